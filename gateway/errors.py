@@ -1,0 +1,85 @@
+"""The error tree: every failure the gateway can name, and what it means for the one who waits.
+
+::
+
+    GatewayError(public, detail)      public may reach a stranger, detail only the log
+    ├── ConfigError                   the start is refused, exit status 78
+    ├── Refused                       permanent: 5xx at the door, a failed job, a dead mail
+    │   └── NotFound                  the provider does not know this id
+    ├── TryLater(after=...)           temporary: 4xx at the door, the job stays, 503 to a callback
+    │   ├── KeyRefused                the provider does not accept our key: stop every send
+    │   └── NoSpace                   the disk is full or nearly so
+    └── OutcomeUnknown                the effect may have happened; only the provider's send raises it
+
+Adapters translate outside errors into these at their own door.
+"""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """Base of all. ``public`` is one sentence a stranger may read; ``detail`` is for the log only.
+
+    ``status`` is an enhanced mail status code (RFC 3463), e.g. ``5.1.3``.
+    """
+
+    default_status = "5.0.0"
+
+    def __init__(self, public: str, detail: str = "", *, status: str | None = None) -> None:
+        super().__init__(public)
+        self.public = public
+        self.detail = detail
+        self.status = status or self.default_status
+
+    def __str__(self) -> str:
+        return f"{self.public} ({self.detail})" if self.detail else self.public
+
+
+class ConfigError(GatewayError):
+    """The configuration cannot be used. ``problems`` holds every one of them, a line each."""
+
+    def __init__(self, public: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(public, "; ".join(problems))
+        self.problems = problems or (public,)
+
+
+class Refused(GatewayError):
+    """It will never work as asked: do not try again."""
+
+    default_status = "5.7.1"
+
+
+class NotFound(Refused):
+    """The other side does not know the thing named."""
+
+    default_status = "5.1.1"
+
+
+class TryLater(GatewayError):
+    """It did not work now and provably had no effect; ``after`` is the wait in seconds, where the other side named one."""
+
+    default_status = "4.3.0"
+
+    def __init__(
+        self, public: str, detail: str = "", *, status: str | None = None, after: float | None = None
+    ) -> None:
+        super().__init__(public, detail, status=status)
+        self.after = after
+
+
+class KeyRefused(TryLater):
+    """The provider refused our key (401): no send may start until a call with the key succeeds."""
+
+    default_status = "4.3.5"
+
+
+class NoSpace(TryLater):
+    """No room to store something durably."""
+
+    default_status = "4.3.1"
+
+
+class OutcomeUnknown(GatewayError):
+    """The request left us and no clear answer came: the fax may have been sent."""
+
+    default_status = "4.4.2"

@@ -1,0 +1,405 @@
+"""The values of the field: frozen, no I/O, no clock.
+
+Times are aware of nothing but UTC: ``float`` seconds since 1970 (``*_at``). Money is :class:`decimal.Decimal` in the
+account's currency. Numbers are E.164. The :data:`TRANSITIONS` table is the only list of state changes a job may make.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FaxNumber:
+    """A dialable number in E.164 form, ``+`` and 7 to 15 ASCII digits."""
+
+    e164: str
+
+    def __post_init__(self) -> None:
+        if not _E164.fullmatch(self.e164):
+            raise ValueError(f"not an E.164 number: {self.e164!r}")
+
+    @property
+    def digits(self) -> str:
+        """The number without its ``+``, as providers list it."""
+        return self.e164[1:]
+
+    def __str__(self) -> str:
+        return self.e164
+
+
+class NumberClass(StrEnum):
+    """What kind of line a number reaches, as far as its digits tell."""
+
+    ORDINARY = "ordinary"
+    TOLL_FREE = "toll-free"
+    SHARED_COST = "shared-cost"
+    PREMIUM = "premium"
+    SATELLITE = "satellite"
+    TEST = "test"  # +999...: no country, the sandbox's scenario numbers
+    UNKNOWN = "unknown"
+
+
+# --- the door ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who speaks at the SMTP door, as far as proven: address and login, never the From header."""
+
+    listener: str
+    address: str  # IP address, or "local" for a unix socket and the command line
+    port: int = 0
+    helo: str = ""
+    protocol: str = "SMTP"  # SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA (RFC 3848)
+    tls: str | None = None  # "TLSv1.3 TLS_AES_256_GCM_SHA384"
+    login: str | None = None  # set only after a successful AUTH
+    trusted_network: bool = False  # the address lies in the listener's networks
+
+    @property
+    def identity(self) -> str:
+        """What permission and limits hang on: ``user:NAME`` after AUTH, else ``ip:ADDRESS``."""
+        return f"user:{self.login}" if self.login else f"ip:{self.address}"
+
+
+class Notify(StrEnum):
+    """RFC 3461 section 4.1."""
+
+    NEVER = "never"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    DELAY = "delay"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One accepted RCPT: ``address`` verbatim as received, ``number`` as it will be dialled."""
+
+    address: str
+    number: FaxNumber
+    orcpt: str | None = None  # decoded xtext, case kept
+    notify: frozenset[Notify] = frozenset()  # empty: the sender said nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the SMTP dialogue said; ``sender`` is "" for the null reverse-path."""
+
+    peer: Peer
+    sender: str
+    recipients: tuple[Recipient, ...]
+    envid: str | None = None
+    ret: str | None = None  # FULL or HDRS
+
+
+@dataclass(frozen=True, slots=True)
+class MailSummary:
+    """What the structure of a mail says before anything is converted. Header values are decoded and on one line."""
+
+    message_id: str = ""
+    subject: str = ""
+    date: str = ""
+    from_header: str = ""
+    automatic: str = ""  # why this is an automatic mail that must not become a fax; "" when it is none
+    received_count: int = 0
+    body_sha256: str = ""  # of everything behind the header block
+    refusal: str = ""  # why this can never become a fax; "" when it may
+    documents: int = 0  # parts that look like documents
+    has_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MailPart:
+    """One decoded leaf of a mail, written to ``path``. ``kind`` says what role it plays, not what type it is."""
+
+    path: str
+    role: str  # "body-text", "body-html", "attachment"
+    name: str  # display name, cleaned; never a path
+    declared_type: str
+    size: int
+    charset: str | None = None
+    content_id: str | None = None
+    referenced: bool = False  # a cid: in the HTML body points here
+    disposition: str = ""  # "attachment", "inline" or ""
+    defect: str = ""  # why it cannot be trusted to be whole; "" when it is
+
+
+# --- outbound ---------------------------------------------------------------------------------------------------------
+
+
+class JobState(StrEnum):
+    """A state names a fact on disk; waiting, holding and retrying are columns."""
+
+    ACCEPTED = "accepted"
+    PREPARED = "prepared"
+    UPLOADED = "uploaded"
+    SUBMITTING = "submitting"
+    IN_DOUBT = "in_doubt"
+    SUBMITTED = "submitted"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        return not TRANSITIONS[self]
+
+
+TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.ACCEPTED: frozenset({JobState.PREPARED, JobState.FAILED, JobState.CANCELLED}),
+    JobState.PREPARED: frozenset({JobState.UPLOADED, JobState.FAILED, JobState.CANCELLED}),
+    # back to prepared: the provider no longer has the document
+    JobState.UPLOADED: frozenset(
+        {JobState.SUBMITTING, JobState.PREPARED, JobState.FAILED, JobState.CANCELLED}
+    ),
+    JobState.SUBMITTING: frozenset(
+        {JobState.SUBMITTED, JobState.UPLOADED, JobState.IN_DOUBT, JobState.FAILED}
+    ),
+    # to failed or cancelled only by a person's word (queue cancel) on a held job
+    JobState.IN_DOUBT: frozenset(
+        {JobState.SUBMITTED, JobState.UPLOADED, JobState.FAILED, JobState.CANCELLED}
+    ),
+    # back to uploaded: busy, no answer... with tries left
+    JobState.SUBMITTED: frozenset({JobState.DELIVERED, JobState.FAILED, JobState.UPLOADED}),
+    JobState.DELIVERED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """The fate of one part of the mail: pages, or a reason it became none."""
+
+    part: str  # "invoice.pdf", "message text"
+    type: str  # detected type, "application/pdf"
+    first_page: int | None = None
+    last_page: int | None = None
+    reason: str = ""  # why it was left out; "" when it became pages
+
+    @property
+    def text(self) -> str:
+        """One line a sender understands."""
+        if self.first_page is None:
+            return f"{self.part}: left out, {self.reason}"
+        if self.first_page == self.last_page:
+            return f"{self.part}: page {self.first_page}"
+        return f"{self.part}: pages {self.first_page}-{self.last_page}"
+
+
+@dataclass(frozen=True, slots=True)
+class FaxDocument:
+    """A finished fax document in the spool: an image-only PDF of 1-bit fax pages."""
+
+    file: str  # spool name
+    pages: int
+    size: int  # bytes
+    sha256: str
+    seconds: float  # estimate of its time on the line at 14,400 bit/s
+    ledger: tuple[LedgerEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One accepted mail."""
+
+    id: str  # the queue id told in the 250
+    created_at: float
+    mail_file: str  # spool name
+    size: int
+    sender: str  # envelope sender, "" for null
+    identity: str  # Peer.identity at acceptance
+    results_to: str  # where results go; "" for nobody
+    client: str  # "host [address]" for Received and the log
+    subject: str = ""
+    message_id: str = ""
+    date: str = ""
+    envid: str | None = None
+    ret: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaxJob:
+    """One submission to one number."""
+
+    id: str
+    submission: str
+    rcpt: str  # the address as received
+    number: FaxNumber
+    state: JobState
+    created_at: float
+    updated_at: float
+    next_at: float = 0.0  # nothing is due before
+    hold: str = ""  # why a person must release it; "" when free
+    strikes: int = 0  # tries of the present step begun
+    attempts: int = 0  # sends recorded, see Attempt
+    redials: int = 0  # sends repeated after a clear busy, no answer...
+    document: FaxDocument | None = None
+    document_ref: int | None = None  # the provider's id of our upload
+    provider_ref: int | None = None  # the provider's id of the fax (fax_job_id)
+    tsi: str = ""
+    orcpt: str | None = None
+    notify: frozenset[Notify] = frozenset()
+    cost: Decimal | None = None
+    outcome: str = ""  # ok, busy, no_answer, hangup, file_error, unknown, refused, content, ...
+    last_error: str = ""  # a sentence for people
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One submit of a job, recorded before it is made."""
+
+    job: str
+    n: int
+    document_ref: int
+    number: FaxNumber
+    started_at: float
+    ended_at: float | None = None
+    outcome: str = ""  # "", sent, not_sent, unknown, found, absent
+    provider_ref: int | None = None
+    cost: Decimal | None = None
+    detail: str = ""
+
+
+class Verdict(StrEnum):
+    """What a status text or receipt says about a fax."""
+
+    PROGRESS = "progress"
+    SUCCESS = "success"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The provider's word on an attempt, by callback; a hint until confirmed."""
+
+    provider_ref: int
+    verdict: Verdict
+    code: str  # ok, unknown, no_answer, busy, file_error, hangup
+    text: str
+    received_at: float
+    job: str | None = None  # None: for no job we know (yet)
+
+
+# --- inbound ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FaxArrival:
+    """An inbound fax as a callback or the inbox list tells it; every text is the provider's or the caller's claim."""
+
+    uuid: str  # unique id, "" when the provider gave none
+    sender: str  # raw
+    recipient: str  # raw: our number (DID)
+    time: str = ""  # raw
+    pages: int | None = None
+    rsid: str = ""
+    speed: str = ""
+    duration: str = ""
+    ecm: str = ""
+    compression: str = ""
+    file_url: str = ""  # where to fetch the document, when it did not come along
+    inbox_id: int | None = None  # id in the inbox list
+
+
+class InboundState(StrEnum):
+    """``pending``: known, the document still has to be fetched. ``dispatched``: its mails stand in the outbox."""
+
+    PENDING = "pending"
+    DISPATCHED = "dispatched"
+    BASELINE = "baseline"  # was in the inbox before the gateway's first start: known, not mailed
+
+
+@dataclass(frozen=True, slots=True)
+class InboundFax:
+    """A received fax."""
+
+    id: str
+    state: InboundState
+    received_at: float
+    arrival: FaxArrival
+    did: str  # digits of our number
+    file: str = ""  # spool name
+    file_type: str = ""  # application/pdf or image/tiff
+    size: int = 0
+    sha256: str = ""
+    next_at: float = 0.0
+    strikes: int = 0
+    last_error: str = ""
+
+
+# --- mail out ---------------------------------------------------------------------------------------------------------
+
+
+class MailKind(StrEnum):
+    """What a mail of ours is about; with its cause it is unique."""
+
+    DELIVERED = "delivered"  # fax result: success
+    FAILED = "failed"  # fax result: failure (multipart/report)
+    UNKNOWN = "unknown"  # outcome of a send unknown, held
+    INBOUND = "inbound"  # a received fax
+    OPERATOR = "operator"  # a notice to the operator
+
+
+class MailState(StrEnum):
+    QUEUED = "queued"
+    SENT = "sent"
+    DEAD = "dead"  # given up; stays visible
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMail:
+    """One mail to one mailbox. ``facts`` is all that composing needs, so that a retry composes the same mail."""
+
+    id: str
+    kind: MailKind
+    cause: str  # job id, inbound id, or the operator notice's key; (kind, cause, to) is unique
+    to: str
+    envelope_from: str  # "" for the null reverse-path
+    message_id: str
+    created_at: float
+    facts: dict[str, Any] = field(default_factory=dict)
+    file: str = ""  # spool name of the attachment
+    state: MailState = MailState.QUEUED
+    tries: int = 0
+    next_at: float = 0.0
+    last_error: str = ""
+
+
+# --- routes -----------------------------------------------------------------------------------------------------------
+
+
+class RouteKind(StrEnum):
+    DID = "did"  # our number -> mailboxes
+    SENDER = "sender"  # who may send, and how
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``match`` is a number or ``*`` (did); or an address, ``@domain``, ``user:NAME``, ``ip:NETWORK`` or ``*`` (sender)."""
+
+    kind: RouteKind
+    match: str
+    mailboxes: tuple[str, ...] = ()  # did: where its faxes go
+    allow: bool = True  # sender: may send at all
+    tsi: str = ""  # sender: station id to send with, at most 20 characters
+    region: str = ""  # sender: region for numbers without a +
+    results_to: str = ""  # sender: results go here instead of the envelope sender
+    note: str = ""
+    id: int = 0
+    created_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A login of the SMTP door."""
+
+    name: str
+    created_at: float
+    disabled: bool = False

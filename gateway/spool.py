@@ -1,0 +1,234 @@
+"""Payload files: written in full, synced, renamed into place, and only then named in a row.
+
+The order of every durable step is the crash rule "file before row, row before reply; on delete the row first".
+A file no row names is an orphan and is removed by :meth:`Spool.sweep`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import structlog
+
+from gateway.errors import NoSpace, TryLater
+
+log = structlog.get_logger("spool")
+
+KINDS = ("mail", "document", "inbound")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class SyncFailed(RuntimeError):
+    """fsync failed: what the disk holds is unknown, and a second fsync would lie. The process must end."""
+
+
+def _translate(error: OSError, what: str) -> TryLater:
+    if error.errno in _FULL:
+        return NoSpace("the gateway's disk is full", f"{what}: {error}")
+    return TryLater("the gateway cannot write to its disk", f"{what}: {error}")
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable. Raises :class:`SyncFailed`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise SyncFailed(f"fsync of directory {path}: {error}") from error
+    finally:
+        os.close(descriptor)
+
+
+class Draft:
+    """One file being written in ``tmp/``: exclusive, mode 0600. It ends in :meth:`commit` or :meth:`discard`."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self.path = spool.root / "tmp" / new_name()
+        self.size = 0
+        self._hash = hashlib.sha256()
+        try:
+            self._descriptor: int | None = os.open(
+                self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+            )
+        except OSError as error:
+            raise _translate(error, "open") from error
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append. Raises :class:`NoSpace` or :class:`TryLater`; the draft is useless afterwards, but still to discard."""
+        assert self._descriptor is not None, "the draft is closed"
+        view = memoryview(data)
+        self._hash.update(view)
+        self.size += len(view)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            raise _translate(error, "write") from error
+
+    def refresh(self) -> None:
+        """Take over what another process wrote to :attr:`path`: its size and hash."""
+        digest, size = hashlib.sha256(), 0
+        with self.path.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+                size += len(chunk)
+        self._hash, self.size = digest, size
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of what was written so far."""
+        return self._hash.hexdigest()
+
+    @property
+    def open(self) -> bool:
+        return self._descriptor is not None
+
+    async def commit(self, kind: str) -> str:
+        """Make it durable under ``kind`` and return its spool name.
+
+        Raises :class:`NoSpace`/:class:`TryLater` (nothing is left behind) and :class:`SyncFailed`. A cancelled caller
+        does not stop the steps: the file then becomes an orphan.
+        """
+        return await asyncio.shield(asyncio.to_thread(self._commit, kind))
+
+    def _commit(self, kind: str) -> str:
+        assert kind in KINDS
+        assert self._descriptor is not None, "the draft is closed"
+        descriptor, self._descriptor = self._descriptor, None
+        name = f"{kind}/{self.path.name}"
+        try:
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                if error.errno in _FULL:  # delayed allocation: the data never had a place
+                    raise
+                raise SyncFailed(f"fsync of {self.path}: {error}") from error
+            finally:
+                os.close(descriptor)
+            self.path.rename(self._spool.root / name)
+        except OSError as error:
+            self.path.unlink(missing_ok=True)
+            raise _translate(error, "commit") from error
+        sync_directory(self._spool.root / kind)
+        return name
+
+    def discard(self) -> None:
+        """Close and remove; harmless when repeated or after a commit."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        self.path.unlink(missing_ok=True)
+
+
+def new_name() -> str:
+    """A generated file name that sorts by time of creation; nothing of a sender's ever becomes a name."""
+    return f"{time.time_ns():016x}-{secrets.token_hex(6)}"
+
+
+class Spool:
+    """The payload directory. ``floor`` is the free space in bytes below which nothing new is begun.
+
+    ``reserve`` bytes are kept in a file that :meth:`release_reserve` frees, so that outcomes can still be recorded on a
+    full disk.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        floor: int = 64 << 20,
+        reserve: int = 8 << 20,
+        free: Callable[[Path], int] | None = None,
+    ) -> None:
+        self.root = root
+        self.floor = floor
+        self._reserve_size = reserve
+        self._free = free or _free_bytes
+
+    def open(self) -> None:
+        """Create the directories, empty ``tmp/`` and keep the reserve. Raises OSError."""
+        for name in ("tmp", *KINDS):
+            (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in (self.root / "tmp").iterdir():
+            if left.is_dir():
+                for inner in left.iterdir():
+                    inner.unlink()
+                left.rmdir()
+            else:
+                left.unlink()
+        self.keep_reserve()
+
+    @property
+    def reserve(self) -> Path:
+        return self.root / "reserve"
+
+    def keep_reserve(self) -> bool:
+        """Fill the reserve file while there is room; True when it stands."""
+        if self.reserve.exists() and self.reserve.stat().st_size >= self._reserve_size:
+            return True
+        if self._free(self.root) < self.floor + self._reserve_size:
+            return False
+        with self.reserve.open("wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, self._reserve_size)
+        return True
+
+    def release_reserve(self) -> bool:
+        """Give the reserve back to the file system; False when there was none."""
+        try:
+            self.reserve.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def check_room(self, size: int = 0) -> None:
+        """Raise :class:`NoSpace` when ``size`` more bytes would leave less than the floor."""
+        free = self._free(self.root)
+        if free < self.floor + size:
+            raise NoSpace("the gateway is short of disk space", f"{free} bytes free, {size} asked")
+
+    def draft(self) -> Draft:
+        """Begin a file. Raises :class:`NoSpace` below the floor, :class:`TryLater` on other trouble."""
+        self.check_room()
+        return Draft(self)
+
+    def work_directory(self) -> Path:
+        """A fresh private directory for a conversion, on the spool's file system; the caller removes it."""
+        path = self.root / "tmp" / new_name()
+        path.mkdir(mode=0o700)
+        return path
+
+    def path(self, name: str) -> Path:
+        """The file of a spool name as :meth:`Draft.commit` gave it."""
+        kind, _, file = name.partition("/")
+        if kind not in KINDS or not file or "/" in file or file.startswith("."):
+            raise ValueError(f"not a spool name: {name!r}")
+        return self.root / kind / file
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Unlink files whose rows are already gone. Absent ones are fine."""
+        for name in names:
+            self.path(name).unlink(missing_ok=True)
+
+    def sweep(self, known: set[str], *, older_than: float) -> list[str]:
+        """Remove files last changed before ``older_than`` (epoch) that no row knows; returns their names."""
+        removed = []
+        for kind in KINDS:
+            for file in (self.root / kind).iterdir():
+                name = f"{kind}/{file.name}"
+                if name not in known and file.stat().st_mtime < older_than:
+                    file.unlink(missing_ok=True)
+                    removed.append(name)
+        return removed
+
+
+def _free_bytes(path: Path) -> int:
+    stat = os.statvfs(path)
+    return stat.f_bavail * stat.f_frsize
