@@ -56,13 +56,11 @@ class NotFound(Refused):
 
 
 class TryLater(GatewayError):
-    """It did not work now and provably had no effect; ``after`` is the wait in seconds, where the other side named one."""
+    """It did not work now and provably had no effect; ``after`` is the wait in seconds, where one was named."""
 
     default_status = "4.3.0"
 
-    def __init__(
-        self, public: str, detail: str = "", *, status: str | None = None, after: float | None = None
-    ) -> None:
+    def __init__(self, public: str, detail: str = "", *, status: str | None = None, after: float | None = None) -> None:
         super().__init__(public, detail, status=status)
         self.after = after
 

@@ -155,16 +155,10 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.ACCEPTED: frozenset({JobState.PREPARED, JobState.FAILED, JobState.CANCELLED}),
     JobState.PREPARED: frozenset({JobState.UPLOADED, JobState.FAILED, JobState.CANCELLED}),
     # back to prepared: the provider no longer has the document
-    JobState.UPLOADED: frozenset(
-        {JobState.SUBMITTING, JobState.PREPARED, JobState.FAILED, JobState.CANCELLED}
-    ),
-    JobState.SUBMITTING: frozenset(
-        {JobState.SUBMITTED, JobState.UPLOADED, JobState.IN_DOUBT, JobState.FAILED}
-    ),
+    JobState.UPLOADED: frozenset({JobState.SUBMITTING, JobState.PREPARED, JobState.FAILED, JobState.CANCELLED}),
+    JobState.SUBMITTING: frozenset({JobState.SUBMITTED, JobState.UPLOADED, JobState.IN_DOUBT, JobState.FAILED}),
     # to failed or cancelled only by a person's word (queue cancel) on a held job
-    JobState.IN_DOUBT: frozenset(
-        {JobState.SUBMITTED, JobState.UPLOADED, JobState.FAILED, JobState.CANCELLED}
-    ),
+    JobState.IN_DOUBT: frozenset({JobState.SUBMITTED, JobState.UPLOADED, JobState.FAILED, JobState.CANCELLED}),
     # back to uploaded: busy, no answer... with tries left
     JobState.SUBMITTED: frozenset({JobState.DELIVERED, JobState.FAILED, JobState.UPLOADED}),
     JobState.DELIVERED: frozenset(),
@@ -382,7 +376,9 @@ class RouteKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``match`` is a number or ``*`` (did); or an address, ``@domain``, ``user:NAME``, ``ip:NETWORK`` or ``*`` (sender)."""
+    """``match`` is, for a DID, a number or ``*``; for a sender an address, ``@domain``, ``user:NAME``, ``ip:NETWORK``
+    or ``*``.
+    """
 
     kind: RouteKind
     match: str

@@ -61,8 +61,13 @@ class Draft:
         except OSError as error:
             raise _translate(error, "open") from error
 
+    def _take(self, spool: Spool, path: Path) -> None:
+        self._spool, self.path, self.size = spool, path, path.stat().st_size
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        path.chmod(0o600)
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append. Raises :class:`NoSpace` or :class:`TryLater`; the draft is useless afterwards, but still to discard."""
+        """Append. Raises :class:`NoSpace` or :class:`TryLater`; the draft is then only good to discard."""
         assert self._descriptor is not None, "the draft is closed"
         view = memoryview(data)
         self._hash.update(view)
@@ -97,13 +102,17 @@ class Draft:
         Raises :class:`NoSpace`/:class:`TryLater` (nothing is left behind) and :class:`SyncFailed`. A cancelled caller
         does not stop the steps: the file then becomes an orphan.
         """
-        return await asyncio.shield(asyncio.to_thread(self._commit, kind))
+        try:
+            return await asyncio.shield(asyncio.to_thread(self._commit, kind))
+        except SyncFailed as error:
+            self._spool.fatal(error)
+            raise
 
     def _commit(self, kind: str) -> str:
         assert kind in KINDS
         assert self._descriptor is not None, "the draft is closed"
         descriptor, self._descriptor = self._descriptor, None
-        name = f"{kind}/{self.path.name}"
+        name = f"{kind}/{new_name()}"
         try:
             try:
                 os.fsync(descriptor)
@@ -147,11 +156,13 @@ class Spool:
         floor: int = 64 << 20,
         reserve: int = 8 << 20,
         free: Callable[[Path], int] | None = None,
+        on_fatal: Callable[[Exception], None] | None = None,
     ) -> None:
         self.root = root
         self.floor = floor
         self._reserve_size = reserve
         self._free = free or _free_bytes
+        self._on_fatal = on_fatal or (lambda _error: None)
 
     def open(self) -> None:
         """Create the directories, empty ``tmp/`` and keep the reserve. Raises OSError."""
@@ -188,6 +199,11 @@ class Spool:
             return False
         return True
 
+    def fatal(self, error: Exception) -> None:
+        """Say that the disk can no longer be believed; the composition root ends the process."""
+        log.critical("spool broken", error=str(error))
+        self._on_fatal(error)
+
     def check_room(self, size: int = 0) -> None:
         """Raise :class:`NoSpace` when ``size`` more bytes would leave less than the floor."""
         free = self._free(self.root)
@@ -204,6 +220,15 @@ class Spool:
         path = self.root / "tmp" / new_name()
         path.mkdir(mode=0o700)
         return path
+
+    async def adopt(self, path: Path, kind: str) -> str:
+        """Make a file that another process wrote (on this file system) durable under ``kind``; returns its spool name.
+
+        Raises as :meth:`Draft.commit` does.
+        """
+        draft = Draft.__new__(Draft)
+        draft._take(self, path)
+        return await draft.commit(kind)
 
     def path(self, name: str) -> Path:
         """The file of a spool name as :meth:`Draft.commit` gave it."""

@@ -1,0 +1,122 @@
+"""The loop every service runs: take what is due, a bounded number at once, sleep until the next is due or a nudge."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+import structlog
+
+from gateway.errors import GatewayError, TryLater
+
+log = structlog.get_logger("service")
+
+T = TypeVar("T")
+
+_IDLE = 30.0  # seconds: a nudge may be lost and a clock may jump, so the store is asked at least this often
+_SPIN = 0.05
+
+
+class DueLoop(Generic[T]):
+    """``due(now, limit)`` lists items, ``next_due()`` says when to look again, ``handle(item)`` moves one on.
+
+    Each item is handled by one task at a time (``key``). A handler counts its try in the store before it does anything,
+    with the time of the next one, so an item whose handler raises is tried again later and never hot.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        due: Callable[[float, int], Awaitable[list[T]]],
+        next_due: Callable[[], Awaitable[float | None]],
+        key: Callable[[T], Hashable],
+        handle: Callable[[T], Awaitable[None]],
+        limit: int,
+        clock: Callable[[], float],
+        open_gate: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.name = name
+        self._due = due
+        self._next_due = next_due
+        self._key = key
+        self._handle = handle
+        self._limit = limit
+        self._clock = clock
+        self._open = open_gate
+        self._busy: dict[Hashable, asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=f"due-{self.name}")
+
+    def nudge(self) -> None:
+        """Look at the store now."""
+        self._wake.set()
+
+    @property
+    def busy(self) -> int:
+        return len(self._busy)
+
+    async def stop(self, grace: float) -> None:
+        """Begin nothing more, let what runs end within ``grace`` seconds, then cancel it."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        if self._busy:
+            _, late = await asyncio.wait(self._busy.values(), timeout=grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                wait = await self._look()
+            except TryLater as error:
+                log.warning("store does not answer", loop=self.name, why=str(error))
+                wait = 1.0
+            except Exception:
+                log.exception("unexpected failure", loop=self.name)
+                wait = 5.0
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+
+    async def _look(self) -> float:
+        if not self._open():
+            return _IDLE
+        begun = 0
+        if len(self._busy) < self._limit:
+            for item in await self._due(self._clock(), self._limit + len(self._busy)):
+                key = self._key(item)
+                if key in self._busy or self._stopping:
+                    continue
+                self._busy[key] = asyncio.create_task(self._one(key, item), name=f"{self.name}-{key}")
+                begun += 1
+                if len(self._busy) >= self._limit:
+                    break
+        if len(self._busy) >= self._limit:
+            return _IDLE  # the end of a task wakes us
+        at = await self._next_due()
+        if at is None:
+            return _IDLE
+        return min(_IDLE, max(_SPIN, at - self._clock()))
+
+    async def _one(self, key: Hashable, item: T) -> None:
+        try:
+            await self._handle(item)
+        except GatewayError as error:
+            log.warning("step failed", loop=self.name, id=str(key), why=str(error))
+        except Exception:
+            log.exception("unexpected failure", loop=self.name, id=str(key))
+        finally:
+            del self._busy[key]
+            self._wake.set()

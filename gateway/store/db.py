@@ -1,0 +1,268 @@
+"""The one SQLite file: a single connection that writes and checkpoints, with group commit, and one that only reads.
+
+SQLite before 3.51.3 can lose commits when two connections write or checkpoint one WAL database, so nothing else in the
+whole system writes. Small transactions that are asked for while a commit runs share the next commit, each in a
+savepoint of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import aiosqlite
+import structlog
+
+from gateway.errors import ConfigError, GatewayError, NoSpace, TryLater
+
+log = structlog.get_logger("store")
+
+Tx = sqlite3.Connection
+T = TypeVar("T")
+
+_FULL = 13  # primary result codes, https://www.sqlite.org/rescode.html
+_FATAL = {8: "read-only", 10: "I/O error", 11: "corrupt", 26: "not a database"}
+_BATCH = 200
+
+
+class StoreBroken(GatewayError):
+    """The database cannot be trusted or written: the daemon must not accept or send anything."""
+
+
+class _Connection(aiosqlite.Connection):
+    """aiosqlite's connection with one more verb: run a whole function in its thread, not one statement a hop."""
+
+    async def run(self, function: Callable[[Tx], T]) -> T:
+        result = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]  # untyped upstream
+        return cast(T, result)
+
+
+def _connect(path: str) -> _Connection:
+    def connector() -> sqlite3.Connection:
+        return sqlite3.connect(path, uri=True, isolation_level=None, timeout=5.0)
+
+    return _Connection(connector, 64)
+
+
+class Database:
+    """``on_fatal`` is called once when the database breaks under way; ``on_full`` frees the reserve of a full disk."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        on_fatal: Callable[[Exception], None] | None = None,
+        on_full: Callable[[], bool] | None = None,
+    ) -> None:
+        self.path = path
+        self._on_fatal = on_fatal or (lambda _error: None)
+        self._on_full = on_full or (lambda: False)
+        self._writer: _Connection | None = None
+        self._reader: _Connection | None = None
+        self._queue: asyncio.Queue[tuple[Callable[[Tx], Any], asyncio.Future[Any]] | None] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self._broken: Exception | None = None
+
+    async def open(self) -> None:
+        """Open, check and migrate. Raises :class:`StoreBroken`, or :class:`ConfigError` on a newer schema."""
+        try:
+            self._writer = writer = _connect(self.path.absolute().as_uri())
+            await writer
+            await writer.run(_prepare)
+            await writer.run(_migrate)
+            self._reader = reader = _connect(self.path.absolute().as_uri() + "?mode=ro")
+            await reader
+            await reader.run(lambda tx: tx.execute("PRAGMA query_only = ON").close())
+        except BaseException as error:
+            await self._close_connections()
+            if isinstance(error, sqlite3.Error):
+                raise StoreBroken(f"the database {self.path} cannot be used: {error}") from error
+            raise
+        self.path.chmod(0o600)
+        self._task = asyncio.create_task(self._commit_loop(), name="store-writer")
+
+    async def close(self) -> None:
+        """Commit what was asked for, checkpoint, close."""
+        if self._task is not None:
+            self._queue.put_nowait(None)
+            await self._task
+            self._task = None
+        if self._writer is not None and self._broken is None:
+            with contextlib.suppress(sqlite3.Error):
+                await self._writer.run(_leave_clean)
+        await self._close_connections()
+
+    async def _close_connections(self) -> None:
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                with contextlib.suppress(sqlite3.Error, ValueError):
+                    await connection.close()
+        self._reader = self._writer = None
+
+    async def write(self, function: Callable[[Tx], T]) -> T:
+        """Run ``function`` in a transaction and return its result once it is on disk.
+
+        ``function`` may run twice (after a full disk was relieved) and must do nothing but SQL. A cancelled caller does
+        not undo it. Raises what ``function`` raised (then nothing of it is stored), :class:`NoSpace`, or
+        :class:`TryLater` when the database is broken.
+        """
+        if self._broken is not None or self._task is None:
+            raise TryLater("the gateway cannot record anything now", str(self._broken or "the database is closed"))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait((function, future))
+        return await asyncio.shield(future)
+
+    async def read(self, function: Callable[[Tx], T]) -> T:
+        """Run ``function`` on the read-only connection."""
+        if self._reader is None:
+            raise TryLater("the gateway cannot read its records now", "the database is closed")
+        return await self._reader.run(function)
+
+    async def _commit_loop(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            while not self._queue.empty() and len(batch) < _BATCH:
+                batch.append(self._queue.get_nowait())
+            work = [entry for entry in batch if entry is not None]
+            if work:
+                await self._commit(work)
+            if len(work) < len(batch):
+                return
+
+    async def _commit(self, work: list[tuple[Callable[[Tx], Any], asyncio.Future[Any]]]) -> None:
+        assert self._writer is not None
+        functions = [function for function, _ in work]
+        try:
+            results = await self._writer.run(lambda tx: _run_batch(tx, functions))
+        except sqlite3.Error as error:
+            results = await self._failed(error, functions)
+        for (_, future), result in zip(work, results, strict=True):
+            if future.cancelled():
+                continue
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+                future.exception()  # seen: a caller that was cancelled must not cause a warning
+            else:
+                future.set_result(result)
+
+    async def _failed(self, error: sqlite3.Error, functions: Sequence[Callable[[Tx], Any]]) -> list[Any]:
+        """The whole commit failed. A full disk gets one more try after the reserve is given back."""
+        assert self._writer is not None
+        if _code(error) == _FULL and self._on_full():
+            try:
+                return await self._writer.run(lambda tx: _run_batch(tx, functions))
+            except sqlite3.Error as again:
+                error = again
+        if _code(error) == _FULL:
+            return [NoSpace("the gateway's disk is full", str(error)) for _ in functions]
+        if _code(error) in _FATAL:
+            self._broken = error
+            log.critical("store broken", error=str(error), kind=_FATAL[_code(error)])
+            self._on_fatal(error)
+        return [TryLater("the gateway cannot record anything now", str(error)) for _ in functions]
+
+
+def _code(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _run_batch(tx: Tx, functions: Sequence[Callable[[Tx], Any]]) -> list[Any]:
+    """All functions in one transaction; each one's failure undoes only itself. Raises sqlite3.Error if all failed."""
+    if tx.in_transaction:  # left by a failed commit
+        tx.execute("ROLLBACK")
+    results: list[Any] = []
+    tx.execute("BEGIN IMMEDIATE")
+    try:
+        for function in functions:
+            tx.execute("SAVEPOINT one")
+            try:
+                results.append(function(tx))
+            except Exception as error:
+                if not tx.in_transaction or (isinstance(error, sqlite3.Error) and _code(error) in {_FULL, *_FATAL}):
+                    raise  # SQLite gave the whole transaction up, or must
+                tx.execute("ROLLBACK TO one")
+                results.append(error)
+            tx.execute("RELEASE one")
+        tx.execute("COMMIT")
+    except BaseException:
+        if tx.in_transaction:
+            tx.execute("ROLLBACK")
+        raise
+    return results
+
+
+def _pragma(tx: Tx, name: str) -> Any:
+    return tx.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def _prepare(tx: Tx) -> None:
+    """Set the modes and believe only what is read back; check the file when the last stop was not a clean one."""
+    tx.row_factory = None
+    for name, value in (("journal_mode", "WAL"), ("synchronous", "FULL"), ("foreign_keys", "ON")):
+        tx.execute(f"PRAGMA {name} = {value}").fetchall()
+    tx.execute("PRAGMA trusted_schema = OFF")
+    modes = (_pragma(tx, "journal_mode"), _pragma(tx, "synchronous"), _pragma(tx, "foreign_keys"))
+    if modes != ("wal", 2, 1):
+        raise StoreBroken(f"SQLite did not take the modes the gateway needs: it says {modes}")
+    if _pragma(tx, "user_version") == 0:
+        return
+    clean = tx.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
+    if clean is None or clean[0] != "1":
+        found = tx.execute("PRAGMA quick_check(3)").fetchall()
+        if found != [("ok",)]:
+            raise StoreBroken(
+                "the database is damaged: " + "; ".join(str(row[0]) for row in found) + "; restore a backup"
+            )
+
+
+def _leave_clean(tx: Tx) -> None:
+    tx.execute("INSERT OR REPLACE INTO meta VALUES ('clean', '1')")
+    tx.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def migrations() -> list[tuple[int, str]]:
+    """(version, SQL) of every migration, ascending."""
+    found = []
+    for file in resources.files("gateway.store").joinpath("migrations").iterdir():
+        if match := re.fullmatch(r"(\d{4})_\w+\.sql", file.name):
+            found.append((int(match[1]), file.read_text("utf-8")))
+    return sorted(found)
+
+
+def _migrate(tx: Tx) -> None:
+    """Bring the schema up, one transaction a step, after a copy of what was there. Raises ConfigError on a newer."""
+    have = _pragma(tx, "user_version")
+    steps = migrations()
+    newest = steps[-1][0]
+    if have > newest:
+        raise ConfigError(
+            f"the database has schema {have}, this version knows up to {newest}: install the newer faxgateway again"
+        )
+    if 0 < have < newest:
+        main = next(row[2] for row in tx.execute("PRAGMA database_list") if row[1] == "main")
+        copy = Path(f"{main}.schema-{have}")
+        if not copy.exists():
+            tx.execute("VACUUM INTO ?", (str(copy),))
+    for version, script in steps:
+        if version > have:
+            tx.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {version}; COMMIT;")
+            log.info("store migrated", version=version)
+    tx.execute("INSERT OR REPLACE INTO meta VALUES ('clean', '0')")
+    tx.execute("INSERT OR IGNORE INTO meta VALUES ('created_at', ?)", (str(time.time()),))
+
+
+def get_meta(tx: Tx, key: str) -> str | None:
+    """A small fact kept beside the tables, or None."""
+    row = tx.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def set_meta(tx: Tx, key: str, value: str) -> None:
+    tx.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))

@@ -1,0 +1,20 @@
+"""Queue ids: short, sortable by time, hard to guess, without vowels (so without words), in the manner of Postfix."""
+
+from __future__ import annotations
+
+import secrets
+
+_DIGITS = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
+
+
+def _base52(value: int, width: int) -> str:
+    text = ""
+    for _ in range(width):
+        value, digit = divmod(value, len(_DIGITS))
+        text = _DIGITS[digit] + text
+    return text
+
+
+def new_id(now: float) -> str:
+    """A queue id of 12 characters: the microsecond of ``now`` (epoch seconds) and 17 random bits."""
+    return _base52(int(now * 1_000_000), 9) + _base52(secrets.randbelow(52**3), 3)

@@ -1,0 +1,133 @@
+"""Received faxes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from gateway.model import FaxArrival, InboundFax, InboundState
+from gateway.store.db import Tx
+
+_INBOUND = "id, state, received_at, arrival, did, file, file_type, size, sha256, next_at, strikes, last_error"
+
+
+def digits(text: str) -> str:
+    """The ASCII digits of a claimed number, for comparing."""
+    return "".join(character for character in text if character in "0123456789")
+
+
+def _fax(row: tuple[Any, ...]) -> InboundFax:
+    id_, state, received_at, arrival, did, file, file_type, size, sha256, next_at, strikes, last_error = row
+    return InboundFax(
+        id=id_, state=InboundState(state), received_at=received_at, arrival=FaxArrival(**json.loads(arrival)), did=did,
+        file=file, file_type=file_type, size=size, sha256=sha256, next_at=next_at, strikes=strikes,
+        last_error=last_error,
+    )  # fmt: skip
+
+
+def add(tx: Tx, fax: InboundFax) -> None:
+    """Store a received fax. Raises sqlite3.IntegrityError when its uuid or inbox_id is known."""
+    tx.execute(
+        f"INSERT INTO inbound ({_INBOUND}, uuid, inbox_id, caller)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            fax.id, fax.state, fax.received_at, json.dumps(asdict(fax.arrival)), fax.did, fax.file, fax.file_type,
+            fax.size, fax.sha256, fax.next_at, fax.strikes, fax.last_error, fax.arrival.uuid, fax.arrival.inbox_id,
+            digits(fax.arrival.sender),
+        ),
+    )  # fmt: skip
+
+
+def get(tx: Tx, fax: str) -> InboundFax | None:
+    row = tx.execute(f"SELECT {_INBOUND} FROM inbound WHERE id = ?", (fax,)).fetchone()
+    return None if row is None else _fax(row)
+
+
+def by_uuid(tx: Tx, uuid: str) -> InboundFax | None:
+    row = tx.execute(f"SELECT {_INBOUND} FROM inbound WHERE uuid = ? AND uuid <> ''", (uuid,)).fetchone()
+    return None if row is None else _fax(row)
+
+
+def by_inbox_id(tx: Tx, inbox_id: int) -> InboundFax | None:
+    row = tx.execute(f"SELECT {_INBOUND} FROM inbound WHERE inbox_id = ?", (inbox_id,)).fetchone()
+    return None if row is None else _fax(row)
+
+
+def alike(tx: Tx, did: str, caller: str, since: float, until: float) -> list[InboundFax]:
+    """Faxes from one number to one DID that arrived in a span of time, the first first."""
+    rows = tx.execute(
+        f"SELECT {_INBOUND} FROM inbound WHERE did = ? AND caller = ? AND received_at BETWEEN ? AND ?"
+        " ORDER BY received_at",
+        (did, caller, since, until),
+    )
+    return [_fax(row) for row in rows]
+
+
+def bind(tx: Tx, fax: str, *, inbox_id: int | None = None, uuid: str = "", file_url: str = "") -> None:
+    """Record that the provider knows a fax by another name too."""
+    if inbox_id is not None:
+        tx.execute("UPDATE inbound SET inbox_id = ? WHERE id = ?", (inbox_id, fax))
+    if uuid:
+        tx.execute("UPDATE inbound SET uuid = ? WHERE id = ?", (uuid, fax))
+    if file_url:
+        tx.execute("UPDATE inbound SET arrival = json_set(arrival, '$.file_url', ?) WHERE id = ?", (file_url, fax))
+
+
+def dispatched(tx: Tx, fax: str, *, file: str, file_type: str, size: int, sha256: str) -> bool:
+    """pending -> dispatched with its document; False when it was no longer pending."""
+    return bool(
+        tx.execute(
+            "UPDATE inbound SET state = 'dispatched', file = ?, file_type = ?, size = ?, sha256 = ?, last_error = ''"
+            " WHERE id = ? AND state = 'pending'",
+            (file, file_type, size, sha256, fax),
+        ).rowcount
+    )
+
+
+def failed(tx: Tx, fax: str, next_at: float, why: str) -> None:
+    """The document of a pending fax could not be fetched now."""
+    tx.execute(
+        "UPDATE inbound SET strikes = strikes + 1, next_at = ?, last_error = ? WHERE id = ? AND state = 'pending'",
+        (next_at, why[:1000], fax),
+    )
+
+
+def due(tx: Tx, now: float, limit: int) -> list[InboundFax]:
+    """Pending faxes whose document should be fetched now."""
+    rows = tx.execute(
+        f"SELECT {_INBOUND} FROM inbound WHERE state = 'pending' AND next_at <= ? ORDER BY next_at LIMIT ?",
+        (now, limit),
+    )
+    return [_fax(row) for row in rows]
+
+
+def next_due(tx: Tx) -> float | None:
+    row = tx.execute("SELECT min(next_at) FROM inbound WHERE state = 'pending'").fetchone()
+    return None if row[0] is None else float(row[0])
+
+
+def listing(tx: Tx, limit: int = 1000) -> list[InboundFax]:
+    """Received faxes, the newest first, without the baseline."""
+    rows = tx.execute(
+        f"SELECT {_INBOUND} FROM inbound WHERE state <> 'baseline' ORDER BY received_at DESC LIMIT ?", (limit,)
+    )
+    return [_fax(row) for row in rows]
+
+
+def forget_documents(tx: Tx, before: float, limit: int = 500) -> list[str]:
+    """Unname documents received before ``before`` all of whose mails were sent; returns the spool names to unlink."""
+    rows = tx.execute(
+        "SELECT id, file FROM inbound WHERE file <> '' AND received_at < ? AND state = 'dispatched' AND NOT EXISTS"
+        " (SELECT 1 FROM outbox WHERE outbox.file = inbound.file AND outbox.state <> 'sent') LIMIT ?",
+        (before, limit),
+    ).fetchall()
+    for fax, file in rows:
+        tx.execute("UPDATE inbound SET file = '' WHERE id = ?", (fax,))
+        tx.execute("UPDATE outbox SET file = '' WHERE file = ?", (file,))
+    return [row[1] for row in rows]
+
+
+def files(tx: Tx) -> set[str]:
+    """Every spool name that a row of this table names."""
+    return {row[0] for row in tx.execute("SELECT file FROM inbound WHERE file <> ''")}

@@ -1,0 +1,447 @@
+"""Submissions, their jobs, the attempts to send them, and the history of every change.
+
+A job changes state only through :func:`change`: a compare-and-set along an arrow of ``TRANSITIONS`` that writes its
+event in the same transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
+
+from gateway.model import (
+    TRANSITIONS,
+    Attempt,
+    FaxDocument,
+    FaxJob,
+    FaxNumber,
+    JobState,
+    LedgerEntry,
+    Notify,
+    Submission,
+)
+from gateway.store.db import Tx
+
+_SUBMISSION = (
+    "id, created_at, mail_file, size, sender, identity, results_to, client, subject, message_id, date, envid, ret"
+)
+_JOB = (
+    "id, submission, rcpt, number, state, created_at, updated_at, next_at, hold, strikes, attempts, redials,"
+    " document_file, document_pages, document_size, document_sha256, document_seconds, document_ledger,"
+    " document_ref, provider_ref, tsi, orcpt, notify, cost, outcome, last_error"
+)
+_SETTABLE = {
+    "next_at", "hold", "strikes", "polls", "attempts", "redials", "uploads", "document_ref", "provider_ref",
+    "erased_at", "cost", "outcome", "last_error",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a job's history."""
+
+    at: float
+    from_state: str
+    to_state: str
+    what: str
+
+
+def _submission(row: tuple[Any, ...]) -> Submission:
+    return Submission(*row)
+
+
+def _job(row: tuple[Any, ...]) -> FaxJob:
+    (id_, submission, rcpt, number, state, created_at, updated_at, next_at, hold, strikes, attempts, redials,
+     file, pages, size, sha256, seconds, ledger,
+     document_ref, provider_ref, tsi, orcpt, notify, cost, outcome, last_error) = row  # fmt: skip
+    document = None
+    if sha256 is not None:
+        entries = tuple(LedgerEntry(**entry) for entry in json.loads(ledger))
+        document = FaxDocument(file, pages, size, sha256, seconds, entries)
+    return FaxJob(
+        id=id_, submission=submission, rcpt=rcpt, number=FaxNumber(number), state=JobState(state),
+        created_at=created_at, updated_at=updated_at, next_at=next_at, hold=hold, strikes=strikes, attempts=attempts,
+        redials=redials, document=document, document_ref=document_ref, provider_ref=provider_ref, tsi=tsi, orcpt=orcpt,
+        notify=frozenset(Notify(word) for word in notify.split()), cost=None if cost is None else Decimal(cost),
+        outcome=outcome, last_error=last_error,
+    )  # fmt: skip
+
+
+def _attempt(row: tuple[Any, ...]) -> Attempt:
+    job, n, document_ref, number, started_at, ended_at, outcome, provider_ref, cost, detail = row
+    return Attempt(
+        job, n, document_ref, FaxNumber(number), started_at, ended_at, outcome, provider_ref,
+        None if cost is None else Decimal(cost), detail,
+    )  # fmt: skip
+
+
+# --- accepting --------------------------------------------------------------------------------------------------------
+
+
+def add(tx: Tx, submission: Submission, jobs: Sequence[FaxJob], dedupe_key: str) -> None:
+    """Store an accepted mail and its jobs."""
+    tx.execute(
+        f"INSERT INTO submission ({_SUBMISSION}, dedupe_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            submission.id, submission.created_at, submission.mail_file, submission.size, submission.sender,
+            submission.identity, submission.results_to, submission.client, submission.subject, submission.message_id,
+            submission.date, submission.envid, submission.ret, dedupe_key,
+        ),
+    )  # fmt: skip
+    for job in jobs:
+        tx.execute(
+            "INSERT INTO job (id, submission, rcpt, number, state, created_at, updated_at, next_at, tsi, orcpt, notify)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                job.id, job.submission, job.rcpt, job.number.e164, job.state, job.created_at, job.updated_at,
+                job.next_at, job.tsi, job.orcpt, " ".join(sorted(job.notify)),
+            ),
+        )  # fmt: skip
+        _event(tx, job.id, job.created_at, "", job.state, f"accepted for {job.number}")
+
+
+def unconfirmed(tx: Tx, dedupe_key: str, since: float) -> str | None:
+    """The id of an equal submission accepted after ``since`` whose client never showed that it saw our 250."""
+    row = tx.execute(
+        "SELECT id FROM submission WHERE dedupe_key = ? AND confirmed_at IS NULL AND created_at >= ?"
+        " ORDER BY created_at DESC LIMIT 1",
+        (dedupe_key, since),
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def confirm(tx: Tx, submission: str, now: float) -> None:
+    """The client has seen our 250."""
+    tx.execute("UPDATE submission SET confirmed_at = ? WHERE id = ? AND confirmed_at IS NULL", (now, submission))
+
+
+# --- changing ---------------------------------------------------------------------------------------------------------
+
+
+def _event(tx: Tx, job: str, at: float, from_state: str, to_state: str, what: str) -> None:
+    tx.execute(
+        "INSERT INTO event (job, at, from_state, to_state, what) VALUES (?, ?, ?, ?, ?)",
+        (job, at, from_state, to_state, what[:1000]),
+    )
+
+
+def note(tx: Tx, job: str, now: float, what: str) -> None:
+    """Write a line into a job's history that changes no state."""
+    state = tx.execute("SELECT state FROM job WHERE id = ?", (job,)).fetchone()
+    if state is not None:
+        _event(tx, job, now, state[0], state[0], what)
+
+
+def change(tx: Tx, job: FaxJob, to: JobState, now: float, what: str, **columns: Any) -> bool:
+    """Move a job along an arrow, if it still is where ``job`` says and not held; False when it is not.
+
+    ``columns`` are set with it; ``strikes``, ``polls`` and ``next_at`` start anew unless given. Raises ValueError for
+    an arrow that TRANSITIONS does not have.
+    """
+    if to not in TRANSITIONS[job.state]:
+        raise ValueError(f"no way from {job.state} to {to}")
+    values = {"strikes": 0, "polls": 0, "next_at": now, **columns}
+    unknown = values.keys() - _SETTABLE
+    assert not unknown, unknown
+    if isinstance(values.get("cost"), Decimal):
+        values["cost"] = str(values["cost"])
+    assignments = "".join(f", {name} = ?" for name in values)
+    changed = tx.execute(
+        f"UPDATE job SET state = ?, updated_at = ?, finished_at = ?{assignments} WHERE id = ? AND state = ?",
+        (to, now, now if to.terminal else None, *values.values(), job.id, job.state),
+    ).rowcount
+    if changed:
+        _event(tx, job.id, now, job.state, to, what)
+    return bool(changed)
+
+
+def set_document(tx: Tx, job: str, document: FaxDocument) -> None:
+    """Bind a finished document to a job, in the transaction that makes it prepared."""
+    tx.execute(
+        "UPDATE job SET document_file = ?, document_pages = ?, document_size = ?, document_sha256 = ?,"
+        " document_seconds = ?, document_ledger = ? WHERE id = ?",
+        (
+            document.file, document.pages, document.size, document.sha256, document.seconds,
+            json.dumps([asdict(entry) for entry in document.ledger]), job,
+        ),
+    )  # fmt: skip
+
+
+def touch(tx: Tx, job: FaxJob, now: float, what: str = "", **columns: Any) -> bool:
+    """Set columns without a change of state; False when the job has left ``job.state``."""
+    assert not columns.keys() - _SETTABLE, columns
+    assignments = ", ".join(f"{name} = ?" for name in columns)
+    changed = tx.execute(
+        f"UPDATE job SET updated_at = ?{', ' if assignments else ''}{assignments} WHERE id = ? AND state = ?",
+        (now, *columns.values(), job.id, job.state),
+    ).rowcount
+    if changed and what:
+        _event(tx, job.id, now, job.state, job.state, what)
+    return bool(changed)
+
+
+def strike(tx: Tx, job: FaxJob, now: float, again_at: float) -> int:
+    """Count a try of the present step before it is begun, due again at ``again_at`` if it never ends.
+
+    Returns the number of tries, this one included; 0 when the job has moved on or is held.
+    """
+    row = tx.execute(
+        "UPDATE job SET strikes = strikes + 1, next_at = ?, updated_at = ? WHERE id = ? AND state = ? AND hold = ''"
+        " RETURNING strikes",
+        (again_at, now, job.id, job.state),
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def count_poll(tx: Tx, job: FaxJob, again_at: float) -> int:
+    """Count a status poll before it is made; returns how many, this one included, or 0 when the job has moved on."""
+    row = tx.execute(
+        "UPDATE job SET polls = polls + 1, next_at = ? WHERE id = ? AND state = ? RETURNING polls",
+        (again_at, job.id, job.state),
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def hold(tx: Tx, job: FaxJob, now: float, why: str) -> bool:
+    """Stop a job that is not terminal until a person releases it."""
+    if job.state.terminal:
+        return False
+    changed = tx.execute(
+        "UPDATE job SET hold = ?, updated_at = ? WHERE id = ? AND state = ? AND hold = ''",
+        (why, now, job.id, job.state),
+    ).rowcount
+    if changed:
+        _event(tx, job.id, now, job.state, job.state, f"held: {why}")
+    return bool(changed)
+
+
+def release(tx: Tx, job: FaxJob, now: float) -> bool:
+    """Let a held job go on now, with fresh tries."""
+    changed = tx.execute(
+        "UPDATE job SET hold = '', strikes = 0, next_at = ?, updated_at = ? WHERE id = ? AND state = ? AND hold <> ''",
+        (now, now, job.id, job.state),
+    ).rowcount
+    if changed:
+        _event(tx, job.id, now, job.state, job.state, "released")
+    return bool(changed)
+
+
+def next_upload(tx: Tx, job: FaxJob) -> int:
+    """Number the upload about to be made, so that each has a name of its own at the provider."""
+    row = tx.execute("UPDATE job SET uploads = uploads + 1 WHERE id = ? RETURNING uploads", (job.id,)).fetchone()
+    return int(row[0])
+
+
+# --- attempts ---------------------------------------------------------------------------------------------------------
+
+_ATTEMPT = "job, n, document_ref, number, started_at, ended_at, outcome, provider_ref, cost, detail"
+
+
+def begin_attempt(tx: Tx, job: FaxJob, now: float) -> Attempt | None:
+    """The intent of a send: uploaded -> submitting with its attempt row. None when the job is not free to send."""
+    assert job.document_ref is not None
+    held = tx.execute("SELECT hold FROM job WHERE id = ?", (job.id,)).fetchone()
+    if held is None or held[0] != "":
+        return None
+    n = job.attempts + 1
+    if not change(tx, job, JobState.SUBMITTING, now, f"attempt {n} begun", attempts=n):
+        return None
+    attempt = Attempt(job.id, n, job.document_ref, job.number, now)
+    tx.execute(
+        "INSERT INTO attempt (job, n, document_ref, number, started_at) VALUES (?, ?, ?, ?, ?)",
+        (job.id, n, attempt.document_ref, attempt.number.e164, now),
+    )
+    return attempt
+
+
+def end_attempt(
+    tx: Tx,
+    job: str,
+    n: int,
+    now: float,
+    outcome: str,
+    *,
+    provider_ref: int | None = None,
+    cost: Decimal | None = None,
+    detail: str = "",
+) -> None:
+    """Record what became of attempt ``n``."""
+    tx.execute(
+        "UPDATE attempt SET ended_at = ?, outcome = ?, provider_ref = ?, cost = ?, detail = ? WHERE job = ? AND n = ?",
+        (now, outcome, provider_ref, None if cost is None else str(cost), detail[:1000], job, n),
+    )
+
+
+def good_poll(tx: Tx, job: str, n: int, now: float) -> tuple[int, float]:
+    """Count a complete history reading that did not show attempt ``n``; returns how many and the time of the first."""
+    row = tx.execute(
+        "UPDATE attempt SET good_polls = good_polls + 1, last_good_at = ?, first_good_at = coalesce(first_good_at, ?)"
+        " WHERE job = ? AND n = ? RETURNING good_polls, first_good_at",
+        (now, now, job, n),
+    ).fetchone()
+    return int(row[0]), float(row[1])
+
+
+def attempts(tx: Tx, job: str) -> list[Attempt]:
+    """All attempts of a job, the first first."""
+    rows = tx.execute(f"SELECT {_ATTEMPT} FROM attempt WHERE job = ? ORDER BY n", (job,))
+    return [_attempt(row) for row in rows]
+
+
+# --- finding ----------------------------------------------------------------------------------------------------------
+
+
+def get(tx: Tx, job: str) -> FaxJob | None:
+    row = tx.execute(f"SELECT {_JOB} FROM job WHERE id = ?", (job,)).fetchone()
+    return None if row is None else _job(row)
+
+
+def get_submission(tx: Tx, submission: str) -> Submission | None:
+    row = tx.execute(f"SELECT {_SUBMISSION} FROM submission WHERE id = ?", (submission,)).fetchone()
+    return None if row is None else _submission(row)
+
+
+def of_submission(tx: Tx, submission: str) -> list[FaxJob]:
+    rows = tx.execute(f"SELECT {_JOB} FROM job WHERE submission = ? ORDER BY rowid", (submission,))
+    return [_job(row) for row in rows]
+
+
+def by_provider_ref(tx: Tx, provider_ref: int) -> FaxJob | None:
+    """The job one of whose attempts the provider calls ``provider_ref``."""
+    row = tx.execute(
+        f"SELECT {_JOB} FROM job WHERE id = (SELECT job FROM attempt WHERE provider_ref = ?)", (provider_ref,)
+    ).fetchone()
+    return None if row is None else _job(row)
+
+
+def due(tx: Tx, state: JobState, now: float, limit: int) -> list[FaxJob]:
+    """Jobs of one state whose time has come, the longest waiting first."""
+    rows = tx.execute(
+        f"SELECT {_JOB} FROM job WHERE active AND state = ? AND next_at <= ? ORDER BY next_at, rowid LIMIT ?",
+        (state, now, limit),
+    )
+    return [_job(row) for row in rows]
+
+
+def next_due(tx: Tx, states: Iterable[JobState]) -> float | None:
+    """When the next job of these states is due."""
+    times = [
+        tx.execute("SELECT min(next_at) FROM job WHERE active AND state = ?", (state,)).fetchone()[0]
+        for state in states
+    ]
+    return min((time for time in times if time is not None), default=None)
+
+
+def in_state(tx: Tx, state: JobState) -> list[FaxJob]:
+    """Every job of a state that is not terminal, held ones too."""
+    rows = tx.execute(f"SELECT {_JOB} FROM job WHERE state = ? AND finished_at IS NULL ORDER BY rowid", (state,))
+    return [_job(row) for row in rows]
+
+
+def erasable(tx: Tx, now: float, limit: int) -> list[FaxJob]:
+    """Ended jobs whose document the provider still keeps."""
+    rows = tx.execute(f"SELECT {_JOB} FROM job WHERE erasable AND next_at <= ? ORDER BY next_at LIMIT ?", (now, limit))
+    return [_job(row) for row in rows]
+
+
+def events(tx: Tx, job: str) -> list[Event]:
+    rows = tx.execute("SELECT at, from_state, to_state, what FROM event WHERE job = ? ORDER BY id", (job,))
+    return [Event(*row) for row in rows]
+
+
+def listing(
+    tx: Tx,
+    *,
+    state: JobState | None = None,
+    number: str = "",
+    held: bool = False,
+    all_: bool = False,
+    limit: int = 1000,
+) -> list[tuple[FaxJob, Submission]]:
+    """Jobs with their mails, the newest first: open ones, ended ones too, or of one state."""
+    where, values = ["1"], []
+    if state is not None:
+        where.append("job.state = ?")
+        values.append(str(state))
+    elif not ended:
+        where.append("job.finished_at IS NULL")
+    if number:
+        where.append("job.number = ?")
+        values.append(number)
+    if held:
+        where.append("job.hold <> ''")
+    rows = tx.execute(
+        f"SELECT job.id, job.submission FROM job WHERE {' AND '.join(where)} ORDER BY job.rowid DESC LIMIT ?",
+        (*values, limit),
+    ).fetchall()
+    found = []
+    for job_id, submission_id in rows:
+        job, submission = get(tx, job_id), get_submission(tx, submission_id)
+        assert job is not None and submission is not None
+        found.append((job, submission))
+    return found
+
+
+def counts(tx: Tx) -> dict[str, int]:
+    """Open jobs by state; held ones under ``held``."""
+    rows = tx.execute("SELECT state, count(*) FROM job WHERE active GROUP BY state")
+    result = {str(state): int(number) for state, number in rows}
+    result["held"] = tx.execute("SELECT count(*) FROM job WHERE hold <> '' AND finished_at IS NULL").fetchone()[0]
+    return result
+
+
+# --- purging ----------------------------------------------------------------------------------------------------------
+
+
+def forget_documents(tx: Tx, before: float, limit: int = 500) -> list[str]:
+    """Unname the files of submissions all of whose jobs ended before ``before``; returns the spool names to unlink."""
+    rows = tx.execute(
+        "SELECT id, mail_file FROM submission s WHERE mail_file <> '' AND created_at < ? AND NOT EXISTS"
+        " (SELECT 1 FROM job WHERE submission = s.id AND (finished_at IS NULL OR finished_at >= ? OR erasable))"
+        " LIMIT ?",
+        (before, before, limit),
+    ).fetchall()
+    names: list[str] = []
+    for submission, mail_file in rows:
+        names.append(mail_file)
+        files = tx.execute(
+            "SELECT DISTINCT document_file FROM job WHERE submission = ? AND document_file <> ''", (submission,)
+        )
+        names.extend(row[0] for row in files)
+        tx.execute("UPDATE submission SET mail_file = '' WHERE id = ?", (submission,))
+        tx.execute("UPDATE job SET document_file = '' WHERE submission = ?", (submission,))
+    return names
+
+
+def forget_history(tx: Tx, before: float, limit: int = 500) -> int:
+    """Delete submissions whose files are gone and whose jobs ended before ``before``; returns how many."""
+    rows = tx.execute(
+        "SELECT id FROM submission s WHERE mail_file = '' AND created_at < ? AND NOT EXISTS"
+        " (SELECT 1 FROM job WHERE submission = s.id AND (finished_at IS NULL OR finished_at >= ?)) LIMIT ?",
+        (before, before, limit),
+    ).fetchall()
+    for (submission,) in rows:
+        mine = "(SELECT id FROM job WHERE submission = ?)"
+        for table in ("event", "attempt", "receipt"):
+            tx.execute(f"DELETE FROM {table} WHERE job IN {mine}", (submission,))
+        tx.execute("DELETE FROM job WHERE submission = ?", (submission,))
+        tx.execute("DELETE FROM submission WHERE id = ?", (submission,))
+    return len(rows)
+
+
+def files(tx: Tx) -> set[str]:
+    """Every spool name that a row of these tables names."""
+    rows = tx.execute(
+        "SELECT mail_file FROM submission WHERE mail_file <> ''"
+        " UNION SELECT document_file FROM job WHERE document_file <> ''"
+    )
+    return {row[0] for row in rows}
+
+
+def is_duplicate_document(error: Exception) -> bool:
+    """Whether ``error`` says that two jobs would share one document at the provider."""
+    return isinstance(error, sqlite3.IntegrityError) and "job.document_ref" in str(error)

@@ -1,0 +1,178 @@
+-- Times are epoch seconds (UTC), money is decimal text, lists and facts are JSON.
+
+CREATE TABLE meta (
+  key   TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE submission (
+  id           TEXT PRIMARY KEY,      -- the queue id told in the 250
+  created_at   REAL NOT NULL,
+  mail_file    TEXT NOT NULL,         -- spool name; '' once purged
+  size         INTEGER NOT NULL,
+  sender       TEXT NOT NULL,         -- envelope sender, '' = null reverse-path
+  identity     TEXT NOT NULL,
+  results_to   TEXT NOT NULL,
+  client       TEXT NOT NULL,
+  subject      TEXT NOT NULL,
+  message_id   TEXT NOT NULL,
+  date         TEXT NOT NULL,
+  envid        TEXT,
+  ret          TEXT,
+  dedupe_key   TEXT NOT NULL,
+  confirmed_at REAL                   -- the client spoke again after our 250, so it has seen it
+) STRICT;
+CREATE INDEX submission_unconfirmed ON submission (dedupe_key) WHERE confirmed_at IS NULL;
+CREATE INDEX submission_by_time ON submission (created_at);
+
+CREATE TABLE job (
+  id               TEXT PRIMARY KEY,
+  submission       TEXT NOT NULL REFERENCES submission (id),
+  rcpt             TEXT NOT NULL,
+  number           TEXT NOT NULL,
+  state            TEXT NOT NULL,
+  created_at       REAL NOT NULL,
+  updated_at       REAL NOT NULL,
+  next_at          REAL NOT NULL,
+  hold             TEXT NOT NULL DEFAULT '',
+  strikes          INTEGER NOT NULL DEFAULT 0,   -- tries of the present step begun
+  polls            INTEGER NOT NULL DEFAULT 0,   -- status polls in the present state
+  attempts         INTEGER NOT NULL DEFAULT 0,   -- sends recorded
+  redials          INTEGER NOT NULL DEFAULT 0,
+  uploads          INTEGER NOT NULL DEFAULT 0,   -- uploads begun: part of the name given to the provider
+  document_file    TEXT NOT NULL DEFAULT '',
+  document_pages   INTEGER,
+  document_size    INTEGER,
+  document_sha256  TEXT,
+  document_seconds REAL,
+  document_ledger  TEXT,
+  document_ref     INTEGER,
+  provider_ref     INTEGER,
+  erased_at        REAL,                         -- the provider's copy of the document is gone
+  tsi              TEXT NOT NULL DEFAULT '',
+  orcpt            TEXT,
+  notify           TEXT NOT NULL DEFAULT '',
+  cost             TEXT,
+  outcome          TEXT NOT NULL DEFAULT '',
+  last_error       TEXT NOT NULL DEFAULT '',
+  finished_at      REAL,
+  active INTEGER GENERATED ALWAYS AS (state NOT IN ('delivered', 'failed', 'cancelled') AND hold = '') VIRTUAL,
+  erasable INTEGER GENERATED ALWAYS AS
+    (state IN ('delivered', 'failed', 'cancelled') AND document_ref IS NOT NULL AND erased_at IS NULL) VIRTUAL
+) STRICT;
+CREATE INDEX job_due ON job (state, next_at) WHERE active;
+CREATE INDEX job_erasable ON job (next_at) WHERE erasable;
+CREATE INDEX job_by_submission ON job (submission);
+CREATE INDEX job_by_document ON job (document_file) WHERE document_file <> '';
+CREATE INDEX job_finished ON job (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX job_held ON job (created_at) WHERE hold <> '';
+CREATE UNIQUE INDEX job_provider_ref ON job (provider_ref) WHERE provider_ref IS NOT NULL;
+CREATE UNIQUE INDEX job_document_ref ON job (document_ref) WHERE document_ref IS NOT NULL;
+
+CREATE TABLE attempt (
+  job           TEXT NOT NULL REFERENCES job (id),
+  n             INTEGER NOT NULL,
+  document_ref  INTEGER NOT NULL,
+  number        TEXT NOT NULL,
+  started_at    REAL NOT NULL,
+  ended_at      REAL,
+  outcome       TEXT NOT NULL DEFAULT '',        -- '', sent, not_sent, unknown, found, absent
+  provider_ref  INTEGER,
+  cost          TEXT,
+  detail        TEXT NOT NULL DEFAULT '',
+  good_polls    INTEGER NOT NULL DEFAULT 0,      -- complete history readings that did not show it
+  first_good_at REAL,
+  last_good_at  REAL,
+  PRIMARY KEY (job, n)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX attempt_provider_ref ON attempt (provider_ref) WHERE provider_ref IS NOT NULL;
+CREATE UNIQUE INDEX attempt_open ON attempt (job) WHERE outcome = '';
+
+CREATE TABLE event (
+  id         INTEGER PRIMARY KEY,
+  job        TEXT NOT NULL,
+  at         REAL NOT NULL,
+  from_state TEXT NOT NULL,
+  to_state   TEXT NOT NULL,
+  what       TEXT NOT NULL
+) STRICT;
+CREATE INDEX event_by_job ON event (job);
+
+CREATE TABLE receipt (
+  id           INTEGER PRIMARY KEY,
+  provider_ref INTEGER NOT NULL,
+  verdict      TEXT NOT NULL,
+  code         TEXT NOT NULL,
+  text         TEXT NOT NULL,
+  received_at  REAL NOT NULL,
+  job          TEXT,
+  UNIQUE (provider_ref, verdict, code)
+) STRICT;
+CREATE INDEX receipt_by_job ON receipt (job) WHERE job IS NOT NULL;
+
+CREATE TABLE inbound (
+  id          TEXT PRIMARY KEY,
+  uuid        TEXT NOT NULL,
+  inbox_id    INTEGER,
+  state       TEXT NOT NULL,
+  received_at REAL NOT NULL,
+  did         TEXT NOT NULL,          -- digits of our number
+  caller      TEXT NOT NULL,          -- digits of the other number
+  arrival     TEXT NOT NULL,          -- JSON of FaxArrival
+  file        TEXT NOT NULL,
+  file_type   TEXT NOT NULL,
+  size        INTEGER NOT NULL,
+  sha256      TEXT NOT NULL,
+  next_at     REAL NOT NULL,
+  strikes     INTEGER NOT NULL DEFAULT 0,
+  last_error  TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE UNIQUE INDEX inbound_uuid ON inbound (uuid) WHERE uuid <> '';
+CREATE UNIQUE INDEX inbound_inbox_id ON inbound (inbox_id) WHERE inbox_id IS NOT NULL;
+CREATE INDEX inbound_due ON inbound (next_at) WHERE state = 'pending';
+CREATE INDEX inbound_match ON inbound (did, received_at);
+CREATE INDEX inbound_by_time ON inbound (received_at);
+CREATE INDEX inbound_by_sha256 ON inbound (sha256) WHERE sha256 <> '';
+
+CREATE TABLE outbox (
+  id            TEXT PRIMARY KEY,
+  kind          TEXT NOT NULL,
+  cause         TEXT NOT NULL,
+  recipient     TEXT NOT NULL,
+  envelope_from TEXT NOT NULL,
+  message_id    TEXT NOT NULL,
+  created_at    REAL NOT NULL,
+  facts         TEXT NOT NULL,
+  file          TEXT NOT NULL,
+  state         TEXT NOT NULL,
+  tries         INTEGER NOT NULL DEFAULT 0,
+  next_at       REAL NOT NULL,
+  last_error    TEXT NOT NULL DEFAULT '',
+  ended_at      REAL,
+  UNIQUE (kind, cause, recipient)
+) STRICT;
+CREATE INDEX outbox_due ON outbox (next_at) WHERE state = 'queued';
+CREATE INDEX outbox_by_cause ON outbox (cause);
+CREATE INDEX outbox_by_file ON outbox (file) WHERE file <> '';
+CREATE INDEX outbox_ended ON outbox (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE TABLE route (
+  id         INTEGER PRIMARY KEY,
+  kind       TEXT NOT NULL,
+  match      TEXT NOT NULL,
+  mailboxes  TEXT NOT NULL,           -- JSON list
+  allow      INTEGER NOT NULL,
+  tsi        TEXT NOT NULL,
+  region     TEXT NOT NULL,
+  results_to TEXT NOT NULL,
+  note       TEXT NOT NULL,
+  created_at REAL NOT NULL,
+  UNIQUE (kind, match)
+) STRICT;
+
+CREATE TABLE user (
+  name          TEXT PRIMARY KEY,
+  password_hash TEXT NOT NULL,        -- argon2id, PHC string
+  created_at    REAL NOT NULL,
+  disabled      INTEGER NOT NULL DEFAULT 0
+) STRICT;

@@ -1,0 +1,120 @@
+"""Mails to be sent: a row per mailbox, committed with the change that causes it. (kind, cause, recipient) is unique."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from gateway.model import MailKind, MailState, OutgoingMail
+from gateway.store.db import Tx
+
+_MAIL = (
+    "id, kind, cause, recipient, envelope_from, message_id, created_at, facts, file, state, tries, next_at, last_error"
+)
+
+
+def _mail(row: tuple[Any, ...]) -> OutgoingMail:
+    id_, kind, cause, to, envelope_from, message_id, created_at, facts, file, state, tries, next_at, last_error = row
+    return OutgoingMail(
+        id=id_, kind=MailKind(kind), cause=cause, to=to, envelope_from=envelope_from, message_id=message_id,
+        created_at=created_at, facts=json.loads(facts), file=file, state=MailState(state), tries=tries, next_at=next_at,
+        last_error=last_error,
+    )  # fmt: skip
+
+
+def add(tx: Tx, mail: OutgoingMail) -> bool:
+    """Queue a mail; False when its cause has already sent one of this kind to this mailbox."""
+    return bool(
+        tx.execute(
+            f"INSERT OR IGNORE INTO outbox ({_MAIL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                mail.id, mail.kind, mail.cause, mail.to, mail.envelope_from, mail.message_id, mail.created_at,
+                json.dumps(mail.facts), mail.file, mail.state, mail.tries, mail.next_at, mail.last_error,
+            ),
+        ).rowcount
+    )  # fmt: skip
+
+
+def due(tx: Tx, now: float, limit: int) -> list[OutgoingMail]:
+    """Queued mails whose time has come, the longest waiting first."""
+    rows = tx.execute(
+        f"SELECT {_MAIL} FROM outbox WHERE state = 'queued' AND next_at <= ? ORDER BY next_at LIMIT ?", (now, limit)
+    )
+    return [_mail(row) for row in rows]
+
+
+def next_due(tx: Tx) -> float | None:
+    row = tx.execute("SELECT min(next_at) FROM outbox WHERE state = 'queued'").fetchone()
+    return None if row[0] is None else float(row[0])
+
+
+def begin_try(tx: Tx, mail: OutgoingMail, again_at: float) -> int:
+    """Count a try before it is made, due again at ``again_at`` if it never ends; 0 when it is no longer queued."""
+    row = tx.execute(
+        "UPDATE outbox SET tries = tries + 1, next_at = ? WHERE id = ? AND state = 'queued' RETURNING tries",
+        (again_at, mail.id),
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def sent(tx: Tx, mail: str, now: float, reply: str) -> None:
+    """The smarthost took it."""
+    tx.execute(
+        "UPDATE outbox SET state = 'sent', ended_at = ?, last_error = ? WHERE id = ? AND state = 'queued'",
+        (now, reply[:500], mail),
+    )
+
+
+def deferred(tx: Tx, mail: str, next_at: float, why: str) -> None:
+    """It did not go now."""
+    tx.execute(
+        "UPDATE outbox SET next_at = ?, last_error = ? WHERE id = ? AND state = 'queued'", (next_at, why[:500], mail)
+    )
+
+
+def dead(tx: Tx, mail: str, now: float, why: str) -> bool:
+    """Given up; the row stays visible."""
+    return bool(
+        tx.execute(
+            "UPDATE outbox SET state = 'dead', ended_at = ?, last_error = ? WHERE id = ? AND state = 'queued'",
+            (now, why[:500], mail),
+        ).rowcount
+    )
+
+
+def revive(tx: Tx, mail: str, now: float) -> bool:
+    """Queue a mail again that was sent or given up."""
+    return bool(
+        tx.execute(
+            "UPDATE outbox SET state = 'queued', tries = 0, next_at = ?, created_at = created_at, ended_at = NULL"
+            " WHERE id = ? AND state <> 'queued'",
+            (now, mail),
+        ).rowcount
+    )
+
+
+def get(tx: Tx, mail: str) -> OutgoingMail | None:
+    row = tx.execute(f"SELECT {_MAIL} FROM outbox WHERE id = ?", (mail,)).fetchone()
+    return None if row is None else _mail(row)
+
+
+def of_cause(tx: Tx, cause: str) -> list[OutgoingMail]:
+    """All mails one thing has caused, the first first."""
+    return [_mail(row) for row in tx.execute(f"SELECT {_MAIL} FROM outbox WHERE cause = ? ORDER BY rowid", (cause,))]
+
+
+def counts(tx: Tx) -> dict[str, int]:
+    """How many mails wait, and how many were given up."""
+    queued = tx.execute("SELECT count(*) FROM outbox WHERE state = 'queued'").fetchone()[0]
+    dead_ = tx.execute("SELECT count(*) FROM outbox WHERE state = 'dead' AND ended_at IS NOT NULL").fetchone()[0]
+    return {"queued": int(queued), "dead": int(dead_)}
+
+
+def forget(tx: Tx, before: float, kinds: Iterable[MailKind]) -> int:
+    """Delete mails of these kinds that were sent before ``before``."""
+    marks = list(kinds)
+    return tx.execute(
+        f"DELETE FROM outbox WHERE ended_at < ? AND state = 'sent' AND kind IN ({', '.join('?' * len(marks))})",
+        (before, *marks),
+    ).rowcount

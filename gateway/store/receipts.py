@@ -1,0 +1,51 @@
+"""Receipts: the provider's word by callback, kept even when no job of ours is known to it (yet)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.model import Receipt, Verdict
+from gateway.store.db import Tx
+
+_RECEIPT = "provider_ref, verdict, code, text, received_at, job"
+
+
+def _receipt(row: tuple[Any, ...]) -> Receipt:
+    provider_ref, verdict, code, text, received_at, job = row
+    return Receipt(provider_ref, Verdict(verdict), code, text, received_at, job)
+
+
+def add(tx: Tx, receipt: Receipt) -> bool:
+    """Keep a receipt, bound to the job that has its provider_ref; False when the same was there already."""
+    return bool(
+        tx.execute(
+            f"INSERT OR IGNORE INTO receipt ({_RECEIPT})"
+            " VALUES (?, ?, ?, ?, ?, (SELECT job FROM attempt WHERE provider_ref = ?))",
+            (
+                receipt.provider_ref, receipt.verdict, receipt.code, receipt.text[:1000], receipt.received_at,
+                receipt.provider_ref,
+            ),
+        ).rowcount
+    )  # fmt: skip
+
+
+def adopt(tx: Tx, provider_ref: int, job: str) -> int:
+    """Bind receipts that came before their job was known; returns how many."""
+    return tx.execute("UPDATE receipt SET job = ? WHERE provider_ref = ? AND job IS NULL", (job, provider_ref)).rowcount
+
+
+def of_job(tx: Tx, job: str) -> list[Receipt]:
+    """Receipts of a job, the first first."""
+    rows = tx.execute(f"SELECT {_RECEIPT} FROM receipt WHERE job = ? ORDER BY id", (job,))
+    return [_receipt(row) for row in rows]
+
+
+def of_ref(tx: Tx, provider_ref: int) -> list[Receipt]:
+    """Receipts for one provider_ref, the first first."""
+    rows = tx.execute(f"SELECT {_RECEIPT} FROM receipt WHERE provider_ref = ? ORDER BY id", (provider_ref,))
+    return [_receipt(row) for row in rows]
+
+
+def purge_orphans(tx: Tx, before: float) -> int:
+    """Forget receipts of jobs that never were ours."""
+    return tx.execute("DELETE FROM receipt WHERE job IS NULL AND received_at < ?", (before,)).rowcount

@@ -1,0 +1,64 @@
+"""Routes: which mailboxes a DID's faxes go to, and who may send how."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gateway.model import Route, RouteKind
+from gateway.store.db import Tx
+
+_ROUTE = "kind, match, mailboxes, allow, tsi, region, results_to, note, id, created_at"
+
+
+def _route(row: tuple[Any, ...]) -> Route:
+    kind, match, mailboxes, allow, tsi, region, results_to, note, id_, at = row
+    return Route(
+        RouteKind(kind),
+        match,
+        tuple(json.loads(mailboxes)),
+        bool(allow),
+        tsi,
+        region,
+        results_to,
+        note,
+        id_,
+        created_at,
+    )
+
+
+def put(tx: Tx, route: Route, now: float) -> None:
+    """Add a route, or replace the one with the same kind and match."""
+    tx.execute(
+        "INSERT INTO route (kind, match, mailboxes, allow, tsi, region, results_to, note, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, match) DO UPDATE SET mailboxes = excluded.mailboxes,"
+        " allow = excluded.allow, tsi = excluded.tsi, region = excluded.region, results_to = excluded.results_to,"
+        " note = excluded.note",
+        (
+            route.kind, route.match, json.dumps(list(route.mailboxes)), int(route.allow), route.tsi, route.region,
+            route.results_to, route.note, now,
+        ),
+    )  # fmt: skip
+
+
+def remove(tx: Tx, kind: RouteKind, match: str) -> bool:
+    """False when there was none."""
+    return bool(tx.execute("DELETE FROM route WHERE kind = ? AND match = ?", (kind, match)).rowcount)
+
+
+def listing(tx: Tx, kind: RouteKind | None = None) -> list[Route]:
+    """All routes, or those of one kind."""
+    if kind is None:
+        rows = tx.execute(f"SELECT {_ROUTE} FROM route ORDER BY kind, match")
+    else:
+        rows = tx.execute(f"SELECT {_ROUTE} FROM route WHERE kind = ? ORDER BY match", (kind,))
+    return [_route(row) for row in rows]
+
+
+def for_did(tx: Tx, digits: str) -> Route | None:
+    """The route of a DID: its own, else the one for ``*``."""
+    row = tx.execute(
+        f"SELECT {_ROUTE} FROM route WHERE kind = 'did' AND match IN (?, '*') ORDER BY match = '*' LIMIT 1",
+        (f"+{digits}",),
+    ).fetchone()
+    return None if row is None else _route(row)

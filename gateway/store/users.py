@@ -1,0 +1,31 @@
+"""Logins of the SMTP door."""
+
+from __future__ import annotations
+
+from gateway.model import User
+from gateway.store.db import Tx
+
+
+def put(tx: Tx, name: str, password_hash: str, now: float) -> None:
+    """Add a login, or give it a new password. ``password_hash`` is an argon2id PHC string."""
+    tx.execute(
+        "INSERT INTO user (name, password_hash, created_at) VALUES (?, ?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET password_hash = excluded.password_hash",
+        (name, password_hash, now),
+    )
+
+
+def remove(tx: Tx, name: str) -> bool:
+    """False when there was none."""
+    return bool(tx.execute("DELETE FROM user WHERE name = ?", (name,)).rowcount)
+
+
+def password_hash(tx: Tx, name: str) -> str | None:
+    """The hash of an enabled login, or None."""
+    row = tx.execute("SELECT password_hash FROM user WHERE name = ? AND disabled = 0", (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def listing(tx: Tx) -> list[User]:
+    rows = tx.execute("SELECT name, created_at, disabled FROM user ORDER BY name")
+    return [User(name, created_at, bool(disabled)) for name, created_at, disabled in rows]

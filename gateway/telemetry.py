@@ -1,0 +1,218 @@
+"""Log set-up, one function per event in a fax's life, metrics, redaction.
+
+The format of what operators read lives here: each event is one log line with the queue id and one counter.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+log = structlog.get_logger("fax")
+
+_SECRET = re.compile(r"(api_key=|/callback/|password=|token=)[^\s&/'\"]+", re.IGNORECASE)
+_LEVELS = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}  # sd-daemon(3) prefixes
+
+
+def redact(text: str) -> str:
+    """``text`` without the values of keys, tokens and passwords that URLs and messages may hold."""
+    return _SECRET.sub(r"\1***", text)
+
+
+def mask(number: str) -> str:
+    """A number for the log: enough to recognise, not enough to dial."""
+    return number if len(number) < 9 else f"{number[:-7]}***{number[-4:]}"
+
+
+def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = redact(value)
+    return event
+
+
+def _journal_prefix(_logger: Any, method: str, event: str) -> str:
+    return "\n".join(f"<{_LEVELS.get(method, 6)}>{line}" for line in event.splitlines())
+
+
+def set_up_logging(level: str, form: str) -> None:
+    """``form`` is auto, console, json or journal; auto is journal under systemd, else console."""
+    if form == "auto":
+        form = "journal" if os.environ.get("JOURNAL_STREAM") else "console"
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if form == "json":
+        processors += [
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            _redact_event,
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        if form == "console":
+            processors.append(structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False))
+        colours = form == "console" and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        processors += [
+            structlog.processors.format_exc_info,
+            _redact_event,
+            structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0),
+        ]
+        if form == "journal":
+            processors.append(_journal_prefix)
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+
+
+# --- metrics ----------------------------------------------------------------------------------------------------------
+
+registry = CollectorRegistry()
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(f"faxgateway_{name}", text, labels, registry=registry)
+
+
+_accepted = _counter("mails_accepted", "Mails accepted at the SMTP door")
+_rejected = _counter("mails_rejected", "Mails and recipients refused at the SMTP door", "status")
+_pages = _counter("pages_prepared", "Fax pages prepared")
+_submits = _counter("submits", "Sends to the provider by outcome", "outcome")
+_results = _counter("faxes_ended", "Faxes that reached a final state", "state", "code")
+_held = _counter("faxes_held", "Faxes held for a person")
+_received = _counter("faxes_received", "Faxes received", "source")
+_receipts = _counter("receipts", "Receipts by callback", "known")
+_mails = _counter("mails_out", "Tries to hand a mail to the smarthost", "result")
+_provider = _counter("provider_errors", "Provider calls that failed", "kind")
+_seconds = Histogram(
+    "faxgateway_fax_seconds", "From acceptance to the final state", registry=registry, buckets=(10, 60, 300, 1800, 7200)
+)
+_started = Gauge("faxgateway_start_time_seconds", "When the daemon started", registry=registry)
+_queue = Gauge("faxgateway_jobs", "Open jobs by state", ("state",), registry=registry)
+_outbox = Gauge("faxgateway_outbox", "Mails waiting or given up", ("state",), registry=registry)
+_balance = Gauge("faxgateway_provider_balance", "Balance at the provider", registry=registry)
+
+
+def render_metrics() -> bytes:
+    """The Prometheus text format."""
+    return generate_latest(registry)
+
+
+def started() -> None:
+    _started.set(time.time())
+
+
+def queue_sizes(jobs: dict[str, int], outbox: dict[str, int]) -> None:
+    """Set the gauges from fresh counts."""
+    _queue.clear()
+    for state, count in jobs.items():
+        _queue.labels(state).set(count)
+    for state, count in outbox.items():
+        _outbox.labels(state).set(count)
+
+
+def balance(value: float) -> None:
+    _balance.set(value)
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+_listeners: list[Callable[[str, dict[str, Any]], None]] = []
+
+
+def listen(listener: Callable[[str, dict[str, Any]], None]) -> None:
+    """Have ``listener(event, facts)`` called for every event below (the demo prints them)."""
+    _listeners.append(listener)
+
+
+def unlisten(listener: Callable[[str, dict[str, Any]], None]) -> None:
+    _listeners.remove(listener)
+
+
+def _tell(event: str, **facts: Any) -> None:
+    for listener in _listeners:
+        listener(event, facts)
+    if "number" in facts:
+        facts["number"] = mask(str(facts["number"]))
+    log.info(event, **{name: value for name, value in facts.items() if value not in (None, "")})
+
+
+def accepted(submission: str, *, sender: str, client: str, size: int, numbers: list[str]) -> None:
+    _accepted.inc()
+    _tell("accepted", id=submission, sender=sender, client=client, size=size, nrcpt=len(numbers))
+
+
+def duplicate(submission: str, *, client: str) -> None:
+    _tell("duplicate suppressed", id=submission, client=client)
+
+
+def rejected(status: str, *, client: str, why: str) -> None:
+    _rejected.labels(status).inc()
+    _tell("rejected", status=status, client=client, why=why)
+
+
+def prepared(job: str, *, pages: int, size: int, seconds: float) -> None:
+    _pages.inc(pages)
+    _tell("prepared", id=job, pages=pages, size=size, line_seconds=round(seconds))
+
+
+def uploaded(job: str, *, document_ref: int) -> None:
+    _tell("uploaded", id=job, document=document_ref)
+
+
+def submit_ended(job: str, *, number: str, outcome: str, provider_ref: int | None = None, why: str = "") -> None:
+    _submits.labels(outcome).inc()
+    _tell("submitted" if outcome == "sent" else f"submit: {outcome}", id=job, number=number, fax=provider_ref, why=why)
+
+
+def retry(job: str, *, step: str, wait: float, why: str) -> None:
+    _tell("waiting", id=job, step=step, wait=round(wait, 1), why=why)
+
+
+def held(job: str, *, why: str) -> None:
+    _held.inc()
+    _tell("held", id=job, why=why)
+
+
+def ended(job: str, *, number: str, state: str, code: str, why: str = "", took: float = 0.0) -> None:
+    _results.labels(state, code).inc()
+    _seconds.observe(took)
+    _tell(state, id=job, number=number, code=code, why=why, delay=round(took, 1))
+
+
+def receipt(provider_ref: int, *, job: str | None, code: str, fresh: bool) -> None:
+    _receipts.labels("yes" if job else "no").inc()
+    _tell("receipt", fax=provider_ref, id=job, code=code, repeated=None if fresh else "yes")
+
+
+def received(fax: str, *, source: str, did: str, pages: int | None, size: int, mailboxes: int) -> None:
+    _received.labels(source).inc()
+    _tell("received", id=fax, source=source, did=mask(did), pages=pages, size=size, mailboxes=mailboxes)
+
+
+def received_again(fax: str, *, source: str) -> None:
+    _tell("received again", id=fax, source=source)
+
+
+def mail(mail_id: str, *, kind: str, cause: str, to: str, result: str, why: str = "") -> None:
+    _mails.labels(result).inc()
+    _tell(f"mail {result}", id=mail_id, kind=kind, cause=cause, to=to, why=why)
+
+
+def provider_trouble(kind: str, why: str) -> None:
+    _provider.labels(kind).inc()
+    _tell("provider trouble", kind=kind, why=why)
