@@ -104,6 +104,12 @@ def add(tx: Tx, submission: Submission, jobs: Sequence[FaxJob], dedupe_key: str)
         _event(tx, job.id, job.created_at, "", job.state, f"accepted for {job.number}")
 
 
+def known_refs(tx: Tx, job: str) -> set[int]:
+    """The provider's ids of a job's sends."""
+    rows = tx.execute("SELECT provider_ref FROM attempt WHERE job = ? AND provider_ref IS NOT NULL", (job,))
+    return {row[0] for row in rows}
+
+
 def unconfirmed(tx: Tx, dedupe_key: str, since: float) -> str | None:
     """The id of an equal submission accepted after ``since`` whose client never showed that it saw our 250."""
     row = tx.execute(
@@ -137,7 +143,10 @@ def note(tx: Tx, job: str, now: float, what: str) -> None:
 
 
 def change(tx: Tx, job: FaxJob, to: JobState, now: float, what: str, **columns: Any) -> bool:
-    """Move a job along an arrow, if it still is where ``job`` says and not held; False when it is not.
+    """Move a job along an arrow, if it still is in the state ``job`` says; False when it is not.
+
+    A hold does not hinder it: what has happened is recorded. That nothing new is begun is the business of
+    :func:`strike`, :func:`due` and :func:`begin_attempt`.
 
     ``columns`` are set with it; ``strikes``, ``polls`` and ``next_at`` start anew unless given. Raises ValueError for
     an arrow that TRANSITIONS does not have.
@@ -197,13 +206,19 @@ def strike(tx: Tx, job: FaxJob, now: float, again_at: float) -> int:
     return 0 if row is None else int(row[0])
 
 
-def count_poll(tx: Tx, job: FaxJob, again_at: float) -> int:
-    """Count a status poll before it is made; returns how many, this one included, or 0 when the job has moved on."""
+def count_poll(tx: Tx, job: FaxJob, waits: Sequence[float], now: float) -> int:
+    """Count a question to the provider before it is asked, and set the time of the next by ``waits`` (the last repeats).
+
+    Returns how many, this one included, or 0 when the job has moved on or is held.
+    """
     row = tx.execute(
-        "UPDATE job SET polls = polls + 1, next_at = ? WHERE id = ? AND state = ? RETURNING polls",
-        (again_at, job.id, job.state),
+        "UPDATE job SET polls = polls + 1 WHERE id = ? AND state = ? AND hold = '' RETURNING polls", (job.id, job.state)
     ).fetchone()
-    return 0 if row is None else int(row[0])
+    if row is None:
+        return 0
+    polls = int(row[0])
+    tx.execute("UPDATE job SET next_at = ? WHERE id = ?", (now + waits[min(polls, len(waits)) - 1], job.id))
+    return polls
 
 
 def hold(tx: Tx, job: FaxJob, now: float, why: str) -> bool:
@@ -241,14 +256,14 @@ def next_upload(tx: Tx, job: FaxJob) -> int:
 _ATTEMPT = "job, n, document_ref, number, started_at, ended_at, outcome, provider_ref, cost, detail"
 
 
-def begin_attempt(tx: Tx, job: FaxJob, now: float) -> Attempt | None:
+def begin_attempt(tx: Tx, job: FaxJob, now: float, cost: Decimal | None = None) -> Attempt | None:
     """The intent of a send: uploaded -> submitting with its attempt row. None when the job is not free to send."""
     assert job.document_ref is not None
     held = tx.execute("SELECT hold FROM job WHERE id = ?", (job.id,)).fetchone()
     if held is None or held[0] != "":
         return None
     n = job.attempts + 1
-    if not change(tx, job, JobState.SUBMITTING, now, f"attempt {n} begun", attempts=n):
+    if not change(tx, job, JobState.SUBMITTING, now, f"attempt {n} begun", attempts=n, cost=cost):
         return None
     attempt = Attempt(job.id, n, job.document_ref, job.number, now)
     tx.execute(
@@ -348,6 +363,11 @@ def erasable(tx: Tx, now: float, limit: int) -> list[FaxJob]:
     return [_job(row) for row in rows]
 
 
+def next_erasable(tx: Tx) -> float | None:
+    row = tx.execute("SELECT min(next_at) FROM job WHERE erasable").fetchone()
+    return None if row[0] is None else float(row[0])
+
+
 def events(tx: Tx, job: str) -> list[Event]:
     rows = tx.execute("SELECT at, from_state, to_state, what FROM event WHERE job = ? ORDER BY id", (job,))
     return [Event(*row) for row in rows]
@@ -359,7 +379,7 @@ def listing(
     state: JobState | None = None,
     number: str = "",
     held: bool = False,
-    all_: bool = False,
+    ended: bool = False,
     limit: int = 1000,
 ) -> list[tuple[FaxJob, Submission]]:
     """Jobs with their mails, the newest first: open ones, ended ones too, or of one state."""

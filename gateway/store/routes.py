@@ -12,7 +12,7 @@ _ROUTE = "kind, match, mailboxes, allow, tsi, region, results_to, note, id, crea
 
 
 def _route(row: tuple[Any, ...]) -> Route:
-    kind, match, mailboxes, allow, tsi, region, results_to, note, id_, at = row
+    kind, match, mailboxes, allow, tsi, region, results_to, note, id_, created_at = row
     return Route(
         RouteKind(kind),
         match,

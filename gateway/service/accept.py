@@ -1,0 +1,229 @@
+"""A mail becomes jobs: who may send what is decided in the dialogue, and a 250 is said only for what is on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import argon2
+
+from gateway import numbers, policy, telemetry
+from gateway.document.worker import WorkerPool
+from gateway.errors import GatewayError, Refused
+from gateway.model import Envelope, FaxJob, FaxNumber, JobState, MailSummary, Peer, Route, RouteKind, Submission
+from gateway.spool import Draft, Spool
+from gateway.store import jobs, routes, users
+from gateway.store.db import Database, Tx
+from gateway.store.ids import new_id
+
+_DUMMY_HASH = (  # of a random password: an unknown login costs as long as a known one
+    "$argon2id$v=19$m=65536,t=3,p=4$IRKDxOxuV7kUcSgAEGOPqw$TrkWxLgDb0R0tDEO5lxa4WwfsKXqXuXMQVeX9LBdNvk"
+)
+_VERIFICATIONS = 2  # at once: each takes 64 MiB
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptSettings:
+    """``domains`` are ours; ``region`` reads numbers without a +; ``repeat_window`` in seconds, see :meth:`Accept.accept`."""
+
+    domains: tuple[str, ...]
+    region: str
+    policy: policy.PolicySettings
+    max_message: int = 50_000_000
+    repeat_window: float = 1800.0
+
+
+class Accept:
+    """The SMTP door's other side. Every refusal is a sentence the sender can act on."""
+
+    def __init__(
+        self,
+        database: Database,
+        spool: Spool,
+        reader: WorkerPool,
+        settings: AcceptSettings,
+        *,
+        on_accepted: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._spool = spool
+        self._reader = reader
+        self._settings = settings
+        self._on_accepted = on_accepted
+        self._clock = clock
+        self._hasher = argon2.PasswordHasher()
+        self._verifying = asyncio.Semaphore(_VERIFICATIONS)
+
+    # --- who ------------------------------------------------------------------------------------------------------
+
+    async def authenticate(self, peer: Peer, login: str, password: str) -> bool:
+        """Whether this is the login's password. The hash is verified off the event loop."""
+        stored = await self._database.read(lambda tx: users.password_hash(tx, login))
+        async with self._verifying:
+            good = await asyncio.to_thread(self._verify, stored or _DUMMY_HASH, password)
+        if not good or stored is None:
+            telemetry.rejected("5.7.8", client=peer.address, why=f"auth failed user={login}")
+            return False
+        return True
+
+    def _verify(self, stored: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(stored, password)
+        except argon2.exceptions.Argon2Error:
+            return False
+        except argon2.exceptions.InvalidHash:
+            return False
+
+    async def _route(self, peer: Peer, sender: str) -> Route | None:
+        known = await self._database.read(lambda tx: routes.listing(tx, RouteKind.SENDER))
+        return policy.sender_route(known, peer, sender)
+
+    # --- the dialogue ---------------------------------------------------------------------------------------------
+
+    async def check_sender(self, peer: Peer, sender: str, size: int | None) -> None:
+        """At MAIL: may this client send at all, and is there room? Raises Refused or TryLater."""
+        try:
+            if not sender:
+                raise Refused(
+                    "mails from the null sender are not faxed: they are reports and automatic answers", status="5.7.1"
+                )
+            if size is not None and size > self._settings.max_message:
+                raise Refused(
+                    f"the mail is larger than the {self._settings.max_message // 1_000_000} MB accepted here;"
+                    " send fewer or smaller attachments",
+                    status="5.3.4",
+                )
+            policy.may_send(peer, sender, await self._route(peer, sender), self._settings.policy)
+            self._spool.check_room(size or 0)
+        except GatewayError as error:
+            telemetry.rejected(error.status, client=peer.address, why=error.public)
+            raise
+
+    async def check_recipient(self, peer: Peer, sender: str, address: str) -> FaxNumber:
+        """At RCPT: the number that will be dialled, exactly. Raises Refused naming the number and the remedy."""
+        try:
+            route = await self._route(peer, sender)
+            region = route.region if route and route.region else self._settings.region
+            number = numbers.parse_address(address, domains=self._settings.domains, region=region)
+            policy.may_dial(number, self._settings.policy)
+        except GatewayError as error:
+            telemetry.rejected(error.status, client=peer.address, why=error.public)
+            raise
+        return number
+
+    def draft(self) -> Draft:
+        """A file for the mail's data. Raises NoSpace."""
+        return self._spool.draft()
+
+    # --- the durable step -----------------------------------------------------------------------------------------
+
+    async def accept(self, envelope: Envelope, draft: Draft) -> str:
+        """Make the mail and its jobs durable; returns the queue id for the 250. Takes over the draft.
+
+        Order: file synced and named, then the row, then the caller's reply. A client that never saw our 250 and sends
+        the same again within ``repeat_window`` gets the same id and causes no second fax (RFC 1047).
+        Raises Refused for what can never become a fax, TryLater on trouble of ours; nothing is kept then.
+        """
+        peer = envelope.peer
+        try:
+            submission = await self._accept(envelope, draft)
+        except GatewayError as error:
+            telemetry.rejected(error.status, client=peer.address, why=error.public)
+            raise
+        finally:
+            draft.discard()
+        return submission
+
+    async def _accept(self, envelope: Envelope, draft: Draft) -> str:
+        found = await self._reader.run("gateway.mail.parse:inspect", mail=str(draft.path))
+        summary = MailSummary(**found)
+        if summary.automatic:
+            raise Refused(f"automatic mails are not faxed: {summary.automatic}", status="5.7.1")
+        if summary.refusal:
+            raise Refused(summary.refusal, status="5.6.1")
+        self._spool.check_room()
+        now = self._clock()
+        route = await self._route(envelope.peer, envelope.sender)
+        size = draft.size
+        file = await draft.commit("mail")
+        submission = Submission(
+            id=new_id(now),
+            created_at=now,
+            mail_file=file,
+            size=size,
+            sender=envelope.sender,
+            identity=envelope.peer.identity,
+            results_to=(route.results_to if route else "") or envelope.sender,
+            client=f"{envelope.peer.helo or 'unknown'} [{envelope.peer.address}]",
+            subject=summary.subject,
+            message_id=summary.message_id,
+            date=summary.date,
+            envid=envelope.envid,
+            ret=envelope.ret,
+        )
+        new_jobs = [
+            FaxJob(
+                id=f"{submission.id}-{n}",
+                submission=submission.id,
+                rcpt=recipient.address,
+                number=recipient.number,
+                state=JobState.ACCEPTED,
+                created_at=now,
+                updated_at=now,
+                next_at=now,
+                tsi=route.tsi if route else "",
+                orcpt=recipient.orcpt,
+                notify=recipient.notify,
+            )
+            for n, recipient in enumerate(envelope.recipients, 1)
+        ]
+        key = _dedupe_key(envelope, summary)
+
+        def commit(tx: Tx) -> str:
+            earlier = jobs.unconfirmed(tx, key, now - self._settings.repeat_window)
+            if earlier is not None:
+                return earlier
+            jobs.add(tx, submission, new_jobs, key)
+            return submission.id
+
+        try:
+            stored = await self._database.write(commit)
+        except GatewayError:  # not so when cancelled: then the row may stand, and the sweep judges the file
+            self._spool.remove([file])
+            raise
+        if stored != submission.id:
+            self._spool.remove([file])
+            telemetry.duplicate(stored, client=envelope.peer.address)
+            return stored
+        telemetry.accepted(
+            submission.id,
+            sender=envelope.sender,
+            client=envelope.peer.address,
+            size=size,
+            numbers=[job.number.e164 for job in new_jobs],
+        )
+        self._on_accepted()
+        return submission.id
+
+    async def confirmed(self, queue_id: str) -> None:
+        """The client spoke again after our 250, so it has seen it: the same mail again is a new wish."""
+        now = self._clock()
+        await self._database.write(lambda tx: jobs.confirm(tx, queue_id, now))
+
+
+def _dedupe_key(envelope: Envelope, summary: MailSummary) -> str:
+    """What makes two mails the same attempt of one client: who, from, to whom, and the very same content."""
+    parts = [
+        envelope.peer.identity,
+        envelope.sender,
+        *sorted(recipient.number.e164 for recipient in envelope.recipients),
+        summary.message_id,
+        summary.date,
+        summary.subject,
+        summary.body_sha256,
+    ]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,146 @@
+"""The mails a change of state causes, as rows for the outbox. Who hears of what is decided here; wording is mail.compose's.
+
+A notice goes out from the null reverse-path and never in answer to it (RFC 5321 section 4.5.5, RFC 3834); a received fax
+goes out from the bounce mailbox, so that a bounce of it reaches a person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gateway.model import FaxJob, InboundFax, MailKind, Notify, OutgoingMail, Submission
+from gateway.store.ids import new_id
+
+_STATUS = {  # enhanced status of a fax result, RFC 3463 section 3
+    "ok": "2.0.0",
+    "busy": "4.4.1",
+    "no_answer": "4.4.1",
+    "hangup": "4.4.2",
+    "file_error": "5.6.5",
+    "unknown": "4.4.2",
+    "no_result": "4.4.7",
+    "refused": "5.1.1",
+    "content": "5.6.1",
+    "cancelled": "5.0.0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeSettings:
+    """``hostname`` ends Message-IDs; ``bounce`` and ``fallback`` are mailboxes; ``sandbox`` marks mails of a test line."""
+
+    hostname: str
+    bounce: str
+    fallback: str
+    notify_success: bool = True
+    sandbox: bool = False
+
+
+class Notices:
+    def __init__(self, settings: NoticeSettings) -> None:
+        self._settings = settings
+
+    @property
+    def fallback(self) -> str:
+        """The mailbox for what has no other."""
+        return self._settings.fallback
+
+    def _mail(
+        self,
+        kind: MailKind,
+        cause: str,
+        to: str,
+        now: float,
+        facts: dict[str, Any],
+        *,
+        bounce: str = "",
+        mark: str = "",
+    ) -> OutgoingMail:
+        return OutgoingMail(
+            id=new_id(now),
+            kind=kind,
+            cause=cause,
+            to=to,
+            envelope_from=bounce,
+            message_id=f"<{kind}.{cause}{mark}@{self._settings.hostname}>",
+            created_at=now,
+            facts={"sandbox": self._settings.sandbox, **facts},
+            next_at=now,
+        )
+
+    def result(
+        self,
+        kind: MailKind,
+        job: FaxJob,
+        submission: Submission,
+        now: float,
+        *,
+        code: str,
+        text: str,
+        status: str = "",
+        confirmed: bool = True,
+        headers: str = "",
+    ) -> OutgoingMail | None:
+        """The mail that tells the sender what became of a job; None when he asked for none or cannot be reached.
+
+        Who is told follows RFC 3461 section 5.2: NOTIFY=NEVER silences all, a NOTIFY that does not name the outcome
+        silences that outcome, and without NOTIFY a failure is always told, a success where the operator wants it.
+        """
+        if not submission.results_to or Notify.NEVER in job.notify:
+            return None
+        if kind is MailKind.DELIVERED and Notify.SUCCESS not in job.notify:
+            if job.notify or not self._settings.notify_success:
+                return None
+        elif kind is MailKind.FAILED and job.notify and Notify.FAILURE not in job.notify:
+            return None
+        document = job.document
+        facts: dict[str, Any] = {
+            "job": job.id,
+            "submission": submission.id,
+            "rcpt": job.rcpt,
+            "number": job.number.e164,
+            "subject": submission.subject,
+            "message_id": submission.message_id,
+            "date": submission.date,
+            "accepted_at": submission.created_at,
+            "finished_at": now,
+            "pages": document.pages if document else None,
+            "seconds": document.seconds if document else None,
+            "ledger": [entry.text for entry in document.ledger] if document else [],
+            "attempts": job.attempts,
+            "cost": None if job.cost is None else str(job.cost),
+            "provider_ref": job.provider_ref,
+            "code": code,
+            "text": text,
+            "status": status or _STATUS.get(code, "5.0.0"),
+            "confirmed": confirmed,
+            "notify": sorted(job.notify),
+            "orcpt": job.orcpt,
+            "envid": submission.envid,
+            "ret": submission.ret,
+            "headers": headers,
+        }
+        return self._mail(kind, job.id, submission.results_to, now, facts)
+
+    def operator(self, key: str, now: float, *, title: str, text: str, remedy: str) -> OutgoingMail:
+        """A notice to the operator; ``key`` makes it unique, so that one trouble is told once."""
+        return self._mail(
+            MailKind.OPERATOR, key, self._settings.fallback, now, {"title": title, "text": text, "remedy": remedy}
+        )
+
+    def received(self, fax: InboundFax, mailbox: str, now: float, *, note: str = "", mark: str = "") -> OutgoingMail:
+        """The mail that brings a received fax to one mailbox."""
+        arrival = asdict(fax.arrival)
+        facts = {
+            "inbound": fax.id,
+            "from": arrival.pop("sender"),
+            "to": arrival.pop("recipient"),
+            "received_at": fax.received_at,
+            "file_type": fax.file_type,
+            "sha256": fax.sha256,
+            "note": note,
+            **{name: arrival[name] for name in ("time", "pages", "rsid", "speed", "duration", "ecm", "compression")},
+        }
+        mail = self._mail(MailKind.INBOUND, fax.id, mailbox, now, facts, bounce=self._settings.bounce, mark=mark)
+        return OutgoingMail(**{**{name: getattr(mail, name) for name in mail.__slots__}, "file": fax.file})
