@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -170,9 +171,7 @@ class Spool:
             (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in (self.root / "tmp").iterdir():
             if left.is_dir():
-                for inner in left.iterdir():
-                    inner.unlink()
-                left.rmdir()
+                shutil.rmtree(left)
             else:
                 left.unlink()
         self.keep_reserve()
@@ -183,12 +182,16 @@ class Spool:
 
     def keep_reserve(self) -> bool:
         """Fill the reserve file while there is room; True when it stands."""
-        if self.reserve.exists() and self.reserve.stat().st_size >= self._reserve_size:
+        if not self._reserve_size or (self.reserve.exists() and self.reserve.stat().st_size >= self._reserve_size):
             return True
         if self._free(self.root) < self.floor + self._reserve_size:
             return False
-        with self.reserve.open("wb") as stream:
-            os.posix_fallocate(stream.fileno(), 0, self._reserve_size)
+        try:
+            with self.reserve.open("wb") as stream:
+                os.posix_fallocate(stream.fileno(), 0, self._reserve_size)
+        except OSError:
+            self.reserve.unlink(missing_ok=True)
+            return False
         return True
 
     def release_reserve(self) -> bool:

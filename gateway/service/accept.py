@@ -27,7 +27,7 @@ _VERIFICATIONS = 2  # at once: each takes 64 MiB
 
 @dataclass(frozen=True, slots=True)
 class AcceptSettings:
-    """``domains`` are ours; ``region`` reads numbers without a +; ``repeat_window`` in seconds, see :meth:`Accept.accept`."""
+    """``domains`` are ours; ``region`` reads numbers without a +; ``repeat_window`` (s): see :meth:`Accept.accept`."""
 
     domains: tuple[str, ...]
     region: str

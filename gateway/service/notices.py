@@ -1,7 +1,7 @@
-"""The mails a change of state causes, as rows for the outbox. Who hears of what is decided here; wording is mail.compose's.
+"""The mails a change of state causes, as rows for the outbox. Who hears of what is decided here; mail.compose words it.
 
-A notice goes out from the null reverse-path and never in answer to it (RFC 5321 section 4.5.5, RFC 3834); a received fax
-goes out from the bounce mailbox, so that a bounce of it reaches a person.
+A notice goes out from the null reverse-path and never in answer to it (RFC 5321 section 4.5.5, RFC 3834); a received
+fax goes out from the bounce mailbox, so that a bounce of it reaches a person.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STATUS = {  # enhanced status of a fax result, RFC 3463 section 3
 
 @dataclass(frozen=True, slots=True)
 class NoticeSettings:
-    """``hostname`` ends Message-IDs; ``bounce`` and ``fallback`` are mailboxes; ``sandbox`` marks mails of a test line."""
+    """``hostname`` ends Message-IDs; ``bounce`` and ``fallback`` are mailboxes; ``sandbox`` marks a test line."""
 
     hostname: str
     bounce: str

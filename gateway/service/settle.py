@@ -1,8 +1,8 @@
 """Learning what became of a send: results, doubt, and the end of a job.
 
 A callback is a hint, the API is the truth: a receipt makes us ask, and only what status or history says is told as a
-final result, unless the API is away too long. A send without a clear answer is settled by the history alone: each job has
-an upload of its own, so (document, number) is its identity there.
+final result, unless the API is away too long. A send without a clear answer is settled by the history alone: each job
+has an upload of its own, so (document, number) is its identity there.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ log = structlog.get_logger("settle")
 class SettleSettings:
     """All times in seconds. The last of each ``*_after`` list repeats.
 
-    ``confirm_after``: waits between questions while a receipt waits to be confirmed. ``doubt_*``: when a send without an
-    answer counts as proven absent (at least ``min_polls`` complete negative readings over at least ``min_time``), and when
-    a person must decide (``give_up_after``). ``redial``: repeats after a clear failure, by code.
+    ``confirm_after``: waits between questions while a receipt waits to be confirmed. ``doubt_*``: when a send without
+    an     answer counts as proven absent (at least ``min_polls`` complete negative readings over at least ``min_time``), and
+    when a person must decide (``give_up_after``). ``redial``: repeats after a clear failure, by code.
     """
 
     poll_after: tuple[float, ...] = (60, 120, 300, 900, 1800)
@@ -230,11 +230,7 @@ class Settle:
         reading = await read_history(self._provider, attempt.started_at)
         known = await self._database.read(lambda tx: jobs.known_refs(tx, job.id))
         ours = sorted(
-            (
-                e.provider_ref
-                for e in reading.sends_of(job.document_ref, job.number.digits)
-                if e.provider_ref not in known
-            )
+            e.provider_ref for e in reading.sends_of(job.document_ref, job.number.digits) if e.provider_ref not in known
         )
         now = self._clock()
         if ours:

@@ -74,6 +74,17 @@ def bind(tx: Tx, fax: str, *, inbox_id: int | None = None, uuid: str = "", file_
         tx.execute("UPDATE inbound SET arrival = json_set(arrival, '$.file_url', ?) WHERE id = ?", (file_url, fax))
 
 
+def bound(tx: Tx, fax: str) -> bool:
+    """Whether a fax is known to be an entry of the provider's inbox."""
+    row = tx.execute("SELECT inbox_id FROM inbound WHERE id = ?", (fax,)).fetchone()
+    return row is not None and row[0] is not None
+
+
+def due_now(tx: Tx, fax: str, now: float) -> None:
+    """Fetch a pending fax's document at once."""
+    tx.execute("UPDATE inbound SET next_at = ? WHERE id = ? AND state = 'pending'", (now, fax))
+
+
 def dispatched(tx: Tx, fax: str, *, file: str, file_type: str, size: int, sha256: str) -> bool:
     """pending -> dispatched with its document; False when it was no longer pending."""
     return bool(

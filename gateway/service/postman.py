@@ -1,0 +1,157 @@
+"""Mails leave: each outbox row is composed anew from its facts and handed to the smarthost, as often as it takes.
+
+A mail is at least once, with a fixed Message-ID; the try is counted before it is made. A received fax that cannot be
+delivered goes to the fallback mailbox and stays visible; its document is kept until a smarthost has taken it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from gateway import telemetry
+from gateway.errors import GatewayError, Refused, TryLater
+from gateway.mail.compose import Letterhead, compose
+from gateway.model import MailKind, OutgoingMail
+from gateway.service.due import DueLoop
+from gateway.service.notices import Notices
+from gateway.spool import Spool
+from gateway.store import inbound, outbox
+from gateway.store.db import Database, Tx
+
+log = structlog.get_logger("postman")
+
+_LOST = 900.0  # seconds after which a try that never ended counts as failed
+_MIN_TRIES = 5  # a mail is not given up on age alone: a clock may jump
+
+
+class Carrier(Protocol):
+    """Hands one message to the smarthost; returns its reply, raises Refused or TryLater."""
+
+    async def send(self, mail_from: str, rcpt_to: str, message: bytes) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PostmanSettings:
+    """Seconds. The pause doubles from ``retry_after`` to ``retry_max``; after ``expire_after`` a mail is given up."""
+
+    concurrency: int = 5
+    retry_after: float = 300.0
+    retry_max: float = 3600.0
+    expire_after: float = 5 * 86400.0
+
+
+class Postman:
+    """Owns the outbox."""
+
+    def __init__(
+        self,
+        database: Database,
+        spool: Spool,
+        carrier: Carrier,
+        letterhead: Letterhead,
+        notices: Notices,
+        settings: PostmanSettings,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._spool = spool
+        self._carrier = carrier
+        self._letterhead = letterhead
+        self._notices = notices
+        self._settings = settings
+        self._clock = clock
+        self._loop = DueLoop(
+            "postman",
+            due=lambda now, most: database.read(lambda tx: outbox.due(tx, now, most)),
+            next_due=lambda: database.read(outbox.next_due),
+            key=lambda mail: mail.id,
+            handle=self._deliver,
+            limit=settings.concurrency,
+            clock=clock,
+        )
+
+    def start(self) -> None:
+        self._loop.start()
+
+    def nudge(self) -> None:
+        self._loop.nudge()
+
+    async def stop(self, grace: float) -> None:
+        await self._loop.stop(grace)
+
+    async def _deliver(self, mail: OutgoingMail) -> None:
+        now = self._clock()
+        tries = await self._database.write(lambda tx: outbox.begin_try(tx, mail, now + _LOST))
+        if not tries:
+            return
+        try:
+            message = await asyncio.to_thread(self._compose, mail)
+            reply = await self._carrier.send(mail.envelope_from, mail.to, message)
+        except Refused as error:
+            await self._give_up(mail, str(error))
+        except TryLater as error:
+            await self._later(mail, tries, error)
+        except GatewayError as error:
+            await self._later(mail, tries, TryLater(error.public, error.detail))
+        else:
+            now = self._clock()
+            await self._database.write(lambda tx: outbox.sent(tx, mail.id, now, reply))
+            self._tell(mail, "sent", "")
+
+    def _compose(self, mail: OutgoingMail) -> bytes:
+        attachment = None
+        if mail.file:
+            try:
+                attachment = self._spool.path(mail.file).read_bytes()
+            except OSError as error:
+                raise TryLater("the received document cannot be read", str(error)) from error
+        return compose(mail, self._letterhead, attachment)
+
+    async def _later(self, mail: OutgoingMail, tries: int, error: TryLater) -> None:
+        now = self._clock()
+        if now - mail.created_at > self._settings.expire_after and tries >= _MIN_TRIES:
+            await self._give_up(mail, f"not delivered in time; the last answer: {error}")
+            return
+        wait = min(self._settings.retry_max, self._settings.retry_after * 2 ** min(tries - 1, 20))
+        # full minutes are when everybody retries: spread by a tenth
+        wait = max(error.after or 0.0, wait * random.uniform(0.9, 1.1))  # noqa: S311  # not a secret
+        await self._database.write(lambda tx: outbox.deferred(tx, mail.id, now + wait, str(error)))
+        self._tell(mail, "deferred", str(error))
+
+    async def _give_up(self, mail: OutgoingMail, why: str) -> None:
+        """Dead, and visible as such. A received fax goes to the fallback mailbox; other deaths are told there."""
+        now = self._clock()
+
+        def commit(tx: Tx) -> None:
+            if not outbox.dead(tx, mail.id, now, why) or mail.to == self._notices.fallback:
+                return
+            fax = inbound.get(tx, mail.cause) if mail.kind is MailKind.INBOUND else None
+            if fax is not None:
+                note = f"This fax could not be delivered to {mail.to}: {why}"
+                outbox.add(tx, self._notices.received(fax, self._notices.fallback, now, note=note, mark=".fallback"))
+            elif mail.kind is not MailKind.OPERATOR:
+                outbox.add(
+                    tx,
+                    self._notices.operator(
+                        f"dead.{mail.id}",
+                        now,
+                        title=f"A result mail to {mail.to} could not be delivered",
+                        text=f"The mail about fax {mail.cause} ({mail.kind}) was given up: {why}",
+                        remedy=f"Tell the sender yourself: faxgateway queue show {mail.cause}",
+                    ),
+                )
+
+        await self._database.write(commit)
+        self._tell(mail, "dead", why)
+        self.nudge()
+
+    def _tell(self, mail: OutgoingMail, result: str, why: str) -> None:
+        telemetry.mail(mail.id, kind=mail.kind, cause=mail.cause, to=mail.to, result=result, why=why)

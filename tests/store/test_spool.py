@@ -1,0 +1,185 @@
+"""A file is whole, synced and named before anything speaks of it, and nothing is left behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import NoSpace, TryLater
+from gateway.spool import Spool, SyncFailed
+from gateway.store.lock import StateLock
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    spool = Spool(tmp_path / "spool", floor=0, reserve=1 << 16)
+    spool.open()
+    return spool
+
+
+def left(spool: Spool) -> list[str]:
+    return sorted(str(p.relative_to(spool.root)) for p in spool.root.rglob("*") if p.is_file() and p.name != "reserve")
+
+
+async def test_a_committed_draft_is_private_whole_and_hashed(spool: Spool) -> None:
+    draft = spool.draft()
+    draft.write(b"hello ")
+    draft.write(memoryview(b"world"))
+    name = await draft.commit("mail")
+    path = spool.path(name)
+    assert path.read_bytes() == b"hello world"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert draft.sha256 == "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
+    assert draft.size == 11
+    draft.discard()
+    assert left(spool) == [name]
+    assert not draft.open
+
+
+async def test_a_discarded_draft_leaves_nothing(spool: Spool) -> None:
+    draft = spool.draft()
+    draft.write(b"x")
+    draft.discard()
+    draft.discard()
+    assert left(spool) == []
+
+
+async def test_the_file_is_synced_then_renamed_then_the_directory_synced(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    real_fsync, real_rename = os.fsync, Path.rename
+    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(os.readlink(f"/proc/self/fd/{fd}")), real_fsync(fd))[1])
+    monkeypatch.setattr(Path, "rename", lambda self, to: (steps.append("rename"), real_rename(self, to))[1])
+    draft = spool.draft()
+    tmp = str(draft.path)
+    draft.write(b"x")
+    await draft.commit("inbound")
+    assert steps == [tmp, "rename", str(spool.root / "inbound")]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+async def test_a_full_disk_is_no_space(spool: Spool, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    draft = spool.draft()
+
+    def full(*_: object) -> int:
+        raise OSError(code, "full")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(NoSpace):
+        draft.write(b"x")
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(NoSpace):
+        await draft.commit("mail")
+    monkeypatch.undo()
+    assert left(spool) == []
+
+
+async def test_a_failed_fsync_is_fatal_and_never_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Exception] = []
+    spool = Spool(tmp_path / "spool", floor=0, reserve=0, on_fatal=told.append)
+    spool.open()
+    draft = spool.draft()
+    calls = []
+
+    def failing(fd: int) -> None:
+        calls.append(fd)
+        raise OSError(errno.EIO, "I/O error")
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(SyncFailed):
+        await draft.commit("mail")
+    assert len(calls) == 1
+    assert len(told) == 1
+    draft.discard()
+
+
+def test_other_trouble_is_try_later(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> int:
+        raise OSError(errno.EIO, "I/O error")
+
+    draft = spool.draft()
+    monkeypatch.setattr(os, "write", failing)
+    with pytest.raises(TryLater) as caught:
+        draft.write(b"x")
+    assert not isinstance(caught.value, NoSpace)
+    draft.discard()
+    monkeypatch.setattr(os, "open", failing)
+    with pytest.raises(TryLater):
+        spool.draft()
+
+
+def test_below_the_floor_nothing_is_begun(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", floor=1000, reserve=0, free=lambda _: 999)
+    spool.open()
+    with pytest.raises(NoSpace):
+        spool.draft()
+    roomy = Spool(tmp_path / "spool", floor=1000, reserve=0, free=lambda _: 5000)
+    roomy.check_room(3000)
+    with pytest.raises(NoSpace):
+        roomy.check_room(4001)
+
+
+def test_the_reserve_is_kept_given_back_and_kept_again(spool: Spool) -> None:
+    assert spool.reserve.stat().st_size == 1 << 16
+    assert spool.release_reserve()
+    assert not spool.release_reserve()
+    assert spool.keep_reserve()
+    assert spool.keep_reserve()
+
+
+def test_no_reserve_is_taken_from_a_full_disk(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", floor=1000, reserve=1000, free=lambda _: 1500)
+    spool.open()
+    assert not spool.reserve.exists()
+
+
+async def test_opening_empties_tmp_and_keeps_the_rest(spool: Spool) -> None:
+    draft = spool.draft()
+    draft.write(b"kept")
+    name = await draft.commit("mail")
+    work = spool.work_directory()
+    (work / "part").write_bytes(b"x")
+    (work / "deep").mkdir()
+    (work / "deep" / "er").write_bytes(b"x")
+    (spool.root / "tmp" / "half").write_bytes(b"x")
+    again = Spool(spool.root, floor=0, reserve=1 << 16)
+    again.open()
+    assert left(again) == [name]
+
+
+async def test_orphans_are_swept_when_old_and_known_files_stay(spool: Spool) -> None:
+    names = []
+    for _ in range(3):
+        draft = spool.draft()
+        names.append(await draft.commit("document"))
+    os.utime(spool.path(names[0]), (10, 10))
+    os.utime(spool.path(names[1]), (10, 10))
+    assert spool.sweep({names[0]}, older_than=1000) == [names[1]]
+    spool.remove([names[0], names[0]])
+    assert left(spool) == [names[2]]
+
+
+async def test_a_file_of_another_process_is_adopted(spool: Spool) -> None:
+    work = spool.work_directory()
+    (work / "out").write_bytes(b"made")
+    name = await spool.adopt(work / "out", "document")
+    assert spool.path(name).read_bytes() == b"made"
+
+
+@pytest.mark.parametrize("name", ["", "mail/", "mail/../x", "other/x", "mail/a/b", "mail/.hidden", "x"])
+def test_only_spool_names_become_paths(spool: Spool, name: str) -> None:
+    with pytest.raises(ValueError, match="spool name"):
+        spool.path(name)
+
+
+def test_one_daemon_a_directory(tmp_path: Path) -> None:
+    with StateLock(tmp_path), pytest.raises(TryLater, match=f"process {os.getpid()}"):
+        StateLock(tmp_path).acquire()
+    with StateLock(tmp_path):
+        pass
+    StateLock(tmp_path).release()

@@ -1,0 +1,202 @@
+"""One writer, group commit, and nothing believed that was not read back."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigError, NoSpace, TryLater
+from gateway.store.db import Database, StoreBroken, get_meta, migrations, set_meta
+
+
+async def opened(path: Path, **settings: object) -> Database:
+    database = Database(path / "db.sqlite", **settings)  # type: ignore[arg-type]
+    await database.open()
+    return database
+
+
+async def test_modes_are_durable_ones(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    modes = await database.write(
+        lambda tx: [
+            tx.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    )
+    assert modes == ["wal", 2, 1]
+    await database.close()
+
+
+async def test_what_is_written_is_read_and_survives(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    await database.write(lambda tx: set_meta(tx, "a", "1"))
+    assert await database.read(lambda tx: get_meta(tx, "a")) == "1"
+    await database.close()
+    database = await opened(tmp_path)
+    assert await database.read(lambda tx: get_meta(tx, "a")) == "1"
+    await database.close()
+
+
+async def test_the_reader_cannot_write(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    with pytest.raises(sqlite3.OperationalError):
+        await database.read(lambda tx: set_meta(tx, "a", "1"))
+    await database.close()
+
+
+async def test_one_failure_in_a_batch_undoes_only_itself(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+
+    def half_done(tx: sqlite3.Connection) -> None:
+        set_meta(tx, "bad", "1")
+        raise KeyError("no")
+
+    results = await asyncio.gather(
+        *(database.write(lambda tx, n=n: set_meta(tx, f"k{n}", "1")) for n in range(5)),
+        database.write(half_done),
+        *(database.write(lambda tx, n=n: set_meta(tx, f"k{n}", "1")) for n in range(5, 10)),
+        return_exceptions=True,
+    )
+    assert [type(r) for r in results if r is not None] == [KeyError]
+    keys = await database.read(lambda tx: {k for (k,) in tx.execute("SELECT key FROM meta WHERE key LIKE 'k_'")})
+    assert len(keys) == 10
+    assert await database.read(lambda tx: get_meta(tx, "bad")) is None
+    await database.close()
+
+
+async def test_many_writers_share_commits(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    commits = await database.write(lambda tx: tx.total_changes)
+    await asyncio.gather(*(database.write(lambda tx, n=n: set_meta(tx, f"k{n}", "1")) for n in range(500)))
+    count = await database.read(lambda tx: tx.execute("SELECT count(*) FROM meta WHERE key LIKE 'k%'").fetchone()[0])
+    assert count == 500
+    assert commits >= 0
+    await database.close()
+
+
+async def test_a_cancelled_caller_does_not_undo_the_commit(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    task = asyncio.create_task(database.write(lambda tx: set_meta(tx, "a", "1")))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await database.write(lambda tx: None)
+    assert await database.read(lambda tx: get_meta(tx, "a")) == "1"
+    await database.close()
+
+
+async def test_a_full_disk_is_relieved_once(tmp_path: Path) -> None:
+    relieved = []
+    database = await opened(tmp_path, on_full=lambda: relieved.append(1) or database_limit(0) or True)
+    limit = {"pages": 0}
+
+    def database_limit(pages: int) -> None:
+        limit["pages"] = pages
+
+    def big(tx: sqlite3.Connection) -> None:
+        tx.execute(f"PRAGMA max_page_count = {limit['pages'] or 1_000_000}").fetchone()
+        set_meta(tx, "big", "x" * 300_000)
+
+    database_limit(await database.write(lambda tx: tx.execute("PRAGMA page_count").fetchone()[0]))
+    await database.write(big)
+    assert relieved == [1]
+    assert await database.read(lambda tx: len(get_meta(tx, "big") or "")) == 300_000
+    await database.close()
+
+
+async def test_a_disk_that_stays_full_is_told_and_harms_nothing(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    await database.write(lambda tx: set_meta(tx, "a", "1"))
+
+    def big(tx: sqlite3.Connection) -> None:
+        pages = tx.execute("PRAGMA page_count").fetchone()[0]
+        tx.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+        set_meta(tx, "big", "x" * 300_000)
+
+    with pytest.raises(NoSpace):
+        await database.write(big)
+    assert await database.read(lambda tx: get_meta(tx, "a")) == "1"
+    await database.write(lambda tx: tx.execute("PRAGMA max_page_count = 1000000").fetchone() and None)
+    await database.write(lambda tx: set_meta(tx, "b", "2"))
+    assert await database.read(lambda tx: get_meta(tx, "b")) == "2"
+    await database.close()
+
+
+async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    await database.write(lambda tx: tx.execute("PRAGMA user_version = 9999").fetchone() and None)
+    await database.close()
+    with pytest.raises(ConfigError, match="9999"):
+        await opened(tmp_path)
+
+
+async def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "db.sqlite").write_bytes(b"this is no database" * 1000)
+    with pytest.raises(StoreBroken):
+        await opened(tmp_path)
+
+
+async def test_a_damaged_page_is_found_after_an_unclean_stop(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    for n in range(200):
+        await database.write(lambda tx, n=n: set_meta(tx, f"key{n}", "x" * 500))
+    await database.close()
+    path = tmp_path / "db.sqlite"
+    raw = sqlite3.connect(path)
+    raw.execute("UPDATE meta SET value = '0' WHERE key = 'clean'")
+    raw.commit()
+    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    root = raw.execute("SELECT rootpage FROM sqlite_master WHERE name = 'meta'").fetchone()[0]
+    size = raw.execute("PRAGMA page_size").fetchone()[0]
+    raw.close()
+    data = bytearray(path.read_bytes())
+    data[(root - 1) * size + 8 : root * size] = b"\xff" * (size - 8)
+    path.write_bytes(data)
+    with pytest.raises(StoreBroken):
+        await opened(tmp_path)
+
+
+async def test_a_break_under_way_is_told_once_and_stops_writing(tmp_path: Path) -> None:
+    told: list[Exception] = []
+    database = await opened(tmp_path, on_fatal=told.append)
+
+    def broken(tx: sqlite3.Connection) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC  # type: ignore[misc]
+        raise error
+
+    with pytest.raises(TryLater):
+        await database.write(broken)
+    assert len(told) == 1
+    with pytest.raises(TryLater):
+        await database.write(lambda tx: set_meta(tx, "a", "1"))
+    await database.close()
+
+
+async def test_nothing_is_written_when_closed(tmp_path: Path) -> None:
+    database = Database(tmp_path / "db.sqlite")
+    with pytest.raises(TryLater):
+        await database.write(lambda tx: None)
+    with pytest.raises(TryLater):
+        await database.read(lambda tx: None)
+
+
+async def test_an_old_schema_is_copied_before_it_is_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = await opened(tmp_path)
+    await database.write(lambda tx: set_meta(tx, "a", "1"))
+    await database.close()
+    newer = [*migrations(), (len(migrations()) + 1, "CREATE TABLE more (x TEXT) STRICT")]
+    monkeypatch.setattr("gateway.store.db.migrations", lambda: newer)
+    database = await opened(tmp_path)
+    assert await database.read(lambda tx: get_meta(tx, "a")) == "1"
+    await database.close()
+    copy = sqlite3.connect(tmp_path / f"db.sqlite.schema-{len(newer) - 1}")
+    assert copy.execute("SELECT value FROM meta WHERE key = 'a'").fetchone() == ("1",)
+    copy.close()
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
+    assert [version for version, _ in migrations()] == list(range(1, len(migrations()) + 1))
