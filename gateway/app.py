@@ -1,0 +1,536 @@
+"""The composition root: from a configuration to running objects, in the order in which they may be started and stopped.
+
+Only this module knows everybody. Start: lock, spool, database, recovery, services, listeners, READY. Stop: listeners,
+services (a send under way is waited for), database, lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gateway import __version__, systemd, telemetry
+from gateway.config import Config
+from gateway.document.worker import WorkerLimits, WorkerPool
+from gateway.edge.admin import Admin, AdminServer
+from gateway.edge.callbacks import CallbackServer, CallbackSettings
+from gateway.edge.smtpd import ListenerSettings, SmtpDoor, SmtpSettings
+from gateway.errors import ConfigError, GatewayError, KeyRefused
+from gateway.mail.compose import Letterhead
+from gateway.mail.transport import RelaySettings, Transport
+from gateway.model import FaxArrival, MailKind, OutgoingMail, Receipt
+from gateway.policy import PolicySettings
+from gateway.provider.faxto import FaxTo, FaxToSettings
+from gateway.service.accept import Accept, AcceptSettings
+from gateway.service.gate import Gate
+from gateway.service.inbound import Inbound, InboundSettings
+from gateway.service.notices import Notices, NoticeSettings
+from gateway.service.outbound import Outbound, OutboundSettings
+from gateway.service.postman import Postman, PostmanSettings
+from gateway.service.settle import SettleSettings
+from gateway.spool import Draft, Spool
+from gateway.store import inbound as inbound_store
+from gateway.store import jobs, outbox, receipts
+from gateway.store.db import Database, StoreBroken, Tx
+from gateway.store.lock import StateLock
+
+log = structlog.get_logger("gateway")
+
+_HOUSEKEEPING = 300.0  # seconds between purges
+_KEY_PROBE = 60.0  # seconds between tries of a refused key
+_ORPHAN_AGE = 3600.0
+_STOP_GRACE = 60.0  # for a send under way
+EX_SOFTWARE, EX_TEMPFAIL, EX_CONFIG = 70, 75, 78
+
+
+class Sink:
+    """What a callback may do: hand over a receipt, or a received fax."""
+
+    def __init__(self, outbound: Outbound, inbound: Inbound) -> None:
+        self._outbound = outbound
+        self._inbound = inbound
+
+    def draft(self) -> Draft:
+        return self._inbound.draft()
+
+    async def receipt(self, receipt: Receipt) -> None:
+        await self._outbound.receipt(receipt)
+
+    async def arrival(self, arrival: FaxArrival, draft: Draft | None, file_type: str) -> None:
+        await self._inbound.arrival(arrival, draft, file_type)
+
+
+class Gateway:
+    """The daemon as an object: :meth:`open` the state, :meth:`start` everything, :meth:`stop`."""
+
+    def __init__(self, config: Config, *, clock: Callable[[], float] = time.time) -> None:
+        self.config = config
+        self._clock = clock
+        self.failed: asyncio.Event = asyncio.Event()  # set when the process must end
+        self.started_at = clock()
+        state = Path(config.state_dir)
+        self._lock = StateLock(state)
+        self.spool = Spool(state / "spool", on_fatal=self._fatal)
+        self.database = Database(
+            state / "faxgateway.db", on_fatal=self._fatal, on_full=self.spool.release_reserve
+        )
+        limits = WorkerLimits(timeout=config.document.timeout, memory=config.document.memory)
+        self._pool = WorkerPool(config.document.workers, limits)
+        self._reader = WorkerPool(1, limits, fork=False)
+        self.provider = FaxTo(_provider_settings(config))
+        self.gate = Gate(clock=clock)
+        self.gate.on_change.append(self._gate_changed)
+        self.notices = Notices(_notice_settings(config))
+        self._transport = Transport(_relay_settings(config))
+        self.postman = Postman(
+            self.database, self.spool, self._transport, _letterhead(config), self.notices, _postman_settings(config),
+            clock=clock,
+        )  # fmt: skip
+        self.outbound = Outbound(
+            self.database, self.spool, self.provider, self._pool, self.notices, _outbound_settings(config),
+            gate=self.gate, on_mail=self.postman.nudge, clock=clock,
+        )  # fmt: skip
+        self.inbound = Inbound(
+            self.database, self.spool, self.provider, self.notices, _inbound_settings(config), gate=self.gate,
+            on_mail=self.postman.nudge, on_key_refused=self.outbound.settle.key_refused, clock=clock,
+        )  # fmt: skip
+        accept_settings = _accept_settings(config)
+        self.accept = Accept(
+            self.database, self.spool, self._reader, accept_settings, on_accepted=self.outbound.nudge, clock=clock
+        )
+        self.admin = Admin(
+            self.database, self.accept, self.outbound, self.inbound, self.provider, accept_settings,
+            status=self._status, reload=self.reload, clock=clock,
+        )  # fmt: skip
+        self._door: SmtpDoor | None = None
+        self._callbacks: CallbackServer | None = None
+        self._admin_server: AdminServer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ready = False
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Take the state directory. Raises TryLater when another process has it, StoreBroken, ConfigError, OSError."""
+        self._lock.acquire()
+        try:
+            self.spool.open()
+            await self.database.open()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    async def close(self) -> None:
+        """Let go of the state directory."""
+        await self.database.close()
+        await self.provider.close()
+        self._lock.release()
+
+    async def start(self, sockets: dict[str, Any] | None = None) -> None:
+        """Start everything; when this returns, every listener is bound and mail is accepted."""
+        await self.open()
+        try:
+            doubtful = await self.outbound.recover()
+            if doubtful:
+                log.warning("sends without an outcome are in doubt", count=doubtful)
+            await self._sweep_orphans()
+            await asyncio.gather(self._pool.start(), self._reader.start())
+            self._start_edges(sockets or {})
+            assert self._door is not None and self._callbacks is not None and self._admin_server is not None
+            await self._callbacks.start()
+            await self._admin_server.start()
+            await self._door.start()
+            self.outbound.start()
+            self.inbound.start()
+            self.postman.start()
+            self._tasks = [
+                asyncio.create_task(self._housekeeping(), name="housekeeping"),
+                asyncio.create_task(self._probe_key(), name="key-probe"),
+            ]
+            telemetry.started()
+            self._ready = True
+        except BaseException:
+            await self.stop(grace=0.0)
+            raise
+        log.info(
+            "accepting mail",
+            version=__version__,
+            smtp=", ".join(map(str, self._door.addresses())),
+            callbacks=self._callbacks.address,
+            provider=self.config.provider.base_url,
+            state=str(self.config.state_dir),
+        )
+
+    def _start_edges(self, sockets: dict[str, Any]) -> None:
+        config = self.config
+        self._door = SmtpDoor(
+            _smtp_settings(config), [_listener(i, each) for i, each in enumerate(config.smtp.listeners)], self.accept,
+            sockets=sockets,
+        )  # fmt: skip
+        self._callbacks = CallbackServer(
+            _callback_settings(config),
+            Sink(self.outbound, self.inbound),
+            parse_json=self._parse_json,
+            live=lambda: True,
+            ready=self._is_ready,
+            metrics=self._metrics,
+        )
+        self._admin_server = AdminServer(self.admin, socket_path(config))
+
+    async def stop(self, grace: float = _STOP_GRACE) -> None:
+        """Accept nothing more, begin no send, wait for the one under way, record it, let go."""
+        self._ready = False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if self._door is not None:
+            await self._door.stop(min(grace, 10.0))
+        if self._callbacks is not None:
+            await self._callbacks.stop()
+        if self._admin_server is not None:
+            await self._admin_server.stop()
+        await asyncio.gather(self.outbound.stop(grace), self.inbound.stop(min(grace, 5.0)), self.postman.stop(min(grace, 10.0)))
+        await asyncio.gather(self._pool.close(), self._reader.close())
+        await self.close()
+
+    async def reload(self) -> list[str]:
+        """Take up new certificates and whatever else may change under way; routes are always read fresh."""
+        changed = []
+        if self._door is not None:
+            self._door.reload_certificates()
+            changed.append("certificates")
+        self.gate.open()
+        self.outbound.nudge()
+        self.inbound.sweep_soon()
+        self.postman.nudge()
+        return changed
+
+    def addresses(self) -> dict[str, Any]:
+        """Where it listens, as really bound."""
+        assert self._door is not None and self._callbacks is not None
+        return {"smtp": self._door.addresses(), "callbacks": self._callbacks.address}
+
+    # --- trouble --------------------------------------------------------------------------------------------------
+
+    def _fatal(self, error: Exception) -> None:
+        """The disk or the database cannot be believed: no reply and no send may follow."""
+        log.critical("stopping: the state cannot be recorded", why=str(error))
+        self.failed.set()
+
+    def _gate_changed(self) -> None:
+        if self.gate.is_open:
+            log.info("the provider accepts the key again; sending goes on")
+            return
+        now = self._clock()
+        alarm = self.notices.operator(
+            f"key-refused.{int(self.gate.shut_at)}", now,
+            title="The fax provider refuses the API key: nothing is being sent",
+            text=f"{self.gate.why}. Mail is still accepted and waits.",
+            remedy="Put the right key where provider.api_key points and restart; sending goes on by itself.",
+        )  # fmt: skip
+        self._queue_mail(alarm)
+
+    def _queue_mail(self, mail: OutgoingMail) -> None:
+        async def put() -> None:
+            await self.database.write(lambda tx: outbox.add(tx, mail))
+            self.postman.nudge()
+
+        task = asyncio.create_task(put(), name="operator-notice")
+        self._tasks.append(task)
+        task.add_done_callback(lambda done: self._tasks.remove(done) if done in self._tasks else None)
+
+    async def _probe_key(self) -> None:
+        """While the key is refused, ask for the balance now and then: the first answer opens the gate."""
+        while True:
+            await asyncio.sleep(_KEY_PROBE)
+            if self.gate.is_open:
+                continue
+            try:
+                await self.provider.balance()
+            except GatewayError:
+                continue
+            self.gate.open()
+
+    # --- housekeeping ---------------------------------------------------------------------------------------------
+
+    async def _sweep_orphans(self) -> None:
+        known = await self.database.read(lambda tx: jobs.files(tx) | inbound_store.files(tx) | outbox.files(tx))
+        removed = await asyncio.to_thread(self.spool.sweep, known, older_than=self._clock() - _ORPHAN_AGE)
+        if removed:
+            log.info("files without a row removed", count=len(removed))
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING)
+            try:
+                await self._purge()
+                await self._sweep_orphans()
+                await asyncio.to_thread(self.spool.keep_reserve)
+            except (GatewayError, OSError) as error:
+                log.warning("housekeeping did not end", why=str(error))
+
+    async def _purge(self) -> None:
+        """What has served its time goes: the row first, then the file."""
+        keep, now = self.config.retention, self._clock()
+
+        def purge(tx: Tx) -> list[str]:
+            names = jobs.forget_documents(tx, now - keep.documents)
+            names += inbound_store.forget_documents(tx, now - keep.inbound)
+            jobs.forget_history(tx, now - keep.history)
+            outbox.forget(tx, now - keep.history, list(MailKind))
+            receipts.purge_orphans(tx, now - keep.history)
+            return names
+
+        names = await self.database.write(purge)
+        await asyncio.to_thread(self.spool.remove, names)
+
+    # --- what the edges ask ---------------------------------------------------------------------------------------
+
+    async def _parse_json(self, path: str) -> Any:
+        return await self._reader.run("gateway.provider.faxto_callback:parse_json", path=path)
+
+    def _is_ready(self) -> bool:
+        if not self._ready or self.failed.is_set():
+            return False
+        try:
+            self.spool.check_room()
+        except GatewayError:
+            return False
+        return True
+
+    async def _metrics(self) -> bytes:
+        counts = await self.database.read(jobs.counts)
+        mails = await self.database.read(outbox.counts)
+        telemetry.queue_sizes(counts, mails)
+        return telemetry.render_metrics()
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "started_at": self.started_at,
+            "running": self._ready,
+            "listeners": [str(address) for address in self._door.addresses()] if self._door and self._ready else [],
+            "provider": {"state": "ok" if self.gate.is_open else "key refused", "text": self.gate.why},
+        }
+
+
+# --- settings: configuration in, plain values out ---------------------------------------------------------------------
+
+
+def socket_path(config: Config) -> Path:
+    """Where the admin socket stands."""
+    return Path(config.admin.socket) if config.admin.socket else Path(config.state_dir) / "admin.sock"
+
+
+
+@contextlib.asynccontextmanager
+async def offline(
+    config: Config,
+) -> AsyncIterator[Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]]:
+    """The operations without a daemon, under the state directory's lock. Raises as :meth:`Gateway.open`."""
+    gateway = Gateway(config)
+    await gateway.open()
+    try:
+        yield gateway.admin
+    finally:
+        await gateway.close()
+
+
+async def serve(config: Config) -> int:
+    """Run the daemon until a signal; returns the exit status (0 clean, 70 on a broken disk, 75 busy, 78 configuration)."""
+    telemetry.set_up_logging(config.log.level, config.log.format)
+    gateway = Gateway(config)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    notifier = systemd.Notifier()
+
+    def reload() -> None:
+        notifier.reloading()
+        task = loop.create_task(gateway.reload(), name="reload")
+        task.add_done_callback(lambda _done: notifier.ready("reloaded"))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    reloads: set[asyncio.Task[list[str]]] = set()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        await gateway.start(systemd.listen_sockets())
+    except ConfigError as error:
+        log.critical("cannot start", why=error.public)
+        return EX_CONFIG
+    except StoreBroken as error:
+        log.critical("cannot start", why=error.public)
+        return EX_SOFTWARE
+    except (GatewayError, OSError) as error:
+        log.critical("cannot start", why=str(error))
+        return EX_TEMPFAIL
+    notifier.ready("accepting mail")
+    watchdog = loop.create_task(_watchdog(gateway, notifier), name="watchdog")
+    waits = [loop.create_task(stopping.wait()), loop.create_task(gateway.failed.wait())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for task in (*waits, watchdog):
+        task.cancel()
+    await asyncio.gather(*waits, watchdog, return_exceptions=True)
+    if gateway.failed.is_set():
+        # nothing that needs the disk may follow, not even an orderly stop
+        os._exit(EX_SOFTWARE)
+    notifier.stopping()
+    log.info("stopping")
+    await gateway.stop()
+    log.info("stopped")
+    return 0
+
+
+async def _watchdog(gateway: Gateway, notifier: systemd.Notifier) -> None:
+    """Tell systemd we live, as long as the loop turns and the database answers."""
+    interval = notifier.watchdog_interval()
+    if interval is None:
+        return
+    while True:
+        await gateway.database.write(lambda _tx: None)
+        notifier.watchdog()
+        await asyncio.sleep(interval / 2)
+
+
+def _provider_settings(config: Config) -> FaxToSettings:
+    p = config.provider
+    return FaxToSettings(
+        base_url=p.base_url,
+        api_key=p.api_key.get_secret_value(),
+        timeout=p.timeout,
+        upload_timeout=p.upload_timeout,
+        rate=p.rate,
+        naive_timezone=p.timezone,
+    )
+
+
+def _letterhead(config: Config) -> Letterhead:
+    return Letterhead(sender=config.mail.sender, hostname=config.host, domain=config.domains[0])
+
+
+def _notice_settings(config: Config) -> NoticeSettings:
+    return NoticeSettings(
+        hostname=config.host,
+        bounce=config.bounce_address,
+        fallback=config.mail.fallback,
+        notify_success=config.mail.notify_success,
+        sandbox=config.provider_is_local,
+    )
+
+
+def _relay_settings(config: Config) -> RelaySettings:
+    relay = config.mail.relay
+    return RelaySettings(
+        host=relay.host,
+        port=relay.port,
+        tls=relay.tls,
+        user=relay.user,
+        password=relay.password.get_secret_value() if relay.password else None,
+        timeout=relay.timeout,
+        local_hostname=config.host,
+    )
+
+
+def _postman_settings(config: Config) -> PostmanSettings:
+    m = config.mail
+    return PostmanSettings(
+        concurrency=m.concurrency, retry_after=m.retry_after, retry_max=m.retry_max, expire_after=m.expire_after
+    )
+
+
+def _outbound_settings(config: Config) -> OutboundSettings:
+    p, d = config.provider, config.document
+    redial = p.redial
+    return OutboundSettings(
+        workers=d.workers,
+        concurrency=p.concurrency,
+        retry_after=p.retry_after,
+        retry_max=p.retry_max,
+        conversion_timeout=d.timeout,
+        document={"paper": d.paper, "resolution": d.resolution, "max_pages": d.max_pages, "body": d.body},
+        settle=SettleSettings(
+            poll_after=tuple(p.poll_after),
+            confirm_receipts=p.confirm_receipts,
+            confirm_timeout=p.confirm_timeout,
+            result_timeout=p.result_timeout,
+            doubt_poll_after=tuple(p.doubt.poll_after),
+            doubt_min_polls=p.doubt.min_polls,
+            doubt_min_time=p.doubt.min_time,
+            doubt_give_up_after=p.doubt.give_up_after,
+            doubt_resend=p.doubt.resend,
+            redial={code: getattr(redial, code) for code in ("busy", "no_answer", "hangup", "unknown")},
+            redial_after=redial.after,
+        ),
+    )
+
+
+def _inbound_settings(config: Config) -> InboundSettings:
+    p = config.provider
+    return InboundSettings(
+        sweep_every=p.inbox.sweep_every,
+        grace=p.inbox.grace,
+        baseline=p.inbox.first_run == "baseline",
+        retry_after=p.retry_after,
+        retry_max=p.retry_max,
+    )
+
+
+def _accept_settings(config: Config) -> AcceptSettings:
+    return AcceptSettings(
+        domains=tuple(config.domains),
+        region=config.default_region,
+        max_message=config.smtp.max_message,
+        policy=PolicySettings(
+            countries=frozenset(config.policy.countries),
+            numbers=tuple(config.policy.numbers),
+            classes=frozenset(config.policy.classes),
+            test_numbers_allowed=config.test_numbers_allowed,
+            senders=config.policy.senders,
+        ),
+    )
+
+
+def _smtp_settings(config: Config) -> SmtpSettings:
+    s = config.smtp
+    return SmtpSettings(
+        hostname=config.host,
+        max_message=s.max_message,
+        max_recipients=s.max_recipients,
+        command_timeout=s.command_timeout,
+        data_timeout=s.data_timeout,
+        max_connections=s.max_connections,
+        max_connections_per_client=s.max_connections_per_client,
+        max_errors=s.max_errors,
+    )
+
+
+def _listener(index: int, listener: Any) -> ListenerSettings:
+    return ListenerSettings(
+        name=f"smtp{index}",
+        address=listener.address,
+        networks=tuple(listener.networks),
+        tls=listener.tls,
+        auth=listener.auth,
+        certificate=listener.certificate,
+        key=listener.key,
+    )
+
+
+def _callback_settings(config: Config) -> CallbackSettings:
+    c = config.http.callbacks
+    return CallbackSettings(
+        address=c.address,
+        tokens=(c.token.get_secret_value(),),
+        max_file=c.max_file,
+        metrics_networks=tuple(config.http.metrics_networks),
+    )
