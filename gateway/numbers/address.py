@@ -1,0 +1,167 @@
+"""Fax addresses: from what stands in a RCPT to the number that will be dialled.
+
+Sources: RFC 3191 and 3192 (``FAX=+1...``), RFC 2846 (qualifiers), MS-OXCMAIL 2.1.3.1.8 (``IMCEAFAX-``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from gateway.errors import Refused
+from gateway.model import FaxNumber
+from gateway.numbers.plan import Unreadable, optional_zero, with_plus, without_plus
+
+_MAX_ADDRESS = 512  # characters; RFC 5321 section 4.5.3.1 demands 256
+_SHOWN = 60  # characters of the address that a refusal repeats
+_FAX = re.compile(r"/?FAX=([^/]*)((?:/[^/]*)*)", re.IGNORECASE)
+_IMCEA = re.compile(r"IMCEAFAX-((?:[A-Za-z0-9=_-]|\+[0-9A-Fa-f]{2})*)", re.IGNORECASE)
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_PLAIN_NUMBER = re.compile(r"(\+?)([0-9](?:[0-9.-]*[0-9])?)")
+_HUMAN_NUMBER = re.compile(r"(\+?)([0-9(](?:[0-9() .-]*[0-9])?)")
+_BRACKETS = re.compile(r"[^()]*(?:\([0-9]+\)[^()]*)?")
+_OPTIONAL_ZERO = re.compile(r"([1-9][0-9]{0,2})[ .-]*\(0\)([0-9 .-]+)")
+_COVER_SHEET = frozenset(  # RFC 2846 section 3
+    ["ATTN", "ORG", "OFNO", "OFNA", "STR", "ADDR", "ADDU", "ADDL", "POB", "ZIP", "CO"]
+)
+
+
+def parse_address(address: str, *, domains: Sequence[str], region: str) -> FaxNumber:
+    """The number that a recipient address names, exactly.
+
+    ``address`` is what stood between the angle brackets of RCPT, verbatim; a local part alone is read too. ``domains``
+    are ours, ``region`` (ISO 3166 code) is where numbers without a + are dialled. Raises Refused with a sentence that
+    names what was given and an accepted form: 5.1.3 for what is no number, 5.7.1 for a domain that is not ours,
+    5.3.3 for a qualifier that would change what is dialled.
+    """
+    try:
+        local = _local_part(address, domains)
+        text, human = _number_text(local)
+        return _number(text, human, region)
+    except Unreadable as error:
+        raise _refused(address, error, f"+15551234567@{domains[0]}") from None
+
+
+def parse_number(text: str, *, region: str) -> FaxNumber:
+    """The number a person wrote: ``+1 (202) 555-0123``, or as dialled in ``region``. Raises Refused 5.1.3."""
+    try:
+        return _number(text.strip(), True, region)
+    except Unreadable as error:
+        raise _refused(text, error, "+15551234567") from None
+
+
+def _refused(given: str, error: Unreadable, example: str) -> Refused:
+    sentence = error.why if error.whole else f"{_shown(given)} cannot be faxed to: {error.why}; write it like {example}"
+    return Refused(sentence, status=error.status)
+
+
+def _shown(given: str) -> str:
+    """``given`` fit for one line of ASCII."""
+    shown = "".join(c if " " <= c <= "~" else "?" for c in given)
+    return (f"{shown[:_SHOWN]}..." if len(shown) > _SHOWN else shown) or "nothing"
+
+
+# --- the address ------------------------------------------------------------------------------------------------------
+
+
+def _local_part(address: str, domains: Sequence[str]) -> str:
+    """The part before the @ of one of our domains, still quoted if it was. Raises Unreadable."""
+    if len(address) > _MAX_ADDRESS:
+        raise Unreadable("it is far too long")
+    if address.startswith("@") and ":" in address:
+        raise Unreadable("addresses with a route are not taken")
+    quoted = _QUOTED.match(address)
+    if quoted:
+        local, at, domain = (
+            address[: quoted.end()],
+            address[quoted.end() : quoted.end() + 1],
+            address[quoted.end() + 1 :],
+        )
+        if at not in ("", "@"):
+            raise Unreadable("the quotes do not hold all of the part before the @")
+    elif "@" in address:
+        local, at, domain = address.rpartition("@")
+        if "(" in address or ")" in address:  # a comment (RFC 5322): with it the area code would vanish
+            raise Unreadable("brackets make a comment in a mail address")
+    else:
+        local, at, domain = address, "", ""
+    if at and domain.lower().removesuffix(".") not in {ours.lower().removesuffix(".") for ours in domains}:
+        sentence = f"relaying denied: {_shown(domain)} is not one of this gateway's domains"
+        raise Unreadable(sentence, whole=True, status="5.7.1")
+    return local
+
+
+def _number_text(local: str) -> tuple[str, bool]:
+    """What stands for the number in a local part, and whether blanks and brackets are allowed in it."""
+    quoted = _QUOTED.fullmatch(local)
+    text = re.sub(r"\\(.)", r"\1", quoted[1], flags=re.DOTALL) if quoted else local
+    human = bool(quoted)
+    if text[:5].upper() == "IMCEA":  # decode first: in "+2B1202..." the 2B is no part of the number
+        text, human = _imcea(text), True
+    fax = _FAX.fullmatch(text)
+    if not fax:
+        return text, human
+    _check_qualifiers(fax[1], fax[2])
+    return fax[1], False
+
+
+def _imcea(text: str) -> str:
+    """Exchange's wrapping undone: ``_`` is a slash, ``+HH`` an octet; of ``name@number`` the number."""
+    wrapped = _IMCEA.fullmatch(text)
+    if not wrapped:
+        raise Unreadable("this Exchange address does not hold a fax number")
+    decoded = re.sub(r"\+(..)", lambda octet: chr(int(octet[1], 16)), wrapped[1].replace("_", "/"))
+    name, at, canonical = decoded.rpartition("@")
+    if at and not canonical.startswith("+"):
+        raise Unreadable(f"behind {name!a} stands no number with + and country code")
+    return canonical
+
+
+def _check_qualifiers(number: str, tail: str) -> None:
+    """Cover sheet fields may be ignored; whatever else could change what is dialled is refused (RFC 3192 section 2).
+
+    Their values are repeated nowhere, POSTD may hold a PIN (RFC 2846 section 7).
+    """
+    for qualifier in tail.removeprefix("/").removesuffix("/").split("/") if tail.strip("/") else []:
+        keyword, equals, _value = qualifier.partition("=")
+        if not equals or not re.fullmatch("[A-Za-z0-9-]{1,30}", keyword):
+            raise Unreadable("behind the number stands something that is not /KEYWORD=VALUE")
+        if keyword.upper() not in _COVER_SHEET:
+            raise Unreadable(
+                f"{_shown(number)} with /{keyword.upper()}= cannot be faxed to: that part cannot be passed on;"
+                " leave it out if the number is complete without it",
+                whole=True,
+                status="5.3.3",
+            )
+
+
+# --- the number -------------------------------------------------------------------------------------------------------
+
+
+def _number(text: str, human: bool, region: str) -> FaxNumber:
+    """Separators are stripped where the grammar has them, any other character refuses. Raises Unreadable."""
+    form = (_HUMAN_NUMBER if human else _PLAIN_NUMBER).fullmatch(text)
+    if not form or not _BRACKETS.fullmatch(text):
+        raise Unreadable(_why_not(text))
+    plus, written = form[1], form[2]
+    zero = _OPTIONAL_ZERO.fullmatch(written) if plus else None
+    if zero:
+        return with_plus(optional_zero(zero[1], _digits(zero[2])))
+    return with_plus(_digits(written)) if plus else without_plus(_digits(written), region)
+
+
+def _digits(written: str) -> str:
+    return re.sub("[-. ()]", "", written)
+
+
+def _why_not(text: str) -> str:
+    if not text:
+        return "there is no number in it"
+    if not text.isascii():
+        return "only the digits 0 to 9 are taken"
+    strange = re.search(r"[^0-9+. ()-]", text)
+    if strange and strange[0].isprintable():
+        return f"a number has no {strange[0]!r} in it"
+    if " " in text:
+        return "blanks are taken between quotes only"
+    return "it is not written as a number"

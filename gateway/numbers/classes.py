@@ -1,0 +1,79 @@
+"""What kind of line a number reaches, and where, as far as its digits tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import phonenumbers
+from phonenumbers import PhoneNumberType
+
+from gateway.model import FaxNumber, NumberClass
+from gateway.numbers.countries import COUNTRIES
+from gateway.numbers.plan import NANP, TEST, Reading
+
+_BY_TYPE = {
+    PhoneNumberType.FIXED_LINE: NumberClass.ORDINARY,
+    PhoneNumberType.MOBILE: NumberClass.ORDINARY,
+    PhoneNumberType.FIXED_LINE_OR_MOBILE: NumberClass.ORDINARY,
+    PhoneNumberType.VOIP: NumberClass.ORDINARY,
+    PhoneNumberType.UAN: NumberClass.ORDINARY,
+    PhoneNumberType.TOLL_FREE: NumberClass.TOLL_FREE,
+    PhoneNumberType.SHARED_COST: NumberClass.SHARED_COST,
+    PhoneNumberType.PREMIUM_RATE: NumberClass.PREMIUM,
+    PhoneNumberType.PERSONAL_NUMBER: NumberClass.SHARED_COST,  # the caller pays for the way to the person
+}
+_BY_CODE = {  # codes that belong to no country (ITU-T list of assigned country codes)
+    TEST: NumberClass.TEST,
+    800: NumberClass.TOLL_FREE,
+    808: NumberClass.SHARED_COST,
+    870: NumberClass.SATELLITE,
+    881: NumberClass.SATELLITE,
+    882: NumberClass.SATELLITE,
+    883: NumberClass.SATELLITE,
+    979: NumberClass.PREMIUM,
+}
+_PLAUSIBLE = "2345678"  # a subscriber number that fits every NANP area code
+_INFORMATION = "976"  # NANP exchange of pay-per-call services, in every area code
+
+
+@dataclass(frozen=True, slots=True)
+class NumberFacts:
+    """``region`` is an ISO 3166 code, None where no country has the number; ``prefix`` is "+49", "+1 876"."""
+
+    region: str | None
+    number_class: NumberClass
+    prefix: str
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: "Jamaica (+1 876)", "+881"."""
+        return f"{COUNTRIES[self.region]} ({self.prefix})" if self.region else self.prefix
+
+
+def classify(number: FaxNumber) -> NumberFacts:
+    """Region and class of a number. Never fails: what is not known is ``UNKNOWN``, in no region."""
+    reading = Reading.of(number.digits)
+    if reading is None:
+        return NumberFacts(None, NumberClass.UNKNOWN, number.e164[:4])
+    if reading.code == NANP:
+        return _classify_nanp(reading)
+    prefix = f"+{reading.code}"
+    if phonenumbers.region_code_for_country_code(reading.code) not in COUNTRIES:
+        return NumberFacts(None, _BY_CODE.get(reading.code, NumberClass.UNKNOWN), prefix)
+    region = phonenumbers.region_code_for_number(reading.library)
+    kind = _BY_TYPE.get(phonenumbers.number_type(reading.library), NumberClass.UNKNOWN)
+    return NumberFacts(region or phonenumbers.region_code_for_country_code(reading.code), kind, prefix)
+
+
+def _classify_nanp(reading: Reading) -> NumberFacts:
+    """Twenty-five countries share +1, some of them dear, so the area code decides also where the rest is unassigned.
+
+    Area codes that nobody has (555) count as the United States and ordinary: no call to them costs anything.
+    """
+    area = reading.national[:3]
+    known = reading if phonenumbers.is_valid_number(reading.library) else Reading(NANP, area + _PLAUSIBLE)
+    region = phonenumbers.region_code_for_number(known.library) or "US"
+    kind = _BY_TYPE.get(phonenumbers.number_type(known.library), NumberClass.ORDINARY)
+    if reading.national[3:6] == _INFORMATION:
+        kind = NumberClass.PREMIUM
+    return NumberFacts(region, kind, "+1" if region == "US" else f"+1 {area}")

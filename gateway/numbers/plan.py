@@ -1,0 +1,233 @@
+"""Dial plans: which E.164 number a string of dialled digits means, seen from a region.
+
+A number is a country code and a national number and never goes through the library's parser, which repairs: it drops a
+superfluous trunk zero, adds the Argentine mobile 9, reads letters as digits. Here a number is the digits that were
+given, or it is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+
+import phonenumbers
+from phonenumbers import PhoneMetadata, PhoneNumber, PhoneNumberFormat, ValidationResult
+
+from gateway.errors import Refused
+from gateway.model import FaxNumber
+from gateway.numbers.countries import COUNTRIES
+
+NANP = 1  # North American Numbering Plan
+TEST = 999  # no country; the sandbox's scenario numbers
+SHORTEST, LONGEST = 7, 15  # digits with the country code (ITU-T E.164)
+_SHORT_NUMBER = 6  # digits; a number of this length or less reaches a service or an extension
+
+
+class Unreadable(Exception):
+    """Why a text is no number. The address parser makes a sentence of it, unless it is a ``whole`` one."""
+
+    def __init__(self, why: str, *, whole: bool = False, status: str = "5.1.3") -> None:
+        super().__init__(why)
+        self.why = why
+        self.whole = whole
+        self.status = status
+
+
+class Fit(IntEnum):
+    """How well a national number fits the plan of its country code."""
+
+    NO = 0
+    LOCAL = 1  # a subscriber number without its area code
+    POSSIBLE = 2  # the length is right, the range is not known to be assigned
+    VALID = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read digits: a country calling code and a national number."""
+
+    code: int
+    national: str
+
+    @classmethod
+    def of(cls, digits: str) -> Reading | None:
+        """The reading of E.164 digits; None when no country has such a code."""
+        for length in (1, 2, 3):
+            code = digits[:length]
+            if code and (int(code) == TEST or int(code) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE):
+                return cls(int(code), digits[length:])
+        return None
+
+    @property
+    def number(self) -> FaxNumber:
+        return FaxNumber(f"+{self.code}{self.national}")
+
+    @property
+    def library(self) -> PhoneNumber:
+        """The library's value for exactly these digits."""
+        significant = self.national.lstrip("0") or "0"
+        zeros = max(0, len(self.national) - len(significant))
+        return PhoneNumber(
+            country_code=self.code,
+            national_number=int(significant),
+            italian_leading_zero=zeros > 0,
+            number_of_leading_zeros=zeros,
+        )
+
+    @property
+    def fit(self) -> Fit:
+        """How well the number fits the plan of its country code."""
+        if not self.national or not SHORTEST <= len(str(self.code)) + len(self.national) <= LONGEST:
+            return Fit.NO
+        if self.code == TEST or phonenumbers.is_valid_number(self.library):
+            return Fit.VALID
+        length = phonenumbers.is_possible_number_with_reason(self.library)
+        if length == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:
+            return Fit.LOCAL
+        # in front of an unassigned number a zero is a trunk prefix too many; NANP area codes start with 2 to 9
+        wrong_start = self.national[0] == "0" or (self.code == NANP and self.national[0] == "1")
+        return Fit.POSSIBLE if length == ValidationResult.IS_POSSIBLE and not wrong_start else Fit.NO
+
+    @property
+    def reaches(self) -> bool:
+        """Whether it may reach a line. In the NANP, whose numbers are all of one shape, also where none is assigned."""
+        return self.fit >= (Fit.POSSIBLE if self.code == NANP else Fit.VALID)
+
+    @property
+    def country(self) -> str:
+        """The country for people; "+882" where the number belongs to none."""
+        region = phonenumbers.region_code_for_number(self.library)
+        return COUNTRIES.get(region or phonenumbers.region_code_for_country_code(self.code), f"+{self.code}")
+
+    def __str__(self) -> str:
+        return f"{format_human(self.number)} ({self.country})"
+
+
+def check_region(region: str) -> None:
+    """Raise Refused unless ``region`` is a known ISO 3166 code in capitals."""
+    if region not in COUNTRIES:
+        raise Refused(f"{region!a} is not a country code such as US or DE", status="5.5.4")
+
+
+def with_plus(digits: str) -> FaxNumber:
+    """The number in global form, given without its ``+``. Raises :class:`Unreadable`."""
+    if digits.startswith("0"):
+        raise Unreadable("behind the + stands a country code, and none starts with 0")
+    if len(digits) > LONGEST:
+        raise Unreadable(f"it is too long, a number has at most {LONGEST} digits")
+    if len(digits) < SHORTEST:
+        raise Unreadable("it is too short for a number with country code and area code")
+    reading = Reading.of(digits)
+    if reading is None:
+        raise Unreadable(f"no country has a code that begins +{digits[:3]}")
+    if reading.fit < Fit.POSSIBLE:
+        raise Unreadable(_fault(reading))
+    return reading.number
+
+
+def without_plus(digits: str, region: str) -> FaxNumber:
+    """The number reached by dialling ``digits`` in ``region`` (ISO 3166 code). Raises :class:`Unreadable`.
+
+    The region's international prefix makes it international, its trunk prefix national. Without either it is national
+    when it is a valid number of the region, and international when it can be nothing else. Where two readings reach
+    two lines, it is refused.
+    """
+    if region not in COUNTRIES:
+        raise Unreadable(f"numbers without + cannot be read here, where the region is {region!a}")
+    if len(digits) <= _SHORT_NUMBER:
+        if phonenumbers.is_emergency_number(digits, region):
+            raise Unreadable(f"{digits} is an emergency number and never faxed; call it by telephone", whole=True)
+        raise Unreadable(f"{digits} is a short number or an extension, which no fax reaches")
+    code = phonenumbers.country_code_for_region(region)
+    home, away = Reading(code, digits), Reading.of(digits)
+    abroad, national = _after_international_prefix(digits, region), _after_trunk_prefix(digits, region)
+    if abroad and abroad.fit >= Fit.POSSIBLE:
+        return _only(abroad, national, home)
+    if national and national.fit >= Fit.POSSIBLE:
+        return _only(national, home)
+    if home.fit is Fit.VALID and code == NANP:  # ten digits are how one dials there, whatever they are elsewhere
+        return home.number
+    if home.reaches:
+        return _only(home, away)
+    if home.fit is Fit.LOCAL:
+        raise Unreadable(f"it lacks an area code of {COUNTRIES[region]}, other countries need + and the country code")
+    if away and away.reaches:
+        if home.fit is Fit.POSSIBLE:
+            raise _ambiguous(home, away)
+        return away.number
+    if abroad:
+        raise Unreadable(_fault(abroad))
+    raise Unreadable(f"nobody dials so in {COUNTRIES[region]}, other countries need + and the country code")
+
+
+def optional_zero(before: str, after: str) -> str:
+    """The digits meant by ``+49 (0) 30...``: a zero in brackets behind the country code. Raises :class:`Unreadable`.
+
+    It is the trunk prefix of national calls and left out, except where the zero belongs to the number (Italy).
+    """
+    readings = [Reading.of(digits) for digits in (f"{before}{after}", f"{before}0{after}")]
+    fitting = [reading for reading in readings if reading and str(reading.code) == before and reading.fit is Fit.VALID]
+    if len(fitting) != 1:
+        raise Unreadable("the (0) may or may not belong to the number")
+    return fitting[0].number.digits
+
+
+def format_human(number: FaxNumber) -> str:
+    """``+1 202 555 0123``: grouped as its country does, by single blanks."""
+    reading = Reading.of(number.digits)
+    if reading is None:
+        return number.e164
+    if reading.code == TEST:
+        return f"+{TEST} {reading.national[:4]} {reading.national[4:]}".rstrip()
+    written = phonenumbers.format_number(reading.library, PhoneNumberFormat.INTERNATIONAL)
+    grouped = "+" + " ".join(re.findall("[0-9]+", written))
+    return grouped if grouped.replace(" ", "") == number.e164 else number.e164
+
+
+def _after_international_prefix(digits: str, region: str) -> Reading | None:
+    prefix = re.match(_metadata(region).international_prefix or "(?!)", digits)
+    return Reading.of(digits[prefix.end() :]) if prefix else None
+
+
+def _after_trunk_prefix(digits: str, region: str) -> Reading | None:
+    trunk = _metadata(region).national_prefix
+    if not trunk or not digits.startswith(trunk):
+        return None
+    return Reading(phonenumbers.country_code_for_region(region), digits[len(trunk) :])
+
+
+def _metadata(region: str) -> PhoneMetadata:
+    metadata = PhoneMetadata.metadata_for_region(region)
+    assert metadata is not None, "COUNTRIES has only regions the library knows"
+    return metadata
+
+
+def _only(reading: Reading, *rivals: Reading | None) -> FaxNumber:
+    """The number, unless a rival reaches another line."""
+    for rival in rivals:
+        if rival and rival.reaches and rival.number != reading.number:
+            raise _ambiguous(reading, rival)
+    return reading.number
+
+
+def _ambiguous(first: Reading, second: Reading) -> Unreadable:
+    return Unreadable(f"it can mean {first} or {second}, only + and the country code make it clear")
+
+
+def _fault(reading: Reading) -> str:
+    """Why a number with country code does not fit, with the number that may be meant."""
+    region = phonenumbers.region_code_for_country_code(reading.code)
+    trunk = _metadata(region).national_prefix if region in COUNTRIES else ""
+    if trunk and reading.national.startswith(trunk):
+        meant = Reading(reading.code, reading.national[len(trunk) :])
+        if meant.fit >= Fit.POSSIBLE:
+            return f"no {trunk} stands behind the country code +{reading.code}, {meant.number} may be meant"
+    reason = phonenumbers.is_possible_number_with_reason(reading.library)
+    if reason == ValidationResult.TOO_SHORT:
+        return f"it is too short for {reading.country}"
+    if reason == ValidationResult.TOO_LONG:
+        return f"it is too long for {reading.country}"
+    if reading.fit is Fit.LOCAL:
+        return f"it lacks an area code of {reading.country}"
+    return f"{reading.country} has no such area code, or none of that length"

@@ -1,0 +1,137 @@
+"""May this client send, and to this number? Pure decisions over facts; every no is a sentence with a remedy."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.errors import Refused
+from gateway.model import FaxNumber, NumberClass, Peer, Route, RouteKind
+from gateway.numbers import NumberFacts, classify, format_human
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """``countries`` are ISO 3166 codes, ``numbers`` E.164 numbers or prefixes with +, allowed beside the countries.
+
+    ``senders``: "any" lets every identified client send, "routed" only those with a route that allows.
+    """
+
+    countries: frozenset[str] = frozenset({"US", "CA"})
+    numbers: tuple[str, ...] = ()
+    classes: frozenset[NumberClass] = frozenset({NumberClass.ORDINARY, NumberClass.TOLL_FREE})
+    test_numbers_allowed: bool = False
+    senders: Literal["any", "routed"] = "any"
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def may_dial(number: FaxNumber, settings: PolicySettings) -> None:
+    """Raise Refused (5.7.1) when faxes to this number are not allowed; everything not named is denied."""
+    facts = classify(number)
+    if facts.number_class is NumberClass.TEST:
+        if not settings.test_numbers_allowed:
+            raise _denied(number, "test numbers (+999) are not allowed here", "set policy.test_numbers to allow")
+        return
+    named = [entry for entry in settings.numbers if number.e164.startswith(entry)]
+    if facts.region not in settings.countries and not named:
+        remedy = f"add {facts.region} to policy.countries" if facts.region else f"add {facts.prefix} to policy.numbers"
+        raise _denied(number, f"faxes to {facts.place} are not allowed here", remedy)
+    if facts.number_class not in settings.classes and not any(_names_the_class(entry, facts) for entry in named):
+        kind = (
+            "numbers of unknown cost" if facts.number_class is NumberClass.UNKNOWN else f"{facts.number_class} numbers"
+        )
+        remedy = f"add {facts.number_class} to policy.classes, or the number to policy.numbers"
+        raise _denied(number, f"faxes to {kind} of {facts.place} are not allowed here", remedy)
+
+
+def _names_the_class(entry: str, facts: NumberFacts) -> bool:
+    """Whether an entry of ``numbers`` says more than a country: +44 opens no premium line, +44871 does."""
+    return facts.region is None or len(entry) > len(facts.prefix.replace(" ", ""))
+
+
+def _denied(number: FaxNumber, why: str, remedy: str) -> Refused:
+    return Refused(f"{format_human(number)}: {why}; ask your administrator to {remedy}", status="5.7.1")
+
+
+# --- senders ----------------------------------------------------------------------------------------------------------
+
+
+def sender_route(routes: Iterable[Route], peer: Peer, sender: str) -> Route | None:
+    """The most specific route: ``user:NAME``, the address, ``ip:NETWORK`` (longest prefix), ``@domain``, ``*``.
+
+    ``sender`` is the envelope sender, a claim. It refines what applies to a client that has proven who it is, and
+    counts for nothing with any other.
+    """
+    best, best_rank = None, (0, 0)
+    for route in routes:
+        rank = _rank(route.match, peer, sender) if route.kind is RouteKind.SENDER else (0, 0)
+        if rank > best_rank:
+            best, best_rank = route, rank
+    return best
+
+
+def may_send(peer: Peer, sender: str, route: Route | None, settings: PolicySettings) -> None:
+    """Raise Refused unless this client may send: 5.7.0 without a proven identity, 5.7.1 with one that is not allowed.
+
+    ``route`` is what :func:`sender_route` found.
+    """
+    who = peer.login or sender or peer.address
+    if not _proven(peer):
+        raise Refused(
+            f"{peer.address} may not send faxes without logging in; log in, or ask your administrator to add the"
+            " address to the networks of this listener",
+            status="5.7.0",
+        )
+    if route is not None and not route.allow:
+        raise Refused(
+            f"{_line(who)} may not send faxes: the route for {_line(route.match)} denies it; ask your administrator to"
+            " change it",
+            status="5.7.1",
+        )
+    if route is None and settings.senders == "routed":
+        raise Refused(
+            f"{_line(who)} may not send faxes: no route allows it; ask your administrator to add one with"
+            " faxgateway route add",
+            status="5.7.1",
+        )
+
+
+def _proven(peer: Peer) -> bool:
+    return bool(peer.login) or peer.trusted_network
+
+
+def _rank(match: str, peer: Peer, sender: str) -> tuple[int, int]:
+    """How specific a match is: (kind, prefix length); (0, 0) when it does not match."""
+    address = sender.lower()
+    if match == "*":
+        return 1, 0
+    if match.startswith("user:"):
+        return (5, 0) if peer.login and match == f"user:{peer.login}" else (0, 0)
+    if match.startswith("ip:"):
+        length = _prefix_length(match.removeprefix("ip:"), peer.address)
+        return (0, 0) if length is None else (3, length)
+    if not _proven(peer) or "@" not in address:
+        return 0, 0
+    if match.startswith("@"):
+        return (2, 0) if address.rpartition("@")[2] == match[1:].lower() else (0, 0)
+    return (4, 0) if address == match.lower() else (0, 0)
+
+
+def _prefix_length(network: str, address: str) -> int | None:
+    """Length of the network's prefix when the address lies in it. A unix socket has no address."""
+    try:
+        ours, client = ipaddress.ip_network(network, strict=False), ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    if isinstance(client, ipaddress.IPv6Address) and client.ipv4_mapped:
+        client = client.ipv4_mapped
+    return ours.prefixlen if client in ours else None
+
+
+def _line(text: str) -> str:
+    """``text`` fit for one line of ASCII."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text)
