@@ -1,0 +1,191 @@
+"""Plain text becomes grey pages: wrapped, in fonts we ship, with system fonts for scripts they lack."""
+
+from __future__ import annotations
+
+import html.parser
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import charset_normalizer
+from PIL import Image, ImageDraw, ImageFont
+
+from gateway.document.raster import WIDTH, X_DPI, Grid
+
+_FONTS = Path(__file__).parent / "fonts"
+_SYSTEM = (  # tried in this order for characters our own fonts lack
+    "noto/NotoSansCJK-Regular.ttc",
+    "opentype/noto/NotoSansCJK-Regular.ttc",
+    "truetype/noto/NotoSans-Regular.ttf",
+    "truetype/noto/NotoSansArabic-Regular.ttf",
+    "truetype/noto/NotoSansHebrew-Regular.ttf",
+    "truetype/noto/NotoSansDevanagari-Regular.ttf",
+    "truetype/noto/NotoSansThai-Regular.ttf",
+    "truetype/unifont/unifont.ttf",
+    "truetype/wqy/wqy-microhei.ttc",
+    "truetype/freefont/FreeSans.ttf",
+)
+_SIDE, _TOP = 0.6, 0.6  # inches of margin
+_POINTS = 11
+_LEADING = 1.25
+_TAB = 8
+_MAX_COLUMNS = 20_000  # characters of one line looked at
+
+
+def decode(data: bytes, charset: str | None) -> str:
+    """Text in any charset: as declared if that is true, else as it looks. Never fails."""
+    for mark, name in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+        if data.startswith(mark):
+            return data.decode(name, "replace")
+    for tried in (charset, "utf-8"):
+        if tried:
+            try:
+                return data.decode(tried)
+            except (LookupError, UnicodeDecodeError):
+                continue
+    guess = charset_normalizer.from_bytes(data[:100_000]).best()
+    return data.decode(guess.encoding if guess else "cp1252", "replace")
+
+
+class _Text(html.parser.HTMLParser):
+    """The readable text of a page of HTML, blocks on lines of their own."""
+
+    _BLOCKS = frozenset("p div br tr li h1 h2 h3 h4 h5 h6 table ul ol blockquote pre hr section article".split())
+    _HIDDEN = frozenset("script style head title template".split())
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, _attrs: list[tuple[str, str | None]]) -> None:
+        if tag in self._HIDDEN:
+            self._hidden += 1
+        elif tag == "li":
+            self.parts.append("\n• ")
+        elif tag in ("td", "th"):
+            self.parts.append("  ")
+        elif tag == "hr":
+            self.parts.append("\n" + "-" * 40 + "\n")
+        elif tag in self._BLOCKS:
+            self.parts.append("\n\n" if tag in ("p", "h1", "h2", "h3", "blockquote") else "\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._HIDDEN:
+            self._hidden = max(0, self._hidden - 1)
+        elif tag in self._BLOCKS and tag != "br":
+            self.parts.append("\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.parts.append(" ".join(data.split()) if data.strip() else " " if data else "")
+            if data[-1:].isspace() and data.strip():
+                self.parts.append(" ")
+
+
+def from_html(source: str) -> str:
+    """The readable text of HTML; nothing is fetched, nothing is run."""
+    reader = _Text()
+    reader.feed(source)
+    reader.close()
+    lines = [" ".join(line.split()) for line in "".join(reader.parts).splitlines()]
+    kept: list[str] = []
+    for line in lines:
+        if line or (kept and kept[-1]):
+            kept.append(line)
+    return "\n".join(kept).strip("\n")
+
+
+class _Typesetter:
+    """Measures and draws lines with fallback fonts; ``mono`` for tables and listings."""
+
+    def __init__(self, mono: bool) -> None:
+        size = round(_POINTS * (0.92 if mono else 1.0) * X_DPI / 72)
+        names = [_FONTS / ("DejaVuSansMono.ttf" if mono else "DejaVuSans.ttf"), _FONTS / "DejaVuSans.ttf"]
+        self._fonts = [ImageFont.truetype(str(name), size) for name in names]
+        self._size = size
+        self._missing = [_shape(font, "\uffff") for font in self._fonts]
+        self._system: list[ImageFont.FreeTypeFont] | None = None
+        self.line_height = round(size * _LEADING)
+        self._choice = lru_cache(maxsize=4096)(self._choose)
+
+    def _choose(self, character: str) -> int:
+        for n, font in enumerate(self._fonts[:2]):
+            if character.isspace() or _shape(font, character) != self._missing[n]:
+                return n
+        if self._system is None:
+            self._system = _system_fonts(self._size)
+            self._fonts += self._system
+            self._missing += [_shape(font, "\uffff") for font in self._system]
+        for n in range(2, len(self._fonts)):
+            if _shape(self._fonts[n], character) != self._missing[n]:
+                return n
+        return 0  # drawn as the font's box for what it lacks: visible, not silently dropped
+
+    def runs(self, line: str) -> Iterator[tuple[ImageFont.FreeTypeFont, str]]:
+        start, font = 0, -1
+        for n, character in enumerate(line):
+            chosen = self._choice(character)
+            if chosen != font:
+                if n > start:
+                    yield self._fonts[font], line[start:n]
+                start, font = n, chosen
+        if line[start:]:
+            yield self._fonts[font], line[start:]
+
+    def width(self, line: str) -> float:
+        return sum(font.getlength(text) for font, text in self.runs(line))
+
+    def draw(self, canvas: ImageDraw.ImageDraw, x: float, y: float, line: str) -> None:
+        for font, text in self.runs(line):
+            canvas.text((x, y), text, font=font, fill=0)
+            x += font.getlength(text)
+
+    def wrap(self, line: str, room: float) -> Iterator[str]:
+        """Break at blanks where there are some, anywhere where a word is wider than the page."""
+        line = line[:_MAX_COLUMNS]
+        while self.width(line) > room:
+            low, high = 1, len(line)
+            while low < high:  # the longest start that fits
+                middle = (low + high + 1) // 2
+                low, high = (middle, high) if self.width(line[:middle]) <= room else (low, middle - 1)
+            at = line.rfind(" ", 1, low + 1)
+            cut = at if at > 0 and line[:at].strip() else low
+            yield line[:cut].rstrip()
+            line = line[cut:].lstrip(" ") if cut == at else line[cut:]
+        yield line
+
+
+def _shape(font: ImageFont.FreeTypeFont, character: str) -> bytes:
+    return bytes(font.getmask(character))
+
+
+def _system_fonts(size: int) -> list[ImageFont.FreeTypeFont]:
+    found = []
+    for root in ("/usr/share/fonts", "/usr/local/share/fonts"):
+        for name in _SYSTEM:
+            path = Path(root) / name
+            if path.is_file():
+                found.append(ImageFont.truetype(str(path), size))
+    return found
+
+
+def pages(text: str, target: Grid, *, mono: bool) -> Iterator[Image.Image]:
+    """Grey pages of a text; a form feed begins a new page."""
+    setter = _Typesetter(mono)
+    room = WIDTH - 2 * _SIDE * X_DPI
+    # laid out with square pixels, then brought to the grid's rows
+    height = round(target.inches * X_DPI)
+    per_page = max(1, int((height - 2 * _TOP * X_DPI) // setter.line_height))
+    for sheet in text.replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\f"):
+        lines = [wrapped for line in sheet.split("\n") for wrapped in setter.wrap(_clean(line), room)]
+        for start in range(0, len(lines), per_page):
+            page = Image.new("L", (WIDTH, height), 255)
+            canvas = ImageDraw.Draw(page)
+            for row, line in enumerate(lines[start : start + per_page]):
+                setter.draw(canvas, _SIDE * X_DPI, _TOP * X_DPI + row * setter.line_height, line)
+            yield page.resize((WIDTH, target.height), Image.Resampling.LANCZOS)
+
+
+def _clean(line: str) -> str:
+    return "".join(c if c.isprintable() or c == " " else " " for c in line.expandtabs(_TAB)).rstrip()
