@@ -1,0 +1,152 @@
+"""From a file to a :class:`Config`: find it, read it, and tell every problem at once with line, column and remedy."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from gateway.config.options import Config, Section
+from gateway.config.schema import all_options, section_of
+from gateway.config.secrets import Surroundings
+from gateway.config.yamltree import Mark, Place, Tree, parse
+from gateway.errors import ConfigError
+
+SEARCHED = ("./config.yaml", "~/.config/faxgateway/config.yaml", "/etc/faxgateway/config.yaml")
+_VARIABLE = "FAXGATEWAY_CONFIG"
+_EXPECTED = {  # pydantic's error types whose own words are not for administrators
+    "model_type": "must be a section: lines of NAME: VALUE below it",
+    "model_attributes_type": "must be a section: lines of NAME: VALUE below it",
+    "tuple_type": "must be a list",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a number",
+    "bool_type": "must be yes or no",
+    "bool_parsing": "must be yes or no",
+}
+
+
+def find(path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
+    """The configuration file to use: the one named, $FAXGATEWAY_CONFIG, or the first of :data:`SEARCHED` that exists.
+
+    Raises ConfigError when there is none.
+    """
+    named = path or (os.environ if environ is None else environ).get(_VARIABLE)
+    if named:
+        chosen = Path(named).expanduser()
+        if not chosen.is_file():
+            origin = "" if path else f" (named by ${_VARIABLE})"
+            raise ConfigError(f"there is no configuration file {chosen}{origin}")
+        return chosen
+    for place in SEARCHED:
+        candidate = Path(place).expanduser()
+        if candidate.is_file():
+            return candidate
+    raise ConfigError(
+        f"no configuration file: looked for {', '.join(SEARCHED)}; name one with -c, or make one with faxgateway init"
+    )
+
+
+def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
+    """Read and check a configuration file, secrets included.
+
+    Raises ConfigError with all problems, each ``FILE:LINE:COLUMN: OPTION: what is wrong``.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from None
+    tree = parse(text)
+    surroundings = Surroundings(path, os.environ if environ is None else environ)
+    problems = list(tree.problems)
+    config = None
+    if tree.data is not None or not problems:  # nothing can be said about a file that is not YAML
+        try:
+            config = Config.model_validate(tree.data, context=surroundings)
+        except ValidationError as error:
+            for details in error.errors(include_url=False, include_input=True):
+                problems += _explain(details, tree)
+    if problems or config is None:
+        lines = [_line(path, *problem) for problem in sorted(problems, key=lambda problem: problem[0])]
+        count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
+        raise ConfigError(f"{path} has {count}", tuple(dict.fromkeys(lines)))
+    config._warnings = tuple(dict.fromkeys(surroundings.warnings))
+    return config
+
+
+# --- problems ---------------------------------------------------------------------------------------------------------
+
+
+def _line(path: Path, mark: Mark, place: Place, sentence: str) -> str:
+    option = dotted(place)
+    return f"{path}:{mark.line}:{mark.column}: {option + ': ' if option else ''}{sentence}"
+
+
+def dotted(place: Place) -> str:
+    """``smtp.listeners[0].tls``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+
+
+def _explain(details: ErrorDetails, tree: Tree) -> Iterator[tuple[Mark, Place, str]]:
+    """The problems, in words, of one error of pydantic's."""
+    place: Place = details["loc"]
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "problems":
+        for below, sentence in context["problems"]:
+            yield tree.mark((*place, *below)), (*place, *below), sentence
+        return
+    if kind == "extra_forbidden":
+        yield tree.mark(place, key=True), place, _unknown(place)
+        return
+    yield tree.mark(place), place, _sentence(details, kind, context)
+
+
+def _sentence(details: ErrorDetails, kind: str, context: Mapping[str, Any]) -> str:
+    given = details["input"]
+    shown = f", not {given!r}" if isinstance(given, str) else ""
+    if kind in ("literal_error", "enum"):
+        choices = re.findall("'([^']*)'", context["expected"])
+        hint = _did_you_mean(str(given), choices) if isinstance(given, str) else ""
+        return f"must be one of {', '.join(choices)}{shown}{hint}"
+    if given is None and kind != "value_error":
+        return "needs a value; without the line the default holds"
+    if kind in _EXPECTED:
+        return f"{_EXPECTED[kind]}{shown}"
+    message = details["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+    return message if kind == "value_error" else f"must {message}{shown}"
+
+
+def _unknown(place: Place) -> str:
+    """An unknown option, and the known one that may be meant: in the same section, or elsewhere by the same name."""
+    name = str(place[-1])
+    section = _section_at(Config, place[:-1])
+    hint = _did_you_mean(name.replace("-", "_"), list(section.model_fields))
+    if not hint:
+        elsewhere = [option for option in all_options() if option.rpartition(".")[2] == name]
+        hint = f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else ""
+    return f"there is no such option{hint or '; here are ' + ', '.join(section.model_fields)}"
+
+
+def _did_you_mean(name: str, choices: list[str]) -> str:
+    close = difflib.get_close_matches(name.lower(), choices, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _section_at(section: type[Section], place: Place) -> type[Section]:
+    for part in place:
+        if isinstance(part, str):
+            section = section_of(section.model_fields[part].annotation) or section
+    return section
