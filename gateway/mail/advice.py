@@ -1,0 +1,132 @@
+"""What became of a fax in words for its sender: what happened, and what to do now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """``happened`` goes on from 'Your fax "Subject" to +1 202 555 0123', ``short`` stands in the subject.
+
+    ``ours``: the reason is a sentence of our own and is told as such, rather than as the provider's words.
+    """
+
+    short: str
+    happened: str
+    now: str
+    status: str = "5.0.0"  # RFC 3463, where the facts name none
+    ours: bool = False
+
+
+_TELL = "tell the people who run the gateway, with the fax id above"
+_ASK_FIRST = "Do NOT send it again before you have asked: the recipient may get it twice."
+
+DELIVERED = Advice(
+    "",
+    "went through: the provider reports that the receiving machine took it.",
+    "The provider does not tell how many pages the receiving machine printed. If the fax matters, ask the recipient.",
+    "2.0.0",
+)
+
+REPORTED = Advice(
+    "",
+    "seems to have gone through: the provider reported it by callback, but its records could not be asked to confirm"
+    " that.",
+    "If the fax matters, ask the recipient whether it arrived.",
+    "2.0.0",
+)
+
+FAILED = {
+    "busy": Advice(
+        "line busy",
+        "was not sent: the line was busy whenever the provider called.",
+        "Send it again in half an hour. If the line is busy all day, ask the recipient by phone whether the number is"
+        " right and the machine is free.",
+        "4.4.1",
+    ),
+    "no_answer": Advice(
+        "no answer",
+        "was not sent: no fax machine answered.",
+        "Check the number. If it is right, ask the recipient whether the machine is switched on and connected, then"
+        " send it again.",
+        "4.4.1",
+    ),
+    "hangup": Advice(
+        "call broke off",
+        "did not get through whole: the call broke off. Some of its pages may have arrived.",
+        "Ask the recipient which pages arrived before you send it again. If it keeps breaking off, send fewer pages at"
+        " a time.",
+        "4.4.2",
+    ),
+    "file_error": Advice(
+        "document not accepted",
+        "was not sent: the provider could not convert the document.",
+        f"Print the document to a new PDF and send that. If it fails again, {_TELL}.",
+        "5.6.5",
+    ),
+    "unknown": Advice(
+        "reason not known",
+        "failed, and the provider gives no reason. Whether any page arrived is not known.",
+        f"Check the number, ask the recipient whether something arrived, and send it once more. If it fails again,"
+        f" {_TELL}.",
+        "4.4.2",
+    ),
+    "refused": Advice(
+        "refused by the provider",
+        "was not sent: the provider refused it.",
+        f"Check the number. If it is right, {_TELL}.",
+        "5.1.1",
+    ),
+    "content": Advice(
+        "cannot be faxed",
+        "was not sent: your mail could not be turned into fax pages.",
+        "Mend what is named above and send the mail again.",
+        "5.6.1",
+        ours=True,
+    ),
+    "cancelled": Advice(
+        "cancelled",
+        "was cancelled. No page was sent after that.",
+        "If you did not expect this, ask the people who run the gateway.",
+        "5.0.0",
+        ours=True,
+    ),
+    "expired": Advice(
+        "not sent in time",
+        "was not sent: it could not be handed over within the time it was given.",
+        f"If it is still wanted, send it again. If it is urgent, take another way, and {_TELL}.",
+        "4.4.7",
+        ours=True,
+    ),
+}
+
+OTHER = Advice(
+    "failed",
+    "failed. Whether any page arrived is not known.",
+    f"Check the number and send it once more. If it fails again, {_TELL}.",
+)
+
+UNKNOWN = {
+    "no_result": Advice(
+        "no result",
+        "was taken by the provider, which never reported what became of it. It may have arrived or not.",
+        f"{_ASK_FIRST} If it did not arrive, send it again.",
+        "4.4.7",
+    ),
+    "held": Advice(
+        "being looked into",
+        "may have been sent or not: the connection to the provider broke off while it was handed over. It is held"
+        " until a person has found out; then you get another mail.",
+        f"{_ASK_FIRST} Ask the recipient whether it arrived, or the people who run the gateway, with the fax id above.",
+        "4.4.7",
+    ),
+}
+
+UNCLEAR = Advice(
+    "outcome not known",
+    "may have been sent or not.",
+    f"{_ASK_FIRST} Ask the recipient whether it arrived, or the people who run the gateway, with the fax id above.",
+    "4.4.7",
+    ours=True,
+)

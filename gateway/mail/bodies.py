@@ -1,0 +1,54 @@
+"""Message texts: how much there is to read in one, and which pictures it shows."""
+
+from __future__ import annotations
+
+import html
+import re
+from urllib.parse import unquote
+
+from gateway.mail.words import to_text
+
+# Every alternative eats a bounded piece or up to the next "<", so that a scan is linear in the text.
+_TOKEN = re.compile(r"<!--|<[!?][^<>]*>?|<(/?)([A-Za-z][A-Za-z0-9]*)[^<>]*>?|<|[^<]+")
+_ENOUGH = 1 << 18
+_HIDDEN = {"style", "script", "title", "template"}
+_CID = re.compile(r"cid:([^\s\"'<>()\\]{1,500})", re.IGNORECASE)
+_INVISIBLE = re.compile("[\\s\u00ad\u034f\u180e\u200b-\u200f\u2060\u2800\ufeff]+")
+
+
+def substance(data: bytes, charset: str | None, *, markup: bool) -> int:
+    """Printing characters in a message text; of HTML (``markup``) those a reader sees. Counts no further than needed:
+    more than there is in the first :data:`_ENOUGH` bytes is only looked for when those are blank.
+    """
+    if len(data) > _ENOUGH and (found := substance(data[:_ENOUGH], charset, markup=markup)):
+        return found
+    text = to_text(data, charset)
+    if markup:
+        text = html.unescape(" ".join(_visible(text)))
+    return len(_INVISIBLE.sub("", text))
+
+
+def _visible(text: str) -> list[str]:
+    """The text between the tags, without what browsers do not show."""
+    seen: list[str] = []
+    position = 0
+    while position < len(text):
+        token = _TOKEN.match(text, position)
+        assert token is not None  # the alternatives cover every character
+        position = token.end()
+        if token[0] == "<!--":
+            close = text.find("-->", position)
+            position = close + 3 if close >= 0 else len(text)
+        elif token[2] is None:
+            if not token[0].startswith(("<!", "<?")):
+                seen.append(token[0])
+        elif not token[1] and token[2].lower() in _HIDDEN:
+            close_tag = re.compile(f"</{token[2]}", re.IGNORECASE).search(text, position)
+            position = close_tag.start() if close_tag else len(text)
+    return seen
+
+
+def shown_ids(data: bytes, charset: str | None) -> frozenset[str]:
+    """The Content-IDs an HTML text refers to (RFC 2392), without angle brackets, in lower case."""
+    ids = (unquote(html.unescape(match[1])) for match in _CID.finditer(to_text(data, charset)))
+    return frozenset(name.strip("<>").lower() for name in ids)

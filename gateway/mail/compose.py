@@ -1,0 +1,430 @@
+"""The mails we write, composed from the facts of an outbox row: same row, same bytes.
+
+Results follow RFC 3464 and 6522 (delivery status notifications), RFC 3834 (automatic mails) and RFC 3458 (message
+context). Facts are claims of strangers: each becomes one clean line before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import SandboxedEnvironment
+
+from gateway.errors import Refused
+from gateway.mail import advice, mime
+from gateway.mail.advice import Advice
+from gateway.mail.mime import Part
+from gateway.mail.parse import LOOP_HEADER
+from gateway.mail.words import one_line
+from gateway.model import FaxNumber, MailKind, OutgoingMail
+from gateway.numbers import format_human, parse_number
+
+_WIDTH = 78  # characters of a text line
+_LABEL = 12  # characters of a table's first column: a SHA-256 still fits behind it
+_SUBJECT = 200  # characters kept of the sender's subject
+_HEADERS = 20_000  # characters of the original header that go back
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = "January February March April May June July August September October November December".split()
+_ID = re.compile(r"<[!-;=?-~]{3,900}>")
+_MARK = "*** SANDBOX: this was a trial run. Nothing was really faxed. ***\n\n"
+_NO_ANSWERS = "DR, RN, NRN, OOF, AutoReply"  # but bounces: they are how a lost fax is noticed
+_EXTENSIONS = {"application/pdf": "pdf", "image/tiff": "tif"}
+
+
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """Who the mails come from. ``sender`` is a mailbox people may answer to; ``bounce`` the envelope sender of faxes.
+
+    ``hostname`` names the gateway in reports and marks; ``domain`` is the fax domain; with ``reply_by_fax`` an answer
+    to a received fax goes to the caller's number by fax.
+    """
+
+    sender: str
+    bounce: str = ""
+    hostname: str = "localhost"
+    domain: str = "fax.local"
+    version: str = ""
+    reply_by_fax: bool = False
+
+
+def compose(mail: OutgoingMail, letterhead: Letterhead, attachment: bytes | None = None) -> bytes:
+    """The whole mail (RFC 5322): ASCII, CRLF, no line longer than 998 characters, deterministic.
+
+    ``attachment`` is the document of a received fax, None when there is none.
+    """
+    facts = {key: _clean(key, value) for key, value in mail.facts.items()}
+    match mail.kind:
+        case MailKind.INBOUND:
+            fields, part = _inbound(mail, facts, letterhead, attachment)
+        case MailKind.OPERATOR:
+            fields, part = _operator(facts, letterhead)
+        case _:
+            fields, part = _result(mail, facts, letterhead)
+    display, address = mime.split_mailbox(letterhead.sender)
+    head = [
+        mime.structured("Date", _date(mail.created_at)),
+        mime.structured("From", mime.mailbox(fields.pop("from", display), address)),
+        mime.structured("To", mail.to if mail.to.isascii() else "undisclosed-recipients:;"),
+        mime.unstructured("Subject", ("[SANDBOX] " if facts.get("sandbox") else "") + fields.pop("subject")),
+        mime.structured("Message-ID", _message_id(mail, letterhead)),
+        mime.structured("X-Auto-Response-Suppress", _NO_ANSWERS),
+        mime.structured(LOOP_HEADER, letterhead.hostname),
+        mime.structured("X-Faxgateway-Kind", mail.kind),
+    ]
+    if facts.get("sandbox"):
+        fields["X-Faxgateway-Sandbox"] = "yes"
+    for name, value in fields.items():
+        if value:  # our own fields carry strangers' words, the others addresses, ids and tokens
+            head.append((mime.unstructured if name.startswith("X-") else mime.structured)(name, value))
+    return mime.message(head, part)
+
+
+# --- facts ------------------------------------------------------------------------------------------------------------
+
+
+def _clean(key: str, value: Any) -> Any:
+    """A fact without surprises: one line of text, numbers and flags as they are."""
+    if isinstance(value, str):
+        return value if key in ("headers", "text", "remedy", "note") else one_line(value)
+    if isinstance(value, list | tuple):
+        return [_clean("", item) for item in value]
+    return value
+
+
+def _sentence(facts: dict[str, Any], key: str) -> str:
+    return one_line(str(facts.get(key) or ""), 1000)
+
+
+def _date(at: float) -> str:
+    """RFC 5322 date in UTC."""
+    time = datetime.fromtimestamp(at, UTC)
+    return f"{_DAYS[time.weekday()]}, {time.day} {_MONTHS[time.month - 1][:3]} {time:%Y %H:%M:%S} +0000"
+
+
+def _when(at: Any) -> str:
+    """``Mon 23 November 2026, 10:15 UTC``; "" when there is no time."""
+    if not isinstance(at, int | float):
+        return ""
+    time = datetime.fromtimestamp(at, UTC)
+    return f"{_DAYS[time.weekday()]} {time.day} {_MONTHS[time.month - 1]} {time:%Y, %H:%M} UTC"
+
+
+def _number(text: str) -> FaxNumber | None:
+    """The number a claim names beyond doubt: digits of a number that exists, with or without the plus."""
+    digits = re.sub(r"[ ().-]", "", text).removeprefix("+")
+    if not re.fullmatch(r"[1-9][0-9]{7,14}", digits, re.ASCII):
+        return None
+    try:
+        return parse_number(f"+{digits}", region="US")  # a number with a plus has no region
+    except Refused:
+        return None
+
+
+def _spoken(text: str) -> str:
+    """A number for people; a claim that is none is shown as it came."""
+    number = _number(text)
+    return format_human(number) if number else text
+
+
+def _message_id(mail: OutgoingMail, letterhead: Letterhead) -> str:
+    if _ID.fullmatch(mail.message_id):
+        return mail.message_id
+    return f"<{hashlib.sha256(mail.message_id.encode('utf-8', 'replace')).hexdigest()[:32]}@{letterhead.hostname}>"
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def _result(mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead) -> tuple[dict[str, str], Part]:
+    code = str(facts.get("code") or "")
+    verb, told = _verdict(mail.kind, code, confirmed=bool(facts.get("confirmed", True)))
+    number = _spoken(str(facts.get("number") or ""))
+    subject = one_line(str(facts.get("subject") or ""), _SUBJECT)
+    text = _render(
+        "result.txt",
+        facts,
+        letterhead,
+        fax=f'Your fax "{subject}" to {number}' if subject else f"Your fax to {number}",
+        advice=told,
+        headed=mail.kind is not MailKind.DELIVERED,
+        reason=_sentence(facts, "text") if told.ours else "",
+        ledger=facts.get("ledger") or [],
+        table=_table(_result_rows(mail, facts, told)),
+    )
+    original = str(facts.get("message_id") or "")
+    reference = original if _ID.fullmatch(original) else ""
+    fields = {
+        "subject": f"{verb}: {subject} to {number}" if subject else f"{verb} to {number}",
+        "In-Reply-To": reference,
+        "References": reference,
+        "Auto-Submitted": "auto-replied",
+        "X-Faxgateway-Job": str(facts.get("job") or ""),
+        "X-Faxgateway-Number": str(facts.get("number") or ""),
+        "X-Faxgateway-Code": code,
+    }
+    if told.short:
+        fields["subject"] += f" ({told.short})"
+    action = _action(mail.kind, code, facts.get("notify") or [])
+    part = mime.text(text)
+    return fields, _report(mail, facts, letterhead, action, told, part) if action else part
+
+
+def _verdict(kind: MailKind, code: str, *, confirmed: bool) -> tuple[str, Advice]:
+    """How the subject begins, and what the mail says."""
+    if kind is MailKind.DELIVERED:
+        return ("Faxed", advice.DELIVERED) if confirmed else ("Reported as faxed", advice.REPORTED)
+    if kind is MailKind.UNKNOWN:
+        return "Not known whether faxed", advice.UNKNOWN.get(code, advice.UNCLEAR)
+    return "Not faxed whole" if code == "hangup" else "Not faxed", advice.FAILED.get(code, advice.OTHER)
+
+
+def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> list[tuple[str, Any]]:
+    number, rcpt = str(facts.get("number") or ""), str(facts.get("rcpt") or "")
+    written = rcpt.partition("@")[0].strip('"').lstrip("+")
+    pages = facts.get("pages")
+    confirmed = sent = None
+    if mail.kind is MailKind.DELIVERED:
+        sent = "sent to the provider"
+        confirmed = "no, only reported by callback"
+        if facts.get("confirmed", True):
+            confirmed = "yes, by the provider's records, but not page by page"
+    ids = str(facts.get("job") or "")
+    if facts.get("provider_ref") is not None:
+        ids += f" (at the provider: {facts['provider_ref']})"
+    return [
+        ("Subject", facts.get("subject")),
+        ("Your mail", facts.get("date") if not facts.get("subject") else None),
+        ("To", _spoken(number) + (f" (you wrote {rcpt})" if rcpt and written != number.lstrip("+") else "")),
+        ("Pages", pages and f"{pages} {sent or 'prepared'}"),
+        ("Confirmed", confirmed),
+        ("Provider", _sentence(facts, "text") if mail.kind is not MailKind.UNKNOWN and not told.ours else None),
+        ("Accepted", _when(facts.get("accepted_at"))),
+        ("Sent", _when(facts.get("submitted_at"))),
+        ("Reported", _when(facts.get("finished_at"))),
+        ("Tries", facts.get("attempts")),
+        ("Cost", facts.get("cost") and f"{facts['cost']} (the provider's price)"),
+        ("Fax id", ids),
+    ]
+
+
+def _action(kind: MailKind, code: str, notify: list[str]) -> str:
+    """The DSN action for a result, "" when it is told in an ordinary mail (RFC 3461 section 5.2)."""
+    if kind is MailKind.FAILED:
+        return "failed"
+    if kind is MailKind.DELIVERED:
+        return "delivered" if "success" in notify else ""
+    if code == "no_result":
+        return "relayed" if "success" in notify else ""
+    return "delayed" if "delay" in notify else ""
+
+
+def _report(
+    mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead, action: str, told: Advice, text: Part
+) -> Part:
+    """A multipart/report: for people, for machines, and whose mail it was about."""
+    status = mime.lines_of("message/delivery-status", _delivery_status(facts, letterhead, action, told))
+    headers = mime.lines_of("text/rfc822-headers", _original_headers(facts))
+    parts = [text, status, *([headers] if headers.body else [])]
+    return mime.multipart("report", parts, mail.message_id, " report-type=delivery-status;")
+
+
+def _delivery_status(facts: dict[str, Any], letterhead: Letterhead, action: str, told: Advice) -> Iterable[bytes]:
+    """RFC 3464 section 2: fields of the message, a blank line, fields of its one recipient."""
+    status = str(facts.get("status") or "")
+    if action in ("delivered", "relayed"):
+        status = status if status.startswith("2.") else "2.0.0"
+    elif not re.fullmatch(r"[45]\.[0-9]{1,3}\.[0-9]{1,3}", status):
+        status = told.status
+    orcpt = str(facts.get("orcpt") or "")
+    if orcpt and not re.match(r"[A-Za-z0-9-]+;", orcpt):
+        orcpt = f"rfc822;{orcpt}"
+    diagnostic = f"X-Fax; {facts.get('code') or 'unknown'} {_sentence(facts, 'text')}"
+    message = [
+        ("Reporting-MTA", f"dns; {letterhead.hostname}"),
+        ("Original-Envelope-Id", facts.get("envid")),
+        ("Arrival-Date", _date_of(facts.get("accepted_at"))),
+    ]
+    recipient = [
+        ("Original-Recipient", orcpt.replace(";", "; ", 1) if "; " not in orcpt else orcpt),
+        ("Final-Recipient", f"rfc822; {facts.get('rcpt') or ''}"),
+        ("Action", action),
+        ("Status", status),
+        ("Diagnostic-Code", diagnostic if action == "failed" else None),
+        ("Last-Attempt-Date", _date_of(facts.get("submitted_at"))),
+        ("Final-Log-Id", facts.get("job")),
+        ("X-Faxgateway-Number", facts.get("number")),
+        ("X-Faxgateway-Pages", facts.get("pages")),
+        ("X-Faxgateway-Tries", facts.get("attempts")),
+        ("X-Faxgateway-Cost", facts.get("cost")),
+        ("X-Faxgateway-Provider-Job", facts.get("provider_ref")),
+    ]
+    for group in (message, recipient):
+        for name, value in group:
+            if value not in (None, ""):
+                yield mime.structured(name, str(value))
+        if group is message:
+            yield b""
+
+
+def _date_of(at: Any) -> str:
+    return _date(at) if isinstance(at, int | float) else ""
+
+
+def _original_headers(facts: dict[str, Any]) -> Iterable[bytes]:
+    """The header of the sender's mail, or what is known of it."""
+    given = str(facts.get("headers") or "")[:_HEADERS]
+    lines = [re.sub(r"[^\t -~]", "?", line)[:990].rstrip() for line in re.split(r"\r\n|\r|\n", given)]
+    kept = [line.encode("ascii") for line in lines if line]
+    if kept:
+        return kept
+    known = (("Date", facts.get("date")), ("Subject", facts.get("subject")), ("Message-ID", facts.get("message_id")))
+    return [mime.unstructured(name, str(value)) for name, value in known if value]
+
+
+# --- received faxes ---------------------------------------------------------------------------------------------------
+
+
+def _inbound(
+    mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead, attachment: bytes | None
+) -> tuple[dict[str, str], Part]:
+    claimed = str(facts.get("from") or "")
+    number = _number(claimed)
+    caller = format_human(number) if number else one_line(claimed, 40) or "an unknown number"
+    kind = _document_type(attachment, str(facts.get("file_type") or ""))
+    name = ""
+    if attachment is not None:
+        received = facts.get("received_at", mail.created_at)
+        day = datetime.fromtimestamp(received, UTC).strftime("%Y-%m-%d-%H%M")
+        name = f"fax-{day}-from-{number.digits if number else 'unknown'}.{_EXTENSIONS.get(kind, 'bin')}"
+    pages = facts.get("pages")
+    counted = f", {pages} page{'s' * (str(pages) != '1')}" if pages else ""
+    fields = {
+        "subject": f"Fax from {caller}{counted}" + ("" if name else " (document missing)"),
+        "from": f"Fax from {caller}",
+        "Auto-Submitted": "auto-generated",
+        "Message-Context": "fax-message",
+        "X-Faxgateway-Inbound": str(facts.get("inbound") or ""),
+        "X-Faxgateway-From": claimed,
+        "X-Faxgateway-To": str(facts.get("to") or ""),
+        "X-Faxgateway-Station": str(facts.get("rsid") or ""),
+        "X-Faxgateway-Pages": str(pages or ""),
+    }
+    if number and letterhead.reply_by_fax:
+        fields["Reply-To"] = f"<{number}@{letterhead.domain}>"
+    text = _render(
+        "inbound.txt",
+        facts,
+        letterhead,
+        file_name=name,
+        note=_sentence(facts, "note"),
+        table=_table(_inbound_rows(facts, caller, kind, attachment)),
+    )
+    part = mime.text(text)
+    if attachment is None:
+        return fields, part
+    return fields, mime.multipart("mixed", [part, mime.attachment(attachment, kind, name)], mail.message_id)
+
+
+def _inbound_rows(facts: dict[str, Any], caller: str, kind: str, attachment: bytes | None) -> list[tuple[str, Any]]:
+    received = _when(facts.get("received_at"))
+    document = None
+    if attachment is not None:
+        document = f"{_EXTENSIONS.get(kind, 'file').upper()}, {len(attachment):,} bytes"
+    return [
+        ("From", caller),
+        ("Station id", facts.get("rsid")),
+        ("To", _spoken(str(facts.get("to") or ""))),
+        ("Received", received),
+        ("Call time", facts.get("time") and f"{facts['time']} (as the provider gives it)"),
+        ("Pages", facts.get("pages")),
+        ("Duration", facts.get("duration")),
+        ("Speed", facts.get("speed")),
+        ("ECM", facts.get("ecm")),
+        ("Compression", facts.get("compression")),
+        ("Document", document),
+        ("SHA-256", facts.get("sha256")),
+        ("Fax id", facts.get("inbound")),
+    ]
+
+
+def _document_type(attachment: bytes | None, claimed: str) -> str:
+    if attachment and b"%PDF-" in attachment[:1024]:
+        return "application/pdf"
+    if attachment and attachment[:4] in (b"II*\0", b"MM\0*"):
+        return "image/tiff"
+    return claimed if claimed in _EXTENSIONS else "application/octet-stream"
+
+
+# --- notices to the operator ------------------------------------------------------------------------------------------
+
+
+def _operator(facts: dict[str, Any], letterhead: Letterhead) -> tuple[dict[str, str], Part]:
+    paragraphs = [one_line(line, 2000) for line in str(facts.get("text") or "").splitlines()]
+    known = ("title", "text", "remedy", "sandbox")
+    rows = [(key.replace("_", " ").capitalize(), value) for key, value in facts.items() if key not in known]
+    text = _render(
+        "operator.txt",
+        facts,
+        letterhead,
+        paragraphs=paragraphs,
+        remedy=_sentence(facts, "remedy"),
+        table=_table(rows),
+    )
+    title = str(facts.get("title") or "Notice")
+    return {"subject": f"[{letterhead.hostname}] {title}", "Auto-Submitted": "auto-generated"}, mime.text(text)
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+def _para(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, break_on_hyphens=False)
+
+
+def _item(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _table(rows: Iterable[tuple[str, Any]]) -> str:
+    """Label and value, a row each; rows without a value are left out."""
+    indent = " " * (_LABEL + 2)
+    return "\n".join(
+        textwrap.fill(
+            one_line(str(value), 1000),
+            _WIDTH,
+            initial_indent=f"  {label:<{_LABEL}}"[: _LABEL + 2],
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+        )
+        for label, value in rows
+        if value not in (None, "", 0)
+    )
+
+
+@cache
+def _environment() -> SandboxedEnvironment:
+    environment = SandboxedEnvironment(
+        loader=jinja2.PackageLoader("gateway.mail"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # plain text
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["para"] = _para
+    environment.filters["item"] = _item
+    return environment
+
+
+def _render(template: str, facts: dict[str, Any], letterhead: Letterhead, **values: Any) -> str:
+    mark = _MARK if facts.get("sandbox") else ""
+    body = _environment().get_template(template).render(values).strip()
+    program = f"faxgateway {letterhead.version}".strip()
+    return f"{mark}{body}\n\n{_para(f'Sent by the fax gateway {letterhead.hostname} ({program}).')}\n"

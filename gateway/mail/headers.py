@@ -1,0 +1,82 @@
+"""The header block of a mail or of one of its parts: found by offset, read on demand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from mmap import mmap
+from typing import TypeAlias
+
+from gateway.errors import Refused
+from gateway.mail.words import decode_words, one_line, to_text
+
+Buffer: TypeAlias = bytes | mmap
+
+MAX_HEADER = 102_400  # bytes of one header block, Postfix's header_size_limit
+
+_BLANK = re.compile(rb"(?:\A|\n)\r?\n")
+_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_MIME = re.compile(rb"^(?:content-[a-z-]+|mime-version)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_FOLD = re.compile(r"\r?\n(?=[ \t])")
+
+
+class Headers:
+    """Fields in mail order. Values are kept as bytes and decoded when they are asked for."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: list[tuple[str, bytes]]) -> None:
+        self._fields = fields
+
+    def names(self) -> Iterator[str]:
+        """Field names, in lower case."""
+        return (name for name, _ in self._fields)
+
+    def raw(self, name: str) -> str:
+        """The first such field unfolded, "" when there is none; 8-bit text is read as UTF-8 or Windows-1252."""
+        for found, value in self._fields:
+            if found == name:
+                return _FOLD.sub("", to_text(value)).strip()
+        return ""
+
+    def line(self, name: str) -> str:
+        """The first such field for people: decoded and on one clean line."""
+        return one_line(decode_words(self.raw(name)))
+
+
+def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
+    """Read the header block at ``start`` and return it with the offset of the body behind it.
+
+    Survives a missing blank line, an mbox ``From`` line and lines that are no fields. Raises Refused when the block is
+    larger than :data:`MAX_HEADER`.
+    """
+    block = source[start : min(end, start + MAX_HEADER + 2)]
+    blank = _BLANK.search(block)
+    if blank:
+        body = start + blank.end()
+        block = block[: blank.start()]
+    else:
+        body = end
+    spans: list[tuple[str, int, int]] = []  # name, and where in the block the value stands
+    offset = 0
+    last_mime: int | None = None
+    for line in block.split(b"\n"):
+        match = _FIELD.match(line)
+        following = offset + len(line) + 1
+        if line[:1] in (b" ", b"\t") and spans:
+            name, value, _ = spans[-1]
+            spans[-1] = (name, value, following)
+        elif match:
+            spans.append((match[1].decode("ascii").lower(), offset + match.end(), following))
+        elif line.strip() and not (offset == 0 and line.startswith((b"From ", b">From "))):
+            if last_mime is None:
+                last_mime = max((field.start() for field in _MIME.finditer(block)), default=-1)
+            if last_mime < offset:
+                body = start + offset  # the blank line is missing: this is text already
+                break
+            spans.append(("", offset, offset))  # a broken line among fields
+        offset = following
+    else:
+        if not blank and len(block) > MAX_HEADER:
+            raise Refused(f"the mail has a header larger than {MAX_HEADER // 1024} KiB", status="5.6.0")
+    return Headers([(name, block[value:following]) for name, value, following in spans if name]), body

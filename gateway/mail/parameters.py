@@ -1,0 +1,93 @@
+"""Parameters of Content-Type and Content-Disposition, in every form senders write them."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from gateway.mail.words import decode_words, to_text
+
+_VALUE = re.compile(r"\s*([^\s;]*)")
+_NAME = re.compile(r"[\s;]*([^=;]*)(=?)\s*", re.ASCII)
+_QUOTED = re.compile(r'"((?:[^"\\]+|\\.)*)"?[^;]*', re.DOTALL)
+_ENCODED = re.compile(r"(?:=\?[^?\s]*\?[bBqQ]\?[^?]*\?=\s*)+")
+_PLAIN = re.compile(r"[^;]*")
+_SECTION = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*?)", re.ASCII)
+
+
+def parse(field: str) -> tuple[str, dict[str, str]]:
+    """Split a field into its value, in lower case, and its parameters by lower-case name; never raises.
+
+    RFC 2045 section 5.1 and RFC 2231 sections 3 and 4. Read as well: values without quotes that hold blanks, quotes
+    that never end, a missing first semicolon, backslashes of Windows paths, sections out of order. Where one name is
+    given plain and extended (``name*``), the extended one is meant.
+    """
+    head = _VALUE.match(field)
+    assert head is not None  # matches the empty string too
+    plain: dict[str, str] = {}
+    whole: dict[str, str] = {}
+    sections: dict[str, dict[int, tuple[bool, str]]] = {}
+    position = head.end()
+    while position < len(field):
+        name = _NAME.match(field, position)
+        assert name is not None
+        position = name.end()
+        if not name[2]:
+            continue
+        value, position = _value(field, position)
+        kind = _SECTION.fullmatch(name[1].strip().lower())
+        if kind is None:
+            continue
+        extended = bool(kind[3])
+        if kind[2] is not None:
+            sections.setdefault(kind[1], {}).setdefault(int(kind[2]), (extended, value))
+        elif extended:
+            whole.setdefault(kind[1], value)
+        else:
+            plain.setdefault(kind[1], value)
+    for key, found in sections.items():
+        plain[key] = _join(found) or plain.get(key, "")
+    for key, value in whole.items():
+        plain[key] = _join({0: (True, value)}) or plain.get(key, "")
+    return head[1].lower(), plain
+
+
+def _value(field: str, position: int) -> tuple[str, int]:
+    if field.startswith('"', position):
+        quoted = _QUOTED.match(field, position)
+        assert quoted is not None
+        # only what must be escaped is unescaped: other backslashes belong to a path
+        return re.sub(r'\\(["\\])', r"\1", quoted[1]), quoted.end()
+    encoded = _ENCODED.match(field, position)
+    if encoded:
+        return encoded[0].strip(), encoded.end()
+    plain = _PLAIN.match(field, position)
+    assert plain is not None
+    return plain[0].strip(), plain.end()
+
+
+def _join(sections: dict[int, tuple[bool, str]]) -> str:
+    """Put RFC 2231 sections together; the charset stands before the first extended one."""
+    charset = ""
+    data = b""
+    for index, (extended, value) in sorted(sections.items()):
+        if not extended:
+            data += value.encode("utf-8", "replace")
+            continue
+        if index == 0 and value.count("'") >= 2:
+            charset, _, value = value.split("'", 2)  # the language is of no use
+        data += unquote_to_bytes(value)
+    return to_text(data, charset.strip() or "utf-8")
+
+
+def without_comment(value: str) -> str:
+    """A value without the comment some mailers put behind it, as in ``us-ascii (Plain text)``."""
+    value = value.strip()
+    if value.endswith(")"):
+        value = value[: value.rfind("(")].rstrip() if "(" in value else value
+    return value.strip("'")
+
+
+def display_name(parameter: str) -> str:
+    """A file name parameter with its encoded words decoded: RFC 2047 section 5 forbids them there, mailers do it."""
+    return decode_words(parameter)

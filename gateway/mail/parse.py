@@ -1,0 +1,186 @@
+"""Worker functions: what a mail is (:func:`inspect`, before the 250) and what is in it (:func:`extract`, for the fax).
+
+They run in worker processes: paths in, plain values out, files written by names of our own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import Any
+
+from gateway.errors import Refused
+from gateway.mail import structure, transfer
+from gateway.mail.headers import Buffer, Headers, split
+from gateway.mail.structure import Leaf, Mail
+from gateway.mail.words import one_line, to_text
+from gateway.model import MailPart, MailSummary
+
+LOOP_HEADER = "X-Faxgateway-Loop"  # in every mail we make; a mail that has it came from us
+
+_HOPS = 100  # Received fields that prove a loop, RFC 5321 section 6.3
+_LIST_FIELDS = {f"list-{name}" for name in ("id", "post", "help", "subscribe", "unsubscribe", "owner", "archive")}
+_SHOWN = ("from", "to", "cc", "reply-to", "date", "subject", "message-id")
+_CHUNK = 1 << 20
+
+
+def inspect(mail: str) -> dict[str, Any]:
+    """Judge the raw mail at path ``mail`` by its structure.
+
+    Returns the fields of a :class:`~gateway.model.MailSummary`. Attachments are not decoded here, so that the 250 comes
+    fast. Raises OSError only.
+    """
+    with _opened(mail) as source:
+        try:
+            headers, body = split(source, 0, len(source))
+        except Refused as error:
+            return asdict(MailSummary(refusal=error.public))
+        refusal, documents, has_text = _judge(source)
+        names = list(headers.names())
+        return asdict(
+            MailSummary(
+                message_id=headers.line("message-id"),
+                subject=headers.line("subject"),
+                date=headers.line("date"),
+                from_header=headers.line("from"),
+                automatic=_automatic(headers, names),
+                received_count=names.count("received"),
+                body_sha256=_digest(source, body),
+                refusal=refusal,
+                documents=documents,
+                has_text=has_text,
+            )
+        )
+
+
+def extract(mail: str, directory: str) -> dict[str, Any]:
+    """Decode the leaves of the raw mail at path ``mail`` into files in ``directory``, in mail order.
+
+    Returns ``parts`` (fields of :class:`~gateway.model.MailPart`), ``left_out`` (``part``, ``type``, ``reason``) and
+    ``headers`` (decoded values by lower-case name). A part that did not come whole has its ``defect`` set. Raises
+    Refused for what :func:`inspect` refuses by structure, OSError.
+    """
+    parts: list[dict[str, Any]] = []
+    left_out: list[dict[str, str]] = []
+    with _opened(mail) as source:
+        found = structure.read(source)
+        _refuse_empty(found)
+        for leaf in found.leaves:
+            if leaf.left_out:
+                entry = {"part": leaf.name, "type": leaf.type, "reason": leaf.left_out}
+                if entry not in left_out[-1:]:
+                    left_out.append(entry)
+            elif not leaf.is_blank:
+                path = Path(directory) / f"{len(parts) + 1:03}.part"
+                parts.append(asdict(_write(leaf, path, found)))
+        headers = {name: line for name in _SHOWN if (line := found.headers.line(name))}
+    return {"parts": parts, "left_out": left_out, "headers": headers}
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Buffer]:
+    """The file mapped into memory, so that a large mail costs no memory of ours."""
+    with Path(path).open("rb") as stream:
+        if not stream.seek(0, 2):
+            yield b""
+            return
+        with mmap(stream.fileno(), 0, access=ACCESS_READ) as source:
+            yield source
+
+
+# --- judging ----------------------------------------------------------------------------------------------------------
+
+
+def _judge(source: Buffer) -> tuple[str, int, bool]:
+    """Why it can never become a fax ("" when it may), how many documents it holds, whether there is text to read."""
+    try:
+        found = structure.read(source)
+        _refuse_empty(found)
+    except Refused as error:
+        return error.public, 0, False
+    used = [leaf for leaf in found.leaves if not leaf.left_out]
+    broken = [leaf for leaf in used if leaf.defect]
+    refusal = f"{broken[0].name} cannot be faxed: {broken[0].defect}; send it again" if broken else ""
+    documents = sum(not leaf.message_text and not found.shows(leaf) for leaf in used)
+    return refusal, documents, any(leaf.message_text and leaf.substance for leaf in used)
+
+
+def _refuse_empty(found: Mail) -> None:
+    if all(leaf.left_out or leaf.is_blank for leaf in found.leaves):
+        raise Refused("there is nothing to fax: the mail has no text and no attachment", status="5.6.1")
+
+
+def _automatic(headers: Headers, names: list[str]) -> str:
+    """Why no person sent this mail for faxing, "" when one may have: RFC 3834 section 2, RFC 5321 section 6.3."""
+    submitted = re.match(r"[\w-]*", headers.raw("auto-submitted").lower())
+    if submitted and submitted[0] not in ("", "no"):
+        return f"it says that a machine sent it (Auto-Submitted: {one_line(submitted[0], 40)})"
+    if LOOP_HEADER.lower() in names:
+        return "it is a mail of a fax gateway (write a new mail to send its content on)"
+    if headers.raw("content-type").lower().startswith("multipart/report"):
+        return "it is a delivery report"
+    mailing_list = sorted(_LIST_FIELDS.intersection(names))
+    if mailing_list:
+        return f"it comes from a mailing list ({mailing_list[0].title()})"
+    precedence = headers.raw("precedence").lower()
+    if precedence in ("bulk", "list", "junk"):
+        return f"it is bulk mail (Precedence: {precedence})"
+    if names.count("received") >= _HOPS:
+        return f"it went through {names.count('received')} servers, so it goes round in a loop"
+    return ""
+
+
+def _digest(source: Buffer, start: int) -> str:
+    digest = hashlib.sha256()
+    for position in range(start, len(source), _CHUNK):
+        digest.update(source[position : position + _CHUNK])
+    return digest.hexdigest()
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def _write(leaf: Leaf, path: Path, found: Mail) -> MailPart:
+    charset = leaf.charset
+    defect = leaf.defect
+    with path.open("xb") as stream:
+        if leaf.preface is not None:
+            stream.write(_with_preface(leaf))
+            charset = "utf-8"
+        elif leaf.data is not None:
+            stream.write(leaf.data)
+        else:
+            text = leaf.type.startswith("text/")
+            defect = defect or transfer.decode(
+                leaf.source, leaf.start, leaf.end, leaf.encoding, stream.write, text=text
+            )
+        size = stream.tell()
+    role = "attachment" if not leaf.message_text else "body-html" if leaf.is_html else "body-text"
+    return MailPart(
+        path=str(path),
+        role=role,
+        name=leaf.name,
+        declared_type=leaf.type,
+        size=size,
+        charset=charset,
+        content_id=leaf.content_id,
+        referenced=found.shows(leaf),
+        disposition=leaf.disposition,
+        defect=defect or ("" if size or leaf.message_text else structure.EMPTY),
+    )
+
+
+def _with_preface(leaf: Leaf) -> bytes:
+    """A text of an attached mail, in UTF-8 and marked as HTML if it is that: it has no header any more to say so."""
+    text = to_text(leaf.data or b"", leaf.charset)
+    lines = (leaf.preface or "").splitlines()
+    if leaf.is_html:
+        preface = "<br>\n".join(html.escape(line) for line in lines)
+        return f"<!DOCTYPE html>\n<p>{preface}</p>\n<hr>\n{text}".encode()
+    return "\n".join([*lines, "", text] if lines else [text]).encode()

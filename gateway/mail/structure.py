@@ -1,0 +1,394 @@
+"""The tree of a mail, walked once: every leaf with its role, or the reason it is left out, in mail order.
+
+RFC 2045-2049 and what senders make of them: documents are sought in every branch, an alternative is chosen for the
+message text alone, attached mails are walked like folders. What can never become a fax raises Refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from gateway.errors import Refused
+from gateway.mail import bodies, transfer
+from gateway.mail.headers import Buffer, Headers, split
+from gateway.mail.parameters import display_name, parse, without_comment
+from gateway.mail.words import file_name, one_line
+
+MAX_DEPTH = 20
+MAX_PARTS = 200
+
+EMPTY = "it is empty"
+OPEN_END = "the mail ends before it does"
+
+_MESSAGES = {"message/rfc822", "message/global", "message/news"}
+_SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
+_SEALED = {"application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted"}
+_STUB = 3  # plain text this many times shorter than the HTML is a stub ("your program cannot show HTML")
+_TNEF = {"application/ms-tnef", "application/vnd.ms-tnef"}
+_READABLE = {"message/delivery-status", "message/disposition-notification", "message/feedback-report"}
+_FORMS = {"text/plain", "text/html"}  # a message text is one of these; other text/* are forms of it nobody prints
+_GUESS = 65_536  # bytes of a damaged multipart that are searched for its boundary
+_DASHED = re.compile(rb"^--([^\s]{2,200})[ \t]*\r?$", re.MULTILINE)
+_PART_FIELD = re.compile(rb"^content-(?:type|transfer-encoding|disposition)[ \t]*:", re.MULTILINE | re.IGNORECASE)
+_UNSENDABLE = {
+    "message/partial": "the device cut the mail into several; switch off splitting of mails in it",
+    "message/external-body": "an attachment is only a reference to a file elsewhere; attach the file itself",
+}
+
+
+@dataclass(slots=True)
+class Leaf:
+    """A part without parts below it. ``source[start:end]`` is its body, still encoded."""
+
+    source: Buffer
+    start: int
+    end: int
+    type: str
+    encoding: str
+    name: str = ""
+    charset: str | None = None
+    disposition: str = ""
+    content_id: str | None = None
+    message_text: bool = False  # text of the mail itself; everything else is an attachment
+    preface: str | None = None  # of a text in an attached mail: lines to put before it, its own From, To...
+    left_out: str = ""  # why it is no part of the fax
+    defect: str = ""
+    data: bytes | None = field(default=None, repr=False)  # decoded, of texts only
+    substance: int = 0  # characters to read in a text
+    pictures: frozenset[str] = frozenset()  # Content-IDs of the pictures an HTML text shows, in lower case
+
+    @property
+    def is_html(self) -> bool:
+        return self.type == "text/html"
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether this is a message text with nothing to print: no word, no picture."""
+        return self.message_text and not self.substance and not self.pictures and not self.defect
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """What :func:`read` found. ``leaves`` hold message texts, attachments and left-out parts in mail order."""
+
+    headers: Headers
+    body: int  # offset behind the header block
+    type: str  # of the whole mail
+    leaves: list[Leaf]
+    shown: frozenset[str]  # Content-IDs the HTML texts show, in lower case
+
+    def shows(self, leaf: Leaf) -> bool:
+        """Whether an HTML text of the mail shows this picture."""
+        return leaf.content_id is not None and leaf.content_id.lower() in self.shown
+
+
+def read(source: Buffer) -> Mail:
+    """Walk a raw mail. Raises Refused, with what the sender can do, for what can never become a fax."""
+    headers, body = split(source, 0, len(source))
+    walk = _Walk()
+    leaves = walk.entity(source, headers, body, len(source), depth=0)
+    for number, leaf in enumerate(leaves, 1):
+        leaf.name = leaf.name or ("message text" if leaf.message_text else f"attachment {number}")
+    return Mail(headers, body, _content_type(headers, "text/plain")[0], leaves, frozenset(walk.shown))
+
+
+def _content_type(headers: Headers, default: str) -> tuple[str, dict[str, str]]:
+    value, parameters = parse(headers.raw("content-type"))
+    return value or default, parameters
+
+
+class _Walk:
+    """Counts parts and gathers shown pictures while the tree is walked."""
+
+    def __init__(self) -> None:
+        self.parts = 0
+        self.shown: set[str] = set()
+
+    def entity(
+        self,
+        source: Buffer,
+        headers: Headers,
+        body: int,
+        end: int,
+        *,
+        depth: int,
+        closed: bool = True,
+        bare: bool = False,
+        default: str = "text/plain",
+    ) -> list[Leaf]:
+        """The leaves of one part. ``closed``: a boundary follows. ``bare``: a name does not make it an attachment."""
+        self.parts += 1
+        if self.parts > MAX_PARTS:
+            raise Refused(f"the mail has more than {MAX_PARTS} parts; send fewer attachments", status="5.6.0")
+        if depth > MAX_DEPTH:
+            raise Refused(f"the mail is nested more than {MAX_DEPTH} levels deep", status="5.6.0")
+        kind, parameters = _content_type(headers, default)
+        how = transfer.encoding(headers.raw("content-transfer-encoding"))
+        if kind in _UNSENDABLE:
+            raise Refused(_UNSENDABLE[kind], status="5.6.1")
+        if kind.startswith("multipart/"):
+            leaves = self._multipart(source, body, end, kind, parameters, depth, bare=bare)
+            if leaves is not None:
+                return leaves
+            kind = "text/plain"  # labelled as parts, written as text
+        leaf = _leaf(source, headers, body, end, kind, parameters, how)
+        if kind in _MESSAGES or (leaf.name.lower().endswith(".eml") and kind == "application/octet-stream"):
+            return self._attached_mail(leaf, depth, closed=closed)
+        leaf.message_text = _is_message_text(leaf, bare=bare)
+        return self._settle(leaf, closed=closed)
+
+    # --- multiparts -----------------------------------------------------------------------------------------------
+
+    def _multipart(
+        self,
+        source: Buffer,
+        body: int,
+        end: int,
+        kind: str,
+        parameters: dict[str, str],
+        depth: int,
+        *,
+        bare: bool,
+    ) -> list[Leaf] | None:
+        """The leaves of a multipart; None when it holds no boundary and nothing that looks like parts."""
+        if kind == "multipart/encrypted":
+            raise _encrypted()
+        spans = _spans(source, body, end, without_comment(parameters.get("boundary", "")).encode())
+        spans = spans or _spans(source, body, end, _guess_boundary(source, body, end))
+        if not spans:
+            if _PART_FIELD.search(source[body : min(body + _GUESS, end)]):
+                raise Refused("the structure of the mail is damaged: its parts cannot be told apart", status="5.6.0")
+            return None
+        children: list[list[Leaf]] = []
+        for number, (start, stop, ended) in enumerate(spans):
+            headers, inner = split(source, start, stop)
+            children.append(
+                self.entity(
+                    source, headers, inner, stop,
+                    depth=depth + 1,
+                    closed=ended,
+                    bare=kind == "multipart/alternative" or (kind == "multipart/related" and bare and number == 0),
+                    default="message/rfc822" if kind == "multipart/digest" else "text/plain",
+                )
+            )  # fmt: skip
+        if kind == "multipart/alternative":
+            _choose(children)
+        elif kind == "multipart/appledouble" and len(children) > 1:
+            for leaf in children[0]:
+                leaf.name = f"Macintosh data of {leaf.name}".removesuffix(" of ")
+                leaf.left_out = "it holds nothing to print"
+        return [leaf for child in children for leaf in child]
+
+    # --- attached mails -------------------------------------------------------------------------------------------
+
+    def _attached_mail(self, leaf: Leaf, depth: int, *, closed: bool) -> list[Leaf]:
+        """The leaves of a mail inside the mail. Its text is an attachment here, headed by who wrote it to whom."""
+        source, start, end = leaf.source, leaf.start, leaf.end
+        if leaf.encoding:  # RFC 2046 section 5.2.1 forbids it, mailers do it
+            decoded, leaf.defect = transfer.whole(source, start, end, leaf.encoding, text=False)
+            if leaf.defect:
+                return [leaf]
+            source, start, end = decoded, 0, len(decoded)
+        headers, body = split(source, start, end)
+        if not any(headers.names()):
+            return self._settle(leaf, closed=closed)
+        subject = headers.line("subject")
+        label = f'attached mail "{subject}"' if subject else "attached mail"
+        preface = "".join(
+            f"{name}: {headers.line(name.lower())}\n"
+            for name in ("From", "To", "Cc", "Date", "Subject")
+            if headers.line(name.lower())
+        )
+        leaves = self.entity(source, headers, body, end, depth=depth + 1, closed=closed)
+        texts = [inner for inner in leaves if inner.message_text]
+        for inner in texts:
+            inner.message_text = False
+            inner.name = label
+            inner.preface = inner.preface or ""
+        printed = [inner for inner in texts if not inner.left_out]
+        if printed:
+            next((inner for inner in printed if inner.substance), printed[0]).preface = preface
+        return leaves
+
+    # --- leaves ---------------------------------------------------------------------------------------------------
+
+    def _settle(self, leaf: Leaf, *, closed: bool) -> list[Leaf]:
+        """Decide what a leaf is: left out, broken, encrypted, text with files inside, or simply good."""
+        if leaf.type in _SIGNATURES:
+            leaf.left_out = "it is a digital signature, nothing to print"
+            return [leaf]
+        if leaf.type in _SEALED:
+            raise _encrypted()
+        if leaf.message_text:
+            return self._text(leaf)
+        if _is_tnef(leaf):
+            raise Refused(
+                f"{leaf.name or 'the attachment'} is in Outlook's own format, which only Outlook can read:"
+                " set the format of the message to HTML or plain text in Outlook and send it again",
+                status="5.6.1",
+            )
+        if not leaf.source[leaf.start : min(leaf.end, leaf.start + 1024)].strip() and leaf.end - leaf.start <= 1024:
+            if leaf.type.startswith("text/"):
+                leaf.left_out = EMPTY
+            else:
+                leaf.defect = EMPTY
+        elif (
+            not closed
+            and not leaf.type.startswith("text/")
+            and not transfer.ends_whole(leaf.source, leaf.start, leaf.end, leaf.encoding)
+        ):
+            leaf.defect = OPEN_END
+        return [leaf]
+
+    def _text(self, leaf: Leaf) -> list[Leaf]:
+        leaf.data, leaf.defect = transfer.whole(leaf.source, leaf.start, leaf.end, leaf.encoding)
+        if leaf.is_html:
+            leaf.pictures = bodies.shown_ids(leaf.data, leaf.charset)
+            self.shown |= leaf.pictures
+        elif leaf.data.lstrip().startswith(b"-----BEGIN PGP MESSAGE-----"):
+            raise _encrypted()
+        else:
+            return self._uuencoded(leaf)
+        return [_measured(leaf)]
+
+    def _uuencoded(self, leaf: Leaf) -> list[Leaf]:
+        """A text, and the files that old software wrote into it between ``begin`` and ``end``."""
+        data = leaf.data or b""
+        pieces: list[Leaf] = []
+        position = 0
+        while found := transfer.find_uuencode(data, position, len(data)):
+            begin, name, first = found
+            end = re.compile(rb"^end[ \t\r]*$", re.MULTILINE).search(data, first - 1)
+            stop = end.end() if end else len(data)
+            self.parts += 1
+            if self.parts > MAX_PARTS:
+                raise Refused(f"the mail has more than {MAX_PARTS} parts; send fewer attachments", status="5.6.0")
+            pieces.append(replace(leaf, data=data[position:begin]))
+            pieces.append(Leaf(data, begin, stop, "application/octet-stream", "uuencode", file_name(name)))
+            position = stop
+        pieces.append(replace(leaf, data=data[position:]))
+        return [_measured(piece) if piece.message_text else piece for piece in pieces]
+
+
+def _measured(leaf: Leaf) -> Leaf:
+    leaf.substance = bodies.substance(leaf.data or b"", leaf.charset, markup=leaf.is_html)
+    return leaf
+
+
+def _encrypted() -> Refused:
+    return Refused(
+        "the mail is encrypted, or wrapped in its S/MIME signature, and cannot be read here; send it without",
+        status="5.7.5",
+    )
+
+
+def _leaf(
+    source: Buffer, headers: Headers, body: int, end: int, kind: str, parameters: dict[str, str], how: str
+) -> Leaf:
+    disposition, details = parse(headers.raw("content-disposition"))
+    claimed = details.get("filename") or details.get("name") or parameters.get("name") or ""
+    content_id = headers.raw("content-id").strip("<> \t")
+    return Leaf(
+        source,
+        body,
+        end,
+        "text/plain" if kind == "text" or kind in _READABLE else one_line(kind, 100),
+        how,
+        name=file_name(display_name(claimed)),
+        charset=one_line(without_comment(parameters.get("charset", "")), 40).lower() or None,
+        disposition=disposition if disposition in ("attachment", "inline") else "attachment" if disposition else "",
+        content_id=one_line(content_id, 500) or None,
+    )
+
+
+def _is_message_text(leaf: Leaf, *, bare: bool) -> bool:
+    if leaf.disposition == "attachment":
+        return False
+    return leaf.type.startswith("text/") if bare else leaf.type in _FORMS and not leaf.name
+
+
+def _is_tnef(leaf: Leaf) -> bool:
+    if leaf.type in _TNEF or leaf.name.lower() in ("winmail.dat", "win.dat"):
+        return True
+    if leaf.type != "application/octet-stream":
+        return False
+    start = leaf.source[leaf.start : min(leaf.end, leaf.start + 80)].lstrip()
+    return start.startswith(b"eJ8+I" if leaf.encoding == "base64" else b"\x78\x9f\x3e\x22")
+
+
+def _choose(children: list[list[Leaf]]) -> None:
+    """Of the forms one message text comes in, keep the one to print: plain text, unless it is empty or a stub.
+
+    Documents are kept in every branch: Apple Mail puts them inside the HTML form alone.
+    """
+    texts = [[leaf for leaf in child if leaf.message_text and not leaf.left_out] for child in children]
+    sizes = [sum(leaf.substance for leaf in child if leaf.type in _FORMS) for child in texts]
+    rich = [n for n, child in enumerate(texts) if any(leaf.is_html for leaf in child)]
+    plain = [n for n, child in enumerate(texts) if n not in rich and any(leaf.type in _FORMS for leaf in child)]
+    best_rich = max(rich, key=sizes.__getitem__, default=None)
+    chosen = max(plain, key=sizes.__getitem__, default=best_rich)
+    if best_rich is not None and chosen is not None and sizes[chosen] * _STUB <= sizes[best_rich]:
+        chosen = best_rich  # also when both are empty: then it shows pictures
+    for number, child in enumerate(texts):
+        for leaf in child:
+            if chosen is None:
+                leaf.message_text = False  # a calendar entry alone, say: an attachment like others
+            elif number != chosen or leaf.type not in _FORMS:
+                leaf.name = "message text in another form"
+                leaf.left_out = "the message text is taken from its other form"
+
+
+# --- boundaries -------------------------------------------------------------------------------------------------------
+
+
+def _spans(source: Buffer, start: int, end: int, boundary: bytes) -> list[tuple[int, int, bool]]:
+    """Where the parts between the boundary lines lie, and whether a boundary line ends them.
+
+    RFC 2046 section 5.1.1. Parts behind the closing line are found too: no page is lost to a wrong line.
+    """
+    spans: list[tuple[int, int, bool]] = []
+    opened: int | None = None
+    for at, following, closing in _boundary_lines(source, start, end, b"--" + boundary) if boundary else ():
+        if opened is not None:
+            spans.append((opened, max(opened, _before_line(source, at)), True))
+        opened = None if closing else following
+        if len(spans) > MAX_PARTS:
+            return spans  # refused when they are walked
+    if opened is not None:
+        spans.append((opened, end, False))
+    return spans
+
+
+def _boundary_lines(source: Buffer, start: int, end: int, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Offset, offset of the line behind, and whether it is the closing one, of each boundary line."""
+    position = start
+    at: int | None = start if source[start : start + len(delimiter)] == delimiter else None
+    while True:
+        if at is None:
+            found = source.find(b"\n" + delimiter, position, end)
+            if found < 0:
+                return
+            at = found + 1
+        line_end = source.find(b"\n", at, end)
+        following = line_end + 1 if line_end >= 0 else end
+        rest = source[at + len(delimiter) : min(following, at + len(delimiter) + 100)].strip(b" \t\r\n")
+        if rest in (b"", b"--"):  # anything else: a longer boundary that starts the same, or text
+            yield at, following, rest == b"--"
+        position = max(at, following - 1)
+        at = None
+
+
+def _before_line(source: Buffer, at: int) -> int:
+    """The end of the text before a boundary line: its line end belongs to the boundary."""
+    if source[at - 2 : at] == b"\r\n":
+        return at - 2
+    return at - 1
+
+
+def _guess_boundary(source: Buffer, start: int, end: int) -> bytes:
+    """The boundary of a multipart that names none or a wrong one: its first line of dashes and a word behind it."""
+    block = source[start : min(end, start + _GUESS)]
+    match = _DASHED.search(block)
+    return match[1] if match and _PART_FIELD.search(block, match.end()) else b""

@@ -1,0 +1,158 @@
+"""Handing one message to the smarthost: aiosmtplib spoken to at arm's length, its errors translated at this door."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Literal
+
+import aiosmtplib
+from aiosmtplib.email import parse_address
+
+from gateway.errors import GatewayError, Refused, TryLater
+from gateway.mail.words import one_line
+
+_LOGIN_WANTED = {530, 534, 535, 538}  # our login is wrong or missing: no fault of the mail (RFC 4954 section 6)
+_STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}\b")
+_END_OF_DATA = (
+    10  # the answer to a whole message may take ten times as long: RFC 5321 section 4.5.3.2.6 says 10 minutes
+)
+_QUIT = 5.0  # seconds for a farewell, after the mail is safe
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """The smarthost. ``tls``: none; opportunistic (if offered, any certificate); starttls and implicit (both verified).
+
+    ``timeout`` is for each answer, in seconds; ``ca_file`` names certificates to trust instead of the system's.
+    """
+
+    host: str = "localhost"
+    port: int = 25
+    tls: Literal["none", "opportunistic", "starttls", "implicit"] = "none"
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    timeout: float = 60.0
+    local_hostname: str | None = None
+    ca_file: str | None = None
+
+
+class Transport:
+    """Sends each mail over a connection of its own."""
+
+    def __init__(self, settings: RelaySettings) -> None:
+        self._settings = settings
+        self._context = _tls_context(settings)
+
+    async def send(self, mail_from: str, rcpt_to: str, message: bytes) -> str:
+        """Hand over ``message`` from ``mail_from`` ("" for the null reverse-path) to one recipient.
+
+        Returns the relay's reply to the end of data: from then on the mail is the relay's. Raises Refused for what the
+        relay will never take, TryLater for the rest, trouble with the relay or our login included.
+        """
+        _check_address(mail_from or "null@sender.invalid")
+        _check_address(rcpt_to)
+        client = self._client()
+        try:
+            await client.connect()
+            return await self._hand_over(client, mail_from, rcpt_to, message)
+        except aiosmtplib.SMTPResponseException as error:
+            raise _translated(error) from error
+        except (aiosmtplib.SMTPException, OSError) as error:  # time-outs are OSErrors
+            why = one_line(str(error) or type(error).__name__, 300)
+            raise TryLater(
+                "the mail server cannot be reached", f"{self._settings.host}: {why}", status="4.4.1"
+            ) from error
+        finally:
+            client.close()
+
+    def _client(self) -> aiosmtplib.SMTP:
+        settings = self._settings
+        return aiosmtplib.SMTP(
+            hostname=settings.host,
+            port=settings.port,
+            username=settings.user,
+            password=settings.password,
+            local_hostname=settings.local_hostname,
+            timeout=settings.timeout,
+            use_tls=settings.tls == "implicit",
+            start_tls={"starttls": True, "opportunistic": None}.get(settings.tls, False),
+            tls_context=self._context,
+        )
+
+    async def _hand_over(self, client: aiosmtplib.SMTP, mail_from: str, rcpt_to: str, message: bytes) -> str:
+        if client.is_ehlo_or_helo_needed:
+            try:
+                await client.ehlo()
+            except aiosmtplib.SMTPHeloError:
+                await client.helo()
+        utf8 = not (mail_from + rcpt_to).isascii()
+        await client.mail(
+            mail_from, options=self._mail_options(client, message, utf8=utf8), encoding="utf-8" if utf8 else "ascii"
+        )
+        # reports must not be reported on: RFC 3834 section 3.3
+        never = not mail_from and client.supports_extension("dsn")
+        await client.rcpt(rcpt_to, options=["NOTIFY=NEVER"] if never else [], encoding="utf-8" if utf8 else "ascii")
+        reply = await client.data(message, timeout=self._settings.timeout * _END_OF_DATA)
+        with suppress(aiosmtplib.SMTPException, OSError):  # the relay has the mail: its farewell changes nothing
+            await client.quit(timeout=min(_QUIT, self._settings.timeout))
+        return one_line(f"{reply.code} {reply.message}", 300)
+
+    @staticmethod
+    def _mail_options(client: aiosmtplib.SMTP, message: bytes, *, utf8: bool) -> list[str]:
+        options = []
+        if client.supports_extension("size"):
+            limit = client.esmtp_extensions["size"].strip()
+            if limit.isdecimal() and 0 < int(limit) < len(message):
+                raise Refused(
+                    f"the mail has {len(message):,} bytes, and the mail server takes {int(limit):,} at most",
+                    status="5.3.4",
+                )
+            options.append(f"SIZE={len(message)}")
+        if not message.isascii():
+            if not client.supports_extension("8bitmime"):
+                raise Refused("the mail holds 8-bit text, which the mail server does not take", status="5.6.3")
+            options.append("BODY=8BITMIME")
+        if utf8:
+            if not client.supports_extension("smtputf8"):
+                raise Refused("the mail server does not take addresses with letters beyond ASCII", status="5.6.7")
+            options.append("SMTPUTF8")
+        return options
+
+
+def _check_address(address: str) -> None:
+    """Refuse what is no plain address before it gets near a command line: blanks, controls, display names."""
+    try:
+        plain = "@" in address and parse_address(address) == address
+    except ValueError:
+        plain = False
+    if not plain or any(ord(character) < 33 or ord(character) == 127 for character in address):
+        raise Refused(f"{one_line(address, 100)!r} is no address a mail can be sent to", status="5.1.3")
+
+
+def _translated(error: aiosmtplib.SMTPResponseException) -> GatewayError:
+    """What a negative reply means for the mail: 5yz about the mail itself is final, everything else may change."""
+    text = one_line(error.message, 300)
+    reply = f"{error.code} {text}".strip()
+    found = _STATUS.match(text)
+    status = found[0] if found and found[0][0] == str(error.code)[0] else None
+    about_mail = isinstance(
+        error, aiosmtplib.SMTPSenderRefused | aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError
+    )
+    if about_mail and 500 <= error.code < 600 and error.code not in _LOGIN_WANTED:
+        return Refused(f"the mail server refused the mail: {reply}", status=status or "5.0.0")
+    if error.code in _LOGIN_WANTED:
+        return TryLater(f"the mail server does not accept our login: {reply}", status="4.7.0")
+    return TryLater(f"the mail server does not take the mail now: {reply}", status=status if error.code < 500 else None)
+
+
+def _tls_context(settings: RelaySettings) -> ssl.SSLContext | None:
+    if settings.tls == "none":
+        return None
+    context = ssl.create_default_context(cafile=settings.ca_file)
+    if settings.tls == "opportunistic":  # better than plain text, and no worse
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

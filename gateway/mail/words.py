@@ -1,0 +1,141 @@
+"""Text out of strangers' bytes: charsets, encoded words (RFC 2047), one clean line, file names that are only names."""
+
+from __future__ import annotations
+
+import binascii
+import codecs
+import re
+
+_LINE = 500  # characters a header value may have on its way into our own texts
+_NAME = 120  # characters of a file name
+
+_BREAKS = re.compile(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
+# controls, lone surrogates, and what turns or hides text: bidi marks, zero width, tags
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]+"
+)
+_ENCODED_WORD = re.compile(r"=\?([!->@-~]{1,60})\?([bBqQ])\?([^?]*)\?=")
+_HIGH = bytes(range(128, 256))
+_CHARSET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
+
+# Charsets under names Python does not know, and those that senders claim while writing a superset.
+_CHARSETS = {
+    "ascii": "cp1252",
+    "us-ascii": "cp1252",
+    "ansi_x3.4-1968": "cp1252",
+    "iso-8859-1": "cp1252",
+    "iso8859-1": "cp1252",
+    "latin1": "cp1252",
+    "latin-1": "cp1252",
+    "iso-8859-8-i": "iso-8859-8",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "x-gbk": "gb18030",
+    "ks_c_5601-1987": "cp949",
+    "ksc5601": "cp949",
+    "euc-kr": "cp949",
+    "shift_jis": "cp932",
+    "shift-jis": "cp932",
+    "x-sjis": "cp932",
+    "unicode-1-1-utf-7": "utf-7",
+    "tis-620": "cp874",
+}
+# Python codecs that are no charsets: they are slow on long input or run their own escapes.
+_NO_CHARSETS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"}
+
+
+def to_text(data: bytes, charset: str | None = None) -> str:
+    """Decode text as its sender meant it; never raises.
+
+    Where the charset is unknown or wrong, UTF-8 is taken if most of it is UTF-8, else Windows-1252: every byte gives
+    some character.
+    """
+    declared = _codec(charset)
+    for name in (declared, "utf-8"):
+        if name and name != "cp1252":  # which takes almost anything: UTF-8 is asked first
+            try:
+                return data.decode(name)
+            except (UnicodeError, LookupError):  # LookupError: a codec that makes no text
+                continue
+    if declared in (None, "cp1252", "utf-8"):
+        text = data.decode("utf-8", "replace")
+        foreign = len(data) - len(data.translate(None, _HIGH))
+        return text if text.count("\ufffd") * 4 < foreign else data.decode("cp1252", "replace")
+    try:
+        return data.decode(declared, "replace")
+    except (UnicodeError, LookupError):
+        return data.decode("cp1252", "replace")
+
+
+def _codec(charset: str | None) -> str | None:
+    """The Python codec for a charset name of a mail, None when there is none to trust."""
+    if not charset or not _CHARSET.fullmatch(charset):
+        return None
+    name = _CHARSETS.get(charset.lower(), charset)
+    try:
+        found = codecs.lookup(name).name
+    except (LookupError, ValueError):
+        return None
+    return None if found.replace("_", "-") in _NO_CHARSETS else found
+
+
+def one_line(text: str, limit: int = _LINE) -> str:
+    """``text`` as one printable line of at most ``limit`` characters: no controls, no tricks with direction."""
+    text = _UNSAFE.sub("", _BREAKS.sub(" ", text[: limit * 20]))
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def decode_words(text: str) -> str:
+    """Decode the encoded words of RFC 2047 wherever they stand, inside quotes and glued to other text too.
+
+    Neighbours of one charset are joined before they are decoded, because mailers cut characters in two.
+    """
+    out: list[str] = []
+    pending = b""
+    charset = ""
+    position = 0
+    for match in _ENCODED_WORD.finditer(text):
+        between = text[position : match.start()]
+        name = match[1].partition("*")[0].lower()  # RFC 2231 section 5 adds a language
+        data = _word_bytes(match[2], match[3])
+        if pending and (name != charset or between.strip()):
+            out.append(to_text(pending, charset))
+            pending = b""
+            if between.strip():
+                out.append(between)
+        elif between.strip() or not position:
+            out.append(between)
+        charset = name
+        pending += data
+        position = match.end()
+    if pending:
+        out.append(to_text(pending, charset))
+    out.append(text[position:])
+    return "".join(out)
+
+
+def _word_bytes(encoding: str, text: str) -> bytes:
+    if encoding in "qQ":
+        return binascii.a2b_qp(text.encode("utf-8", "replace"), header=True)
+    symbols = re.sub(r"[^A-Za-z0-9+/]", "", text)
+    if len(symbols) % 4 == 1:
+        symbols = symbols[:-1]
+    return binascii.a2b_base64(symbols + "=" * (-len(symbols) % 4))
+
+
+def file_name(claimed: str) -> str:
+    """A claimed file name as one to show: its last component, printable, without leading dots; "" when none is left.
+
+    RFC 2183 section 2.3: the name is a stranger's word and never becomes a path of ours.
+    """
+    name = re.split(r"[/\\]", one_line(claimed))[-1]
+    name = re.sub(r"^[A-Za-z]:", "", name).strip(" .\"'")
+    if len(name) > _NAME:
+        stem, dot, extension = name.rpartition(".")
+        if dot and 0 < len(extension) <= 10:
+            name = stem[: _NAME - len(extension) - 2].rstrip() + "…." + extension
+        else:
+            name = name[: _NAME - 1].rstrip() + "…"
+    return name

@@ -1,0 +1,483 @@
+"""The mails we write: golden files for the eye, and checks no stranger's word can break.
+
+``python tests/mail/test_mail_compose.py`` writes the golden files anew; read the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import email
+import re
+from dataclasses import replace
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.mail.compose import Letterhead, compose
+from gateway.mail.parse import inspect
+from gateway.model import MailKind, OutgoingMail
+
+GOLDEN = Path(__file__).parent / "golden_out"
+HEAD = Letterhead(
+    sender="Fax gateway <fax@example.org>",
+    bounce="bounce@example.org",
+    hostname="gw.example.org",
+    domain="fax.example.org",
+    version="0.1.0",
+)
+PDF = b"%PDF-1.4\n" + bytes(range(256)) + b"\n%%EOF\n"
+RESULT: dict[str, Any] = {
+    "job": "01JDXYZ-1",
+    "submission": "01JDXYZ",
+    "rcpt": "2025550123@fax.example.org",
+    "number": "+12025550123",
+    "subject": "Invoice 4711",
+    "message_id": "<abc@mail.example.com>",
+    "date": "Mon, 23 Nov 2026 10:14:50 +0000",
+    "accepted_at": 1795428900.0,
+    "finished_at": 1795429100.0,
+    "pages": 3,
+    "seconds": 80.5,
+    "ledger": ["message text: page 1", "invoice.pdf: pages 2-3", "smime.p7s: left out, it is a digital signature"],
+    "attempts": 1,
+    "cost": "0.07",
+    "provider_ref": 1234567,
+    "code": "ok",
+    "text": "Sent! Fax Has Been Answered.",
+    "status": "2.0.0",
+    "confirmed": True,
+    "notify": [],
+    "orcpt": None,
+    "envid": None,
+    "ret": None,
+    "headers": "",
+    "sandbox": False,
+}
+INBOUND: dict[str, Any] = {
+    "inbound": "01JDFAX",
+    "from": "12025550123",
+    "to": "12025550100",
+    "time": "2026-11-23 10:15:01",
+    "received_at": 1795428900.0,
+    "pages": 2,
+    "rsid": "ACME CORP",
+    "speed": "14400",
+    "duration": "65",
+    "ecm": "on",
+    "compression": "MMR",
+    "file_type": "application/pdf",
+    "sha256": "0123456789abcdef" * 4,
+    "note": "",
+    "sandbox": False,
+}
+OPERATOR: dict[str, Any] = {
+    "sandbox": False,
+    "title": "Fax 01JDXYZ-1 is held",
+    "text": "The fax from ann@example.com to +12025550123 is held: its outcome could not be found out.",
+    "remedy": "Look for it in the history at the provider. If it was not sent: faxgateway queue retry 01JDXYZ-1. If it"
+    " was: faxgateway queue cancel 01JDXYZ-1.",
+}
+
+
+def mail(kind: MailKind, facts: dict[str, Any], **changes: Any) -> OutgoingMail:
+    base = OutgoingMail(
+        id="01JDMAIL",
+        kind=kind,
+        cause="01JDXYZ-1",
+        to="ann@example.com",
+        envelope_from="",
+        message_id=f"<{kind}.01JDXYZ-1@gw.example.org>",
+        created_at=1795429101.5,
+        facts=facts,
+    )
+    return replace(base, **changes)
+
+
+def failed(code: str, text: str, **more: Any) -> OutgoingMail:
+    return mail(MailKind.FAILED, {**RESULT, "code": code, "text": text, "status": "", **more})
+
+
+CASES: dict[str, tuple[OutgoingMail, bytes | None]] = {
+    "01-delivered": (mail(MailKind.DELIVERED, RESULT), None),
+    "02-delivered-not-confirmed": (
+        mail(MailKind.DELIVERED, {**RESULT, "confirmed": False, "notify": ["failure"]}),
+        None,
+    ),
+    "03-delivered-success-was-asked-for": (
+        mail(
+            MailKind.DELIVERED,
+            {
+                **RESULT,
+                "notify": ["failure", "success"],
+                "envid": "QQ314159",
+                "orcpt": "rfc822;FAX=+12025550123@fax.example.org",
+                "rcpt": "FAX=+12025550123@fax.example.org",
+            },
+        ),
+        None,
+    ),
+    "04-delivered-in-the-sandbox-without-a-subject": (
+        mail(MailKind.DELIVERED, {**RESULT, "sandbox": True, "subject": "", "number": "+99999990001"}),
+        None,
+    ),
+    "05-busy": (
+        failed(
+            "busy",
+            "Fax Failed - Line Busy (The fax machine could be busy)",
+            headers="From: Ann <ann@example.com>\r\nSubject: Invoice 4711\r\nX-Long: " + "x" * 2000 + "\r\n",
+            attempts=3,
+        ),
+        None,
+    ),
+    "06-no-answer": (failed("no_answer", "Fax Failed - No Answer from Fax machine"), None),
+    "07-hangup": (failed("hangup", "Fax Failed - Early Hangup"), None),
+    "08-file-error": (failed("file_error", "Fax Failed - File conversion failed. Re-upload and Retry"), None),
+    "09-unknown-reason": (failed("unknown", "Fax Failed - Unknown Error (â€¦ contact us for more info)"), None),
+    "10-refused": (failed("refused", "Invalid fax number", provider_ref=None, cost=None), None),
+    "11-content": (
+        failed(
+            "content",
+            "Angebot Größe.docx is an office document (Word, Excel, PowerPoint or OpenDocument), which cannot be faxed"
+            " from here; send PDF, TIFF, JPEG, PNG, GIF, BMP, WEBP and plain text, for example by printing it to PDF",
+            subject="Angebot für Müller, Schmidt und alle anderen, die schon lange darauf warten",
+            status="5.6.1",
+            pages=None,
+            ledger=[],
+            attempts=0,
+            provider_ref=None,
+            cost=None,
+        ),
+        None,
+    ),
+    "12-cancelled": (failed("cancelled", "cancelled by the administrator", attempts=0, cost=None), None),
+    "13-expired": (failed("expired", "it waited five days for the provider"), None),
+    "14-a-code-nobody-knows": (failed("quantum", "Fax Failed - Cat on the line"), None),
+    "15-in-doubt": (
+        mail(MailKind.UNKNOWN, {**RESULT, "code": "held", "text": "the fax may have been sent", "status": ""}),
+        None,
+    ),
+    "16-no-result": (
+        mail(MailKind.UNKNOWN, {**RESULT, "code": "no_result", "text": "never reported", "notify": ["success"]}),
+        None,
+    ),
+    "17-fax-received": (mail(MailKind.INBOUND, INBOUND), PDF),
+    "18-fax-received-from-nobody": (
+        mail(
+            MailKind.INBOUND,
+            {**INBOUND, "from": "anonymous", "rsid": "Büro\u202e 1\r\nBcc: eve@example.com", "pages": 1},
+        ),
+        b"II*\0tiff",
+    ),
+    "19-fax-received-without-its-document": (mail(MailKind.INBOUND, {**INBOUND, "sandbox": True}), None),
+    "20-fax-nobody-wanted": (
+        mail(MailKind.INBOUND, {**INBOUND, "note": "This fax could not be delivered to bob@example.com: 550 gone"}),
+        PDF,
+    ),
+    "21-operator": (mail(MailKind.OPERATOR, OPERATOR), None),
+}
+
+
+def made(case: str) -> bytes:
+    return compose(CASES[case][0], HEAD, CASES[case][1])
+
+
+def parsed(raw: bytes) -> EmailMessage:
+    message = email.message_from_bytes(raw, policy=default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def body(raw: bytes) -> str:
+    """The text for people."""
+    part = parsed(raw).get_body()
+    assert isinstance(part, EmailMessage)
+    return str(part.get_content())
+
+
+def check_form(raw: bytes) -> EmailMessage:
+    """What every mail of ours must be, whatever the facts say."""
+    assert raw.isascii()
+    assert not re.search(rb"\r(?!\n)|(?<!\r)\n", raw)
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
+    head, _, _ = raw.partition(b"\r\n\r\n")
+    assert max(map(len, head.split(b"\r\n"))) <= 998
+    message = parsed(raw)
+    for part in message.walk():
+        assert not part.defects
+    names = [name.lower() for name in message.keys()]  # noqa: SIM118  # a mail may have a field twice
+    assert len(names) == len(set(names))
+    for name in ("date", "from", "to", "subject", "message-id", "auto-submitted", "mime-version", "x-faxgateway-loop"):
+        assert name in names
+    allowed = {"reply-to", "in-reply-to", "references", "message-context", "x-auto-response-suppress"}
+    assert all(name in allowed or name.startswith(("content-", "x-faxgateway-")) for name in names[5:] if name not in (
+        "auto-submitted", "mime-version"
+    ))  # fmt: skip
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e]", body(raw).replace("\r\n", "\n"))
+    assert all(len(line) <= 78 for line in body(raw).splitlines())
+    return message
+
+
+# --- golden -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_mail_is_composed_as_expected(case: str) -> None:
+    raw = made(case)
+    assert raw == (GOLDEN / f"{case}.eml").read_bytes()
+    check_form(raw)
+
+
+def test_golden_folder_is_complete() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.eml")} == set(CASES)
+
+
+def test_same_row_same_bytes() -> None:
+    assert made("17-fax-received") == made("17-fax-received")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_our_own_mails_are_never_faxed(case: str, tmp_path: Path) -> None:
+    path = tmp_path / "mail"
+    path.write_bytes(made(case))
+    assert inspect(str(path))["automatic"]
+
+
+# --- reports ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "05" <= case < "15"])
+def test_failures_are_delivery_reports(case: str) -> None:
+    """RFC 3464, 6522: machines read them."""
+    message = parsed(made(case))
+    assert message.get_content_type() == "multipart/report"
+    assert message.get_param("report-type") == "delivery-status"
+    text, status, headers = message.iter_parts()
+    assert text.get_content_type() == "text/plain"
+    assert status.get_content_type() == "message/delivery-status"
+    assert headers.get_content_type() == "text/rfc822-headers"
+    about, recipient = status.get_payload()
+    assert about["Reporting-MTA"] == "dns; gw.example.org"
+    assert about["Arrival-Date"] == "Mon, 23 Nov 2026 10:15:00 +0000"
+    assert recipient["Action"] == "failed"
+    assert re.fullmatch(r"[45]\.\d\.\d", recipient["Status"])
+    assert recipient["Final-Recipient"] == "rfc822; 2025550123@fax.example.org"
+    assert recipient["Diagnostic-Code"].startswith("X-Fax; ")
+    assert recipient["Final-Log-Id"] == "01JDXYZ-1"
+    assert "Original-Recipient" not in recipient  # RFC 3464 section 2.3.1: only what ORCPT said
+    assert "Original-Envelope-Id" not in about
+    assert "What to do now:" in text.get_content()
+    assert message["Auto-Submitted"] == "auto-replied"
+    assert message["In-Reply-To"] == message["References"] == "<abc@mail.example.com>"
+
+
+def test_what_the_sender_gave_comes_back() -> None:
+    message = parsed(made("03-delivered-success-was-asked-for"))
+    _, status, headers = message.iter_parts()
+    about, recipient = status.get_payload()
+    assert about["Original-Envelope-Id"] == "QQ314159"
+    assert recipient["Original-Recipient"] == "rfc822; FAX=+12025550123@fax.example.org"
+    assert recipient["Action"] == "delivered"
+    assert recipient["Status"].startswith("2.")
+    assert "Message-ID: <abc@mail.example.com>" in headers.as_string()
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "notify", "action"),
+    [
+        (MailKind.DELIVERED, "ok", [], None),
+        (MailKind.DELIVERED, "ok", ["success"], "delivered"),
+        (MailKind.UNKNOWN, "no_result", [], None),
+        (MailKind.UNKNOWN, "no_result", ["success"], "relayed"),
+        (MailKind.UNKNOWN, "held", ["success"], None),
+        (MailKind.UNKNOWN, "held", ["delay", "failure"], "delayed"),
+        (MailKind.FAILED, "busy", [], "failed"),
+    ],
+)
+def test_who_gets_a_report(kind: MailKind, code: str, notify: list[str], action: str | None) -> None:
+    """RFC 3461 section 5.2."""
+    raw = compose(mail(kind, {**RESULT, "code": code, "notify": notify, "status": ""}), HEAD)
+    found = re.search(rb"\r\nAction: (\w+)\r\n", raw)
+    assert (found[1].decode() if found else None) == action
+    assert (parsed(raw).get_content_type() == "multipart/report") == bool(action)
+    check_form(raw)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("busy", "4.4.1"), ("no_answer", "4.4.1"), ("hangup", "4.4.2"), ("file_error", "5.6.5"), ("refused", "5.1.1"),
+     ("content", "5.6.1"), ("expired", "4.4.7"), ("nonsense", "5.0.0")],
+)  # fmt: skip
+@pytest.mark.parametrize("given_status", ["", "2.0.0", "rubbish", None])
+def test_status_of_a_failure(code: str, status: str, given_status: str | None) -> None:
+    assert f"\r\nStatus: {status}\r\n".encode() in compose(failed(code, "x", status=given_status), HEAD)
+
+
+def test_orcpt_without_its_type() -> None:
+    raw = compose(failed("busy", "x", orcpt="fax+2@example.org", envid="a\r\nb"), HEAD)
+    assert b"\r\nOriginal-Recipient: rfc822; fax+2@example.org\r\n" in raw
+    assert b"\r\nOriginal-Envelope-Id: a b\r\n" in raw
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_senders_subject_leads() -> None:
+    raw = made("01-delivered")
+    assert parsed(raw)["Subject"] == "Faxed: Invoice 4711 to +1 202 555 0123"
+    assert body(raw).startswith('Your fax "Invoice 4711" to +1 202 555 0123 went through')
+    assert parsed(made("05-busy"))["Subject"] == "Not faxed: Invoice 4711 to +1 202 555 0123 (line busy)"
+
+
+def test_honest_words() -> None:
+    assert "confirmed" not in body(made("02-delivered-not-confirmed")).replace("Confirmed   no", "")
+    assert "may have arrived" in body(made("07-hangup"))
+    assert "Do NOT send it again" in body(made("15-in-doubt"))
+    assert "Do NOT send it again" in body(made("16-no-result"))
+
+
+@pytest.mark.parametrize("kind", list(MailKind))
+def test_the_sandbox_is_marked(kind: MailKind) -> None:
+    facts = {MailKind.INBOUND: INBOUND, MailKind.OPERATOR: OPERATOR}.get(kind, RESULT)
+    raw = compose(mail(kind, {**facts, "sandbox": True}), HEAD)
+    assert parsed(raw)["Subject"].startswith("[SANDBOX] ")
+    assert parsed(raw)["X-Faxgateway-Sandbox"] == "yes"
+    assert "Nothing was really faxed" in body(raw)
+    assert "SANDBOX" not in compose(mail(kind, facts), HEAD).decode()
+
+
+def test_ledger_is_told() -> None:
+    assert "  - invoice.pdf: pages 2-3\n" in body(made("01-delivered")).replace("\r\n", "\n")
+
+
+def test_address_as_written_is_shown_only_when_it_differs() -> None:
+    assert "(you wrote 2025550123@fax.example.org)" in body(made("01-delivered"))
+    same = mail(MailKind.DELIVERED, {**RESULT, "rcpt": "+12025550123@fax.example.org"})
+    assert "you wrote" not in body(compose(same, HEAD))
+
+
+# --- received faxes ---------------------------------------------------------------------------------------------------
+
+
+def test_received_fax_is_attached() -> None:
+    message = parsed(made("17-fax-received"))
+    (document,) = message.iter_attachments()
+    assert document.get_content() == PDF
+    assert document.get_content_type() == "application/pdf"
+    assert document.get_filename() == "fax-2026-11-23-1015-from-12025550123.pdf"
+    assert message["From"].addresses[0].display_name == "Fax from +1 202 555 0123"
+    assert message["From"].addresses[0].addr_spec == "fax@example.org"
+    assert message["Message-Context"] == "fax-message"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Reply-To"] is None
+
+
+def test_received_tiff() -> None:
+    (document,) = parsed(made("18-fax-received-from-nobody")).iter_attachments()
+    assert document.get_content_type() == "image/tiff"
+    assert document.get_filename() == "fax-2026-11-23-1015-from-unknown.tif"
+    unknown = compose(mail(MailKind.INBOUND, {**INBOUND, "file_type": "?"}), HEAD, b"GIF")
+    (document,) = parsed(unknown).iter_attachments()
+    assert document.get_filename() == "fax-2026-11-23-1015-from-12025550123.bin"
+
+
+@pytest.mark.parametrize(
+    ("claim", "reply_to"),
+    [("12025550123", "+12025550123@fax.example.org"), ("+49 30 123456-78", "+493012345678@fax.example.org"),
+     ("anonymous", None), ("", None), ("0301234", None), ("+12025550123,,99", None), ("+100000000000", None)],
+)  # fmt: skip
+def test_reply_by_fax_only_to_a_number_beyond_doubt(claim: str, reply_to: str | None) -> None:
+    incoming = mail(MailKind.INBOUND, {**INBOUND, "from": claim})
+    message = parsed(compose(incoming, replace(HEAD, reply_by_fax=True), PDF))
+    assert (str(message["Reply-To"]) if message["Reply-To"] else None) == reply_to
+    assert parsed(compose(incoming, HEAD, PDF))["Reply-To"] is None
+
+
+def test_missing_document_is_said() -> None:
+    raw = made("19-fax-received-without-its-document")
+    assert "(document missing)" in parsed(raw)["Subject"]
+    assert "could not be fetched" in body(raw)
+    assert not list(parsed(raw).iter_attachments())
+
+
+# --- strangers' words -------------------------------------------------------------------------------------------------
+
+nasty = st.text(max_size=60) | st.sampled_from(
+    [
+        "a\r\nBcc: eve@example.com",
+        "\n\n.\r\nQUIT",
+        "=?utf-8?q?x?=",
+        "x" * 3000,
+        "\u202e\0",
+        "ü" * 500,
+        '"\\<>',
+        "{{ 7*7 }}",
+    ]
+)
+facts_of_strangers = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(
+        "job rcpt number subject message_id date code text envid orcpt status headers inbound from to time rsid speed"
+        " duration ecm compression file_type sha256 note title remedy cost extra".split(),
+        nasty,
+    )
+    | {
+        "ledger": st.lists(nasty, max_size=3),
+        "notify": st.lists(st.sampled_from(["success", "failure", "delay"])),
+        "pages": st.none() | st.integers(0, 10**6) | nasty,
+        "attempts": st.none() | st.integers(0, 99),
+        "accepted_at": st.none() | st.floats(0, 4e9),
+        "received_at": st.floats(0, 4e9),
+        "provider_ref": st.none() | st.integers(),
+        "confirmed": st.booleans(),
+        "sandbox": st.booleans(),
+    },
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.sampled_from(MailKind), facts_of_strangers, st.none() | st.binary(max_size=200), nasty, nasty)
+def test_no_fact_breaks_the_form(
+    kind: MailKind, facts: dict[str, Any], attachment: bytes | None, to: str, message_id: str
+) -> None:
+    raw = compose(mail(kind, facts, to=to, message_id=message_id), HEAD, attachment)
+    message = check_form(raw)
+    assert message["From"].addresses[0].addr_spec == "fax@example.org"
+    if kind is MailKind.INBOUND and attachment is not None:
+        (document,) = message.iter_attachments()
+        assert document.get_payload(decode=True) == attachment
+
+
+def test_original_headers_do_not_break_out() -> None:
+    boundary = re.search(rb'boundary="([^"]+)"', made("05-busy"))
+    assert boundary
+    evil = failed("busy", "x", headers=f"A: b\r\n\r\n--{boundary[1].decode()}--\r\nGrüße\x00")
+    raw = compose(evil, HEAD)
+    message = check_form(raw)
+    assert len(list(message.iter_parts())) == 3
+    assert b"Gr??e?" in raw or b"Gr?" in raw
+
+
+def test_facts_are_no_templates() -> None:
+    assert "{{ 7*7 }}" in body(compose(failed("content", "{{ 7*7 }}"), HEAD))
+
+
+def test_recipient_beyond_ascii() -> None:
+    message = parsed(compose(mail(MailKind.DELIVERED, RESULT, to="jürgen@example.com"), HEAD))
+    assert message["To"] == "undisclosed-recipients:;"
+
+
+def test_sender_without_a_name() -> None:
+    plain = parsed(compose(mail(MailKind.DELIVERED, RESULT), Letterhead(sender="fax@example.org")))
+    assert plain["From"] == "fax@example.org"
+    named = parsed(compose(mail(MailKind.DELIVERED, RESULT), Letterhead(sender='"Büro, Fax" <fax@example.org>')))
+    assert named["From"].addresses[0].display_name == "Büro, Fax"
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for name in CASES:
+        (GOLDEN / f"{name}.eml").write_bytes(made(name))
