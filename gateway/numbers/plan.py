@@ -21,6 +21,7 @@ from gateway.numbers.countries import COUNTRIES
 NANP = 1  # North American Numbering Plan
 TEST = 999  # no country; the sandbox's scenario numbers
 SHORTEST, LONGEST = 7, 15  # digits with the country code (ITU-T E.164)
+_CODES = {str(code) for code in (TEST, *phonenumbers.COUNTRY_CODE_TO_REGION_CODE)}
 _SHORT_NUMBER = 6  # digits; a number of this length or less reaches a service or an extension
 
 
@@ -55,7 +56,7 @@ class Reading:
         """The reading of E.164 digits; None when no country has such a code."""
         for length in (1, 2, 3):
             code = digits[:length]
-            if code and (int(code) == TEST or int(code) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE):
+            if code in _CODES:
                 return cls(int(code), digits[length:])
         return None
 
@@ -150,7 +151,7 @@ def without_plus(digits: str, region: str) -> FaxNumber:
         return home.number
     if home.reaches:
         return _only(home, away)
-    if home.fit is Fit.LOCAL:
+    if home.fit is Fit.LOCAL and not abroad:
         raise Unreadable(f"it lacks an area code of {COUNTRIES[region]}, other countries need + and the country code")
     if away and away.reaches:
         if home.fit is Fit.POSSIBLE:
@@ -166,8 +167,11 @@ def optional_zero(before: str, after: str) -> str:
 
     It is the trunk prefix of national calls and left out, except where the zero belongs to the number (Italy).
     """
-    readings = [Reading.of(digits) for digits in (f"{before}{after}", f"{before}0{after}")]
-    fitting = [reading for reading in readings if reading and str(reading.code) == before and reading.fit is Fit.VALID]
+    region = phonenumbers.region_code_for_country_code(int(before))
+    readings = [Reading(int(before), f"0{after}")]
+    if region in COUNTRIES and _metadata(region).national_prefix == "0":
+        readings.append(Reading(int(before), after))
+    fitting = [reading for reading in readings if reading.fit is Fit.VALID]
     if len(fitting) != 1:
         raise Unreadable("the (0) may or may not belong to the number")
     return fitting[0].number.digits

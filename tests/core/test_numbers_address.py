@@ -1,0 +1,520 @@
+"""Fax addresses: each accepted form to its exact number, everything else refused in words."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gateway.errors import Refused
+from gateway.model import FaxNumber
+from gateway.numbers import COUNTRIES, check_region, format_human, parse_address, parse_number
+
+DOMAINS = ("fax.local", "fax.example.org")
+
+READ = """
+    US +15551234567               +15551234567
+    US +1-555-123-4567            +15551234567
+    US +1.555.123.4567            +15551234567
+    US +12025550123               +12025550123
+    US 15551234567                +15551234567
+    US 5551234567                 +15551234567
+    US 2025550123                 +12025550123
+    US 202-555-0123               +12025550123
+    US 202.555.0123               +12025550123
+    US 1-202-555-0123             +12025550123
+    US 3125551234                 +13125551234
+    US 4325551234                 +14325551234
+    US 8765551234                 +18765551234
+    US 8005551234                 +18005551234
+    US 01149301234567             +49301234567
+    US 011-49-30-1234567          +49301234567
+    US 011442079460018            +442079460018
+    US 01115551234567             +15551234567
+    US 0119999999 0001            !
+    US 01199999990001             +99999990001
+    US 442079460018               +442079460018
+    US 49301234567                +49301234567
+    US 99999990001                +99999990001
+    US +99999990001               +99999990001
+    US +999-9999-0020             +99999990020
+    US FAX=+12024557622           +12024557622
+    US fax=+1-202-455-7622        +12024557622
+    US FaX=2125671234             +12125671234
+    US FAX=1.202.455.7622         +12024557622
+    US /FAX=+12024557622          +12024557622
+    US /FAX=+12024557622/         +12024557622
+    US FAX=+12024557622/          +12024557622
+    US FAX=+12024557622/ATTN=Joe  +12024557622
+    US /FAX=+12024557622/attn=Joe/ORG=Acme/  +12024557622
+    US FAX=01149301234567         +49301234567
+    US "+12025550123"             +12025550123
+    US "FAX=+12025550123"         +12025550123
+    US "/FAX=+12025550123/ATTN=Joe_Doe/"  +12025550123
+    US "+1 202 555 0123"          +12025550123
+    US "+1 (202) 555-0123"        +12025550123
+    US "(202) 555-0123"           +12025550123
+    US "1 (202) 555.0123"         +12025550123
+    US "\\+12025550123"           +12025550123
+    US "+49 (0)30 1234567"        +49301234567
+    US "+49 (0) 30-123 45 67"     +49301234567
+    US "+44 (0)20 7946 0018"      +442079460018
+    US "+39 (0)6 1234 5678"       +390612345678
+    US IMCEAFAX-+2B1+20+28206+29+20936-7329  +12069367329
+    US IMCEAFAX-+2B12065551234    +12065551234
+    US imceafax-+2b12065551234    +12065551234
+    US IMCEAFAX-2065551234        +12065551234
+    US IMCEAFAX-Joe+20Doe+40+2B12065551234  +12065551234
+    US "IMCEAFAX-+2B12065551234"  +12065551234
+    US IMCEAFAX-FAX=+2B12065551234  +12065551234
+    US IMCEAFAX-_FAX=+2B12065551234_ATTN=Joe_  +12065551234
+    US +883510012345              +883510012345
+    US +881612345678              +881612345678
+    US +979123456789              +979123456789
+    US +80012345678               +80012345678
+    US +441632960123              +441632960123
+    CA 4165550123                 +14165550123
+    CA 14165550123                +14165550123
+    CA 0114930123456              +4930123456
+    CA +14165550123               +14165550123
+    JM 8765551234                 +18765551234
+    JM 18765551234                +18765551234
+    JM 2025550123                 +12025550123
+    GB 02079460018                +442079460018
+    GB 020-7946-0018              +442079460018
+    GB 2079460018                 +442079460018
+    GB 442079460018               +442079460018
+    GB 00442079460018             +442079460018
+    GB +442079460018              +442079460018
+    GB 01632960123                +441632960123
+    GB 0012025550123              +12025550123
+    GB 15551234567                +15551234567
+    GB 0049301234567              +49301234567
+    GB FAX=02079460018            +442079460018
+    GB "(020) 7946 0018"          +442079460018
+    DE 0301234567                 +49301234567
+    DE 030-1234567                +49301234567
+    DE 301234567                  +49301234567
+    DE 0049301234567              +49301234567
+    DE 00493012345678             +493012345678
+    DE +49301234567               +49301234567
+    DE +49-30-1234567             +49301234567
+    DE 00442079460018             +442079460018
+    DE 0012025550123              +12025550123
+    DE 0015551234567              +15551234567
+    DE FAX=0301234567             +49301234567
+    DE 01711234567                +491711234567
+    DE "030 123 45 67"            +49301234567
+    DE "(030) 1234567"            +49301234567
+    DE 00390612345678             +390612345678
+    FR 0123456789                 +33123456789
+    FR 01.23.45.67.89             +33123456789
+    FR 123456789                  +33123456789
+    FR 33123456789                +33123456789
+    FR 0033123456789              +33123456789
+    FR 0041441234567              +41441234567
+    FR +33123456789               +33123456789
+    FR 15551234567                +15551234567
+    ES 912345678                  +34912345678
+    ES 91-234-56-78               +34912345678
+    ES 34912345678                +34912345678
+    ES 0034912345678              +34912345678
+    ES 971234567                  +34971234567
+    ES 0049301234567              +49301234567
+    IT 0612345678                 +390612345678
+    IT 06-12345678                +390612345678
+    IT 00390612345678             +390612345678
+    IT +390612345678              +390612345678
+    IT 3121234567                 +393121234567
+    IT 0049301234567              +49301234567
+    AU 0255501234                 +61255501234
+    AU 02-5550-1234               +61255501234
+    AU 255501234                  +61255501234
+    AU 0011442079460018           +442079460018
+    AU 61255501234                +61255501234
+    AU +61255501234               +61255501234
+    JP 0312345678                 +81312345678
+    JP 03-1234-5678               +81312345678
+    JP 010442079460018            +442079460018
+    JP 81312345678                !
+    JP +81312345678               +81312345678
+    BR 01123456789                +551123456789
+    BR 0151123456789              !
+    BR 1123456789                 +551123456789
+    BR 0011551123456789           !
+    BR 0015442079460018           +442079460018
+    BR +551123456789              +551123456789
+    CH 0441234567                 +41441234567
+    CH 441234567                  +41441234567
+    CH 0049301234567              +49301234567
+    CH 41441234567                +41441234567
+    RU 84951234567                +74951234567
+    RU 74951234567                +74951234567
+    RU 4951234567                 !
+    RU 8123456789                 +78123456789
+    RU 9161234567                 +79161234567
+    RU 81049301234567             +49301234567
+    HU 0612345678                 +3612345678
+    AR 01112345678                +541112345678
+    AR +5491112345678             +5491112345678
+    MX 5512345678                 +525512345678
+"""
+
+
+def _table() -> list[tuple[str, str, str]]:
+    rows = []
+    for line in READ.strip().splitlines():
+        form = re.fullmatch(r"\s*(\w\w) (.*?)\s+(\+[0-9]+|!)", line)
+        assert form, line
+        rows.append((form[1], form[2], form[3]))
+    return rows
+
+
+def read(address: str, region: str = "US") -> str:
+    return parse_address(address, domains=DOMAINS, region=region).e164
+
+
+def refusal(address: str, region: str = "US") -> Refused:
+    with pytest.raises(Refused) as caught:
+        parse_address(address, domains=DOMAINS, region=region)
+    assert caught.value.public.isascii()
+    assert "\n" not in caught.value.public
+    return caught.value
+
+
+def test_the_table_covers_ten_countries() -> None:
+    assert len(_table()) >= 120
+    assert len({region for region, _, _ in _table()}) >= 10
+
+
+@pytest.mark.parametrize(("region", "local", "number"), _table())
+def test_table(region: str, local: str, number: str) -> None:
+    if number == "!":
+        refusal(f"{local}@fax.local", region)
+    else:
+        assert read(f"{local}@fax.local", region) == number
+
+
+# --- refusals that keep a page from a stranger ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "1 (555) 123-4567@fax.local",  # a comment: the area code would vanish
+        "1(555)1234567@fax.local",
+        "(555)1234567@fax.local",
+        "+15551234567(home)@fax.local",
+        "+15551234567@(x)fax.local",
+        "FAX=9p040p22.63.38@fax.local",  # pauses
+        "fax=#001@fax.local",  # address book keys of a copier
+        "fax=#**05@fax.local",
+        "5035550123^COMPANY=FaxBack^NOCOVER@fax.local",
+        "Name.Company.5035550123@fax.local",
+        "IMCEAFAX-+12065551234@fax.local",  # +12 is an octet, no country
+        "IMCEAFAX-+2B1206555123w@fax.local",
+        "IMCEAFAX-John@fax.local",
+        "IMCEAFAX-Joe+4012345678901@fax.local",  # what stands behind the name is not canonical
+        "IMCEAFAX-+E9+2B12065551234@fax.local",
+        "IMCEAFAX-1.2@fax.local",
+        "IMCEAEX-_O=ACME_CN=JOE@fax.local",
+        "IMCEAFAX-@fax.local",
+        "+1555+1234567@fax.local",
+        "++15551234567@fax.local",
+        "+-15551234567@fax.local",
+        "15551234567+@fax.local",
+        "+1555 1234567@fax.local",
+        " +15551234567@fax.local",
+        "+15551234567 @fax.local",
+        "-15551234567@fax.local",
+        "15551234567-@fax.local",
+        "+1555%1234567@fax.local",
+        "+15551234567%evil.com@fax.local",
+        "evil.com!15551234567@fax.local",
+        "+1@evil@fax.local",
+        "+1555123456７@fax.local",
+        "+١٥٥٥١٢٣٤٥٦٧@fax.local",
+        "+1555123456²@fax.local",
+        "+1555１234567@fax.local",
+        "+15551234567\x00@fax.local",
+        "+15551234567\r\nRCPT TO:<x>@fax.local",
+        "+15551234567\n@fax.local",
+        '"+15551234567\n"@fax.local',
+        '"+1 ((202)) 5550123"@fax.local',
+        '"+1 (202 5550123"@fax.local',
+        '"+1 202) 5550123"@fax.local',
+        '"+1 () 2025550123"@fax.local',
+        '"+1 (202) (555) 0123"@fax.local',
+        '"FAX=+1 202 555 0123"@fax.local',  # the grammar of FAX= has no blanks
+        '"+12025550123"x@fax.local',
+        '"+12025550123@fax.local',
+        '""@fax.local',
+        '"+420 (0) 2 1234"@fax.local',
+        '"+1 (0) 202 555 0123"@fax.local',
+        "@a.example,@b.example:+15551234567@fax.local",
+        "@fax.local",
+        "john@fax.local",
+        "fax@fax.local",
+        "FAX=@fax.local",
+        "FAX=/ATTN=Joe@fax.local",
+        "//FAX=+15551234567@fax.local",
+        "FAX=+15551234567//ATTN=Joe@fax.local",
+        "FAX=+15551234567/ATTN@fax.local",
+        "FAX=+15551234567/=x@fax.local",
+        "VOICE=+15551234567@fax.local",
+        "+15551234567/ATTN=Joe@fax.local",
+        "",
+        "x" * 600 + "@fax.local",
+    ],
+)
+def test_refused_as_no_number(address: str) -> None:
+    refused = refusal(address)
+    assert refused.status == "5.1.3"
+    assert "+15551234567@fax.local" in refused.public
+
+
+@pytest.mark.parametrize("qualifier", ["T33S=8745", "t33s=", "ISUB=1234", "POSTD=98765", "COVER-PAGE-ENABLED=1"])
+def test_what_changes_the_call_is_refused_not_dropped(qualifier: str) -> None:
+    refused = refusal(f"FAX=+12024557622/ATTN=Joe/{qualifier}@fax.local")
+    assert refused.status == "5.3.3"
+    assert "+12024557622" in refused.public
+    assert f"/{qualifier.partition('=')[0].upper()}=" in refused.public
+    assert "98765" not in refused.public, "a POSTD may be a PIN"
+
+
+@pytest.mark.parametrize(
+    ("address", "domain"),
+    [
+        ("+15551234567@example.org", "example.org"),
+        ("+15551234567@sub.fax.local", "sub.fax.local"),
+        ("+15551234567@fax.local.evil.com", "fax.local.evil.com"),
+        ("+15551234567@", "nothing"),
+        ("+15551234567@[127.0.0.1]", "[127.0.0.1]"),
+        ("+15551234567@fax.loc\u0430l", "fax.loc?l"),
+        ('"+15551234567"@evil.com', "evil.com"),
+        ('"+1@fax.local"@evil.com', "evil.com"),
+    ],
+)
+def test_other_domains_are_relaying(address: str, domain: str) -> None:
+    refused = refusal(address)
+    assert refused.status == "5.7.1"
+    assert refused.public == f"relaying denied: {domain} is not one of this gateway's domains"
+
+
+@pytest.mark.parametrize("domain", ["fax.local", "FAX.Local", "fax.local.", "fax.EXAMPLE.org"])
+def test_our_domains_in_any_case(domain: str) -> None:
+    assert read(f"+15551234567@{domain}") == "+15551234567"
+
+
+def test_a_domain_literal_that_is_ours() -> None:
+    number = parse_address("+15551234567@[192.0.2.1]", domains=["[192.0.2.1]"], region="US")
+    assert number == FaxNumber("+15551234567")
+
+
+# --- numbers without a plus -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("region", "digits", "first", "second"),
+    [
+        ("US", "4930123456", "+1 493 012 3456", "+49 30 123456"),
+        ("DE", "15551234567", "+49 15551 234567", "+1 555 123 4567"),
+        ("DE", "12025550123", "+49 12025550123", "+1 202 555 0123"),
+        ("DE", "4930123456", "+49 4930 123456", "+49 30 123456"),
+        ("FI", "999012345", "+358 9 99012345", "+999 0123 45"),
+    ],
+)
+def test_two_readings_are_refused_and_named(region: str, digits: str, first: str, second: str) -> None:
+    public = refusal(f"{digits}@fax.local", region).public
+    assert first in public
+    assert second in public
+
+
+def test_international_prefixes_that_do_not_begin_with_00() -> None:
+    assert read("990442079460018@fax.local", "FI") == "+442079460018"  # by one carrier of Finland
+    assert read("810442079460018@fax.local", "RU") == "+442079460018"
+
+
+def test_a_zero_in_front_makes_no_country_code() -> None:
+    assert "nobody dials so" in refusal("012025550123@fax.local").public  # 01 is not 1
+
+
+@pytest.mark.parametrize("digits", ["911", "112"])
+def test_emergency_numbers_have_their_own_sentence(digits: str) -> None:
+    assert refusal(f"{digits}@fax.local").public == (
+        f"{digits} is an emergency number and never faxed; call it by telephone"
+    )
+
+
+@pytest.mark.parametrize(("region", "digits"), [("DE", "110"), ("GB", "999"), ("AU", "000"), ("JP", "119")])
+def test_emergency_numbers_of_other_countries(region: str, digits: str) -> None:
+    assert "emergency" in refusal(f"{digits}@fax.local", region).public
+
+
+@pytest.mark.parametrize("digits", ["0", "411", "4711", "116117"])
+def test_short_numbers_have_their_own_sentence(digits: str) -> None:
+    assert f"{digits} is a short number or an extension" in refusal(f"{digits}@fax.local").public
+
+
+@pytest.mark.parametrize(
+    ("region", "local", "words"),
+    [
+        ("US", "5550123", "lacks an area code of the United States"),
+        ("US", "2900123", "lacks an area code of the United States"),  # not Saint Helena
+        ("GB", "79460018", "lacks an area code of the United Kingdom"),
+        ("US", "202555012", "nobody dials so in the United States"),
+        ("US", "0049301234567", "nobody dials so in the United States"),
+        ("US", "1202555012", "nobody dials so in the United States"),
+        ("US", "0114930", "Germany has no such area code"),
+        ("US", "011492", "short number"),
+        ("US", "01144207946", "lacks an area code of the United Kingdom"),
+        ("US", "0112101234567", "nobody dials so"),
+        ("US", "011999123", "+999 has no such"),
+        ("US", "0110", "short number"),
+        ("AU", "0011353", "too short for Ireland"),
+        ("US", "+1202555012", "too short for the United States"),
+        ("US", "+5550123", "too short for Brazil"),
+        ("US", "+120255501234", "too long for the United States"),
+        ("US", "+10255501234", "no such area code"),
+        ("US", "+4479460018", "lacks an area code of the United Kingdom"),
+        ("US", "+123456", "too short for a number with country code"),
+        ("US", "+1234567890123456", "at most 15 digits"),
+        ("US", "+0301234567", "none starts with 0"),
+        ("US", "+2101234567", "no country has a code that begins +210"),
+        ("US", "+4402079460018", "no 0 stands behind the country code +44, +442079460018 may be meant"),
+        ("US", "+490301234567", "+49301234567 may be meant"),
+        ("US", "+112025550123", "+12025550123 may be meant"),
+        ("US", "+784951234567", "+74951234567 may be meant"),
+        ("XX", "5551234567", "where the region is 'XX'"),
+        ("US", "+1 555 123 4567", "between quotes only"),
+        ("US", "+15551234567x", "no 'x' in it"),
+    ],
+)
+def test_why_not(region: str, local: str, words: str) -> None:
+    refused = refusal(f"{local}@fax.local", region)
+    assert words in refused.public
+    assert local in refused.public
+    assert refused.status == "5.1.3"
+
+
+def test_a_number_with_plus_needs_no_region() -> None:
+    assert read("+15551234567@fax.local", "XX") == "+15551234567"
+
+
+def test_what_was_given_is_shown_in_one_short_line() -> None:
+    public = refusal("\u4f60" * 100 + "\r\n@fax.local").public
+    assert "?" * 60 + "..." in public
+
+
+# --- what people write ------------------------------------------------------------------------------------------------
+
+
+def test_a_number_by_itself() -> None:
+    assert parse_number(" +1 (202) 555-0123 ", region="DE").e164 == "+12025550123"
+    assert parse_number("030 1234567", region="DE").e164 == "+49301234567"
+    with pytest.raises(Refused, match="sales cannot be faxed to: a number has no 's' in it; write it like"):
+        parse_number("sales", region="US")
+
+
+def test_a_local_part_alone() -> None:
+    assert read("+15551234567") == "+15551234567"
+    assert read("5551234567") == "+15551234567"
+
+
+@pytest.mark.parametrize(
+    ("number", "human"),
+    [
+        ("+12025550123", "+1 202 555 0123"),
+        ("+15551234567", "+1 555 123 4567"),
+        ("+49301234567", "+49 30 1234567"),
+        ("+33123456789", "+33 1 23 45 67 89"),
+        ("+390612345678", "+39 06 1234 5678"),
+        ("+99999990001", "+999 9999 0001"),
+        ("+9991234", "+999 1234"),
+        ("+5491112345678", "+54 9 11 1234 5678"),
+        ("+2101234567", "+2101234567"),
+    ],
+)
+def test_format_human(number: str, human: str) -> None:
+    assert format_human(FaxNumber(number)) == human
+
+
+def test_check_region() -> None:
+    check_region("US")
+    for wrong in ("us", "UK", "", "XX"):
+        with pytest.raises(Refused, match="not a country code"):
+            check_region(wrong)
+
+
+# --- properties -------------------------------------------------------------------------------------------------------
+
+REGIONS = st.sampled_from(sorted(COUNTRIES))
+SEPARATED = st.text("0123456789-.", min_size=1, max_size=24)
+LOCAL = st.one_of(
+    SEPARATED,
+    SEPARATED.map("+{}".format),
+    SEPARATED.map("FAX=+{}".format),
+    st.text("0123456789 ()-.+", max_size=24).map('"{}"'.format),
+    st.text("+2B01HFAX-_=", max_size=24).map("IMCEAFAX-{}".format),
+    st.text(max_size=40),
+    st.from_regex(r'"?/?(FAX=)?\+?[0-9().\- ]{5,18}(/[A-Z0-9]{2,5}=[a-z]{0,5})?/?"?', fullmatch=True),
+)
+
+
+def outcome(address: str, region: str) -> FaxNumber | Refused:
+    """The number, or a refusal that is fit for an SMTP reply. Anything else is a crash."""
+    try:
+        return parse_address(address, domains=DOMAINS, region=region)
+    except Refused as refused:
+        return refused
+
+
+def fit_for_a_reply(refused: Refused) -> bool:
+    public = refused.public
+    return (
+        public.isascii()
+        and public.isprintable()
+        and len(public) < 400
+        and refused.status in {"5.1.3", "5.3.3", "5.7.1"}
+    )
+
+
+def _is_within(short: str, long: str) -> bool:
+    rest = iter(long)
+    return all(digit in rest for digit in short)
+
+
+@given(LOCAL, REGIONS)
+@example("+4402079460018", "GB")
+@example("011 15 1234-5678", "AR")
+@example("05511", "BR")
+def test_a_number_has_only_digits_that_were_given_in_their_order(local: str, region: str) -> None:
+    number = outcome(f"{local}@fax.local", region)
+    if isinstance(number, Refused):
+        assert fit_for_a_reply(number)
+        return
+    assert re.fullmatch(r"\+[1-9][0-9]{6,14}", number.e164)
+    given_digits = "".join(re.findall("[0-9]", local))
+    if "IMCEA" in local.upper():
+        given_digits = re.sub(r"\+(..)", lambda octet: chr(int(octet[1], 16)), local[9:])
+    # the country code may come from the region, all the rest was given
+    assert any(_is_within(number.digits[length:], given_digits) for length in range(4))
+
+
+@given(st.text(max_size=80), REGIONS)
+def test_any_text_is_a_number_or_refused(address: str, region: str) -> None:
+    result = outcome(address, region)
+    assert isinstance(result, FaxNumber) or fit_for_a_reply(result)
+
+
+@given(st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True))
+def test_human_form_keeps_every_digit(text: str) -> None:
+    assert format_human(FaxNumber(text)).replace(" ", "") == text
+
+
+@given(st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True), REGIONS)
+def test_with_plus_the_number_is_what_was_given(text: str, region: str) -> None:
+    result = outcome(f"{text}@fax.local", region)
+    assert result == FaxNumber(text) or (isinstance(result, Refused) and result.status == "5.1.3")

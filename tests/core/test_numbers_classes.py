@@ -1,0 +1,111 @@
+"""Region and class of numbers, with care where countries share a code and money is at stake."""
+
+from __future__ import annotations
+
+import phonenumbers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.model import FaxNumber, NumberClass
+from gateway.numbers import COUNTRIES, NumberFacts, classify
+
+
+@pytest.mark.parametrize(
+    ("number", "region", "number_class", "place"),
+    [
+        ("+12025550123", "US", "ordinary", "the United States (+1)"),
+        ("+15551234567", "US", "ordinary", "the United States (+1)"),
+        ("+12345678901", "US", "ordinary", "the United States (+1)"),
+        ("+12001234567", "US", "ordinary", "the United States (+1)"),  # nobody's area code
+        ("+10001234567", "US", "ordinary", "the United States (+1)"),
+        ("+14165550123", "CA", "ordinary", "Canada (+1 416)"),
+        ("+14160001234", "CA", "ordinary", "Canada (+1 416)"),  # the subscriber part is not assigned
+        ("+18765551234", "JM", "ordinary", "Jamaica (+1 876)"),
+        ("+18760001234", "JM", "ordinary", "Jamaica (+1 876)"),
+        ("+16585551234", "JM", "ordinary", "Jamaica (+1 658)"),
+        ("+12685551234", "AG", "ordinary", "Antigua and Barbuda (+1 268)"),
+        ("+12680000000", "AG", "ordinary", "Antigua and Barbuda (+1 268)"),
+        ("+12645551234", "AI", "ordinary", "Anguilla (+1 264)"),
+        ("+14735551234", "GD", "ordinary", "Grenada (+1 473)"),
+        ("+18095551234", "DO", "ordinary", "the Dominican Republic (+1 809)"),
+        ("+18005551234", "US", "toll-free", "the United States (+1)"),
+        ("+18001234567", "US", "toll-free", "the United States (+1)"),  # 800 1... is no Dominican number
+        ("+18885551234", "US", "toll-free", "the United States (+1)"),
+        ("+19005551234", "US", "premium", "the United States (+1)"),
+        ("+19000001234", "US", "premium", "the United States (+1)"),
+        ("+12129761234", "US", "premium", "the United States (+1)"),
+        ("+15005551234", "US", "shared-cost", "the United States (+1)"),
+        ("+49301234567", "DE", "ordinary", "Germany (+49)"),
+        ("+491711234567", "DE", "ordinary", "Germany (+49)"),
+        ("+498001234567", "DE", "toll-free", "Germany (+49)"),
+        ("+499001234567", "DE", "premium", "Germany (+49)"),
+        ("+4990012", "DE", "unknown", "Germany (+49)"),
+        ("+491801234567", "DE", "shared-cost", "Germany (+49)"),
+        ("+442079460018", "GB", "ordinary", "the United Kingdom (+44)"),
+        ("+443001234567", "GB", "ordinary", "the United Kingdom (+44)"),
+        ("+447012345678", "GB", "shared-cost", "the United Kingdom (+44)"),
+        ("+448712345678", "GB", "premium", "the United Kingdom (+44)"),
+        ("+441534123456", "JE", "ordinary", "Jersey (+44)"),
+        ("+441632960123", "GB", "unknown", "the United Kingdom (+44)"),
+        ("+33891234567", "FR", "premium", "France (+33)"),
+        ("+34807123456", "ES", "premium", "Spain (+34)"),
+        ("+390612345678", "IT", "ordinary", "Italy (+39)"),
+        ("+77011234567", "KZ", "ordinary", "Kazakhstan (+7)"),
+        ("+74951234567", "RU", "ordinary", "Russia (+7)"),
+        ("+80012345678", None, "toll-free", "+800"),
+        ("+80812345678", None, "shared-cost", "+808"),
+        ("+870773111632", None, "satellite", "+870"),
+        ("+878101234567890", None, "unknown", "+878"),
+        ("+881612345678", None, "satellite", "+881"),
+        ("+8816123456789", None, "satellite", "+881"),
+        ("+88216123456", None, "satellite", "+882"),
+        ("+883510012345", None, "satellite", "+883"),
+        ("+883999999", None, "satellite", "+883"),
+        ("+888123456789", None, "unknown", "+888"),
+        ("+979123456789", None, "premium", "+979"),
+        ("+9799999999", None, "premium", "+979"),
+        ("+99999990001", None, "test", "+999"),
+        ("+9991234", None, "test", "+999"),
+        ("+2101234567", None, "unknown", "+210"),
+    ],
+)
+def test_classify(number: str, region: str | None, number_class: str, place: str) -> None:
+    facts = classify(FaxNumber(number))
+    assert (facts.region, facts.number_class, facts.place) == (region, number_class, place)
+
+
+def test_every_region_of_the_nanp_is_told_by_its_area_code_alone() -> None:
+    """No Caribbean number passes as American because its subscriber part is unusual."""
+    for region in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[1]:
+        metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+        assert metadata is not None
+        if region in ("US", "CA"):
+            continue
+        sample = metadata.fixed_line.example_number
+        assert sample is not None
+        assert classify(FaxNumber(f"+1{sample}")).region == region
+        assert classify(FaxNumber(f"+1{sample[:3]}0000000")).region == region
+        assert classify(FaxNumber(f"+1{sample[:3]}5551234")).region == region
+
+
+def test_every_region_has_a_name_in_ascii() -> None:
+    assert set(COUNTRIES) == set(phonenumbers.SUPPORTED_REGIONS)
+    assert all(name.isascii() and name.isprintable() and name == name.strip() for name in COUNTRIES.values())
+
+
+def test_premium_lines_that_the_library_shows_are_premium() -> None:
+    for region in sorted(COUNTRIES):
+        sample = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.PREMIUM_RATE)
+        if sample is None:
+            continue
+        number = FaxNumber(phonenumbers.format_number(sample, phonenumbers.PhoneNumberFormat.E164))
+        assert classify(number).number_class is NumberClass.PREMIUM, number
+
+
+@given(st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True))
+def test_any_number_has_facts(number: str) -> None:
+    facts = classify(FaxNumber(number))
+    assert isinstance(facts, NumberFacts)
+    assert facts.region is None or facts.region in COUNTRIES
+    assert number.startswith(facts.prefix.replace(" ", ""))
