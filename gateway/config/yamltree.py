@@ -11,12 +11,8 @@ from typing import Any
 
 import yaml
 
-try:
-    from yaml import CSafeLoader as Loader
-except ImportError:  # PyYAML without libyaml
-    from yaml import SafeLoader as Loader  # type: ignore[assignment]  # same interface, slower
-
 Place = tuple[str | int, ...]  # path of keys and list positions
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is libyaml's, where PyYAML has it
 _NULL = "tag:yaml.org,2002:null"
 _STANDARD = "tag:yaml.org,2002:"
 
@@ -51,7 +47,7 @@ def parse(text: str) -> Tree:
     """Read one YAML document. A syntax error is the tree's only problem."""
     tree = Tree()
     try:
-        root = yaml.compose(text, Loader=Loader)
+        root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
         what = ", ".join(part for part in (error.context, error.problem) if part)

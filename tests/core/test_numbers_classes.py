@@ -80,6 +80,7 @@ def test_every_region_of_the_nanp_is_told_by_its_area_code_alone() -> None:
     for region in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[1]:
         metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
         assert metadata is not None
+        assert metadata.fixed_line is not None
         if region in ("US", "CA"):
             continue
         sample = metadata.fixed_line.example_number

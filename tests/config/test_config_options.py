@@ -1,0 +1,369 @@
+"""The kinds of options, the rules between them, and what follows from them."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from gateway.config import Config
+from gateway.config.kinds import _duration, _size, format_duration, format_size, is_loopback
+from gateway.model import NumberClass
+
+Read = Callable[[str], Config]
+Problems = Callable[..., list[str]]
+
+
+# --- kinds ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2s", 2), ("30m", 1800), ("5d", 432000), ("2h", 7200), ("1w", 604800), ("250ms", 0.25), ("0.5s", 0.5),
+        ("1h30m", 5400), ("1h 30m", 5400), ("90", 90), ("1.5", 1.5), ("1.5h", 5400),
+    ],
+)  # fmt: skip
+def test_durations(read: Read, text: str, seconds: float) -> None:
+    assert read(f"provider: {{timeout: {text}}}").provider.timeout == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["5 minutes", "s", "-1s", "1e3", "1h30", "1m1", "''", "[1s]", "5M", "\u0665s", "1.s"])
+def test_what_is_no_duration(problems: Problems, text: str) -> None:
+    (found,) = problems(f"provider: {{timeout: {text}}}")
+    assert "provider.timeout: must be a duration such as 30s, 5m, 2h or 7d" in found
+
+
+def test_a_duration_is_longer_than_nothing_except_where_nothing_makes_sense(read: Read, problems: Problems) -> None:
+    assert "must be longer than 0s" in problems("mail: {retry_after: 0s}")[0]
+    assert "must be longer than 0s" in problems("provider: {poll_after: [1m, 0]}")[0]
+    config = read("provider: {doubt: {min_time: 0s}, redial: {after: 0s}, inbox: {grace: 0}}")
+    assert config.provider.doubt.min_time == config.provider.redial.after == config.provider.inbox.grace == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("25MB", 25_000_000), ("64MiB", 64 << 20), ("1GiB", 1 << 30), ("2GB", 2_000_000_000), ("10kB", 10_000),
+        ("10KB", 10_000), ("8KiB", 8192), ("512B", 512), ("512", 512), ("1.5 MB", 1_500_000), ("64mib", 64 << 20),
+    ],
+)  # fmt: skip
+def test_sizes(read: Read, text: str, size: int) -> None:
+    assert read(f"smtp: {{max_message: {text}}}").smtp.max_message == size
+
+
+@pytest.mark.parametrize("text", ["25 fortnights", "MB", "-5MB", "[5]", "25M", "5TB", "''"])
+def test_what_is_no_size(problems: Problems, text: str) -> None:
+    (found,) = problems(f"smtp: {{max_message: {text}}}")
+    assert "smtp.max_message: must be a size such as 25MB or 64MiB" in found
+
+
+def test_a_size_is_more_than_nothing(problems: Problems) -> None:
+    assert "must be more than 0 bytes" in problems("smtp: {max_message: 0MB}")[0]
+
+
+@given(st.integers(1, 10**9))
+def test_durations_and_sizes_are_written_as_they_are_read(number: int) -> None:
+    assert _duration(format_duration(number)) == number
+    assert _size(format_size(number)) == number
+
+
+def test_durations_are_written_in_the_largest_whole_unit() -> None:
+    assert [format_duration(seconds) for seconds in (0, 0.25, 1, 90, 3600, 176400, 604800)] == [
+        "0s", "0.25s", "1s", "90s", "1h", "49h", "7d",
+    ]  # fmt: skip
+    assert [format_size(size) for size in (1, 1000, 1024, 50_000_000, 64 << 20, 10**9)] == [
+        "1B", "1kB", "1KiB", "50MB", "64MiB", "1GB",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1:2525", "[::1]:2526", "localhost:0", "0.0.0.0:65535", "mail.example.org:25", "fd:smtp", "*:24"],
+)
+def test_listen_addresses(read: Read, address: str) -> None:
+    assert read(f"smtp: {{listeners: [{{address: '{address}'}}]}}").smtp.listeners[0].address == address
+
+
+def test_a_unix_socket_starts_from_the_directory_of_the_file(read: Read, tmp_path: Path) -> None:
+    assert read("http: {callbacks: {address: 'unix:/run/x.sock'}}").http.callbacks.address == "unix:/run/x.sock"
+    assert read("http: {callbacks: {address: 'unix:x.sock'}}").http.callbacks.address == f"unix:{tmp_path}/x.sock"
+
+
+@pytest.mark.parametrize("address", ["2525", "127.0.0.1", ":25", "::1:25", "a:b", "h:65536", "unix:", "fd:", "fd:a b"])
+def test_what_is_no_listen_address(problems: Problems, address: str) -> None:
+    (found,) = problems(f"smtp: {{listeners: [{{address: '{address}'}}]}}")
+    assert "smtp.listeners[0].address: " in found
+
+
+def test_networks(read: Read, problems: Problems) -> None:
+    listener = read("smtp: {listeners: [{networks: [10.0.0.0/8, 192.168.1.7, '2001:DB8::/32']}]}").smtp.listeners[0]
+    assert listener.networks == ("10.0.0.0/8", "192.168.1.7/32", "2001:db8::/32")
+    assert read("smtp: {listeners: [{networks: 10.0.0.0/8}]}").smtp.listeners[0].networks == ("10.0.0.0/8",)
+    assert "did you mean 10.0.0.0/8?" in problems("smtp: {listeners: [{networks: [10.1.2.3/8]}]}")[0]
+    assert "'lan' is not a network such as" in problems("http: {metrics_networks: [lan]}")[0]
+
+
+def test_domains(read: Read, problems: Problems) -> None:
+    config = read("domain: [Fax.Example.ORG., 'f\u00e4x.example', '[192.0.2.1]', 192.0.2.1]")
+    assert config.domains == ("fax.example.org", "xn--fx-via.example", "[192.0.2.1]", "192.0.2.1")
+    assert config.host == "fax.example.org"
+    assert read("hostname: mx.example.org").host == "mx.example.org"
+    for wrong in ("fax local", "fax@local", "-fax.local", "''", "'[x]'", "f\u00e4x..local"):
+        assert "is not a domain name" in problems(f"domain: {wrong}")[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://fax.to/api/v2", "must start with https://: the API key would travel in the clear"),
+        ("http://10.0.0.1/api", "must start with https://"),
+        ("http://localhost.evil.com/api", "must start with https://"),
+        ("ftp://fax.to/", "must be a URL"),
+        ("fax.to", "must be a URL"),
+        ("https://", "must be a URL"),
+        ("https://[::1", "must be a URL"),
+        ("https://fax.to:x/", "must be a URL"),
+        ("https://me:pw@fax.to/", "must be a plain URL"),
+        ("https://fax.to/?api_key=x", "must be a plain URL"),
+    ],
+)
+def test_base_urls_that_would_harm(problems: Problems, url: str, problem: str) -> None:
+    (found,) = problems(f"provider: {{base_url: '{url}'}}")
+    assert f"provider.base_url: {problem}" in found
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8026/api/v2", "http://localhost:8026/x/", "http://[::1]:1/api"])
+def test_a_provider_on_this_machine_needs_no_tls_and_has_test_numbers(read: Read, url: str) -> None:
+    config = read(f"provider: {{base_url: '{url}'}}")
+    assert config.provider.base_url == url.rstrip("/")
+    assert config.provider_is_local
+    assert config.test_numbers_allowed
+    assert not read(f"provider: {{base_url: '{url}'}}\npolicy: {{test_numbers: deny}}").test_numbers_allowed
+
+
+def test_test_numbers_are_denied_at_the_real_provider_unless_allowed(read: Read) -> None:
+    assert not read("").provider_is_local
+    assert not read("").test_numbers_allowed
+    assert read("policy: {test_numbers: allow}").test_numbers_allowed
+
+
+def test_is_loopback() -> None:
+    assert all(is_loopback(host) for host in ("127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost", "LOCALHOST."))
+    assert not any(is_loopback(host) for host in ("", "0.0.0.0", "::", "192.168.1.1", "localhost.example.org"))
+
+
+def test_time_zones(read: Read, problems: Problems) -> None:
+    assert read("provider: {timezone: Europe/Berlin}").provider.timezone == "Europe/Berlin"
+    for wrong in ("Berlin", "../etc/passwd", "/etc/passwd", "''", "Europe"):
+        assert "is not a time zone such as UTC" in problems(f"provider: {{timezone: {wrong}}}")[0]
+
+
+@pytest.mark.parametrize(
+    "address", ["x", "a@b@", "@b", "a b@c", "a@b c", "a@", "<a@b.c>", "a@b.c,d@e.f", "a@b.c\nX: y"]
+)
+def test_what_is_no_mail_address(problems: Problems, address: str) -> None:
+    (found,) = problems("mail: {fallback: " + json.dumps(address) + "}")
+    assert "is not a mail address" in found
+
+
+def test_senders(read: Read, problems: Problems) -> None:
+    config = read("mail: {sender: 'Faxdienst M\u00fcller <fax@example.com>'}")
+    assert config.bounce_address == "fax@example.com"
+    assert read("mail: {sender: fax@example.com}").bounce_address == "fax@example.com"
+    assert read("mail: {bounce: bounces@example.com}").bounce_address == "bounces@example.com"
+    assert "mail.sender: must be on one line" in problems('mail: {sender: "Fax <a@b.c>\\r\\nBcc: x@y.z"}')[0]
+    assert "mail.sender: 'x' is not a mail address" in problems("mail: {sender: Fax gateway <x>}")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("policy: {countries: [Germany]}", "policy.countries[0]: 'Germany' is not a country code; did you mean DE?"),
+        ("policy: {countries: [US, the netherlands]}", "policy.countries[1]: 'the netherlands' is not a country code;"),
+        ("policy: {countries: [EU]}", "'EU' is not a country code, two letters such as US or DE (ISO 3166)"),
+        ("policy: {numbers: ['8835100']}", "policy.numbers[0]: '8835100' is not a number or the start of one, with +"),
+        ("policy: {numbers: ['+']}", "'+' is not a number"),
+        ("policy: {numbers: ['+0123']}", "'+0123' is not a number"),
+        ("policy: {classes: [test]}", "policy.classes: does not rule test numbers; set policy.test_numbers: allow"),
+        ("state_dir: ''", "state_dir: must be a path"),
+        ("state_dir: [x]", "state_dir: must be a path"),
+        ("state_dir:", "state_dir: needs a value"),
+        ("document: {workers: 65}", "document.workers: must be less than or equal to 64, not '65'"),
+        ("mail: {relay: {port: 0}}", "mail.relay.port: must be greater than or equal to 1, not '0'"),
+    ],
+)
+def test_other_kinds(problems: Problems, text: str, problem: str) -> None:
+    (found,) = problems(text)
+    assert problem in found
+
+
+def test_one_value_may_stand_where_a_list_may(read: Read) -> None:
+    config = read("policy: {countries: de, numbers: +883, classes: premium}\nprovider: {poll_after: 1s}")
+    assert config.policy.countries == ("DE",)
+    assert config.policy.numbers == ("+883",)
+    assert config.policy.classes == (NumberClass.PREMIUM,)
+    assert config.provider.poll_after == (1.0,)
+
+
+def test_paths_start_from_the_directory_of_the_file(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read("state_dir: state").state_dir == tmp_path / "state"
+    assert read("state_dir: state").admin_socket == tmp_path / "state" / "admin.sock"
+    assert read("admin: {socket: run/a.sock}").admin_socket == tmp_path / "run" / "a.sock"
+    assert read("state_dir: /srv/fax").state_dir == Path("/srv/fax")
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert read("state_dir: ~/fax").state_dir == Path("/home/ann/fax")
+
+
+@pytest.mark.parametrize("word", ["yes", "true", "on", "True", "1"])
+def test_yes(read: Read, word: str) -> None:
+    assert read(f"mail: {{notify_success: {word}}}").mail.notify_success is True
+
+
+@pytest.mark.parametrize("word", ["no", "false", "off", "NO", "0"])
+def test_no(read: Read, word: str) -> None:
+    assert read(f"mail: {{notify_success: {word}}}").mail.notify_success is False
+
+
+# --- rules between options --------------------------------------------------------------------------------------------
+
+
+def listener(text: str) -> str:
+    return f"smtp:\n  listeners:\n    - {{{text}}}\n"
+
+
+@pytest.mark.parametrize(
+    "networks", ["0.0.0.0/0", "'::/0'", "10.0.0.0/8, 0.0.0.0/0", "0.0.0.0/1, 128.0.0.0/1", "'::/1', '8000::/1'"]
+)
+@pytest.mark.parametrize("auth", ["none", "optional"])
+def test_no_open_relay_for_faxes(problems: Problems, networks: str, auth: str) -> None:
+    (found,) = problems(listener(f"address: '0.0.0.0:25', networks: [{networks}], auth: {auth}"))
+    assert found.startswith("3:")
+    assert "smtp.listeners[0].networks: covers the whole Internet" in found
+    assert "set auth: required" in found
+
+
+def test_a_public_listener_with_login(read: Read) -> None:
+    config = read(listener("address: '0.0.0.0:587', networks: [0.0.0.0/0], auth: required"))
+    assert config.smtp.listeners[0].networks == ("0.0.0.0/0",)
+    assert config.warnings == (
+        "smtp.listeners[0] on 0.0.0.0:587 takes passwords without encryption; set tls: starttls",
+    )
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:587", "[::1]:587", "unix:/run/smtp.sock"])
+def test_passwords_on_this_machine_need_no_encryption(read: Read, address: str) -> None:
+    assert read(listener(f"address: '{address}', auth: optional")).warnings == ()
+
+
+def test_passwords_on_a_socket_from_elsewhere_may_need_it(read: Read) -> None:
+    assert "fd:smtp takes passwords" in read(listener("address: 'fd:smtp', auth: optional")).warnings[0]
+
+
+def test_a_listener_that_nobody_may_use(read: Read, problems: Problems) -> None:
+    (found,) = problems(listener("address: '127.0.0.1:2525', networks: []"))
+    assert "smtp.listeners[0].networks: is empty and auth is none: nobody could send" in found
+    assert read(listener("address: '127.0.0.1:2525', networks: [], auth: required")).smtp.listeners[0].networks == ()
+    assert read(listener("address: 'unix:/run/smtp.sock', networks: []")).smtp.listeners[0].networks == ()
+
+
+def test_listeners_differ(read: Read, problems: Problems) -> None:
+    (found,) = problems("smtp:\n  listeners:\n    - {address: 'a:1'}\n    - {address: 'b:1'}\n    - {address: 'a:1'}\n")
+    assert found == "5:17: smtp.listeners[2].address: another listener has a:1 already"
+    assert len(read("smtp: {listeners: [{address: 'a:0'}, {address: 'a:0'}]}").smtp.listeners) == 2
+
+
+def test_tls_needs_files_that_load(read: Read, problems: Problems, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    ours, other = authority.issue_cert("mx.example.org"), authority.issue_cert("mx.example.org")
+    ours.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    ours.private_key_pem.write_to_path(tmp_path / "key.pem")
+    other.private_key_pem.write_to_path(tmp_path / "other.pem")
+    (tmp_path / "rubbish.pem").write_text("no certificate")
+
+    good = read(listener("address: '127.0.0.1:465', tls: implicit, certificate: cert.pem, key: key.pem"))
+    assert good.smtp.listeners[0].certificate == tmp_path / "cert.pem"
+    assert good.masked()["smtp"]["listeners"][0]["key"] == str(tmp_path / "key.pem")
+
+    assert problems(listener("tls: starttls")) == [
+        "3:7: smtp.listeners[0].certificate: is needed for tls: starttls, the path of a PEM file",
+        "3:7: smtp.listeners[0].key: is needed for tls: starttls, the path of a PEM file",
+    ]
+    (found,) = problems(listener("tls: starttls, certificate: cert.pem, key: nowhere.pem"))
+    assert f"smtp.listeners[0].key: there is no file {tmp_path / 'nowhere.pem'}" in found
+    (found,) = problems(listener("tls: starttls, certificate: cert.pem, key: other.pem"))
+    assert "does not load together with the key (KEY_VALUES_MISMATCH)" in found
+    (found,) = problems(listener("tls: starttls, certificate: rubbish.pem, key: rubbish.pem"))
+    assert "smtp.listeners[0].certificate: does not load together with the key (" in found
+
+
+def test_no_mail_of_ours_goes_to_a_fax_address(read: Read, problems: Problems) -> None:
+    found = problems(
+        "domain: [fax.local, fax.example.org]\nmail:\n  sender: Fax <fax@FAX.local>\n  bounce: b@fax.example.org\n"
+        "  fallback: admin@Fax.Local\n"
+    )
+    assert [problem.partition(": ")[0] for problem in found] == ["3:11", "4:11", "5:13"]
+    assert "mail.sender: fax@FAX.local lies in the fax domain fax.local" in found[0]
+    assert "mail.bounce: b@fax.example.org lies in the fax domain fax.example.org" in found[1]
+    assert "mail.fallback: admin@Fax.Local lies in the fax domain fax.local, so mails to it would be faxed" in found[2]
+    assert read("mail: {fallback: admin@not-fax.local, bounce: x@sub.fax.local}").mail.bounce == "x@sub.fax.local"
+
+
+@pytest.mark.parametrize(
+    ("address", "relay"),
+    [("127.0.0.1:25", "localhost"), ("0.0.0.0:25", "127.0.0.1"), ("[::]:25", "localhost"), ("mx.a.b:25", "mx.a.b")],
+)
+def test_the_relay_is_not_this_gateway(problems: Problems, address: str, relay: str) -> None:
+    (found,) = problems(listener(f"address: '{address}'") + f"mail: {{relay: {{host: {relay}}}}}")
+    assert f"mail.relay: {relay}:25 is this gateway's own listener; name your mail server" in found
+
+
+def test_a_relay_on_another_port_or_host_is_another_server(read: Read) -> None:
+    text = listener("address: '127.0.0.1:25'")
+    assert read(f"{text}mail: {{relay: {{host: localhost, port: 26}}}}").mail.relay.port == 26
+    assert read(f"{text}mail: {{relay: {{host: mail.example.org}}}}").mail.relay.host == "mail.example.org"
+    assert read(f"{listener('address: fd:smtp')}mail: {{relay: {{port: 25}}}}").mail.relay.port == 25
+
+
+def test_rules_that_need_a_broken_section_wait_for_it(problems: Problems) -> None:
+    assert len(problems("domain: a b\nsmtp: {max_errors: x}\nmail: {fallback: a@fax.local}")) == 2
+
+
+def test_a_login_at_the_relay_is_whole(problems: Problems) -> None:
+    assert "mail.relay.password: is needed with a user" in problems("mail: {relay: {user: me}}")[0]
+    assert "mail.relay.user: is needed with a password" in problems("mail: {relay: {password: x}}")[0]
+
+
+# --- the whole --------------------------------------------------------------------------------------------------------
+
+
+def test_the_configuration_is_frozen(read: Read) -> None:
+    config = read("")
+    with pytest.raises(ValidationError):
+        config.default_region = "DE"  # type: ignore[misc]
+
+
+def test_what_masked_shows_can_be_read_again(read: Read, tmp_path: Path) -> None:
+    config = read(
+        "domain: [a.b, c.d]\nprovider: {timeout: 250ms, poll_after: [90s]}\nsmtp: {max_message: 1.5MB}\n"
+        "policy: {numbers: [+8835100], classes: [premium]}\nadmin: {socket: a.sock}\n"
+    )
+    again = read(json.dumps(config.masked()))  # JSON is YAML
+    assert again == config
+    assert again.masked() == config.masked()
+
+
+def test_default_networks_are_loopback_only(read: Read) -> None:
+    config = read("")
+    for network in (*config.smtp.listeners[0].networks, *config.http.metrics_networks):
+        assert ipaddress.ip_network(network).is_loopback
+    assert config.warnings == ()
