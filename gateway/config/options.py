@@ -74,7 +74,7 @@ class Section(BaseModel):
         frozen=True,
         validate_default=True,
         arbitrary_types_allowed=True,
-        use_attribute_docstrings=True,
+        defer_build=True,  # one build of the whole when it is first read, for a quick start of the command line
         hide_input_in_errors=True,
         allow_inf_nan=False,
     )
@@ -431,12 +431,13 @@ class Config(Section):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What works but should not stay so, a sentence each."""
-        clear = [
-            f"smtp.listeners[{n}] on {each.address} takes passwords without encryption; set tls: starttls"
+        useless = [
+            f"smtp.listeners[{n}] on {each.address}: passwords are taken under TLS only, so with tls: none nobody outside"
+            " this machine can log in; set tls: starttls"
             for n, each in enumerate(self.smtp.listeners)
             if each.auth != "none" and each.tls == "none" and not _is_local(each.address)
         ]
-        return (*self._warnings, *clear)
+        return (*self._warnings, *useless)
 
     def masked(self) -> dict[str, Any]:
         """All options as they would be written in YAML: defaults filled in, secrets by their source or as ``***``."""

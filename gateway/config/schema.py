@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
+import textwrap
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -46,11 +50,26 @@ def _polish(section: type[Section], schema: dict[str, Any]) -> None:
     """Defaults as a person writes them, one value where a list may stand, no titles that only repeat the name."""
     plain = {name for name, field in section.model_fields.items() if section_of(field.annotation) is None}
     defaults = section.model_construct().model_dump(mode="json", include=plain, warnings=False)
+    texts = _texts_under_options(section)
     for name, option in schema["properties"].items():
         option.pop("title", None)
+        if name in texts:
+            option["description"] = texts[name]
         if name not in defaults:
             continue
         option["default"] = defaults[name]
         if option.get("type") == "array":
             option["anyOf"] = [option["items"], {"type": "array", "items": option.pop("items")}]
             del option["type"]
+
+
+def _texts_under_options(section: type[Section]) -> dict[str, str]:
+    """The string under each option in the source; read when a schema is asked for, as it takes time."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
+    assert isinstance(definition, ast.ClassDef), "a section is a class"
+    return {
+        option.target.id: below.value.value
+        for option, below in itertools.pairwise(definition.body)
+        if isinstance(option, ast.AnnAssign) and isinstance(option.target, ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
+    }

@@ -87,6 +87,13 @@ def test_the_schema_shows_defaults_as_they_are_written(read: Read) -> None:
     assert check(schema, defaults) + check(schema["$defs"]["Listener"], defaults["smtp"]["listeners"][0]) > 70
 
 
+def test_the_schema_describes_options_in_the_words_of_the_code() -> None:
+    schema = json_schema()
+    assert schema["properties"]["default_region"]["description"].startswith("country (ISO 3166)")
+    assert schema["$defs"]["Redial"]["properties"]["after"]["description"] == "pause before a repeat"
+    assert "description" not in schema["$defs"]["Redial"]["properties"]["busy"]
+
+
 def test_the_schema_takes_one_value_where_a_list_may_stand() -> None:
     domain = json_schema()["properties"]["domain"]
     assert domain["anyOf"] == [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]

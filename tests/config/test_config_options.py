@@ -256,7 +256,8 @@ def test_a_public_listener_with_login(read: Read) -> None:
     config = read(listener("address: '0.0.0.0:587', networks: [0.0.0.0/0], auth: required"))
     assert config.smtp.listeners[0].networks == ("0.0.0.0/0",)
     assert config.warnings == (
-        "smtp.listeners[0] on 0.0.0.0:587 takes passwords without encryption; set tls: starttls",
+        "smtp.listeners[0] on 0.0.0.0:587: passwords are taken under TLS only, so with tls: none nobody outside this"
+        " machine can log in; set tls: starttls",
     )
 
 
@@ -266,7 +267,10 @@ def test_passwords_on_this_machine_need_no_encryption(read: Read, address: str) 
 
 
 def test_passwords_on_a_socket_from_elsewhere_may_need_it(read: Read) -> None:
-    assert "fd:smtp takes passwords" in read(listener("address: 'fd:smtp', auth: optional")).warnings[0]
+    assert (
+        "fd:smtp: passwords are taken under TLS only"
+        in read(listener("address: 'fd:smtp', auth: optional")).warnings[0]
+    )
 
 
 def test_a_listener_that_nobody_may_use(read: Read, problems: Problems) -> None:
