@@ -131,17 +131,18 @@ def without_plus(digits: str, region: str) -> FaxNumber:
     """The number reached by dialling ``digits`` in ``region`` (ISO 3166 code). Raises :class:`Unreadable`.
 
     The region's international prefix makes it international, its trunk prefix national. Without either it is national
-    when it is a valid number of the region, and international when it can be nothing else. Where two readings reach
-    two lines, it is refused.
+    when it is a valid number of the region that lacks no area code, and international when it can be nothing else.
+    Where two readings reach two lines, it is refused.
     """
     if region not in COUNTRIES:
         raise Unreadable(f"numbers without + cannot be read here, where the region is {region!a}")
-    if len(digits) <= _SHORT_NUMBER:
-        if phonenumbers.is_emergency_number(digits, region):
-            raise Unreadable(f"{digits} is an emergency number and never faxed; call it by telephone", whole=True)
-        raise Unreadable(f"{digits} is a short number or an extension, which no fax reaches")
+    if phonenumbers.is_emergency_number(digits, region):
+        raise Unreadable(f"{digits} is an emergency number and never faxed; call it by telephone", whole=True)
     code = phonenumbers.country_code_for_region(region)
     home, away = Reading(code, digits), Reading.of(digits)
+    complete = _has_area_code(digits, region)
+    if len(digits) <= _SHORT_NUMBER and not (complete and home.fit is Fit.VALID):
+        raise Unreadable(f"{digits} is a short number or an extension, which no fax reaches")
     abroad, national = _after_international_prefix(digits, region), _after_trunk_prefix(digits, region)
     if abroad and abroad.fit >= Fit.POSSIBLE:
         return _only(abroad, national, home)
@@ -149,14 +150,19 @@ def without_plus(digits: str, region: str) -> FaxNumber:
         return _only(national, home)
     if home.fit is Fit.VALID and code == NANP:  # ten digits are how one dials there, whatever they are elsewhere
         return home.number
-    if home.reaches:
+    if home.reaches and complete:
         return _only(home, away)
     if home.fit is Fit.LOCAL and not abroad:
         raise Unreadable(f"it lacks an area code of {COUNTRIES[region]}, other countries need + and the country code")
     if away and away.reaches:
-        if home.fit is Fit.POSSIBLE:
+        if home.fit is not Fit.NO:
             raise _ambiguous(home, away)
         return away.number
+    if home.reaches:
+        raise Unreadable(
+            f"it may lack the area code, in {COUNTRIES[region]} that begins with {_metadata(region).national_prefix},"
+            " other countries need + and the country code"
+        )
     if abroad:
         raise Unreadable(_fault(abroad))
     raise Unreadable(f"nobody dials so in {COUNTRIES[region]}, other countries need + and the country code")
@@ -199,6 +205,17 @@ def _after_trunk_prefix(digits: str, region: str) -> Reading | None:
     if not trunk or not digits.startswith(trunk):
         return None
     return Reading(phonenumbers.country_code_for_region(region), digits[len(trunk) :])
+
+
+def _has_area_code(digits: str, region: str) -> bool:
+    """Whether a number without trunk prefix cannot be the mere subscriber's part, as neighbours dial it.
+
+    It cannot where there is no such prefix, for then all dial the whole number, nor when it is as long as the longest
+    number of a fixed line.
+    """
+    metadata = _metadata(region)
+    assert metadata.fixed_line is not None, "every region has fixed lines"
+    return not metadata.national_prefix or len(digits) >= max(metadata.fixed_line.possible_length)
 
 
 def _metadata(region: str) -> PhoneMetadata:

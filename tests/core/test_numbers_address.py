@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 
+import phonenumbers
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from gateway.errors import Refused
 from gateway.model import FaxNumber
 from gateway.numbers import COUNTRIES, check_region, format_human, parse_address, parse_number
 
+ODD = ("AR", "BY", "KI", "PM")  # mobile numbers that change abroad, second prefixes, numbers as short as extensions
 DOMAINS = ("fax.local", "fax.example.org")
 
 READ = """
@@ -96,7 +99,14 @@ READ = """
     GB "(020) 7946 0018"          +442079460018
     DE 0301234567                 +49301234567
     DE 030-1234567                +49301234567
-    DE 301234567                  +49301234567
+    DE 301234567                  !
+    DE 4711234                    !
+    DE 15112345678                !
+    AT 12345678                   !
+    SE 8123456                    !
+    SE 08-123456                  +468123456
+    FO 201234                     +298201234
+    NC 201234                     +687201234
     DE 0049301234567              +49301234567
     DE 00493012345678             +493012345678
     DE +49301234567               +49301234567
@@ -387,6 +397,7 @@ def test_short_numbers_have_their_own_sentence(digits: str) -> None:
         ("US", "+490301234567", "+49301234567 may be meant"),
         ("US", "+112025550123", "+12025550123 may be meant"),
         ("US", "+784951234567", "+74951234567 may be meant"),
+        ("DE", "4711234", "may lack the area code, in Germany that begins with 0"),
         ("XX", "5551234567", "where the region is 'XX'"),
         ("US", "+1 555 123 4567", "between quotes only"),
         ("US", "+15551234567x", "no 'x' in it"),
@@ -406,6 +417,35 @@ def test_a_number_with_plus_needs_no_region() -> None:
 def test_what_was_given_is_shown_in_one_short_line() -> None:
     public = refusal("\u4f60" * 100 + "\r\n@fax.local").public
     assert "?" * 60 + "..." in public
+
+
+@pytest.mark.parametrize("region", sorted(COUNTRIES))
+def test_each_country_as_its_people_dial(region: str) -> None:
+    """Examples of the library in the forms in which they are dialled at home and from abroad: the number or a refusal,
+    never another number.
+    """
+    for kind in (PhoneNumberType.FIXED_LINE, PhoneNumberType.MOBILE):
+        sample = phonenumbers.example_number_for_type(region, kind)
+        if sample is None:
+            continue
+        e164 = phonenumbers.format_number(sample, PhoneNumberFormat.E164)
+        from_us = phonenumbers.format_out_of_country_calling_number(sample, "US")
+        at_home = phonenumbers.format_number(sample, PhoneNumberFormat.NATIONAL)
+        assert read(f"{e164}@fax.local", region) == e164
+        for dialled, where in (
+            (from_us, "US"),
+            (f"00{e164[1:]}", "DE"),
+            (f"0011{e164[1:]}", "AU"),
+            (at_home, region),
+            (phonenumbers.national_significant_number(sample), region),
+        ):
+            digits = re.sub("[^0-9]", "", dialled)
+            result = outcome(f"{digits}@fax.local", where)
+            if isinstance(result, Refused):
+                assert where == region, "with an international prefix or a plus nothing is unclear"
+                assert "it may lack the area code" in result.public or "it can mean" in result.public or region in ODD
+            else:
+                assert result.e164 == e164
 
 
 # --- what people write ------------------------------------------------------------------------------------------------
