@@ -72,11 +72,8 @@ def _local_part(address: str, domains: Sequence[str]) -> str:
         raise Unreadable("addresses with a route are not taken")
     quoted = _QUOTED.match(address)
     if quoted:
-        local, at, domain = (
-            address[: quoted.end()],
-            address[quoted.end() : quoted.end() + 1],
-            address[quoted.end() + 1 :],
-        )
+        rest = address[quoted.end() :]
+        local, at, domain = quoted[0], rest[:1], rest[1:]
         if at not in ("", "@"):
             raise Unreadable("the quotes do not hold all of the part before the @")
     elif "@" in address:
