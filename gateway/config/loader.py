@@ -57,8 +57,8 @@ def find(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
     )
 
 
-def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
-    """Read and check a configuration file, secrets included.
+def load(path: str | Path, environ: Mapping[str, str] | None = None, *, secrets: bool = True) -> Config:
+    """Read and check a configuration file, secrets included unless ``secrets`` is false: then those are empty.
 
     Raises ConfigError with all problems, each ``FILE:LINE:COLUMN: OPTION: what is wrong``.
     """
@@ -70,7 +70,7 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from None
     tree = parse(text)
-    surroundings = Surroundings(path, os.environ if environ is None else environ)
+    surroundings = Surroundings(path, os.environ if environ is None else environ, secrets)
     problems = list(tree.problems)
     config = None
     if tree.data is not None or not problems:  # nothing can be said about a file that is not YAML

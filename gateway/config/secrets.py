@@ -29,10 +29,14 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What values are read in the light of: ``file`` is the configuration itself; ``warnings`` are collected."""
+    """What values are read in the light of: ``file`` is the configuration itself; ``warnings`` are collected.
+
+    Without ``secrets`` they stay unread and empty, for somebody who may not read them and does not need them.
+    """
 
     file: Path
     environ: Mapping[str, str]
+    secrets: bool = True
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -65,6 +69,8 @@ def _read(value: Any, info: ValidationInfo) -> Secret | None:
     ((kind, name),) = value.items()
     if not isinstance(name, str) or not name:
         raise ValueError(f"{kind} needs a name")
+    if not around.secrets:
+        return Secret("", {kind: name})
     if kind == "env":
         return _from_environment(name, around)
     if kind == "file":

@@ -152,3 +152,11 @@ def test_options_without_a_file(tmp_path: Path) -> None:
     )
     assert config.state_dir == tmp_path / "x"
     assert around.warnings == []
+
+
+def test_whoever_needs_no_secret_reads_the_rest_without_them(write: Write) -> None:
+    path = write("http: {callbacks: {token: {file: not-there}}}\nmail: {relay: {user: me, password: {credential: no}}}")
+    config = load(path, {}, secrets=False)
+    assert config.provider.api_key == config.http.callbacks.token == config.mail.relay.password == Secret("")
+    assert config.masked()["http"]["callbacks"]["token"] == {"file": "not-there"}
+    assert config.mail.relay.user == "me"
