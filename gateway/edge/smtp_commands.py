@@ -1,0 +1,158 @@
+"""The arguments of MAIL and RCPT, read from the raw line: nothing dropped, nothing folded, nothing guessed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from gateway.errors import Refused
+from gateway.model import Notify
+
+_XTEXT = re.compile(r"\+([0-9A-F]{2})")
+_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+
+
+class BadCommand(ValueError):
+    """``reply`` is the whole SMTP answer."""
+
+    def __init__(self, reply: str) -> None:
+        super().__init__(reply)
+        self.reply = reply
+
+
+@dataclass(frozen=True, slots=True)
+class MailCommand:
+    """MAIL FROM: the reverse-path ("" for null) and what its parameters say (RFC 5321, 1870, 3461, 4954)."""
+
+    sender: str
+    size: int | None = None
+    ret: str | None = None
+    envid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RcptCommand:
+    """RCPT TO: the forward-path as received, without source route, and its DSN parameters (RFC 3461)."""
+
+    address: str
+    orcpt: str | None = None
+    notify: frozenset[Notify] = field(default_factory=frozenset)
+
+
+def read_mail(argument: str) -> MailCommand:
+    """Parse what follows ``MAIL``. Raises :class:`BadCommand`."""
+    path, rest = _path(argument, "FROM:", "MAIL FROM:<you@example.org>")
+    size = ret = envid = None
+    for keyword, value in _parameters(rest):
+        if keyword == "SIZE":
+            if not value.isascii() or not value.isdigit() or len(value) > 20:
+                raise BadCommand("501 5.5.4 SIZE wants a number of bytes")
+            size = int(value)
+        elif keyword == "BODY":
+            if value.upper() not in ("7BIT", "8BITMIME"):
+                raise BadCommand("501 5.5.4 BODY is 7BIT or 8BITMIME here")
+        elif keyword == "RET":
+            if value.upper() not in ("FULL", "HDRS"):
+                raise BadCommand("501 5.5.4 RET is FULL or HDRS")
+            ret = value.upper()
+        elif keyword == "ENVID":
+            envid = _xtext(value, "ENVID")
+        elif keyword == "AUTH":  # RFC 4954 section 5: accepted, and never taken for an identity
+            _xtext(value, "AUTH")
+        else:
+            raise BadCommand(f"555 5.5.4 MAIL has no parameter {keyword} here")
+    return MailCommand(path, size, ret, envid)
+
+
+def read_rcpt(argument: str) -> RcptCommand:
+    """Parse what follows ``RCPT``. Raises :class:`BadCommand`, or Refused for an address nobody should guess at."""
+    path, rest = _path(argument, "TO:", "RCPT TO:<+15551234567@fax.local>")
+    if not path:
+        raise BadCommand("501 5.1.3 RCPT wants an address, for example RCPT TO:<+15551234567@fax.local>")
+    if not path.isascii() or any(not c.isprintable() for c in path):
+        raise Refused(
+            "the address has characters that are not plain ASCII; write +15551234567@fax.local", status="5.1.3"
+        )
+    if _outside_quotes(path, "()"):
+        raise Refused(
+            "the address has a part in parentheses, which mail programs take for a comment and drop;"
+            " write the number without them, like +15551234567@fax.local",
+            status="5.1.3",
+        )
+    orcpt, notify = None, frozenset[Notify]()
+    for keyword, value in _parameters(rest):
+        if keyword == "NOTIFY":
+            notify = _notify(value)
+        elif keyword == "ORCPT":
+            orcpt = _xtext(value, "ORCPT")
+        else:
+            raise BadCommand(f"555 5.5.4 RCPT has no parameter {keyword} here")
+    return RcptCommand(path, orcpt, notify)
+
+
+def _path(argument: str, word: str, example: str) -> tuple[str, str]:
+    """The address between the angle brackets and what follows; blanks after the colon and missing brackets are forgiven."""
+    if argument[: len(word)].upper() != word:
+        raise BadCommand(f"501 5.5.4 write {example}")
+    text = argument[len(word) :].lstrip(" ")
+    if not text.startswith("<"):
+        path, _, rest = text.partition(" ")
+        if not path:
+            raise BadCommand(f"501 5.5.4 write {example}")
+        return path, rest
+    quoted = escaped = False
+    for n, character in enumerate(text):
+        if escaped:
+            escaped = False
+        elif character == "\\" and quoted:
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        elif character == ">" and not quoted:
+            return _without_route(text[1:n].strip(" ")), text[n + 1 :]
+    raise BadCommand(f"501 5.5.4 the address has no end; write {example}")
+
+
+def _without_route(path: str) -> str:
+    """RFC 5321 appendix C: a source route is ignored, the last hop counts."""
+    if path.startswith("@") and ":" in path:
+        return path.partition(":")[2]
+    return path
+
+
+def _outside_quotes(path: str, characters: str) -> bool:
+    quoted = False
+    for n, character in enumerate(path):
+        if character == '"' and (n == 0 or path[n - 1] != "\\"):
+            quoted = not quoted
+        elif character in characters and not quoted:
+            return True
+    return False
+
+
+def _parameters(rest: str) -> list[tuple[str, str]]:
+    found = []
+    for word in rest.split():
+        keyword, _, value = word.partition("=")
+        if not _KEYWORD.fullmatch(keyword):
+            raise BadCommand("501 5.5.4 the parameters cannot be read")
+        found.append((keyword.upper(), value))
+    return found
+
+
+def _xtext(value: str, keyword: str) -> str:
+    """RFC 3461 section 4: ``+2B`` is a plus sign."""
+    if not value or not value.isascii() or re.search(r"\+(?![0-9A-F]{2})", value):
+        raise BadCommand(f"501 5.5.4 {keyword} is not xtext (RFC 3461)")
+    return _XTEXT.sub(lambda match: chr(int(match[1], 16)), value)
+
+
+def _notify(value: str) -> frozenset[Notify]:
+    words = value.lower().split(",")
+    try:
+        found = frozenset(Notify(word) for word in words)
+    except ValueError:
+        raise BadCommand("501 5.5.4 NOTIFY is NEVER, or of SUCCESS, FAILURE, DELAY") from None
+    if Notify.NEVER in found and len(words) > 1:
+        raise BadCommand("501 5.5.4 NOTIFY=NEVER stands alone")
+    return found
