@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import ssl
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -54,10 +55,27 @@ class Transport:
         """
         _check_address(mail_from or "null@sender.invalid")
         _check_address(rcpt_to)
+        async with self._connected() as client:
+            return await self._hand_over(client, mail_from, rcpt_to, message)
+
+    async def probe(self) -> None:
+        """Greet the relay, encrypt and log in as for a mail, and leave. Raises TryLater when it could take no mail."""
+        async with self._connected() as client:
+            with suppress(aiosmtplib.SMTPException, OSError):
+                await client.quit(timeout=min(_QUIT, self._settings.timeout))
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[aiosmtplib.SMTP]:
+        """A connection to the relay; its errors, and those of what is done with it, are translated."""
         client = self._client()
         try:
             await client.connect()
-            return await self._hand_over(client, mail_from, rcpt_to, message)
+            if client.is_ehlo_or_helo_needed:
+                try:
+                    await client.ehlo()
+                except aiosmtplib.SMTPHeloError:
+                    await client.helo()
+            yield client
         except aiosmtplib.SMTPResponseException as error:
             raise _translated(error) from error
         except (aiosmtplib.SMTPException, OSError) as error:  # time-outs are OSErrors
@@ -83,11 +101,6 @@ class Transport:
         )
 
     async def _hand_over(self, client: aiosmtplib.SMTP, mail_from: str, rcpt_to: str, message: bytes) -> str:
-        if client.is_ehlo_or_helo_needed:
-            try:
-                await client.ehlo()
-            except aiosmtplib.SMTPHeloError:
-                await client.helo()
         utf8 = not (mail_from + rcpt_to).isascii()
         await client.mail(
             mail_from, options=self._mail_options(client, message, utf8=utf8), encoding="utf-8" if utf8 else "ascii"

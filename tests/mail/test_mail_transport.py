@@ -182,6 +182,7 @@ async def test_old_server_without_ehlo() -> None:
 
     async with scripted(helo_only) as port:
         assert await to(port).send("", "ann@example.com", MESSAGE) == "250 taken"
+        await to(port).probe()
 
 
 async def test_a_server_that_dies_after_its_yes_has_the_mail() -> None:
@@ -223,6 +224,17 @@ async def test_greylisting(command: str) -> None:
         assert caught.value.status == "4.7.1"
         del sink.answers[command]
         assert await to(port).send("", "ann@example.com", MESSAGE) == "250 2.0.0 queued as 4711"
+
+
+async def test_a_probe_says_whether_the_relay_could_take_a_mail(server_tls: ssl.SSLContext, ca_file: str) -> None:
+    sink = Sink()
+    async with relay(sink) as port:
+        await to(port).probe()
+        with pytest.raises(TryLater):
+            await to(port, tls="starttls", ca_file=ca_file).probe()
+    with pytest.raises(TryLater, match="cannot be reached"):
+        await to(port).probe()
+    assert not sink.mails
 
 
 async def test_closing_in_the_middle() -> None:
