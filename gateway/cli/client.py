@@ -1,0 +1,174 @@
+"""Reaching the operations: at the admin socket of a running daemon or, without one, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from gateway.cli.base import EX_PERMISSION, EX_SOFTWARE, EX_UNAVAILABLE, Failed, Session
+from gateway.errors import Refused
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from gateway.config import Config
+
+_TIMEOUT = 300.0  # seconds for an answer: a large mail is accepted, a provider asked
+Operations = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+class NotRunning(Failed):
+    """Nobody listens at the admin socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"no gateway is running (nobody answers at {path}); start it with: faxgateway serve,"
+            " or: systemctl start faxgateway",
+            EX_UNAVAILABLE,
+        )
+
+
+class AdminClient:
+    """The operations of a running daemon, over HTTP on its unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._directory = -1
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        """Connect. Raises NotRunning, or Failed where this user may not."""
+        import aiohttp
+
+        try:
+            self._directory = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotRunning(self._path) from None
+        # a socket's path may have 107 bytes: the directory is named by its descriptor
+        short = f"/proc/self/fd/{self._directory}/{self._path.name}"
+        try:
+            _try(short)
+        except (FileNotFoundError, ConnectionRefusedError):
+            os.close(self._directory)
+            raise NotRunning(self._path) from None
+        except PermissionError:
+            os.close(self._directory)
+            raise Failed(
+                f"only root and the gateway's own user may use {self._path}; try: sudo faxgateway ...", EX_PERMISSION
+            ) from None
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(short), timeout=aiohttp.ClientTimeout(total=_TIMEOUT)
+        )
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._session.close()
+        os.close(self._directory)
+
+    async def __call__(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Run an operation. Raises Failed with the daemon's sentence and status."""
+        return await self._post(operation, json=arguments)
+
+    async def send(self, mail: bytes, to: list[str], sender: str) -> dict[str, Any]:
+        """Have a mail accepted, as at the SMTP door; returns ``submission`` and ``jobs``."""
+        query = [*(("to", number) for number in to), ("from", sender)]
+        return await self._post("send", params=query, data=mail)
+
+    async def _post(self, operation: str, **content: Any) -> dict[str, Any]:
+        import aiohttp
+
+        try:
+            async with self._session.post(f"http://faxgateway/{operation}", **content) as response:
+                answer = await response.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise Failed(
+                f"the gateway gave no answer to {operation} ({error or type(error).__name__});"
+                " what became of it is not known",
+                EX_SOFTWARE,
+            ) from error
+        if not isinstance(answer, dict):
+            raise Failed(f"the gateway's answer to {operation} is no JSON object", EX_SOFTWARE)
+        if response.status != 200:
+            raise Failed(str(answer.get("error", response.reason)), int(answer.get("exit", EX_SOFTWARE)))
+        return answer
+
+
+def _try(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(5.0)
+        probe.connect(path)
+
+
+@asynccontextmanager
+async def operations(config: Config) -> AsyncIterator[Operations]:
+    """The operations of the running daemon or, without one, of the state directory itself, under its lock.
+
+    Raises what :func:`gateway.app.offline` raises, Failed.
+    """
+    try:
+        client = await AdminClient(config.admin_socket).__aenter__()
+    except NotRunning:
+        _become_owner(config.state_dir)
+        from gateway import app, telemetry
+
+        telemetry.set_up_logging("warning", "console")
+        async with app.offline(config) as operate:
+            yield _refusing(operate)
+        return
+    try:
+        yield client
+    finally:
+        await client.__aexit__()
+
+
+def _become_owner(state: Path) -> None:
+    """Root without a daemon works as the owner of the state directory, so that the daemon can read what is written."""
+    try:
+        owner = state.stat()
+    except OSError:
+        return
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.setgroups([])
+        os.setresgid(owner.st_gid, owner.st_gid, owner.st_gid)
+        os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)
+
+
+def _refusing(operate: Operations) -> Operations:
+    """A value that cannot be read is the caller's fault here as it is at the socket."""
+
+    async def run(operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return await operate(operation, arguments)
+        except ValueError as error:
+            raise Refused(str(error)) from error
+
+    return run
+
+
+def ask(
+    session: Session, operation: str, arguments: dict[str, Any] | None = None, *, secrets: bool = False
+) -> dict[str, Any]:
+    """Run one operation; ``secrets`` for one that without a daemon speaks to the provider itself."""
+    config = session.config(secrets=secrets)
+
+    async def run() -> dict[str, Any]:
+        async with operations(config) as operate:
+            return await operate(operation, arguments or {})
+
+    return asyncio.run(run())
+
+
+def ask_daemon(session: Session, operation: str, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Run one operation that only a running daemon can. Raises NotRunning."""
+    config = session.config(secrets=False)
+
+    async def run() -> dict[str, Any]:
+        async with AdminClient(config.admin_socket) as client:
+            return await client(operation, arguments or {})
+
+    return asyncio.run(run())

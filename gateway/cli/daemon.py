@@ -1,0 +1,57 @@
+"""``faxgateway status`` and ``faxgateway reload``: a word with the running daemon."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from gateway.cli import output
+from gateway.cli.base import Command, Session, json_option, pass_session
+from gateway.cli.client import ask_daemon
+
+
+@click.command(cls=Command)
+@json_option
+@pass_session
+def status(session: Session, as_json: bool) -> None:
+    """Show how the running gateway is. The status is 69 when none runs."""
+    found = ask_daemon(session, "status")
+    if as_json:
+        output.as_json(found)
+    else:
+        output.details(_facts(found))
+
+
+def _facts(found: dict[str, Any]) -> dict[str, Any]:
+    counts = ", ".join(f"{count} {state}" for state, count in found["counts"].items() if count)
+    dead = found.get("dead_mails")
+    provider = found.get("provider") or {}
+    return {
+        "version": found["version"],
+        "process": found["pid"],
+        "since": output.moment(_iso(found["started_at"])),
+        "listens on": found.get("listeners"),
+        "provider": f"{provider.get('state', '')} {provider.get('text', '')}".strip(),
+        "faxes": counts or "none under way",
+        "held": found["held"] and f"{found['held']} (faxgateway queue list --held)",
+        "mails": f"{found['outbox']} waiting{f', {dead} given up' if dead else ''}",
+    }
+
+
+def _iso(at: Any) -> Any:
+    return datetime.fromtimestamp(at, UTC).isoformat() if isinstance(at, int | float) else at
+
+
+@click.command(cls=Command)
+@json_option
+@pass_session
+def reload(session: Session, as_json: bool) -> None:
+    """Take up new certificates and try again at once what is waiting. Options need a restart, routes nothing."""
+    found = ask_daemon(session, "reload")
+    if as_json:
+        output.as_json(found)
+    else:
+        changed = ", ".join(map(str, found.get("changed") or ()))
+        output.say(f"Reloaded{f': {changed}' if changed else ''}.")

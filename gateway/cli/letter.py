@@ -1,0 +1,43 @@
+"""A mail made of files, a text or both, as a mail client would make it."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, make_msgid
+from pathlib import Path
+
+import click
+
+from gateway.cli.base import EX_DATA, Failed
+
+
+def make(
+    files: Sequence[Path], *, to: Sequence[str] = (), sender: str = "", subject: str = "", text: str = "", domain: str
+) -> bytes:
+    """The mail, with CRLF. Raises UsageError when there is nothing to fax, Failed for a bad header, OSError."""
+    if not files and not text.strip():
+        raise click.UsageError("there is nothing to fax: name files, or give --text")
+    mail = EmailMessage(policy=SMTP)
+    try:
+        mail["Subject"] = subject or ", ".join(file.name for file in files) or "Fax"
+        if sender:
+            mail["From"] = sender
+        if to:
+            mail["To"] = ", ".join(f"<{each}>" if "@" in each else f"<{each}@{domain}>" for each in to)
+    except ValueError as error:
+        raise Failed(f"this cannot stand in a mail header: {error}", EX_DATA) from error
+    mail["Date"] = format_datetime(datetime.now(UTC))
+    mail["Message-ID"] = make_msgid(domain=domain)
+    if text:
+        mail.set_content(text)
+    for file in files:
+        kind, encoding = mimetypes.guess_type(file.name)
+        main, _, sub = (kind if kind and not encoding else "application/octet-stream").partition("/")
+        if main in ("message", "multipart"):
+            main, sub = "application", "octet-stream"
+        mail.add_attachment(file.read_bytes(), maintype=main, subtype=sub, filename=file.name)
+    return mail.as_bytes()

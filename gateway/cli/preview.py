@@ -1,0 +1,110 @@
+"""``faxgateway preview``: the pages of a fax as pictures, without a daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli import letter, output
+from gateway.cli.base import Command, Session, json_option, pass_session
+from gateway.errors import ConfigError
+from gateway.model import LedgerEntry
+
+if TYPE_CHECKING:
+    from gateway.document.worker import WorkerPool
+
+_MAILS = (".eml", ".msg822")
+
+
+@click.command(cls=Command)
+@click.option(
+    "-o", "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("fax-preview"), show_default=True,
+    help="Directory for the pictures.",
+)  # fmt: skip
+@click.option("--pdf", type=click.Path(dir_okay=False, path_type=Path), help="Also write the fax document itself here.")
+@click.option("--text", metavar="TEXT", default="", help="Text before the files, as with send.")
+@click.option("--paper", type=click.Choice(["letter", "a4"]), help="Instead of what the configuration says.")
+@click.option("--resolution", type=click.Choice(["fine", "standard"]), help="Instead of what the configuration says.")
+@json_option
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@pass_session
+def preview(
+    session: Session,
+    /,
+    out: Path,
+    pdf: Path | None,
+    text: str,
+    paper: str | None,
+    resolution: str | None,
+    as_json: bool,
+    files: tuple[Path, ...],
+) -> None:
+    """Make a PNG for each page that faxing FILES (or one mail, NAME.eml) would send: what the other machine prints.
+
+    Needs no running gateway and no configuration; where there is one, its document options are used.
+    """
+    options = _options(session)
+    options |= {name: value for name, value in (("paper", paper), ("resolution", resolution)) if value}
+    with tempfile.TemporaryDirectory(prefix="faxgateway-") as scratch:
+        mail = Path(scratch, "mail")
+        if len(files) == 1 and files[0].suffix.lower() in _MAILS and not text:
+            mail.write_bytes(files[0].read_bytes())
+        else:
+            mail.write_bytes(letter.make(files, text=text, domain="localhost"))
+        out.mkdir(parents=True, exist_ok=True)
+        made = asyncio.run(_make(mail, out, pdf or Path(scratch, "fax.pdf"), options))
+    if as_json:
+        output.as_json(made)
+        return
+    for entry in made["ledger"]:
+        output.say(entry)
+    output.say(f"{output.plural(made['pages'], 'page')}, about {made['seconds']:.0f} s on the line")
+    for picture in made["pictures"]:
+        click.echo(picture)
+
+
+def _options(session: Session) -> dict[str, Any]:
+    """The document options of the configuration; the defaults when there is none and none was named."""
+    from gateway.config import find
+
+    try:
+        find(session.config_path)
+    except ConfigError:
+        if session.config_path:
+            raise
+        return {}
+    document = session.config(secrets=False).document
+    return {name: getattr(document, name) for name in ("paper", "resolution", "max_pages", "body")}
+
+
+async def _make(mail: Path, out: Path, pdf: Path, options: dict[str, Any]) -> dict[str, Any]:
+    from gateway import telemetry
+    from gateway.document.worker import WorkerLimits, WorkerPool
+
+    telemetry.set_up_logging("warning", "console")
+    pool = WorkerPool(1, WorkerLimits())
+    await pool.start()
+    try:
+        return await fax_of_mail(pool, mail, out, pdf, options)
+    finally:
+        await pool.close()
+
+
+async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Fax document ``pdf`` and pictures in ``out`` of a raw mail; returns ``pages``, ``seconds``, ``ledger``, ``pictures``.
+
+    Raises Refused and TryLater as the conversions do.
+    """
+    with tempfile.TemporaryDirectory(prefix="faxgateway-parts-") as parts:
+        found = await pool.run("gateway.mail.parse:extract", mail=str(mail), directory=parts)
+        made = await pool.run(
+            "gateway.document.render:render",
+            parts=found["parts"], left_out=found["left_out"], out=str(pdf), options=options,
+        )  # fmt: skip
+    pictures = await pool.run("gateway.document.render:previews", document=str(pdf), directory=str(out))
+    ledger = [LedgerEntry(**entry).text for entry in made["ledger"]]
+    return {"pages": made["pages"], "seconds": made["seconds"], "ledger": ledger, "pictures": pictures}

@@ -1,0 +1,201 @@
+"""``faxgateway queue``: the faxes going out."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from gateway.cli import output
+from gateway.cli.base import EX_DATA, Failed, Group, Session, json_option, pass_session
+from gateway.cli.client import ask
+from gateway.model import JobState
+
+_STATES = [state.value for state in JobState]
+
+
+@click.group(cls=Group)
+def queue() -> None:
+    """Faxes going out.
+
+    IDS are ids of faxes or of mails (as told in the 250); a mail's id stands for all its faxes. ALL, in capitals, is
+    every fax that has not ended; - reads ids from standard input, one a line.
+    """
+
+
+@queue.command("list")
+@click.option("--state", type=click.Choice(_STATES), help="Only faxes in this state.")
+@click.option("--to", metavar="NUMBER", help="Only faxes to this number (+15551234567).")
+@click.option("--held", is_flag=True, help="Only faxes held for a person.")
+@click.option("--open", "only_open", is_flag=True, help="Only faxes that have not ended.")
+@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="At most so many.")
+@json_option
+@pass_session
+def list_(
+    session: Session, state: str | None, to: str | None, held: bool, only_open: bool, limit: int, as_json: bool
+) -> None:
+    """List faxes, the newest first."""
+    wanted = {"state": state, "to": to, "held": held, "open": only_open, "limit": limit}
+    jobs = ask(session, "queue.list", {name: value for name, value in wanted.items() if value})["jobs"]
+    columns: dict[str, output.Cell] = {
+        "ID": "id",
+        "STATE": lambda job: f"{job['state']} (held)" if job.get("hold") else job["state"],
+        "CREATED": lambda job: output.moment(job["created_at"]),
+        "FROM": "from",
+        "TO": "to",
+        "PAGES": "pages",
+        "LAST ERROR": lambda job: job.get("hold") or job.get("last_error"),
+    }
+    output.listing(jobs, columns, json=as_json, empty="No faxes.")
+
+
+@queue.command()
+@click.argument("job", metavar="ID")
+@json_option
+@pass_session
+def show(session: Session, job: str, as_json: bool) -> None:
+    """Show all that is known of one fax, or of all faxes of one mail."""
+    jobs = ask(session, "queue.show", {"id": job})["jobs"]
+    if as_json:
+        output.as_json(jobs)
+        return
+    for number, each in enumerate(jobs):
+        if number:
+            click.echo()
+        output.details(_facts(each))
+
+
+def _facts(job: dict[str, Any]) -> dict[str, Any]:
+    document = job.get("document") or {}
+    receipts = [f"{output.moment(r['at'])}  {r['code']}: {r['text']}" for r in job.get("receipts", ())]
+    tries = [
+        f"{output.moment(a['started_at'])}  {a['outcome'] or 'under way'} {a['detail']}".rstrip()
+        for a in job.get("attempts_made", ())
+    ]
+    mails = [
+        f"{mail['kind']} to {mail['to']}: {mail['state']}{_after(mail)} {mail['last_error']}".rstrip()
+        for mail in job.get("mails", ())
+    ]
+    return {
+        "fax": job["id"],
+        "mail": f"{job['submission']} from {job['from']}",
+        "subject": job.get("subject"),
+        "to": f"{job['to']} (sent to {job.get('rcpt', job['to'])})",
+        "client": job.get("client"),
+        "state": job["state"],
+        "held": job.get("hold"),
+        "outcome": job.get("outcome"),
+        "last error": job.get("last_error"),
+        "next step": output.moment(job.get("next_at")),
+        "pages": document
+        and f"{document['pages']} ({document['size']:,} bytes, about {document['seconds']:.0f} s on the line)",
+        "parts": job.get("ledger"),
+        "cost": job.get("cost"),
+        "provider": job.get("provider_ref") and f"fax {job['provider_ref']}",
+        "sends": tries,
+        "receipts": receipts,
+        "mails": mails,
+        "history": [_event(event) for event in job.get("events", ())],
+    }
+
+
+def _after(mail: dict[str, Any]) -> str:
+    return f" after {output.plural(mail['tries'], 'try').replace('trys', 'tries')}" if mail["tries"] > 1 else ""
+
+
+def _event(event: dict[str, Any]) -> str:
+    step = event["to"] if event.get("from") in (None, "", event["to"]) else f"{event['from']} -> {event['to']}"
+    return f"{output.moment(event['at'])}  {step}{': ' + event['what'] if event.get('what') else ''}"
+
+
+_ids = click.argument("ids", nargs=-1, required=True)
+
+
+@queue.command()
+@_ids
+@click.option("--reason", metavar="TEXT", help="Why; shown in the list.")
+@json_option
+@pass_session
+def hold(session: Session, ids: tuple[str, ...], reason: str | None, as_json: bool) -> int:
+    """Hold faxes: they stay as they are until released."""
+    return _change(session, "hold", _read(ids), {"reason": reason} if reason else {}, json=as_json)
+
+
+@queue.command()
+@_ids
+@json_option
+@pass_session
+def release(session: Session, ids: tuple[str, ...], as_json: bool) -> int:
+    """Let held faxes go on where they were."""
+    return _change(session, "release", _read(ids), {}, json=as_json)
+
+
+@queue.command()
+@_ids
+@click.option(
+    "--resend", is_flag=True, help="Send again even a fax that is held in doubt: it may then be faxed a second time."
+)
+@json_option
+@pass_session
+def retry(session: Session, ids: tuple[str, ...], resend: bool, as_json: bool) -> int:
+    """Take the next step of waiting faxes now.
+
+    A fax that is held because its outcome is unknown may have been sent: with --resend it is sent again.
+    """
+    wanted = _read(ids)
+    if not resend:
+        _spare_doubtful(session, wanted)
+    return _change(session, "retry", wanted, {}, json=as_json)
+
+
+def _spare_doubtful(session: Session, ids: list[str]) -> None:
+    """Nothing is faxed twice because somebody typed ALL."""
+    held = ask(session, "queue.list", {"state": JobState.IN_DOUBT.value, "held": True})["jobs"]
+    doubtful = [job["id"] for job in held if ids == ["ALL"] or job["id"] in ids or job["submission"] in ids]
+    if doubtful:
+        raise Failed(
+            f"nothing was changed: {', '.join(doubtful)} may have been faxed already. Ask the recipient, then cancel it,"
+            " or send it again with --resend",
+            EX_DATA,
+        )
+
+
+@queue.command()
+@_ids
+@click.option("--silent", is_flag=True, help="Do not tell the sender.")
+@json_option
+@pass_session
+def cancel(session: Session, ids: tuple[str, ...], silent: bool, as_json: bool) -> int:
+    """Cancel faxes that are not yet at the provider, and tell their senders."""
+    return _change(session, "cancel", _read(ids), {"silent": silent}, json=as_json)
+
+
+def _read(ids: tuple[str, ...]) -> list[str]:
+    """The ids named, those of standard input for a ``-``, each once. Raises UsageError."""
+    named: list[str] = []
+    for each in ids:
+        named += sys.stdin.read().split() if each == "-" else [each]
+    if any(each.upper() == "ALL" for each in named):
+        if named != ["ALL"]:
+            raise click.UsageError("ALL stands alone and in capitals")
+    elif not named:
+        raise click.UsageError("no ids on standard input")
+    return list(dict.fromkeys(named))
+
+
+def _change(session: Session, verb: str, ids: list[str], more: dict[str, Any], *, json: bool) -> int:
+    """Do it to all of them; the status says whether it was done to every one."""
+    done = ask(session, f"queue.{verb}", {"ids": ids, **more})
+    changed, unchanged = done.get("changed", []), done.get("unchanged", [])
+    if json:
+        output.as_json([{"id": each, "changed": True, "why": ""} for each in changed]
+                       + [{"id": each["id"], "changed": False, "why": each["why"]} for each in unchanged])  # fmt: skip
+    else:
+        for each in changed:
+            click.echo(output.clean(each))
+        for each in unchanged:
+            output.say(f"{each['id']}: {each['why']}")
+        if not changed and not unchanged:
+            output.say("No faxes.")
+    return EX_DATA if unchanged else 0

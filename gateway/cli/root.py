@@ -1,0 +1,48 @@
+"""``faxgateway``: its commands, in the order a newcomer meets them."""
+
+from __future__ import annotations
+
+import platform
+
+import click
+
+from gateway import __version__
+from gateway.cli.base import Root
+
+COMMANDS = {
+    "demo": ("gateway.cli.demo:demo", "Try everything, with nothing really faxed."),
+    "init": ("gateway.cli.init:init", "Write a first configuration."),
+    "check-config": ("gateway.cli.check_config:check_config", "Check the configuration, all problems at once."),
+    "doctor": ("gateway.cli.doctor:doctor", "Check all that the gateway needs; name the remedies."),
+    "serve": ("gateway.cli.serve:serve", "Run the gateway."),
+    "status": ("gateway.cli.daemon:status", "Show how the running gateway is."),
+    "reload": ("gateway.cli.daemon:reload", "Take up new certificates; try again what waits."),
+    "send": ("gateway.cli.send:send", "Fax files or a text."),
+    "preview": ("gateway.cli.preview:preview", "Make pictures of the pages as they will arrive."),
+    "queue": ("gateway.cli.queue:queue", "Faxes going out: list show hold release retry cancel."),
+    "inbound": ("gateway.cli.inbound:inbound", "Faxes received: list show redeliver."),
+    "route": ("gateway.cli.route:route", "Who may send, where faxes go: list add remove test."),
+    "user": ("gateway.cli.user:user", "Logins of the SMTP door: list add passwd remove."),
+    "provider": ("gateway.cli.provider:provider", "The account at the fax provider: balance cost numbers."),
+    "sandbox": ("gateway.cli.sandbox:sandbox", "Run a Fax.to-compatible server to try things with."),
+}
+
+
+def _version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        import sqlite3
+
+        click.echo(f"faxgateway {__version__}")
+        click.echo(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}")
+        context.exit()
+
+
+@click.group(
+    cls=Root, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show versions.")
+def cli() -> None:
+    """One daemon between mail and fax.
+
+    Mails to +15551234567@your.fax.domain become faxes, received faxes become mails. Try it: faxgateway demo
+    """

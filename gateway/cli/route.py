@@ -1,0 +1,132 @@
+"""``faxgateway route``: where received faxes go, and who may send how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gateway.cli import output
+from gateway.cli.base import EX_DATA, Group, Session, json_option, pass_session
+from gateway.cli.client import ask
+from gateway.model import RouteKind
+
+_KINDS = click.Choice([kind.value for kind in RouteKind])
+
+
+@click.group(cls=Group)
+def route() -> None:
+    """Where received faxes go, and who may send how.
+
+    A did route names the mailboxes for a number of yours (or * for all others). A sender route says whether an address,
+    @domain, user:NAME, ip:NETWORK or * may send, and how. Changes work at once.
+    """
+
+
+@route.command("list")
+@json_option
+@pass_session
+def list_(session: Session, as_json: bool) -> None:
+    """List all routes."""
+    routes = ask(session, "route.list")["routes"]
+    columns: dict[str, output.Cell] = {
+        "KIND": "kind",
+        "MATCH": "match",
+        "DOES": _effect,
+        "NOTE": "note",
+    }
+    output.listing(
+        routes,
+        columns,
+        json=as_json,
+        empty="No routes: received faxes go to the fallback mailbox, policy.senders decides.",
+    )
+
+
+def _effect(route: output.Row) -> str:
+    """What a route does, in words."""
+    if route["kind"] == RouteKind.DID:
+        return f"to {', '.join(route['mailboxes'])}"
+    words = ["may send" if route["allow"] else "may not send"]
+    words += [f"station id {route['tsi']}"] if route["tsi"] else []
+    words += [f"numbers as in {route['region']}"] if route["region"] else []
+    words += [f"results to {route['results_to']}"] if route["results_to"] else []
+    return ", ".join(words)
+
+
+@route.command()
+@click.argument("kind", type=_KINDS)
+@click.argument("match")
+@click.argument("mailboxes", nargs=-1, metavar="[MAILBOX]...")
+@click.option("--mailbox", "more", multiple=True, metavar="ADDRESS", help="did: a mailbox for its faxes; repeatable.")
+@click.option("--allow/--deny", default=True, show_default=True, help="sender: whether it may send.")
+@click.option("--tsi", metavar="TEXT", help="sender: station id on the faxes, at most 20 characters.")
+@click.option("--region", metavar="CC", help="sender: country of numbers without a +.")
+@click.option("--results-to", metavar="ADDRESS", help="sender: results go here instead of to the sender.")
+@click.option("--note", metavar="TEXT", help="For people.")
+@json_option
+@pass_session
+def add(
+    session: Session,
+    /,
+    kind: str,
+    match: str,
+    mailboxes: tuple[str, ...],
+    more: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Add a route, or replace the one with the same KIND and MATCH."""
+    fields = {"kind": kind, "match": match, "mailboxes": [*mailboxes, *more], **options}
+    routes = ask(session, "route.add", {name: value for name, value in fields.items() if value is not None})["routes"]
+    if as_json:
+        output.as_json(routes)
+        return
+    for each in routes:
+        output.say(f"{each['kind']} {each['match']}: {_effect(each)}")
+
+
+@route.command()
+@click.argument("kind", type=_KINDS)
+@click.argument("match")
+@pass_session
+def remove(session: Session, kind: str, match: str) -> None:
+    """Remove a route."""
+    for each in ask(session, "route.remove", {"kind": kind, "match": match})["removed"]:
+        output.say(f"{each['kind']} {each['match']}: removed")
+
+
+@route.command()
+@click.argument("address", required=False)
+@click.option("--from", "sender", metavar="ADDRESS", help="As if this sender wrote.")
+@click.option("--did", metavar="NUMBER", help="Where a fax received at this number would go, instead.")
+@json_option
+@pass_session
+def test(session: Session, address: str | None, sender: str | None, did: str | None, as_json: bool) -> int:
+    """Tell what would happen to a mail to ADDRESS (or to a bare number), without sending anything.
+
+    The status is 0 when it would be faxed, 65 when it would be refused.
+    """
+    if (address is None) == (did is None):
+        raise click.UsageError("name an ADDRESS or --did NUMBER")
+    wanted = {"address": address, "sender": sender, "did": did}
+    found = ask(session, "route.test", {name: value for name, value in wanted.items() if value is not None})
+    if as_json:
+        output.as_json(found)
+    elif did is not None:
+        output.details({"number": found["did"], "faxes go to": found["mailboxes"], "because": found["reason"]})
+    else:
+        rule = found.get("route")
+        output.details(
+            {
+                "address": found["address"],
+                "number": found.get("number"),
+                "country": found.get("country"),
+                "class": found.get("class"),
+                "sender": found.get("sender"),
+                "route": rule and f"{rule['match']}: {_effect(rule)}",
+                "faxed": "yes" if found["allowed"] else "no",
+                "because": found["reason"],
+            }
+        )
+    return 0 if found.get("allowed", True) else EX_DATA

@@ -1,0 +1,24 @@
+"""``faxgateway serve``: run the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import click
+
+from gateway.cli.base import Command, Session, pass_session
+
+
+@click.command(cls=Command)
+@pass_session
+def serve(session: Session) -> int:
+    """Run the gateway until SIGTERM or SIGINT; SIGHUP reloads certificates.
+
+    Everything it accepted is on disk at any time: it may be killed. The status is 78 for a bad configuration.
+    """
+    config = session.config()
+    from gateway import app
+
+    os.umask(0o077)
+    return asyncio.run(app.serve(config))
