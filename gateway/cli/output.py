@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -17,6 +18,7 @@ _STYLES = {
     "failed": "red", "dead": "red", "fail": "red",
     "in_doubt": "yellow", "warn": "yellow", "cancelled": "dim",
 }  # fmt: skip
+_COLOURS = {"green", "yellow", "red"}
 
 
 def say(text: str) -> None:
@@ -27,6 +29,12 @@ def say(text: str) -> None:
 def clean(text: Any, *, newlines: bool = False) -> str:
     """``text`` for a terminal: what strangers wrote may not steer it."""
     return "".join(c if c.isprintable() or (newlines and c == "\n") else "�" for c in str(text))
+
+
+def styled(text: str) -> str:
+    """``text`` in the colour of the state it names, where colours are wanted."""
+    colour = _STYLES.get(text.partition(" ")[0].lower())
+    return click.style(text, fg=colour) if colour in _COLOURS and not os.environ.get("NO_COLOR") else text
 
 
 def as_json(data: Any) -> None:

@@ -1,0 +1,319 @@
+"""The checks of ``faxgateway doctor``: each looks at one thing and says what it found and what to do.
+
+Nothing here changes anything: what is tried is undone at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import pwd
+import re
+import shutil
+import socket
+import sqlite3
+import ssl
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.cli.base import Failed, Session
+from gateway.cli.client import AdminClient, NotRunning
+from gateway.errors import ConfigError, GatewayError, KeyRefused, TryLater
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+
+OK, WARN, FAIL = "OK", "WARN", "FAIL"
+_STRICT_TABLES = (3, 37, 0)
+_LITTLE, _FEW = 1 << 30, 256 << 20  # bytes of free space
+_REMOTE = {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "afs"}
+_SOON = 14 * 86400.0  # seconds
+_CJK = ("NotoSansCJK*", "unifont*", "wqy-*")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found: ``state`` is OK, WARN or FAIL, ``remedy`` what to do about it."""
+
+    check: str
+    state: str
+    text: str
+    remedy: str = ""
+
+
+async def everything(session: Session) -> AsyncIterator[Finding]:
+    """All findings, in the order in which a newcomer can do something about them."""
+    for finding in (python(), sqlite(), fonts(), isolation()):
+        yield finding
+    yield await conversion()
+    findings, config = configuration(session)
+    for finding in findings:
+        yield finding
+    if config is None:
+        return
+    for finding in (*state_directory(config), *certificates(config, time.time())):
+        yield finding
+    async for finding in daemon(config):
+        yield finding
+    yield await relay(config)
+    yield await provider(config)
+
+
+# --- this machine -----------------------------------------------------------------------------------------------------
+
+
+def python() -> Finding:
+    """An older one than is needed does not even get here."""
+    return Finding("python", OK, f"Python {platform.python_version()}")
+
+
+def sqlite(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> Finding:
+    """STRICT tables came with 3.37; sqlite.org/wal.html tells of the WAL-reset bug and its fixes."""
+    text = f"SQLite {'.'.join(map(str, version))}"
+    if version < _STRICT_TABLES:
+        return Finding("sqlite", FAIL, f"{text} is too old", "use a Python built with SQLite 3.37 or later")
+    if version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45):
+        return Finding("sqlite", OK, text)
+    return Finding(
+        "sqlite", WARN, f"{text} can lose commits when two programs write one database (its WAL-reset bug)",
+        "the gateway writes alone, so nothing is lost as long as no other program (litestream, the sqlite3 shell) opens"
+        " faxgateway.db while it runs; fixed in 3.51.3, 3.50.7 and 3.44.6",
+    )  # fmt: skip
+
+
+def fonts() -> Finding:
+    from gateway import document
+
+    ours = Path(document.__file__).parent / "fonts" / "DejaVuSans.ttf"
+    if not ours.is_file():
+        return Finding("fonts", FAIL, f"{ours} is missing", "install the package again")
+    places = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts")]
+    if not any(next(place.rglob(pattern), None) for place in places if place.is_dir() for pattern in _CJK):
+        return Finding(
+            "fonts", WARN, "no font for Chinese, Japanese and Korean: in plain texts such letters print as boxes",
+            "apt install fonts-noto-cjk, if you get such mails",
+        )  # fmt: skip
+    return Finding("fonts", OK, "Latin, Greek, Cyrillic, Chinese, Japanese, Korean")
+
+
+def isolation() -> Finding:
+    """Call it while this process has one thread: it forks."""
+    from gateway.document import workshop
+
+    if workshop.isolation()["network"]:
+        return Finding("isolation", OK, "conversions run without network")
+    return Finding(
+        "isolation", WARN, "conversions cannot give up the network here",
+        "allow user namespaces (the systemd unit does: RestrictNamespaces=user net)",
+    )  # fmt: skip
+
+
+async def conversion() -> Finding:
+    """One page through a worker, all the way."""
+    from gateway.cli.preview import fax_of_mail
+    from gateway.document.worker import WorkerLimits, WorkerPool
+
+    began = time.monotonic()
+    pool = WorkerPool(1, WorkerLimits())
+    await pool.start()
+    try:
+        with tempfile.TemporaryDirectory(prefix="faxgateway-doctor-") as scratch:
+            mail = Path(scratch, "mail")
+            await asyncio.to_thread(mail.write_bytes, b"Subject: doctor\r\n\r\nOne page.\r\n")
+            made = await fax_of_mail(pool, mail, Path(scratch), Path(scratch, "fax.pdf"), {})
+    except GatewayError as error:
+        return Finding("conversion", FAIL, str(error), "install the package again, with all it needs")
+    finally:
+        await pool.close()
+    return Finding("conversion", OK, f"{made['pages']} page from a mail in {time.monotonic() - began:.1f} s")
+
+
+# --- the configuration and what it names ------------------------------------------------------------------------------
+
+
+def configuration(session: Session) -> tuple[list[Finding], Config | None]:
+    """All its problems and warnings; the configuration when it can be used."""
+    from gateway.config import find
+
+    try:
+        path = find(session.config_path)
+        config = session.config()
+    except ConfigError as error:
+        remedy = "correct it; faxgateway check-config tells the same"
+        return [Finding("configuration", FAIL, problem, remedy) for problem in error.problems], None
+    findings = [Finding("configuration", WARN, warning, "see the text") for warning in config.warnings]
+    return findings or [Finding("configuration", OK, str(path))], config
+
+
+def state_directory(config: Config) -> Iterator[Finding]:
+    name, path = "state directory", config.state_dir
+    if not path.exists():
+        parent = next(each for each in path.parents if each.exists())
+        if os.access(parent, os.W_OK):
+            yield Finding(name, OK, f"{path} will be made at the first start")
+        else:
+            yield Finding(name, FAIL, f"{path} is missing", f"as root: install -d -m 0700 -o faxgateway {path}")
+        return
+    try:
+        with tempfile.TemporaryFile(dir=path) as probe:
+            probe.write(b"probe")
+            os.fsync(probe.fileno())
+    except OSError as error:
+        yield Finding(name, FAIL, f"{path}: {error.strerror}", "let the gateway's user own it: chown -R faxgateway")
+        return
+    owner = path.stat()
+    if owner.st_mode & 0o077:
+        yield Finding(name, WARN, f"{path} can be read by others", f"chmod 700 {path}")
+    kind = _filesystem(path)
+    if kind in _REMOTE:
+        yield Finding(name, FAIL, f"{path} is on {kind}: SQLite needs a local disk", "move it to a local disk")
+    free = shutil.disk_usage(path).free
+    if free < _LITTLE:
+        state = FAIL if free < _FEW else WARN
+        yield Finding(
+            name, state, f"{free >> 20} MiB free at {path}", "free some space: a full disk means 452 for senders"
+        )
+    else:
+        yield Finding(name, OK, f"{path}, {free / 2**30:.0f} GiB free, of user {_user(owner.st_uid)}")
+
+
+def _filesystem(path: Path) -> str:
+    """The type of the file system a path lies on, by the longest mount point that holds it."""
+    best = ("", "")
+    for line in Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines():
+        _device, mount, kind, *_ = line.split(" ")
+        mount = re.sub(r"\\([0-7]{3})", lambda form: chr(int(form[1], 8)), mount)
+        if path.resolve().is_relative_to(mount) and len(mount) >= len(best[0]):
+            best = (mount, kind)
+    return best[1]
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def certificates(config: Config, now: float) -> Iterator[Finding]:
+    for listener in config.smtp.listeners:
+        if listener.tls == "none" or listener.certificate is None:
+            continue
+        until = _valid_until(listener.certificate.read_text(encoding="ascii", errors="replace"))
+        if until is None:
+            yield Finding("certificate", WARN, f"{listener.certificate}: its end cannot be read", "look at it")
+            continue
+        day = datetime.fromtimestamp(until, UTC).date()
+        if until < now:
+            yield Finding(
+                "certificate", FAIL, f"{listener.certificate} expired on {day}", "renew it; faxgateway reload"
+            )
+        elif until < now + _SOON:
+            yield Finding(
+                "certificate", WARN, f"{listener.certificate} expires on {day}", "renew it; faxgateway reload"
+            )
+        else:
+            yield Finding("certificate", OK, f"{listener.certificate} is valid until {day}")
+
+
+_TIME = rb"(?:\x17\x0d([0-9]{12})Z|\x18\x0f([0-9]{14})Z)"  # UTCTime and GeneralizedTime, RFC 5280 section 4.1.2.5
+
+
+def _valid_until(pem: str) -> float | None:
+    """The notAfter of the first certificate, found by the shape of its Validity."""
+    start, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    if start not in pem or end not in pem:
+        return None
+    der = ssl.PEM_cert_to_DER_cert(pem[pem.index(start) : pem.index(end) + len(end)])
+    validity = re.search(rb"\x30[\x1e\x20\x22]" + _TIME + _TIME, der)
+    if validity is None:
+        return None
+    short, whole = validity[3], validity[4]
+    if short:
+        whole = (b"20" if short < b"50" else b"19") + short
+    return datetime.strptime(whole.decode(), "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
+
+
+# --- what must be reached ---------------------------------------------------------------------------------------------
+
+
+async def daemon(config: Config) -> AsyncIterator[Finding]:
+    """Whether it runs; when not, whether its ports are free."""
+    try:
+        async with AdminClient(config.admin_socket) as client:
+            found = await client("status", {})
+    except NotRunning:
+        yield Finding("gateway", WARN, "it does not run", "faxgateway serve, or: systemctl start faxgateway")
+        for finding in _ports(config):
+            yield finding
+    except Failed as error:
+        yield Finding("gateway", FAIL, str(error), "its log says more")
+    else:
+        yield Finding("gateway", OK, f"version {found['version']} runs as process {found['pid']}")
+        if found["held"]:
+            yield Finding(
+                "gateway", WARN, f"{found['held']} faxes are held for a person", "faxgateway queue list --held"
+            )
+
+
+def _ports(config: Config) -> Iterator[Finding]:
+    from gateway.config.kinds import host_and_port
+
+    for address in (*(each.address for each in config.smtp.listeners), config.http.callbacks.address):
+        place = host_and_port(address)
+        if place is None or place[1] == 0:
+            continue
+        family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(place)
+            except PermissionError:
+                remedy = "take it from systemd: fd:smtp and faxgateway-smtp.socket"
+                yield Finding("listeners", FAIL, f"this user may not bind {address}", remedy)
+            except OSError as error:
+                yield Finding(
+                    "listeners", FAIL, f"{address}: {error.strerror}", "end what has it, or choose another port"
+                )
+            else:
+                yield Finding("listeners", OK, f"{address} is free")
+
+
+async def relay(config: Config) -> Finding:
+    from gateway.app import relay_settings
+    from gateway.mail.transport import Transport
+
+    settings = relay_settings(config)
+    place = f"{settings.host}:{settings.port}"
+    try:
+        await Transport(settings).probe()
+    except TryLater as error:
+        return Finding("mail server", FAIL, str(error), f"see mail.relay; results and received faxes wait for {place}")
+    except OSError as error:
+        return Finding("mail server", FAIL, f"{place}: {error}", "see mail.relay")
+    login = f", as {settings.user}" if settings.user else ""
+    return Finding("mail server", OK, f"{place} answers (tls: {settings.tls}{login})")
+
+
+async def provider(config: Config) -> Finding:
+    from gateway.app import provider_settings
+    from gateway.provider.faxto import FaxTo
+
+    account = FaxTo(provider_settings(config))
+    try:
+        balance = await account.balance()
+    except KeyRefused as error:
+        return Finding("provider", FAIL, str(error), "put the right key where provider.api_key points")
+    except GatewayError as error:
+        return Finding("provider", FAIL, str(error), f"see that {config.provider.base_url} can be reached from here")
+    finally:
+        await account.close()
+    if balance <= 0:
+        return Finding("provider", WARN, f"the balance is {balance}", "top up the account, or nothing is sent")
+    return Finding("provider", OK, f"{config.provider.base_url}, balance {balance}")
