@@ -23,7 +23,7 @@ from gateway.document.worker import WorkerLimits, WorkerPool
 from gateway.edge.admin import Admin, AdminServer
 from gateway.edge.callbacks import CallbackServer, CallbackSettings
 from gateway.edge.smtpd import ListenerSettings, SmtpDoor, SmtpSettings
-from gateway.errors import ConfigError, GatewayError, KeyRefused
+from gateway.errors import ConfigError, GatewayError
 from gateway.mail.compose import Letterhead
 from gateway.mail.transport import RelaySettings, Transport
 from gateway.model import FaxArrival, MailKind, OutgoingMail, Receipt
@@ -79,17 +79,15 @@ class Gateway:
         state = Path(config.state_dir)
         self._lock = StateLock(state)
         self.spool = Spool(state / "spool", on_fatal=self._fatal)
-        self.database = Database(
-            state / "faxgateway.db", on_fatal=self._fatal, on_full=self.spool.release_reserve
-        )
+        self.database = Database(state / "faxgateway.db", on_fatal=self._fatal, on_full=self.spool.release_reserve)
         limits = WorkerLimits(timeout=config.document.timeout, memory=config.document.memory)
         self._pool = WorkerPool(config.document.workers, limits)
         self._reader = WorkerPool(1, limits, fork=False)
-        self.provider = FaxTo(_provider_settings(config))
+        self.provider = FaxTo(provider_settings(config))
         self.gate = Gate(clock=clock)
         self.gate.on_change.append(self._gate_changed)
         self.notices = Notices(_notice_settings(config))
-        self._transport = Transport(_relay_settings(config))
+        self._transport = Transport(relay_settings(config))
         self.postman = Postman(
             self.database, self.spool, self._transport, _letterhead(config), self.notices, _postman_settings(config),
             clock=clock,
@@ -178,8 +176,7 @@ class Gateway:
         self._callbacks = CallbackServer(
             _callback_settings(config),
             Sink(self.outbound, self.inbound),
-            parse_json=self._parse_json,
-            live=lambda: True,
+            parse=self._parse,
             ready=self._is_ready,
             metrics=self._metrics,
         )
@@ -198,7 +195,9 @@ class Gateway:
             await self._callbacks.stop()
         if self._admin_server is not None:
             await self._admin_server.stop()
-        await asyncio.gather(self.outbound.stop(grace), self.inbound.stop(min(grace, 5.0)), self.postman.stop(min(grace, 10.0)))
+        await asyncio.gather(
+            self.outbound.stop(grace), self.inbound.stop(min(grace, 5.0)), self.postman.stop(min(grace, 10.0))
+        )
         await asyncio.gather(self._pool.close(), self._reader.close())
         await self.close()
 
@@ -295,8 +294,10 @@ class Gateway:
 
     # --- what the edges ask ---------------------------------------------------------------------------------------
 
-    async def _parse_json(self, path: str) -> Any:
-        return await self._reader.run("gateway.provider.faxto_callback:parse_json", path=path)
+    async def _parse(self, kind: str, path: str) -> dict[str, Any]:
+        """A callback's JSON or form body, read in the reader process."""
+        found: dict[str, Any] = await self._reader.run(f"gateway.provider.faxto_callback:parse_{kind}", path=path)
+        return found
 
     def _is_ready(self) -> bool:
         if not self._ready or self.failed.is_set():
@@ -328,7 +329,6 @@ class Gateway:
 def socket_path(config: Config) -> Path:
     """Where the admin socket stands."""
     return Path(config.admin.socket) if config.admin.socket else Path(config.state_dir) / "admin.sock"
-
 
 
 @contextlib.asynccontextmanager
@@ -402,7 +402,7 @@ async def _watchdog(gateway: Gateway, notifier: systemd.Notifier) -> None:
         await asyncio.sleep(interval / 2)
 
 
-def _provider_settings(config: Config) -> FaxToSettings:
+def provider_settings(config: Config) -> FaxToSettings:
     p = config.provider
     return FaxToSettings(
         base_url=p.base_url,
@@ -428,7 +428,7 @@ def _notice_settings(config: Config) -> NoticeSettings:
     )
 
 
-def _relay_settings(config: Config) -> RelaySettings:
+def relay_settings(config: Config) -> RelaySettings:
     relay = config.mail.relay
     return RelaySettings(
         host=relay.host,
