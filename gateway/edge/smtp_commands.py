@@ -109,7 +109,10 @@ def _path(argument: str, word: str, example: str) -> tuple[str, str]:
         elif character == '"':
             quoted = not quoted
         elif character == ">" and not quoted:
-            return _without_route(text[1:n].strip(" ")), text[n + 1 :]
+            path, rest = text[1:n], text[n + 1 :]
+            if path.startswith("<") and rest.startswith(">"):  # swaks doubles the brackets it is given
+                path, rest = path[1:], rest[1:]
+            return _without_route(path.strip(" ")), rest
     raise BadCommand(f"501 5.5.4 the address has no end; write {example}")
 
 

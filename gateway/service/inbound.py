@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -333,7 +334,7 @@ class Inbound:
         found = 0
         for entry in entries:
             if first_ever and self._settings.baseline:
-                await self._database.write(lambda tx, entry=entry: self._take_baseline(tx, entry, now))
+                await self._database.write(partial(self._take_baseline, entry=entry, now=now))
             elif await self._missed(entry, now):
                 found += 1
         if first_ever:
@@ -349,7 +350,7 @@ class Inbound:
                 break
             seen.update((e.arrival.inbox_id, e) for e in fresh if e.arrival.inbox_id is not None)
             ids = [e.arrival.inbox_id for e in fresh if e.arrival.inbox_id is not None]
-            known = await self._database.read(lambda tx, ids=ids: [inbound.by_inbox_id(tx, i) for i in ids])
+            known = await self._database.read(partial(_by_inbox_ids, ids=ids))
             if got.last or all(fax is not None and fax.state is not InboundState.PENDING for fax in known):
                 break
         return list(seen.values())
@@ -406,6 +407,10 @@ class Inbound:
         draft, file_type = await self._download(entry.arrival.file_url)
         await self._receive(entry.arrival, draft, file_type, source="sweep")
         return True
+
+
+def _by_inbox_ids(tx: Tx, ids: list[int]) -> list[InboundFax | None]:
+    return [inbound.by_inbox_id(tx, inbox_id) for inbox_id in ids]
 
 
 def _type_of(draft: Draft) -> str:

@@ -1,0 +1,75 @@
+"""MAIL and RCPT are read exactly: nothing dropped, and what cannot be read is refused with the right form."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.edge.smtp_commands import BadCommand, read_mail, read_rcpt
+from gateway.errors import Refused
+from gateway.model import Notify
+
+
+@pytest.mark.parametrize(
+    ("line", "sender"),
+    [
+        ("FROM:<a@b.example>", "a@b.example"),
+        ("from: <a@b.example>", "a@b.example"),
+        ("FROM:<>", ""),
+        ("FROM:a@b.example", "a@b.example"),
+        ('FROM:<"a>b"@c.example>', '"a>b"@c.example'),
+        ("FROM:<@relay.example:a@b.example>", "a@b.example"),
+        ("FROM:<a@b.example> BODY=8BITMIME AUTH=<>", "a@b.example"),
+    ],
+)
+def test_reverse_paths(line: str, sender: str) -> None:
+    assert read_mail(line).sender == sender
+
+
+def test_mail_parameters_keep_their_case() -> None:
+    command = read_mail("FROM:<a@b> SIZE=1234 RET=hdrs ENVID=Ab+2Bc")
+    assert (command.size, command.ret, command.envid) == (1234, "HDRS", "Ab+c")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("TO:<a@b>", "501"),
+        ("FROM:", "501"),
+        ("FROM:<a@b", "501"),
+        ("FROM:<a@b> SIZE=x", "501"),
+        ("FROM:<a@b> SIZE=٣", "501"),
+        ("FROM:<a@b> BODY=BINARYMIME", "501"),
+        ("FROM:<a@b> RET=SOME", "501"),
+        ("FROM:<a@b> ENVID=a+2", "501"),
+        ("FROM:<a@b> SMTPUTF8", "555"),
+        ("FROM:<a@b> =x", "501"),
+    ],
+)
+def test_bad_mail(line: str, code: str) -> None:
+    with pytest.raises(BadCommand) as caught:
+        read_mail(line)
+    assert caught.value.reply.startswith(code)
+
+
+def test_rcpt_with_dsn_parameters() -> None:
+    command = read_rcpt("TO:<+15551234567@fax.local> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;FAX+3D+2B1555@x")
+    assert command.address == "+15551234567@fax.local"
+    assert command.orcpt == "rfc822;FAX=+1555@x"
+    assert command.notify == {Notify.SUCCESS, Notify.FAILURE}
+
+
+def test_doubled_brackets_are_forgiven() -> None:
+    assert read_rcpt("TO:<<+15551234567@fax.local>>").address == "+15551234567@fax.local"
+
+
+@pytest.mark.parametrize("line", ["TO:<1 (555) 123-4567@fax>", "TO:<+1555\u0663@fax>", "TO:<+1555\x01@fax>"])
+def test_addresses_nobody_may_guess_at(line: str) -> None:
+    with pytest.raises(Refused) as caught:
+        read_rcpt(line)
+    assert caught.value.status == "5.1.3"
+
+
+@pytest.mark.parametrize("line", ["TO:<>", "TO:<a@b> NOTIFY=NEVER,SUCCESS", "TO:<a@b> NOTIFY=x", "TO:<a@b> FOO=1"])
+def test_bad_rcpt(line: str) -> None:
+    with pytest.raises(BadCommand):
+        read_rcpt(line)
