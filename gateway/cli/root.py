@@ -10,7 +10,6 @@ from gateway import __version__
 from gateway.cli.base import Root
 
 COMMANDS = {
-    "demo": ("gateway.cli.demo:demo", "Try everything, with nothing really faxed."),
     "init": ("gateway.cli.init:init", "Write a first configuration."),
     "check-config": ("gateway.cli.check_config:check_config", "Check the configuration, all problems at once."),
     "doctor": ("gateway.cli.doctor:doctor", "Check all that the gateway needs; name the remedies."),
@@ -24,7 +23,6 @@ COMMANDS = {
     "route": ("gateway.cli.route:route", "Who may send, where faxes go: list add remove test."),
     "user": ("gateway.cli.user:user", "Logins of the SMTP door: list add passwd remove."),
     "provider": ("gateway.cli.provider:provider", "The account at the fax provider: balance cost numbers."),
-    "sandbox": ("gateway.cli.sandbox:sandbox", "Run a Fax.to-compatible server to try things with."),
 }
 
 
@@ -44,5 +42,5 @@ def _version(context: click.Context, _parameter: click.Parameter, value: bool) -
 def cli() -> None:
     """One daemon between mail and fax.
 
-    Mails to +15551234567@your.fax.domain become faxes, received faxes become mails. Try it: faxgateway demo
+    Mails to +15551234567@your.fax.domain become faxes, received faxes become mails.
     """
