@@ -18,7 +18,8 @@ from gateway.mail.words import one_line
 Fields = Sequence[tuple[str, str]]
 
 _FOLD = 78  # characters of a header line, RFC 5322 section 2.1.1
-_WORD = 45  # bytes of UTF-8 in an encoded word: 60 characters of base64 and the frame
+_ENCODED = 76  # characters of a line with encoded words, RFC 2047 section 2
+_FRAME = len("=?utf-8?B??=")
 _TOKEN = 900  # characters without a blank that a header line can hold safely
 _LINE = 76  # characters of a base64 line
 _LONGEST = 998  # characters of any line, RFC 5322 section 2.1.1
@@ -47,7 +48,7 @@ def unstructured(name: str, text: str) -> bytes:
     words = clean.split(" ")
     if clean.isascii() and "=?" not in clean and all(len(word) < _FOLD - len(name) - 2 for word in words):
         return _folded(name, words)
-    return _folded(name, list(_encoded_words(clean)))
+    return _folded(name, list(_encoded_words(name, clean)))
 
 
 def mailbox(display: str, address: str) -> str:
@@ -57,7 +58,7 @@ def mailbox(display: str, address: str) -> str:
         return address
     if clean.isascii():
         return '"{}" <{}>'.format(re.sub(r'(["\\])', r"\\\1", clean), address)
-    return f"{' '.join(_encoded_words(clean))} <{address}>"
+    return f"{' '.join(_encoded_words('From', clean))} <{address}>"
 
 
 def split_mailbox(text: str) -> tuple[str, str]:
@@ -66,11 +67,13 @@ def split_mailbox(text: str) -> tuple[str, str]:
     return display, address or text.strip()
 
 
-def _encoded_words(text: str) -> Iterable[str]:
+def _encoded_words(name: str, text: str) -> Iterable[str]:
+    """``text`` in pieces that fit on a line, the first of them behind the field's name."""
+    room = (_ENCODED - len(f"{name}: ") - _FRAME) // 4 * 3
     chunk = b""
     for character in text:
         data = character.encode("utf-8", "replace")
-        if len(chunk) + len(data) > _WORD:
+        if len(chunk) + len(data) > room:
             yield _encoded_word(chunk)
             chunk = b""
         chunk += data

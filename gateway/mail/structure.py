@@ -74,8 +74,6 @@ class Mail:
     """What :func:`read` found. ``leaves`` hold message texts, attachments and left-out parts in mail order."""
 
     headers: Headers
-    body: int  # offset behind the header block
-    type: str  # of the whole mail
     leaves: list[Leaf]
     shown: frozenset[str]  # Content-IDs the HTML texts show, in lower case
 
@@ -91,12 +89,7 @@ def read(source: Buffer) -> Mail:
     leaves = walk.entity(source, headers, body, len(source), depth=0)
     for number, leaf in enumerate(leaves, 1):
         leaf.name = leaf.name or ("message text" if leaf.message_text else f"attachment {number}")
-    return Mail(headers, body, _content_type(headers, "text/plain")[0], leaves, frozenset(walk.shown))
-
-
-def _content_type(headers: Headers, default: str) -> tuple[str, dict[str, str]]:
-    value, parameters = parse(headers.raw("content-type"))
-    return value or default, parameters
+    return Mail(headers, leaves, frozenset(walk.shown))
 
 
 class _Walk:
@@ -119,12 +112,11 @@ class _Walk:
         default: str = "text/plain",
     ) -> list[Leaf]:
         """The leaves of one part. ``closed``: a boundary follows. ``bare``: a name does not make it an attachment."""
-        self.parts += 1
-        if self.parts > MAX_PARTS:
-            raise Refused(f"the mail has more than {MAX_PARTS} parts; send fewer attachments", status="5.6.0")
+        self._count()
         if depth > MAX_DEPTH:
             raise Refused(f"the mail is nested more than {MAX_DEPTH} levels deep", status="5.6.0")
-        kind, parameters = _content_type(headers, default)
+        kind, parameters = parse(headers.raw("content-type"))
+        kind = kind or default
         how = transfer.encoding(headers.raw("content-transfer-encoding"))
         if kind in _UNSENDABLE:
             raise Refused(_UNSENDABLE[kind], status="5.6.1")
@@ -138,6 +130,11 @@ class _Walk:
             return self._attached_mail(leaf, depth, closed=closed)
         leaf.message_text = _is_message_text(leaf, bare=bare)
         return self._settle(leaf, closed=closed)
+
+    def _count(self) -> None:
+        self.parts += 1
+        if self.parts > MAX_PARTS:
+            raise Refused(f"the mail has more than {MAX_PARTS} parts; send fewer attachments", status="5.6.0")
 
     # --- multiparts -----------------------------------------------------------------------------------------------
 
@@ -196,30 +193,30 @@ class _Walk:
             return self._settle(leaf, closed=closed)
         subject = headers.line("subject")
         label = f'attached mail "{subject}"' if subject else "attached mail"
-        preface = "".join(
-            f"{name}: {headers.line(name.lower())}\n"
-            for name in ("From", "To", "Cc", "Date", "Subject")
-            if headers.line(name.lower())
-        )
-        leaves = self.entity(source, headers, body, end, depth=depth + 1, closed=closed)
-        texts = [inner for inner in leaves if inner.message_text]
-        for inner in texts:
-            inner.message_text = False
-            inner.name = label
-            inner.preface = inner.preface or ""
-        printed = [inner for inner in texts if not inner.left_out]
-        if printed:
-            next((inner for inner in printed if inner.substance), printed[0]).preface = preface
-        return leaves
+        fields = [(name, headers.line(name.lower())) for name in ("From", "To", "Cc", "Date", "Subject")]
+        preface = "".join(f"{name}: {value}\n" for name, value in fields if value)
+        leaves = []
+        for inner in self.entity(source, headers, body, end, depth=depth + 1, closed=closed):
+            if inner.message_text and (inner.left_out or not inner.is_blank):
+                inner.message_text = False
+                inner.name = label
+                if not inner.left_out:
+                    inner.preface, preface = preface, ""
+            if not inner.message_text:
+                leaves.append(inner)
+        if leaves:
+            return leaves
+        leaf.name, leaf.left_out = label, EMPTY
+        return [leaf]
 
     # --- leaves ---------------------------------------------------------------------------------------------------
 
     def _settle(self, leaf: Leaf, *, closed: bool) -> list[Leaf]:
         """Decide what a leaf is: left out, broken, encrypted, text with files inside, or simply good."""
-        if leaf.type in _SIGNATURES:
+        if leaf.type in _SIGNATURES or leaf.name.lower().endswith(".p7s"):
             leaf.left_out = "it is a digital signature, nothing to print"
             return [leaf]
-        if leaf.type in _SEALED:
+        if leaf.type in _SEALED or leaf.name.lower() == "smime.p7m":
             raise _encrypted()
         if leaf.message_text:
             return self._text(leaf)
@@ -262,9 +259,7 @@ class _Walk:
             begin, name, first = found
             end = re.compile(rb"^end[ \t\r]*$", re.MULTILINE).search(data, first - 1)
             stop = end.end() if end else len(data)
-            self.parts += 1
-            if self.parts > MAX_PARTS:
-                raise Refused(f"the mail has more than {MAX_PARTS} parts; send fewer attachments", status="5.6.0")
+            self._count()
             pieces.append(replace(leaf, data=data[position:begin]))
             pieces.append(Leaf(data, begin, stop, "application/octet-stream", "uuencode", file_name(name)))
             position = stop
@@ -335,7 +330,7 @@ def _choose(children: list[list[Leaf]]) -> None:
         for leaf in child:
             if chosen is None:
                 leaf.message_text = False  # a calendar entry alone, say: an attachment like others
-            elif number != chosen or leaf.type not in _FORMS:
+            elif not leaf.is_blank and (number != chosen or leaf.type not in _FORMS):
                 leaf.name = "message text in another form"
                 leaf.left_out = "the message text is taken from its other form"
 

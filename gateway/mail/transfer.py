@@ -101,7 +101,7 @@ def _clean_base64(window: bytes, *, last: bool) -> bytes | None:
         data = binascii.a2b_base64(window)
     except binascii.Error:
         return None
-    symbols = len(window) - window.count(b"\n") - window.count(b"\r")
+    symbols = len(window) - window.count(b"\n") * (2 if b"\r" in window else 1)  # a mixture does not add up
     padding = symbols and window.endswith(b"=") + window.endswith(b"==")
     # the decoder skips what is no symbol: then it made fewer bytes than there are characters for
     return data if symbols % 4 == 0 and len(data) == symbols // 4 * 3 - padding else None

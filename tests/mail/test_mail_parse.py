@@ -1,0 +1,364 @@
+"""What a mail is judged by, and what comes out of it, beyond the golden mails."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from email.message import EmailMessage
+from email.policy import SMTP
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import pytest
+
+from gateway.errors import Refused
+from gateway.mail.parse import extract, inspect
+from gateway.model import MailPart, MailSummary
+
+
+class Reader:
+    """Writes a mail down and reads it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._mail = directory / "mail"
+        self._directory = directory
+
+    def inspect(self, raw: bytes) -> MailSummary:
+        self._mail.write_bytes(raw)
+        return MailSummary(**inspect(str(self._mail)))
+
+    def extract(self, raw: bytes) -> dict[str, Any]:
+        self._mail.write_bytes(raw)
+        return extract(str(self._mail), mkdtemp(dir=self._directory))
+
+    def parts(self, raw: bytes) -> list[MailPart]:
+        return [MailPart(**part) for part in self.extract(raw)["parts"]]
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Reader:
+    return Reader(tmp_path)
+
+
+def part(content: str, *fields: str) -> str:
+    return "".join(f"{field}\r\n" for field in fields) + "\r\n" + content + "\r\n"
+
+
+def multipart(*parts: str, kind: str = "mixed", head: str = "") -> bytes:
+    body = "".join(f"--b\r\n{part}\r\n" for part in parts)
+    return f"{head}Content-Type: multipart/{kind}; boundary=b\r\n\r\n{body}--b--\r\n".encode()
+
+
+# --- inspect ----------------------------------------------------------------------------------------------------------
+
+
+def test_summary(reader: Reader) -> None:
+    body = b"See you.\r\n"
+    summary = reader.inspect(
+        b"Received: by a\r\nReceived: by b\r\nFrom: =?utf-8?q?J=C3=BCrgen?= <j@example.com>\r\nSubject: Hello\r\n you\r\n"
+        b"Date: Mon, 23 Nov 2026 10:15:00 +0000\r\nMessage-ID:\r\n <abc@example.com>\r\n\r\n" + body
+    )
+    assert summary == MailSummary(
+        message_id="<abc@example.com>",
+        subject="Hello you",
+        date="Mon, 23 Nov 2026 10:15:00 +0000",
+        from_header="Jürgen <j@example.com>",
+        received_count=2,
+        body_sha256=hashlib.sha256(body).hexdigest(),
+        documents=0,
+        has_text=True,
+    )
+
+
+def test_bodies_tell_mails_apart_and_headers_do_not(reader: Reader) -> None:
+    one = reader.inspect(b"X: 1\r\n\r\nsame").body_sha256
+    assert reader.inspect(b"X: 2\r\nY: 3\r\n\r\nsame").body_sha256 == one
+    assert reader.inspect(b"X: 1\r\n\r\nother").body_sha256 != one
+
+
+@pytest.mark.parametrize(
+    ("field", "why"),
+    [
+        ("Auto-Submitted: auto-generated", "it says that a machine sent it (Auto-Submitted: auto-generated)"),
+        ("Auto-Submitted: Auto-Replied; x=y", "it says that a machine sent it (Auto-Submitted: auto-replied)"),
+        ("Auto-Submitted: no", ""),
+        ("Auto-Submitted: No (says a person)", ""),
+        ("Auto-Submitted:", ""),
+        ("Precedence: BULK", "it is bulk mail (Precedence: bulk)"),
+        ("Precedence: list", "it is bulk mail (Precedence: list)"),
+        ("Precedence: junk ", "it is bulk mail (Precedence: junk)"),
+        ("Precedence: first-class", ""),
+        ("List-Id: <x.example.com>", "it comes from a mailing list (List-Id)"),
+        ("LIST-POST: NO", "it comes from a mailing list (List-Post)"),
+        ("X-Faxgateway-Loop: gw", "it is a mail of a fax gateway (write a new mail to send its content on)"),
+        ("X-Auto-Response-Suppress: All", ""),
+        ("Content-Type: multipart/report; boundary=b", "it is a delivery report"),
+        ("\r\n".join(["Received: x"] * 99), ""),
+        ("\r\n".join(["Received: x"] * 100), "it went through 100 servers, so it goes round in a loop"),
+    ],
+)
+def test_automatic_mails(reader: Reader, field: str, why: str) -> None:
+    assert reader.inspect(f"From: a@example.com\r\n{field}\r\n\r\ntext".encode()).automatic == why
+
+
+@pytest.mark.parametrize(
+    ("raw", "refused"),
+    [
+        (b"", True),
+        (b"\r\n \r\n", True),
+        (
+            b"Content-Type: text/html\r\n\r\n<html><head><title>x</title><style>p {}</style></head><p>&nbsp;<!-- x -->",
+            True,
+        ),
+        (b"Content-Type: text/html\r\n\r\n<?xml version=1?><script>x", True),
+        (b"Content-Type: text/html\r\n\r\n<p>a", False),
+        (b"Content-Type: text/html\r\n\r\n<style>p</style>a", False),
+        (b"\r\nx", False),
+    ],
+)
+def test_nothing_to_fax(reader: Reader, raw: bytes, refused: bool) -> None:
+    said = "there is nothing to fax: the mail has no text and no attachment"
+    assert reader.inspect(raw).refusal == (said if refused else "")
+
+
+def test_a_long_blank_beginning_is_read_to_its_end(reader: Reader) -> None:
+    assert reader.inspect(b"\r\n" + b" \r\n" * 200_000 + b"text").has_text
+    assert not reader.inspect(b"\r\n" + b" \r\n" * 200_000).has_text
+
+
+def test_missing_file_is_no_refusal(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        inspect(str(tmp_path / "missing"))
+    with pytest.raises(FileNotFoundError):
+        extract(str(tmp_path / "missing"), str(tmp_path))
+
+
+# --- extract ----------------------------------------------------------------------------------------------------------
+
+
+def test_headers_come_decoded(reader: Reader) -> None:
+    found = reader.extract(
+        b"Subject: =?utf-8?q?=C3=9C?=\r\nFROM: a@example.com\r\nBcc: secret\r\nX-Other: x\r\n\r\ntext"
+    )
+    assert found["headers"] == {"subject": "Ü", "from": "a@example.com"}
+
+
+def test_files_get_names_of_our_own(reader: Reader, tmp_path: Path) -> None:
+    message = EmailMessage(policy=SMTP)
+    message.set_content("text")
+    for name in ("../../a.pdf", "b.pdf"):
+        message.add_attachment(b"x", maintype="application", subtype="pdf", filename=name)
+    parts = reader.parts(message.as_bytes())
+    assert [Path(part.path).name for part in parts] == ["001.part", "002.part", "003.part"]
+    assert {Path(part.path).parent.parent for part in parts} == {tmp_path}
+    assert [part.name for part in parts] == ["message text", "a.pdf", "b.pdf"]
+
+
+def test_parts_without_a_name_are_numbered(reader: Reader) -> None:
+    raw = multipart(part("text"), part("x", "Content-Type: application/pdf"))
+    assert [part.name for part in reader.parts(raw)] == ["message text", "attachment 2"]
+
+
+def test_refusals_are_raised(reader: Reader) -> None:
+    with pytest.raises(Refused, match="nothing to fax") as caught:
+        reader.extract(b"")
+    assert caught.value.status == "5.6.1"
+    with pytest.raises(Refused, match="encrypted") as caught:
+        reader.extract(b"Content-Type: multipart/encrypted; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n")
+    assert caught.value.status == "5.7.5"
+
+
+@pytest.mark.parametrize(
+    ("field", "referenced"),
+    [("<logo@x>", True), ("logo@x", True), ("<LOGO@X>", True), ("<other@x>", False), ("", False)],
+)
+def test_pictures_shown_in_the_text_are_marked(reader: Reader, field: str, referenced: bool) -> None:
+    raw = multipart(
+        part('<p>Hello</p><img src="cid:logo@x">', "Content-Type: text/html"),
+        part("x", "Content-Type: image/png", f"Content-ID: {field}"),
+        kind="related",
+    )
+    assert [part.referenced for part in reader.parts(raw)] == [False, referenced]
+    assert reader.inspect(raw).documents == (not referenced)
+
+
+@pytest.mark.parametrize(
+    ("fields", "role"),
+    [
+        (["Content-Type: text/plain"], "body-text"),
+        (["Content-Type: text"], "body-text"),
+        ([], "body-text"),
+        (["Content-Type: text/html"], "body-html"),
+        (["Content-Type: text/plain", "Content-Disposition: inline"], "body-text"),
+        (["Content-Type: text/plain", "Content-Disposition: attachment"], "attachment"),
+        (["Content-Type: text/plain", "Content-Disposition: strange"], "attachment"),
+        (["Content-Type: text/plain; name=notes.txt"], "attachment"),
+        (["Content-Type: text/plain", "Content-Disposition: inline; filename=notes.txt"], "attachment"),
+        (["Content-Type: text/csv"], "attachment"),
+        (["Content-Type: application/pdf"], "attachment"),
+        (["Content-Type: .pdf"], "attachment"),
+    ],
+)
+def test_roles(reader: Reader, fields: list[str], role: str) -> None:
+    (found,) = reader.parts(multipart(part("content", *fields)))
+    assert found.role == role
+
+
+def test_an_alternative_may_carry_names(reader: Reader) -> None:
+    raw = multipart(
+        part("plain", "Content-Type: text/plain; name=body.txt"),
+        part("<p>rich</p>", "Content-Type: text/html; name=body.html"),
+        kind="alternative",
+    )
+    assert [(part.role, part.size) for part in reader.parts(raw)] == [("body-text", 7)]
+
+
+def test_a_calendar_alone_is_an_attachment(reader: Reader) -> None:
+    raw = multipart(part("BEGIN:VCALENDAR", "Content-Type: text/calendar"), kind="alternative")
+    assert [(part.role, part.declared_type) for part in reader.parts(raw)] == [("attachment", "text/calendar")]
+
+
+def test_documents_in_an_alternative_are_kept(reader: Reader) -> None:
+    raw = multipart(
+        part("plain", "Content-Type: text/plain"),
+        part("<p>rich</p>", "Content-Type: text/html"),
+        part("x", "Content-Type: application/pdf; name=a.pdf"),
+        kind="alternative",
+    )
+    assert [part.name for part in reader.parts(raw)] == ["message text", "a.pdf"]
+
+
+def test_blank_forms_are_not_talked_about(reader: Reader) -> None:
+    raw = multipart(
+        multipart(
+            part("", "Content-Type: text/plain"), part("<p></p>", "Content-Type: text/html"), kind="alternative"
+        ).decode(),
+        part("x", "Content-Type: application/pdf; name=a.pdf"),
+    ).replace(b"--b--\r\n\r\n--b", b"--b", 1)
+    found = reader.extract(raw)
+    assert [part["name"] for part in found["parts"]] == ["a.pdf"]
+    assert found["left_out"] == []
+
+
+def test_attached_mails_inside_attached_mails(reader: Reader) -> None:
+    inner = "From: carol@example.com\r\nSubject: inner\r\n\r\nInner text."
+    middle = f"From: bob@example.com\r\nSubject: middle\r\nContent-Type: message/rfc822\r\n\r\n{inner}"
+    (found,) = reader.parts(f"From: ann@example.com\r\nContent-Type: message/rfc822\r\n\r\n{middle}".encode())
+    assert (found.role, found.name, found.charset) == ("attachment", 'attached mail "inner"', "utf-8")
+    assert Path(found.path).read_text() == "From: carol@example.com\nSubject: inner\n\nInner text."
+
+
+def test_attached_html_mail_is_html_still(reader: Reader) -> None:
+    inner = "From: <bob@example.com>\r\nContent-Type: text/html; charset=iso-8859-1\r\n\r\n<p>Grüße</p>"
+    raw = b"Content-Type: message/rfc822\r\n\r\n" + inner.encode("latin-1")
+    (found,) = reader.parts(raw)
+    assert found.declared_type == "text/html"
+    text = Path(found.path).read_text()
+    assert text.startswith("<!DOCTYPE html>\n<p>From: &lt;bob@example.com&gt;</p>")
+    assert text.endswith("<p>Grüße</p>")
+
+
+def test_attached_mail_in_base64(reader: Reader) -> None:
+    inner = base64.encodebytes(b"Subject: hidden\r\n\r\nFound.")
+    (found,) = reader.parts(b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n" + inner)
+    assert found.name == 'attached mail "hidden"'
+    broken = reader.parts(b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n" + inner[:-4])
+    assert broken[0].defect == "its data is cut off"
+
+
+def test_attached_mail_with_nothing_in_it_is_named(reader: Reader) -> None:
+    raw = multipart(part("text"), part("Subject: void\r\n\r\n", "Content-Type: message/rfc822"))
+    assert reader.extract(raw)["left_out"] == [
+        {"part": 'attached mail "void"', "type": "message/rfc822", "reason": "it is empty"}
+    ]
+
+
+def test_a_file_called_eml_that_is_no_mail(reader: Reader) -> None:
+    raw = multipart(part("just text", "Content-Type: application/octet-stream; name=x.eml"))
+    (found,) = reader.parts(raw)
+    assert (found.name, found.size) == ("x.eml", 11)
+
+
+def test_digest(reader: Reader) -> None:
+    raw = multipart(part("Subject: one\r\n\r\nFirst."), part("Subject: two\r\n\r\nSecond."), kind="digest")
+    assert [part.name for part in reader.parts(raw)] == ['attached mail "one"', 'attached mail "two"']
+
+
+def test_parts_behind_the_closing_boundary_are_found(reader: Reader) -> None:
+    raw = multipart(part("text")) + b"--b\r\nContent-Type: application/pdf; name=late.pdf\r\n\r\nx\r\n--b--\r\n"
+    assert [part.name for part in reader.parts(raw)] == ["message text", "late.pdf"]
+
+
+def test_preamble_and_epilogue_are_no_content(reader: Reader) -> None:
+    raw = b"Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n--b\r\n\r\ntext\r\n--b--\r\nepilogue\r\n"
+    (found,) = reader.parts(raw)
+    assert Path(found.path).read_bytes() == b"text"
+
+
+def test_multipart_that_is_only_text(reader: Reader) -> None:
+    (found,) = reader.parts(b"Content-Type: multipart/mixed; boundary=b\r\n\r\nJust text.\r\n-- \r\nAnn\r\n")
+    assert found.role == "body-text"
+
+
+def test_boundary_with_a_blank_and_a_comment(reader: Reader) -> None:
+    raw = b'Content-Type: multipart/mixed; boundary="a b "\r\n\r\n--a b\r\n\r\ntext\r\n--a b--\r\n'
+    assert reader.parts(raw)[0].size == 4
+    raw = b"Content-Type: multipart/mixed; boundary=ab (said so)\r\n\r\n--ab  \r\n\r\ntext\r\n--ab--  \r\n"
+    assert reader.parts(raw)[0].size == 4
+
+
+@pytest.mark.parametrize("name", ["winmail.dat", "ATT00008.dat"])
+def test_tnef_under_any_name(reader: Reader, name: str) -> None:
+    tnef = base64.b64encode(b"\x78\x9f\x3e\x22" + b"x" * 50).decode()
+    raw = multipart(
+        part("text"),
+        part(tnef, f"Content-Type: application/octet-stream; name={name}", "Content-Transfer-Encoding: base64"),
+    )
+    assert name in reader.inspect(raw).refusal
+    assert "HTML or plain text" in reader.inspect(raw).refusal
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "Content-Type: application/x-pkcs7-mime; smime-type=enveloped-data",
+        "Content-Type: application/octet-stream; name=smime.p7m",
+        "Content-Type: application/pgp-encrypted",
+    ],
+)
+def test_sealed_parts(reader: Reader, fields: str) -> None:
+    assert "encrypted" in reader.inspect(multipart(part("x", fields))).refusal
+
+
+def test_signatures_are_left_out(reader: Reader) -> None:
+    raw = multipart(part("text"), part("x", "Content-Type: application/octet-stream; name=smime.p7s"))
+    assert [entry["part"] for entry in reader.extract(raw)["left_out"]] == ["smime.p7s"]
+
+
+def test_several_uuencoded_files(reader: Reader) -> None:
+    raw = b"\r\nbegin 644 a.pdf\n#0V%T\n`\nend\nbetween\nbegin 755 b.pdf\n#0V%T\n`\nend\n"
+    found = reader.parts(raw)
+    assert [(part.role, part.name, part.size) for part in found] == [
+        ("attachment", "a.pdf", 3),
+        ("body-text", "message text", 9),
+        ("attachment", "b.pdf", 3),
+    ]
+    with pytest.raises(Refused, match="more than 200 parts"):
+        reader.extract(b"\r\n" + raw * 150)
+
+
+def test_data_that_decodes_to_nothing_is_empty(reader: Reader) -> None:
+    raw = multipart(
+        part("=", "Content-Type: application/pdf; name=a.pdf", "Content-Transfer-Encoding: quoted-printable")
+    )
+    assert reader.parts(raw)[0].defect == "it is empty"
+
+
+def test_large_parts_come_out_whole(reader: Reader) -> None:
+    data = os.urandom(3_000_000)
+    message = EmailMessage(policy=SMTP)
+    message.set_content("text")
+    message.add_attachment(data, maintype="application", subtype="pdf", filename="a.pdf")
+    assert Path(reader.parts(message.as_bytes())[1].path).read_bytes() == data
