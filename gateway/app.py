@@ -22,7 +22,8 @@ from gateway.config import Config
 from gateway.document.worker import WorkerLimits, WorkerPool
 from gateway.edge.admin import Admin, AdminServer
 from gateway.edge.callbacks import CallbackServer, CallbackSettings
-from gateway.edge.smtpd import ListenerSettings, SmtpDoor, SmtpSettings
+from gateway.edge.smtp_settings import ListenerSettings, SmtpSettings
+from gateway.edge.smtpd import SmtpDoor
 from gateway.errors import ConfigError, GatewayError
 from gateway.mail.compose import Letterhead
 from gateway.mail.transport import RelaySettings, Transport

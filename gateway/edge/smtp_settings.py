@@ -1,0 +1,52 @@
+"""What the SMTP door is told: its settings, and the gateway behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.model import Envelope, FaxNumber, Peer
+from gateway.spool import Draft
+
+
+class Door(Protocol):
+    """The gateway behind the door: decides and makes durable."""
+
+    async def authenticate(self, peer: Peer, login: str, password: str) -> bool: ...
+
+    async def check_sender(self, peer: Peer, sender: str, size: int | None) -> None: ...
+
+    async def check_recipient(self, peer: Peer, sender: str, address: str) -> FaxNumber: ...
+
+    def draft(self) -> Draft: ...
+
+    async def accept(self, envelope: Envelope, draft: Draft) -> str: ...
+
+    async def confirmed(self, queue_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSettings:
+    """One listener. ``address`` is ``host:port``, ``[::1]:port``, ``unix:/path`` or ``fd:NAME``; files are PEM."""
+
+    name: str
+    address: str
+    networks: tuple[str, ...] = ()
+    tls: str = "none"  # none, starttls, implicit
+    auth: str = "none"  # none, optional, required
+    certificate: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpSettings:
+    """Bytes, counts and seconds. Time limits are for one command and for one silence within DATA, never for a session."""
+
+    hostname: str
+    max_message: int = 50_000_000
+    max_recipients: int = 100
+    command_timeout: float = 300.0
+    data_timeout: float = 180.0
+    max_connections: int = 200
+    max_connections_per_client: int = 50
+    max_errors: int = 20
