@@ -107,7 +107,7 @@ class Gateway:
         )
         self.admin = Admin(
             self.database, self.accept, self.outbound, self.inbound, self.provider, accept_settings,
-            status=self._status, reload=self.reload, clock=clock,
+            fallback=config.mail.fallback, status=self._status, reload=self.reload, clock=clock,
         )  # fmt: skip
         self._door: SmtpDoor | None = None
         self._callbacks: CallbackServer | None = None
@@ -203,16 +203,18 @@ class Gateway:
         await self.close()
 
     async def reload(self) -> list[str]:
-        """Take up new certificates and whatever else may change under way; routes are always read fresh."""
-        changed = []
-        if self._door is not None:
-            self._door.reload_certificates()
-            changed.append("certificates")
+        """Try again at once what waits, and take up new certificates; routes are always read fresh.
+
+        Raises TryLater for a broken certificate; the old one stays in use then.
+        """
         self.gate.open()
         self.outbound.nudge()
         self.inbound.sweep_soon()
         self.postman.nudge()
-        return changed
+        if self._door is None:
+            return []
+        self._door.reload_certificates()
+        return ["certificates"]
 
     def addresses(self) -> dict[str, Any]:
         """Where it listens, as really bound."""
@@ -348,22 +350,30 @@ async def offline(
 async def serve(config: Config) -> int:
     """Run the daemon until a signal; returns the exit status (0 clean, 70 on a broken disk, 75 busy, 78 configuration)."""
     telemetry.set_up_logging(config.log.level, config.log.format)
+    for warning in config.warnings:
+        log.warning("configuration", why=warning)
     gateway = Gateway(config)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     notifier = systemd.Notifier()
 
-    def reload() -> None:
+    async def reload() -> None:
         notifier.reloading()
-        task = loop.create_task(gateway.reload(), name="reload")
-        task.add_done_callback(lambda _done: notifier.ready("reloaded"))
+        try:
+            log.info("reloaded", changed=", ".join(await gateway.reload()))
+        except GatewayError as error:
+            log.warning("not all was reloaded", why=str(error))
+        notifier.ready("reloaded")
+
+    def on_hangup() -> None:
+        task = loop.create_task(reload(), name="reload")
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    reloads: set[asyncio.Task[list[str]]] = set()
+    reloads: set[asyncio.Task[None]] = set()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
     try:
         await gateway.start(systemd.listen_sockets())
     except ConfigError as error:

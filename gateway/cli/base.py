@@ -6,9 +6,11 @@ Nothing heavy is imported here, so that ``--help`` is there at once.
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import os
 import sys
+import traceback
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 EX_USAGE, EX_DATA, EX_UNAVAILABLE, EX_SOFTWARE, EX_CANTCREAT, EX_IO = 64, 65, 69, 70, 73, 74
 EX_TEMPORARY, EX_UNKNOWN, EX_PERMISSION, EX_CONFIG = 75, 76, 77, 78
 _INTERRUPTED = 130
+
+
+class ReaderGone(Exception):
+    """Whoever read our output has had enough."""
 
 
 class Failed(Exception):
@@ -143,6 +149,15 @@ class Root(Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in self.lazy.items()])
 
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; click's own way to end at a broken pipe has no status of sysexits.h."""
+        try:
+            result = super().invoke(context)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise ReaderGone from error
+        return result
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -157,10 +172,9 @@ class Root(Group):
         session = Session()
         try:
             status = super().main(args, prog_name, complete_var, standalone_mode=False, obj=session, **extra)
-            sys.stdout.flush()
-        except Exception as error:
-            if session.debug and not isinstance(error, click.ClickException | click.Abort | click.exceptions.Exit):
-                raise
+        except Exception as error:  # noqa: BLE001  # an edge: every error ends in words and a status
+            if session.debug and not isinstance(error, click.ClickException | click.Abort | ReaderGone):
+                traceback.print_exception(error)
             status = _explain(error)
         except KeyboardInterrupt:
             status = _INTERRUPTED
@@ -180,9 +194,8 @@ def _explain(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         error.show()
         return EX_USAGE if isinstance(error, click.UsageError) else EX_DATA
-    if isinstance(error, BrokenPipeError):
-        # whoever read our output has had enough; nothing may be written when the interpreter ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, ReaderGone):
+        _forget_output()
         return EX_IO
     if isinstance(error, ConfigError):
         for problem in error.problems:
@@ -198,10 +211,17 @@ def _explain(error: Exception) -> int:
     elif isinstance(error, OSError):
         sentence = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
         status = EX_PERMISSION if isinstance(error, PermissionError) else EX_IO
+        if error.errno == errno.ENOSPC:
+            _forget_output()
     else:
         sentence = f"{type(error).__name__}: {error} (this should not happen; --debug shows where it did)"
     click.echo(f"faxgateway: {sentence}", err=True)
     return status
+
+
+def _forget_output() -> None:
+    """What could not be written must not be tried again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _status(error: Exception) -> int:

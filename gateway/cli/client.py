@@ -10,8 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from gateway.cli.base import EX_PERMISSION, EX_SOFTWARE, EX_UNAVAILABLE, Failed, Session
-from gateway.errors import Refused
+from gateway.cli.base import EX_PERMISSION, EX_UNAVAILABLE, EX_UNKNOWN, Failed, Session
 
 if TYPE_CHECKING:
     import aiohttp
@@ -47,17 +46,14 @@ class AdminClient:
 
         try:
             self._directory = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
-            raise NotRunning(self._path) from None
-        # a socket's path may have 107 bytes: the directory is named by its descriptor
-        short = f"/proc/self/fd/{self._directory}/{self._path.name}"
-        try:
+            # a socket's path may have 107 bytes: the directory is named by its descriptor
+            short = f"/proc/self/fd/{self._directory}/{self._path.name}"
             _try(short)
-        except (FileNotFoundError, ConnectionRefusedError):
-            os.close(self._directory)
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+            self._forget_directory()
             raise NotRunning(self._path) from None
         except PermissionError:
-            os.close(self._directory)
+            self._forget_directory()
             raise Failed(
                 f"only root and the gateway's own user may use {self._path}; try: sudo faxgateway ...", EX_PERMISSION
             ) from None
@@ -68,7 +64,12 @@ class AdminClient:
 
     async def __aexit__(self, *_error: object) -> None:
         await self._session.close()
-        os.close(self._directory)
+        self._forget_directory()
+
+    def _forget_directory(self) -> None:
+        if self._directory != -1:
+            os.close(self._directory)
+            self._directory = -1
 
     async def __call__(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Run an operation. Raises Failed with the daemon's sentence and status."""
@@ -89,12 +90,12 @@ class AdminClient:
             raise Failed(
                 f"the gateway gave no answer to {operation} ({error or type(error).__name__});"
                 " what became of it is not known",
-                EX_SOFTWARE,
+                EX_UNKNOWN,
             ) from error
         if not isinstance(answer, dict):
-            raise Failed(f"the gateway's answer to {operation} is no JSON object", EX_SOFTWARE)
+            raise Failed(f"the gateway's answer to {operation} is no JSON object", EX_UNKNOWN)
         if response.status != 200:
-            raise Failed(str(answer.get("error", response.reason)), int(answer.get("exit", EX_SOFTWARE)))
+            raise Failed(str(answer.get("error", response.reason)), int(answer.get("exit", EX_UNKNOWN)))
         return answer
 
 
@@ -118,7 +119,7 @@ async def operations(config: Config) -> AsyncIterator[Operations]:
 
         telemetry.set_up_logging("warning", "console")
         async with app.offline(config) as operate:
-            yield _refusing(operate)
+            yield operate
         return
     try:
         yield client
@@ -136,18 +137,6 @@ def _become_owner(state: Path) -> None:
         os.setgroups([])
         os.setresgid(owner.st_gid, owner.st_gid, owner.st_gid)
         os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)
-
-
-def _refusing(operate: Operations) -> Operations:
-    """A value that cannot be read is the caller's fault here as it is at the socket."""
-
-    async def run(operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return await operate(operation, arguments)
-        except ValueError as error:
-            raise Refused(str(error)) from error
-
-    return run
 
 
 def ask(

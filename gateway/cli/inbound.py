@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gateway.cli import output
-from gateway.cli.base import Group, Session, json_option, pass_session
+from gateway.cli.base import EX_DATA, Group, Session, json_option, pass_session
 from gateway.cli.client import ask
 
 
@@ -72,13 +72,15 @@ def _facts(fax: dict[str, Any]) -> dict[str, Any]:
 
 @inbound.command()
 @click.argument("ids", nargs=-1, required=True)
-@click.option("--to", metavar="ADDRESS", help="Mail it here instead of to the mailboxes of its route.")
+@click.option("--to", metavar="ADDRESS", help="Mail them here instead.")
 @json_option
 @pass_session
-def redeliver(session: Session, ids: tuple[str, ...], to: str | None, as_json: bool) -> None:
-    """Mail received faxes again."""
-    done = ask(session, "inbound.redeliver", {"ids": list(ids), **({"to": to} if to else {})})
+def redeliver(session: Session, ids: tuple[str, ...], to: str | None, as_json: bool) -> int:
+    """Mail received faxes again, to the mailboxes that the routes of their numbers name now."""
+    faxes = ask(session, "inbound.redeliver", {"ids": list(ids), **({"to": to} if to else {})})["faxes"]
     if as_json:
-        output.as_json(done)
+        output.as_json(faxes)
     else:
-        output.say(f"{output.plural(done['mails'], 'mail')} queued.")
+        for fax in faxes:
+            output.say(f"{fax['id']}: {fax['why'] or output.plural(fax['mails'], 'mail') + ' queued'}")
+    return EX_DATA if any(fax["why"] for fax in faxes) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
@@ -27,7 +28,7 @@ def make(
         if sender:
             mail["From"] = sender
         if to:
-            mail["To"] = ", ".join(f"<{each}>" if "@" in each else f"<{each}@{domain}>" for each in to)
+            mail["To"] = ", ".join(each if "@" in each else str(Address("", each, domain)) for each in to)
     except ValueError as error:
         raise Failed(f"this cannot stand in a mail header: {error}", EX_DATA) from error
     mail["Date"] = format_datetime(datetime.now(UTC))

@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from gateway.cli import output
-from gateway.cli.base import EX_DATA, Failed, Group, Session, json_option, pass_session
+from gateway.cli.base import EX_DATA, Group, Session, json_option, pass_session
 from gateway.cli.client import ask
 from gateway.model import JobState
 
 _STATES = [state.value for state in JobState]
+_LISTED = ("id", "submission", "state", "to", "from", "pages", "created_at")  # in JSON, with last_error
 
 
 @click.group(cls=Group)
@@ -35,9 +36,16 @@ def queue() -> None:
 def list_(
     session: Session, state: str | None, to: str | None, held: bool, only_open: bool, limit: int, as_json: bool
 ) -> None:
-    """List faxes, the newest first."""
+    """List faxes, the newest first.
+
+    As JSON each has id, submission (the id told in the 250), state, to, from, pages, created_at and last_error, which for
+    a held fax says why it is held.
+    """
     wanted = {"state": state, "to": to, "held": held, "open": only_open, "limit": limit}
     jobs = ask(session, "queue.list", {name: value for name, value in wanted.items() if value})["jobs"]
+    if as_json:
+        output.as_json([{**{name: job[name] for name in _LISTED}, "last_error": _trouble(job)} for job in jobs])
+        return
     columns: dict[str, output.Cell] = {
         "ID": "id",
         "STATE": lambda job: f"{job['state']} (held)" if job.get("hold") else job["state"],
@@ -45,9 +53,13 @@ def list_(
         "FROM": "from",
         "TO": "to",
         "PAGES": "pages",
-        "LAST ERROR": lambda job: job.get("hold") or job.get("last_error"),
+        "LAST ERROR": _trouble,
     }
-    output.listing(jobs, columns, json=as_json, empty="No faxes.")
+    output.listing(jobs, columns, json=False, empty="No faxes.")
+
+
+def _trouble(job: output.Row) -> str:
+    return str(job["hold"] or job["last_error"])
 
 
 @queue.command()
@@ -143,22 +155,7 @@ def retry(session: Session, ids: tuple[str, ...], resend: bool, as_json: bool) -
 
     A fax that is held because its outcome is unknown may have been sent: with --resend it is sent again.
     """
-    wanted = _read(ids)
-    if not resend:
-        _spare_doubtful(session, wanted)
-    return _change(session, "retry", wanted, {}, json=as_json)
-
-
-def _spare_doubtful(session: Session, ids: list[str]) -> None:
-    """Nothing is faxed twice because somebody typed ALL."""
-    held = ask(session, "queue.list", {"state": JobState.IN_DOUBT.value, "held": True})["jobs"]
-    doubtful = [job["id"] for job in held if ids == ["ALL"] or job["id"] in ids or job["submission"] in ids]
-    if doubtful:
-        raise Failed(
-            f"nothing was changed: {', '.join(doubtful)} may have been faxed already. Ask the recipient, then cancel it,"
-            " or send it again with --resend",
-            EX_DATA,
-        )
+    return _change(session, "retry", _read(ids), {"resend": resend}, json=as_json)
 
 
 @queue.command()

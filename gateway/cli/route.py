@@ -99,17 +99,29 @@ def remove(session: Session, kind: str, match: str) -> None:
 @route.command()
 @click.argument("address", required=False)
 @click.option("--from", "sender", metavar="ADDRESS", help="As if this sender wrote.")
+@click.option("--user", metavar="NAME", help="As if the client had logged in as this user.")
+@click.option(
+    "--client", metavar="IP", help="As if a client with this address, in the networks of its listener, wrote."
+)
 @click.option("--did", metavar="NUMBER", help="Where a fax received at this number would go, instead.")
 @json_option
 @pass_session
-def test(session: Session, address: str | None, sender: str | None, did: str | None, as_json: bool) -> int:
-    """Tell what would happen to a mail to ADDRESS (or to a bare number), without sending anything.
+def test(
+    session: Session,
+    address: str | None,
+    sender: str | None,
+    user: str | None,
+    client: str | None,
+    did: str | None,
+    as_json: bool,
+) -> int:
+    """Tell what would happen to a mail to ADDRESS (or to a bare number) and why, without sending anything.
 
     The status is 0 when it would be faxed, 65 when it would be refused.
     """
     if (address is None) == (did is None):
         raise click.UsageError("name an ADDRESS or --did NUMBER")
-    wanted = {"address": address, "sender": sender, "did": did}
+    wanted = {"address": address, "sender": sender, "user": user, "client": client, "did": did}
     found = ask(session, "route.test", {name: value for name, value in wanted.items() if value is not None})
     if as_json:
         output.as_json(found)
@@ -125,6 +137,8 @@ def test(session: Session, address: str | None, sender: str | None, did: str | N
                 "class": found.get("class"),
                 "sender": found.get("sender"),
                 "route": rule and f"{rule['match']}: {_effect(rule)}",
+                "station id": found["station_id"],
+                "results to": found["results_to"],
                 "faxed": "yes" if found["allowed"] else "no",
                 "because": found["reason"],
             }

@@ -1,0 +1,99 @@
+"""The table of operations. Each takes JSON values by name and returns a JSON object."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from gateway import __version__
+from gateway.edge.admin.account import Account, Asked
+from gateway.edge.admin.arguments import Operation, bind
+from gateway.edge.admin.queue import Queue
+from gateway.edge.admin.received import Received
+from gateway.edge.admin.routes import Routes
+from gateway.edge.admin.sending import Sending
+from gateway.edge.admin.users import Users
+from gateway.errors import NotFound
+from gateway.service.accept import Accept, AcceptSettings
+from gateway.service.inbound import Inbound
+from gateway.service.outbound import Outbound
+from gateway.store import jobs, outbox
+from gateway.store.db import Database
+
+
+class Admin:
+    """``status`` gives the daemon's own facts, ``reload`` re-reads what can change; ``fallback``: see Routes."""
+
+    def __init__(
+        self,
+        database: Database,
+        accept: Accept,
+        outbound: Outbound,
+        inbound: Inbound,
+        provider: Asked,
+        settings: AcceptSettings,
+        *,
+        fallback: str,
+        status: Callable[[], dict[str, Any]],
+        reload: Callable[[], Awaitable[list[str]]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._status = status
+        self._reload = reload
+        self.max_mail = settings.max_message
+        self.send = Sending(database, accept, settings).send
+        queue = Queue(database, outbound, settings.region, clock)
+        received = Received(database, inbound, settings.domains)
+        routes = Routes(database, settings, fallback, clock)
+        users = Users(database, clock)
+        account = Account(provider, settings.region)
+        self.operations: Mapping[str, Operation] = {
+            "status": self._daemon_status,
+            "reload": self._daemon_reload,
+            "queue.list": queue.listing,
+            "queue.show": queue.show,
+            "queue.hold": queue.hold,
+            "queue.release": queue.release,
+            "queue.retry": queue.retry,
+            "queue.cancel": queue.cancel,
+            "inbound.list": received.listing,
+            "inbound.show": received.show,
+            "inbound.redeliver": received.redeliver,
+            "route.list": routes.listing,
+            "route.add": routes.add,
+            "route.remove": routes.remove,
+            "route.test": routes.test,
+            "user.list": users.listing,
+            "user.add": users.add,
+            "user.remove": users.remove,
+            "user.passwd": users.passwd,
+            "provider.balance": account.balance,
+            "provider.cost": account.cost,
+            "provider.numbers": account.numbers,
+        }
+
+    async def __call__(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Run an operation. Raises NotFound for one that is not there, Refused for arguments that are not its own."""
+        operation = self.operations.get(name)
+        if operation is None:
+            raise NotFound(f"there is no operation {name}")
+        return await operation(**bind(name, operation, arguments))
+
+    async def _daemon_status(self) -> dict[str, Any]:
+        counts = await self._database.read(jobs.counts)
+        mails = await self._database.read(outbox.counts)
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            **self._status(),
+            "counts": {state: count for state, count in counts.items() if state != "held"},
+            "held": counts["held"],
+            "outbox": mails["queued"],
+            "dead_mails": mails["dead"],
+        }
+
+    async def _daemon_reload(self) -> dict[str, Any]:
+        return {"changed": await self._reload()}

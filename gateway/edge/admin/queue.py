@@ -1,0 +1,160 @@
+"""The operator's hand on faxes going out. Each change is made to the job as it stands in that transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from gateway import numbers
+from gateway.edge.admin import shown, words
+from gateway.errors import NotFound, Refused
+from gateway.model import FaxJob, JobState
+from gateway.service.outbound import Outbound
+from gateway.store import jobs
+from gateway.store.db import Database, Tx
+
+_MOST = 1_000_000
+_MAY_BE_SENT = (
+    "it may have been faxed already: ask the recipient, then cancel it, or send it again with"
+    " faxgateway queue retry --resend"
+)
+Change = Callable[[Tx, FaxJob, float], str]  # why it could not be made, or ""
+
+
+class Queue:
+    def __init__(self, database: Database, outbound: Outbound, region: str, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._outbound = outbound
+        self._region = region
+        self._clock = clock
+
+    async def listing(
+        self, state: str = "", to: str = "", held: bool = False, open: bool = False, limit: int = 1000
+    ) -> dict[str, Any]:
+        """Jobs, the newest first. Raises Refused for a state or number that is none."""
+        wanted = _state(state) if state else None
+        number = numbers.parse_number(to, region=self._region).e164 if to else ""
+        found = await self._database.read(
+            lambda tx: jobs.listing(
+                tx, state=wanted, number=number, held=held, ended=not open, limit=max(1, min(limit, _MOST))
+            )
+        )
+        return {"jobs": [shown.job(job, submission) for job, submission in found]}
+
+    async def show(self, id: str) -> dict[str, Any]:
+        """One job, or all of a mail, with their history. Raises NotFound."""
+        found = await self._database.read(lambda tx: _show(tx, id))
+        if not found:
+            raise NotFound(f"there is no fax or mail with the id {id}")
+        return {"jobs": found}
+
+    async def hold(self, ids: list[str], reason: str = "") -> dict[str, Any]:
+        why = words.line(reason, "a reason") or "by the operator"
+
+        def change(tx: Tx, job: FaxJob, now: float) -> str:
+            return "" if jobs.hold(tx, job, now, why) else f"it is {'held already' if job.hold else job.state}"
+
+        return await self._each(ids, self._changing(change))
+
+    async def release(self, ids: list[str]) -> dict[str, Any]:
+        return await self._each(
+            ids, self._changing(lambda tx, job, now: "" if jobs.release(tx, job, now) else "it is not held")
+        )
+
+    async def retry(self, ids: list[str], resend: bool = False) -> dict[str, Any]:
+        """Make jobs due now, held ones too; with ``resend`` even one that may have been faxed."""
+        return await self._each(ids, self._changing(lambda tx, job, now: _retry(tx, job, now, resend=resend)))
+
+    async def cancel(self, ids: list[str], silent: bool = False) -> dict[str, Any]:
+        """End jobs that the provider does not have; ``silent`` tells the sender nothing."""
+
+        async def act(job_id: str) -> str:
+            job = await self._get(job_id)
+            if job is None:
+                return "there is no such fax"
+            if job.state is JobState.IN_DOUBT and not job.hold:
+                return "its outcome is being found out; hold it first"
+            if await self._outbound.settle.cancel(job, silent=silent):
+                return ""
+            now = await self._get(job_id) or job
+            return f"it is {now.state}{'' if now.state.terminal else ': the provider has it, and cannot be stopped'}"
+
+        return await self._each(ids, act)
+
+    async def _get(self, job_id: str) -> FaxJob | None:
+        return await self._database.read(lambda tx: jobs.get(tx, job_id))
+
+    def _changing(self, change: Change) -> Callable[[str], Awaitable[str]]:
+        async def act(job_id: str) -> str:
+            now = self._clock()
+
+            def commit(tx: Tx) -> str:
+                job = jobs.get(tx, job_id)
+                return "there is no such fax" if job is None else change(tx, job, now)
+
+            return await self._database.write(commit)
+
+        return act
+
+    async def _each(self, ids: list[str], act: Callable[[str], Awaitable[str]]) -> dict[str, Any]:
+        """Do ``act`` to each job named; it returns why it could not, or ""."""
+        if not ids:
+            raise Refused("name the faxes by their ids, or ALL")
+        changed: list[str] = []
+        unchanged: list[dict[str, str]] = []
+        for job_id in await self._database.read(lambda tx: _select(tx, ids)):
+            why = await act(job_id)
+            if why:
+                unchanged.append({"id": job_id, "why": why})
+            else:
+                changed.append(job_id)
+        self._outbound.nudge()
+        return {"changed": changed, "unchanged": unchanged}
+
+
+def _state(text: str) -> JobState:
+    try:
+        return JobState(text)
+    except ValueError:
+        raise Refused(f"{text!a} is no state of a fax; there are {', '.join(JobState)}") from None
+
+
+def _show(tx: Tx, wanted: str) -> list[shown.Shown]:
+    one = jobs.get(tx, wanted)
+    found = []
+    for job in [one] if one else jobs.of_submission(tx, wanted):
+        submission = jobs.get_submission(tx, job.submission)
+        assert submission is not None
+        found.append(shown.job_in_full(tx, job, submission))
+    return found
+
+
+def _select(tx: Tx, ids: list[str]) -> list[str]:
+    """The ids of the jobs named, each once; a mail's id stands for all its jobs, what is unknown for itself."""
+    if ids == ["ALL"]:
+        return [job.id for job, _ in jobs.listing(tx, ended=False, limit=_MOST)]
+    found: dict[str, None] = {}
+    for wanted in ids:
+        several = [] if jobs.get(tx, wanted) else jobs.of_submission(tx, wanted)
+        found.update(dict.fromkeys([job.id for job in several] or [wanted]))
+    return list(found)
+
+
+def _retry(tx: Tx, job: FaxJob, now: float, *, resend: bool) -> str:
+    """Make a job due now; one held in doubt is, by the operator's word that it was not sent, sent again."""
+    if job.state.terminal:
+        return f"it is {job.state}; send the mail again for a new fax"
+    if job.state is JobState.IN_DOUBT and job.hold:
+        if not resend:
+            return _MAY_BE_SENT
+        jobs.end_attempt(tx, job.id, job.attempts, now, "absent", detail="the operator says it was not sent")
+        jobs.release(tx, job, now)
+        jobs.change(tx, job, JobState.UPLOADED, now, "sent again by the operator's word")
+        return ""
+    if job.hold:
+        jobs.release(tx, job, now)
+        return ""
+    if job.state is JobState.SUBMITTING:
+        return "it is being sent at this moment"
+    jobs.touch(tx, job, now, "due now, by the operator's word", next_at=now, strikes=0)
+    return ""

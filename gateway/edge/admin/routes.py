@@ -1,0 +1,151 @@
+"""Routes: where faxes to our numbers go, who may send how, and what would become of a fax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway import numbers, policy
+from gateway.edge.admin import shown, words
+from gateway.errors import GatewayError, NotFound, Refused
+from gateway.model import FaxNumber, Peer, Route, RouteKind
+from gateway.service.accept import AcceptSettings
+from gateway.store import routes
+from gateway.store.db import Database
+
+
+class Routes:
+    """``fallback`` is the mailbox for faxes to a number without a route."""
+
+    def __init__(self, database: Database, settings: AcceptSettings, fallback: str, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._settings = settings
+        self._fallback = fallback
+        self._clock = clock
+
+    async def listing(self) -> dict[str, Any]:
+        found = await self._database.read(routes.listing)
+        return {"routes": [shown.route(route) for route in found]}
+
+    async def add(
+        self,
+        kind: str,
+        match: str,
+        mailboxes: list[str] | None = None,
+        allow: bool = True,
+        tsi: str = "",
+        region: str = "",
+        results_to: str = "",
+        note: str = "",
+    ) -> dict[str, Any]:
+        """Add a route, or replace the one with the same kind and match. Raises Refused for what cannot be meant."""
+        now, note = self._clock(), words.line(note, "a note")
+        if _kind(kind) is RouteKind.DID:
+            if tsi or region or results_to or not allow:
+                raise Refused("station id, region, results and denying are for sender routes")
+            if not mailboxes:
+                raise Refused("a did route needs at least one mailbox")
+            number = words.did_match(match, region=self._settings.region)
+            places = tuple(dict.fromkeys(self._mailbox(each) for each in mailboxes))
+            route = Route(RouteKind.DID, number, places, note=note, created_at=now)
+        else:
+            if mailboxes:
+                raise Refused("mailboxes are for did routes; results of a sender go elsewhere with results_to")
+            if region:
+                numbers.check_region(region.upper())
+            route = Route(
+                RouteKind.SENDER,
+                words.sender_match(match),
+                allow=allow,
+                tsi=words.station_id(tsi),
+                region=region.upper(),
+                results_to=self._mailbox(results_to) if results_to else "",
+                note=note,
+                created_at=now,
+            )
+        await self._database.write(lambda tx: routes.put(tx, route, route.created_at))
+        return {"routes": [shown.route(route)]}
+
+    def _mailbox(self, text: str) -> str:
+        return words.mailbox(text, domains=self._settings.domains)
+
+    async def remove(self, kind: str, match: str) -> dict[str, Any]:
+        """Raises NotFound."""
+        of = _kind(kind)
+        wanted = (
+            words.did_match(match, region=self._settings.region) if of is RouteKind.DID else words.sender_match(match)
+        )
+        if not await self._database.write(lambda tx: routes.remove(tx, of, wanted)):
+            raise NotFound(f"there is no {of} route for {wanted}")
+        return {"removed": [{"kind": of, "match": wanted}]}
+
+    # --- what would happen ----------------------------------------------------------------------------------------
+
+    async def test(
+        self, address: str = "", sender: str = "", user: str = "", client: str = "", did: str = ""
+    ) -> dict[str, Any]:
+        """What would become of a fax to ``address``, or of one received at ``did``, and why; nothing is sent.
+
+        The mail comes from ``sender``, of a client that has proven to be ``user``, or whose address ``client`` lies in
+        the networks of its listener. Raises Refused when neither address nor did is given, or both.
+        """
+        if bool(address) == bool(did):
+            raise Refused("route.test needs an address or a did")
+        if did:
+            return await self._test_did(numbers.parse_number(did, region=self._settings.region))
+        peer = Peer(listener="test", address=client or "local", login=user or None, trusted_network=True)
+        route = await sender_route(self._database, peer, sender)
+        region = route.region if route and route.region else self._settings.region
+        reasons, refusals = [_who(route, sender or user or client)], []
+        facts: dict[str, Any] = {"address": address, "sender": sender, "route": shown.route(route) if route else None}
+        try:
+            policy.may_send(peer, sender, route, self._settings.policy)
+        except GatewayError as error:
+            refusals.append(error.public)
+        try:
+            full = words.fax_address(address, domains=self._settings.domains, region=region)
+            number = numbers.parse_address(full, domains=self._settings.domains, region=region)
+            about = numbers.classify(number)
+            facts |= {"number": number.e164, "class": about.number_class, "country": about.region}
+            reasons.append(f"{about.number_class} numbers of {about.place} are allowed")
+            policy.may_dial(number, self._settings.policy)
+        except GatewayError as error:
+            refusals.append(error.public)
+        return {
+            **facts,
+            "station_id": route.tsi if route else "",
+            "results_to": (route.results_to if route else "") or sender,
+            "allowed": not refusals,
+            "reason": "; ".join(refusals or reasons),
+        }
+
+    async def _test_did(self, did: FaxNumber) -> dict[str, Any]:
+        route = await self._database.read(lambda tx: routes.for_did(tx, did.digits))
+        reason = "no route leads from it to a mailbox, so its faxes go to mail.fallback"
+        if route:
+            reason = f"the route for {'all other numbers' if route.match == '*' else route.match} says so"
+        return {
+            "did": did.e164,
+            "route": shown.route(route) if route else None,
+            "mailboxes": list(route.mailboxes) if route else [self._fallback],
+            "reason": reason,
+        }
+
+
+async def sender_route(database: Database, peer: Peer, sender: str) -> Route | None:
+    """The route that applies to a sender."""
+    known = await database.read(lambda tx: routes.listing(tx, RouteKind.SENDER))
+    return policy.sender_route(known, peer, sender)
+
+
+def _kind(text: str) -> RouteKind:
+    try:
+        return RouteKind(text)
+    except ValueError:
+        raise Refused("a route is of the kind did or sender") from None
+
+
+def _who(route: Route | None, who: str) -> str:
+    if route is None:
+        return "no sender route applies, and policy.senders lets any identified client send"
+    return f"the route for {route.match} lets {who or 'the sender'} send"

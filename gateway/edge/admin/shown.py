@@ -1,0 +1,116 @@
+"""What operations show: plain JSON values of jobs, received faxes, mails and routes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.model import FaxDocument, FaxJob, InboundFax, OutgoingMail, Route, Submission
+from gateway.store import jobs, outbox, receipts
+from gateway.store.db import Tx
+
+Shown = dict[str, Any]
+
+
+def iso(at: float | None) -> str | None:
+    """``2026-01-31T12:00:00Z``."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def job(job: FaxJob, submission: Submission) -> Shown:
+    """A job as a line of a list."""
+    return {
+        "id": job.id,
+        "submission": job.submission,
+        "state": job.state,
+        "hold": job.hold,
+        "to": job.number.e164,
+        "from": submission.sender,
+        "subject": submission.subject,
+        "pages": job.document.pages if job.document else None,
+        "created_at": iso(job.created_at),
+        "updated_at": iso(job.updated_at),
+        "next_at": None if job.state.terminal or job.hold else iso(job.next_at),
+        "attempts": job.attempts,
+        "last_error": job.last_error,
+        "outcome": job.outcome,
+        "cost": None if job.cost is None else str(job.cost),
+        "provider_ref": job.provider_ref,
+    }
+
+
+def job_in_full(tx: Tx, one: FaxJob, submission: Submission) -> Shown:
+    """A job with all that is recorded of it."""
+    return {
+        **job(one, submission),
+        "rcpt": one.rcpt,
+        "client": submission.client,
+        "identity": submission.identity,
+        "message_id": submission.message_id,
+        "document_ref": one.document_ref,
+        "document": _document(one.document),
+        "ledger": [entry.text for entry in one.document.ledger] if one.document else [],
+        "events": [
+            {"at": iso(event.at), "from": event.from_state, "to": event.to_state, "what": event.what}
+            for event in jobs.events(tx, one.id)
+        ],
+        "attempts_made": [
+            {
+                "n": attempt.n,
+                "started_at": iso(attempt.started_at),
+                "ended_at": iso(attempt.ended_at),
+                "outcome": attempt.outcome,
+                "provider_ref": attempt.provider_ref,
+                "detail": attempt.detail,
+            }
+            for attempt in jobs.attempts(tx, one.id)
+        ],
+        "receipts": [
+            {"at": iso(r.received_at), "verdict": r.verdict, "code": r.code, "text": r.text}
+            for r in receipts.of_job(tx, one.id)
+        ],
+        "mails": [mail(each) for each in outbox.of_cause(tx, one.id)],
+    }
+
+
+def _document(document: FaxDocument | None) -> Shown | None:
+    if document is None:
+        return None
+    return {
+        "pages": document.pages,
+        "size": document.size,
+        "sha256": document.sha256,
+        "seconds": document.seconds,
+    }
+
+
+def mail(mail: OutgoingMail) -> Shown:
+    return {"kind": mail.kind, "to": mail.to, "state": mail.state, "tries": mail.tries, "last_error": mail.last_error}
+
+
+def received(tx: Tx, fax: InboundFax) -> Shown:
+    """A received fax as a line of a list."""
+    return {
+        "id": fax.id,
+        "state": fax.state,
+        "from": fax.arrival.sender,
+        "to": fax.arrival.recipient,
+        "received_at": iso(fax.received_at),
+        "pages": fax.arrival.pages,
+        "size": fax.size,
+        "mails": [mail(each) for each in outbox.of_cause(tx, fax.id)],
+        "last_error": fax.last_error,
+    }
+
+
+def received_in_full(tx: Tx, fax: InboundFax) -> Shown:
+    """A received fax with all that was claimed of it; the address of its document is a secret."""
+    claims = {name: value for name, value in asdict(fax.arrival).items() if name != "file_url"}
+    return {**received(tx, fax), "sha256": fax.sha256, "file_type": fax.file_type, "claims": claims}
+
+
+def route(route: Route) -> Shown:
+    shown = asdict(route)
+    shown.pop("id")
+    return {**shown, "created_at": iso(route.created_at), "mailboxes": list(route.mailboxes)}

@@ -1,0 +1,67 @@
+"""Logins of the SMTP door."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import argon2
+
+from gateway.edge.admin import shown, words
+from gateway.errors import NotFound, Refused
+from gateway.store import users
+from gateway.store.db import Database, Tx
+
+_SHORTEST, _LONGEST = 8, 1000  # characters of a password
+
+
+class Users:
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def listing(self) -> dict[str, Any]:
+        found = await self._database.read(users.listing)
+        return {
+            "users": [
+                {"name": user.name, "created_at": shown.iso(user.created_at), "disabled": user.disabled}
+                for user in found
+            ]
+        }
+
+    async def add(self, name: str, password: str) -> dict[str, Any]:
+        """Raises Refused for a name that is taken or none, or a bad password."""
+        return await self._set_password(words.login(name), password, new=True)
+
+    async def passwd(self, name: str, password: str) -> dict[str, Any]:
+        """Raises NotFound, or Refused for a bad password."""
+        return await self._set_password(name, password, new=False)
+
+    async def _set_password(self, name: str, password: str, *, new: bool) -> dict[str, Any]:
+        await self._database.read(lambda tx: _check(tx, name, new=new))
+        if not _SHORTEST <= len(password) <= _LONGEST:
+            raise Refused(f"a password has {_SHORTEST} to {_LONGEST} characters")
+        hashed = await asyncio.to_thread(argon2.PasswordHasher().hash, password)
+        now = self._clock()
+
+        def commit(tx: Tx) -> None:
+            _check(tx, name, new=new)  # hashing takes a while
+            users.put(tx, name, hashed, now)
+
+        await self._database.write(commit)
+        return {"users": [{"name": name}]}
+
+    async def remove(self, name: str) -> dict[str, Any]:
+        """Raises NotFound."""
+        if not await self._database.write(lambda tx: users.remove(tx, name)):
+            raise NotFound(f"there is no user {name}")
+        return {"removed": [{"name": name}]}
+
+
+def _check(tx: Tx, name: str, *, new: bool) -> None:
+    known = any(user.name == name for user in users.listing(tx))
+    if new and known:
+        raise Refused(f"the user {name} is there already; change its password with: faxgateway user passwd {name}")
+    if not new and not known:
+        raise NotFound(f"there is no user {name}")

@@ -1,0 +1,91 @@
+"""What an operator writes: fax numbers, mailboxes, what a sender route matches. Everything is checked, little is guessed."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+
+from gateway import numbers
+from gateway.errors import Refused
+
+_DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE)
+_LOCAL_PART = re.compile(r'[^\s<>,;:"()\\@\x00-\x1f\x7f]+')
+_STATION_ID = re.compile(
+    r"[A-Za-z0-9+. -]{0,20}"
+)  # T.30 has 20 characters for it, and no others that all machines print
+_LONGEST_LINE = 200
+SENDER_MATCHES = "an address, @domain, user:NAME, ip:NETWORK or *"
+
+
+def fax_address(text: str, *, domains: Sequence[str], region: str) -> str:
+    """A fax address: one as it is, or a number as people write it, ``+1 (202) 555-0123``, at our first domain.
+
+    Raises Refused for what is no number.
+    """
+    return text if "@" in text else f"{numbers.parse_number(text, region=region).e164}@{domains[0]}"
+
+
+def mailbox(text: str, *, domains: Sequence[str]) -> str:
+    """A mail address that is none of our fax addresses. Raises Refused."""
+    address = text.strip()
+    local, _, domain = address.rpartition("@")
+    if not _LOCAL_PART.fullmatch(local) or not _DOMAIN.fullmatch(domain):
+        raise Refused(f"{text!a} is not a mail address such as office@example.org")
+    if domain.lower() in {ours.lower() for ours in domains}:
+        raise Refused(f"{address} is a fax address of this gateway: mails to it would be faxed")
+    return address
+
+
+def did_match(text: str, *, region: str) -> str:
+    """A number of ours in E.164 form, or ``*``. Raises Refused."""
+    return "*" if text.strip() == "*" else numbers.parse_number(text, region=region).e164
+
+
+def sender_match(text: str) -> str:
+    """What a sender route matches, in the one form it is stored in. Raises Refused."""
+    match = text.strip()
+    if match == "*":
+        return match
+    kind, colon, value = match.partition(":")
+    if colon and kind == "user":
+        return f"user:{login(value)}"
+    if colon and kind == "ip":
+        return f"ip:{_network(value)}"
+    local, at, domain = match.rpartition("@")
+    if at and (not local or _LOCAL_PART.fullmatch(local)) and _DOMAIN.fullmatch(domain):
+        return match.lower()
+    raise Refused(f"{text!a} matches no sender: a sender route is for {SENDER_MATCHES}")
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise Refused(f"{text!a} is not a network such as 192.168.1.0/24") from None
+    raise Refused(f"{text} is an address inside a network; did you mean ip:{meant}?")
+
+
+def login(text: str) -> str:
+    """The name of a user. Raises Refused."""
+    if not text or any(c.isspace() or not c.isprintable() for c in text):
+        raise Refused("a user name has no blanks and is not empty")
+    return text
+
+
+def station_id(text: str) -> str:
+    """Raises Refused for what cannot be sent as a TSI (T.30 section 5.3.6.2.5)."""
+    if not _STATION_ID.fullmatch(text):
+        raise Refused("a station id has at most 20 letters, digits, blanks and + - .")
+    return text
+
+
+def line(text: str, what: str) -> str:
+    """One line for people. Raises Refused."""
+    if len(text) > _LONGEST_LINE or not text.isprintable():
+        raise Refused(f"{what} is one line of at most {_LONGEST_LINE} characters")
+    return text
