@@ -22,6 +22,7 @@ COMMANDS = {
     "inbound": ("gateway.cli.inbound:inbound", "Faxes received: list show redeliver."),
     "route": ("gateway.cli.route:route", "Who may send, where faxes go: list add remove test."),
     "user": ("gateway.cli.user:user", "Logins of the SMTP door: list add passwd remove."),
+    "sandbox": ("gateway.cli.sandbox:sandbox", "Run a server that behaves like Fax.to; nothing leaves this machine."),
     "provider": ("gateway.cli.provider:provider", "The account at the fax provider: balance cost numbers."),
 }
 

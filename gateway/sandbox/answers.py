@@ -21,7 +21,7 @@ class Answer:
     content_type: str = "application/json"
 
 
-class Failure(Exception):  # noqa: N818  # the name an API gives it
+class Failure(Exception):  # the name an API gives it
     """A call that is answered with an error: ``{"status": "failed", "message": ...}``."""
 
     def __init__(self, status: int, message: str) -> None:

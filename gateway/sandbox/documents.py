@@ -6,6 +6,8 @@ Files are named after the content they were made of, so the same document is con
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -70,6 +72,12 @@ class Documents:
         self._store.add_conversion(sha256, name, int(made["pages"]))
         return FaxPages(name, int(made["pages"]))
 
+    def adopt(self, tiff: Path) -> str:
+        """Take over a TIFF that a line has received; returns its name."""
+        name = f"{hashlib.sha256(tiff.read_bytes()).hexdigest()}.tif"
+        shutil.move(tiff, self.path(name))
+        return name
+
     async def first_pages(self, tiff: str, count: int) -> FaxPages:
         """A TIFF with only the first pages of another."""
         name = f"{Path(tiff).stem}-{count}.tif"
@@ -91,7 +99,7 @@ class Documents:
             first = await self.first_pages(tiff, 1)
             with tempfile.TemporaryDirectory(dir=self.incoming) as scratch:
                 made = await self._run(f"{_RENDER}:previews", document=str(self.path(first.tiff)), directory=scratch)
-                Path(made[0]).replace(self.path(name))
+                os.replace(made[0], self.path(name))  # noqa: PTH105  # the name is a string here
         return self.path(name)
 
     async def _make(self, name: str, function: str, **arguments: Any) -> Any:

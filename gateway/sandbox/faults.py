@@ -303,7 +303,7 @@ def _rule(identifier: int, order: Mapping[str, Any]) -> Rule:
     operation = str(order.get("operation", "")).strip().lower()
     if operation not in OPERATIONS and operation != _ANY:
         raise ValueError(f"operation must be any or one of: {', '.join(OPERATIONS)}")
-    fault = _name(str(order.get("fault", "")))
+    fault = canonical(str(order.get("fault", "")))
     known = faults_of("balance" if operation == _ANY else operation)  # balance has no faults of its own
     if fault not in known:
         raise ValueError(f"faults of {operation} are: {', '.join(known)}")
@@ -317,7 +317,8 @@ def _rule(identifier: int, order: Mapping[str, Any]) -> Rule:
     )  # fmt: skip
 
 
-def _name(text: str) -> str:
+def canonical(text: str) -> str:
+    """A fault's name as it stands in the lists, from however somebody writes it."""
     name = text.strip().lower().replace(" ", "-").replace("_", "-")
     prefix = EXECUTE_THEN if name.startswith(EXECUTE_THEN) else ""
     bare = name.removeprefix(EXECUTE_THEN)

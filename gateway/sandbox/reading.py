@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 from urllib.parse import parse_qsl
 
 from aiohttp import BodyPartReader, web
@@ -140,18 +142,23 @@ async def _text(part: BodyPartReader) -> str:
 
 
 async def _keep(part: BodyPartReader, directory: Path, max_upload: int) -> Upload:
-    digest, size = hashlib.sha256(), 0
     with tempfile.NamedTemporaryFile(dir=directory, delete=False) as stream:
-        path = Path(stream.name)
         try:
-            while chunk := await part.read_chunk(_CHUNK):
-                size += len(chunk)
-                if size > max_upload:
-                    raise Failure(413, f"The file is larger than {max_upload} bytes.")
-                digest.update(chunk)
-                stream.write(chunk)
+            size, sha256 = await _copy(part, stream, max_upload)
         except BaseException:
-            path.unlink()
+            os.unlink(stream.name)  # noqa: PTH108  # the name is a string here
             raise
     name = re.split(r"[/\\]", part.filename or "")[-1] or "document"
-    return Upload(path, name, size, digest.hexdigest())
+    return Upload(Path(stream.name), name, size, sha256)
+
+
+async def _copy(part: BodyPartReader, stream: IO[bytes], max_upload: int) -> tuple[int, str]:
+    """Write a part to a file; its size and hash."""
+    digest, size = hashlib.sha256(), 0
+    while chunk := await part.read_chunk(_CHUNK):
+        size += len(chunk)
+        if size > max_upload:
+            raise Failure(413, f"The file is larger than {max_upload} bytes.")
+        digest.update(chunk)
+        stream.write(chunk)
+    return size, digest.hexdigest()

@@ -16,6 +16,7 @@ from typing import Any
 
 Row = dict[str, Any]
 
+_LOCK_WAIT = 1.0  # seconds for a sandbox that is just ending
 _UNIT = 10_000  # money is kept in ten-thousandths
 # Ids of different things start apart, so that a document's id taken for a job's is noticed at once.
 _FIRST_IDS = {"documents": 3000, "executions": 200_000, "numbers": 40}
@@ -63,13 +64,29 @@ def money(amount: int) -> float:
     return amount / _UNIT
 
 
+class InUse(Exception):  # it is no error of ours
+    """Another process has the database."""
+
+
 class Store:
-    """``sandbox.db`` in a directory that is created when missing; a new account starts with ``balance``."""
+    """``sandbox.db`` in a directory that is created when missing; a new account starts with ``balance``.
+
+    Raises OSError when the directory cannot be used, :class:`InUse` when another sandbox has it.
+    """
 
     def __init__(self, directory: Path, balance: Decimal) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._db = sqlite3.connect(directory / "sandbox.db", isolation_level=None)
+        try:
+            self._db = sqlite3.connect(directory / "sandbox.db", isolation_level=None, timeout=_LOCK_WAIT)
+            self._open(balance)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                raise InUse(f"another sandbox uses {directory}") from error
+            raise OSError(None, str(error)) from error
+
+    def _open(self, balance: Decimal) -> None:
         self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")  # one process has it
         self._db.execute("PRAGMA journal_mode = WAL")
         # a commit survives the end of the process, not a power cut: enough for trials, and fast
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -178,12 +195,21 @@ class Store:
         """An execution with its document; ``finished_at`` is None while it is being sent."""
         return self._one(f"{_JOBS} WHERE e.id = ?", identifier)
 
+    def job_before(self, identifier: int) -> int | None:
+        """The id of the execution before this one."""
+        row = self._one("SELECT max(id) AS id FROM executions WHERE id < ?", identifier)
+        return row["id"] if row else None
+
     def jobs(self, before: float, limit: int = -1, offset: int = 0, *, forget_deleted: bool = False) -> list[Row]:
         """Executions up to an instant, newest first; with or without those whose document is deleted."""
         return self._all(
             f"{_JOBS} WHERE e.executed_at <= ? AND (d.deleted_at IS NULL OR NOT ?) ORDER BY e.id DESC LIMIT ? OFFSET ?",
             before, forget_deleted, limit, offset,
         )  # fmt: skip
+
+    def executions(self, after: int) -> list[Row]:
+        """Executions whose id is greater, oldest first."""
+        return self._all(f"{_JOBS} WHERE e.id > ? ORDER BY e.id", after)
 
     def running(self) -> list[Row]:
         """Executions that will end but have not."""
