@@ -144,5 +144,10 @@ def g4(page: Image.Image, y_dpi: int) -> bytes:
 def strip_size(tiff: bytes) -> int:
     """Bytes of the G4 data in what :func:`g4` made."""
     with Image.open(io.BytesIO(tiff)) as image:
-        counts = image.tag_v2[279]  # type: ignore[attr-defined]  # StripByteCounts
+        return strip_bytes(image)
+
+
+def strip_bytes(frame: Image.Image) -> int:
+    """Bytes of the G4 data of a page of an open TIFF."""
+    counts = frame.tag_v2[279]  # type: ignore[attr-defined]  # StripByteCounts
     return int(sum(counts) if isinstance(counts, tuple) else counts)

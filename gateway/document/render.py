@@ -183,12 +183,12 @@ def to_tiff(path: str, out: str, options: dict[str, Any]) -> dict[str, Any]:
             (raster.to_bilevel(page.image), page.y_dpi) for page in sources.pages(source, kind, "the document", target)
         ]
     Path(out).unlink(missing_ok=True)
-    sizes = []
     with AppendingTiffWriter(out, True) as writer:
         for image, y_dpi in pages:  # each with its own resolution
             image.save(writer, format="TIFF", compression="group4", dpi=(raster.X_DPI, y_dpi))
             writer.newFrame()
-            sizes.append(raster.strip_size(raster.g4(image, y_dpi)))
+    with Image.open(out) as written:
+        sizes = [raster.strip_bytes(frame) for frame in ImageSequence.Iterator(written)]
     return {"pages": len(pages), "seconds": round(call_seconds(sizes), 1)}
 
 
