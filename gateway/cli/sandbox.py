@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 @click.option("--callback", metavar="URL", default="", help="POST /callback/TOKEN of the gateway; else none are sent.")
 @click.option("--pace", type=click.Choice(["instant", "10x", "real"]), default="instant", show_default=True)
 @click.option("--balance", metavar="AMOUNT", default="100", show_default=True, help="Credit of a new account.")
-def sandbox(listen: str, state_dir: str, api_key: str, callback: str, pace: str, balance: str) -> int:
+@click.option("--remote-files", is_flag=True, help="Fetch documents that AddRemoteFile names by an address.")
+def sandbox(
+    listen: str, state_dir: str, api_key: str, callback: str, pace: str, balance: str, remote_files: bool
+) -> int:
     """Run a server that behaves like Fax.to and on which nothing leaves this machine.
 
     Set the gateway's provider.base_url to http://HOST:PORT/api/v2. Numbers +9999999xxxx are scenarios; docs/sandbox.md
@@ -37,8 +40,9 @@ def sandbox(listen: str, state_dir: str, api_key: str, callback: str, pace: str,
 
     _check(listen, callback)
     settings = SandboxSettings(
-        Path(state_dir), api_key, callback=callback, listen=listen, pace=pace, balance=_money(balance)
-    )
+        Path(state_dir), api_key, callback=callback, listen=listen, pace=pace, balance=_money(balance),
+        remote_files=remote_files,
+    )  # fmt: skip
     os.umask(0o077)
     return asyncio.run(_serve(settings))
 
@@ -78,6 +82,8 @@ async def _serve(settings: SandboxSettings) -> int:
             raise Failed(str(error.strerror), EX_UNAVAILABLE) from error
         raise Failed(f"{settings.state_dir} cannot be used: {error.strerror}", EX_CANTCREAT) from error
     click.echo(f"sandbox: http://{server.address}/api/v2 (line: {server.line}, pace: {settings.pace})", err=True)
+    if not server.address.startswith(("127.", "[::1]", "localhost:")):
+        click.echo("sandbox: whoever reaches this address can use /sandbox/..., which asks for no key", err=True)
     try:
         await stopped.wait()
     finally:

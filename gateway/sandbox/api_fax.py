@@ -13,6 +13,8 @@ from gateway.sandbox.api import Ask, Route
 from gateway.sandbox.documents import Documents
 from gateway.sandbox.exchange import Exchange, Fax
 from gateway.sandbox.listing import page
+from gateway.sandbox.reading import Upload
+from gateway.sandbox.remote import RemoteFiles
 from gateway.sandbox.scenarios import SENT, TEXTS
 from gateway.sandbox.shapes import opposite, verdict
 from gateway.sandbox.store import Row, Store, money
@@ -25,14 +27,20 @@ _PREVIEWS = "/member/my-documents/show-file"
 
 
 class FaxCalls:
-    """The calls about documents and faxes."""
+    """The calls about documents and faxes; without ``remote`` no document is fetched."""
 
     def __init__(
-        self, store: Store, documents: Documents, exchange: Exchange, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        documents: Documents,
+        exchange: Exchange,
+        remote: RemoteFiles | None,
+        clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._documents = documents
         self._exchange = exchange
+        self._remote = remote
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -74,7 +82,7 @@ class FaxCalls:
         """Convert what was uploaded and keep it."""
         upload = ask.params.upload
         if upload is None:
-            raise Failure(400, _no_file(ask))
+            upload = ask.params.upload = await self._fetch(ask)
         pages = await self._documents.convert(upload.path, upload.sha256)
         if ask.kind == "lost-page" and pages.pages > 1:
             pages = await self._documents.first_pages(pages.tiff, pages.pages - 1)
@@ -83,10 +91,19 @@ class FaxCalls:
         )
         return self._document(identifier)
 
-    def _document(self, identifier: int, status: int = 404) -> Row:
+    async def _fetch(self, ask: Ask) -> Upload:
+        """The document whose address was given where a file should be (as ``AddRemoteFile``, or as ``file``)."""
+        url = ask.params.text("AddRemoteFile") or ask.params.text("file")
+        if not url.startswith(("http://", "https://")):
+            raise Failure(400, "No file was uploaded.")
+        if self._remote is None:
+            raise Failure(400, "This sandbox fetches no remote files; upload the file itself.")
+        return await self._remote.fetch(url)
+
+    def _document(self, identifier: int) -> Row:
         row = self._store.document(identifier)
         if row is None:
-            raise Failure(status, "The document does not exist.")
+            raise Failure(404, "The document does not exist.")
         return row
 
     async def files(self, ask: Ask) -> Answer:
@@ -220,14 +237,6 @@ class FaxCalls:
             ask.fault,
         )
         return success(history=listed)
-
-
-def _no_file(ask: Ask) -> str:
-    """Why an upload without a file part is refused."""
-    remote = ask.params.text("AddRemoteFile") or ask.params.text("file")
-    if remote.startswith(("http://", "https://")):
-        return "This sandbox fetches no remote files; upload the file itself."
-    return "No file was uploaded."
 
 
 def _number(ask: Ask) -> str:

@@ -39,7 +39,7 @@ class Fax:
 
 
 class Exchange:
-    """Executes faxes and receives them. ``price`` is in ten-thousandths a page."""
+    """Executes faxes and receives them. ``price`` is in ten-thousandths a page; ``home`` is a number of the account."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Exchange:
         *,
         pace: Pace,
         price: int,
+        home: str,
         clock: Callable[[], float],
     ) -> None:
         self._store = store
@@ -60,6 +61,7 @@ class Exchange:
         self._callbacks = callbacks
         self._pace = pace
         self._price = price
+        self._home = home
         self._clock = clock
         self._timers: dict[int, asyncio.TimerHandle] = {}
 
@@ -160,7 +162,7 @@ class Exchange:
     def _call_back(self, job: Row, now: float) -> list[int]:
         """The same pages come back from the number called to the caller: his station id, if it is a number, else ours."""
         tsi = re.sub(r"[ ().-]", "", job["tsi_number"])
-        to = f"+{tsi.lstrip('+')}" if _STATION.fullmatch(tsi) else self._store.numbers()[0]["number"]
+        to = f"+{tsi.lstrip('+')}" if _STATION.fullmatch(tsi) else self._home
         outcome = Outcome(
             "ok", job["pages"], job["seconds"], job["line"], rate=job["rate"], ecm=bool(job["ecm"]),
             compression=job["compression"],

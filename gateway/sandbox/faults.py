@@ -225,7 +225,11 @@ class Fault:
 
 @dataclass(slots=True)
 class Rule:
-    """A fault that was ordered. ``number``: only for calls about this fax number; ``skip``: so many calls go well first."""
+    """A fault that was ordered.
+
+    ``number`` (digits): only for calls about this fax number, or about a fax received at it; ``skip``: so many calls go
+    well first.
+    """
 
     id: int
     operation: str
@@ -244,7 +248,7 @@ class Rule:
         """Whether this call is hit; counts it."""
         if self.operation not in (operation, _ANY) or (self.operation == _ANY and operation in CALLBACKS):
             return False
-        if self.number and self.number != number:
+        if self.number and self.number != number.lstrip("+"):
             return False
         if self.count is not None and self.fired >= self.count:
             return False
@@ -312,7 +316,7 @@ def _rule(identifier: int, order: Mapping[str, Any]) -> Rule:
     return Rule(
         identifier, operation, fault,
         count=_whole(order, "count"), rate=rate, seed=seed, seconds=_number(order, "seconds", 0, 1e6),
-        number=str(order.get("number") or ""), skip=_whole(order, "skip") or 0,
+        number=str(order.get("number") or "").strip().lstrip("+"), skip=_whole(order, "skip") or 0,
         _random=random.Random(seed),  # noqa: S311  # repeatable chance is what is wanted
     )  # fmt: skip
 

@@ -144,7 +144,7 @@ async def _text(part: BodyPartReader) -> str:
 async def _keep(part: BodyPartReader, directory: Path, max_upload: int) -> Upload:
     with tempfile.NamedTemporaryFile(dir=directory, delete=False) as stream:
         try:
-            size, sha256 = await _copy(part, stream, max_upload)
+            size, sha256 = await copy(_chunks(part), stream, max_upload)
         except BaseException:
             os.unlink(stream.name)  # noqa: PTH108  # the name is a string here
             raise
@@ -152,10 +152,15 @@ async def _keep(part: BodyPartReader, directory: Path, max_upload: int) -> Uploa
     return Upload(Path(stream.name), name, size, sha256)
 
 
-async def _copy(part: BodyPartReader, stream: IO[bytes], max_upload: int) -> tuple[int, str]:
-    """Write a part to a file; its size and hash."""
-    digest, size = hashlib.sha256(), 0
+async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
     while chunk := await part.read_chunk(_CHUNK):
+        yield chunk
+
+
+async def copy(chunks: AsyncIterator[bytes], stream: IO[bytes], max_upload: int) -> tuple[int, str]:
+    """Write what is uploaded to a file; its size and hash. Raises :class:`Failure` 413."""
+    digest, size = hashlib.sha256(), 0
+    async for chunk in chunks:
         size += len(chunk)
         if size > max_upload:
             raise Failure(413, f"The file is larger than {max_upload} bytes.")

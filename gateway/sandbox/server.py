@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from gateway.sandbox.exchange import Exchange
 from gateway.sandbox.faults import Faults
 from gateway.sandbox.line import FormulaLine, Line
 from gateway.sandbox.pace import PACES
+from gateway.sandbox.remote import RemoteFiles
 from gateway.sandbox.store import Row, Store, units
 
 log = structlog.get_logger("sandbox")
@@ -38,8 +40,9 @@ _SHUTDOWN = 5.0  # seconds for requests under way
 class SandboxSettings:
     """``callback`` "": callbacks are recorded, not sent. ``listen`` is HOST:PORT, port 0 for any free one.
 
-    ``balance`` is of a new account, ``price`` of a page. ``numbers`` are ours from the start. ``clock_speed`` is how many
-    seconds of the retry rule pass in one (0: as ``pace`` has it). Sizes are in bytes, times in seconds.
+    ``balance`` is of a new account, ``price`` of a page. ``numbers``, one at least, are the account's from the start.
+    ``clock_speed`` is how many seconds of the retry rule pass in one (0: as ``pace`` has it). ``remote_files``: whether
+    documents are fetched from addresses that a client names. Sizes are in bytes, times in seconds.
     """
 
     state_dir: Path
@@ -52,6 +55,7 @@ class SandboxSettings:
     numbers: tuple[str, ...] = ("+12025550100",)
     clock_speed: float = 0.0
     callback_timeout: float = 30.0
+    remote_files: bool = False
     max_upload: int = 64 << 20
     workers: int = 2
 
@@ -119,16 +123,18 @@ class Sandbox:
         callbacks = self._callbacks = Callbacks(store, self._write, pace, clock, settings.callback_timeout)
         callbacks.url = self._callback
         exchange = self._exchange = Exchange(
-            store, documents, self._line, faults, callbacks, pace=pace, price=units(settings.price), clock=clock
-        )
+            store, documents, self._line, faults, callbacks, pace=pace, price=units(settings.price),
+            home=settings.numbers[0], clock=clock,
+        )  # fmt: skip
         api = Api(
             store, documents, exchange, faults, api_key=settings.api_key, max_upload=settings.max_upload,
             closing=self._closing,
         )  # fmt: skip
+        remote = RemoteFiles(documents.incoming, settings.max_upload) if settings.remote_files else None
         app = web.Application(middlewares=[_as_json])
         app.router.add_routes(Control(store, documents, exchange, faults, settings.max_upload).routes())
         for route in (
-            *FaxCalls(store, documents, exchange, clock).routes(), *InboxCalls(store, documents, clock).routes(),
+            *FaxCalls(store, documents, exchange, remote, clock).routes(), *InboxCalls(store, documents, clock).routes(),
             *AccountCalls(store, clock).routes(),
         ):  # fmt: skip
             for version in ("",) if route.bare else VERSIONS:
@@ -147,6 +153,8 @@ class Sandbox:
             await web.TCPSite(runner, host.strip("[]"), int(port)).start()
         except OSError as error:
             raise OSError(error.errno, f"cannot listen on {listen}: {error.strerror}") from error
+        except UnicodeError as error:
+            raise OSError(errno.EINVAL, f"cannot listen on {listen}: that is no host") from error
         self.address = f"{host}:{runner.addresses[0][1]}"
 
     async def stop(self) -> None:

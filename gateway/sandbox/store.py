@@ -79,7 +79,7 @@ class Store:
         try:
             self._db = sqlite3.connect(directory / "sandbox.db", isolation_level=None, timeout=_LOCK_WAIT)
             self._open(balance)
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 raise InUse(f"another sandbox uses {directory}") from error
             raise OSError(None, str(error)) from error
