@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -78,7 +79,7 @@ class AdminClient:
     async def send(self, mail: bytes, to: list[str], sender: str) -> dict[str, Any]:
         """Have a mail accepted, as at the SMTP door; returns ``submission`` and ``jobs``."""
         query = [*(("to", number) for number in to), ("from", sender)]
-        return await self._post("send", params=query, data=mail)
+        return await self._post("send", params=query, data=io.BytesIO(mail))
 
     async def _post(self, operation: str, **content: Any) -> dict[str, Any]:
         import aiohttp

@@ -32,10 +32,15 @@ def bind(name: str, operation: Operation, given: Mapping[str, Any]) -> dict[str,
     if missing:
         raise Refused(f"{name} needs {' and '.join(missing)}")
     for key, value in arguments.items():
-        kind = next((each for each in _KINDS if each in (kinds[key], *get_args(kinds[key]))), None)
+        kind = _without_none(kinds[key])
         if not _fits(value, kind):
             raise Refused(f"{key} of {name} must be {_KINDS[kind]}")
     return arguments
+
+
+def _without_none(kind: Any) -> Any:
+    """``list[str]`` of ``list[str] | None``."""
+    return kind if kind in _KINDS else next(each for each in get_args(kind) if each in _KINDS)
 
 
 def _fits(value: Any, kind: Any) -> bool:

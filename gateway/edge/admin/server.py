@@ -40,12 +40,12 @@ class AdminServer:
 
     async def start(self) -> None:
         """Bind. The state directory's lock is held, so a socket that is there is a dead one. Raises OSError."""
+        _remove_socket(self._path)
         app = web.Application(middlewares=[self._guard])
         app.router.add_post("/send", self._send)
         app.router.add_post("/{operation}", self._operation)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=5.0)
         await self._runner.setup()
-        _remove_socket(self._path)
         directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             # a socket's path may have 107 bytes: name the directory by its descriptor

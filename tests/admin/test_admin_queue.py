@@ -1,0 +1,202 @@
+"""The operator's hand on the queue, on jobs in every state a real gateway brings them to."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+import pytest
+
+from admin.conftest import House
+from gateway.errors import NotFound, Refused
+
+
+async def _change(house: House, verb: str, *ids: str, **more: Any) -> tuple[list[str], dict[str, str]]:
+    done = await house.ask(f"queue.{verb}", ids=list(ids), **more)
+    return done["changed"], {each["id"]: each["why"] for each in done["unchanged"]}
+
+
+async def test_a_fax_is_listed_and_shown_with_its_whole_history(house: House) -> None:
+    house.service.message = "Sent! Fax Has Been Answered."
+    submission = await house.send("+1 (202) 555-0123")
+    shown = await house.reach(submission, "delivered")
+    (listed,) = (await house.ask("queue.list"))["jobs"]
+    assert {
+        name: listed[name] for name in ("id", "submission", "state", "to", "from", "subject", "pages", "outcome")
+    } == {
+        "id": f"{submission}-1",
+        "submission": submission,
+        "state": "delivered",
+        "to": "+12025550123",
+        "from": "you@example.org",
+        "subject": "Report",
+        "pages": 1,
+        "outcome": "ok",
+    }
+    assert listed["next_at"] is None
+    assert listed["created_at"].endswith("Z")
+    assert {**shown, **listed} == shown
+    arrows = [(event["from"], event["to"]) for event in shown["events"] if event["from"] != event["to"]]
+    states = ["", "accepted", "prepared", "uploaded", "submitting", "submitted", "delivered"]
+    assert arrows == list(itertools.pairwise(states))
+    (attempt,) = shown["attempts_made"]
+    assert (attempt["n"], attempt["outcome"], attempt["provider_ref"]) == (1, "sent", 901)
+    assert shown["ledger"] == ["message text: page 1"]
+    assert shown["document"]["pages"] == 1
+    assert shown["client"] == "localhost [local]"
+    assert [(mail["kind"], mail["to"]) for mail in shown["mails"]] == [("delivered", "you@example.org")]
+    assert (await house.ask("queue.show", id=shown["id"]))["jobs"][0]["id"] == shown["id"]
+
+
+async def test_the_list_is_narrowed_by_state_number_hold_and_limit(house: House) -> None:
+    house.service.uploading = False
+    first, second = await house.send("+12025550123"), await house.send("+12025550124")
+    for each in (first, second):
+        await house.reach(each, "prepared")
+    await _change(house, "hold", first)
+
+    async def ids(**wanted: Any) -> list[str]:
+        return [job["submission"] for job in (await house.ask("queue.list", **wanted))["jobs"]]
+
+    assert await ids() == [second, first]
+    assert await ids(limit=1) == [second]
+    assert await ids(limit=-5) == [second]
+    assert await ids(limit=10**30) == [second, first]
+    assert await ids(to="(202) 555-0123") == [first]
+    assert await ids(held=True) == [first]
+    assert await ids(state="prepared", open=True) == [second, first]
+    assert await ids(state="delivered") == []
+    await _change(house, "cancel", second)
+    assert await ids(open=True) == [first]
+
+
+async def test_nonsense_is_refused_in_words(house: House) -> None:
+    for wanted, words in (
+        ({"state": "lost"}, "'lost' is no state of a fax; there are accepted, prepared"),
+        ({"to": "abc"}, "abc cannot be faxed to"),
+        ({"limit": "7"}, "limit of queue.list must be a whole number"),
+        ({"held": 1}, "held of queue.list must be true or false"),
+        ({"to": ["+1"]}, "to of queue.list must be a text"),
+        ({"to": "\ud800"}, "to of queue.list must be a text"),
+        ({"sender": "x"}, "queue.list has no argument 'sender'; it has state, to, held, open, limit"),
+    ):
+        with pytest.raises(Refused) as caught:
+            await house.ask("queue.list", **wanted)
+        assert caught.value.public.startswith(words)
+    for operation, given, words in (
+        ("queue.hold", {}, "queue.hold needs ids"),
+        ("queue.hold", {"ids": None}, "queue.hold needs ids"),
+        ("queue.hold", {"ids": []}, "name the faxes by their ids, or ALL"),
+        ("queue.hold", {"ids": "x"}, "ids of queue.hold must be a list of texts"),
+        ("queue.hold", {"ids": [1]}, "ids of queue.hold must be a list of texts"),
+        ("queue.hold", {"ids": ["x"], "reason": "a\nb"}, "a reason is one line of at most 200 characters"),
+        ("status", {"x": 1}, "status has no argument 'x'; it takes none"),
+    ):
+        with pytest.raises(Refused) as caught:
+            await house.ask(operation, **given)
+        assert caught.value.public == words
+    with pytest.raises(NotFound, match="no fax or mail with the id x"):
+        await house.ask("queue.show", id="x")
+    with pytest.raises(NotFound, match="there is no operation"):
+        await house.ask("queue.burn")
+
+
+async def test_a_held_fax_stays_until_released(house: House) -> None:
+    house.service.uploading = False
+    submission = await house.send()
+    job = (await house.reach(submission, "prepared"))["id"]
+    assert await _change(house, "hold", submission, reason="wrong letter?") == ([job], {})
+    assert (await house.job(submission))["hold"] == "wrong letter?"
+    assert await _change(house, "hold", job) == ([], {job: "it is held already"})
+    assert (await house.ask("status"))["held"] == 1
+    house.service.uploading = True
+    await asyncio.sleep(0.2)  # time for several tries, were it not held
+    held = await house.job(submission)
+    assert (held["state"], held["next_at"]) == ("prepared", None)
+    assert house.service.sends == []
+    assert await _change(house, "release", job) == ([job], {})
+    await house.reach(submission, "submitted")
+    assert await _change(house, "release", job) == ([], {job: "it is not held"})
+    what = [event["what"] for event in (await house.job(submission))["events"]]
+    assert "held: wrong letter?" in what
+    assert "released" in what
+
+
+async def test_retry_takes_the_next_step_now_and_lets_a_held_fax_go(house: House) -> None:
+    house.service.uploading = False
+    submission = await house.send()
+    job = (await house.reach(submission, "prepared"))["id"]
+    await _change(house, "hold", job)
+    house.service.uploading = True
+    assert await _change(house, "retry", job) == ([job], {})
+    await house.reach(submission, "submitted")
+    assert await _change(house, "retry", job) == ([job], {})
+    house.service.message = "Sent! Fax Has Been Answered."
+    await house.reach(submission, "delivered")
+    assert await _change(house, "retry", job) == ([], {job: "it is delivered; send the mail again for a new fax"})
+    assert len(house.service.sends) == 1
+
+
+async def test_what_may_have_been_faxed_is_sent_again_by_an_explicit_word_only(house: House) -> None:
+    house.service.sending, house.service.history_status = "drop", 503
+    submission = await house.send()
+    job = (await house.reach(submission, "in_doubt"))["id"]
+    _, unchanged = await _change(house, "cancel", job)
+    assert unchanged == {job: "its outcome is being found out; hold it first"}
+    assert await _change(house, "retry", job, resend=True) == ([job], {})  # not held: history is looked into, no more
+    assert len(house.service.sends) == 1
+    await _change(house, "hold", "ALL")
+    house.service.sending = "yes"
+    for ids in ([job], [submission], ["ALL"]):
+        changed, unchanged = await _change(house, "retry", *ids)
+        assert changed == []
+        assert "may have been faxed already" in unchanged[job]
+        assert "--resend" in unchanged[job]
+    await asyncio.sleep(0.1)
+    assert len(house.service.sends) == 1
+    assert await _change(house, "retry", job, resend=True) == ([job], {})
+    shown = await house.reach(submission, "submitted")
+    assert len(house.service.sends) == 2
+    assert [attempt["outcome"] for attempt in shown["attempts_made"]] == ["absent", "sent"]
+    assert "sent again by the operator's word" in [event["what"] for event in shown["events"]]
+
+
+async def test_a_held_fax_in_doubt_can_be_cancelled(house: House) -> None:
+    house.service.sending, house.service.history_status = "drop", 503
+    submission = await house.send()
+    job = (await house.reach(submission, "in_doubt"))["id"]
+    await _change(house, "hold", job)
+    assert await _change(house, "cancel", job) == ([job], {})
+    assert (await house.job(submission))["state"] == "cancelled"
+
+
+async def test_cancel_ends_what_the_provider_does_not_have_and_tells_the_sender(house: House) -> None:
+    house.service.uploading = False
+    loud, quiet = await house.send(), await house.send()
+    for each in (loud, quiet):
+        await house.reach(each, "prepared")
+    assert await _change(house, "cancel", loud) == ([f"{loud}-1"], {})
+    assert await _change(house, "cancel", quiet, silent=True) == ([f"{quiet}-1"], {})
+    assert [mail["to"] for mail in (await house.job(loud))["mails"]] == ["you@example.org"]
+    assert (await house.job(quiet))["mails"] == []
+    assert await _change(house, "cancel", loud) == ([], {f"{loud}-1": "it is cancelled"})
+    house.service.uploading = True
+    sent = await house.send()
+    await house.reach(sent, "submitted")
+    assert await _change(house, "cancel", sent) == (
+        [],
+        {f"{sent}-1": "it is submitted: the provider has it, and cannot be stopped"},
+    )
+
+
+async def test_ids_that_are_unknown_or_named_twice(house: House) -> None:
+    house.service.uploading = False
+    submission = await house.send()
+    job = (await house.reach(submission, "prepared"))["id"]
+    for verb in ("hold", "release", "retry", "cancel"):
+        assert await _change(house, verb, "no such") == ([], {"no such": "there is no such fax"})
+    changed, unchanged = await _change(house, "hold", job, submission, "no such")
+    assert (changed, list(unchanged)) == ([job], ["no such"])
+    assert await _change(house, "cancel", "ALL") == ([job], {})
+    assert await _change(house, "cancel", "ALL") == ([], {})
