@@ -6,12 +6,20 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-_STRING_OR_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
+import structlog
+
+log = structlog.get_logger("provider")
+
+# possessive, so that a string without an end costs no memory
+_STRING_OR_COMMA = re.compile(r'("(?:[^"\\]++|\\.)*+")|,(?=\s*[}\]])')
+_MONEY = re.compile(r"-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?", re.ASCII)
+_KEY = re.compile(r"(api_key[\\\"']{0,4}\s*[=:]\s*[\\\"']{0,4})[^\s&\\\"',;}]+", re.IGNORECASE)
 _MAX_INT = 2**53
+_MAX_MONEY = 10**12
 _MAX_DEPTH = 40
 _TEXT = 300
 
@@ -21,20 +29,48 @@ class Unreadable(ValueError):
 
 
 def read_json(body: bytes) -> Any:
-    """Parse an answer. Raises :class:`Unreadable` for anything but JSON of sensible depth."""
+    """Parse an answer. Raises :class:`Unreadable` for anything but JSON of sensible depth that says each thing once."""
     text = body.decode("utf-8-sig", "replace").strip()
     try:
-        return json.loads(text, parse_constant=_no_constant, parse_float=Decimal)
+        value = _parse(text)
     except (ValueError, RecursionError):
-        mended = _STRING_OR_COMMA.sub(lambda match: match[1] or "", text)
-    try:
-        return json.loads(mended, parse_constant=_no_constant, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
-        raise Unreadable(f"not JSON: {clean(text)!r}") from error
+        try:
+            value = _parse(_STRING_OR_COMMA.sub(lambda match: match[1] or "", text))
+        except (ValueError, RecursionError):
+            raise Unreadable("not JSON") from None
+    if _too_deep(value):
+        raise Unreadable("JSON that is nested too deeply")
+    return value
+
+
+def _parse(text: str) -> Any:
+    return json.loads(text, parse_constant=_no_constant, parse_float=Decimal, object_pairs_hook=_once)
 
 
 def _no_constant(name: str) -> Any:
     raise Unreadable(f"{name} is no number")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; one that gives a name two values says nothing clear (RFC 8259 section 4)."""
+    record = dict(pairs)
+    if len(record) != len(pairs) and any(record[name] != value for name, value in pairs):
+        raise Unreadable("a name with two values")
+    return record
+
+
+def _too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def as_object(value: Any) -> Mapping[str, Any]:
@@ -54,21 +90,26 @@ def as_int(value: Any) -> int | None:
             return None
         value = int(value)
     if isinstance(value, Decimal | float):
-        if not Decimal(value).is_finite() or value % 1 != 0:
+        # the range first: arithmetic with 1e999999 fails or takes for ever
+        if not 0 < value < _MAX_INT or value % 1 != 0:
             return None
         value = int(value)
     return value if isinstance(value, int) and 0 < value < _MAX_INT else None
 
 
 def as_money(value: Any) -> Decimal | None:
-    """Money from a number or numeric string; None for everything else."""
-    if isinstance(value, bool) or value is None:
+    """Money from a number or a numeric string ("1,234.50"); None for everything else, also "0,15"."""
+    if isinstance(value, str):
+        value = value.strip()
+        if len(value) > 40 or not _MONEY.fullmatch(value):
+            return None
+        value = Decimal(value.replace(",", ""))
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
-    try:
-        money = Decimal(str(value).strip().replace(",", ""))
-    except InvalidOperation:
-        return None
-    return money if money.is_finite() and abs(money) < 10**12 else None
+    if isinstance(value, float):
+        value = Decimal(repr(value))
+    money = Decimal(value)
+    return money if money.is_finite() and -_MAX_MONEY < money < _MAX_MONEY else None
 
 
 def as_time(value: Any, naive: tzinfo = UTC) -> float | None:
@@ -89,14 +130,17 @@ def as_time(value: Any, naive: tzinfo = UTC) -> float | None:
 
 
 def _zone(name: str, default: tzinfo) -> tzinfo:
-    """timezone_type 1 is an offset, 2 an abbreviation, 3 an identifier."""
-    if offset := re.fullmatch(r"([+-])(\d\d):?(\d\d)", name):
-        return datetime.fromisoformat(f"2000-01-01T00:00:00{offset[1]}{offset[2]}:{offset[3]}").tzinfo or UTC
+    """timezone_type 1 is an offset, 2 an abbreviation, 3 an identifier; an unknown one counts as UTC."""
+    if not name:
+        return default
     if name.upper() in ("UTC", "GMT", "Z"):
         return UTC
     try:
-        return ZoneInfo(name) if name else default
+        if offset := re.fullmatch(r"([+-]\d\d):?(\d\d)", name, re.ASCII):
+            return datetime.strptime(f"{offset[1]}{offset[2]}", "%z").tzinfo or UTC
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
+        log.info("a time zone not known counts as UTC", zone=clean(name, 60))
         return UTC
 
 
@@ -113,7 +157,7 @@ def digits(value: Any) -> str:
 def clean(text: str, length: int = _TEXT) -> str:
     """Text of the outside for logs and mails: one line, no control characters, no keys, not long."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    line = re.sub(r"(api_key=)[^&\s\"']+", r"\1***", line)
+    line = _KEY.sub(r"\1***", line)
     return line if len(line) <= length else line[: length - 1] + "…"
 
 

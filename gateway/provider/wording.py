@@ -12,8 +12,9 @@ log = structlog.get_logger("provider")
 
 CODES = ("ok", "unknown", "no_answer", "busy", "file_error", "hangup")
 
-_FAILED = re.compile(r"^fax failed|failed|error|cancel|reject|insufficient", re.IGNORECASE)
+_FAILED = re.compile(r"failed|error|cancel|reject|insufficient|unsuccess|undeliver", re.IGNORECASE)
 _SUCCESS = re.compile(r"^sent|success|has been sent|has been answered|delivered|completed", re.IGNORECASE)
+_DENIED = re.compile(r"\b(?:not|never|cannot)\b|n't\b", re.IGNORECASE)  # "not delivered yet" is no success
 _PROGRESS = re.compile(r"executed|sending|queue|process|pending|dial|retry", re.IGNORECASE)
 _CAUSES = (
     ("no_answer", re.compile(r"no answer", re.IGNORECASE)),
@@ -36,7 +37,7 @@ def classify(text: str, code: str = "") -> tuple[Verdict, str]:
         return (Verdict.SUCCESS if code == "ok" else Verdict.FAILED), code
     if _FAILED.search(text):
         return Verdict.FAILED, cause(text)
-    if _SUCCESS.search(text):
+    if _SUCCESS.search(text) and not _DENIED.search(text):
         return Verdict.SUCCESS, "ok"
     if text and not _PROGRESS.search(text) and text not in _seen and len(_seen) < 100:
         _seen.add(text)
