@@ -1,61 +1,68 @@
-"""The demo's mailbox: takes every mail by SMTP, keeps it in a directory, and makes pictures of its documents."""
+"""The demo's mailbox: takes every mail by SMTP, keeps it in a directory, and makes pictures of its fax documents."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import shutil
+import tempfile
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email import policy
-from email.message import EmailMessage
+from email.message import Message
 from email.parser import BytesParser
 from pathlib import Path
+from typing import Any
 
 import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError
+from gateway.mail.words import decode_words, file_name, one_line, to_text
 
 log = structlog.get_logger("mailbox")
 
-_KEPT = 500  # mails shown
+_KEPT = 200  # mails shown
 _DOCUMENTS = ("application/pdf", "image/tiff")
+_PARSER = BytesParser(policy=policy.compat32)  # the one that takes every mail
+_SOURCE = "message.eml"
 
 
-@dataclass
+@dataclass(slots=True)
 class Attachment:
-    """A part that is not the text; ``pictures`` are its pages, None while they are made."""
+    """A part that is not the text; ``pictures`` are the pages of a fax document, once they are made."""
 
     name: str
     type: str
-    content: bytes
-    pictures: list[Path] | None = None
-
-    @property
-    def is_document(self) -> bool:
-        return self.type in _DOCUMENTS
+    file: Path
+    size: int
+    pictures: list[Path] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(slots=True)
 class Mail:
-    """A mail that has arrived, as far as a reader wants to know it."""
+    """A mail that has arrived, as far as a reader wants to know it. Every text in it is a stranger's."""
 
     number: int
+    folder: Path
     arrived_at: float
     envelope_from: str
     to: str
-    raw: bytes
     subject: str = ""
     sender: str = ""
     kind: str = ""  # delivered, failed, unknown, inbound, operator; "" for a mail that is not the gateway's
     text: str = ""
     attachments: list[Attachment] = field(default_factory=list)
 
+    @property
+    def source(self) -> Path:
+        return self.folder / _SOURCE
+
 
 class Mailbox:
-    """One mailbox for all addresses. ``changed`` is called when there is something new to see."""
+    """One mailbox for all addresses, on the loopback address. ``changed`` is called when there is something new to see."""
 
     def __init__(
         self, directory: Path, pool: WorkerPool, changed: Callable[[], None], clock: Callable[[], float] = time.time
@@ -65,103 +72,143 @@ class Mailbox:
         self._changed = changed
         self._clock = clock
         self._server: asyncio.Server | None = None
-        self._sessions: set[SMTP] = set()
+        self._sessions: weakref.WeakSet[SMTP] = weakref.WeakSet()
         self._work: set[asyncio.Task[None]] = set()
         self._mails: dict[int, Mail] = {}
         self._count = 0
 
-    async def start(self, port: int = 0) -> int:
-        """Listen on the loopback address; returns the port. Raises OSError."""
+    async def start(self) -> int:
+        """Read what is there and listen on a free port, which is returned. Raises OSError."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: SMTP(self, hostname="mailbox.localhost", ident="demo mailbox", enable_SMTPUTF8=True, loop=loop),
-            "127.0.0.1",
-            port,
-        )
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
+        for source in sorted(self._directory.glob(f"*/{_SOURCE}")):
+            mail = await asyncio.to_thread(_read, int(source.parent.name), source.parent, source.stat().st_mtime)
+            self._put(mail)
+        self._server = await asyncio.get_running_loop().create_server(self._session, "127.0.0.1", 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
 
     async def stop(self) -> None:
+        """Take no more mails, end the pictures."""
         if self._server is not None:
             self._server.close()
+            for session in list(self._sessions):
+                if session.transport is not None:
+                    session.transport.close()
             await self._server.wait_closed()
         for task in self._work:
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
 
     def newest(self) -> list[Mail]:
+        """All mails, the newest first."""
         return list(reversed(self._mails.values()))
 
     def get(self, number: int) -> Mail | None:
+        """One mail."""
         return self._mails.get(number)
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # the name is aiosmtpd's
-        """aiosmtpd's hook: the mail is kept for each of its recipients."""
-        raw = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
+    def _session(self) -> SMTP:
+        loop = asyncio.get_running_loop()
+        session = SMTP(self, hostname="mailbox.localhost", ident="demo mailbox", enable_SMTPUTF8=True, loop=loop)
+        self._sessions.add(session)
+        return session
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
+        """Keep the mail for each of its recipients, marked as a delivery agent does (RFC 5321 section 4.4). The name
+        is aiosmtpd's.
+        """
+        content = envelope.content if isinstance(envelope.content, bytes) else b""
+        sender = (envelope.mail_from or "").strip("<>")
         for recipient in envelope.rcpt_tos:
-            await self._keep(raw, envelope.mail_from or "", recipient)
+            marks = f"Return-Path: <{sender}>\r\nDelivered-To: {recipient}\r\n".encode()
+            self._count += 1
+            folder = self._directory / f"{self._count:05}"
+            self._put(await asyncio.to_thread(_keep, self._count, folder, self._clock(), marks + content))
         self._changed()
         return "250 2.0.0 in the mailbox"
 
-    async def _keep(self, raw: bytes, envelope_from: str, to: str) -> None:
-        self._count += 1
-        mail = Mail(self._count, self._clock(), envelope_from, to, raw)
-        _read(mail)
-        await asyncio.to_thread((self._directory / f"{mail.number:04}.eml").write_bytes, raw)
+    def _put(self, mail: Mail) -> None:
+        self._count = max(self._count, mail.number)
         self._mails[mail.number] = mail
         while len(self._mails) > _KEPT:
-            del self._mails[next(iter(self._mails))]
-        if any(each.is_document for each in mail.attachments):
+            del self._mails[min(self._mails)]
+        if any(each.type in _DOCUMENTS for each in mail.attachments):
             task = asyncio.create_task(self._picture(mail), name=f"pictures-{mail.number}")
             self._work.add(task)
             task.add_done_callback(self._work.discard)
 
     async def _picture(self, mail: Mail) -> None:
-        for index, attachment in enumerate(mail.attachments):
-            if attachment.is_document:
-                folder = self._directory / f"{mail.number:04}-{index}"
-                attachment.pictures = await pictures(self._pool, attachment.content, folder)
+        for attachment in mail.attachments:
+            if attachment.type in _DOCUMENTS:
+                attachment.pictures = await pictures(self._pool, attachment.file)
         self._changed()
 
 
-async def pictures(pool: WorkerPool, document: bytes, folder: Path) -> list[Path]:
-    """A PNG for each page of a fax document, in ``folder``; none when it cannot be read."""
-    await asyncio.to_thread(_put, folder, document)
-    try:
-        made = await pool.run(
-            "gateway.document.render:previews", document=str(folder / "document"), directory=str(folder)
-        )
-    except GatewayError as error:
-        log.warning("no pictures of a document", why=str(error))
-        return []
-    return [Path(each) for each in made]
+async def pictures(pool: WorkerPool, document: Path) -> list[Path]:
+    """A PNG for each page of a fax document, in a folder beside it; none when it cannot be read."""
+    folder = document.with_name(f"{document.name}.pages")
+    if not folder.exists():
+        scratch = tempfile.mkdtemp(dir=document.parent)
+        try:
+            await pool.run("gateway.document.render:previews", document=str(document), directory=scratch)
+            shutil.move(scratch, folder)
+        except GatewayError as error:
+            log.warning("no pictures of a document", why=str(error))
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return sorted(folder.glob("*.png"))
 
 
-def _put(folder: Path, document: bytes) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / "document").write_bytes(document)
+# --- reading a mail ---------------------------------------------------------------------------------------------------
 
 
-def _read(mail: Mail) -> None:
-    """Fill in what the message says; one that cannot be read is still shown, by its source."""
-    mail.subject, mail.text = "(unreadable)", mail.raw.decode("utf-8", "replace")
-    with contextlib.suppress(Exception):  # the parser fails in many ways on what is no mail
-        message = BytesParser(policy=policy.default).parsebytes(mail.raw)
-        assert isinstance(message, EmailMessage)
-        mail.sender = str(message.get("From", ""))
-        mail.kind = str(message.get("X-Faxgateway-Kind", ""))
-        texts: list[str] = []
-        attachments: list[Attachment] = []
-        for part in message.walk():
-            if part.is_multipart():
-                continue
-            content = part.get_payload(decode=True)
-            content = content if isinstance(content, bytes) else b""
-            if part.get_content_type() == "text/plain" and not texts:
-                texts.append(content.decode(part.get_content_charset("utf-8"), "replace"))
-            else:
-                name = part.get_filename() or part.get_content_type()
-                attachments.append(Attachment(name, part.get_content_type(), content))
-        mail.text, mail.attachments = "".join(texts), attachments
-        mail.subject = str(message.get("Subject", "")) or "(no subject)"
+def _keep(number: int, folder: Path, at: float, content: bytes) -> Mail:
+    folder.mkdir(mode=0o700)
+    (folder / _SOURCE).write_bytes(content)
+    return _read(number, folder, at)
+
+
+def _read(number: int, folder: Path, at: float) -> Mail:
+    message = _PARSER.parsebytes((folder / _SOURCE).read_bytes())
+    mail = Mail(
+        number,
+        folder,
+        at,
+        envelope_from=_header(message, "Return-Path").strip("<>"),
+        to=_header(message, "Delivered-To"),
+        subject=_header(message, "Subject"),
+        sender=_header(message, "From").replace('"', ""),
+        kind=_header(message, "X-Faxgateway-Kind"),
+    )
+    for index, part in enumerate(_leaves(message)):
+        content = _content(part)
+        if part.get_content_type() == "text/plain" and not mail.text:
+            mail.text = to_text(content, part.get_content_charset()).replace("\r\n", "\n")
+            continue
+        file = folder / f"part-{index}"
+        file.write_bytes(content)
+        name = file_name(decode_words(part.get_filename() or "")) or part.get_content_type()
+        mail.attachments.append(Attachment(name, part.get_content_type(), file, len(content)))
+    return mail
+
+
+def _header(message: Message[Any, Any], name: str) -> str:
+    return one_line(decode_words(str(message.get(name, ""))))
+
+
+def _leaves(message: Message[Any, Any]) -> Iterator[Message[Any, Any]]:
+    """The parts that hold something; a message in the message, or a delivery status, is one part."""
+    if message.get_content_maintype() == "multipart" and message.is_multipart():
+        for part in message.get_payload():
+            assert isinstance(part, Message)
+            yield from _leaves(part)
+    else:
+        yield message
+
+
+def _content(part: Message[Any, Any]) -> bytes:
+    if part.is_multipart():  # message/...
+        inner = [each.as_bytes() for each in part.get_payload() if isinstance(each, Message)]
+        return b"\n".join(inner)
+    content = part.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""

@@ -10,6 +10,7 @@ from gateway import __version__
 from gateway.cli.base import Root
 
 COMMANDS = {
+    "demo": ("gateway.cli.demo:demo", "Try it all on this machine: gateway, sandbox, mailbox."),
     "init": ("gateway.cli.init:init", "Write a first configuration."),
     "check-config": ("gateway.cli.check_config:check_config", "Check the configuration, all problems at once."),
     "doctor": ("gateway.cli.doctor:doctor", "Check all that the gateway needs; name the remedies."),
