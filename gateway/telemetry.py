@@ -53,21 +53,16 @@ def set_up_logging(level: str, form: str) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     if form == "json":
-        processors += [
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            _redact_event,
-            structlog.processors.JSONRenderer(),
-        ]
+        processors.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
+    elif form == "console":
+        processors.append(structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False))
+    # tracebacks as text: redacted like all else, and without the values of variables, which may be passwords
+    processors += [structlog.processors.format_exc_info, _redact_event]
+    if form == "json":
+        processors.append(structlog.processors.JSONRenderer())
     else:
-        if form == "console":
-            processors.append(structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False))
         colours = form == "console" and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        processors += [
-            structlog.processors.format_exc_info,
-            _redact_event,
-            structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0),
-        ]
+        processors.append(structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0))
         if form == "journal":
             processors.append(_journal_prefix)
     structlog.configure(

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import structlog
 
-from gateway.edge.smtp_replies import Hangup
+from gateway.edge.smtp_replies import SHUTTING_DOWN, Hangup
 from gateway.edge.smtp_settings import ListenerSettings, SmtpSettings
 from gateway.errors import GatewayError
 from gateway.model import Peer
 
 log = structlog.get_logger("smtpd")
+
+_COMMIT_GRACE = 10.0  # seconds for commits whose clients have gone
+_CANCEL_GRACE = 10.0  # and for what was cancelled to clean up
 
 
 class Interruptible(Protocol):
@@ -52,43 +57,55 @@ class Clients:
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, GatewayError):
             log.warning("work after a conversation failed", why=repr(error))
 
-    def admit(self, peer: Peer) -> None:
-        """Count a client in. Raises :class:`Hangup` when there are too many."""
-        self._counts[peer.address] += 1
+    @contextmanager
+    def present(self, peer: Peer) -> Iterator[None]:
+        """A client counts while it is here. Raises :class:`Hangup` when it may not come in."""
         if self.stopping:
-            raise Hangup("421 4.3.2 the gateway is shutting down; try again in a minute")
-        if self._counts.total() > self._settings.max_connections:
-            self.leave(peer)
+            raise Hangup(SHUTTING_DOWN)
+        if self._counts.total() >= self._settings.max_connections:
+            log.warning("too many connections", count=self._counts.total())
             raise Hangup("421 4.3.2 too many connections; try again later")
-        if not is_local(peer) and self._counts[peer.address] > self._settings.max_connections_per_client:
-            self.leave(peer)
-            log.warning("too many connections", client=peer.address)
+        if not is_local(peer) and self._counts[peer.address] >= self._settings.max_connections_per_client:
+            log.warning("too many connections of one client", client=peer.address)
             raise Hangup("421 4.7.0 too many connections from your address; try again later")
-
-    def leave(self, peer: Peer) -> None:
-        self._counts[peer.address] -= 1
-        if self._counts[peer.address] <= 0:
-            del self._counts[peer.address]
+        self._counts[peer.address] += 1
+        try:
+            yield
+        finally:
+            self._counts[peer.address] -= 1
+            if not self._counts[peer.address]:
+                del self._counts[peer.address]
 
     async def drain(self, grace: float) -> None:
-        """Tell idle clients 421, let messages and commits under way end within ``grace`` seconds."""
+        """Let clients and what they began come to an end: idle ones hear 421 now, late ones after ``grace`` seconds.
+
+        A commit under way outlives its client and is waited for another while.
+        """
         self.stopping = True
         for conversation in list(self._conversations.values()):
             conversation.interrupt()
-        tasks: set[asyncio.Task[Any]] = {*self._conversations, *self._background}
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=10)
+        await _wait_for(self._conversations, grace)
+        await _wait_for(self._background, _COMMIT_GRACE)
+
+
+async def _wait_for(tasks: Collection[asyncio.Task[Any]], grace: float) -> None:
+    """Wait for tasks to end; those that do not within ``grace`` seconds are cancelled."""
+    if not tasks:
+        return
+    _, late = await asyncio.wait(set(tasks), timeout=grace)
+    for task in late:
+        task.cancel()
+    if late:
+        await asyncio.wait(late, timeout=_CANCEL_GRACE)
 
 
 def peer_of(transport: Any, listener: ListenerSettings) -> Peer:
     """What a connection proves by itself."""
     name = transport.get_extra_info("peername")
-    if not isinstance(name, tuple):  # a unix socket: whoever may open it is trusted
+    if transport.get_extra_info("socket").family == socket.AF_UNIX:  # whoever may open it is trusted
         address, port, trusted = "local", 0, True
+    elif not name:  # it has gone already
+        raise Hangup
     else:
         address, port = str(name[0]).partition("%")[0], int(name[1])
         ip = ipaddress.ip_address(address)

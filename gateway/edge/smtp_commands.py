@@ -40,8 +40,13 @@ class RcptCommand:
 
 
 def read_mail(argument: str) -> MailCommand:
-    """Parse what follows ``MAIL``. Raises :class:`BadCommand`."""
+    """Parse what follows ``MAIL``. Raises :class:`BadCommand`, or Refused for an address no report could go to."""
     path, rest = _path(argument, "FROM:", "MAIL FROM:<you@example.org>")
+    if not _is_plain(path):
+        raise Refused(
+            "the sender's address has characters that are not plain ASCII; send from an address like you@example.org",
+            status="5.1.7",
+        )
     size = ret = envid = None
     for keyword, value in _parameters(rest):
         if keyword == "SIZE":
@@ -69,7 +74,7 @@ def read_rcpt(argument: str) -> RcptCommand:
     path, rest = _path(argument, "TO:", "RCPT TO:<+15551234567@fax.local>")
     if not path:
         raise BadCommand("501 5.1.3 RCPT wants an address, for example RCPT TO:<+15551234567@fax.local>")
-    if not path.isascii() or any(not c.isprintable() for c in path):
+    if not _is_plain(path):
         raise Refused(
             "the address has characters that are not plain ASCII; write +15551234567@fax.local", status="5.1.3"
         )
@@ -123,6 +128,11 @@ def _without_route(path: str) -> str:
     return path
 
 
+def _is_plain(text: str) -> bool:
+    """Whether ``text`` is printable ASCII: what may stand in a header of ours."""
+    return text.isascii() and text.isprintable()
+
+
 def _outside_quotes(path: str, characters: str) -> bool:
     quoted = False
     for n, character in enumerate(path):
@@ -144,10 +154,11 @@ def _parameters(rest: str) -> list[tuple[str, str]]:
 
 
 def _xtext(value: str, keyword: str) -> str:
-    """RFC 3461 section 4: ``+2B`` is a plus sign."""
-    if not value or not value.isascii() or re.search(r"\+(?![0-9A-F]{2})", value):
+    """RFC 3461 section 4: ``+2B`` is a plus sign. What it stands for is printable (sections 4.2 and 4.4)."""
+    text = _XTEXT.sub(lambda match: chr(int(match[1], 16)), value)
+    if not value or not _is_plain(value) or not _is_plain(text) or re.search(r"\+(?![0-9A-F]{2})", value):
         raise BadCommand(f"501 5.5.4 {keyword} is not xtext (RFC 3461)")
-    return _XTEXT.sub(lambda match: chr(int(match[1], 16)), value)
+    return text
 
 
 def _notify(value: str) -> frozenset[Notify]:

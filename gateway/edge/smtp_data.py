@@ -1,6 +1,6 @@
-"""The bytes of an SMTP conversation: command lines of bounded length, and DATA in bulk.
+"""The bytes of an SMTP conversation: command lines of bounded length, and messages in bulk.
 
-Only CRLF.CRLF ends data, whatever else it holds; a byte cap holds even when no line ever ends.
+Only CRLF.CRLF ends a message, whatever else it holds. Nothing here keeps more than a chunk, even if no line ever ends.
 """
 
 from __future__ import annotations
@@ -11,9 +11,21 @@ from collections.abc import Callable
 END = b"\r\n.\r\n"
 CHUNK = 256 << 10
 
+_TLS_HELLO = b"\x16\x03"  # a TLS record that begins a handshake
+_WRONG_ENDS = (b"\n.\n", b"\n.\r\n", b"\r.\r")
+_WRONG_END_SILENCE = 5.0  # seconds
+
 
 class LineTooLong(ValueError):
     """A command line that is longer than any can be."""
+
+
+class SpeaksTls(ValueError):
+    """The client begins TLS where a command is expected."""
+
+
+class WrongLineEnds(ValueError):
+    """The client means to have ended its message, but with line ends that are none in SMTP (RFC 5321 section 2.3.8)."""
 
 
 class Closed(ConnectionError):
@@ -30,64 +42,103 @@ class Input:
     @property
     def pending(self) -> bool:
         """Whether more was sent already."""
-        return bool(self._held)
+        return bool(self._held or self._reader._buffer)  # type: ignore[attr-defined]  # nothing public tells
 
     def clear(self) -> None:
         """Forget what was sent before TLS began (RFC 3207 section 4.2)."""
         self._held = b""
+        self._reader._buffer.clear()  # type: ignore[attr-defined]
+
+    def push_back(self, data: bytes) -> None:
+        """Have ``data`` read again, before anything else."""
+        self._held = data + self._held
 
     async def line(self, limit: int, timeout: float) -> bytes:  # noqa: ASYNC109  # one deadline for the whole line
-        """A line without its end. Raises :class:`LineTooLong`, :class:`Closed`, TimeoutError."""
+        """A line without its end. Raises :class:`LineTooLong`, :class:`SpeaksTls`, :class:`Closed`, TimeoutError."""
         async with asyncio.timeout(timeout):
-            while b"\n" not in self._held:
-                if len(self._held) > limit:
+            while b"\n" not in self._held[: limit + 2]:
+                if self._held.startswith(_TLS_HELLO):
+                    raise SpeaksTls
+                if len(self._held) > limit + 1:
                     raise LineTooLong
-                chunk = await self._read()
-                self._held += chunk
+                self._held += await self.chunk()
+        if self._held.startswith(_TLS_HELLO):
+            raise SpeaksTls
         line, _, self._held = self._held.partition(b"\n")
+        line = line.removesuffix(b"\r")
         if len(line) > limit:
             raise LineTooLong
-        return line.removesuffix(b"\r")
+        return line
 
-    async def _read(self) -> bytes:
-        chunk = await self._reader.read(CHUNK)
+    async def chunk(self) -> bytes:
+        """Whatever comes next, at most :data:`CHUNK` bytes beyond what was pushed back. Raises :class:`Closed`."""
+        try:
+            chunk = await self._reader.read(CHUNK)
+        except OSError as error:  # what the connection ended with
+            raise Closed from error
         if not chunk:
             raise Closed
         return chunk
 
-    async def data(self, sink: Callable[[bytes], None], most: int, timeout: float) -> int:  # noqa: ASYNC109
-        """Read a message to its end into ``sink``, dot-unstuffed; returns its size in bytes.
+    async def next(self) -> bytes:
+        """What was pushed back, else the next chunk. Raises :class:`Closed`."""
+        if self._held:
+            data, self._held = self._held, b""
+            return data
+        return await self.chunk()
 
-        ``timeout`` is the longest silence between two chunks. Beyond twice ``most`` bytes it raises
-        :class:`LineTooLong`: whatever speaks there is not sending a mail. Raises :class:`Closed`, TimeoutError.
+
+class Message:
+    """The message that follows one DATA. A :meth:`read` that was broken off can be taken up again."""
+
+    def __init__(self, source: Input) -> None:
+        self._source = source
+        self._tail = b"\r\n"  # may be the start of the end; at first a line end of ours: the first line may be the end
+        self._ours = 2  # bytes of that line end that are not the client's
+        self._lines = False  # whether any line has ended as it should
+        self._last = b""
+        self.ended = False
+
+    async def read(self, sink: Callable[[bytes], None], timeout: float) -> None:  # noqa: ASYNC109
+        """Read on to the end into ``sink``, dot-unstuffed (RFC 5321 section 4.5.2).
+
+        ``timeout`` is the longest silence between two chunks. Raises what ``sink`` does, :class:`Closed`, TimeoutError,
+        and :class:`WrongLineEnds` after a short silence behind what only the client can take for the end.
         """
-        held, first = b"\r\n", True  # the first line may be the end already
-        size = 0
-        while True:
-            if self._held:
-                chunk, self._held = self._held, b""
-            else:
-                async with asyncio.timeout(timeout):
-                    chunk = await self._read()
-            data = held + chunk
-            end = data.find(END)
-            if end >= 0:
-                self._held = data[end + len(END) :]
-                data, held = data[: end + 2], b""
-            else:
-                keep = _start_of_end(data)
-                data, held = data[: len(data) - keep], data[len(data) - keep :]
-            if data:
-                plain = data.replace(b"\r\n.", b"\r\n") if b"\r\n." in data else data
-                if first:
-                    plain, first = plain[2:], False  # the line end we put before it
-                size += len(plain)
-                if size > 2 * most:
-                    raise LineTooLong
-                if plain:
-                    sink(plain)
-            if end >= 0:
-                return size
+        while not self.ended:
+            wrong = self._wrong_end
+            try:
+                async with asyncio.timeout(min(timeout, _WRONG_END_SILENCE) if wrong else timeout):
+                    chunk = await self._source.next()
+            except TimeoutError:
+                if wrong:
+                    raise WrongLineEnds from None
+                raise
+            plain = self._unstuffed(self._tail + chunk)
+            if plain:
+                sink(plain)
+
+    def _unstuffed(self, data: bytes) -> bytes:
+        """The message bytes in ``data`` as far as they are known to be no end; the rest is kept for later."""
+        end = data.find(END)
+        if end >= 0:
+            self._source.push_back(data[end + len(END) :])
+            data, self._tail, self.ended = data[: end + 2], b"", True
+        else:
+            self._lines = self._lines or data.find(b"\r\n", self._ours, -2) >= 0
+            self._last = data[-4:]
+            keep = _start_of_end(data)
+            data, self._tail = data[: len(data) - keep], data[len(data) - keep :]
+        if not data:
+            return b""
+        plain = data.replace(b"\r\n.", b"\r\n")[self._ours :]
+        self._ours = 0
+        return plain
+
+    @property
+    def _wrong_end(self) -> bool:
+        """Whether the last bytes look like an end in a message whose lines never end in CRLF."""
+        return not self._lines and self._last.endswith(_WRONG_ENDS)
 
 
 def _start_of_end(data: bytes) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from pathlib import Path
@@ -11,6 +12,9 @@ from gateway.edge.smtp_clients import Clients
 from gateway.edge.smtp_session import Conversation
 from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.errors import TryLater
+
+_BACKLOG = 512
+_CLOSE_GRACE = 5.0  # seconds
 
 
 class SmtpDoor:
@@ -45,7 +49,6 @@ class SmtpDoor:
         context = None
         if listener.tls != "none":
             context = self._contexts[listener.name] = _context(listener)
-        implicit = context if listener.tls == "implicit" else None
         loop = asyncio.get_running_loop()
 
         def factory() -> Conversation:
@@ -54,13 +57,13 @@ class SmtpDoor:
         kind, _, rest = listener.address.partition(":")
         try:
             if kind == "unix":
-                server = await loop.create_unix_server(factory, sock=_unix_socket(Path(rest)), ssl=implicit)
+                server = await loop.create_unix_server(factory, sock=_unix_socket(Path(rest)))
             elif kind == "fd":
-                server = await loop.create_server(factory, sock=self._passed(rest), ssl=implicit)
+                server = await loop.create_server(factory, sock=self._passed(rest))
             else:
                 host, _, port = listener.address.rpartition(":")
                 server = await loop.create_server(
-                    factory, host.strip("[]"), int(port), ssl=implicit, backlog=512, reuse_address=True
+                    factory, host.strip("[]"), int(port), backlog=_BACKLOG, reuse_address=True
                 )
         except OSError as error:
             raise OSError(error.errno, f"cannot listen on {listener.address}: {error.strerror or error}") from error
@@ -88,6 +91,8 @@ class SmtpDoor:
         for listener in self._listeners:
             if listener.name in self._contexts:
                 _context(listener)  # a broken file must not replace a good one
+        for listener in self._listeners:
+            if listener.name in self._contexts:
                 _load(self._contexts[listener.name], listener)
 
     async def stop(self, grace: float) -> None:
@@ -97,7 +102,9 @@ class SmtpDoor:
             server.close()
         await self._clients.drain(grace)
         for server in self._servers:
-            await server.wait_closed()
+            with contextlib.suppress(TimeoutError):  # from 3.12 on it waits for every connection, also one that hangs
+                async with asyncio.timeout(_CLOSE_GRACE):
+                    await server.wait_closed()
         self._servers.clear()
 
 
@@ -124,7 +131,8 @@ def _context(listener: ListenerSettings) -> ssl.SSLContext:
 
 def _load(context: ssl.SSLContext, listener: ListenerSettings) -> None:
     try:
-        context.load_cert_chain(listener.certificate or "", listener.key)
+        # without a password function OpenSSL would ask for one on the terminal
+        context.load_cert_chain(listener.certificate or "", listener.key, password=lambda: "")
     except (OSError, ssl.SSLError) as error:
         raise TryLater(
             f"the certificate of the listener {listener.address} cannot be used: {listener.certificate}", str(error)

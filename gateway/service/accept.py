@@ -12,7 +12,7 @@ import argon2
 
 from gateway import numbers, policy, telemetry
 from gateway.document.worker import WorkerPool
-from gateway.errors import GatewayError, Refused
+from gateway.errors import GatewayError, Refused, TryLater
 from gateway.model import Envelope, FaxJob, FaxNumber, JobState, MailSummary, Peer, Route, RouteKind, Submission
 from gateway.spool import Draft, Spool
 from gateway.store import jobs, routes, users
@@ -66,7 +66,8 @@ class Accept:
         async with self._verifying:
             good = await asyncio.to_thread(self._verify, stored or _DUMMY_HASH, password)
         if not good or stored is None:
-            telemetry.rejected("5.7.8", client=peer.address, why=f"auth failed user={login}")
+            # without the name: people type passwords where names belong
+            telemetry.rejected("5.7.8", client=peer.address, why="wrong login or password")
             return False
         return True
 
@@ -139,7 +140,10 @@ class Accept:
         return submission
 
     async def _accept(self, envelope: Envelope, draft: Draft) -> str:
-        found = await self._reader.run("gateway.mail.parse:inspect", mail=str(draft.path))
+        try:
+            found = await self._reader.run("gateway.mail.parse:inspect", mail=str(draft.path))
+        except TryLater as error:
+            raise TryLater("the gateway could not look into the mail; try again later", str(error)) from error
         summary = MailSummary(**found)
         if summary.automatic:
             raise Refused(f"automatic mails are not faxed: {summary.automatic}", status="5.7.1")

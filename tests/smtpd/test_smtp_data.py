@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from gateway.edge.smtp_data import Closed, Input, LineTooLong
+from gateway.edge.smtp_data import CHUNK, Closed, Input, LineTooLong, Message, SpeaksTls, WrongLineEnds
 
 
-async def read(*chunks: bytes, most: int = 1000) -> tuple[bytes, bytes]:
+async def read(*chunks: bytes) -> tuple[bytes, bytes]:
     """The message and what follows it, with the bytes arriving in these chunks."""
     reader = asyncio.StreamReader()
     source = Input(reader)
@@ -22,7 +22,7 @@ async def read(*chunks: bytes, most: int = 1000) -> tuple[bytes, bytes]:
         reader.feed_eof()
 
     feeding = asyncio.create_task(feed())
-    await source.data(got.append, most, 5.0)
+    await Message(source).read(got.append, 5.0)
     await feeding
     return b"".join(got), source._held + await reader.read()
 
@@ -54,11 +54,6 @@ async def test_nothing_else_ends_it(fake: bytes) -> None:
         assert b"MAIL FROM" in message
 
 
-async def test_beyond_twice_the_limit_it_is_cut_off() -> None:
-    with pytest.raises(LineTooLong):
-        await read(*[b"x" * 500] * 6, b"\r\n.\r\n", most=1000)
-
-
 async def test_a_client_that_goes_away() -> None:
     with pytest.raises(Closed):
         await read(b"half a mail\r\n")
@@ -74,3 +69,69 @@ async def test_command_lines_are_bounded() -> None:
     reader.feed_data(b"x" * 200)
     with pytest.raises(LineTooLong):
         await source.line(100, 1.0)
+
+
+async def test_a_sink_that_stops_the_reading_loses_nothing() -> None:
+    reader = asyncio.StreamReader()
+    message = Message(Input(reader))
+    reader.feed_data(b"one\r\n..two\r\n.\r\n")
+    got: list[bytes] = []
+
+    def once(data: bytes) -> None:
+        got.append(data)
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        await message.read(once, 1.0)
+    assert message.ended
+    await message.read(got.append, 1.0)
+    assert b"".join(got) == b"one\r\n.two\r\n"
+
+
+@pytest.mark.parametrize("stream", [b"one\n.\n", b".\n", b"one\ntwo\n.\r\n", b"one\r.\r"])
+async def test_an_end_in_wrong_line_ends_is_noticed_when_nothing_follows(stream: bytes) -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(stream)
+    with pytest.raises(WrongLineEnds):
+        await Message(Input(reader)).read(lambda _data: None, 0.05)
+
+
+@pytest.mark.parametrize("stream", [b"one\r\ntwo\n.\n", b"one\n..\n", b"one\n.\nmore"])
+async def test_silence_in_a_mail_is_only_silence(stream: bytes) -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(stream)
+    with pytest.raises(TimeoutError):
+        await Message(Input(reader)).read(lambda _data: None, 0.05)
+
+
+async def test_a_mail_without_a_line_end_is_handed_on_chunk_by_chunk() -> None:
+    reader = asyncio.StreamReader(limit=CHUNK)
+    sizes: list[int] = []
+    reading = asyncio.create_task(Message(Input(reader)).read(lambda data: sizes.append(len(data)), 5.0))
+    for _ in range(40):
+        reader.feed_data(b"x" * 100_000)
+        await asyncio.sleep(0)
+    reader.feed_data(b"\r\n.\r\n")
+    await reading
+    assert sum(sizes) == 4_000_002
+    assert max(sizes) <= CHUNK + 4
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 50])
+async def test_tls_where_a_command_belongs_is_recognised(cut: int) -> None:
+    hello = b"\x16\x03\x01\x02\x00" + b"x" * 100
+    reader = asyncio.StreamReader()
+    source = Input(reader)
+    reading = asyncio.create_task(source.line(2048, 5.0))
+    for piece in (hello[:cut], hello[cut:]):
+        reader.feed_data(piece)
+        await asyncio.sleep(0.01)
+    with pytest.raises(SpeaksTls):
+        await reading
+
+
+async def test_a_connection_that_breaks_is_a_closed_one() -> None:
+    reader = asyncio.StreamReader()
+    reader.set_exception(OSError(113, "No route to host"))
+    with pytest.raises(Closed):
+        await Input(reader).line(100, 1.0)
