@@ -1,16 +1,11 @@
-"""From grey to black and white, as legible as one bit allows, and onto the grid of a fax machine.
-
-Text is compared with its own background, so that small, light and tinted-ground text stays; regions of continuous tone
-(photographs) are halftoned; large dark areas stay dark, with light text in them.
-"""
+"""The grid of a fax machine: where a page is put on it, and how its pixels are coded."""
 
 from __future__ import annotations
 
 import io
-import math
 from dataclasses import dataclass
 
-from PIL import Image, ImageChops, ImageFilter, TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 
 # one strip a page: fax software and img2pdf both want it
 TiffImagePlugin.STRIP_SIZE = 1 << 30
@@ -21,15 +16,6 @@ FINE, STANDARD = 196, 98
 PAPER_HEIGHT = {"letter": 11.0, "a4": 11.69}  # inches
 _MARGIN = 0.2  # inches kept free at the edges of what is placed
 _MAX_LENGTH = 60.0  # inches of a long page
-
-_RATIO = 0.80  # darker than this part of its background is ink
-_DARK = 118  # darker than this is ink whatever the background
-_TILE = 32
-_PHOTO_SHARE = 115  # of 255: share of middle tones in a tile of a photograph
-_PHOTO_DETAIL = 3  # grey levels of mean change in it; a flat tint has less
-
-_LOG = [round(math.log(max(v, 4)) * 46) for v in range(256)]
-_RATIO_STEP = round(-math.log(_RATIO) * 46)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,56 +68,6 @@ def on_page(image: Image.Image, target: Grid) -> Image.Image:
     top = round(_MARGIN / 2 * target.y_dpi) if image.height < target.height else 0
     page.paste(image, (left, min(top, page.height - image.height)))
     return page
-
-
-def to_bilevel(image: Image.Image) -> Image.Image:
-    """Black and white of a grey page."""
-    if image.mode == "1":
-        return image
-    grey = image if image.mode == "L" else image.convert("L")
-    ink = _ink(grey)
-    photo = _photographs(grey)
-    if photo is None:
-        return ink
-    return Image.composite(grey.convert("1"), ink, photo)
-
-
-def _ink(grey: Image.Image) -> Image.Image:
-    """Ink where a point is clearly darker than the paper around it, or dark at all."""
-    ground = _ground(grey).point(_LOG)
-    # how much darker than its ground, on a logarithmic scale, so that it means a ratio
-    contrast = ImageChops.subtract(ground, grey.point(_LOG))
-    white = contrast.point([255 if v < _RATIO_STEP else 0 for v in range(256)])
-    light = grey.point([0 if v < _DARK else 255 for v in range(256)])
-    return ImageChops.darker(white, light).convert("1", dither=Image.Dither.NONE)
-
-
-def _ground(grey: Image.Image) -> Image.Image:
-    """The brightness of the paper around each point: the brightest near it, smoothed."""
-    small = grey.reduce(8)
-    if small.width >= 9 and small.height >= 9:
-        small = small.filter(ImageFilter.MaxFilter(5)).filter(ImageFilter.BoxBlur(2))
-    return small.resize(grey.size, Image.Resampling.BILINEAR)
-
-
-def _photographs(grey: Image.Image) -> Image.Image | None:
-    """A mask of continuous-tone regions, or None: tiles full of middle tones that change."""
-    tiles = (max(1, grey.width // _TILE), max(1, grey.height // _TILE))
-    if min(tiles) < 4:
-        return None
-    middle = grey.point([255 if 30 < v < 215 else 0 for v in range(256)]).resize(tiles, Image.Resampling.BOX)
-    if middle.getextrema()[1] < _PHOTO_SHARE:  # type: ignore[operator]  # one band
-        return None
-    half = grey.reduce(2)
-    change = ImageChops.difference(half, half.filter(ImageFilter.BoxBlur(6))).resize(tiles, Image.Resampling.BOX)
-    mask = ImageChops.darker(
-        middle.point([255 if v >= _PHOTO_SHARE else 0 for v in range(256)]),
-        change.point([255 if v >= _PHOTO_DETAIL else 0 for v in range(256)]),
-    )
-    mask = mask.filter(ImageFilter.MedianFilter(5)).filter(ImageFilter.MaxFilter(3))
-    if mask.getextrema()[1] == 0:
-        return None
-    return mask.resize(grey.size, Image.Resampling.NEAREST).convert("1", dither=Image.Dither.NONE)
 
 
 def g4(page: Image.Image, y_dpi: int) -> bytes:

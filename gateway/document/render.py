@@ -16,6 +16,7 @@ from PIL import Image, ImageSequence
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from gateway.document import raster, sniff, sources, text
+from gateway.document.bilevel import to_bilevel
 from gateway.document.weight import call_seconds
 from gateway.errors import Refused
 from gateway.model import LedgerEntry, MailPart
@@ -50,7 +51,7 @@ def render(
                     f"the fax would have more than the {options['max_pages']} pages allowed here; send it in parts",
                     status="5.2.3",
                 )
-            sheets.append(raster.g4(raster.to_bilevel(page.image), page.y_dpi))
+            sheets.append(raster.g4(to_bilevel(page.image, page.y_dpi), page.y_dpi))
         ledger.append(LedgerEntry(part.name, kind, first, len(sheets)))
     ledger += [LedgerEntry(entry["part"], entry["type"], reason=entry["reason"]) for entry in left_out]
     if not sheets:
@@ -180,7 +181,8 @@ def to_tiff(path: str, out: str, options: dict[str, Any]) -> dict[str, Any]:
     if not pages:
         target = raster.grid(options["paper"], options["resolution"])
         pages = [
-            (raster.to_bilevel(page.image), page.y_dpi) for page in sources.pages(source, kind, "the document", target)
+            (to_bilevel(page.image, page.y_dpi), page.y_dpi)
+            for page in sources.pages(source, kind, "the document", target)
         ]
     Path(out).unlink(missing_ok=True)
     with AppendingTiffWriter(out, True) as writer:

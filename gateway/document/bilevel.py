@@ -1,0 +1,102 @@
+"""From grey to black and white, as legible as one bit allows.
+
+A point is ink when it is clearly darker than the ground it stands on: the paper, or the flat tint of a box or a table's
+row. So small, light and tinted-ground text stays, a tint becomes white within an outline, light text on a middle tint
+stands in black, and what is dark stays dark. Photographs are halftoned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PIL import Image, ImageChops
+
+from gateway.document import photographs
+from gateway.document.raster import STANDARD
+
+_CELL = 4  # pixels across of the cells in which the ground is looked at, about half a millimetre
+_STROKE = 7  # cells: what is narrower is writing, what is wider is ground
+_DARK = 118  # darker than this is ink, unless something darker still is written on it
+_WRITTEN = 32  # grey levels by which dark writing differs from a dark ground
+_PAPER = 160  # paper is at least as light
+_RATIO, _NOISE_RATIO, _LEAST_RATIO = 0.86, 0.02, 0.70
+
+Pick = Callable[[Image.Image, Image.Image], Image.Image]
+
+
+def to_bilevel(image: Image.Image, y_dpi: int) -> Image.Image:
+    """Black and white of a grey page, whose rows are ``y_dpi`` to the inch."""
+    if image.mode == "1":
+        return image
+    grey = image if image.mode == "L" else image.convert("L")
+    cell = (_CELL, _CELL // 2 if y_dpi == STANDARD else _CELL)
+    small = grey.reduce(cell)
+    ground = _closed(small)
+    box = (0.0, 0.0, grey.width / cell[0], grey.height / cell[1])
+    levels = _levels(small, ground).resize(grey.size, Image.Resampling.BILINEAR, box=box)
+    ink = ImageChops.subtract(grey, levels).point([0] + [255] * 255, "1")
+    for region, mask in photographs.find(ground, cell):
+        left, top, right, bottom = region
+        around = ground.crop((left // cell[0], top // cell[1], right // cell[0], bottom // cell[1]))
+        tones = grey.crop(region).point(_curve(around)).convert("1")
+        ink.paste(tones, region, mask)
+    return ink
+
+
+def _levels(small: Image.Image, ground: Image.Image) -> Image.Image:
+    """For each cell the grey level up to which a point is ink."""
+    below = ImageChops.subtract(ground, small)
+    ratio = max(_LEAST_RATIO, _RATIO - _NOISE_RATIO * _noise(below))
+    # the ground reaches one cell further than it is seen, so that tints have an outline and light letters a rim
+    levels = _grown(ground, 1).point([max(_DARK, round(v * ratio)) for v in range(256)])
+    written = ImageChops.darker(
+        below.point([255 if v >= _WRITTEN else 0 for v in range(256)]),
+        ground.point([255 if v < _DARK else 0 for v in range(256)]),
+    )
+    if written.getbbox() is None:
+        return levels
+    return Image.composite(ground.point([round(v * ratio) for v in range(256)]), levels, _grown(written, 2))
+
+
+def _noise(below: Image.Image) -> int:
+    """The grain of the paper: grey levels between a cell and its ground, where there is no writing. 0 for what no scanner made."""
+    counts = below.histogram()[:_WRITTEN]
+    seen = 0
+    for level, count in enumerate(counts):
+        seen += count
+        if seen * 2 >= sum(counts):
+            return level
+    return 0
+
+
+def _curve(around: Image.Image) -> list[int]:
+    """Tones of a photograph: paper that shows around or in it becomes white."""
+    counts = around.histogram()
+    paper = max(range(_PAPER, 256), key=counts.__getitem__)
+    if sum(counts[paper - 6 : paper + 7]) * 5 < sum(counts):
+        paper = 255  # no level is common enough to be the paper
+    return [min(255, round(v * 255 / (paper * 0.97))) for v in range(256)]
+
+
+# --- brightest and darkest of a neighbourhood -------------------------------------------------------------------------
+
+
+def _closed(small: Image.Image) -> Image.Image:
+    """The ground: writing is filled with what surrounds it, and the edges of anything wider stay in place."""
+    return _run(_run(small, _STROKE, ImageChops.lighter, 1), _STROKE, ImageChops.darker, -1)
+
+
+def _grown(image: Image.Image, cells: int) -> Image.Image:
+    """What is lighter reaches ``cells`` further to all sides."""
+    return ImageChops.offset(_run(image, 2 * cells + 1, ImageChops.lighter, 1), -cells, -cells)
+
+
+def _run(image: Image.Image, size: int, pick: Pick, sign: int) -> Image.Image:
+    """The pick of each square of ``size`` cells to one side of a cell, by doubling: far faster than a rank filter."""
+    for across, down in ((sign, 0), (0, sign)):
+        have = 1
+        while have < size:
+            step = min(have, size - have)
+            image = pick(image, ImageChops.offset(image, step * across, step * down))
+            have += step
+    return image

@@ -1,0 +1,123 @@
+"""Where on a page photographs are: regions of many middle tones.
+
+Text on a tint has few levels once its writing is filled in, however large the tint; a photograph has many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from PIL import Image, ImageChops, ImageFilter
+
+_STEP = 2  # cells of the ground between samples
+_TILE = 4  # samples to a tile: 32 pixels across
+_REACH = 2  # tiles to each side that a tile is judged with
+_BIN = 8  # grey levels that count as one
+_LOW, _HIGH = 32, 232  # a middle tone lies between
+_MIDDLE = 100  # of 255: share of middle tones in a region that may be a photograph
+_MANY, _SOME = 0.63, 0.88  # its three most common levels hold less than this part of them
+_LEAST = 8  # tiles of many levels that make a photograph
+_FULL = 0.7  # of its rectangle: a region that fills more is the whole rectangle
+_SLOPE = range(3, 41)  # grey levels from tile to tile in a sky
+
+Box = tuple[int, int, int, int]
+
+
+def find(ground: Image.Image, cell: tuple[int, int]) -> Iterator[tuple[Box, Image.Image | None]]:
+    """The photographs, each as a box in pixels and the mask of what of the box belongs to it, None for all of it.
+
+    ``ground`` is the grey page without its writing, each of its points a cell of ``cell`` pixels across and down.
+    """
+    if min(ground.size) < 8 * _STEP * _TILE:
+        return
+    samples = ground.resize((ground.width // _STEP, ground.height // _STEP), Image.Resampling.NEAREST)
+    middle = _share(samples, _LOW, _HIGH)
+    candidate = middle.point([255 if v >= _MIDDLE else 0 for v in range(256)])
+    if candidate.getbbox() is None:
+        return
+    common = _common(samples)
+    strong = ImageChops.darker(candidate, _fewer(common, middle, _MANY))
+    if strong.getbbox() is None:
+        return
+    weak = ImageChops.darker(candidate, ImageChops.lighter(_fewer(common, middle, _SOME), _slopes(samples)))
+    across, down = cell[0] * _STEP * _TILE, cell[1] * _STEP * _TILE
+    for tiles in _regions(strong, ImageChops.lighter(weak, strong)):
+        box, full = _bounds(tiles, strong.size)
+        left, top, right, bottom = box
+        mask = None
+        if not full:
+            size = ((right - left) * across, (bottom - top) * down)
+            mask = _mask(tiles, strong.size).crop(box).resize(size, Image.Resampling.NEAREST)
+        yield (left * across, top * down, right * across, bottom * down), mask
+
+
+def _share(samples: Image.Image, low: int, high: int) -> Image.Image:
+    """For each tile the share of samples from ``low`` to below ``high`` around it."""
+    inside = samples.point([255 if low <= v < high else 0 for v in range(256)])
+    return inside.reduce(_TILE).filter(ImageFilter.BoxBlur(_REACH))
+
+
+def _common(samples: Image.Image) -> Image.Image:
+    """For each tile the share of its three most common levels."""
+    first = second = third = None
+    for low in range(_LOW, _HIGH, _BIN):
+        share = _share(samples, low, low + _BIN)
+        if first is None or second is None or third is None:
+            first, second, third = share, Image.new("L", share.size), Image.new("L", share.size)
+            continue
+        first, share = ImageChops.lighter(first, share), ImageChops.darker(first, share)
+        second, share = ImageChops.lighter(second, share), ImageChops.darker(second, share)
+        third = ImageChops.lighter(third, share)
+    assert first is not None and second is not None and third is not None
+    return ImageChops.add(ImageChops.add(first, second), third)
+
+
+def _fewer(common: Image.Image, middle: Image.Image, part: float) -> Image.Image:
+    limit = middle.point([round(v * part) for v in range(256)])
+    return ImageChops.subtract(limit, common).point([0] + [255] * 255)
+
+
+def _slopes(samples: Image.Image) -> Image.Image:
+    """Tiles in wide gradients."""
+    tiles = samples.reduce(_TILE)
+    change = ImageChops.lighter(
+        ImageChops.difference(tiles, ImageChops.offset(tiles, 1, 0)),
+        ImageChops.difference(tiles, ImageChops.offset(tiles, 0, 1)),
+    )
+    return change.point([255 if v in _SLOPE else 0 for v in range(256)]).filter(ImageFilter.MedianFilter(3))
+
+
+def _regions(strong: Image.Image, weak: Image.Image) -> Iterator[list[int]]:
+    """Connected tiles, by their numbers, of which enough are strong."""
+    width, height = strong.size
+    seeds, left = strong.tobytes(), bytearray(weak.tobytes())
+    for start, seed in enumerate(seeds):
+        if not seed or not left[start]:
+            continue
+        left[start] = 0
+        tiles = [start]
+        for tile in tiles:  # which grows as neighbours are found
+            x, y = tile % width, tile // width
+            for row in range(max(0, y - 1), min(height, y + 2)):
+                for neighbour in range(row * width + max(0, x - 1), row * width + min(width, x + 2)):
+                    if left[neighbour]:
+                        left[neighbour] = 0
+                        tiles.append(neighbour)
+        if sum(seeds[tile] > 0 for tile in tiles) >= _LEAST:
+            yield tiles
+
+
+def _bounds(tiles: list[int], size: tuple[int, int]) -> tuple[Box, bool]:
+    """The rectangle around tiles and one tile more, for dark or light edges, and whether they are a rectangle."""
+    columns, rows = [tile % size[0] for tile in tiles], [tile // size[0] for tile in tiles]
+    left, top, right, bottom = min(columns), min(rows), max(columns) + 1, max(rows) + 1
+    full = len(tiles) >= _FULL * (right - left) * (bottom - top)
+    return (max(0, left - 1), max(0, top - 1), min(size[0], right + 1), min(size[1], bottom + 1)), full
+
+
+def _mask(tiles: list[int], size: tuple[int, int]) -> Image.Image:
+    """The tiles with their neighbours, without holes."""
+    mask = bytearray(size[0] * size[1])
+    for tile in tiles:
+        mask[tile] = 255
+    return Image.frombytes("L", size, bytes(mask)).filter(ImageFilter.MaxFilter(7)).filter(ImageFilter.MinFilter(5))
