@@ -6,6 +6,7 @@ and no name may lead to an address that is not public.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
@@ -91,7 +92,7 @@ class _PublicResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
         if host != self._trusted and not all(ipaddress.ip_address(entry["host"]).is_global for entry in found):
-            raise OSError(f"{host} leads to an address that is not public")
+            raise OSError(errno.EPERM, f"{host} leads to an address that is not public")
         return found
 
     async def close(self) -> None:
