@@ -25,6 +25,7 @@ from gateway.mail.words import decode_words, file_name, one_line, to_text
 log = structlog.get_logger("mailbox")
 
 _KEPT = 200  # mails shown
+_TEXT = 100_000  # bytes shown of a text
 _DOCUMENTS = ("application/pdf", "image/tiff")
 _PARSER = BytesParser(policy=policy.compat32)  # the one that takes every mail
 _SOURCE = "message.eml"
@@ -183,7 +184,7 @@ def _read(number: int, folder: Path, at: float) -> Mail:
     for index, part in enumerate(_leaves(message)):
         content = _content(part)
         if part.get_content_type() == "text/plain" and not mail.text:
-            mail.text = to_text(content, part.get_content_charset()).replace("\r\n", "\n")
+            mail.text = to_text(content[:_TEXT], part.get_content_charset()).replace("\r\n", "\n")
             continue
         file = folder / f"part-{index}"
         file.write_bytes(content)

@@ -8,6 +8,7 @@ itself (Fetch standard, "Origin header").
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +24,7 @@ from aiohttp.typedefs import Handler
 from gateway.cli.demo_faxes import Fax
 from gateway.cli.demo_mailbox import Attachment, Mail
 from gateway.cli.output import plural
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Refused
 from gateway.model import FaxNumber
 from gateway.numbers import format_human
 
@@ -169,9 +170,10 @@ class Page:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         count = -1
-        while not self._news.ended:
-            count = await self._news.after(count)
-            await response.write(f"data: {count}\n\n".encode())
+        with contextlib.suppress(ConnectionError):  # who looks elsewhere has no need to say so
+            while not self._news.ended:
+                count = await self._news.after(count)
+                await response.write(f"data: {count}\n\n".encode())
         return response
 
     async def _file(self, request: web.Request) -> web.Response:
@@ -209,14 +211,19 @@ class Page:
     # --- buttons --------------------------------------------------------------------------------------------------
 
     async def _send(self, request: web.Request) -> web.Response:
-        form = await request.post()
+        return await _done(request, self._send_form(request))
+
+    async def _send_form(self, request: web.Request) -> str:
+        try:
+            form = await request.post()
+        except web.HTTPRequestEntityTooLarge as error:
+            raise Refused(f"The file is too large: {_MAX_UPLOAD >> 20} MB at most") from error
         file = form.get("file")
-        uploaded = None
-        if isinstance(file, web.FileField):
-            content = await asyncio.to_thread(file.file.read)
-            file.file.close()
-            uploaded = Uploaded(file.filename, content) if file.filename else None
-        return await _done(request, self._desk.send(str(form.get("to", "")), uploaded))
+        if not isinstance(file, web.FileField) or not file.filename:
+            return await self._desk.send(str(form.get("to", "")), None)
+        content = await asyncio.to_thread(file.file.read)
+        file.file.close()
+        return await self._desk.send(str(form.get("to", "")), Uploaded(file.filename, content))
 
     async def _receive(self, request: web.Request) -> web.Response:
         return await _done(request, self._desk.receive())

@@ -79,7 +79,9 @@ class Demo:
         self._page_port = 0
 
     async def start(self) -> None:
-        """Start everything, in the order in which one needs another. Raises TryLater, OSError."""
+        """Start everything, in the order in which one needs another. Raises Refused, TryLater, OSError."""
+        if self.config_file.exists() and not self.config_file.read_text(encoding="utf-8").startswith(_OURS):
+            raise Refused(f"{self.config_file} was not made by the demo; name another directory, nothing was changed")
         self._lock.acquire()
         try:
             await self._pool.start()
@@ -182,6 +184,8 @@ class Demo:
 
     async def send(self, to: str, file: Uploaded | None) -> str:
         """Send a mail to a number through the SMTP door, with a file or the sample. Raises Refused, TryLater."""
+        if not (to.isascii() and to.removeprefix("+").isdecimal()):
+            raise Refused("Name a number to send to")
         mail = await asyncio.to_thread(_mail, to, file)
         host, _, port = self.addresses()["smtp"].rpartition(":")
         try:
@@ -214,11 +218,11 @@ def lines(host: str, port: int) -> tuple[tuple[str, str], ...]:
     """Lines to paste: a program's name, and how it sends a fax."""
     to = f"{ORDINARY.removeprefix('+')}@{DOMAIN}"
     return (
-        ("swaks", f"swaks --server {host}:{port} --from {YOU} \\\n  --to {to} --attach @README.md"),
+        ("swaks", f"swaks --server {host}:{port} \\\n  --from {YOU} \\\n  --to {to} \\\n  --attach @README.md"),
         (
             "curl",
-            f"curl smtp://{host}:{port} --mail-from {YOU} \\\n  --mail-rcpt {to} -H 'Subject: Hello' \\\n"
-            "  -F '=My first fax.' -F 'file=@README.md;type=text/plain'",
+            f"curl smtp://{host}:{port} \\\n  --mail-from {YOU} \\\n  --mail-rcpt {to} \\\n"
+            "  -H 'Subject: Hello' -F '=My first fax.' \\\n  -F 'file=@README.md;type=text/plain'",
         ),
         (
             "Python",
@@ -253,9 +257,12 @@ def _listen(port: int) -> str:
     return f"{HOST}:{_free(port)}"
 
 
-_CONFIG = """\
-# Written by faxgateway demo whenever it starts. Other commands find the demo by it: faxgateway queue list -c THIS_FILE
-
+_OURS = "# Written by faxgateway demo"
+_CONFIG = (
+    f"""\
+{_OURS} whenever it starts. Other commands find the demo by it: faxgateway queue list -c THIS_FILE
+"""
+    + """
 state_dir: {state}
 domain: {domain}
 default_region: US
@@ -282,3 +289,4 @@ policy:
   test_numbers: allow                 # +999...: the sandbox's scenarios
 document: {{workers: 1}}
 """
+)

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageSequence
 
 from gateway.cli.demo_stage import ANY_PORTS, OWN_NUMBER, RECEPTION, Demo, Ports
-from gateway.errors import TryLater
+from gateway.errors import Refused, TryLater
 
 CALL_BACK = "+99999990099"
 State = dict[str, Any]
@@ -251,6 +251,17 @@ async def test_a_file_of_ones_own_is_faxed_by_the_button(visitor: Visitor) -> No
     assert state["faxes"][0]["ledger"] == ["mine.pdf: page 1"]
 
 
+async def test_what_the_button_cannot_send_is_said(visitor: Visitor) -> None:
+    for number in ("", "+1555\r\nRCPT TO:<x@y>", "x@example.org,", "+١٢"):
+        assert await visitor.post("/send", to=number) == (400, "Name a number to send to")
+    form = aiohttp.FormData({"to": "+15551234567"})
+    form.add_field("file", io.BytesIO(bytes(41 << 20)), filename="large")
+    headers = {"Origin": visitor.page}
+    async with visitor.client.post(visitor.page + "/send", data=form, headers=headers) as answer:
+        assert (answer.status, await answer.text()) == (400, "The file is too large: 40 MB at most")
+    assert (await visitor.state())["faxes"] == []
+
+
 async def test_a_fax_that_fails_shows_what_arrived_of_it(visitor: Visitor) -> None:
     await visitor.send("+99999990004@fax.local", files={"two.pdf": pdf("seen", "not seen")})
     state = await visitor.until(lambda state: settled(1, 1)(state) and state["faxes"][0]["arrived"] == 1)
@@ -278,6 +289,17 @@ async def test_the_page_is_told_of_news_until_the_demo_ends(tmp_path: Path) -> N
             await events.read()
 
 
+async def test_who_stops_looking_is_no_error(visitor: Visitor, caplog: pytest.LogCaptureFixture) -> None:
+    async with aiohttp.ClientSession() as another, another.get(visitor.page + "/events") as events:
+        await events.content.readline()
+    for _ in range(3):  # the first write to a closed connection is not the one that fails
+        visitor.demo.news.tell()
+        await visitor.state()
+    await visitor.send("+15551234567@fax.local", text="Hello")
+    await visitor.until(settled(1, 1))
+    assert not caplog.records
+
+
 async def test_what_is_kept_is_there_again_and_nobody_else_may_have_it(tmp_path: Path) -> None:
     async def run(first: bool) -> State:
         stage = Demo(tmp_path / "demo", ANY_PORTS)
@@ -295,6 +317,14 @@ async def test_what_is_kept_is_there_again_and_nobody_else_may_have_it(tmp_path:
 
     before = await run(True)
     assert await run(False) == before
+
+
+async def test_a_configuration_that_is_not_the_demos_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("state_dir: /var/lib/faxgateway\n")
+    with pytest.raises(Refused, match="was not made by the demo"):
+        await Demo(tmp_path, ANY_PORTS).start()
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+    assert (tmp_path / "config.yaml").read_text() == "state_dir: /var/lib/faxgateway\n"
 
 
 async def test_a_port_that_is_taken_is_replaced(tmp_path: Path) -> None:
