@@ -95,6 +95,8 @@ class Notices:
         elif kind is MailKind.FAILED and job.notify and Notify.FAILURE not in job.notify:
             return None
         document = job.document
+        # a price that was asked for is none that was paid, when the provider never had the fax
+        charged = kind is not MailKind.FAILED or job.provider_ref is not None
         facts: dict[str, Any] = {
             "job": job.id,
             "submission": submission.id,
@@ -109,7 +111,7 @@ class Notices:
             "seconds": document.seconds if document else None,
             "ledger": [entry.text for entry in document.ledger] if document else [],
             "attempts": job.attempts,
-            "cost": None if job.cost is None else str(job.cost),
+            "cost": str(job.cost) if job.cost is not None and charged else None,
             "provider_ref": job.provider_ref,
             "code": code,
             "text": text,
