@@ -60,7 +60,7 @@ def _money(text: str) -> Decimal:
         amount = Decimal(text)
     except ArithmeticError:
         amount = Decimal(-1)
-    if not 0 <= amount <= 10**9:
+    if not amount.is_finite() or not 0 <= amount <= 10**9:
         raise Failed(f"--balance wants an amount of money, as 100, not {text}", EX_USAGE)
     return amount
 

@@ -20,6 +20,7 @@ from gateway.sandbox.reading import Params, integer, read
 from gateway.sandbox.shapes import INBOUND_SHAPE, verdict
 from gateway.sandbox.store import Row, Store, money, units
 
+_MOST = 1_000_000_000
 # what of an inbound callback may be said otherwise; the rest follows from the fax itself
 _SAID = ("time", "rsid", "speed", "duration", "ecm", "pages", "compression")
 
@@ -99,10 +100,10 @@ class Control:
         """Set the credit of the account."""
         try:
             amount = Decimal(str((await _object(request)).get("balance")))
-        except InvalidOperation as error:
-            raise Failure(400, "balance must be a number.") from error
-        if not 0 <= amount <= 10**9:  # NaN and infinity are neither
-            raise Failure(400, "balance must be a number from 0 to 1000000000.")
+        except InvalidOperation:
+            amount = Decimal(-1)
+        if not amount.is_finite() or not 0 <= amount <= _MOST:
+            raise Failure(400, f"balance must be a number from 0 to {_MOST}.")
         self._store.set_balance(units(amount))
         return success(balance=money(self._store.balance()))
 

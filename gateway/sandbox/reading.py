@@ -19,6 +19,7 @@ from typing import IO
 from urllib.parse import parse_qsl
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.sandbox.answers import Failure
 
@@ -117,14 +118,14 @@ async def _multipart(request: web.Request, params: Params, directory: Path, max_
     try:
         while (part := await reader.next()) is not None:
             if not isinstance(part, BodyPartReader):
-                continue
+                raise Failure(400, "A part has parts within it.")
             if params.upload is None and _is_file(part):
                 params.upload = await _keep(part, directory, max_upload)
             else:
                 params.fields[part.name or ""] = await _text(part)
             if len(params.fields) > _MAX_FIELDS:
                 raise Failure(400, "Too many fields.")
-    except ValueError as error:
+    except (ValueError, HttpProcessingError) as error:
         raise Failure(400, "The multipart body is broken.") from error
 
 

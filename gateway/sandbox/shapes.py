@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
-
-from aiohttp import FormData
 
 from gateway.sandbox.faults import Fault
 from gateway.sandbox.scenarios import TEXTS
@@ -24,7 +23,7 @@ _RECEIPT_WIRE = ("json", "multipart", "get")
 _NO_DOCUMENT = ("no-file", "url")
 _URLENCODED = "application/x-www-form-urlencoded"
 _UNKNOWN_JOBS = range(900_000_000, 999_999_999)
-_TIFF = "tiff"
+_PDF = "application/pdf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,7 @@ def receipt(fields: Mapping[str, str], shape: str) -> Posted:
         case "get":
             return Posted("GET", {"params": dict(fields)})
         case "multipart":
-            return Posted(arguments={"data": _form(fields)})
+            return _multipart(fields, ())
     return Posted(arguments={"data": dict(fields)})
 
 
@@ -130,7 +129,7 @@ def document_of(shape: str) -> str:
     """Which document a shape carries: "pdf", "tiff" or "" for none."""
     if shape in _NO_DOCUMENT:
         return ""
-    return _TIFF if shape == _TIFF else "pdf"
+    return "tiff" if shape == "tiff" else "pdf"
 
 
 def inbound(fields: Mapping[str, str], shape: str, document: Path | None, url: str) -> Posted:
@@ -150,37 +149,49 @@ def inbound(fields: Mapping[str, str], shape: str, document: Path | None, url: s
             return _urlencoded(urlencode({**fields, "file": url}))
         case "no-file":
             return _urlencoded(urlencode(fields))
-    return Posted(arguments={"data": _with_part(fields, shape, data)})
+    return _multipart(fields, [_part(shape, f"{fields.get('uuid', 'fax')}.pdf", data)])
 
 
-def _with_part(fields: Mapping[str, str], shape: str, data: bytes) -> FormData:
-    """The fields and a part with the document, or with what is left of it."""
-    form = _form(fields)
-    name, kind, filename = "file", "application/pdf", f"{fields.get('uuid', 'fax')}.pdf"
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A part with a document; ``filename`` and ``type`` may be missing."""
+
+    name: str
+    filename: str | None
+    type: str | None
+    data: bytes
+
+
+def _part(shape: str, filename: str, data: bytes) -> _File:
+    """The part with the document, or with what is left of it."""
     match shape:
         case "no-filename":
-            form.add_field(name, data, content_type=kind)
-            return form
+            return _File("file", None, _PDF, data)
         case "raw-text":
-            form.add_field(name, data, content_type="text/plain")
-            return form
-        case "tiff":
-            kind, filename = "image/tiff", filename.replace(".pdf", ".tif")
-        case "empty-file":
-            data = b""
-        case "broken-file":
-            data = data[len(data) // 3 : len(data) // 2]
+            return _File("file", None, None, data)
         case "other-part-name":
-            name = "document"
-    form.add_field(name, data, filename=filename, content_type=kind)
-    return form
+            return _File("document", filename, _PDF, data)
+        case "tiff":
+            return _File("file", filename.replace(".pdf", ".tif"), "image/tiff", data)
+        case "empty-file":
+            return _File("file", filename, _PDF, b"")
+        case "broken-file":
+            return _File("file", filename, _PDF, data[len(data) // 3 : len(data) // 2])
+    return _File("file", filename, _PDF, data)
 
 
-def _form(fields: Mapping[str, str]) -> FormData:
-    form = FormData(default_to_multipart=True)
-    for name, value in fields.items():
-        form.add_field(name, value)
-    return form
+def _multipart(fields: Mapping[str, str], files: Sequence[_File]) -> Posted:
+    """RFC 7578, written by hand: libraries do not write a file without a filename."""
+    boundary = secrets.token_hex(16)
+    parts = [_File(name, None, None, value.encode()) for name, value in fields.items()]
+    body = b""
+    for part in (*parts, *files):
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{part.name}"'
+        head += f'; filename="{part.filename}"' if part.filename else ""
+        head += f"\r\nContent-Type: {part.type}" if part.type else ""
+        body += head.encode() + b"\r\n\r\n" + part.data + b"\r\n"
+    body += f"--{boundary}--\r\n".encode()
+    return Posted(arguments={"data": body, "headers": {"Content-Type": f"multipart/form-data; boundary={boundary}"}})
 
 
 def _urlencoded(body: str) -> Posted:
