@@ -1,0 +1,144 @@
+"""``python -m tests.campaign PART... [--full] [--seed N] [--report FILE]``: hurt the gateway and print what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import platform
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.document.worker import WorkerPool
+
+from . import chaos, io_errors, kill, power_cut, random_kill
+from .kill import Run, pool
+from .random_kill import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of the campaign. ``run`` takes full (or bounded), a seed, converters and an empty directory."""
+
+    name: str
+    proves: str
+    run: Callable[[bool, int, WorkerPool, Path], Awaitable[Outcome]]
+
+
+async def _each(what: str, runs: AsyncIterator[Run]) -> Outcome:
+    """A systematic part: one run for each point."""
+    outcome = Outcome(what)
+    async for run in runs:
+        outcome.jobs += 1
+        outcome.hurts += run.died
+        for breach in run.breaches:
+            outcome.breaches.append(f"{run.journey}, {run.where}: {breach} (log: {run.log})")
+        print(f"\r{what}: {run.journey}, {run.where}".ljust(100)[:100], end="", file=sys.stderr, flush=True)
+    print("\r".ljust(100), end="\r", file=sys.stderr)
+    return outcome
+
+
+async def _points(full: bool, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
+    return await _each("killed at every named point", kill.at_points(workers, 1 if full else 1000))
+
+
+async def _calls(full: bool, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
+    return await _each("killed at the N-th system call", kill.at_calls(workers, 1 if full else 16))
+
+
+async def _errors(full: bool, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
+    return await _each("the N-th system call fails", io_errors.run(workers, 1 if full else 16))
+
+
+async def _kills(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    return await random_kill.run(workers, directory, 3000 if full else 40, seed)
+
+
+async def _cuts(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    if why := power_cut.possible(directory / "probe"):
+        return Outcome("power cut under load", notes=[f"not run: {why}"])
+    return await power_cut.run(workers, directory / "cuts", 300 if full else 10, seed)
+
+
+async def _provider(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    return await chaos.provider(workers, directory, 10_000 if full else 300, share=0.3, seed=seed)
+
+
+async def _withheld(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    return await chaos.provider(workers, directory, 1000 if full else 100, share=0.3, seed=seed, withheld=True)
+
+
+async def _smarthost(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    return await chaos.smarthost(workers, directory, 3000 if full else 100, share=0.3, seed=seed)
+
+
+PARTS = (
+    Part("points", "killed at each named fault point of four journeys: nothing lost, nothing doubled", _points),
+    Part("calls", "killed at the N-th write, sync, rename, unlink or send to a socket, for every N", _calls),
+    Part("kills", "kill -9 at random moments under load", _kills),
+    Part("cuts", "power cut: only what was synced is left", _cuts),
+    Part("errors", "EIO or ENOSPC at the N-th call, for every N: no false 250 or 200", _errors),
+    Part("provider", "30 % of the provider's answers are wrong in every way the sandbox knows", _provider),
+    Part("withheld", "the same with a history that is withheld: held, never sent twice", _withheld),
+    Part("smarthost", "30 % of the smarthost's sessions fail in every way", _smarthost),
+)
+
+
+def _line(name: str, outcome: Outcome, seconds: float) -> str:
+    numbers = (
+        f"{outcome.hurts} hurts, {outcome.jobs} {'runs' if not outcome.mails else 'jobs'}"
+        f"{f', {outcome.mails} mails, {outcome.faxes_in} faxes in' if outcome.mails else ''}"
+        f"{f', {outcome.held} held' if outcome.held else ''}"
+        f"{f', {outcome.doubled_mails} mails doubled' if outcome.doubled_mails else ''}, {seconds:.0f} s"
+    )
+    verdict = "no breach" if not outcome.breaches else f"{len(outcome.breaches)} BREACHES"
+    return f"| {name} | {outcome.what} | {numbers}{''.join(f'; {note}' for note in outcome.notes)} | {verdict} |"
+
+
+async def _main(names: list[str], *, full: bool, seed: int, report: Path | None) -> int:
+    lines = [
+        f"Campaign, {'full' if full else 'bounded'} form, {time.strftime('%Y-%m-%d')}, seed {seed},"
+        f" Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.machine()}",
+        "",
+        "| part | what | numbers | verdict |",
+        "| --- | --- | --- | --- |",
+    ]
+    broken = 0
+    for part in PARTS:
+        if part.name not in names:
+            continue
+        begun = time.monotonic()
+        directory = Path(tempfile.mkdtemp(prefix=f"campaign-{part.name}-"))
+        async with pool() as workers:
+            outcome = await part.run(full, seed, workers, directory)
+        broken += len(outcome.breaches)
+        lines.append(_line(part.name, outcome, time.monotonic() - begun))
+        print(lines[-1], flush=True)
+        for breach in outcome.breaches[:50]:
+            print(f"    {breach}", flush=True)
+    if report is not None:
+        report.write_text("\n".join(lines) + "\n")
+    return 1 if broken else 0
+
+
+def main() -> None:
+    """Parse the command line and run; the status is 1 when there was a breach."""
+    parser = argparse.ArgumentParser(prog="python -m tests.campaign", description=__doc__)
+    known = [part.name for part in PARTS]
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(known)}; all without any")
+    parser.add_argument("--full", action="store_true", help="hours instead of minutes")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--report", type=Path, help="write the table there too")
+    asked = parser.parse_args()
+    unknown = [name for name in asked.parts if name not in known]
+    if unknown:
+        parser.error(f"there is no part {', '.join(unknown)}; there are: {', '.join(known)}")
+    sys.exit(asyncio.run(_main(asked.parts or known, full=asked.full, seed=asked.seed, report=asked.report)))
+
+
+if __name__ == "__main__":
+    main()

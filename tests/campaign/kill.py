@@ -1,0 +1,162 @@
+"""Systematic kill: on each journey the gateway is killed at every durable or outside effect, one run for each.
+
+Two ways to die: at the fault points that the code names, and, without any help from the code, at the N-th call of each
+system call that makes something durable or tells somebody (by strace), for every N until the journey is over before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gateway.document.worker import WorkerLimits, WorkerPool
+from gateway.faultpoint import POINTS, VARIABLE
+
+from . import records
+from .checker import Evidence, check
+from .journeys import JOURNEYS, Journey
+from .world import World, until, world
+
+CALLS = ("write", "pwrite64", "fsync", "fdatasync", "rename", "unlink", "sendto")
+_PATIENCE = 60.0
+_MOST = 400  # of one call, in one journey: a journey that never ends is a finding, not a loop
+
+
+@dataclass(slots=True)
+class Run:
+    """One run: where the gateway died, whether it did, and what the checker says."""
+
+    journey: str
+    where: str
+    died: bool = False
+    breaches: list[str] = field(default_factory=list)
+    log: str = ""
+
+
+@asynccontextmanager
+async def pool() -> AsyncIterator[WorkerPool]:
+    """Converters of the sandbox, for many runs."""
+    workers = WorkerPool(1, WorkerLimits())
+    await workers.start()
+    try:
+        yield workers
+    finally:
+        await workers.close()
+
+
+async def one(
+    workers: WorkerPool,
+    journey: Journey,
+    where: str,
+    *,
+    prefix: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    **options: str,
+) -> Run:
+    """One journey with a gateway that is armed to die; whoever finds it dead starts it again, unarmed."""
+    run = Run(journey.name, where)
+    directory = Path(tempfile.mkdtemp(prefix="campaign-"))
+    async with world(directory, workers, **options) as here:
+        await here.gateway.start(prefix=prefix, env=env, wait=False)
+        keeper = asyncio.create_task(_keep(here, run), name="keeper")
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await journey.act(here)
+            if not await until(lambda: settled(here), _PATIENCE):
+                run.breaches.append("it never came to rest")
+        except TimeoutError:
+            run.breaches.append("it was never accepted")
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+        await _stop(here, run)
+        run.breaches += check(await evidence(here, doubled_mails=int(run.died)))
+        run.log = str(here.gateway.log)
+    if not run.breaches:
+        shutil.rmtree(directory)
+    return run
+
+
+async def _keep(here: World, run: Run) -> None:
+    """Start the gateway again when it has died, as systemd would."""
+    while True:
+        if await here.gateway.gone(3600) is None:
+            continue
+        run.died = True
+        await here.gateway.start()
+
+
+async def _stop(here: World, run: Run) -> None:
+    """An orderly stop; the armed gateway may die of that too, and the next one stops well."""
+    if not here.gateway.running:
+        run.died = True
+        await here.gateway.start()
+    if await here.gateway.stop() != 0:
+        run.died = True
+        await here.gateway.start()
+        if status := await here.gateway.stop():
+            run.breaches.append(f"the gateway ended with {status}")
+
+
+async def settled(here: World) -> bool:
+    """Nothing is under way in the gateway, and every fax that came in is there."""
+    if not records.is_quiet(here.state):
+        return False
+    found = records.read(here.state)
+    return len(found.inbound) >= len(here.injected) and all(
+        wish.refused or any(job["number"] == number for job in found.jobs.values())
+        for wish in here.wishes for number in wish.numbers
+    )  # fmt: skip
+
+
+async def evidence(here: World, **allowed: Any) -> Evidence:
+    """All records as they are now; the gateway should be stopped."""
+    callbacks = (await here.ask("/sandbox/callbacks"))["callbacks"]
+    brought: dict[str, list[int | None]] = {uuid: [] for uuid in here.injected}
+    for callback in callbacks:
+        if callback["kind"] == "inbound":
+            answers = [answer["status"] for answer in callback["answers"]]
+            brought.setdefault(callback["fields"].get("uuid", ""), []).extend(answers)
+    return Evidence(
+        wishes=here.wishes, faxes=await here.faxes(), mails=here.sink.taken, records=records.read(here.state),
+        brought=brought, **allowed,
+    )  # fmt: skip
+
+
+async def at_points(
+    workers: WorkerPool, step: int = 1, journeys: Sequence[str] = tuple(JOURNEYS)
+) -> AsyncIterator[Run]:
+    """Each journey, killed at each named point at the N-th time it is reached, for N = 1, 1 + step... until it lives."""
+    for name in journeys:
+        for point in POINTS:
+            for n in range(1, _MOST, step):
+                run = await one(workers, JOURNEYS[name], f"{point}:{n}", env={VARIABLE: f"{point}:{n}"})
+                yield run
+                if not run.died:
+                    break
+
+
+async def at_calls(
+    workers: WorkerPool, step: int = 1, calls: Sequence[str] = CALLS, journeys: Sequence[str] = tuple(JOURNEYS)
+) -> AsyncIterator[Run]:
+    """Each journey, killed at the N-th system call of each kind, for N = 1, 1 + step, 1 + 2 step... until it lives."""
+    if shutil.which("strace") is None:
+        raise FileNotFoundError("strace is not installed: apt-get install strace")
+    for name in journeys:
+        for call in calls:
+            for n in range(1, _MOST, step):
+                prefix = (
+                    "strace", "-D", "-f", "-qqq", "-o", os.devnull, "--seccomp-bpf", "-e", f"trace={call}",
+                    "-e", f"inject={call}:signal=KILL:when={n}",
+                )  # fmt: skip
+                run = await one(workers, JOURNEYS[name], f"{call} number {n}", prefix=prefix)
+                yield run
+                if not run.died:
+                    break

@@ -1,0 +1,248 @@
+"""A gateway among its neighbours: the sandbox as the provider, a sink as the smarthost, clients that remember.
+
+All clocks of the gateway are short, so that what takes hours for an administrator takes seconds here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import smtplib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from email.message import EmailMessage
+from email.policy import SMTP
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from gateway.sandbox.server import Sandbox, SandboxSettings
+
+from gateway.document.worker import WorkerPool
+
+from .daemon import Program, free_port
+from .sink import Sink
+
+TOKEN = "campaign-" + "t" * 24
+KEY = "campaign-key"
+DID = "+12025550100"
+OPERATOR = "operator@example.org"
+DESK = "desk@example.org"
+
+_CONFIG = """
+state_dir: {state}
+domain: fax.local
+smtp:
+  listeners: [{{address: "127.0.0.1:{smtp}", networks: [127.0.0.0/8]}}]
+  max_connections: 500
+  max_connections_per_client: 500
+http: {{callbacks: {{address: "127.0.0.1:{http}", token: {token}}}}}
+provider:
+  base_url: http://{sandbox}/api/v2
+  api_key: {key}
+  rate: 0
+  concurrency: 8
+  timeout: 3s
+  upload_timeout: 10s
+  poll_after: [300ms, 500ms, 1s]
+  confirm_timeout: 20s
+  result_timeout: 5m
+  retry_after: 200ms
+  retry_max: 1s
+  doubt: {{poll_after: [200ms, 300ms, 500ms], min_polls: 3, min_time: {min_time}, give_up_after: {give_up}}}
+  inbox: {{sweep_every: 1s, grace: {grace}, first_run: deliver}}
+mail:
+  relay: {{host: 127.0.0.1, port: {sink}, timeout: 3s}}
+  fallback: {operator}
+  retry_after: 200ms
+  retry_max: 1s
+  concurrency: 8
+document: {{workers: 2}}
+log: {{format: json, level: {level}}}
+{more}
+"""
+
+
+@dataclass
+class Wish:
+    """A mail somebody wants faxed: its client sends it again until it has read an answer, as mail servers do."""
+
+    numbers: tuple[str, ...]
+    text: str
+    message_id: str
+    told: list[str] = field(default_factory=list)  # queue ids of every 250 read
+    refused: str = ""  # a 5xx that was read
+
+    @property
+    def settled(self) -> bool:
+        return bool(self.told or self.refused)
+
+
+@dataclass
+class World:
+    """What lasts while gateways come and go. Use :func:`world`."""
+
+    directory: Path
+    sink: Sink
+    sandbox: Sandbox
+    smtp_port: int
+    http_port: int
+    options: dict[str, str]
+    state: Path = Path()
+    wishes: list[Wish] = field(default_factory=list)
+    injected: list[str] = field(default_factory=list)  # uuids of faxes sent to us
+    _numbers: int = 0
+
+    def __post_init__(self) -> None:
+        self.use_state(self.directory / "state")
+
+    # --- the gateway ----------------------------------------------------------------------------------------------
+
+    def use_state(self, state: Path) -> None:
+        """Let the next gateway live in this directory."""
+        self.state = state
+        self.config = self.directory / f"{state.name}.yaml"
+        options = {"min_time": "1500ms", "give_up": "15s", "grace": "1s", "level": "info", "more": "", **self.options}
+        self.config.write_text(
+            _CONFIG.format(
+                state=state, smtp=self.smtp_port, http=self.http_port, token=TOKEN, sandbox=self.sandbox.address, key=KEY,
+                sink=self.sink.port, operator=OPERATOR, **options,
+            )
+        )  # fmt: skip
+        self.gateway = Program(
+            ("serve", "-c", str(self.config)),
+            f"http://127.0.0.1:{self.http_port}/readyz",
+            self.directory / f"{state.name}.log",
+        )
+
+    # --- clients --------------------------------------------------------------------------------------------------
+
+    def wish(self, recipients: int = 1, text: str = "", also: tuple[str, ...] = ()) -> Wish:
+        """A new mail to numbers that nobody else is faxed at, so that a number tells whose fax it is."""
+        numbers = (*(f"+1202{2_000_000 + self._numbers + n:07d}" for n in range(recipients)), *also)
+        self._numbers += recipients
+        made = Wish(numbers, text or f"For {', '.join(numbers)}.", f"<wish-{self._numbers}@client.example.org>")
+        self.wishes.append(made)
+        return made
+
+    async def try_send(self, wish: Wish) -> bool:
+        """One try to hand the mail over; True when an answer to it was read."""
+        return await asyncio.to_thread(self._try_send, wish)
+
+    def _try_send(self, wish: Wish) -> bool:
+        message = EmailMessage(policy=SMTP)
+        message["From"], message["To"], message["Subject"] = "ann@example.org", "fax@fax.local", "Campaign"
+        message["Message-ID"], message["Date"] = wish.message_id, "Tue, 24 Nov 2026 10:00:00 +0000"
+        message.set_content(wish.text)
+        try:
+            with smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=30) as client:
+                client.ehlo_or_helo_if_needed()
+                client.mail("ann@example.org")
+                for number in wish.numbers:
+                    code, reply = client.rcpt(f"{number}@fax.local")
+                    if code != 250:
+                        return self._note(wish, code, reply)
+                return self._note(wish, *client.data(message.as_bytes()))
+        except (OSError, smtplib.SMTPException):
+            return wish.settled
+
+    @staticmethod
+    def _note(wish: Wish, code: int, reply: bytes) -> bool:
+        if code == 250:
+            wish.told.append(reply.split()[-1].decode())
+        elif code >= 500:
+            wish.refused = f"{code} {reply.decode('utf-8', 'replace')}"
+        return wish.settled
+
+    async def send(self, wish: Wish, within: float = 60.0) -> None:
+        """Try until an answer was read."""
+        async with asyncio.timeout(within):
+            while not await self.try_send(wish):
+                await asyncio.sleep(0.05)
+
+    # --- the provider ---------------------------------------------------------------------------------------------
+
+    async def ask(self, path: str) -> Any:
+        """A route of the sandbox's own."""
+        async with (
+            aiohttp.ClientSession() as client,
+            client.get(f"http://{self.sandbox.address}{path}") as answer,
+        ):
+            return await answer.json()
+
+    async def faxes(self) -> list[dict[str, Any]]:
+        """What the sandbox really executed."""
+        found: list[dict[str, Any]] = (await self.ask("/sandbox/faxes"))["faxes"]
+        return found
+
+    async def order(self, operation: str, fault: str, **how: Any) -> None:
+        """Put a fault in force."""
+        async with (
+            aiohttp.ClientSession() as client,
+            client.post(
+                f"http://{self.sandbox.address}/sandbox/faults",
+                json={"operation": operation, "fault": fault, **how},
+            ) as answer,
+        ):
+            if answer.status >= 300:
+                raise ValueError(await answer.text())
+
+    async def no_faults(self) -> None:
+        async with (
+            aiohttp.ClientSession() as client,
+            client.delete(f"http://{self.sandbox.address}/sandbox/faults"),
+        ):
+            pass
+
+    async def fax_arrives(self, document: bytes, *, shape: str = "") -> str:
+        """Somebody faxes us; returns the uuid."""
+        form = aiohttp.FormData({"from": "+12025550199", "to": DID})
+        form.add_field("file", document, filename="fax.pdf", content_type="application/pdf")
+        if shape:
+            form.add_field("shape", shape)
+        async with (
+            aiohttp.ClientSession() as client,
+            client.post(f"http://{self.sandbox.address}/sandbox/inbound", data=form) as answer,
+        ):
+            uuid: str = (await answer.json())["uuid"]
+        self.injected.append(uuid)
+        return uuid
+
+
+@contextlib.asynccontextmanager
+async def world(directory: Path, pool: WorkerPool, **options: str) -> AsyncIterator[World]:
+    """Sandbox and sink, running; the gateway is not started. ``options`` fill in the configuration's."""
+    directory.mkdir(parents=True, exist_ok=True)
+    smtp_port, http_port = free_port(), free_port()
+    settings = SandboxSettings(
+        state_dir=directory / "sandbox",
+        api_key=KEY,
+        callback=f"http://127.0.0.1:{http_port}/callback/{TOKEN}",
+        listen="127.0.0.1:0",
+        balance=Decimal(100_000),
+    )
+    sandbox, sink = Sandbox(settings, pool), Sink()
+    await sandbox.start()
+    await sink.start()
+    made = World(directory, sink, sandbox, smtp_port, http_port, options)
+    try:
+        yield made
+    finally:
+        await made.gateway.kill()
+        await sandbox.stop()
+        await sink.stop()
+
+
+async def until(what: Callable[[], Any], within: float) -> bool:
+    """Poll until ``what()`` is true; False when it never was. ``what`` may be a coroutine function."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        found = what()
+        if asyncio.iscoroutine(found):
+            found = await found
+        if found:
+            return True
+        await asyncio.sleep(0.05)
+    return False
