@@ -426,7 +426,7 @@ def provider_settings(config: Config) -> FaxToSettings:
 
 
 def _letterhead(config: Config) -> Letterhead:
-    return Letterhead(sender=config.mail.sender, hostname=config.host, domain=config.domains[0])
+    return Letterhead(sender=config.mail.sender, hostname=config.host, domain=config.domains[0], version=__version__)
 
 
 def _notice_settings(config: Config) -> NoticeSettings:

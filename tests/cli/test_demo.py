@@ -16,6 +16,7 @@ import pikepdf
 import pytest
 from PIL import Image, ImageDraw, ImageSequence
 
+from gateway import __version__
 from gateway.cli.demo_stage import ANY_PORTS, OWN_NUMBER, RECEPTION, Demo, Ports
 from gateway.errors import Refused, TryLater
 
@@ -167,6 +168,7 @@ async def test_a_mail_becomes_one_fax_with_all_its_pages_and_one_result_mail(vis
     assert (mail["kind"], mail["to"], mail["envelope_from"]) == ("delivered", "me@example.org", "")
     assert mail["subject"].startswith("[SANDBOX] Faxed: Report")
     assert "two.pdf: pages 2-3" in mail["text"]
+    assert f"(faxgateway {__version__})" in mail["text"]
     await asyncio.sleep(0.3)
     assert len((await visitor.state())["mails"]) == len(await visitor.executed()) == 1
 
