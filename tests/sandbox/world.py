@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import io
 import json
@@ -37,6 +38,7 @@ def page(number: int, text: str = "") -> Image.Image:
     return image
 
 
+@functools.cache
 def pdf(pages: int = 1, text: str = "") -> bytes:
     """A PDF of fax pages, as the gateway uploads it."""
     sheets = []
@@ -260,6 +262,7 @@ async def world(
     sandbox = Sandbox(SandboxSettings(directory, KEY, **chosen), pool, line=line, clock=clock)
     await sandbox.start()
     async with aiohttp.ClientSession() as session:
+        session._retry_connection = False  # a call that was dropped shall not be repeated by the library
         here = World(sandbox, session, receiver)
         try:
             yield here
