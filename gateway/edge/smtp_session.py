@@ -81,9 +81,6 @@ class Conversation(SMTP):
         self._unconfirmed = ""
         self._reset()
 
-    def __del__(self) -> None:
-        """aiosmtpd's closes its reader's loop here; ours has nothing to do."""
-
     # --- transport ------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from smtp_harness import Doors, Stub
+from smtp_harness import Doors, House, Stub
 
+from gateway.document.worker import WorkerLimits, WorkerPool
+from gateway.policy import PolicySettings
+from gateway.service.accept import AcceptSettings
 from gateway.spool import Spool
+from gateway.store.db import Database
 
 
 @pytest.fixture
@@ -24,7 +31,23 @@ def stub(spool: Spool) -> Stub:
 
 
 @pytest.fixture
+async def house(spool: Spool, tmp_path: Path) -> AsyncIterator[House]:
+    database = Database(tmp_path / "faxgateway.db")
+    reader = WorkerPool(1, WorkerLimits(), fork=False)
+    await database.open()
+    await reader.start()
+    yield House(spool, database, reader, AcceptSettings(("fax.local",), "US", PolicySettings(), max_message=1_000_000))
+    await reader.close()
+    await database.close()
+
+
+@pytest.fixture
 async def doors() -> AsyncIterator[Doors]:
+    """Doors; whatever a session lets slip into the loop, now or when it is collected, fails the test."""
+    slipped: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: slipped.append(context))
     doors = Doors()
     yield doors
     await doors.close()
+    gc.collect()
+    assert slipped == []

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import numbers
+from gateway.document.worker import WorkerPool
 from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.edge.smtpd import SmtpDoor
-from gateway.model import Envelope, FaxNumber, Peer
+from gateway.model import Envelope, FaxJob, FaxNumber, JobState, Peer, Submission
+from gateway.service.accept import Accept, AcceptSettings
 from gateway.spool import Draft, Spool
+from gateway.store import jobs
+from gateway.store.db import Database
 
 LOCAL = ("127.0.0.0/8",)
 PATIENCE = 30.0
@@ -170,6 +174,31 @@ class Stub:
         return [path.name for path in (self.spool.root / "tmp").iterdir()]
 
 
+class House:
+    """What really stands behind the door: the service over a real database, spool and reader process."""
+
+    def __init__(self, spool: Spool, database: Database, reader: WorkerPool, settings: AcceptSettings) -> None:
+        self.spool, self.database, self.reader = spool, database, reader
+        self.woken = 0
+        self.accept = Accept(database, spool, reader, settings, on_accepted=self._wake)
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    async def jobs(self) -> list[FaxJob]:
+        return await self.database.read(lambda tx: jobs.in_state(tx, JobState.ACCEPTED))
+
+    async def submissions(self) -> list[Submission]:
+        ids = sorted({job.submission for job in await self.jobs()})
+        found = [await self.database.read(lambda tx, id_=id_: jobs.get_submission(tx, id_)) for id_ in ids]
+        return [submission for submission in found if submission is not None]
+
+    @property
+    def files(self) -> list[str]:
+        """Everything that lies in the spool."""
+        return sorted(str(path.relative_to(self.spool.root)) for path in self.spool.root.rglob("*") if path.is_file())
+
+
 class Doors:
     """Opens doors, and closes them all."""
 
@@ -185,6 +214,11 @@ class Doors:
         self.opened.append(door)
         await door.start()
         return door.addresses()
+
+    def empty(self) -> bool:
+        """Whether nobody is in the door opened last."""
+        clients = self.opened[-1]._clients
+        return not clients._counts and not clients._conversations
 
     async def close(self) -> None:
         for door in self.opened:

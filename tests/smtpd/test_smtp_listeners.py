@@ -1,0 +1,255 @@
+"""Listeners differ in who may send through them; all share the caps, and close without losing what came in."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+from smtp_harness import LOCAL, Client, Doors, Stub, talking, until
+
+from gateway.edge.smtp_settings import ListenerSettings
+
+ELSEWHERE = ("192.0.2.0/24",)
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("networks", [(), ELSEWHERE])
+async def test_a_client_outside_the_networks_is_told_what_to_ask_for(
+    doors: Doors, stub: Stub, networks: tuple[str, ...]
+) -> None:
+    (address,) = await doors.open(stub, ListenerSettings("mail", "127.0.0.1:0", networks=networks))
+    async with talking(address) as client:
+        reply = await client.ask("MAIL FROM:<you@example.org>")
+        assert str(reply) == (
+            "550 5.7.1 127.0.0.1 may not send faxes here; ask the administrator to add it to the listener's networks"
+        )
+        assert await client.asks("RCPT TO:<+12025550123@fax.local>", "DATA", "NOOP", "QUIT") == [503, 503, 250, 221]
+
+
+async def test_a_client_outside_the_networks_may_log_in_where_that_is_offered(doors: Doors, stub: Stub) -> None:
+    (address,) = await doors.open(stub, ListenerSettings("mail", "127.0.0.1:0", networks=ELSEWHERE, auth="optional"))
+    async with talking(address) as client:
+        assert str(await client.ask("MAIL FROM:<you@example.org>")).startswith("530 5.7.0 log in first: ")
+        assert await client.asks("AUTH PLAIN AGNvcGllcgBzZWNyZXQ=", "MAIL FROM:<you@example.org>") == [235, 250]
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+async def test_ipv6_and_an_ipv4_client_of_a_socket_for_both(doors: Doors, stub: Stub) -> None:
+    both = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    listeners = [
+        ListenerSettings("six", "[::1]:0", networks=("::1/128",)),
+        ListenerSettings("both", "fd:both", networks=("127.0.0.1/32",)),
+    ]
+    six, dual = await doors.open(stub, *listeners, sockets={"both": both})
+    assert six.startswith("[::1]:")
+    async with talking(six) as client:
+        assert (await client.mail(b"x")).code == 250
+    async with talking("127.0.0.1:" + dual.rpartition(":")[2]) as client:
+        assert (await client.mail(b"x")).code == 250
+    assert [envelope.peer.address for envelope, _ in stub.mails] == ["::1", "127.0.0.1"]
+    assert b"([IPv6:::1])" in stub.mails[0][1]
+
+
+async def test_a_unix_socket_is_for_its_owner_and_group_who_are_trusted(
+    doors: Doors, stub: Stub, tmp_path: Path
+) -> None:
+    path = tmp_path / "smtp.sock"
+    for _ in range(2):  # the second one finds what the first has left
+        (address,) = await doors.open(stub, ListenerSettings("local", f"unix:{path}"))
+        assert address == f"unix:{path}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        async with talking(address) as client:
+            assert (await client.mail(b"x")).code == 250
+        await doors.close()
+    assert [envelope.peer.identity for envelope, _ in stub.mails] == ["ip:local", "ip:local"]
+    assert b"([local])" in stub.mails[0][1]
+
+
+async def test_a_unix_socket_may_ask_for_a_login_too(doors: Doors, stub: Stub, tmp_path: Path) -> None:
+    (address,) = await doors.open(stub, ListenerSettings("local", f"unix:{tmp_path / 's'}", auth="required"))
+    async with talking(address) as client:
+        assert (await client.ask("MAIL FROM:<you@example.org>")).code == 530
+        assert await client.asks("AUTH PLAIN AGNvcGllcgBzZWNyZXQ=", "MAIL FROM:<you@example.org>") == [235, 250]
+
+
+async def test_a_file_in_the_place_of_a_unix_socket_is_not_removed(doors: Doors, stub: Stub, tmp_path: Path) -> None:
+    path = tmp_path / "precious"
+    path.write_text("data")
+    with pytest.raises(OSError, match="cannot listen on unix:"):
+        await doors.open(stub, ListenerSettings("local", f"unix:{path}"))
+    assert path.read_text() == "data"
+
+
+async def test_sockets_that_systemd_passed(doors: Doors, stub: Stub, tmp_path: Path) -> None:
+    passed = socket.create_server(("127.0.0.1", 0))
+    port = passed.getsockname()[1]
+    local = socket.socket(socket.AF_UNIX)
+    local.bind(str(tmp_path / "passed.sock"))
+    listeners = [ListenerSettings("smtp", "fd:smtp", networks=LOCAL), ListenerSettings("local", "fd:local")]
+    addresses = await doors.open(stub, *listeners, sockets={"smtp": passed, "local": local})
+    assert addresses == [f"127.0.0.1:{port}", f"unix:{tmp_path / 'passed.sock'}"]
+    for address in addresses:
+        async with talking(address) as client:
+            assert (await client.mail(b"x")).code == 250
+    assert [envelope.peer.listener for envelope, _ in stub.mails] == ["smtp", "local"]
+
+
+async def test_a_socket_that_was_not_passed_stops_the_start_and_frees_the_others(doors: Doors, stub: Stub) -> None:
+    first = socket.create_server(("127.0.0.1", 0))
+    port = first.getsockname()[1]
+    first.close()
+    with pytest.raises(OSError, match="systemd has passed no socket named smtp"):
+        await doors.open(stub, ListenerSettings("a", f"127.0.0.1:{port}"), ListenerSettings("b", "fd:smtp"))
+    socket.create_server(("127.0.0.1", port)).close()
+
+
+async def test_an_address_in_use_is_named(doors: Doors, stub: Stub) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(OSError, match=f"cannot listen on {address}"):
+            await doors.open(stub, ListenerSettings("a", address))
+
+
+async def test_each_listener_has_its_own_profile(doors: Doors, stub: Stub) -> None:
+    inside, outside = await doors.open(
+        stub,
+        ListenerSettings("inside", "127.0.0.1:0", networks=LOCAL),
+        ListenerSettings("outside", "127.0.0.1:0", networks=LOCAL, auth="required"),
+    )
+    async with talking(inside, greeting="") as client:
+        assert not [line for line in (await client.ask("EHLO me")).lines if line.startswith("AUTH")]
+        assert (await client.mail(b"x")).code == 250
+    async with talking(outside, greeting="") as client:
+        assert "AUTH PLAIN LOGIN" in (await client.ask("EHLO me")).lines
+        assert (await client.ask("MAIL FROM:<you@example.org>")).code == 530
+    assert [envelope.peer.listener for envelope, _ in stub.mails] == ["inside"]
+
+
+# --- caps -------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_house_is_full_and_has_room_again(doors: Doors, stub: Stub) -> None:
+    (address,) = await doors.open(stub, max_connections=2)
+    async with talking(address) as first, talking(address):
+        third = await Client.connect(address)
+        assert str(await third.reply()) == "421 4.3.2 too many connections; try again later"
+        assert await third.closed() == b""
+        third.cut()
+        assert (await first.ask("NOOP")).code == 250
+    await until(doors.empty)
+    async with talking(address):
+        pass
+
+
+async def test_one_client_cannot_take_every_place(doors: Doors, stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients of this machine are exempt: a mail server beside the gateway may open as many as it likes."""
+    (address,) = await doors.open(stub, max_connections_per_client=1)
+    async with talking(address), talking(address):
+        pass
+    monkeypatch.setattr("gateway.edge.smtp_clients.is_local", lambda _peer: False)
+    await until(doors.empty)
+    async with talking(address):
+        second = await Client.connect(address)
+        assert str(await second.reply()) == "421 4.7.0 too many connections from your address; try again later"
+        second.cut()
+
+
+# --- closing ----------------------------------------------------------------------------------------------------------
+
+
+async def test_closing_tells_the_idle_and_waits_for_mails_under_way(doors: Doors, stub: Stub) -> None:
+    (address,) = await doors.open(stub)
+    async with talking(address) as idle, talking(address) as writing, talking(address) as committing:
+        stub.open.clear()
+        lines = ("MAIL FROM:<you@example.org>", "RCPT TO:<+12025550123@fax.local>", "DATA")
+        for client in (writing, committing):
+            assert await client.asks(*lines) == [250, 250, 354]
+        await committing.send(b"one\r\n.\r\n")
+        await writing.send(b"two\r\n")
+        await until(lambda: stub.accepting)
+        stopping = asyncio.create_task(doors.opened[0].stop(30))
+        assert str(await idle.reply()).startswith("421 4.3.2 the gateway is shutting down")
+        assert await idle.closed() == b""
+        with pytest.raises(ConnectionRefusedError):
+            await Client.connect(address)
+        assert not stopping.done()
+        stub.open.set()
+        await writing.send(b".\r\n")
+        for client in (writing, committing):
+            assert [(await client.reply()).code for _ in range(2)] == [250, 421]
+            assert await client.closed() == b""
+        await asyncio.wait_for(stopping, 30)
+    assert len(stub.mails) == 2
+
+
+async def test_a_client_that_does_not_come_to_an_end_is_told_after_the_grace(doors: Doors, stub: Stub) -> None:
+    (address,) = await doors.open(stub)
+    async with talking(address) as client:
+        assert await client.asks("MAIL FROM:<a@example.org>", "RCPT TO:<+12025550123@fax.local>", "DATA") == [
+            250, 250, 354,
+        ]  # fmt: skip
+        await client.send(b"half")
+        await doors.opened[0].stop(0.1)
+        assert (await client.reply()).code == 421
+    assert stub.mails == []
+    assert stub.left == []
+
+
+async def test_a_commit_goes_on_when_its_client_has_gone_and_the_door_closes(doors: Doors, stub: Stub) -> None:
+    (address,) = await doors.open(stub)
+    stub.open.clear()
+    async with talking(address) as client:
+        assert await client.asks("MAIL FROM:<a@example.org>", "RCPT TO:<+12025550123@fax.local>", "DATA") == [
+            250, 250, 354,
+        ]  # fmt: skip
+        await client.send(b"x\r\n.\r\n")
+        await until(lambda: stub.accepting)
+        stopping = asyncio.create_task(doors.opened[0].stop(0.05))
+        assert (await client.reply()).code == 421  # it will ask again, and get the id of what is kept now
+        assert not stopping.done()
+        stub.open.set()
+        await asyncio.wait_for(stopping, 30)
+    assert len(stub.mails) == 1
+
+
+async def test_a_client_that_says_its_login_hears_of_the_closing(doors: Doors, stub: Stub) -> None:
+    (address,) = await doors.open(stub, ListenerSettings("a", "127.0.0.1:0", networks=LOCAL, auth="optional"))
+    async with talking(address) as client:
+        assert (await client.ask("AUTH LOGIN")).code == 334
+        await doors.opened[0].stop(30)
+        assert (await client.reply()).code == 421
+
+
+async def test_who_comes_while_it_closes_is_sent_away(doors: Doors, stub: Stub) -> None:
+    (address,) = await doors.open(stub)
+    doors.opened[0]._clients.stopping = True  # as between the last accept and the end of the listeners
+    client = await Client.connect(address)
+    assert str(await client.reply()).startswith("421 4.3.2 the gateway is shutting down")
+    assert await client.closed() == b""
+    client.cut()
+
+
+async def test_a_client_that_reads_no_answer_is_given_up(
+    doors: Doors, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers are few and small, so the transport's word that it can send no more is given by hand."""
+    monkeypatch.setattr("gateway.edge.smtp_session._LAST_WORD", 0.1)
+    (address,) = await doors.open(stub, command_timeout=0.3)
+    client = await Client.connect(address)
+    await until(lambda: doors.opened[0]._clients._conversations)
+    (conversation,) = doors.opened[0]._clients._conversations.values()
+    conversation.pause_writing()
+    await client.send(b"HELP\r\n")
+    await until(doors.empty)
+    client.cut()
