@@ -23,9 +23,17 @@ if TYPE_CHECKING:
     "--listen", metavar="HOST:PORT", default="127.0.0.1:8026", show_default=True, help="Port 0: any free one."
 )
 @click.option("--state-dir", metavar="DIR", required=True, help="Its database and documents.")
-@click.option("--api-key", metavar="KEY", required=True, envvar="FAXTO_API_KEY", show_envvar=True)
+@click.option(
+    "--api-key", metavar="KEY", required=True, envvar="FAXTO_API_KEY", show_envvar=True, help="The key of its account."
+)
 @click.option("--callback", metavar="URL", default="", help="POST /callback/TOKEN of the gateway; else none are sent.")
-@click.option("--pace", type=click.Choice(["instant", "10x", "real"]), default="instant", show_default=True)
+@click.option(
+    "--pace",
+    type=click.Choice(["instant", "10x", "real"]),
+    default="instant",
+    show_default=True,
+    help="How long a call takes: no time, a tenth of it, all of it.",
+)
 @click.option("--balance", metavar="AMOUNT", default="100", show_default=True, help="Credit of a new account.")
 @click.option("--remote-files", is_flag=True, help="Fetch documents that AddRemoteFile names by an address.")
 def sandbox(
@@ -43,6 +51,9 @@ def sandbox(
         Path(state_dir), api_key, callback=callback, listen=listen, pace=pace, balance=_money(balance),
         remote_files=remote_files,
     )  # fmt: skip
+    from gateway import telemetry
+
+    telemetry.set_up_logging("info", "auto")
     os.umask(0o077)
     return asyncio.run(_serve(settings))
 
