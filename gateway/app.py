@@ -36,19 +36,17 @@ from gateway.service.inbound import Inbound, InboundSettings
 from gateway.service.notices import Notices, NoticeSettings
 from gateway.service.outbound import Outbound, OutboundSettings
 from gateway.service.postman import Postman, PostmanSettings
+from gateway.service.prepare import PrepareSettings
 from gateway.service.settle import SettleSettings
+from gateway.service.sweep import SweepSettings
 from gateway.spool import Draft, Spool
 from gateway.store import inbound as inbound_store
-from gateway.store import jobs, outbox, receipts
+from gateway.store import jobs, outbox, receipts, retention
 from gateway.store.db import Database, StoreBroken, Tx
 from gateway.store.lock import StateLock
 
 log = structlog.get_logger("gateway")
 
-_HOUSEKEEPING = 300.0  # seconds between purges
-_KEY_PROBE = 60.0  # seconds between tries of a refused key
-_ORPHAN_AGE = 3600.0
-_STOP_GRACE = 60.0  # for a send under way
 EX_SOFTWARE, EX_TEMPFAIL, EX_CONFIG = 70, 75, 78
 
 
@@ -79,7 +77,7 @@ class Gateway:
         self.started_at = clock()
         state = Path(config.state_dir)
         self._lock = StateLock(state)
-        self.spool = Spool(state / "spool", on_fatal=self._fatal)
+        self.spool = Spool(state / "spool", floor=config.min_free, on_fatal=self._fatal)
         self.database = Database(state / "faxgateway.db", on_fatal=self._fatal, on_full=self.spool.release_reserve)
         limits = WorkerLimits(timeout=config.document.timeout, memory=config.document.memory)
         self._pool = WorkerPool(config.document.workers, limits)
@@ -114,6 +112,7 @@ class Gateway:
         self._admin_server: AdminServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
+        self._uploads_swept_at = 0.0
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -140,6 +139,7 @@ class Gateway:
             doubtful = await self.outbound.recover()
             if doubtful:
                 log.warning("sends without an outcome are in doubt", count=doubtful)
+            await asyncio.gather(self.inbound.recover(), self.postman.recover())
             await self._sweep_orphans()
             await asyncio.gather(self._pool.start(), self._reader.start())
             self._start_edges(sockets or {})
@@ -183,8 +183,9 @@ class Gateway:
         )
         self._admin_server = AdminServer(self.admin, socket_path(config))
 
-    async def stop(self, grace: float = _STOP_GRACE) -> None:
-        """Accept nothing more, begin no send, wait for the one under way, record it, let go."""
+    async def stop(self, grace: float | None = None) -> None:
+        """Accept nothing more, begin no send, wait ``grace`` seconds for the one under way, record it, let go."""
+        grace = self.config.stop_timeout if grace is None else grace
         self._ready = False
         for task in self._tasks:
             task.cancel()
@@ -234,7 +235,7 @@ class Gateway:
             return
         now = self._clock()
         alarm = self.notices.operator(
-            f"key-refused.{int(self.gate.shut_at)}", now,
+            f"key-refused.{int(self.gate.shut_at // 3600)}", now,  # once an hour, however often it comes and goes
             title="The fax provider refuses the API key: nothing is being sent",
             text=f"{self.gate.why}. Mail is still accepted and waits.",
             remedy="Put the right key where provider.api_key points and restart; sending goes on by itself.",
@@ -253,7 +254,7 @@ class Gateway:
     async def _probe_key(self) -> None:
         """While the key is refused, ask for the balance now and then: the first answer opens the gate."""
         while True:
-            await asyncio.sleep(_KEY_PROBE)
+            await asyncio.sleep(self.config.provider.key_check_every)
             if self.gate.is_open:
                 continue
             try:
@@ -266,28 +267,41 @@ class Gateway:
 
     async def _sweep_orphans(self) -> None:
         known = await self.database.read(lambda tx: jobs.files(tx) | inbound_store.files(tx) | outbox.files(tx))
-        removed = await asyncio.to_thread(self.spool.sweep, known, older_than=self._clock() - _ORPHAN_AGE)
+        before = self._clock() - self.config.retention.orphans
+        removed = await asyncio.to_thread(self.spool.sweep, known, older_than=before)
         if removed:
             log.info("files without a row removed", count=len(removed))
 
     async def _housekeeping(self) -> None:
         while True:
-            await asyncio.sleep(_HOUSEKEEPING)
-            try:
-                await self._purge()
-                await self._sweep_orphans()
-                await asyncio.to_thread(self.spool.keep_reserve)
-            except (GatewayError, OSError) as error:
-                log.warning("housekeeping did not end", why=str(error))
+            await asyncio.sleep(self.config.retention.purge_every)
+            for work in (self._purge, self._sweep_orphans, self._mend_times, self._sweep_uploads, self._keep_reserve):
+                try:
+                    await work()
+                except (GatewayError, OSError) as error:
+                    log.warning("housekeeping did not end", what=work.__name__.strip("_"), why=str(error))
+
+    async def _mend_times(self) -> None:
+        await asyncio.gather(self.outbound.mend_times(), self.inbound.mend_times(), self.postman.mend_times())
+
+    async def _sweep_uploads(self) -> None:
+        """Once in the time that leftovers are kept, and again at the next purge where the provider is away."""
+        age, now = self.config.retention.uploads, self._clock()
+        if now - self._uploads_swept_at >= age:
+            await self.outbound.sweep_uploads(age)
+            self._uploads_swept_at = now
+
+    async def _keep_reserve(self) -> None:
+        await asyncio.to_thread(self.spool.keep_reserve)
 
     async def _purge(self) -> None:
         """What has served its time goes: the row first, then the file."""
         keep, now = self.config.retention, self._clock()
 
         def purge(tx: Tx) -> list[str]:
-            names = jobs.forget_documents(tx, now - keep.documents)
+            names = retention.forget_documents(tx, now - keep.documents)
             names += inbound_store.forget_documents(tx, now - keep.inbound)
-            jobs.forget_history(tx, now - keep.history)
+            retention.forget_history(tx, now - keep.history)
             outbox.forget(tx, now - keep.history, list(MailKind))
             receipts.purge_orphans(tx, now - keep.history)
             return names
@@ -467,10 +481,17 @@ def _outbound_settings(config: Config) -> OutboundSettings:
         concurrency=p.concurrency,
         retry_after=p.retry_after,
         retry_max=p.retry_max,
-        conversion_timeout=d.timeout,
-        document={"paper": d.paper, "resolution": d.resolution, "max_pages": d.max_pages, "body": d.body},
+        delay_after=p.delay_notice_after,
+        prepare=PrepareSettings(
+            tries=d.tries,
+            timeout=d.timeout,
+            retry_after=p.retry_after,
+            retry_max=p.retry_max,
+            document={"paper": d.paper, "resolution": d.resolution, "max_pages": d.max_pages, "body": d.body},
+        ),
         settle=SettleSettings(
             poll_after=tuple(p.poll_after),
+            confirm_after=tuple(p.confirm_after),
             confirm_receipts=p.confirm_receipts,
             confirm_timeout=p.confirm_timeout,
             result_timeout=p.result_timeout,
@@ -481,6 +502,7 @@ def _outbound_settings(config: Config) -> OutboundSettings:
             doubt_resend=p.doubt.resend,
             redial={code: getattr(redial, code) for code in ("busy", "no_answer", "hangup", "unknown")},
             redial_after=redial.after,
+            expire_after=p.expire_after,
         ),
     )
 
@@ -488,11 +510,16 @@ def _outbound_settings(config: Config) -> OutboundSettings:
 def _inbound_settings(config: Config) -> InboundSettings:
     p = config.provider
     return InboundSettings(
-        sweep_every=p.inbox.sweep_every,
-        grace=p.inbox.grace,
-        baseline=p.inbox.first_run == "baseline",
         retry_after=p.retry_after,
         retry_max=p.retry_max,
+        give_up_after=p.inbox.give_up_after,
+        sweep=SweepSettings(
+            every=p.inbox.sweep_every,
+            grace=p.inbox.grace,
+            window=p.inbox.window,
+            baseline=p.inbox.first_run == "baseline",
+            pause=p.retry_after,
+        ),
     )
 
 
@@ -501,6 +528,7 @@ def _accept_settings(config: Config) -> AcceptSettings:
         domains=tuple(config.domains),
         region=config.default_region,
         max_message=config.smtp.max_message,
+        repeat_window=config.smtp.repeat_window,
         policy=PolicySettings(
             countries=frozenset(config.policy.countries),
             numbers=tuple(config.policy.numbers),

@@ -336,7 +336,9 @@ class MailKind(StrEnum):
 
     DELIVERED = "delivered"  # fax result: success
     FAILED = "failed"  # fax result: failure (multipart/report)
-    UNKNOWN = "unknown"  # outcome of a send unknown, held
+    NO_RESULT = "no_result"  # fax result: none was ever known
+    UNKNOWN = "unknown"  # no result yet: it may have been sent or not, a person is looking into it
+    DELAYED = "delayed"  # no result yet: it was not sent and waits
     INBOUND = "inbound"  # a received fax
     OPERATOR = "operator"  # a notice to the operator
 

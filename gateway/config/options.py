@@ -154,6 +154,8 @@ class Smtp(Section):
     max_connections_per_client: PositiveInt = 50
     max_errors: PositiveInt = 20
     """wrong commands in a session before it is closed"""
+    repeat_window: DurationOrZero = 1800.0
+    """the same mail again, from a client that may not have read our answer to the first, is the first one for so long"""
 
     @field_validator("listeners")
     @classmethod
@@ -229,6 +231,10 @@ class Inbox(Section):
     """how often the provider's list of received faxes is read"""
     grace: DurationOrZero = 1800.0
     """how long a callback may take before the list is believed"""
+    window: Duration = 7200.0
+    """how far the times of a callback and of the list may lie apart for one fax"""
+    give_up_after: Duration = 172800.0
+    """a fax whose document could not be fetched for so long is mailed without it"""
     first_run: Literal["baseline", "deliver"] = "baseline"
     """what is in the list at the very first start: baseline leaves it there, deliver mails it"""
 
@@ -248,6 +254,8 @@ class Provider(Section):
     """of dates that the provider gives without one"""
     confirm_receipts: bool = True
     """ask the API before a callback's word is reported as final"""
+    confirm_after: Annotated[tuple[Duration, ...], NotEmpty, OneOrMore] = (1.0, 5.0, 15.0, 60.0)
+    """waits between these questions; the last one repeats"""
     confirm_timeout: Duration = 3600.0
     """then it is reported as not confirmed"""
     poll_after: Annotated[tuple[Duration, ...], NotEmpty, OneOrMore] = (60.0, 120.0, 300.0, 900.0, 1800.0)
@@ -260,6 +268,12 @@ class Provider(Section):
     retry_after: Duration = 30.0
     """first pause after a call that failed; it doubles"""
     retry_max: Duration = 900.0
+    key_check_every: Duration = 60.0
+    """how often a refused key is tried again; nothing is sent meanwhile"""
+    delay_notice_after: Duration = 14400.0
+    """the sender of a fax that could not be sent for so long is told, once, that it waits"""
+    expire_after: Duration = 432000.0
+    """a fax that could not be sent for so long is given up"""
 
 
 # --- mail -------------------------------------------------------------------------------------------------------------
@@ -336,6 +350,8 @@ class Document(Section):
     """of a conversion"""
     memory: Size = 1 << 30
     """of a conversion"""
+    tries: PositiveInt = 3
+    """conversions of a mail that may crash or hang before it is set aside"""
 
 
 class Retention(Section):
@@ -345,6 +361,12 @@ class Retention(Section):
     """received faxes, after they were mailed"""
     history: Duration = 400 * 86400.0
     """what happened to each fax"""
+    orphans: Duration = 3600.0
+    """files that nothing names, left by a crash"""
+    uploads: Duration = 86400.0
+    """documents at the provider that no fax needs, left by a crash; they are looked for as often"""
+    purge_every: Duration = 300.0
+    """how often is looked for what may go"""
 
 
 class Admin(Section):
@@ -362,12 +384,16 @@ class Config(Section):
 
     state_dir: FilePath = "/var/lib/faxgateway"  # type: ignore[assignment]  # validated into a Path
     """database and spool; must be on a local disk"""
+    min_free: Size = 64 << 20
+    """with less free disk space nothing new is accepted"""
     domain: Annotated[tuple[Domain, ...], NotEmpty, OneOrMore] = ("fax.local",)
     """mail domains that are ours, one or a list"""
     hostname: Domain | None = None
     """name in the greeting and in Message-IDs; default: the first domain"""
     default_region: Region = "US"
     """country (ISO 3166) that numbers without + are dialled in"""
+    stop_timeout: DurationOrZero = 60.0
+    """how long a stop waits for a fax that is being handed over"""
     smtp: Smtp = _section()
     http: Http = _section()
     provider: Provider = _section()

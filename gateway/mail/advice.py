@@ -107,13 +107,41 @@ OTHER = Advice(
     f"Check the number and send it once more. If it fails again, {_TELL}.",
 )
 
-UNKNOWN = {
+NO_RESULT = {
     "no_result": Advice(
         "no result",
         "was taken by the provider, which never reported what became of it. It may have arrived or not.",
         f"{_ASK_FIRST} If it did not arrive, send it again.",
         "4.4.7",
     ),
+    "cancelled": Advice(
+        "closed",
+        "may have been sent or not: that could not be found out, and the people who run the gateway have closed it.",
+        f"{_ASK_FIRST} If it did not arrive, send it again.",
+        "4.4.7",
+    ),
+}
+
+DELAYED = {
+    "waiting": Advice(
+        "waiting",
+        "has not been sent yet. It waits, and the gateway keeps trying.",
+        "You need not send it again: it goes out by itself, and you get another mail when it was sent or is given up."
+        " If you cannot wait, ask the people who run the gateway to cancel it, with the fax id above.",
+        "4.4.1",
+        ours=True,
+    ),
+    "held": Advice(
+        "held",
+        "has not been sent yet. It is held until the people who run the gateway have seen to it.",
+        "You need not send it again: they know of it, and you get another mail when it was sent or is given up."
+        " If you cannot wait, ask them, with the fax id above.",
+        "4.3.5",
+        ours=True,
+    ),
+}
+
+UNKNOWN = {
     "held": Advice(
         "being looked into",
         "may have been sent or not: the connection to the provider broke off while it was handed over. It is held"

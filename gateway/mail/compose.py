@@ -36,6 +36,7 @@ _MONTHS = "January February March April May June July August September October N
 _ID = re.compile(r"<[!-;=?-~]{3,900}>")
 _MARK = "*** SANDBOX: this was a trial run. Nothing was really faxed. ***\n\n"
 _NO_ANSWERS = "DR, RN, NRN, OOF, AutoReply"  # but bounces: they are how a lost fax is noticed
+_PROVIDERS_WORD = (MailKind.DELIVERED, MailKind.FAILED)  # their text is what the provider said
 _EXTENSIONS = {"application/pdf": "pdf", "image/tiff": "tif"}
 
 
@@ -172,7 +173,7 @@ def _result(mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead) -
     }
     if told.short:
         fields["subject"] += f" ({told.short})"
-    action = _action(mail.kind, code, facts.get("notify") or [])
+    action = _action(mail.kind, facts.get("notify") or [])
     part = mime.text(text)
     return fields, _report(mail, facts, letterhead, action, told, part) if action else part
 
@@ -181,8 +182,11 @@ def _verdict(kind: MailKind, code: str, *, confirmed: bool) -> tuple[str, Advice
     """How the subject begins, and what the mail says."""
     if kind is MailKind.DELIVERED:
         return ("Faxed", advice.DELIVERED) if confirmed else ("Reported as faxed", advice.REPORTED)
-    if kind is MailKind.UNKNOWN:
-        return "Not known whether faxed", advice.UNKNOWN.get(code, advice.UNCLEAR)
+    if kind is MailKind.DELAYED:
+        return "Not faxed yet", advice.DELAYED.get(code, advice.DELAYED["waiting"])
+    if kind in (MailKind.UNKNOWN, MailKind.NO_RESULT):
+        known = advice.UNKNOWN if kind is MailKind.UNKNOWN else advice.NO_RESULT
+        return "Not known whether faxed", known.get(code, advice.UNCLEAR)
     return "Not faxed whole" if code == "hangup" else "Not faxed", advice.FAILED.get(code, advice.OTHER)
 
 
@@ -205,25 +209,26 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
         ("To", _spoken(number) + (f" (you wrote {rcpt})" if rcpt and written != number.lstrip("+") else "")),
         ("Pages", pages and f"{pages} {sent or 'prepared'}"),
         ("Confirmed", confirmed),
-        ("Provider", _sentence(facts, "text") if mail.kind is not MailKind.UNKNOWN and not told.ours else None),
+        ("Provider", _sentence(facts, "text") if mail.kind in _PROVIDERS_WORD and not told.ours else None),
         ("Accepted", _when(facts.get("accepted_at"))),
         ("Sent", _when(facts.get("submitted_at"))),
-        ("Reported", _when(facts.get("finished_at"))),
+        ("Reported", _when(facts.get("finished_at")) if mail.kind is not MailKind.DELAYED else None),
+        ("Tried until", _when(facts.get("retry_until"))),
         ("Tries", facts.get("attempts")),
         ("Cost", facts.get("cost") and f"{facts['cost']} (the provider's price)"),
         ("Fax id", ids),
     ]
 
 
-def _action(kind: MailKind, code: str, notify: list[str]) -> str:
+def _action(kind: MailKind, notify: list[str]) -> str:
     """The DSN action for a result, "" when it is told in an ordinary mail (RFC 3461 section 5.2)."""
     if kind is MailKind.FAILED:
         return "failed"
     if kind is MailKind.DELIVERED:
         return "delivered" if "success" in notify else ""
-    if code == "no_result":
+    if kind is MailKind.NO_RESULT:
         return "relayed" if "success" in notify else ""
-    return "delayed" if "delay" in notify else ""
+    return "delayed" if kind is MailKind.DELAYED or "delay" in notify else ""
 
 
 def _report(
@@ -241,7 +246,7 @@ def _delivery_status(facts: dict[str, Any], letterhead: Letterhead, action: str,
     status = str(facts.get("status") or "")
     if action in ("delivered", "relayed"):
         status = status if status.startswith("2.") else "2.0.0"
-    elif not re.fullmatch(r"[45]\.[0-9]{1,3}\.[0-9]{1,3}", status):
+    elif not re.fullmatch(rf"[{4 if action == 'delayed' else 45}]\.[0-9]{{1,3}}\.[0-9]{{1,3}}", status):
         status = told.status
     orcpt = str(facts.get("orcpt") or "")
     if orcpt and not re.match(r"[A-Za-z0-9-]+;", orcpt):
@@ -257,8 +262,9 @@ def _delivery_status(facts: dict[str, Any], letterhead: Letterhead, action: str,
         ("Final-Recipient", f"rfc822; {facts.get('rcpt') or ''}"),
         ("Action", action),
         ("Status", status),
-        ("Diagnostic-Code", diagnostic if action == "failed" else None),
+        ("Diagnostic-Code", diagnostic if action in ("failed", "delayed") else None),
         ("Last-Attempt-Date", _date_of(facts.get("submitted_at"))),
+        ("Will-Retry-Until", _date_of(facts.get("retry_until")) if action == "delayed" else None),
         ("Final-Log-Id", facts.get("job")),
         ("X-Faxgateway-Number", facts.get("number")),
         ("X-Faxgateway-Pages", facts.get("pages")),

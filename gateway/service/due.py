@@ -17,13 +17,15 @@ T = TypeVar("T")
 
 _IDLE = 30.0  # seconds: a nudge may be lost and a clock may jump, so the store is asked at least this often
 _SPIN = 0.05
+_BUSY = 1.0  # while all that is due is being handled
 
 
 class DueLoop(Generic[T]):
     """``due(now, limit)`` lists items, ``next_due()`` says when to look again, ``handle(item)`` moves one on.
 
     Each item is handled by one task at a time (``key``). A handler counts its try in the store before it does anything,
-    with the time of the next one, so an item whose handler raises is tried again later and never hot.
+    with the time of the next one, so an item whose handler raises is tried again later; where not even that could be
+    stored the item rests for ``pause`` seconds, so that a full disk does not make a hot loop.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class DueLoop(Generic[T]):
         limit: int,
         clock: Callable[[], float],
         open_gate: Callable[[], bool] = lambda: True,
+        pause: float = 1.0,
     ) -> None:
         self.name = name
         self._due = due
@@ -46,9 +49,10 @@ class DueLoop(Generic[T]):
         self._limit = limit
         self._clock = clock
         self._open = open_gate
+        self._pause = pause
         self._busy: dict[Hashable, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -64,7 +68,7 @@ class DueLoop(Generic[T]):
 
     async def stop(self, grace: float) -> None:
         """Begin nothing more, let what runs end within ``grace`` seconds, then cancel it."""
-        self._stopping = True
+        self._stopping.set()
         self._wake.set()
         if self._task is not None:
             await self._task
@@ -76,7 +80,7 @@ class DueLoop(Generic[T]):
                 await asyncio.wait(late)
 
     async def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._wake.clear()
             try:
                 wait = await self._look()
@@ -97,7 +101,7 @@ class DueLoop(Generic[T]):
         if len(self._busy) < self._limit:
             for item in await self._due(self._clock(), self._limit + len(self._busy)):
                 key = self._key(item)
-                if key in self._busy or self._stopping:
+                if key in self._busy or self._stopping.is_set():
                     continue
                 self._busy[key] = asyncio.create_task(self._one(key, item), name=f"{self.name}-{key}")
                 begun += 1
@@ -108,15 +112,25 @@ class DueLoop(Generic[T]):
         at = await self._next_due()
         if at is None:
             return _IDLE
-        return min(_IDLE, max(_SPIN, at - self._clock()))
+        wait = at - self._clock()
+        if wait <= 0:  # what is due and was not begun is busy, and its end wakes us
+            return _SPIN if begun else _BUSY
+        return min(_IDLE, max(_SPIN, wait))
 
     async def _one(self, key: Hashable, item: T) -> None:
         try:
             await self._handle(item)
         except GatewayError as error:
             log.warning("step failed", loop=self.name, id=str(key), why=str(error))
+            await self._rest()
         except Exception:
             log.exception("unexpected failure", loop=self.name, id=str(key))
+            await self._rest()
         finally:
             del self._busy[key]
             self._wake.set()
+
+    async def _rest(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._pause):
+                await self._stopping.wait()

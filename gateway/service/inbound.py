@@ -1,52 +1,45 @@
 """A received fax becomes mails: stored once however often and in whatever shape it is told, then one mail a mailbox.
 
 The document, the row and the mails it causes are durable before the caller answers 200. What no callback told is found
-by a sweep of the provider's inbox; the two share no id, so they are matched by numbers, pages, time and content.
+by a sweep of the provider's inbox; the two share no id, so where numbers and time leave a doubt the content decides.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from gateway import telemetry
 from gateway.errors import GatewayError, KeyRefused, NotFound, Refused
 from gateway.model import FaxArrival, InboundFax, InboundState
-from gateway.ports import FaxProvider, InboxEntry
+from gateway.ports import FaxProvider
 from gateway.service.due import DueLoop
 from gateway.service.gate import Gate
 from gateway.service.notices import Notices
+from gateway.service.sweep import Sweep, SweepSettings, same_pages
 from gateway.spool import Draft, Spool
 from gateway.store import inbound, outbox, routes
-from gateway.store.db import Database, Tx, get_meta, set_meta
+from gateway.store.db import Database, Tx
 from gateway.store.ids import new_id
 
 log = structlog.get_logger("inbound")
 
-_LOST = 900.0
-_PAGE = 100
-_PAGES = 100
-_BASELINE = "inbox_baseline_at"
+_MIN_TRIES = 10  # a document is not given up on age alone: a clock may jump
 
 
 @dataclass(frozen=True, slots=True)
 class InboundSettings:
-    """Seconds. ``grace`` is how long a callback may take before the sweep fetches a fax itself; ``window`` how far the
-    provider's time of a fax and its arrival here may lie apart and still mean the same fax.
+    """Seconds. The pause after a failed fetch doubles from ``retry_after`` to ``retry_max``; after ``give_up_after`` a
+    fax is mailed without its document.
     """
 
-    sweep_every: float = 900.0
-    grace: float = 1800.0
-    window: float = 7200.0
-    baseline: bool = True  # the first sweep ever takes what is there as known
     retry_after: float = 30.0
     retry_max: float = 900.0
     give_up_after: float = 2 * 86400.0
+    sweep: SweepSettings = field(default_factory=SweepSettings)
 
 
 class Inbound:
@@ -70,12 +63,8 @@ class Inbound:
         self._provider = provider
         self._notices = notices
         self._settings = settings
-        self._gate = gate
         self._on_mail = on_mail
-        self._on_key_refused = on_key_refused
         self._clock = clock
-        self._sweeper: asyncio.Task[None] | None = None
-        self._sweep_now = asyncio.Event()
         self._fetches = DueLoop(
             "fetch",
             due=lambda now, most: database.read(lambda tx: inbound.due(tx, now, most)),
@@ -85,23 +74,38 @@ class Inbound:
             limit=2,
             clock=clock,
         )
+        self._sweep = Sweep(
+            database, provider, settings.sweep, gate=gate, on_found=self.nudge, on_key_refused=on_key_refused,
+            clock=clock,
+        )  # fmt: skip
+
+    async def recover(self) -> None:
+        """After a start: a fetch that never ended is taken up again soon."""
+        now, settings = self._clock(), self._settings
+        await self._database.write(lambda tx: inbound.resume(tx, now, settings.retry_after, settings.retry_max))
+
+    async def mend_times(self) -> None:
+        """Nothing waits longer than the longest pause, whatever the clock has done."""
+        latest = self._clock() + self._settings.retry_max
+        await self._database.write(lambda tx: inbound.not_after(tx, latest))
 
     def start(self) -> None:
         self._fetches.start()
-        self._sweeper = asyncio.create_task(self._sweep_loop(), name="inbox-sweep")
+        self._sweep.start()
 
     def nudge(self) -> None:
         self._fetches.nudge()
 
     def sweep_soon(self) -> None:
         """Sweep the inbox now rather than at its time."""
-        self._sweep_now.set()
+        self._sweep.soon()
+
+    async def sweep(self) -> int:
+        """Compare the provider's inbox with ours; returns how many faxes no callback had told. Raises GatewayError."""
+        return await self._sweep.sweep()
 
     async def stop(self, grace: float) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
-            self._sweeper = None
+        await self._sweep.stop()
         await self._fetches.stop(grace)
 
     def draft(self) -> Draft:
@@ -116,9 +120,6 @@ class Inbound:
         ``draft`` None: the document did not come along and is fetched later. The same fax again has no effect.
         Raises TryLater on trouble of ours.
         """
-        await self._receive(arrival, draft, file_type, source="callback")
-
-    async def _receive(self, arrival: FaxArrival, draft: Draft | None, file_type: str, *, source: str) -> None:
         now = self._clock()
         sha256, size, file = "", 0, ""
         if draft is not None:
@@ -127,8 +128,6 @@ class Inbound:
                 file = await draft.commit("inbound")
             finally:
                 draft.discard()
-        if not arrival.uuid and arrival.inbox_id is None:
-            arrival = replace(arrival, uuid=f"made:{sha256[:32]}:{arrival.sender}:{arrival.recipient}:{arrival.time}")
         fax = InboundFax(
             id=f"in{new_id(now)}",
             state=InboundState.DISPATCHED if file else InboundState.PENDING,
@@ -136,76 +135,108 @@ class Inbound:
             arrival=arrival,
             did=inbound.digits(arrival.recipient),
             file=file,
-            file_type=file_type,
+            file_type=file_type if file else "",
             size=size,
             sha256=sha256,
             next_at=now,
         )
         try:
-            stored, mailboxes, used = await self._database.write(lambda tx: self._store(tx, fax, now))
+            stored, mailboxes = await self._database.write(lambda tx: self._store(tx, fax, now))
         except GatewayError:
             if file:
                 self._spool.remove([file])
             raise
-        if file and not used:
+        if file and stored.file != file:
             self._spool.remove([file])
-        if stored is fax:
+        if mailboxes or stored.id == fax.id:
             telemetry.received(
-                fax.id, source=source, did=fax.did, pages=arrival.pages, size=size, mailboxes=len(mailboxes)
+                stored.id, source="callback", did=fax.did, pages=arrival.pages, size=size, mailboxes=len(mailboxes)
             )
         else:
-            telemetry.received_again(stored.id, source=source)
+            telemetry.received_again(stored.id, source="callback")
         if mailboxes:
             self._on_mail()
         if not file:
-            self._fetches.nudge()
+            self.nudge()
             self.sweep_soon()
 
-    def _store(self, tx: Tx, fax: InboundFax, now: float) -> tuple[InboundFax, tuple[str, ...], bool]:
-        """The fax, the mails it causes, and whether the file is used; or the same fax stored before."""
-        known = self._known(tx, fax)
+    def _store(self, tx: Tx, fax: InboundFax, now: float) -> tuple[InboundFax, tuple[str, ...]]:
+        """The row of this fax, new or told before, and the mailboxes it goes to now."""
+        known, key = self._known(tx, fax, now)
         if known is None:
-            inbound.add(tx, fax)
-            return fax, self._dispatch(tx, fax, now) if fax.file else (), True
+            inbound.add(tx, fax, key)
+            return fax, self._dispatch(tx, fax, now) if fax.file else ()
         if fax.arrival.uuid and not known.arrival.uuid:
             inbound.bind(tx, known.id, uuid=fax.arrival.uuid)
         if known.state is InboundState.PENDING and fax.file:  # told before without its document
-            inbound.dispatched(tx, known.id, file=fax.file, file_type=fax.file_type, size=fax.size, sha256=fax.sha256)
-            whole = inbound.get(tx, known.id)
-            assert whole is not None
-            return known, self._dispatch(tx, whole, now), True
+            return self._complete(tx, known, fax, now)
         if known.state is InboundState.PENDING and fax.arrival.file_url and not known.arrival.file_url:
             inbound.bind(tx, known.id, file_url=fax.arrival.file_url)
-        return known, (), False
+        return known, ()
 
-    def _known(self, tx: Tx, fax: InboundFax) -> InboundFax | None:
-        """The same fax, told before: by its uuid, or fetched by the sweep with the very same content."""
-        by_uuid = inbound.by_uuid(tx, fax.arrival.uuid)
-        if by_uuid is not None and (not fax.sha256 or not by_uuid.sha256 or by_uuid.sha256 == fax.sha256):
-            return by_uuid
-        if by_uuid is not None:
+    def _known(self, tx: Tx, fax: InboundFax, now: float) -> tuple[InboundFax | None, str]:
+        """The same fax, told before; else the name to store it under."""
+        arrival = fax.arrival
+        key = arrival.uuid or f"made:{fax.sha256[:32]}:{arrival.sender}:{arrival.recipient}:{arrival.time}"
+        named = inbound.by_uuid(tx, key)
+        if named is not None and fax.sha256 and named.sha256 not in ("", fax.sha256):
             # one uuid for two documents: keep both, the provider's name for it is not to be trusted
-            log.warning("one uuid for two documents", id=by_uuid.id)
-            object.__setattr__(fax, "arrival", replace(fax.arrival, uuid=f"{fax.arrival.uuid}:{fax.sha256[:16]}"))
-            return inbound.by_uuid(tx, fax.arrival.uuid)
-        caller = inbound.digits(fax.arrival.sender)
-        span = self._settings.window
-        for other in inbound.alike(tx, fax.did, caller, fax.received_at - span, fax.received_at + span):
-            if not other.arrival.uuid and other.sha256 and other.sha256 == fax.sha256:
+            self._warn_of_uuid(tx, named, now)
+            key = f"{key}:{fax.sha256[:16]}"
+            named = inbound.by_uuid(tx, key)
+        if named is not None and fax.file and named.state is InboundState.DISPATCHED and not named.sha256:
+            # its document was given up and comes after all: a fax of its own, with mails of its own
+            inbound.bind(tx, named.id, uuid=f"{key}:without-document")
+            named = None
+        return named or self._swept_before(tx, fax), key
+
+    def _swept_before(self, tx: Tx, fax: InboundFax) -> InboundFax | None:
+        """The fax of a callback that the sweep was faster with: the same content; or, for a callback without any, the
+        same numbers and pages: should it have been another, then that one's entry still has its document mailed.
+        """
+        for other in self._alike(tx, fax):
+            if other.arrival.uuid or other.arrival.inbox_id is None:
+                continue
+            if other.sha256 == fax.sha256 if fax.sha256 else not fax.arrival.file_url and same_pages(fax, other):
                 return other
         return None
+
+    def _alike(self, tx: Tx, fax: InboundFax) -> list[InboundFax]:
+        span = self._settings.sweep.window
+        caller = inbound.digits(fax.arrival.sender)
+        return inbound.alike(tx, fax.did, caller, fax.received_at - span, fax.received_at + span)
+
+    def _warn_of_uuid(self, tx: Tx, known: InboundFax, now: float) -> None:
+        log.warning("one uuid for two documents", id=known.id)
+        alarm = self._notices.operator(
+            f"uuid.{known.id}", now,
+            title="The provider gave two received faxes the same id",
+            text=f"A callback with the id {known.arrival.uuid} of the received fax {known.id} brought another document."
+            " Both are kept and mailed.",
+            remedy="Ask the provider why, if it happens again.",
+        )  # fmt: skip
+        outbox.add(tx, alarm)
+
+    def _complete(self, tx: Tx, known: InboundFax, found: InboundFax, now: float) -> tuple[InboundFax, tuple[str, ...]]:
+        """A pending fax gets its document, and its mails go out."""
+        inbound.dispatched(
+            tx, known.id, file=found.file, file_type=found.file_type, size=found.size, sha256=found.sha256
+        )
+        whole = inbound.get(tx, known.id)
+        assert whole is not None
+        return whole, self._dispatch(tx, whole, now)
 
     def _dispatch(self, tx: Tx, fax: InboundFax, now: float) -> tuple[str, ...]:
         """One mail for each mailbox of the DID; without a route, to the fallback mailbox, never to nobody."""
         route = routes.for_did(tx, fax.did)
         note = ""
-        mailboxes = route.mailboxes if route else ()
+        mailboxes = tuple(dict.fromkeys(route.mailboxes)) if route else ()
         if not mailboxes:
             mailboxes = (self._notices.fallback,)
             note = f"No route leads from {fax.arrival.recipient or 'this number'} to a mailbox, so it came to you."
-        for n, mailbox in enumerate(dict.fromkeys(mailboxes), 1):
+        for n, mailbox in enumerate(mailboxes, 1):
             outbox.add(tx, self._notices.received(fax, mailbox, now, note=note, mark=f".{n}"))
-        return tuple(mailboxes)
+        return mailboxes
 
     async def redeliver(self, fax_id: str, to: str) -> int:
         """Mail a received fax again: to its mailboxes, or to ``to``. Returns how many mails; raises NotFound."""
@@ -231,9 +262,10 @@ class Inbound:
     # --- documents that did not come along ------------------------------------------------------------------------
 
     async def _fetch(self, fax: InboundFax) -> None:
-        now = self._clock()
-        wait = min(self._settings.retry_max, self._settings.retry_after * 2 ** min(fax.strikes, 20))
-        await self._database.write(lambda tx: inbound.failed(tx, fax.id, now + max(wait, _LOST), "being fetched"))
+        now, settings = self._clock(), self._settings
+        tries = await self._database.write(lambda tx: inbound.begin_fetch(tx, fax.id, now + settings.retry_max))
+        if not tries:
+            return
         why = "the provider has not named its document yet"
         if fax.arrival.file_url:
             try:
@@ -241,11 +273,12 @@ class Inbound:
                 return
             except GatewayError as error:
                 why = str(error)
-        else:
-            self.sweep_soon()
-        if now - fax.received_at > self._settings.give_up_after and fax.strikes >= 10:
+        self.sweep_soon()  # the inbox may name it, or name a fresh address
+        now = self._clock()
+        if now - fax.received_at > settings.give_up_after and tries >= _MIN_TRIES:
             await self._without_document(fax, why)
             return
+        wait = min(settings.retry_max, settings.retry_after * 2 ** min(tries - 1, 20))
         await self._database.write(lambda tx: inbound.failed(tx, fax.id, now + wait, why))
         telemetry.retry(fax.id, step="fetch", wait=wait, why=why)
 
@@ -258,35 +291,53 @@ class Inbound:
 
         try:
             await self._provider.fetch(url, write)
-            file_type = _type_of(draft)
-            if not file_type:
-                raise Refused("the provider's document is neither a PDF nor a TIFF")
+            return draft, _type_of(draft)
         except BaseException:
             draft.discard()
             raise
-        return draft, file_type
 
     async def _take_document(self, fax: InboundFax) -> None:
         draft, file_type = await self._download(fax.arrival.file_url)
         sha256, size = draft.sha256, draft.size
         file = await draft.commit("inbound")
+        found = replace(fax, file=file, file_type=file_type, size=size, sha256=sha256)
         now = self._clock()
 
-        def commit(tx: Tx) -> tuple[str, ...] | None:
-            if not inbound.dispatched(tx, fax.id, file=file, file_type=file_type, size=size, sha256=sha256):
-                return None
-            whole = inbound.get(tx, fax.id)
-            assert whole is not None
-            return self._dispatch(tx, whole, now)
+        def commit(tx: Tx) -> tuple[InboundFax, tuple[str, ...]]:
+            current = inbound.get(tx, fax.id)
+            if current is None or current.state is not InboundState.PENDING:
+                return current or fax, ()
+            twin = self._twin(tx, replace(found, arrival=current.arrival))
+            if twin is None:
+                return self._complete(tx, current, found, now)
+            inbound.remove(tx, fax.id)
+            inbound.bind(tx, twin.id, inbox_id=current.arrival.inbox_id, uuid=current.arrival.uuid)
+            return twin, ()
 
-        mailboxes = await self._database.write(commit)
-        if mailboxes is None:
+        try:
+            stored, mailboxes = await self._database.write(commit)
+        except GatewayError:
             self._spool.remove([file])
-            return
-        telemetry.received(
-            fax.id, source="fetch", did=fax.did, pages=fax.arrival.pages, size=size, mailboxes=len(mailboxes)
-        )
-        self._on_mail()
+            raise
+        if stored.file != file:
+            self._spool.remove([file])
+        if stored.id != fax.id:
+            telemetry.received_again(stored.id, source="fetch")
+        elif mailboxes:
+            telemetry.received(
+                fax.id, source="fetch", did=fax.did, pages=fax.arrival.pages, size=size, mailboxes=len(mailboxes)
+            )
+            self._on_mail()
+
+    def _twin(self, tx: Tx, fax: InboundFax) -> InboundFax | None:
+        """The row that has this very fax already: the same content, and no name that tells the two apart."""
+        for other in self._alike(tx, fax):
+            names_differ = (other.arrival.uuid and fax.arrival.uuid) or (
+                other.arrival.inbox_id is not None and fax.arrival.inbox_id is not None
+            )
+            if other.id != fax.id and other.sha256 == fax.sha256 and not names_differ:
+                return other
+        return None
 
     async def _without_document(self, fax: InboundFax, why: str) -> None:
         """Say that a fax came whose document cannot be had: better known than lost."""
@@ -300,123 +351,13 @@ class Inbound:
         log.error("document given up", id=fax.id, why=why)
         self._on_mail()
 
-    # --- the sweep ------------------------------------------------------------------------------------------------
-
-    async def _sweep_loop(self) -> None:
-        while True:
-            self._sweep_now.clear()
-            try:
-                if self._gate.is_open:
-                    await self.sweep()
-            except KeyRefused as error:
-                self._on_key_refused(error)
-            except GatewayError as error:
-                log.info("sweep did not end", why=str(error))
-            except Exception:
-                log.exception("unexpected failure of the sweep")
-            await self._pause()
-
-    async def _pause(self) -> None:
-        """Until the next sweep is due, or one is asked for; never less than a retry pause."""
-        await asyncio.sleep(min(self._settings.retry_after, self._settings.sweep_every))
-        try:
-            async with asyncio.timeout(max(0.0, self._settings.sweep_every - self._settings.retry_after)):
-                await self._sweep_now.wait()
-        except TimeoutError:
-            return
-
-    async def sweep(self) -> int:
-        """Compare the provider's inbox with ours and fetch what no callback brought; returns how many were new."""
-        since = await self._database.read(lambda tx: get_meta(tx, _BASELINE))
-        first_ever = since is None
-        entries = await self._read_inbox()
-        now = self._clock()
-        found = 0
-        for entry in entries:
-            if first_ever and self._settings.baseline:
-                await self._database.write(partial(self._take_baseline, entry=entry, now=now))
-            elif await self._missed(entry, now):
-                found += 1
-        if first_ever:
-            await self._database.write(lambda tx: set_meta(tx, _BASELINE, str(now)))
-        return found
-
-    async def _read_inbox(self) -> list[InboxEntry]:
-        seen: dict[int, InboxEntry] = {}
-        for page in range(1, _PAGES + 1):
-            got = await self._provider.inbox(page, _PAGE)
-            fresh = [e for e in got.entries if e.arrival.inbox_id is not None and e.arrival.inbox_id not in seen]
-            if not fresh:
-                break
-            seen.update((e.arrival.inbox_id, e) for e in fresh if e.arrival.inbox_id is not None)
-            ids = [e.arrival.inbox_id for e in fresh if e.arrival.inbox_id is not None]
-            known = await self._database.read(partial(_by_inbox_ids, ids=ids))
-            if got.last or all(fax is not None and fax.state is not InboundState.PENDING for fax in known):
-                break
-        return list(seen.values())
-
-    def _take_baseline(self, tx: Tx, entry: InboxEntry, now: float) -> None:
-        arrival = entry.arrival
-        assert arrival.inbox_id is not None
-        if inbound.by_inbox_id(tx, arrival.inbox_id) is not None or self._match(tx, entry) is not None:
-            return
-        inbound.add(
-            tx,
-            InboundFax(
-                id=f"in{new_id(now)}",
-                state=InboundState.BASELINE,
-                received_at=entry.created_at or now,
-                arrival=arrival,
-                did=inbound.digits(arrival.recipient),
-            ),
-        )
-
-    def _match(self, tx: Tx, entry: InboxEntry) -> InboundFax | None:
-        """A fax of ours that this entry may be: same numbers, same pages, about the same time, bound to no other."""
-        arrival, at = entry.arrival, entry.created_at or self._clock()
-        span = self._settings.window
-        did, caller = inbound.digits(arrival.recipient), inbound.digits(arrival.sender)
-        for fax in inbound.alike(tx, did, caller, at - span, at + span):
-            pages = fax.arrival.pages
-            if fax.arrival.inbox_id is None and not inbound.bound(tx, fax.id) and pages in (None, arrival.pages):
-                return fax
-        return None
-
-    async def _missed(self, entry: InboxEntry, now: float) -> bool:
-        """Bind an entry to the fax it is, or after the grace fetch it as one no callback told."""
-        inbox_id = entry.arrival.inbox_id
-        assert inbox_id is not None
-
-        def bind(tx: Tx) -> bool:
-            if inbound.by_inbox_id(tx, inbox_id) is not None:
-                return True
-            fax = self._match(tx, entry)
-            if fax is None:
-                return False
-            inbound.bind(tx, fax.id, inbox_id=inbox_id)
-            if fax.state is InboundState.PENDING and not fax.arrival.file_url:
-                inbound.bind(tx, fax.id, file_url=entry.arrival.file_url)
-                inbound.due_now(tx, fax.id, now)
-            return True
-
-        if await self._database.write(bind):
-            self._fetches.nudge()
-            return False
-        if entry.created_at is not None and now - entry.created_at < self._settings.grace:
-            return False
-        draft, file_type = await self._download(entry.arrival.file_url)
-        await self._receive(entry.arrival, draft, file_type, source="sweep")
-        return True
-
-
-def _by_inbox_ids(tx: Tx, ids: list[int]) -> list[InboundFax | None]:
-    return [inbound.by_inbox_id(tx, inbox_id) for inbox_id in ids]
-
 
 def _type_of(draft: Draft) -> str:
-    """The type of a received document by its first bytes, "" when it is none we pass on."""
+    """The type of a received document by its first bytes. Raises Refused for one that we do not pass on."""
     with draft.path.open("rb") as stream:
         start = stream.read(1024)
     if b"%PDF-" in start:
         return "application/pdf"
-    return "image/tiff" if start[:4] in (b"II*\0", b"MM\0*") else ""
+    if start[:4] in (b"II*\0", b"MM\0*"):
+        return "image/tiff"
+    raise Refused("the provider's document is neither a PDF nor a TIFF")

@@ -23,6 +23,9 @@ _STATUS = {  # enhanced status of a fax result, RFC 3463 section 3
     "refused": "5.1.1",
     "content": "5.6.1",
     "cancelled": "5.0.0",
+    "expired": "4.4.7",
+    "waiting": "4.4.1",
+    "held": "4.3.5",
 }
 
 
@@ -81,18 +84,10 @@ class Notices:
         status: str = "",
         confirmed: bool = True,
         headers: str = "",
+        retry_until: float | None = None,
     ) -> OutgoingMail | None:
-        """The mail that tells the sender what became of a job; None when he asked for none or cannot be reached.
-
-        Who is told follows RFC 3461 section 5.2: NOTIFY=NEVER silences all, a NOTIFY that does not name the outcome
-        silences that outcome, and without NOTIFY a failure is always told, a success where the operator wants it.
-        """
-        if not submission.results_to or Notify.NEVER in job.notify:
-            return None
-        if kind is MailKind.DELIVERED and Notify.SUCCESS not in job.notify:
-            if job.notify or not self._settings.notify_success:
-                return None
-        elif kind is MailKind.FAILED and job.notify and Notify.FAILURE not in job.notify:
+        """The mail that tells the sender what became of a job; None when he asked for none or cannot be reached."""
+        if not submission.results_to or not self._is_wanted(kind, job.notify):
             return None
         document = job.document
         # a price that was asked for is none that was paid, when the provider never had the fax
@@ -122,8 +117,27 @@ class Notices:
             "envid": submission.envid,
             "ret": submission.ret,
             "headers": headers,
+            "retry_until": retry_until,
         }
         return self._mail(kind, job.id, submission.results_to, now, facts)
+
+    def _is_wanted(self, kind: MailKind, notify: frozenset[Notify]) -> bool:
+        """RFC 3461 section 5.2: NOTIFY=NEVER silences all, a NOTIFY that does not name an outcome silences that outcome.
+
+        Without NOTIFY failures and delays are told, a success where the operator wants it. That an outcome is not known
+        has no name in NOTIFY and is always told: who does not hear of it sends his fax twice.
+        """
+        if Notify.NEVER in notify:
+            return False
+        match kind:
+            case MailKind.DELIVERED:
+                return Notify.SUCCESS in notify if notify else self._settings.notify_success
+            case MailKind.FAILED:
+                return not notify or Notify.FAILURE in notify
+            case MailKind.DELAYED:
+                return not notify or Notify.DELAY in notify
+            case _:
+                return True
 
     def operator(self, key: str, now: float, *, title: str, text: str, remedy: str) -> OutgoingMail:
         """A notice to the operator; ``key`` makes it unique, so that one trouble is told once."""

@@ -1,17 +1,17 @@
 """A job becomes a fax: prepare -> upload -> record the intent -> send once -> record the outcome -> learn the result.
 
 Every step counts its try in the store before it begins, so a crash never loops hot; the send stands between two commits
-and is never repeated by code that does not know what became of it. What an unclear answer leads to is in settle.py.
+and is never repeated by code that does not know what became of it. What an unclear answer leads to is in doubt.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +20,39 @@ import structlog
 from gateway import telemetry
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, KeyRefused, NotFound, OutcomeUnknown, Refused, TryLater
-from gateway.model import FaxDocument, FaxJob, JobState, LedgerEntry, MailKind, Receipt, Submission
+from gateway.model import FaxDocument, FaxJob, JobState, Receipt
 from gateway.ports import FaxProvider, Submitted
+from gateway.service import leftovers
+from gateway.service.doubt import Doubt
 from gateway.service.due import DueLoop
 from gateway.service.gate import Gate
 from gateway.service.notices import Notices
+from gateway.service.prepare import Prepare, PrepareSettings
 from gateway.service.settle import Settle, SettleSettings
 from gateway.spool import Spool
-from gateway.store import jobs, outbox, receipts
+from gateway.store import jobs, receipts, waiting
 from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("outbound")
 
-_STRIKES = 3  # tries of the content before a mail is set aside
-_LOST = 3600.0  # seconds after which a step that never ended is taken up again
-_HEADERS = 16_384  # bytes of the original's header shown in a failure report
+_UPLOADS = 3  # sends of a job after which a document that the provider loses is not uploaded once more
+_MIN_TRIES = 20  # a fax is not given up on age alone: a clock may jump, and a held one may have been released just now
+_LONGEST_WAIT = 3600.0  # seconds: what a provider may ask for
 
 
 @dataclass(frozen=True, slots=True)
 class OutboundSettings:
-    """Times in seconds. ``retry_after`` is the first pause after a failed call; it doubles up to ``retry_max``."""
+    """Times in seconds. ``retry_after`` is the first pause after a failed call; it doubles up to ``retry_max``.
+
+    The sender of a fax that was not sent ``delay_after`` its acceptance is told so, once.
+    """
 
     workers: int = 2
     concurrency: int = 4
     retry_after: float = 30.0
     retry_max: float = 900.0
-    conversion_timeout: float = 60.0
-    document: dict[str, Any] = field(default_factory=dict)  # options of document.render
+    delay_after: float = 4 * 3600.0
+    prepare: PrepareSettings = field(default_factory=PrepareSettings)
     settle: SettleSettings = field(default_factory=SettleSettings)
 
 
@@ -65,27 +71,33 @@ class Outbound:
         gate: Gate,
         on_mail: Callable[[], None],
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._spool = spool
         self._provider = provider
-        self._pool = pool
-        self._notices = notices
         self._settings = settings
         self._gate = gate
         self._clock = clock
-        self._on_mail = on_mail
         self.settle = Settle(
             database, provider, notices, settings.settle, gate=gate, on_mail=on_mail, nudge=self.nudge, clock=clock
         )
+        doubt = Doubt(
+            database, provider, notices, settings.settle, self.settle, on_mail=on_mail, nudge=self.nudge, clock=clock,
+            steady=steady,
+        )  # fmt: skip
+        prepare = Prepare(
+            database, spool, pool, notices, settings.prepare, on_mail=on_mail, nudge=self.nudge, clock=clock
+        )
         calls = settings.concurrency
         self._loops = [
-            self._loop("prepare", JobState.ACCEPTED, self._prepare, settings.workers, by_submission=True),
+            self._loop("prepare", JobState.ACCEPTED, prepare, settings.workers, by_submission=True),
             self._loop("upload", JobState.PREPARED, self._upload, calls, gated=True),
             self._loop("submit", JobState.UPLOADED, self._submit, calls, gated=True),
             self._loop("result", JobState.SUBMITTED, self.settle.result, calls),
-            self._loop("doubt", JobState.IN_DOUBT, self.settle.doubt, 1),
+            self._loop("doubt", JobState.IN_DOUBT, doubt, 1),
             self._erase_loop(),
+            self._delay_loop(),
         ]
         gate.on_change.append(self.nudge)
 
@@ -122,11 +134,31 @@ class Outbound:
             open_gate=lambda: self._gate.is_open,
         )
 
+    def _delay_loop(self) -> DueLoop[FaxJob]:
+        after = self._settings.delay_after
+
+        async def next_due() -> float | None:
+            oldest = await self._database.read(waiting.oldest_untold)
+            return None if oldest is None else oldest + after
+
+        return DueLoop(
+            "delay",
+            due=lambda now, most: self._database.read(lambda tx: waiting.overdue(tx, now - after, most)),
+            next_due=next_due,
+            key=lambda job: job.id,
+            handle=self.settle.delayed,
+            limit=1,
+            clock=self._clock,
+        )
+
     # --- life -----------------------------------------------------------------------------------------------------
 
     async def recover(self) -> int:
-        """The only recovery step: a send that was begun and has no outcome is in doubt. Returns how many there were."""
-        now = self._clock()
+        """The only recovery step: a send that was begun and has no outcome is in doubt. Returns how many there were.
+
+        Other steps that were begun are simply taken again, after no more than the pause of a failed try.
+        """
+        now, settings = self._clock(), self._settings
 
         def doubt(tx: Tx) -> int:
             begun = jobs.in_state(tx, JobState.SUBMITTING)
@@ -134,11 +166,23 @@ class Outbound:
                 jobs.end_attempt(tx, job.id, job.attempts, now, "unknown", detail="the gateway stopped while sending")
                 jobs.change(
                     tx, job, JobState.IN_DOUBT, now, "the gateway stopped while sending; outcome unknown",
-                    next_at=now + self._settings.settle.doubt_poll_after[0],
+                    next_at=now + settings.settle.doubt_poll_after[0],
                 )  # fmt: skip
+            waiting.resume(tx, now, settings.retry_after, settings.retry_max)
             return len(begun)
 
         return await self._database.write(doubt)
+
+    async def mend_times(self) -> None:
+        """Nothing waits longer than the longest pause, whatever the clock has done."""
+        settings = self._settings
+        longest = max(
+            _LONGEST_WAIT, settings.retry_max, 2 * settings.prepare.timeout + settings.prepare.retry_max,
+            settings.settle.redial_after, *settings.settle.poll_after, *settings.settle.confirm_after,
+            *settings.settle.doubt_poll_after,
+        )  # fmt: skip
+        latest = self._clock() + longest
+        await self._database.write(lambda tx: waiting.not_after(tx, latest))
 
     def start(self) -> None:
         for loop in self._loops:
@@ -153,122 +197,6 @@ class Outbound:
         """Begin nothing more; a send under way is waited for, so that its outcome is recorded."""
         await asyncio.gather(*(loop.stop(grace) for loop in self._loops))
 
-    # --- accepted -> prepared -------------------------------------------------------------------------------------
-
-    async def _prepare(self, job: FaxJob) -> None:
-        """Make the fax document of a mail, once for all its jobs."""
-        now = self._clock()
-        tries = await self._database.write(
-            lambda tx: jobs.strike(tx, job, now, now + 2 * self._settings.conversion_timeout + 60)
-        )
-        if not tries:
-            return
-        submission = await self._database.read(lambda tx: jobs.get_submission(tx, job.submission))
-        assert submission is not None
-        if tries > _STRIKES:
-            await self._content_failed(
-                submission,
-                Refused(
-                    "the gateway could not convert this mail in three tries; it is kept for the administrator",
-                    job.last_error,
-                    status="5.6.5",
-                ),
-            )
-            return
-        try:
-            document = await self._render(submission)
-        except Refused as error:
-            await self._content_failed(submission, error)
-        except TryLater as error:
-            await self._put_off(job, "prepare", error, tries)
-        else:
-            await self._prepared(submission, document)
-
-    async def _render(self, submission: Submission) -> FaxDocument:
-        work = self._spool.work_directory()
-        try:
-            parts = work / "parts"
-            parts.mkdir(mode=0o700)
-            mail = await self._pool.run(
-                "gateway.mail.parse:extract",
-                mail=str(self._spool.path(submission.mail_file)),
-                directory=str(parts),
-            )
-            out = work / "fax.pdf"
-            made = await self._pool.run(
-                "gateway.document.render:render",
-                parts=mail["parts"],
-                left_out=mail["left_out"],
-                out=str(out),
-                options=self._settings.document,
-            )
-            file = await self._spool.adopt(out, "document")
-        finally:
-            await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
-        return FaxDocument(
-            file=file,
-            pages=made["pages"],
-            size=made["size"],
-            sha256=made["sha256"],
-            seconds=made["seconds"],
-            ledger=tuple(LedgerEntry(**entry) for entry in made["ledger"]),
-        )
-
-    async def _prepared(self, submission: Submission, document: FaxDocument) -> None:
-        now = self._clock()
-
-        def commit(tx: Tx) -> list[FaxJob]:
-            changed = []
-            for job in jobs.of_submission(tx, submission.id):
-                if job.state is JobState.ACCEPTED and jobs.change(
-                    tx, job, JobState.PREPARED, now, f"{document.pages} pages prepared"
-                ):
-                    jobs.set_document(tx, job.id, document)
-                    changed.append(job)
-            return changed
-
-        changed = await self._database.write(commit)
-        if not changed:  # cancelled meanwhile
-            self._spool.remove([document.file])
-        for job in changed:
-            telemetry.prepared(job.id, pages=document.pages, size=document.size, seconds=document.seconds)
-        self.nudge()
-
-    async def _content_failed(self, submission: Submission, error: Refused) -> None:
-        """What the mail holds can never become a fax: all its jobs fail, each with its notice."""
-        headers = await self._headers(submission)
-        now = self._clock()
-
-        def commit(tx: Tx) -> list[FaxJob]:
-            failed = []
-            for job in jobs.of_submission(tx, submission.id):
-                if job.state is not JobState.ACCEPTED:
-                    continue
-                if jobs.change(tx, job, JobState.FAILED, now, error.public, outcome="content", last_error=error.public):
-                    failed.append(job)
-                    mail = self._notices.result(
-                        MailKind.FAILED, job, submission, now,
-                        code="content", text=error.public, status=error.status, headers=headers,
-                    )  # fmt: skip
-                    if mail:
-                        outbox.add(tx, mail)
-            return failed
-
-        for job in await self._database.write(commit):
-            telemetry.ended(job.id, number=job.number.e164, state="failed", code="content", why=str(error))
-        self._on_mail()
-
-    async def _headers(self, submission: Submission) -> str:
-        return await asyncio.to_thread(self._read_headers, submission.mail_file)
-
-    def _read_headers(self, mail_file: str) -> str:
-        try:
-            with self._spool.path(mail_file).open("rb") as stream:
-                start = stream.read(_HEADERS)
-        except (OSError, ValueError):
-            return ""
-        return start.partition(b"\r\n\r\n")[0].decode("ascii", "replace")
-
     # --- prepared -> uploaded -------------------------------------------------------------------------------------
 
     async def _upload(self, job: FaxJob) -> None:
@@ -277,7 +205,7 @@ class Outbound:
         now = self._clock()
 
         def begin(tx: Tx) -> tuple[int, int]:
-            tries = jobs.strike(tx, job, now, now + _LOST)
+            tries = jobs.strike(tx, job, now, now + self._settings.retry_max)
             return tries, jobs.next_upload(tx, job) if tries else 0
 
         tries, n = await self._database.write(begin)
@@ -288,11 +216,7 @@ class Outbound:
             await self._hold(job, "the prepared document on disk is not the one that was made; it was not sent")
             return
         try:
-            upload = await self._provider.upload(path, f"{job.id}-{n}.pdf")
-        except KeyRefused as error:
-            self._shut(error)
-            await self._put_off(job, "upload", error, tries)
-            return
+            upload = await self._provider.upload(path, leftovers.name(job.id, n))
         except TryLater as error:
             await self._put_off(job, "upload", error, tries)
             return
@@ -327,34 +251,31 @@ class Outbound:
     async def _submit(self, job: FaxJob) -> None:
         assert job.document_ref is not None
         now = self._clock()
-        tries = await self._database.write(lambda tx: jobs.strike(tx, job, now, now + _LOST))
+        tries = await self._database.write(lambda tx: jobs.strike(tx, job, now, now + self._settings.retry_max))
         if not tries:
             return
-        cost = None
         try:
-            cost = await self._provider.cost(job.document_ref, job.number)
+            cost = await self._cost(job)
         except KeyRefused as error:
-            self._shut(error)
             await self._put_off(job, "cost", error, tries)
             return
-        except GatewayError as error:
-            # the price is wanted, not needed: a provider that cannot tell it may still send
-            log.info("cost unknown", id=job.id, why=str(error))
         now = self._clock()
-        attempt = await self._database.write(lambda tx: jobs.begin_attempt(tx, job, now, cost))
-        if attempt is None:
+        if not self._gate.is_open:  # shut by another call meanwhile: no try of this job, which waits for the gate
+            await self._database.write(lambda tx: jobs.touch(tx, job, now, next_at=now, strikes=tries - 1))
             return
-        sending = await self._database.read(lambda tx: jobs.get(tx, job.id))
-        assert sending is not None
+
+        def begin(tx: Tx) -> FaxJob | None:
+            return jobs.get(tx, job.id) if jobs.begin_attempt(tx, job, now, cost) else None
+
+        sending = await self._database.write(begin)
+        if sending is None:
+            return
         try:
             submitted = await self._provider.submit(job.document_ref, job.number, job.tsi)
         except NotFound as error:
             await self._lost_document(sending, error)
         except Refused as error:
             await self._not_sent(sending, error)
-        except KeyRefused as error:
-            self._shut(error)
-            await self._not_now(sending, error, tries)
         except TryLater as error:
             await self._not_now(sending, error, tries)
         except OutcomeUnknown as error:
@@ -365,23 +286,39 @@ class Outbound:
         else:
             await self._submitted(sending, submitted)
 
+    async def _cost(self, job: FaxJob) -> Decimal | None:
+        """The price, which is wanted, not needed: a provider that cannot tell it may still send. Raises KeyRefused."""
+        assert job.document_ref is not None
+        try:
+            return await self._provider.cost(job.document_ref, job.number)
+        except KeyRefused:
+            raise
+        except GatewayError as error:
+            log.info("cost unknown", id=job.id, why=str(error))
+            return None
+
     async def _submitted(self, job: FaxJob, submitted: Submitted) -> None:
         now = self._clock()
         first_poll = now + self._settings.settle.poll_after[0]
+        ref = submitted.provider_ref
 
         def commit(tx: Tx) -> bool:
-            ref = submitted.provider_ref
-            jobs.end_attempt(
-                tx, job.id, job.attempts, now, "sent", provider_ref=ref, cost=submitted.cost, detail=submitted.text
-            )
+            if jobs.known_refs(tx, [ref]):
+                return False
             early = receipts.adopt(tx, ref, job.id)
-            return jobs.change(
+            jobs.change(
                 tx, job, JobState.SUBMITTED, now, f"the provider took it as fax {ref}",
                 provider_ref=ref, cost=submitted.cost if submitted.cost is not None else job.cost,
                 next_at=now if early or submitted.failed else first_poll,
             )  # fmt: skip
+            jobs.end_attempt(
+                tx, job.id, job.attempts, now, "sent", provider_ref=ref, cost=submitted.cost, detail=submitted.text
+            )
+            return True
 
-        await self._database.write(commit)
+        if not await self.settle.record(commit):
+            await self._in_doubt(job, OutcomeUnknown("the provider answered with the id of another fax", f"fax {ref}"))
+            return
         telemetry.submit_ended(
             job.id, number=job.number.e164, outcome="sent", provider_ref=submitted.provider_ref, why=submitted.text
         )
@@ -392,46 +329,47 @@ class Outbound:
     async def _not_sent(self, job: FaxJob, error: Refused) -> None:
         """A clear, permanent no. Lack of credit is the operator's matter: the job waits for him."""
         telemetry.submit_ended(job.id, number=job.number.e164, outcome="not_sent", why=str(error))
-        if _about_credit(error.public):
-            now = self._clock()
+        now = self._clock()
 
-            def commit(tx: Tx) -> None:
-                jobs.end_attempt(tx, job.id, job.attempts, now, "not_sent", detail=error.public)
-                jobs.change(tx, job, JobState.UPLOADED, now, f"not sent: {error.public}", last_error=error.public)
+        why = f"the fax account lacks credit: {error.public}"
 
-            await self._database.write(commit)
-            waiting = await self._database.read(lambda tx: jobs.get(tx, job.id))
-            assert waiting is not None
-            await self._hold(waiting, f"the fax account lacks credit: {error.public}")
-            return
-        await self.settle.fail(job, code="refused", text=error.public, status="5.1.1", attempt="not_sent")
+        def hold(tx: Tx) -> bool:
+            self._back(tx, job, error, now)
+            free = jobs.get(tx, job.id)
+            assert free is not None
+            return self.settle.hold_in(tx, free, now, why)
+
+        if not _about_credit(error.public):
+            await self.settle.fail(job, code="refused", text=error.public, status="5.1.1", attempt="not_sent")
+        elif await self.settle.record(hold):
+            self.settle.held(job, why)
 
     async def _not_now(self, job: FaxJob, error: TryLater, tries: int) -> None:
         """Provably not sent, and worth another try: the same document goes again later."""
         telemetry.submit_ended(job.id, number=job.number.e164, outcome="not_now", why=str(error))
         now = self._clock()
+        self._note_key(error)
+        if self._is_too_old(job, tries, now):
+            await self._expire(job, error, attempt="not_sent")
+            return
         wait = self._wait(error, tries)
-
-        def commit(tx: Tx) -> None:
-            jobs.end_attempt(tx, job.id, job.attempts, now, "not_sent", detail=error.public)
-            jobs.change(
-                tx, job, JobState.UPLOADED, now, f"not sent: {error.public}",
-                strikes=tries, next_at=now + wait, last_error=error.public,
-            )  # fmt: skip
-
-        await self._database.write(commit)
+        await self.settle.record(lambda tx: self._back(tx, job, error, now, strikes=tries, next_at=now + wait))
         telemetry.retry(job.id, step="submit", wait=wait, why=str(error))
+
+    def _back(self, tx: Tx, job: FaxJob, error: GatewayError, now: float, **columns: Any) -> None:
+        """An attempt that provably sent nothing: submitting -> uploaded."""
+        jobs.end_attempt(tx, job.id, job.attempts, now, "not_sent", detail=error.public)
+        jobs.change(tx, job, JobState.UPLOADED, now, f"not sent: {error.public}", last_error=error.public, **columns)
 
     async def _lost_document(self, job: FaxJob, error: NotFound) -> None:
         """The provider does not know our upload (any more): provably not sent; upload again, a few times."""
-        if job.attempts >= _STRIKES:
+        if job.attempts >= _UPLOADS:
             await self._not_sent(job, Refused(error.public, error.detail))
             return
         now = self._clock()
 
         def commit(tx: Tx) -> None:
-            jobs.end_attempt(tx, job.id, job.attempts, now, "not_sent", detail=error.public)
-            jobs.change(tx, job, JobState.UPLOADED, now, f"not sent: {error.public}", last_error=error.public)
+            self._back(tx, job, error, now)
             back = jobs.get(tx, job.id)
             assert back is not None
             jobs.change(
@@ -439,7 +377,7 @@ class Outbound:
                 document_ref=None, next_at=now + self._settings.retry_after,
             )  # fmt: skip
 
-        await self._database.write(commit)
+        await self.settle.record(commit)
         telemetry.submit_ended(job.id, number=job.number.e164, outcome="not_sent", why=str(error))
 
     async def _in_doubt(self, job: FaxJob, error: OutcomeUnknown) -> None:
@@ -453,7 +391,7 @@ class Outbound:
                 next_at=now + self._settings.settle.doubt_poll_after[0], last_error=error.public,
             )  # fmt: skip
 
-        await self._database.write(commit)
+        await self.settle.record(commit)
         self.nudge()
 
     # --- after the end --------------------------------------------------------------------------------------------
@@ -461,14 +399,27 @@ class Outbound:
     async def _erase(self, job: FaxJob) -> None:
         """The provider's copy of an ended fax is deleted."""
         assert job.document_ref is not None
-        now = self._clock()
-        ref = job.document_ref
+        ref, now = job.document_ref, self._clock()
         await self._database.write(
             lambda tx: jobs.touch(tx, job, job.updated_at, next_at=now + self._settings.retry_max)
         )
-        await self._provider.delete(ref)
+        what = ""
+        try:
+            await self._provider.delete(ref)
+        except KeyRefused as error:
+            self._note_key(error)
+            return
+        except Refused as error:  # it will not be asked for ever, and our own files may go
+            log.warning("the provider does not delete a document", id=job.id, document=ref, why=str(error))
+            what = f"the provider does not delete the document {ref}: {error.public}"
         now = self._clock()
-        await self._database.write(lambda tx: jobs.touch(tx, job, job.updated_at, erased_at=now))
+        await self._database.write(lambda tx: jobs.touch(tx, job, job.updated_at, what, erased_at=now))
+
+    async def sweep_uploads(self, age: float) -> int:
+        """Delete uploads of ours that no fax needs, older than ``age`` seconds; returns how many. Raises GatewayError."""
+        if not self._gate.is_open:
+            return 0
+        return await leftovers.sweep(self._database, self._provider, self._clock() - age)
 
     # --- callbacks ------------------------------------------------------------------------------------------------
 
@@ -484,16 +435,30 @@ class Outbound:
         return float(min(self._settings.retry_max, self._settings.retry_after * 2 ** min(tries - 1, 20)))
 
     async def _put_off(self, job: FaxJob, step: str, error: TryLater, tries: int) -> None:
-        wait = self._wait(error, tries)
+        """A call before the send failed: again later, until the fax has grown too old."""
+        self._note_key(error)
         now = self._clock()
+        if self._is_too_old(job, tries, now):
+            await self._expire(job, error)
+            return
+        wait = self._wait(error, tries)
         await self._database.write(lambda tx: jobs.touch(tx, job, now, next_at=now + wait, last_error=error.public))
         telemetry.retry(job.id, step=step, wait=wait, why=str(error))
+
+    def _is_too_old(self, job: FaxJob, tries: int, now: float) -> bool:
+        return now - job.created_at > self._settings.settle.expire_after and tries >= _MIN_TRIES
+
+    async def _expire(self, job: FaxJob, error: TryLater, attempt: str = "") -> None:
+        text = f"it waited too long; the last trouble was: {error.public}"
+        await self.settle.fail(job, code="expired", text=text, status="4.4.7", attempt=attempt)
 
     async def _hold(self, job: FaxJob, why: str) -> None:
         await self.settle.hold(job, why)
 
-    def _shut(self, error: KeyRefused) -> None:
-        self.settle.key_refused(error)
+    def _note_key(self, error: TryLater) -> None:
+        """A refused key stops every send."""
+        if isinstance(error, KeyRefused):
+            self.settle.key_refused(error)
 
 
 def _is_whole(path: Path, document: FaxDocument) -> bool:

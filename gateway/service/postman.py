@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 
 from gateway import telemetry
-from gateway.errors import GatewayError, Refused, TryLater
+from gateway.errors import Refused, TryLater
 from gateway.mail.compose import Letterhead, compose
 from gateway.model import MailKind, OutgoingMail
 from gateway.service.due import DueLoop
@@ -27,7 +27,7 @@ from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("postman")
 
-_LOST = 900.0  # seconds after which a try that never ended counts as failed
+_SPREAD = 0.1
 _MIN_TRIES = 5  # a mail is not given up on age alone: a clock may jump
 
 
@@ -78,6 +78,16 @@ class Postman:
             clock=clock,
         )
 
+    async def recover(self) -> None:
+        """After a start: a try that never ended is made again soon."""
+        now, settings = self._clock(), self._settings
+        await self._database.write(lambda tx: outbox.resume(tx, now, settings.retry_after, settings.retry_max))
+
+    async def mend_times(self) -> None:
+        """Nothing waits longer than the longest pause, whatever the clock has done."""
+        latest = self._clock() + self._settings.retry_max * (1 + _SPREAD)
+        await self._database.write(lambda tx: outbox.not_after(tx, latest))
+
     def start(self) -> None:
         self._loop.start()
 
@@ -89,7 +99,7 @@ class Postman:
 
     async def _deliver(self, mail: OutgoingMail) -> None:
         now = self._clock()
-        tries = await self._database.write(lambda tx: outbox.begin_try(tx, mail, now + _LOST))
+        tries = await self._database.write(lambda tx: outbox.begin_try(tx, mail, now + self._settings.retry_max))
         if not tries:
             return
         try:
@@ -99,8 +109,9 @@ class Postman:
             await self._give_up(mail, str(error))
         except TryLater as error:
             await self._later(mail, tries, error)
-        except GatewayError as error:
-            await self._later(mail, tries, TryLater(error.public, error.detail))
+        except Exception as error:
+            log.exception("unexpected failure", id=mail.id, kind=mail.kind)
+            await self._later(mail, tries, TryLater("the mail could not be made or handed over", repr(error)))
         else:
             now = self._clock()
             await self._database.write(lambda tx: outbox.sent(tx, mail.id, now, reply))
@@ -121,8 +132,8 @@ class Postman:
             await self._give_up(mail, f"not delivered in time; the last answer: {error}")
             return
         wait = min(self._settings.retry_max, self._settings.retry_after * 2 ** min(tries - 1, 20))
-        # full minutes are when everybody retries: spread by a tenth
-        wait = max(error.after or 0.0, wait * random.uniform(0.9, 1.1))  # noqa: S311  # not a secret
+        # full minutes are when everybody retries
+        wait = max(error.after or 0.0, wait * random.uniform(1 - _SPREAD, 1 + _SPREAD))  # noqa: S311  # not a secret
         await self._database.write(lambda tx: outbox.deferred(tx, mail.id, now + wait, str(error)))
         self._tell(mail, "deferred", str(error))
 

@@ -1,29 +1,36 @@
-"""Learning what became of a send: results, doubt, and the end of a job.
+"""Learning what became of a send, and the end of a job.
 
 A callback is a hint, the API is the truth: a receipt makes us ask, and only what status or history says is told as a
-final result, unless the API is away too long. A send without a clear answer is settled by the history alone: each job
-has an upload of its own, so (document, number) is its identity there.
+final result, unless the API is away too long. A send without a clear answer is the business of doubt.py.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import structlog
 
 from gateway import telemetry
-from gateway.errors import GatewayError, KeyRefused
-from gateway.model import TRANSITIONS, FaxJob, JobState, MailKind, OutgoingMail, Receipt, Submission, Verdict
+from gateway.errors import GatewayError, KeyRefused, TryLater
+from gateway.model import TRANSITIONS, FaxJob, JobState, MailKind, OutgoingMail, Receipt, Verdict
 from gateway.ports import FaxProvider, JobStatus
 from gateway.service.gate import Gate
 from gateway.service.history import read_history
 from gateway.service.notices import Notices
-from gateway.store import jobs, outbox, receipts
+from gateway.store import jobs, outbox, receipts, waiting
 from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("settle")
+
+T = TypeVar("T")
+
+_MIN_POLLS = 10  # nothing is given up on age alone: a clock may jump
+_RECORD_PAUSE = 5.0  # seconds between tries to store the outcome of a send
+_DAY = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +38,9 @@ class SettleSettings:
     """All times in seconds. The last of each ``*_after`` list repeats.
 
     ``confirm_after``: waits between questions while a receipt waits to be confirmed. ``doubt_*``: when a send without
-    an     answer counts as proven absent (at least ``min_polls`` complete negative readings over at least ``min_time``), and
-    when a person must decide (``give_up_after``). ``redial``: repeats after a clear failure, by code.
+    an answer counts as proven absent (at least ``min_polls`` complete negative readings over at least ``min_time``), and
+    when a person must decide (``give_up_after``). ``redial``: repeats after a clear failure, by code. A fax that could
+    not be sent is given up ``expire_after`` its acceptance.
     """
 
     poll_after: tuple[float, ...] = (60, 120, 300, 900, 1800)
@@ -47,6 +55,7 @@ class SettleSettings:
     doubt_resend: bool = True
     redial: Mapping[str, int] = field(default_factory=dict)
     redial_after: float = 300
+    expire_after: float = 5 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ class Result:
 
 
 class Settle:
-    """Owns submitted and in_doubt, and every way into a terminal state after the upload."""
+    """Owns submitted, the holds, and every way into a terminal state after the upload."""
 
     def __init__(
         self,
@@ -150,7 +159,7 @@ class Settle:
             await self._end(job, final)
             return
         started = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
-        if now - started[-1].started_at > self._settings.result_timeout:
+        if is_over(started[-1].started_at, now, self._settings.result_timeout, polls, waits[-1]):
             await self._no_result(job)
 
     async def _ask(self, provider_ref: int) -> JobStatus | None:
@@ -180,12 +189,16 @@ class Settle:
             if listed is not None and listed.verdict is told.verdict:
                 return Result(told.verdict, told.code, told.text)
         if told is not None and now - told.received_at > self._settings.confirm_timeout:
+            if status is not None and status.verdict is not Verdict.PROGRESS:  # the API is the truth
+                return Result(status.verdict, status.code, status.text)
             return Result(told.verdict, told.code, told.text, confirmed=False)
         return None
 
     async def _end(self, job: FaxJob, result: Result) -> None:
         allowed = self._settings.redial.get(result.code, 0)
-        if result.verdict is Verdict.FAILED and job.redials < allowed:
+        # on the mere hint of a callback nothing is sent again, unless callbacks are to be believed
+        sure = result.confirmed or not self._settings.confirm_receipts
+        if result.verdict is Verdict.FAILED and job.redials < allowed and sure:
             now = self._clock()
             await self._database.write(
                 lambda tx: jobs.change(
@@ -212,99 +225,21 @@ class Settle:
         await self._finish(
             job,
             JobState.FAILED,
-            MailKind.UNKNOWN,
+            MailKind.NO_RESULT,
             code="no_result",
             text="the provider took the fax but never reported what became of it",
         )
 
-    # --- in_doubt -> submitted | uploaded | held ------------------------------------------------------------------
-
-    async def doubt(self, job: FaxJob) -> None:
-        """Look for a send without an answer in the history: adopt it, prove it absent, or leave it to a person."""
-        assert job.document_ref is not None
-        now = self._clock()
-        polls = await self._database.write(lambda tx: jobs.count_poll(tx, job, self._settings.doubt_poll_after, now))
-        if not polls:
-            return
-        attempt = (await self._database.read(lambda tx: jobs.attempts(tx, job.id)))[-1]
-        reading = await read_history(self._provider, attempt.started_at)
-        known = await self._database.read(lambda tx: jobs.known_refs(tx, job.id))
-        ours = sorted(
-            e.provider_ref for e in reading.sends_of(job.document_ref, job.number.digits) if e.provider_ref not in known
-        )
-        now = self._clock()
-        if ours:
-            await self._adopt(job, ours, now)
-        elif reading.complete:
-            await self._absent(job, now)
-        else:
-            log.warning("history not readable", id=job.id, why=reading.why)
-            await self._database.write(lambda tx: jobs.note(tx, job.id, now, f"history not readable: {reading.why}"))
-        if not ours and now - attempt.started_at > self._settings.doubt_give_up_after:
-            await self._leave_to_person(job, "its outcome could not be found out")
-
-    async def _adopt(self, job: FaxJob, refs: list[int], now: float) -> None:
-        ref = refs[0]
-
-        def commit(tx: Tx) -> bool:
-            if not jobs.change(
-                tx, job, JobState.SUBMITTED, now, f"found in the provider's history as fax {ref}", provider_ref=ref
-            ):
-                return False
-            jobs.end_attempt(tx, job.id, job.attempts, now, "found", provider_ref=ref)
-            receipts.adopt(tx, ref, job.id)
-            if len(refs) > 1:
-                outbox.add(
-                    tx,
-                    self._notices.operator(
-                        f"duplicate.{job.id}",
-                        now,
-                        title=f"The provider has fax {job.id} twice",
-                        text=f"Its history shows {len(refs)} sends of the same document to {job.number}:"
-                        f" {', '.join(map(str, refs))}.",
-                        remedy="Ask the provider why; the recipient may have received the fax more than once.",
-                    ),
-                )
-            return True
-
-        if await self._database.write(commit):
-            telemetry.submit_ended(job.id, number=job.number.e164, outcome="found", provider_ref=ref)
-        self._nudge()
-        self._on_mail()
-
-    async def _absent(self, job: FaxJob, now: float) -> None:
-        polls, first = await self._database.write(lambda tx: jobs.good_poll(tx, job.id, job.attempts, now))
-        if polls < self._settings.doubt_min_polls or now - first < self._settings.doubt_min_time:
-            return
-        earlier = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
-        if not self._settings.doubt_resend or any(attempt.outcome == "absent" for attempt in earlier):
-            await self._leave_to_person(job, "the provider's history does not show it")
-            return
-
-        def commit(tx: Tx) -> bool:
-            if not jobs.change(
-                tx, job, JobState.UPLOADED, now,
-                f"proven not sent: {polls} complete readings of the history over {round(now - first)} s do not show it;"
-                " sending once more",
-            ):  # fmt: skip
-                return False
-            jobs.end_attempt(tx, job.id, job.attempts, now, "absent", detail=f"{polls} negative readings")
-            return True
-
-        if await self._database.write(commit):
-            telemetry.submit_ended(job.id, number=job.number.e164, outcome="absent")
-        self._nudge()
-
-    async def _leave_to_person(self, job: FaxJob, why: str) -> None:
-        await self.hold(
-            job,
-            f"the fax may have been sent: {why}",
-            tell=MailKind.UNKNOWN,
-            remedy="Look for it in the history at the provider."
-            f" If it was not sent: faxgateway queue retry {job.id}. If it was: faxgateway queue cancel {job.id}.",
-        )
-
     # --- common ends ----------------------------------------------------------------------------------------------
+
+    async def record(self, commit: Callable[[Tx], T]) -> T:
+        """Store the outcome of a send, however long that takes: until then its place begins no other send."""
+        while True:
+            try:
+                return await self._database.write(commit)
+            except TryLater as error:
+                log.error("the outcome of a send cannot be recorded yet", why=str(error))  # noqa: TRY400  # no fault here
+                await asyncio.sleep(_RECORD_PAUSE)
 
     async def fail(self, job: FaxJob, *, code: str, text: str, status: str = "", attempt: str = "") -> None:
         """End a job as failed, with its notice; ``attempt`` is the outcome of the send it ends, if it ends one."""
@@ -342,7 +277,7 @@ class Settle:
                 outbox.add(tx, mail)
             return True
 
-        if await self._database.write(commit):
+        if await (self.record(commit) if attempt else self._database.write(commit)):
             telemetry.ended(job.id, number=job.number.e164, state=state, code=code, why=text, took=now - job.created_at)
         self._on_mail()
         self._nudge()  # the provider's copy may go now
@@ -353,15 +288,18 @@ class Settle:
 
         def commit(tx: Tx) -> bool:
             if JobState.CANCELLED not in TRANSITIONS[job.state] or not jobs.change(
-                tx, job, JobState.CANCELLED, now, "cancelled by the operator", outcome="cancelled", hold=""
+                tx, job, JobState.CANCELLED, now, "cancelled by the operator", outcome="cancelled"
             ):
                 return False
             submission = jobs.get_submission(tx, job.submission)
             assert submission is not None
+            kind = (
+                MailKind.NO_RESULT if job.state is JobState.IN_DOUBT else MailKind.FAILED
+            )  # no one knows that it failed
             mail = None
             if not silent:
                 mail = self._notices.result(
-                    MailKind.FAILED, job, submission, now, code="cancelled", text="cancelled by the administrator"
+                    kind, job, submission, now, code="cancelled", text="cancelled by the administrator"
                 )
             if mail:
                 outbox.add(tx, mail)
@@ -374,40 +312,89 @@ class Settle:
             self._nudge()
         return done
 
-    async def hold(self, job: FaxJob, why: str, *, tell: MailKind | None = None, remedy: str = "") -> bool:
-        """Keep a job for a person and tell the operator; ``tell`` is the mail to the sender, if he should hear of it."""
+    async def hold(self, job: FaxJob, why: str, *, tell: MailKind = MailKind.DELAYED, remedy: str = "") -> bool:
+        """Keep a job for a person; the operator is told, and the sender by a mail of the kind ``tell``."""
+        now = self._clock()
+        held = await self._database.write(lambda tx: self.hold_in(tx, job, now, why, tell=tell, remedy=remedy))
+        if held:
+            self.held(job, why)
+        return held
+
+    def hold_in(
+        self, tx: Tx, job: FaxJob, now: float, why: str, *, tell: MailKind = MailKind.DELAYED, remedy: str = ""
+    ) -> bool:
+        """:meth:`hold` within a transaction; :meth:`held` follows its commit."""
+        if not jobs.hold(tx, job, now, why):
+            return False
+        submission = jobs.get_submission(tx, job.submission)
+        assert submission is not None
+        outbox.add(
+            tx,
+            self._notices.operator(
+                f"held.{job.id}.{int(now)}",
+                now,
+                title=f"Fax {job.id} is held",
+                text=f"The fax from {submission.sender} to {job.number} is held: {why}",
+                remedy=remedy or f"Mend the cause, then: faxgateway queue release {job.id} (or cancel it).",
+            ),
+        )
+        if tell is MailKind.DELAYED and not waiting.told(tx, job, now):
+            return True
+        mail = self._notices.result(tell, job, submission, now, code="held", text=why)
+        if mail:
+            outbox.add(tx, mail)
+        return True
+
+    def held(self, job: FaxJob, why: str) -> None:
+        telemetry.held(job.id, why=why)
+        self._on_mail()
+
+    async def delayed(self, job: FaxJob) -> None:
+        """Tell the sender, once, that his fax waits, and the operator, once a day, that faxes wait for so long."""
         now = self._clock()
 
         def commit(tx: Tx) -> bool:
-            if not jobs.hold(tx, job, now, why):
+            current = jobs.get(tx, job.id)
+            if current is None or current.state not in waiting.UNSENT or not waiting.told(tx, current, now):
                 return False
-            submission = jobs.get_submission(tx, job.submission)
+            submission = jobs.get_submission(tx, current.submission)
             assert submission is not None
-            outbox.add(tx, self._held_notice(job, submission, now, why, remedy))
-            mail = self._notices.result(tell, job, submission, now, code="held", text=why) if tell else None
+            code, why = "waiting", current.last_error or self._gate.why or "it has not had its turn yet"
+            if current.hold:
+                code, why = "held", "the people who run the gateway hold it"
+            else:
+                outbox.add(
+                    tx,
+                    self._notices.operator(
+                        f"waiting.{int(now // _DAY)}",
+                        now,
+                        title="Faxes wait for long",
+                        text=f"The fax {current.id} to {current.number}, and perhaps others, could not be sent for"
+                        f" {round((now - current.created_at) / 60)} minutes: {why}",
+                        remedy="See faxgateway queue list and faxgateway doctor.",
+                    ),
+                )
+            jobs.note(tx, current.id, now, f"the sender is told that it waits: {why}")
+            until = current.created_at + self._settings.expire_after if code == "waiting" else None
+            mail = self._notices.result(
+                MailKind.DELAYED, current, submission, now, code=code, text=why, retry_until=until
+            )
             if mail:
                 outbox.add(tx, mail)
             return True
 
-        held = await self._database.write(commit)
-        if held:
-            telemetry.held(job.id, why=why)
+        if await self._database.write(commit):
             self._on_mail()
-        return held
-
-    def _held_notice(self, job: FaxJob, submission: Submission, now: float, why: str, remedy: str) -> OutgoingMail:
-        return self._notices.operator(
-            f"held.{job.id}.{int(now)}",
-            now,
-            title=f"Fax {job.id} is held",
-            text=f"The fax from {submission.sender} to {job.number} is held: {why}",
-            remedy=remedy or f"Mend the cause, then: faxgateway queue release {job.id} (or cancel it).",
-        )
 
     def key_refused(self, error: KeyRefused) -> None:
         """Stop every send; the composition root raises the alarm and tries the key until it is right."""
         telemetry.provider_trouble("key-refused", str(error))
         self._gate.shut(error.public)
+
+
+def is_over(since: float, now: float, limit: float, polls: int, pause: float) -> bool:
+    """Whether a wait has lasted for its ``limit``, by the clock and by questions that ``pause`` seconds lay between."""
+    return now - since > limit and polls >= min(_MIN_POLLS, limit / pause)
 
 
 def _contradicts(job: FaxJob, receipt: Receipt) -> bool:

@@ -15,6 +15,16 @@ def _base52(value: int, width: int) -> str:
     return text
 
 
+def time_of(id_: str) -> float | None:
+    """When a queue id was made, in epoch seconds; None for what is none."""
+    if len(id_) != 12 or any(character not in _DIGITS for character in id_):
+        return None
+    value = 0
+    for character in id_[:9]:
+        value = value * len(_DIGITS) + _DIGITS.index(character)
+    return value / 1_000_000
+
+
 def new_id(now: float) -> str:
     """A queue id of 12 characters: the microsecond of ``now`` (epoch seconds) and 17 random bits."""
     return _base52(int(now * 1_000_000), 9) + _base52(secrets.randbelow(52**3), 3)

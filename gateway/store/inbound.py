@@ -26,15 +26,18 @@ def _fax(row: tuple[Any, ...]) -> InboundFax:
     )  # fmt: skip
 
 
-def add(tx: Tx, fax: InboundFax) -> None:
-    """Store a received fax. Raises sqlite3.IntegrityError when its uuid or inbox_id is known."""
+def add(tx: Tx, fax: InboundFax, key: str = "") -> None:
+    """Store a received fax; ``key`` stands for the uuid of one that has none.
+
+    Raises sqlite3.IntegrityError when its uuid or inbox_id is known.
+    """
     tx.execute(
         f"INSERT INTO inbound ({_INBOUND}, uuid, inbox_id, caller)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             fax.id, fax.state, fax.received_at, json.dumps(asdict(fax.arrival)), fax.did, fax.file, fax.file_type,
-            fax.size, fax.sha256, fax.next_at, fax.strikes, fax.last_error, fax.arrival.uuid, fax.arrival.inbox_id,
-            digits(fax.arrival.sender),
+            fax.size, fax.sha256, fax.next_at, fax.strikes, fax.last_error, fax.arrival.uuid or key,
+            fax.arrival.inbox_id, digits(fax.arrival.sender),
         ),
     )  # fmt: skip
 
@@ -55,29 +58,33 @@ def by_inbox_id(tx: Tx, inbox_id: int) -> InboundFax | None:
 
 
 def alike(tx: Tx, did: str, caller: str, since: float, until: float) -> list[InboundFax]:
-    """Faxes from one number to one DID that arrived in a span of time, the first first."""
+    """Faxes from one number to one DID that arrived in a span of time, the first first; not the baseline."""
     rows = tx.execute(
         f"SELECT {_INBOUND} FROM inbound WHERE did = ? AND caller = ? AND received_at BETWEEN ? AND ?"
-        " ORDER BY received_at",
+        " AND state <> 'baseline' ORDER BY received_at, rowid",
         (did, caller, since, until),
     )
     return [_fax(row) for row in rows]
 
 
 def bind(tx: Tx, fax: str, *, inbox_id: int | None = None, uuid: str = "", file_url: str = "") -> None:
-    """Record that the provider knows a fax by another name too."""
+    """Note under which names the provider knows a fax, and where its document lies."""
     if inbox_id is not None:
-        tx.execute("UPDATE inbound SET inbox_id = ? WHERE id = ?", (inbox_id, fax))
+        tx.execute(
+            "UPDATE inbound SET inbox_id = ?, arrival = json_set(arrival, '$.inbox_id', ?) WHERE id = ?",
+            (inbox_id, inbox_id, fax),
+        )
     if uuid:
-        tx.execute("UPDATE inbound SET uuid = ? WHERE id = ?", (uuid, fax))
+        tx.execute(
+            "UPDATE inbound SET uuid = ?, arrival = json_set(arrival, '$.uuid', ?) WHERE id = ?", (uuid, uuid, fax)
+        )
     if file_url:
         tx.execute("UPDATE inbound SET arrival = json_set(arrival, '$.file_url', ?) WHERE id = ?", (file_url, fax))
 
 
-def bound(tx: Tx, fax: str) -> bool:
-    """Whether a fax is known to be an entry of the provider's inbox."""
-    row = tx.execute("SELECT inbox_id FROM inbound WHERE id = ?", (fax,)).fetchone()
-    return row is not None and row[0] is not None
+def remove(tx: Tx, fax: str) -> None:
+    """Forget a pending fax that turned out to be one we have."""
+    tx.execute("DELETE FROM inbound WHERE id = ? AND state = 'pending'", (fax,))
 
 
 def due_now(tx: Tx, fax: str, now: float) -> None:
@@ -96,12 +103,34 @@ def dispatched(tx: Tx, fax: str, *, file: str, file_type: str, size: int, sha256
     )
 
 
+def begin_fetch(tx: Tx, fax: str, again_at: float) -> int:
+    """Count a try to fetch a pending fax's document before it is made; 0 when it is no longer pending."""
+    row = tx.execute(
+        "UPDATE inbound SET strikes = strikes + 1, next_at = ? WHERE id = ? AND state = 'pending' RETURNING strikes",
+        (again_at, fax),
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def failed(tx: Tx, fax: str, next_at: float, why: str) -> None:
     """The document of a pending fax could not be fetched now."""
     tx.execute(
-        "UPDATE inbound SET strikes = strikes + 1, next_at = ?, last_error = ? WHERE id = ? AND state = 'pending'",
-        (next_at, why[:1000], fax),
+        "UPDATE inbound SET next_at = ?, last_error = ? WHERE id = ? AND state = 'pending'", (next_at, why[:1000], fax)
     )
+
+
+def resume(tx: Tx, now: float, first: float, most: float) -> None:
+    """After a start: a try that never ended counts as failed. The pause is ``first``, doubled, ``most`` at most."""
+    tx.execute(
+        "UPDATE inbound SET next_at = min(next_at, ? + min(?, ? * (1 << min(strikes - 1, 20))))"
+        " WHERE state = 'pending' AND strikes > 0",
+        (now, most, first),
+    )
+
+
+def not_after(tx: Tx, latest: float) -> None:
+    """No fax waits beyond ``latest``: a time further away was computed by a clock that was wrong."""
+    tx.execute("UPDATE inbound SET next_at = ? WHERE state = 'pending' AND next_at > ?", (latest, latest))
 
 
 def due(tx: Tx, now: float, limit: int) -> list[InboundFax]:
@@ -127,10 +156,14 @@ def listing(tx: Tx, limit: int = 1000) -> list[InboundFax]:
 
 
 def forget_documents(tx: Tx, before: float, limit: int = 500) -> list[str]:
-    """Unname documents received before ``before`` all of whose mails were sent; returns the spool names to unlink."""
+    """Unname documents received before ``before`` that were delivered; returns the spool names to unlink.
+
+    Delivered: no mail with it waits, and where one was given up a later one was sent instead.
+    """
     rows = tx.execute(
         "SELECT id, file FROM inbound WHERE file <> '' AND received_at < ? AND state = 'dispatched' AND NOT EXISTS"
-        " (SELECT 1 FROM outbox WHERE outbox.file = inbound.file AND outbox.state <> 'sent') LIMIT ?",
+        " (SELECT 1 FROM outbox o WHERE o.file = inbound.file AND (o.state = 'queued' OR o.state = 'dead' AND NOT EXISTS"
+        " (SELECT 1 FROM outbox i WHERE i.file = o.file AND i.state = 'sent' AND i.rowid > o.rowid))) LIMIT ?",
         (before, limit),
     ).fetchall()
     for fax, file in rows:

@@ -36,7 +36,7 @@ _JOB = (
 )
 _SETTABLE = {
     "next_at", "hold", "strikes", "polls", "attempts", "redials", "uploads", "document_ref", "provider_ref",
-    "erased_at", "cost", "outcome", "last_error",
+    "erased_at", "delayed_at", "cost", "outcome", "last_error",
 }  # fmt: skip
 
 
@@ -104,10 +104,10 @@ def add(tx: Tx, submission: Submission, jobs: Sequence[FaxJob], dedupe_key: str)
         _event(tx, job.id, job.created_at, "", job.state, f"accepted for {job.number}")
 
 
-def known_refs(tx: Tx, job: str) -> set[int]:
-    """The provider's ids of a job's sends."""
-    rows = tx.execute("SELECT provider_ref FROM attempt WHERE job = ? AND provider_ref IS NOT NULL", (job,))
-    return {row[0] for row in rows}
+def known_refs(tx: Tx, refs: Iterable[int]) -> set[int]:
+    """Those of ``refs``, the provider's ids of faxes, that are sends we know of, of whatever job."""
+    known = (tx.execute("SELECT provider_ref FROM attempt WHERE provider_ref = ?", (ref,)).fetchone() for ref in refs)
+    return {row[0] for row in known if row is not None}
 
 
 def unconfirmed(tx: Tx, dedupe_key: str, since: float) -> str | None:
@@ -148,12 +148,12 @@ def change(tx: Tx, job: FaxJob, to: JobState, now: float, what: str, **columns: 
     A hold does not hinder it: what has happened is recorded. That nothing new is begun is the business of
     :func:`strike`, :func:`due` and :func:`begin_attempt`.
 
-    ``columns`` are set with it; ``strikes``, ``polls`` and ``next_at`` start anew unless given. Raises ValueError for
-    an arrow that TRANSITIONS does not have.
+    ``columns`` are set with it; ``strikes``, ``polls`` and ``next_at`` start anew unless given, and a job that ends is
+    held no more. Raises ValueError for an arrow that TRANSITIONS does not have.
     """
     if to not in TRANSITIONS[job.state]:
         raise ValueError(f"no way from {job.state} to {to}")
-    values = {"strikes": 0, "polls": 0, "next_at": now, **columns}
+    values = {"strikes": 0, "polls": 0, "next_at": now, **({"hold": ""} if to.terminal else {}), **columns}
     unknown = values.keys() - _SETTABLE
     assert not unknown, unknown
     if isinstance(values.get("cost"), Decimal):
@@ -204,6 +204,29 @@ def strike(tx: Tx, job: FaxJob, now: float, again_at: float) -> int:
         (again_at, now, job.id, job.state),
     ).fetchone()
     return 0 if row is None else int(row[0])
+
+
+def strike_mail(tx: Tx, job: FaxJob, now: float, again_at: float) -> int:
+    """As :func:`strike`, for a step that is taken once for all jobs of a mail: they are struck and put off together.
+
+    Otherwise a mail that kills whoever prepares it would do so as often as it has recipients.
+    """
+    tries = strike(tx, job, now, again_at)
+    if tries:
+        tx.execute(
+            "UPDATE job SET strikes = ?, next_at = ?, updated_at = ?"
+            " WHERE submission = ? AND id <> ? AND state = ? AND hold = ''",
+            (tries, again_at, now, job.submission, job.id, job.state),
+        )
+    return tries
+
+
+def put_off_mail(tx: Tx, job: FaxJob, now: float, again_at: float, why: str, *, strikes: int) -> None:
+    """The step taken for all jobs of a mail did not succeed now: they wait together."""
+    tx.execute(
+        "UPDATE job SET strikes = ?, next_at = ?, updated_at = ?, last_error = ? WHERE submission = ? AND state = ?",
+        (strikes, again_at, now, why, job.submission, job.state),
+    )
 
 
 def count_poll(tx: Tx, job: FaxJob, waits: Sequence[float], now: float) -> int:
@@ -368,6 +391,22 @@ def next_erasable(tx: Tx) -> float | None:
     return None if row[0] is None else float(row[0])
 
 
+def needs_document(tx: Tx, document_ref: int) -> bool:
+    """Whether a job that has not ended has this upload, or has sent it: the history is searched by it."""
+    row = tx.execute(
+        "SELECT 1 FROM job WHERE document_ref = ? AND finished_at IS NULL UNION ALL SELECT 1 FROM job JOIN attempt"
+        " ON attempt.job = job.id WHERE job.finished_at IS NULL AND attempt.document_ref = ? LIMIT 1",
+        (document_ref, document_ref),
+    ).fetchone()
+    return row is not None
+
+
+def uploads(tx: Tx, job: str) -> int:
+    """How many uploads of a job were begun."""
+    row = tx.execute("SELECT uploads FROM job WHERE id = ?", (job,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def events(tx: Tx, job: str) -> list[Event]:
     rows = tx.execute("SELECT at, from_state, to_state, what FROM event WHERE job = ? ORDER BY id", (job,))
     return [Event(*row) for row in rows]
@@ -412,45 +451,6 @@ def counts(tx: Tx) -> dict[str, int]:
     result = {str(state): int(number) for state, number in rows}
     result["held"] = tx.execute("SELECT count(*) FROM job WHERE hold <> '' AND finished_at IS NULL").fetchone()[0]
     return result
-
-
-# --- purging ----------------------------------------------------------------------------------------------------------
-
-
-def forget_documents(tx: Tx, before: float, limit: int = 500) -> list[str]:
-    """Unname the files of submissions all of whose jobs ended before ``before``; returns the spool names to unlink."""
-    rows = tx.execute(
-        "SELECT id, mail_file FROM submission s WHERE mail_file <> '' AND created_at < ? AND NOT EXISTS"
-        " (SELECT 1 FROM job WHERE submission = s.id AND (finished_at IS NULL OR finished_at >= ? OR erasable))"
-        " LIMIT ?",
-        (before, before, limit),
-    ).fetchall()
-    names: list[str] = []
-    for submission, mail_file in rows:
-        names.append(mail_file)
-        files = tx.execute(
-            "SELECT DISTINCT document_file FROM job WHERE submission = ? AND document_file <> ''", (submission,)
-        )
-        names.extend(row[0] for row in files)
-        tx.execute("UPDATE submission SET mail_file = '' WHERE id = ?", (submission,))
-        tx.execute("UPDATE job SET document_file = '' WHERE submission = ?", (submission,))
-    return names
-
-
-def forget_history(tx: Tx, before: float, limit: int = 500) -> int:
-    """Delete submissions whose files are gone and whose jobs ended before ``before``; returns how many."""
-    rows = tx.execute(
-        "SELECT id FROM submission s WHERE mail_file = '' AND created_at < ? AND NOT EXISTS"
-        " (SELECT 1 FROM job WHERE submission = s.id AND (finished_at IS NULL OR finished_at >= ?)) LIMIT ?",
-        (before, before, limit),
-    ).fetchall()
-    for (submission,) in rows:
-        mine = "(SELECT id FROM job WHERE submission = ?)"
-        for table in ("event", "attempt", "receipt"):
-            tx.execute(f"DELETE FROM {table} WHERE job IN {mine}", (submission,))
-        tx.execute("DELETE FROM job WHERE submission = ?", (submission,))
-        tx.execute("DELETE FROM submission WHERE id = ?", (submission,))
-    return len(rows)
 
 
 def files(tx: Tx) -> set[str]:

@@ -58,6 +58,20 @@ def begin_try(tx: Tx, mail: OutgoingMail, again_at: float) -> int:
     return 0 if row is None else int(row[0])
 
 
+def resume(tx: Tx, now: float, first: float, most: float) -> None:
+    """After a start: a try that never ended counts as failed. The pause is ``first``, doubled, ``most`` at most."""
+    tx.execute(
+        "UPDATE outbox SET next_at = min(next_at, ? + min(?, ? * (1 << min(tries - 1, 20))))"
+        " WHERE state = 'queued' AND tries > 0",
+        (now, most, first),
+    )
+
+
+def not_after(tx: Tx, latest: float) -> None:
+    """No mail waits beyond ``latest``: a time further away was computed by a clock that was wrong."""
+    tx.execute("UPDATE outbox SET next_at = ? WHERE state = 'queued' AND next_at > ?", (latest, latest))
+
+
 def sent(tx: Tx, mail: str, now: float, reply: str) -> None:
     """The smarthost took it."""
     tx.execute(
@@ -84,12 +98,12 @@ def dead(tx: Tx, mail: str, now: float, why: str) -> bool:
 
 
 def revive(tx: Tx, mail: str, now: float) -> bool:
-    """Queue a mail again that was sent or given up."""
+    """Queue a mail again that was sent or given up; its age begins anew."""
     return bool(
         tx.execute(
-            "UPDATE outbox SET state = 'queued', tries = 0, next_at = ?, created_at = created_at, ended_at = NULL"
+            "UPDATE outbox SET state = 'queued', tries = 0, next_at = ?, created_at = ?, ended_at = NULL"
             " WHERE id = ? AND state <> 'queued'",
-            (now, mail),
+            (now, now, mail),
         ).rowcount
     )
 

@@ -140,8 +140,8 @@ def test_all_problems_at_once_in_the_order_of_the_file(problems: Problems) -> No
         "11:9: provider.rate: must be greater than or equal to 0, not '-1'",
         "12:11: provider.redial: must be a section: lines of NAME: VALUE below it",
         "13:1: relay: there is no such option; did you mean mail.relay?",
-        "14:1: foo: there is no such option; here are state_dir, domain, hostname, default_region, smtp, http, provider,"
-        " mail, policy, document, retention, admin, log",
+        "14:1: foo: there is no such option; here are state_dir, min_free, domain, hostname, default_region,"
+        " stop_timeout, smtp, http, provider, mail, policy, document, retention, admin, log",
         "15:14: log.level: must be one of debug, info, warning, error, not '5'",
     ]
 

@@ -161,7 +161,7 @@ CASES: dict[str, tuple[OutgoingMail, bytes | None]] = {
         None,
     ),
     "16-no-result": (
-        mail(MailKind.UNKNOWN, {**RESULT, "code": "no_result", "text": "never reported", "notify": ["success"]}),
+        mail(MailKind.NO_RESULT, {**RESULT, "code": "no_result", "text": "never reported", "notify": ["success"]}),
         None,
     ),
     "17-fax-received": (mail(MailKind.INBOUND, INBOUND), PDF),
@@ -178,6 +178,41 @@ CASES: dict[str, tuple[OutgoingMail, bytes | None]] = {
         PDF,
     ),
     "21-operator": (mail(MailKind.OPERATOR, OPERATOR), None),
+    "22-delayed": (
+        mail(
+            MailKind.DELAYED,
+            {
+                **RESULT,
+                "code": "waiting",
+                "text": "the fax provider cannot be reached",
+                "status": "4.4.1",
+                "attempts": 0,
+                "cost": None,
+                "provider_ref": None,
+                "retry_until": 1795860900.0,
+            },
+        ),
+        None,
+    ),
+    "23-held-for-lack-of-credit": (
+        mail(
+            MailKind.DELAYED,
+            {
+                **RESULT,
+                "code": "held",
+                "text": "the fax account lacks credit: Insufficient balance",
+                "status": "5.0.0",
+                "provider_ref": None,
+                "notify": ["delay", "failure"],
+                "envid": "QQ314159",
+            },
+        ),
+        None,
+    ),
+    "24-closed-in-doubt": (
+        mail(MailKind.NO_RESULT, {**RESULT, "code": "cancelled", "text": "cancelled by the administrator"}),
+        None,
+    ),
 }
 
 
@@ -290,8 +325,10 @@ def test_what_the_sender_gave_comes_back() -> None:
     [
         (MailKind.DELIVERED, "ok", [], None),
         (MailKind.DELIVERED, "ok", ["success"], "delivered"),
-        (MailKind.UNKNOWN, "no_result", [], None),
-        (MailKind.UNKNOWN, "no_result", ["success"], "relayed"),
+        (MailKind.NO_RESULT, "no_result", [], None),
+        (MailKind.NO_RESULT, "no_result", ["success"], "relayed"),
+        (MailKind.DELAYED, "waiting", [], "delayed"),
+        (MailKind.DELAYED, "held", ["delay"], "delayed"),
         (MailKind.UNKNOWN, "held", ["success"], None),
         (MailKind.UNKNOWN, "held", ["delay", "failure"], "delayed"),
         (MailKind.FAILED, "busy", [], "failed"),
@@ -314,6 +351,26 @@ def test_who_gets_a_report(kind: MailKind, code: str, notify: list[str], action:
 @pytest.mark.parametrize("given_status", ["", "2.0.0", "rubbish", None])
 def test_status_of_a_failure(code: str, status: str, given_status: str | None) -> None:
     assert f"\r\nStatus: {status}\r\n".encode() in compose(failed(code, "x", status=given_status), HEAD)
+
+
+@pytest.mark.parametrize(("case", "status"), [("22-delayed", "4.4.1"), ("23-held-for-lack-of-credit", "4.3.5")])
+def test_a_delay_is_a_report_that_says_so(case: str, status: str) -> None:
+    """RFC 3464 section 2.3.3: a delay never has a permanent status; the sender reads that he need not do anything."""
+    text, report, _headers = parsed(made(case)).iter_parts()
+    recipient = report.get_payload()[1]
+    assert (recipient["Action"], recipient["Status"]) == ("delayed", status)
+    assert recipient["Diagnostic-Code"].startswith("X-Fax; ")
+    words = " ".join(text.get_content().split())
+    assert "has not been sent yet" in words
+    assert "You need not send it again" in words
+    assert "Reported " not in words
+
+
+def test_until_when_it_is_tried_is_told_where_it_is_known() -> None:
+    _text, report, _headers = parsed(made("22-delayed")).iter_parts()
+    assert report.get_payload()[1]["Will-Retry-Until"] == "Sat, 28 Nov 2026 10:15:00 +0000"
+    assert "Tried until Sat 28 November 2026, 10:15 UTC" in body(made("22-delayed"))
+    assert "Will-Retry-Until" not in made("23-held-for-lack-of-credit").decode()
 
 
 def test_orcpt_without_its_type() -> None:

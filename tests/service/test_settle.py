@@ -11,6 +11,7 @@ import pytest
 from gateway.errors import KeyRefused, NotFound
 from gateway.model import FaxDocument, FaxJob, FaxNumber, JobState, MailKind, Notify, Receipt, Submission, Verdict
 from gateway.ports import HistoryEntry, JobStatus
+from gateway.service.doubt import Doubt
 from gateway.service.gate import Gate
 from gateway.service.notices import Notices, NoticeSettings
 from gateway.service.settle import Settle, SettleSettings
@@ -34,10 +35,15 @@ class World:
         self.provider = ScriptedProvider()
         self.gate = Gate(clock=lambda: self.now)
         self.mails = self.nudges = 0
+        self.set_back = 0.0  # by how much the clock was set back, or forward if negative
         notices = Notices(NoticeSettings("gw.example", "bounce@example.org", "admin@example.org"))
         self.settle = Settle(
             database, self.provider, notices, settings, gate=self.gate, on_mail=self._mail, nudge=self._nudge,
             clock=lambda: self.now,
+        )  # fmt: skip
+        self.doubt = Doubt(
+            database, self.provider, notices, settings, self.settle, on_mail=self._mail, nudge=self._nudge,
+            clock=lambda: self.now, steady=lambda: self.now + self.set_back,
         )  # fmt: skip
 
     def _mail(self) -> None:
@@ -188,9 +194,12 @@ async def test_no_result_ever_is_told_as_unknown(world: World) -> None:
     world.provider.statuses[9000] = NotFound("who?")
     world.now += 50 * 3600
     await world.settle.result(job)
+    assert (await world.get()).state is JobState.SUBMITTED  # a clock may jump: it has not been asked about for 50 hours
+    for _ in range(9):
+        await world.settle.result(await world.get())
     ended = await world.get()
     assert (ended.state, ended.outcome) == (JobState.FAILED, "no_result")
-    assert await world.told() == [(MailKind.UNKNOWN, "no_result", True)]
+    assert await world.told() == [(MailKind.NO_RESULT, "no_result", True)]
 
 
 async def test_a_refused_key_shuts_the_gate_and_a_good_answer_opens_it(world: World) -> None:
@@ -290,7 +299,7 @@ async def test_a_send_found_in_history_is_adopted_with_its_early_receipt(world: 
     job = await world.job(JobState.IN_DOUBT)
     await world.receive(Verdict.SUCCESS, "ok", ref=9000)
     world.provider.history_pages = listed(9000)
-    await world.settle.doubt(job)
+    await world.doubt(job)
     found = await world.get()
     assert (found.state, found.provider_ref) == (JobState.SUBMITTED, 9000)
     assert len(await world.database.read(lambda tx: receipts.of_job(tx, "S1-1"))) == 1
@@ -306,14 +315,14 @@ async def test_another_number_or_document_is_not_ours(world: World) -> None:
             HistoryEntry(2, 501, "1202", Verdict.SUCCESS, None),
         )
     ]
-    await world.settle.doubt(job)
+    await world.doubt(job)
     assert (await world.get()).state is JobState.IN_DOUBT
 
 
 async def test_two_sends_of_one_job_are_adopted_once_and_told(world: World) -> None:
     job = await world.job(JobState.IN_DOUBT)
     world.provider.history_pages = listed(9001, 9000)
-    await world.settle.doubt(job)
+    await world.doubt(job)
     assert (await world.get()).provider_ref == 9000
     assert len(await world.alarms()) == 1
 
@@ -322,10 +331,10 @@ async def test_absence_needs_three_good_readings_over_half_an_hour(world: World)
     await world.job(JobState.IN_DOUBT)
     for minutes in (2, 3, 5, 10):
         world.now += minutes * 60
-        await world.settle.doubt(await world.get())
+        await world.doubt(await world.get())
         assert (await world.get()).state is JobState.IN_DOUBT
     world.now += 20 * 60
-    await world.settle.doubt(await world.get())
+    await world.doubt(await world.get())
     again = await world.get()
     assert (again.state, again.document_ref) == (JobState.UPLOADED, 501)
     (attempt,) = await world.database.read(lambda tx: jobs.attempts(tx, "S1-1"))
@@ -337,7 +346,7 @@ async def test_unreadable_history_proves_nothing_and_ends_with_a_person(world: W
     world.provider.history_error = away()
     for _ in range(5):
         world.now += 3600
-        await world.settle.doubt(await world.get())
+        await world.doubt(await world.get())
     held = await world.get()
     assert (held.state, bool(held.hold)) == (JobState.IN_DOUBT, True)
     assert await world.told() == [(MailKind.UNKNOWN, "held", True)]
@@ -347,11 +356,11 @@ async def test_unreadable_history_proves_nothing_and_ends_with_a_person(world: W
 async def test_a_second_absence_or_no_resend_is_for_a_person(database: Database) -> None:
     world = World(database, SettleSettings(doubt_resend=False, doubt_min_polls=1, doubt_min_time=0))
     job = await world.job(JobState.IN_DOUBT)
-    await world.settle.doubt(job)
+    await world.doubt(job)
     assert (await world.get()).hold
     other = World(database, SettleSettings(doubt_min_polls=1, doubt_min_time=0))
     job = await other.job(JobState.IN_DOUBT, "S2")
-    await other.settle.doubt(job)
+    await other.doubt(job)
     again = await other.get("S2-1")
     assert again.state is JobState.UPLOADED
 
@@ -363,7 +372,7 @@ async def test_a_second_absence_or_no_resend_is_for_a_person(database: Database)
         jobs.change(tx, current, JobState.IN_DOUBT, other.now, "unknown")
 
     await database.write(doubt_again)
-    await other.settle.doubt(await other.get("S2-1"))
+    await other.doubt(await other.get("S2-1"))
     assert (await other.get("S2-1")).hold
 
 
@@ -372,7 +381,7 @@ async def test_a_held_doubt_is_not_asked_about(world: World) -> None:
     assert await world.settle.hold(job, "look")
     assert not await world.settle.hold(job, "look twice")
     world.provider.history_pages = listed(9000)
-    await world.settle.doubt(await world.get())
+    await world.doubt(await world.get())
     assert (await world.get()).state is JobState.IN_DOUBT
 
 

@@ -25,7 +25,7 @@ from gateway.model import (
     Submission,
     Verdict,
 )
-from gateway.store import jobs, receipts
+from gateway.store import jobs, receipts, retention
 from gateway.store.db import Database, _prepare, migrations
 
 NUMBER = FaxNumber("+12025550123")
@@ -108,7 +108,7 @@ async def test_an_attempt_stands_before_the_send(database: Database) -> None:
     await database.write(
         lambda tx: jobs.end_attempt(tx, "S1-1", 1, 1004.0, "sent", provider_ref=99, cost=Decimal("0.2"), detail="ok")
     )
-    assert await database.read(lambda tx: jobs.known_refs(tx, "S1-1")) == {99}
+    assert await database.read(lambda tx: jobs.known_refs(tx, [98, 99])) == {99}
     (ended,) = await database.read(lambda tx: jobs.attempts(tx, "S1-1"))
     assert (ended.outcome, ended.provider_ref, ended.cost) == ("sent", 99, Decimal("0.2"))
     found = await database.read(lambda tx: jobs.by_provider_ref(tx, 99))
@@ -215,12 +215,12 @@ async def test_purging_forgets_rows_before_files_and_open_jobs_never(database: D
     await database.write(lambda tx: jobs.set_document(tx, "S1-1", DOCUMENT))
     assert await database.read(jobs.files) == {"mail/S1", "document/x"}
     await advance(database, "S1-1", JobState.FAILED)
-    assert await database.write(lambda tx: jobs.forget_documents(tx, 5000.0)) == []
+    assert await database.write(lambda tx: retention.forget_documents(tx, 5000.0)) == []
     await advance(database, "S1-2", JobState.FAILED)
-    assert sorted(await database.write(lambda tx: jobs.forget_documents(tx, 5000.0))) == ["document/x", "mail/S1"]
+    assert sorted(await database.write(lambda tx: retention.forget_documents(tx, 5000.0))) == ["document/x", "mail/S1"]
     assert await database.read(jobs.files) == set()
-    assert await database.write(lambda tx: jobs.forget_history(tx, 900.0)) == 0
-    assert await database.write(lambda tx: jobs.forget_history(tx, 5000.0)) == 1
+    assert await database.write(lambda tx: retention.forget_history(tx, 900.0)) == 0
+    assert await database.write(lambda tx: retention.forget_history(tx, 5000.0)) == 1
     assert await database.read(lambda tx: jobs.get(tx, "S1-1")) is None
 
 

@@ -49,6 +49,7 @@ CREATE TABLE job (
   document_ref     INTEGER,
   provider_ref     INTEGER,
   erased_at        REAL,                         -- the provider's copy of the document is gone
+  delayed_at       REAL,                         -- the sender was told that it waits, or it was decided not to
   tsi              TEXT NOT NULL DEFAULT '',
   orcpt            TEXT,
   notify           TEXT NOT NULL DEFAULT '',
@@ -58,10 +59,14 @@ CREATE TABLE job (
   finished_at      REAL,
   active INTEGER GENERATED ALWAYS AS (state NOT IN ('delivered', 'failed', 'cancelled') AND hold = '') VIRTUAL,
   erasable INTEGER GENERATED ALWAYS AS
-    (state IN ('delivered', 'failed', 'cancelled') AND document_ref IS NOT NULL AND erased_at IS NULL) VIRTUAL
+    (state IN ('delivered', 'failed', 'cancelled') AND document_ref IS NOT NULL AND erased_at IS NULL) VIRTUAL,
+  overdue INTEGER GENERATED ALWAYS AS
+    (state IN ('accepted', 'prepared', 'uploaded') AND delayed_at IS NULL) VIRTUAL
 ) STRICT;
 CREATE INDEX job_due ON job (state, next_at) WHERE active;
 CREATE INDEX job_erasable ON job (next_at) WHERE erasable;
+CREATE INDEX job_overdue ON job (created_at) WHERE overdue;
+CREATE INDEX job_open ON job (state) WHERE finished_at IS NULL;
 CREATE INDEX job_by_submission ON job (submission);
 CREATE INDEX job_by_document ON job (document_file) WHERE document_file <> '';
 CREATE INDEX job_finished ON job (finished_at) WHERE finished_at IS NOT NULL;

@@ -1,0 +1,144 @@
+"""A send without a clear answer: found in the provider's history, proven absent, or left to a person.
+
+Each job has an upload of its own, so (document, number) is its identity in the history. Nothing is sent meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from gateway import telemetry
+from gateway.model import FaxJob, JobState, MailKind
+from gateway.ports import FaxProvider
+from gateway.service.history import read_history
+from gateway.service.notices import Notices
+from gateway.service.settle import Settle, SettleSettings, is_over
+from gateway.store import jobs, outbox, receipts
+from gateway.store.db import Database, Tx
+
+log = structlog.get_logger("doubt")
+
+
+class Doubt:
+    """The step from in_doubt to submitted or uploaded, or to a hold. ``steady`` is a clock that is never set."""
+
+    def __init__(
+        self,
+        database: Database,
+        provider: FaxProvider,
+        notices: Notices,
+        settings: SettleSettings,
+        settle: Settle,
+        *,
+        on_mail: Callable[[], None],
+        nudge: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._provider = provider
+        self._notices = notices
+        self._settings = settings
+        self._settle = settle
+        self._on_mail = on_mail
+        self._nudge = nudge
+        self._clock = clock
+        self._steady = steady
+        self._absent_since: dict[tuple[str, int], float] = {}  # (job, attempt) -> steady time of the first good reading
+
+    async def __call__(self, job: FaxJob) -> None:
+        """Look for a send without an answer in the history: adopt it, prove it absent, or leave it to a person."""
+        assert job.document_ref is not None
+        now = self._clock()
+        polls = await self._database.write(lambda tx: jobs.count_poll(tx, job, self._settings.doubt_poll_after, now))
+        if not polls:
+            return
+        attempts = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
+        attempt = attempts[-1]
+        reading = await read_history(self._provider, attempt.started_at)
+        listed = {entry.provider_ref for entry in reading.sends_of(job.document_ref, job.number.digits)}
+        listed -= {earlier.provider_ref for earlier in attempts if earlier.provider_ref is not None}
+        taken = await self._database.read(lambda tx: jobs.known_refs(tx, listed))
+        ours = sorted(listed - taken)
+        now = self._clock()
+        if ours:
+            await self._adopt(job, ours, now)
+            return
+        if taken:
+            await self._leave_to_person(job, f"the provider's history has it under the id of another fax, {min(taken)}")
+            return
+        if reading.complete:
+            await self._absent(job, now)
+        else:
+            log.warning("history not readable", id=job.id, why=reading.why)
+            await self._database.write(lambda tx: jobs.note(tx, job.id, now, f"history not readable: {reading.why}"))
+        waits = self._settings.doubt_poll_after
+        if is_over(attempt.started_at, now, self._settings.doubt_give_up_after, polls, waits[-1]):
+            await self._leave_to_person(job, "its outcome could not be found out")
+
+    async def _adopt(self, job: FaxJob, refs: list[int], now: float) -> None:
+        ref = refs[0]
+
+        def commit(tx: Tx) -> bool:
+            if not jobs.change(
+                tx, job, JobState.SUBMITTED, now, f"found in the provider's history as fax {ref}", provider_ref=ref
+            ):
+                return False
+            jobs.end_attempt(tx, job.id, job.attempts, now, "found", provider_ref=ref)
+            receipts.adopt(tx, ref, job.id)
+            if len(refs) > 1:
+                outbox.add(
+                    tx,
+                    self._notices.operator(
+                        f"duplicate.{job.id}",
+                        now,
+                        title=f"The provider has fax {job.id} twice",
+                        text=f"Its history shows {len(refs)} sends of the same document to {job.number}:"
+                        f" {', '.join(map(str, refs))}.",
+                        remedy="Ask the provider why; the recipient may have received the fax more than once.",
+                    ),
+                )
+            return True
+
+        if await self._database.write(commit):
+            telemetry.submit_ended(job.id, number=job.number.e164, outcome="found", provider_ref=ref)
+        self._nudge()
+        self._on_mail()
+
+    async def _absent(self, job: FaxJob, now: float) -> None:
+        polls, first = await self._database.write(lambda tx: jobs.good_poll(tx, job.id, job.attempts, now))
+        steady = self._steady()
+        # a clock that was set forward must not shorten the proof; after a start it begins anew
+        since = self._absent_since.setdefault((job.id, job.attempts), steady)
+        if polls < self._settings.doubt_min_polls or min(now - first, steady - since) < self._settings.doubt_min_time:
+            return
+        earlier = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
+        if not self._settings.doubt_resend or any(attempt.outcome == "absent" for attempt in earlier):
+            await self._leave_to_person(job, "the provider's history does not show it")
+            return
+
+        def commit(tx: Tx) -> bool:
+            if not jobs.change(
+                tx, job, JobState.UPLOADED, now,
+                f"proven not sent: {polls} complete readings of the history over {round(now - first)} s do not show it;"
+                " sending once more",
+            ):  # fmt: skip
+                return False
+            jobs.end_attempt(tx, job.id, job.attempts, now, "absent", detail=f"{polls} negative readings")
+            return True
+
+        if await self._database.write(commit):
+            telemetry.submit_ended(job.id, number=job.number.e164, outcome="absent")
+        self._nudge()
+
+    async def _leave_to_person(self, job: FaxJob, why: str) -> None:
+        await self._settle.hold(
+            job,
+            f"the fax may have been sent: {why}",
+            tell=MailKind.UNKNOWN,
+            remedy="Look for it in the history at the provider."
+            f" If it was not sent: faxgateway queue retry {job.id}. If it was: faxgateway queue cancel {job.id}.",
+        )

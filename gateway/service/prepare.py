@@ -1,0 +1,216 @@
+"""A mail becomes a fax document, once for all its jobs: one process takes it apart, another makes pages of the parts.
+
+Each try is counted for all jobs of the mail before it begins. A mail whose conversion dies again and again is set aside
+with a notice, so that the others go on; trouble of ours, such as a full disk, is never held against it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway import telemetry
+from gateway.document.worker import WorkerPool
+from gateway.errors import GatewayError, Refused, TryLater
+from gateway.model import FaxDocument, FaxJob, JobState, LedgerEntry, MailKind, Submission
+from gateway.service.notices import Notices
+from gateway.spool import Spool
+from gateway.store import jobs, outbox
+from gateway.store.db import Database, Tx
+
+_HEADERS = 16_384  # bytes of the original's header shown in a failure report
+_CONVERTER = "5.6.5"  # the status with which the workers say that a conversion died
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareSettings:
+    """Seconds. ``tries`` of a conversion before a mail is set aside; ``document``: options of document.render."""
+
+    tries: int = 3
+    timeout: float = 60.0  # of a conversion; a mail takes two
+    retry_after: float = 30.0
+    retry_max: float = 900.0
+    document: dict[str, Any] = field(default_factory=dict)
+
+
+class Prepare:
+    """The step from accepted to prepared, or to failed for what can never become a fax."""
+
+    def __init__(
+        self,
+        database: Database,
+        spool: Spool,
+        pool: WorkerPool,
+        notices: Notices,
+        settings: PrepareSettings,
+        *,
+        on_mail: Callable[[], None],
+        nudge: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._spool = spool
+        self._pool = pool
+        self._notices = notices
+        self._settings = settings
+        self._on_mail = on_mail
+        self._nudge = nudge
+        self._clock = clock
+
+    async def __call__(self, job: FaxJob) -> None:
+        """Prepare the mail of ``job``."""
+        now = self._clock()
+        settings = self._settings
+        tries = await self._database.write(
+            lambda tx: jobs.strike_mail(tx, job, now, now + 2 * settings.timeout + settings.retry_max)
+        )
+        if not tries:
+            return
+        submission = await self._database.read(lambda tx: jobs.get_submission(tx, job.submission))
+        assert submission is not None
+        if tries > settings.tries:
+            await self._set_aside(job, submission)
+            return
+        try:
+            document = await self._render(submission)
+        except Refused as error:
+            await self._failed(submission, error)
+        except TryLater as error:
+            await self._put_off(job, error, tries)
+        except OSError as error:
+            await self._put_off(job, TryLater("the gateway has trouble with its disk", str(error)), tries)
+        else:
+            await self._prepared(submission, document)
+
+    async def _render(self, submission: Submission) -> FaxDocument:
+        source = self._spool.path(submission.mail_file)
+        if not source.is_file():
+            raise Refused("the gateway has lost the file of this mail; send it again", status="5.3.0")
+        self._spool.check_room()
+        work = self._spool.work_directory()
+        try:
+            parts = work / "parts"
+            parts.mkdir(mode=0o700)
+            mail = await self._pool.run(
+                "gateway.mail.parse:extract",
+                mail=str(source),
+                directory=str(parts),
+            )
+            out = work / "fax.pdf"
+            made = await self._pool.run(
+                "gateway.document.render:render",
+                parts=mail["parts"],
+                left_out=mail["left_out"],
+                out=str(out),
+                options=self._settings.document,
+            )
+            file = await self._spool.adopt(out, "document")
+        finally:
+            await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+        return FaxDocument(
+            file=file,
+            pages=made["pages"],
+            size=made["size"],
+            sha256=made["sha256"],
+            seconds=made["seconds"],
+            ledger=tuple(LedgerEntry(**entry) for entry in made["ledger"]),
+        )
+
+    async def _prepared(self, submission: Submission, document: FaxDocument) -> None:
+        now = self._clock()
+
+        def commit(tx: Tx) -> list[FaxJob]:
+            changed = []
+            for job in jobs.of_submission(tx, submission.id):
+                if job.state is JobState.ACCEPTED and jobs.change(
+                    tx, job, JobState.PREPARED, now, f"{document.pages} pages prepared"
+                ):
+                    jobs.set_document(tx, job.id, document)
+                    changed.append(job)
+            return changed
+
+        try:
+            changed = await self._database.write(commit)
+        except GatewayError:
+            self._spool.remove([document.file])
+            raise
+        if not changed:  # cancelled meanwhile
+            self._spool.remove([document.file])
+        for job in changed:
+            telemetry.prepared(job.id, pages=document.pages, size=document.size, seconds=document.seconds)
+        self._nudge()
+
+    async def _put_off(self, job: FaxJob, error: TryLater, tries: int) -> None:
+        """Not now. Only a conversion that died while there was room counts against the mail."""
+        blamed = tries if error.status == _CONVERTER and self._has_room() else tries - 1
+        wait = float(min(self._settings.retry_max, self._settings.retry_after * 2 ** min(tries - 1, 20)))
+        now = self._clock()
+        await self._database.write(lambda tx: jobs.put_off_mail(tx, job, now, now + wait, error.public, strikes=blamed))
+        telemetry.retry(job.id, step="prepare", wait=wait, why=str(error))
+
+    def _has_room(self) -> bool:
+        try:
+            self._spool.check_room()
+        except TryLater:
+            return False
+        return True
+
+    # --- what cannot be faxed -------------------------------------------------------------------------------------
+
+    async def _set_aside(self, job: FaxJob, submission: Submission) -> None:
+        why = job.last_error or "the gateway itself ended each time it worked on it"
+        error = Refused(
+            f"the gateway could not convert this mail in {self._settings.tries} tries: {why}", status=_CONVERTER
+        )
+        now = self._clock()
+        alarm = self._notices.operator(
+            f"set-aside.{submission.id}", now,
+            title=f"The mail {submission.id} is set aside",
+            text=f"The mail from {submission.sender or 'nobody'}: {error.public}. Its faxes have failed, and the sender"
+            " was told.",
+            remedy=f"While it is kept, copy the file spool/{submission.mail_file} to set-aside.eml and see what happens:"
+            " faxgateway preview set-aside.eml",
+        )  # fmt: skip
+        await self._failed(submission, error, alarm=lambda tx: outbox.add(tx, alarm))
+
+    async def _failed(
+        self, submission: Submission, error: Refused, *, alarm: Callable[[Tx], object] = lambda _tx: None
+    ) -> None:
+        """What the mail holds can never become a fax: all its jobs fail, each with its notice."""
+        headers = await asyncio.to_thread(self._read_headers, submission.mail_file)
+        now = self._clock()
+
+        def commit(tx: Tx) -> list[FaxJob]:
+            failed = []
+            for job in jobs.of_submission(tx, submission.id):
+                if job.state is not JobState.ACCEPTED:
+                    continue
+                if jobs.change(tx, job, JobState.FAILED, now, error.public, outcome="content", last_error=error.public):
+                    failed.append(job)
+                    mail = self._notices.result(
+                        MailKind.FAILED, job, submission, now,
+                        code="content", text=error.public, status=error.status, headers=headers,
+                    )  # fmt: skip
+                    if mail:
+                        outbox.add(tx, mail)
+            alarm(tx)
+            return failed
+
+        for job in await self._database.write(commit):
+            telemetry.ended(
+                job.id, number=job.number.e164, state="failed", code="content", why=str(error),
+                took=now - job.created_at,
+            )  # fmt: skip
+        self._on_mail()
+
+    def _read_headers(self, mail_file: str) -> str:
+        try:
+            with self._spool.path(mail_file).open("rb") as stream:
+                start = stream.read(_HEADERS)
+        except (OSError, ValueError):
+            return ""
+        return start.partition(b"\r\n\r\n")[0].decode("ascii", "replace")

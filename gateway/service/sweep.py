@@ -1,0 +1,253 @@
+"""The sweep: the provider's inbox is compared with what callbacks have told, so that no received fax is missed.
+
+An entry and a callback share no id. An entry is taken for a fax that a callback brought only where nothing speaks
+against it; in all other cases its document is fetched and the content decides (:mod:`gateway.service.inbound`). So
+each entry has its document in a mail: a doubled mail is a nuisance, a missing fax is a loss.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import structlog
+
+from gateway.errors import GatewayError, KeyRefused
+from gateway.model import InboundFax, InboundState
+from gateway.ports import FaxProvider, InboxEntry
+from gateway.service.gate import Gate
+from gateway.store import inbound
+from gateway.store.db import Database, Tx, get_meta, set_meta
+from gateway.store.ids import new_id
+
+log = structlog.get_logger("sweep")
+
+_PAGE = 100
+_PAGES = 100
+_STARTED = "inbox_first_start_at"
+_BASELINE = "inbox_baseline_at"
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSettings:
+    """Seconds. ``grace`` is how long a callback may take before the sweep fetches a fax itself; ``window`` how far the
+    provider's time of a fax and its arrival here may lie apart and still mean the same fax; ``pause`` is the least time
+    between two sweeps. With ``baseline`` what was in the inbox before the very first start is known, and not mailed.
+    """
+
+    every: float = 900.0
+    grace: float = 1800.0
+    window: float = 7200.0
+    baseline: bool = True
+    pause: float = 30.0
+
+
+class Sweep:
+    """``on_found`` is called when there are documents to fetch."""
+
+    def __init__(
+        self,
+        database: Database,
+        provider: FaxProvider,
+        settings: SweepSettings,
+        *,
+        gate: Gate,
+        on_found: Callable[[], None],
+        on_key_refused: Callable[[KeyRefused], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._provider = provider
+        self._settings = settings
+        self._gate = gate
+        self._on_found = on_found
+        self._on_key_refused = on_key_refused
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+        self._now = asyncio.Event()
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="inbox-sweep")
+
+    def soon(self) -> None:
+        """Sweep now rather than at its time."""
+        self._now.set()
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            self._now.clear()
+            try:
+                await self._mark_start()
+                if self._gate.is_open:
+                    await self.sweep()
+            except KeyRefused as error:
+                self._on_key_refused(error)
+            except GatewayError as error:
+                log.info("sweep did not end", why=str(error))
+            except Exception:
+                log.exception("unexpected failure of the sweep")
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Until the next sweep is due, or one is asked for; never less than the pause."""
+        await asyncio.sleep(min(self._settings.pause, self._settings.every))
+        try:
+            async with asyncio.timeout(max(0.0, self._settings.every - self._settings.pause)):
+                await self._now.wait()
+        except TimeoutError:
+            return
+
+    async def _mark_start(self) -> None:
+        """What comes after the very first start is new, however long the first sweep may have to wait."""
+        now = self._clock()
+
+        def mark(tx: Tx) -> None:
+            if get_meta(tx, _STARTED) is None:
+                set_meta(tx, _STARTED, str(now))
+
+        await self._database.write(mark)
+
+    # --- one sweep ------------------------------------------------------------------------------------------------
+
+    async def sweep(self) -> int:
+        """Compare the provider's inbox with ours; returns how many faxes no callback had told. Raises GatewayError."""
+        entries = await self._read_inbox()
+        now = self._clock()
+        found = await self._database.write(lambda tx: self._compare(tx, entries, now))
+        self._on_found()
+        return found
+
+    async def _read_inbox(self) -> list[InboxEntry]:
+        """The list to its end, or to a page without news while it runs from the newest to the oldest."""
+        seen: dict[int, InboxEntry] = {}
+        for page in range(1, _PAGES + 1):
+            got = await self._provider.inbox(page, _PAGE)
+            fresh = {_id(entry): entry for entry in got.entries if _id(entry) not in seen}
+            if not fresh:
+                break
+            seen |= fresh
+            known = await self._database.read(lambda tx, fresh=fresh: [inbound.by_inbox_id(tx, id_) for id_ in fresh])  # type: ignore[misc]
+            no_news = all(fax is not None and fax.state is not InboundState.PENDING for fax in known)
+            if got.last or (no_news and list(seen) == sorted(seen, reverse=True)):
+                break
+        return list(seen.values())
+
+    def _compare(self, tx: Tx, entries: Sequence[InboxEntry], now: float) -> int:
+        """All entries in one transaction: what one of them is depends on how many others it may be."""
+        first = get_meta(tx, _BASELINE) is None
+        started = float(get_meta(tx, _STARTED) or now)
+        unknown = []
+        for entry in sorted(entries, key=lambda entry: (entry.created_at or 0.0, _id(entry))):
+            known = inbound.by_inbox_id(tx, _id(entry))
+            if known is None:
+                unknown.append(entry)
+            elif known.state is InboundState.PENDING and entry.arrival.file_url:
+                inbound.bind(tx, known.id, file_url=entry.arrival.file_url)  # addresses may go stale
+        fate = {_id(entry): self._fate(tx, entry, unknown, now) for entry in unknown}
+        found = 0
+        for entry in unknown:
+            is_old = entry.created_at is None or entry.created_at <= started
+            if first and self._settings.baseline and is_old and not self._candidates(tx, entry, now):
+                self._add(tx, entry, InboundState.BASELINE, entry.created_at or now, now)
+            elif fate[_id(entry)] is _Fate.OURS:
+                self._bind(tx, entry, now)
+            elif fate[_id(entry)] is _Fate.MISSED:
+                self._add(tx, entry, InboundState.PENDING, now, now)
+                found += 1
+        if first:
+            set_meta(tx, _BASELINE, str(now))
+        return found
+
+    def _fate(self, tx: Tx, entry: InboxEntry, unknown: Sequence[InboxEntry], now: float) -> _Fate:
+        grace = self._settings.grace
+        candidates = self._candidates(tx, entry, now)
+        if any(map(_lacks_document, candidates)):
+            return _Fate.OURS  # which of several it is does not matter: what is fetched is this entry's document
+        age = float("inf") if entry.created_at is None else now - entry.created_at
+        settled = [fax for fax in candidates if fax.received_at <= now - grace]
+        if age < grace or (age < 2 * grace and len(settled) < len(candidates)):
+            return _Fate.LATER  # its callback may still come, or the entry of the callback that came
+        rivals = sum(self._same_claims(entry, other) for other in unknown) + self._undecided(tx, entry, now)
+        return _Fate.OURS if rivals <= len(settled) else _Fate.MISSED
+
+    def _bind(self, tx: Tx, entry: InboxEntry, now: float) -> None:
+        """Take an entry for the fax that it is; one that is to be fetched comes first, and is fetched now."""
+        for fax in sorted(self._candidates(tx, entry, now), key=lambda fax: not _lacks_document(fax)):
+            if _lacks_document(fax):
+                inbound.bind(tx, fax.id, file_url=entry.arrival.file_url)
+                inbound.due_now(tx, fax.id, now)
+            inbound.bind(tx, fax.id, inbox_id=_id(entry))
+            return
+
+    def _candidates(self, tx: Tx, entry: InboxEntry, now: float) -> list[InboundFax]:
+        """Faxes that this entry may be: same numbers, same pages, about the same time, no other entry."""
+        return [fax for fax in self._alike(tx, entry, now) if fax.arrival.inbox_id is None and same_pages(fax, entry)]
+
+    def _undecided(self, tx: Tx, entry: InboxEntry, now: float) -> int:
+        """How many entries like this one wait for their content to be compared."""
+        return sum(
+            fax.state is InboundState.PENDING and fax.arrival.inbox_id is not None and not fax.arrival.uuid
+            for fax in self._alike(tx, entry, now)
+            if same_pages(fax, entry)
+        )
+
+    def _alike(self, tx: Tx, entry: InboxEntry, now: float) -> list[InboundFax]:
+        span = self._settings.window
+        since, until = (0.0, now) if entry.created_at is None else (entry.created_at - span, entry.created_at + span)
+        return inbound.alike(tx, *_numbers(entry), since, until)
+
+    def _same_claims(self, one: InboxEntry, other: InboxEntry) -> bool:
+        """Whether two entries may be taken for each other; an entry always for itself."""
+        span = 2 * self._settings.window
+        near = one.created_at is None or other.created_at is None or abs(one.created_at - other.created_at) <= span
+        return near and _numbers(one) == _numbers(other) and same_pages(one, other)
+
+    @staticmethod
+    def _add(tx: Tx, entry: InboxEntry, state: InboundState, at: float, now: float) -> None:
+        fax = InboundFax(
+            id=f"in{new_id(now)}",
+            state=state,
+            received_at=at,
+            arrival=entry.arrival,
+            did=inbound.digits(entry.arrival.recipient),
+            next_at=now,
+        )
+        inbound.add(tx, fax)
+
+
+class _Fate(Enum):
+    """What becomes of an entry that no row knows."""
+
+    OURS = "a fax that a callback told"
+    LATER = "decided at a later sweep"
+    MISSED = "no callback told it, or its content must say which it is: its document is fetched"
+
+
+def _id(entry: InboxEntry) -> int:
+    assert entry.arrival.inbox_id is not None, "the port promises it"
+    return entry.arrival.inbox_id
+
+
+def _numbers(entry: InboxEntry) -> tuple[str, str]:
+    return inbound.digits(entry.arrival.recipient), inbound.digits(entry.arrival.sender)
+
+
+def same_pages(one: InboundFax | InboxEntry, other: InboundFax | InboxEntry) -> bool:
+    """Whether the pages told do not speak against two being one."""
+    return None in (one.arrival.pages, other.arrival.pages) or one.arrival.pages == other.arrival.pages
+
+
+def _lacks_document(fax: InboundFax) -> bool:
+    """Told by a callback that brought neither a document nor its address."""
+    return fax.state is InboundState.PENDING and not fax.arrival.file_url

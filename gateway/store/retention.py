@@ -1,0 +1,41 @@
+"""Forgetting what has served its time: the row first, then the caller removes the files."""
+
+from __future__ import annotations
+
+from gateway.store.db import Tx
+
+
+def forget_documents(tx: Tx, before: float, limit: int = 500) -> list[str]:
+    """Unname the files of submissions all of whose jobs ended before ``before``; returns the spool names to unlink."""
+    rows = tx.execute(
+        "SELECT id, mail_file FROM submission s WHERE mail_file <> '' AND created_at < ? AND NOT EXISTS"
+        " (SELECT 1 FROM job WHERE submission = s.id AND (finished_at IS NULL OR finished_at >= ? OR erasable))"
+        " LIMIT ?",
+        (before, before, limit),
+    ).fetchall()
+    names: list[str] = []
+    for submission, mail_file in rows:
+        names.append(mail_file)
+        files = tx.execute(
+            "SELECT DISTINCT document_file FROM job WHERE submission = ? AND document_file <> ''", (submission,)
+        )
+        names.extend(row[0] for row in files)
+        tx.execute("UPDATE submission SET mail_file = '' WHERE id = ?", (submission,))
+        tx.execute("UPDATE job SET document_file = '' WHERE submission = ?", (submission,))
+    return names
+
+
+def forget_history(tx: Tx, before: float, limit: int = 500) -> int:
+    """Delete submissions whose files are gone and whose jobs ended before ``before``; returns how many."""
+    rows = tx.execute(
+        "SELECT id FROM submission s WHERE mail_file = '' AND created_at < ? AND NOT EXISTS"
+        " (SELECT 1 FROM job WHERE submission = s.id AND (finished_at IS NULL OR finished_at >= ?)) LIMIT ?",
+        (before, before, limit),
+    ).fetchall()
+    for (submission,) in rows:
+        mine = "(SELECT id FROM job WHERE submission = ?)"
+        for table in ("event", "attempt", "receipt"):
+            tx.execute(f"DELETE FROM {table} WHERE job IN {mine}", (submission,))
+        tx.execute("DELETE FROM job WHERE submission = ?", (submission,))
+        tx.execute("DELETE FROM submission WHERE id = ?", (submission,))
+    return len(rows)

@@ -1,0 +1,46 @@
+"""Jobs that wait: whose senders are to be told, and whose times a restart or a wrong clock has put too far away."""
+
+from __future__ import annotations
+
+from gateway.model import FaxJob, JobState
+from gateway.store import jobs
+from gateway.store.db import Tx
+
+UNSENT = (JobState.ACCEPTED, JobState.PREPARED, JobState.UPLOADED)
+
+
+def overdue(tx: Tx, before: float, limit: int) -> list[FaxJob]:
+    """Jobs accepted before ``before`` that were not sent, held ones too, whose senders were not told, the oldest first."""
+    rows = tx.execute(
+        "SELECT id FROM job WHERE overdue AND created_at < ? ORDER BY created_at LIMIT ?", (before, limit)
+    ).fetchall()
+    return [job for (id_,) in rows if (job := jobs.get(tx, id_)) is not None]
+
+
+def oldest_untold(tx: Tx) -> float | None:
+    """When the oldest job was accepted that was not sent and whose sender was not told."""
+    row = tx.execute("SELECT min(created_at) FROM job WHERE overdue").fetchone()
+    return None if row[0] is None else float(row[0])
+
+
+def told(tx: Tx, job: FaxJob, now: float) -> bool:
+    """Note that the sender hears of the wait, in the transaction that queues the mail; False when he did before."""
+    return bool(tx.execute("UPDATE job SET delayed_at = ? WHERE id = ? AND delayed_at IS NULL", (now, job.id)).rowcount)
+
+
+def resume(tx: Tx, now: float, first: float, most: float) -> None:
+    """After a start: what was struck before the last end waits no longer than after a failed try.
+
+    The pause after try n is ``first`` seconds, doubled n - 1 times, ``most`` at most.
+    """
+    tx.execute(
+        "UPDATE job SET next_at = min(next_at, ? + min(?, ? * (1 << min(strikes - 1, 20))))"
+        f" WHERE active AND strikes > 0 AND state IN ({', '.join('?' * len(UNSENT))})",
+        (now, most, first, *UNSENT),
+    )
+
+
+def not_after(tx: Tx, latest: float) -> None:
+    """No job waits beyond ``latest``: a time further away was computed by a clock that was wrong."""
+    tx.execute("UPDATE job SET next_at = ? WHERE active AND next_at > ?", (latest, latest))
+    tx.execute("UPDATE job SET next_at = ? WHERE erasable AND next_at > ?", (latest, latest))
