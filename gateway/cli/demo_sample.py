@@ -78,19 +78,27 @@ def _pictures(heading: str) -> Image.Image:
 
 
 def _landscape(width: int, height: int) -> Image.Image:
-    """Hills under a sun in the haze, with a photograph's grain."""
-    scene = Image.linear_gradient("L").point([120 + v // 2 for v in range(256)]).resize((width, height))
+    """Hills under a low sun, in a photograph's many tones."""
+    scene = _haze(width, height, 130, 235)
     draw = ImageDraw.Draw(scene)
-    draw.ellipse((width * 0.68, height * 0.14, width * 0.68 + 170, height * 0.14 + 170), fill=250)
-    for ridge, shade in enumerate((185, 150, 110, 72)):
+    draw.ellipse((width * 0.68, height * 0.14, width * 0.68 + 170, height * 0.14 + 170), fill=252)
+    for ridge in range(4):
         base, swell = height * (0.45 + 0.14 * ridge), height * (0.10 - 0.012 * ridge)
         top = [
             (x, base - swell * (math.sin(x / (190 - 25 * ridge) + ridge * 2.1) + 0.5 * math.sin(x / 61 + ridge)))
             for x in range(0, width + 8, 8)
         ]
-        draw.polygon([(0, height), *top, (width, height)], fill=shade)
-    grain = Image.effect_noise((width, height), 34)
-    return ImageChops.add(scene, grain, 1, -128)
+        hill = Image.new("L", (width, height))
+        ImageDraw.Draw(hill).polygon([(0, height), *top, (width, height)], fill=255)
+        scene.paste(_haze(width, height, 220 - 40 * ridge, 130 - 25 * ridge), mask=hill)
+    return ImageChops.add(scene, Image.effect_noise((width, height), 12), 1, -128)
+
+
+def _haze(width: int, height: int, top: int, bottom: int) -> Image.Image:
+    """Grey from ``top`` to ``bottom``, with clouds in it."""
+    shade = Image.linear_gradient("L").point([top + (bottom - top) * v // 255 for v in range(256)])
+    clouds = Image.effect_noise((14, 9), 20).resize((width, height), Image.Resampling.BICUBIC)
+    return ImageChops.add(shade.resize((width, height)), clouds, 1, -128)
 
 
 def _paragraph(draw: ImageDraw.ImageDraw, words: str, top: float, font: ImageFont.FreeTypeFont) -> float:
