@@ -32,8 +32,8 @@ _MAX_UPLOAD = 40 << 20
 _HOSTS = {"127.0.0.1", "localhost", "::1"}
 _FILES = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _SAFE_TYPES = ("application/pdf", "image/tiff")
-_KINDS = {"delivered": "fax result", "failed": "fax result", "unknown": "fax result", "inbound": "received fax",
-          "operator": "notice"}  # fmt: skip
+_KINDS = {"delivered": "fax result", "failed": "fax result", "unknown": "fax result", "no_result": "fax result",
+          "delayed": "fax waits", "inbound": "received fax", "operator": "notice"}  # fmt: skip
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
