@@ -56,14 +56,14 @@ class Input:
     async def line(self, limit: int, timeout: float) -> bytes:  # noqa: ASYNC109  # one deadline for the whole line
         """A line without its end. Raises :class:`LineTooLong`, :class:`SpeaksTls`, :class:`Closed`, TimeoutError."""
         async with asyncio.timeout(timeout):
-            while b"\n" not in self._held[: limit + 2]:
+            while True:
                 if self._held.startswith(_TLS_HELLO):
                     raise SpeaksTls
+                if b"\n" in self._held[: limit + 2]:
+                    break
                 if len(self._held) > limit + 1:
                     raise LineTooLong
                 self._held += await self.chunk()
-        if self._held.startswith(_TLS_HELLO):
-            raise SpeaksTls
         line, _, self._held = self._held.partition(b"\n")
         line = line.removesuffix(b"\r")
         if len(line) > limit:

@@ -279,6 +279,23 @@ async def test_what_nobody_foresaw_is_a_451_and_the_session_goes_on(doors: Doors
     assert stub.left == []
 
 
+async def test_trouble_in_the_middle_of_a_mail_ends_the_session_before_a_line_of_it_is_obeyed(
+    doors: Doors, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_arguments: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("gateway.edge.smtp_session.Message.read", fail)
+    (address,) = await doors.open(stub)
+    async with talking(address) as client:
+        assert await client.asks("MAIL FROM:<you@example.org>", "RCPT TO:<+12025550123@fax.local>") == [250, 250]
+        await client.send(b"DATA\r\n")
+        assert [(await client.reply()).code for _ in range(2)] == [354, 421]
+        await client.send(b"MAIL FROM:<evil@example.org>\r\n")
+        assert await client.closed() == b""
+    await until(lambda: stub.left == [])
+
+
 async def test_trouble_with_a_confirmation_is_nobodys_trouble(doors: Doors, stub: Stub) -> None:
     (address,) = await doors.open(stub)
     stub.fail = {"confirmed": ZeroDivisionError()}
