@@ -13,7 +13,18 @@ import argon2
 from gateway import numbers, policy, telemetry
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
-from gateway.model import Envelope, FaxJob, FaxNumber, JobState, MailSummary, Peer, Route, RouteKind, Submission
+from gateway.model import (
+    Envelope,
+    FaxJob,
+    FaxNumber,
+    JobState,
+    MailSummary,
+    Peer,
+    Recipient,
+    Route,
+    RouteKind,
+    Submission,
+)
 from gateway.spool import Draft, Spool
 from gateway.store import jobs, routes, users
 from gateway.store.db import Database, Tx
@@ -98,11 +109,23 @@ class Accept:
                     " send fewer or smaller attachments",
                     status="5.3.4",
                 )
-            policy.may_send(peer, sender, await self._route(peer, sender), self._settings.policy)
+            route = await self._route(peer, sender)
+            policy.may_send(peer, sender, route, self._settings.policy)
+            self._check_reachable(sender, route)
             self._spool.check_room(size or 0)
         except GatewayError as error:
             telemetry.rejected(error.status, client=peer.address, why=error.public)
             raise
+
+    def _check_reachable(self, sender: str, route: Route | None) -> None:
+        """A result mailed to a fax address of ours would come back to us. Raises Refused."""
+        domain = sender.rpartition("@")[2].lower().rstrip(".")
+        if domain in {ours.lower() for ours in self._settings.domains} and not (route and route.results_to):
+            raise Refused(
+                f"{_ascii(sender)} is a fax address, where no result can be mailed to; send from a mail address of"
+                " yours, or ask your administrator for a route with results_to",
+                status="5.1.8",
+            )
 
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> FaxNumber:
         """At RCPT: the number that will be dialled, exactly. Raises Refused naming the number and the remedy."""
@@ -169,6 +192,9 @@ class Accept:
             envid=envelope.envid,
             ret=envelope.ret,
         )
+        once: dict[FaxNumber, Recipient] = {}  # one fax for a number, however often it is named
+        for recipient in envelope.recipients:
+            once.setdefault(recipient.number, recipient)
         new_jobs = [
             FaxJob(
                 id=f"{submission.id}-{n}",
@@ -183,7 +209,7 @@ class Accept:
                 orcpt=recipient.orcpt,
                 notify=recipient.notify,
             )
-            for n, recipient in enumerate(envelope.recipients, 1)
+            for n, recipient in enumerate(once.values(), 1)
         ]
         key = _dedupe_key(envelope, summary)
 
@@ -219,12 +245,16 @@ class Accept:
         await self._database.write(lambda tx: jobs.confirm(tx, queue_id, now))
 
 
+def _ascii(text: str) -> str:
+    return "".join(c if " " <= c <= "~" else "?" for c in text)
+
+
 def _dedupe_key(envelope: Envelope, summary: MailSummary) -> str:
     """What makes two mails the same attempt of one client: who, from, to whom, and the very same content."""
     parts = [
         envelope.peer.identity,
         envelope.sender,
-        *sorted(recipient.number.e164 for recipient in envelope.recipients),
+        *sorted({recipient.number.e164 for recipient in envelope.recipients}),
         summary.message_id,
         summary.date,
         summary.subject,

@@ -42,11 +42,16 @@ class ScriptedProvider:
         self.execute = True
         self.names: list[str] = []
         self.submits = 0
+        self.on_submit: Callable[[], None] = lambda: None  # called while a send is under way
+        self.upload_refs: list[int] = []  # ids for the next uploads, in place of fresh ones
+        self.delete_error: GatewayError | None = None
+        self.stored: list[StoredFile] | None = None  # instead of the uploads that were not deleted
+        self.fetched: list[str] = []
 
     async def upload(self, path: Path, name: str) -> Upload:
         if self.upload_error:
             raise self.upload_error
-        ref = 500 + len(self.uploads)
+        ref = self.upload_refs.pop(0) if self.upload_refs else 500 + len(self.names)
         self.uploads[ref] = path.read_bytes()
         self.names.append(name)
         return Upload(ref, self.upload_pages)
@@ -58,6 +63,7 @@ class ScriptedProvider:
 
     async def submit(self, document_ref: int, number: FaxNumber, tsi: str) -> Submitted:
         self.submits += 1
+        self.on_submit()
         ref = 9000 + len(self.executed)
         if self.execute:
             self.executed.append((document_ref, number.digits))
@@ -91,6 +97,7 @@ class ScriptedProvider:
         return InboxPage(tuple(chunk), last=page * 2 >= len(self.inbox_entries))
 
     async def fetch(self, url: str, write: Callable[[bytes], Awaitable[None]]) -> None:
+        self.fetched.append(url)
         if self.fetch_error:
             raise self.fetch_error
         if url not in self.documents:
@@ -98,9 +105,15 @@ class ScriptedProvider:
         await write(self.documents[url])
 
     async def files(self, page: int, limit: int) -> tuple[StoredFile, ...]:
-        return ()
+        stored = self.stored
+        if stored is None:
+            named = zip(self.uploads, self.names, strict=True)
+            stored = [StoredFile(ref, name) for ref, name in named if ref not in self.deleted]
+        return tuple(stored[(page - 1) * 2 : page * 2])
 
     async def delete(self, document_ref: int) -> None:
+        if self.delete_error:
+            raise self.delete_error
         self.deleted.append(document_ref)
 
     async def balance(self) -> Decimal:

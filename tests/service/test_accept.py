@@ -1,0 +1,410 @@
+"""The door's other side: who may fax where, and a 250 only for what is on disk, once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import argon2
+import pytest
+
+from gateway.errors import NoSpace, Refused, TryLater
+from gateway.model import Envelope, FaxNumber, JobState, Notify, NumberClass, Recipient
+from gateway.policy import PolicySettings
+from gateway.spool import SyncFailed
+from gateway.store import jobs, users
+
+from .conftest import Build
+from .house import LETTER, NUMBER, PEER, House
+
+STRANGER = replace(PEER, address="192.0.2.7", trusted_network=False)
+ADDRESS = f"{NUMBER}@fax.local"
+
+
+# --- who may send -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_client_that_proved_nothing_may_not_send(house: House) -> None:
+    with pytest.raises(Refused) as caught:
+        await house.accept.check_sender(STRANGER, "a@example.org", None)
+    assert caught.value.status == "5.7.0"
+    assert "log in" in caught.value.public
+
+
+async def test_a_client_of_the_network_or_with_a_login_may_send(house: House) -> None:
+    await house.accept.check_sender(PEER, "a@example.org", 1000)
+    await house.accept.check_sender(replace(STRANGER, login="ann"), "a@example.org", None)
+
+
+async def test_routes_only_lets_nobody_else_send(build: Build) -> None:
+    house = await build(policy=PolicySettings(senders="routed"))
+    with pytest.raises(Refused, match="no route allows it"):
+        await house.accept.check_sender(PEER, "a@example.org", None)
+    await house.route("@example.org")
+    await house.accept.check_sender(PEER, "a@example.org", None)
+
+
+async def test_a_route_may_deny_one_of_many(house: House) -> None:
+    await house.route("@example.org")
+    await house.route("a@example.org", allow=False)
+    with pytest.raises(Refused, match="denies it"):
+        await house.accept.check_sender(PEER, "a@example.org", None)
+    await house.accept.check_sender(PEER, "b@example.org", None)
+
+
+async def test_the_null_sender_is_no_sender(house: House) -> None:
+    with pytest.raises(Refused, match="null sender") as caught:
+        await house.accept.check_sender(PEER, "", None)
+    assert caught.value.status == "5.7.1"
+
+
+@pytest.mark.parametrize("sender", ["+12025550199@fax.local", "scan@FAX.local", "scan@fax.local."])
+async def test_a_fax_address_cannot_send_for_its_results_would_come_back(house: House, sender: str) -> None:
+    with pytest.raises(Refused, match="no result can be mailed to") as caught:
+        await house.accept.check_sender(PEER, sender, None)
+    assert caught.value.status == "5.1.8"
+
+
+async def test_a_fax_address_may_send_where_a_route_says_whom_to_tell(house: House) -> None:
+    await house.route("scan@fax.local", results_to="desk@example.org")
+    await house.accept.check_sender(PEER, "scan@fax.local", None)
+    queue_id = await house.submit(sender="scan@fax.local")
+    assert (await house.submission(queue_id)).results_to == "desk@example.org"
+
+
+async def test_a_mail_announced_as_too_large_is_refused_before_it_comes(house: House) -> None:
+    await house.accept.check_sender(PEER, "a@example.org", 50_000_000)
+    with pytest.raises(Refused, match="50 MB") as caught:
+        await house.accept.check_sender(PEER, "a@example.org", 50_000_001)
+    assert caught.value.status == "5.3.4"
+
+
+async def test_a_full_disk_is_told_before_a_mail_comes(build: Build) -> None:
+    free = [1000]
+    house = await build(free=lambda _path: free[0])
+    await house.accept.check_sender(PEER, "a@example.org", 999)
+    with pytest.raises(NoSpace) as caught:
+        await house.accept.check_sender(PEER, "a@example.org", 1000)
+    assert caught.value.status == "4.3.1"
+    free[0] = 0
+    with pytest.raises(NoSpace):
+        house.accept.draft()
+
+
+# --- where to ---------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_dialled_is_what_stands_in_the_address(house: House) -> None:
+    assert await house.accept.check_recipient(PEER, "a@example.org", ADDRESS) == FaxNumber(NUMBER)
+    assert await house.accept.check_recipient(PEER, "a@example.org", "202-555-0123@fax.local") == FaxNumber(NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("+442079460123@fax.local", "policy.countries"),
+        ("+19005550123@fax.local", "policy.classes"),
+        ("+99999990001@fax.local", "test numbers"),
+        ("hello@fax.local", "cannot be faxed"),
+        (f"{NUMBER}@elsewhere.example", "elsewhere.example"),
+    ],
+)
+async def test_what_nobody_allowed_is_refused_with_the_remedy(house: House, address: str, why: str) -> None:
+    with pytest.raises(Refused, match=why):
+        await house.accept.check_recipient(PEER, "a@example.org", address)
+
+
+async def test_named_numbers_countries_and_test_numbers_are_allowed(build: Build) -> None:
+    settings = PolicySettings(
+        countries=frozenset({"GB"}), numbers=("+33142",), classes=frozenset({NumberClass.ORDINARY}),
+        test_numbers_allowed=True,
+    )  # fmt: skip
+    house = await build(policy=settings)
+    for address in ("+442079460123@fax.local", "+33142345678@fax.local", "+99999990001@fax.local"):
+        await house.accept.check_recipient(PEER, "a@example.org", address)
+    with pytest.raises(Refused):
+        await house.accept.check_recipient(PEER, "a@example.org", ADDRESS)
+
+
+async def test_a_route_says_in_which_country_its_sender_dials(build: Build) -> None:
+    house = await build(policy=PolicySettings(countries=frozenset({"US", "DE"})))
+    await house.route("b@example.org", region="DE")
+    assert (await house.accept.check_recipient(PEER, "b@example.org", "030123456@fax.local")).e164 == "+4930123456"
+    with pytest.raises(Refused):
+        await house.accept.check_recipient(PEER, "a@example.org", "030123456@fax.local")
+
+
+# --- logging in -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_password_opens_only_its_own_account(house: House) -> None:
+    good = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash("open sesame")
+    await house.database.write(lambda tx: users.put(tx, "ann", good, house.now))
+    assert await house.accept.authenticate(STRANGER, "ann", "open sesame")
+    assert not await house.accept.authenticate(STRANGER, "ann", "wrong")
+    assert not await house.accept.authenticate(STRANGER, "bob", "open sesame")
+
+
+async def test_a_hash_that_cannot_be_read_opens_nothing(house: House) -> None:
+    await house.database.write(lambda tx: users.put(tx, "ann", "no hash at all", house.now))
+    assert not await house.accept.authenticate(STRANGER, "ann", "no hash at all")
+
+
+# --- accepted ---------------------------------------------------------------------------------------------------------
+
+
+async def test_an_accepted_mail_is_one_job_a_number_with_all_that_was_said(house: House) -> None:
+    await house.route("a@example.org", tsi="ACME 1", results_to="desk@example.org")
+    queue_id = await house.submit(NUMBER, "+12025550124", notify=frozenset({Notify.SUCCESS}))
+    submission = await house.submission(queue_id)
+    assert (submission.sender, submission.results_to, submission.identity) == (
+        "a@example.org", "desk@example.org", "ip:127.0.0.1",
+    )  # fmt: skip
+    assert (submission.subject, submission.message_id) == ("Invoice", "<m@example.org>")
+    assert submission.client == "desk [127.0.0.1]"
+    assert house.spool.path(submission.mail_file).read_bytes() == LETTER
+    made = await house.jobs()
+    assert [(job.id, job.number.e164, job.tsi, job.notify) for job in made] == [
+        (f"{queue_id}-1", NUMBER, "ACME 1", frozenset({Notify.SUCCESS})),
+        (f"{queue_id}-2", "+12025550124", "ACME 1", frozenset({Notify.SUCCESS})),
+    ]
+    assert {job.state for job in made} == {JobState.ACCEPTED}
+
+
+async def test_a_number_named_twice_is_faxed_once(house: House) -> None:
+    await house.submit(NUMBER, "+12025550124", NUMBER)
+    assert [job.number.e164 for job in await house.jobs()] == [NUMBER, "+12025550124"]
+
+
+async def test_when_the_client_reads_its_250_another_process_reads_the_rows(house: House) -> None:
+    queue_id = await house.submit()
+    assert house.on_disk("SELECT id, mail_file <> '' FROM submission") == [(queue_id, 1)]
+    assert house.on_disk("SELECT state FROM job") == [("accepted",)]
+    assert len(house.files("mail")) == 1
+    assert house.files("tmp") == []
+
+
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [
+        (b"Auto-Submitted: auto-replied\r\n", "machine"),
+        (b"X-Faxgateway-Loop: gw.example\r\n", "fax gateway"),
+        (b"List-Id: <l.example.org>\r\n", "mailing list"),
+        (b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n", "delivery report"),
+        (b"Received: x\r\n" * 100, "loop"),
+    ],
+)
+async def test_automatic_mails_are_refused_and_leave_nothing(house: House, header: bytes, why: str) -> None:
+    with pytest.raises(Refused, match=why) as caught:
+        await house.submit(mail=header + LETTER)
+    assert caught.value.status == "5.7.1"
+    assert (await house.jobs(), house.files("mail"), house.files("tmp")) == ([], [], [])
+
+
+async def test_what_can_never_be_a_fax_is_refused_now_and_leaves_nothing(house: House) -> None:
+    with pytest.raises(Refused, match="nothing to fax") as caught:
+        await house.submit(mail=b"Subject: empty\r\n\r\n")
+    assert caught.value.status == "5.6.1"
+    assert (await house.jobs(), house.files("mail"), house.files("tmp")) == ([], [], [])
+
+
+# --- the same mail again ----------------------------------------------------------------------------------------------
+
+
+async def test_the_same_mail_whose_250_was_never_read_is_the_first_one(house: House) -> None:
+    first = await house.submit(NUMBER, "+12025550124")
+    house.now += 1799
+    assert await house.submit("+12025550124", NUMBER) == first  # the order of recipients says nothing
+    assert len(await house.jobs()) == 2
+    assert len(house.files("mail")) == 1
+    house.now += 2
+    assert await house.submit(NUMBER, "+12025550124") != first
+
+
+async def test_two_at_once_are_one(house: House) -> None:
+    first, second = await house.submit(), await house.submit()
+    assert first == second
+    assert len(await house.jobs()) == 1
+
+
+async def test_a_client_that_has_read_the_250_wishes_to_fax_again(house: House) -> None:
+    first = await house.submit()
+    await house.accept.confirmed(first)
+    assert await house.submit() != first
+    assert len(await house.jobs()) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"sender": "b@example.org"},
+        {"numbers": ("+12025550124",)},
+        {"numbers": (NUMBER, "+12025550124")},
+        {"mail": LETTER.replace(b"Please", b"Do")},
+        {"mail": LETTER.replace(b"<m@", b"<n@")},
+        {"peer": replace(PEER, address="127.0.0.2")},
+        {"peer": replace(PEER, login="ann")},
+    ],
+)
+async def test_any_difference_makes_it_another_mail(house: House, other: dict[str, Any]) -> None:
+    first = await house.submit()
+    assert await house.submit(*other.pop("numbers", (NUMBER,)), **other) != first
+
+
+# --- trouble at each step ---------------------------------------------------------------------------------------------
+
+
+async def nothing_is_kept(house: House) -> None:
+    assert await house.jobs() == []
+    assert house.on_disk("SELECT * FROM submission") == []
+    for kind in ("mail", "tmp"):
+        if (house.root / "spool" / kind).exists():
+            assert house.files(kind) == []
+
+
+async def test_no_room_for_a_draft(house: House) -> None:
+    shutil.rmtree(house.root / "spool" / "tmp")
+    with pytest.raises(TryLater):
+        await house.submit()
+    await nothing_is_kept(house)
+
+
+async def test_the_disk_fills_while_the_mail_is_written(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    draft = house.accept.draft()
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(NoSpace):
+        draft.write(LETTER)
+    monkeypatch.undo()
+    draft.discard()
+    await nothing_is_kept(house)
+
+
+async def test_the_quota_ends_in_the_middle_of_the_mail(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, room = os.write, [20]
+
+    def short(descriptor: int, data: memoryview) -> int:
+        if not room[0]:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+        written = real(descriptor, data[: room[0]])
+        room[0] -= written
+        return written
+
+    draft = house.accept.draft()
+    monkeypatch.setattr(os, "write", short)
+    with pytest.raises(NoSpace):
+        draft.write(LETTER)
+    monkeypatch.undo()
+    draft.discard()
+    await nothing_is_kept(house)
+
+
+async def test_the_mail_cannot_be_read_by_the_reader(house: House) -> None:
+    house.workshop.faults.append({"failed": "the converter failed"})
+    with pytest.raises(TryLater):
+        await house.submit()
+    await nothing_is_kept(house)
+
+
+async def test_there_is_room_for_the_draft_but_not_to_accept(build: Build) -> None:
+    free = [10**9]
+    house = await build(free=lambda _path: free[0])
+    draft = house.accept.draft()
+    draft.write(LETTER)
+    free[0] = 0
+    with pytest.raises(NoSpace):
+        await house.accept.accept(Envelope(PEER, "a@example.org", (Recipient(ADDRESS, FaxNumber(NUMBER)),)), draft)
+    await nothing_is_kept(house)
+
+
+def failing_sync(code: int) -> Callable[[int], None]:
+    def fail(_descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+async def test_a_disk_that_is_full_at_the_sync_is_told_as_such(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", failing_sync(errno.ENOSPC))
+    with pytest.raises(NoSpace):
+        await house.submit()
+    monkeypatch.undo()
+    assert house.fatal == []
+    await nothing_is_kept(house)
+
+
+async def test_a_sync_that_fails_ends_the_process_and_no_250_is_said(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", failing_sync(errno.EIO))
+    with pytest.raises(SyncFailed):
+        await house.submit()
+    monkeypatch.undo()
+    assert len(house.fatal) == 1
+    assert await house.jobs() == []
+
+
+async def test_the_file_cannot_get_its_name(house: House) -> None:
+    shutil.rmtree(house.root / "spool" / "mail")
+    with pytest.raises(TryLater):
+        await house.submit()
+    await nothing_is_kept(house)
+
+
+async def test_the_rows_cannot_be_written_and_the_file_goes(house: House) -> None:
+    limit = await house.database.write(lambda tx: tx.execute("PRAGMA page_count").fetchone()[0])
+    await house.database.write(lambda tx: tx.execute(f"PRAGMA max_page_count = {limit}").fetchone())
+    many = [f"+1202{n}" for n in range(5550000, 5550400)]
+    with pytest.raises(NoSpace):
+        await house.submit(*many)
+    await house.database.write(lambda tx: tx.execute("PRAGMA max_page_count = 1000000").fetchone())
+    await nothing_is_kept(house)
+    assert await house.submit(*many)
+
+
+async def test_a_closed_database_accepts_nothing(house: House) -> None:
+    draft = house.accept.draft()
+    draft.write(LETTER)
+    await house.database.close()
+    with pytest.raises(TryLater):
+        await house.accept.accept(Envelope(PEER, "a@example.org", (Recipient(ADDRESS, FaxNumber(NUMBER)),)), draft)
+    assert house.files("mail") == house.files("tmp") == []
+
+
+async def test_killed_between_file_and_row_leaves_an_orphan_that_is_swept(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "add", _die)
+    with pytest.raises(_Died):
+        await house.submit()
+    monkeypatch.undo()
+    reborn = await house.crash()
+    (orphan,) = reborn.files("mail")
+    assert await reborn.jobs() == []
+    known = await reborn.database.read(jobs.files)
+    removed = reborn.spool.sweep(known, older_than=orphan.stat().st_mtime + 1)
+    assert removed == [f"mail/{orphan.name}"]
+    assert await reborn.submit()
+    await reborn.close()
+
+
+class _Died(Exception):
+    pass
+
+
+def _die(*_: Any) -> None:
+    raise _Died
+
+
+def test_root_of_a_house_is_private(tmp_path: Path) -> None:
+    spool = House(tmp_path / "x").spool
+    (tmp_path / "x").mkdir()
+    spool.open()
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "x" / "spool").iterdir()} == {0o700}
