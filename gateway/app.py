@@ -31,7 +31,7 @@ from gateway.model import FaxArrival, MailKind, OutgoingMail, Receipt
 from gateway.policy import PolicySettings
 from gateway.provider.faxto import FaxTo, FaxToSettings
 from gateway.service.accept import Accept, AcceptSettings
-from gateway.service.gate import Gate
+from gateway.service.gate import Gate, GateSettings
 from gateway.service.inbound import Inbound, InboundSettings
 from gateway.service.notices import Notices, NoticeSettings
 from gateway.service.outbound import Outbound, OutboundSettings
@@ -83,7 +83,10 @@ class Gateway:
         self._pool = WorkerPool(config.document.workers, limits)
         self._reader = WorkerPool(1, limits, fork=False)
         self.provider = FaxTo(provider_settings(config))
-        self.gate = Gate(clock=clock)
+        self.gate = Gate(
+            GateSettings(first=config.provider.retry_after, longest=config.provider.retry_max), clock=clock
+        )
+        self._gate_was = ""
         self.gate.on_change.append(self._gate_changed)
         self.notices = Notices(_notice_settings(config))
         self._transport = Transport(relay_settings(config))
@@ -97,7 +100,7 @@ class Gateway:
         )  # fmt: skip
         self.inbound = Inbound(
             self.database, self.spool, self.provider, self.notices, _inbound_settings(config), gate=self.gate,
-            on_mail=self.postman.nudge, on_key_refused=self.outbound.settle.key_refused, clock=clock,
+            on_mail=self.postman.nudge, clock=clock,
         )  # fmt: skip
         accept_settings = _accept_settings(config)
         self.accept = Accept(
@@ -208,7 +211,8 @@ class Gateway:
 
         Raises TryLater for a broken certificate; the old one stays in use then.
         """
-        self.gate.open()
+        if self.gate.is_shut:
+            await self._try_key()
         self.outbound.nudge()
         self.inbound.sweep_soon()
         self.postman.nudge()
@@ -230,10 +234,17 @@ class Gateway:
         self.failed.set()
 
     def _gate_changed(self) -> None:
-        if self.gate.is_open:
-            log.info("the provider accepts the key again; sending goes on")
+        was, self._gate_was = self._gate_was, self.gate.why
+        if self._gate_was == was:
+            return
+        if not self._gate_was:
+            log.info("sending goes on")
+            return
+        log.warning("nothing is sent for now", why=self._gate_was)
+        if not self.gate.is_shut:
             return
         now = self._clock()
+        telemetry.provider_trouble("key-refused", self._gate_was)
         alarm = self.notices.operator(
             f"key-refused.{int(self.gate.shut_at // 3600)}", now,  # once an hour, however often it comes and goes
             title="The fax provider refuses the API key: nothing is being sent",
@@ -255,12 +266,12 @@ class Gateway:
         """While the key is refused, ask for the balance now and then: the first answer opens the gate."""
         while True:
             await asyncio.sleep(self.config.provider.key_check_every)
-            if self.gate.is_open:
-                continue
-            try:
-                await self.provider.balance()
-            except GatewayError:
-                continue
+            if self.gate.is_shut:
+                await self._try_key()
+
+    async def _try_key(self) -> None:
+        with contextlib.suppress(GatewayError):
+            await self.provider.balance()
             self.gate.open()
 
     # --- housekeeping ---------------------------------------------------------------------------------------------
@@ -336,8 +347,13 @@ class Gateway:
             "started_at": self.started_at,
             "running": self._ready,
             "listeners": [str(address) for address in self._door.addresses()] if self._door and self._ready else [],
-            "provider": {"state": "ok" if self.gate.is_open else "key refused", "text": self.gate.why},
+            "provider": {"state": self._provider_state(), "text": self.gate.why},
         }
+
+    def _provider_state(self) -> str:
+        if self.gate.is_shut:
+            return "key refused"
+        return "ok" if self.gate.is_open else "waiting"
 
 
 # --- settings: configuration in, plain values out ---------------------------------------------------------------------
@@ -502,6 +518,7 @@ def _outbound_settings(config: Config) -> OutboundSettings:
             doubt_resend=p.doubt.resend,
             redial={code: getattr(redial, code) for code in ("busy", "no_answer", "hangup", "unknown")},
             redial_after=redial.after,
+            alone=p.sole_user,
             expire_after=p.expire_after,
         ),
     )

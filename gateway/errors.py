@@ -8,6 +8,7 @@
     │   └── NotFound                  the provider does not know this id
     ├── TryLater(after=...)           temporary: 4xx at the door, the job stays, 503 to a callback
     │   ├── KeyRefused                the provider does not accept our key: stop every send
+    │   ├── SlowDown                  the provider wants fewer calls
     │   └── NoSpace                   the disk is full or nearly so
     └── OutcomeUnknown                the effect may have happened; only the provider's send raises it
 
@@ -69,6 +70,12 @@ class KeyRefused(TryLater):
     """The provider refused our key (401): no send may start until a call with the key succeeds."""
 
     default_status = "4.3.5"
+
+
+class SlowDown(TryLater):
+    """The provider asks for fewer calls (Fax.to: 403; elsewhere 429): everybody pauses, and nobody loses his place."""
+
+    default_status = "4.4.5"
 
 
 class NoSpace(TryLater):

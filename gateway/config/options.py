@@ -268,6 +268,8 @@ class Provider(Section):
     retry_after: Duration = 30.0
     """first pause after a call that failed; it doubles"""
     retry_max: Duration = 900.0
+    sole_user: bool = False
+    """nobody else sends at the expense of the account: then its balance tells whether a send without an answer happened"""
     key_check_every: Duration = 60.0
     """how often a refused key is tried again; nothing is sent meanwhile"""
     delay_notice_after: Duration = 14400.0

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import structlog
 
-from gateway.errors import GatewayError, KeyRefused, NotFound, OutcomeUnknown, Refused, TryLater
+from gateway.errors import GatewayError, KeyRefused, NotFound, OutcomeUnknown, Refused, SlowDown, TryLater
 from gateway.provider.reading import Unreadable, clean, message, read_json
 
 log = structlog.get_logger("provider")
@@ -94,7 +94,7 @@ def _refusal(answer: Answer) -> GatewayError:
     if answer.status == 401:
         return KeyRefused("the fax provider refuses the API key", detail)
     if answer.status in (403, 429):
-        return TryLater("the fax provider asks us to slow down", detail, after=answer.retry_after)
+        return SlowDown("the fax provider asks us to slow down", detail, after=answer.retry_after)
     kind = NotFound if answer.status == 404 else Refused
     return kind(said or f"the fax provider refused (HTTP {answer.status})", detail, status="5.3.0")
 
@@ -107,6 +107,7 @@ class Calls:
         self._timeout = timeout
         self._limiter = _Limiter(rate)
         self._session: aiohttp.ClientSession | None = None
+        self._refused = False  # the key: nobody asks with it again but a probe
 
     async def close(self) -> None:
         if self._session is not None:
@@ -122,9 +123,15 @@ class Calls:
         data: Any = None,
         timeout: float | None = None,  # noqa: ASYNC109  # handed to the HTTP library, which times the whole call
         keyed: bool = True,
+        probe: bool = False,
     ) -> Answer:
-        """A call that may safely be repeated by whoever made it. Raises the error tree for anything but a 2xx."""
+        """A call that may safely be repeated by whoever made it. Raises the error tree for anything but a 2xx.
+
+        Once the key was refused, only a ``probe`` is made with it, until one succeeds.
+        """
         await self._limiter.wait()
+        if keyed and not probe:
+            self._check_key()
         if self._session is None:
             self._session = aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
         params = {**(query or {}), **({"api_key": self.secret.key} if keyed else {})}
@@ -144,11 +151,18 @@ class Calls:
         except NETWORK_ERRORS as error:
             raise TryLater("the fax provider cannot be reached", self.secret.why(error), status="4.4.1") from None
         if _is_refusal(answer.status):
+            self._refused |= keyed and answer.status == 401
             raise _refusal(answer)
         if not answer.ok:
             detail = f"HTTP {answer.status} {answer.says()}".strip()
             raise TryLater("the fax provider has trouble", detail, after=answer.retry_after, status="4.4.1")
+        if keyed:
+            self._refused = False
         return answer
+
+    def _check_key(self) -> None:
+        if self._refused:
+            raise KeyRefused("the fax provider refuses the API key", "not asked again before the key is checked")
 
     async def once(self, url: str, form: Mapping[str, str]) -> Answer:
         """A POST that is made once, on a connection of its own: a kept one might die with the request in it.
@@ -157,6 +171,7 @@ class Calls:
         it left us), OutcomeUnknown otherwise.
         """
         await self._limiter.wait()
+        self._check_key()
         begun = False
 
         async def connected(*_: Any) -> None:
@@ -184,6 +199,7 @@ class Calls:
                 raise TryLater("the fax provider cannot be reached", self.secret.why(error), status="4.4.1") from None
             raise OutcomeUnknown("the fax provider gave no whole answer", self.secret.why(error)) from None
         if _is_refusal(answer.status):
+            self._refused |= answer.status == 401
             raise _refusal(answer)
         if not answer.ok:
             detail = f"HTTP {answer.status} {answer.says()}".strip()

@@ -233,7 +233,7 @@ class FaxTo:
 
     async def balance(self) -> Decimal:
         """``GET /balance``."""
-        answer = await self._call("GET", "/balance")
+        answer = await self._call("GET", "/balance", probe=True)
         record = _record(answer)
         found = as_money(first(record, "balance", "user_cash_balance"))
         if found is None:

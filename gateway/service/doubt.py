@@ -12,8 +12,7 @@ import structlog
 
 from gateway import telemetry
 from gateway.model import FaxJob, JobState, MailKind
-from gateway.ports import FaxProvider
-from gateway.service.history import read_history
+from gateway.service.absence import Absence
 from gateway.service.notices import Notices
 from gateway.service.settle import Settle, SettleSettings, is_over
 from gateway.store import jobs, outbox, receipts
@@ -28,7 +27,7 @@ class Doubt:
     def __init__(
         self,
         database: Database,
-        provider: FaxProvider,
+        absence: Absence,
         notices: Notices,
         settings: SettleSettings,
         settle: Settle,
@@ -39,7 +38,7 @@ class Doubt:
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
-        self._provider = provider
+        self._absence = absence
         self._notices = notices
         self._settings = settings
         self._settle = settle
@@ -58,8 +57,8 @@ class Doubt:
             return
         attempts = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
         attempt = attempts[-1]
-        reading = await read_history(self._provider, attempt.started_at)
-        listed = {entry.provider_ref for entry in reading.sends_of(job.document_ref, job.number.digits)}
+        found = await self._absence.look(job)
+        listed = {entry.provider_ref for entry in found.reading.sends_of(job.document_ref, job.number.digits)}
         listed -= {earlier.provider_ref for earlier in attempts if earlier.provider_ref is not None}
         taken = await self._database.read(lambda tx: jobs.known_refs(tx, listed))
         ours = sorted(listed - taken)
@@ -70,14 +69,14 @@ class Doubt:
         if taken:
             await self._leave_to_person(job, f"the provider's history has it under the id of another fax, {min(taken)}")
             return
-        if reading.complete:
+        if not found.flaw:
             await self._absent(job, now)
         else:
-            log.warning("history not readable", id=job.id, why=reading.why)
-            await self._database.write(lambda tx: jobs.note(tx, job.id, now, f"history not readable: {reading.why}"))
+            log.warning("the history proves nothing", id=job.id, why=found.flaw)
+            await self._database.write(lambda tx: jobs.note(tx, job.id, now, f"no proof in the history: {found.flaw}"))
         waits = self._settings.doubt_poll_after
         if is_over(attempt.started_at, now, self._settings.doubt_give_up_after, polls, waits[-1]):
-            await self._leave_to_person(job, "its outcome could not be found out")
+            await self._leave_to_person(job, f"its outcome could not be found out{found.flaw and f' ({found.flaw})'}")
 
     async def _adopt(self, job: FaxJob, refs: list[int], now: float) -> None:
         ref = refs[0]
@@ -109,11 +108,11 @@ class Doubt:
         self._on_mail()
 
     async def _absent(self, job: FaxJob, now: float) -> None:
-        polls, first = await self._database.write(lambda tx: jobs.good_poll(tx, job.id, job.attempts, now))
+        polls, _ = await self._database.write(lambda tx: jobs.good_poll(tx, job.id, job.attempts, now))
         steady = self._steady()
-        # a clock that was set forward must not shorten the proof; after a start it begins anew
+        # by a clock that is never set, for no wrong one may shorten the proof; after a start it begins anew
         since = self._absent_since.setdefault((job.id, job.attempts), steady)
-        if polls < self._settings.doubt_min_polls or min(now - first, steady - since) < self._settings.doubt_min_time:
+        if polls < self._settings.doubt_min_polls or steady - since < self._settings.doubt_min_time:
             return
         earlier = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
         if not self._settings.doubt_resend or any(attempt.outcome == "absent" for attempt in earlier):
@@ -123,7 +122,7 @@ class Doubt:
         def commit(tx: Tx) -> bool:
             if not jobs.change(
                 tx, job, JobState.UPLOADED, now,
-                f"proven not sent: {polls} complete readings of the history over {round(now - first)} s do not show it;"
+                f"proven not sent: {polls} complete readings of the history over {round(steady - since)} s do not show it;"
                 " sending once more",
             ):  # fmt: skip
                 return False

@@ -25,7 +25,8 @@ class DueLoop(Generic[T]):
 
     Each item is handled by one task at a time (``key``). A handler counts its try in the store before it does anything,
     with the time of the next one, so an item whose handler raises is tried again later; where not even that could be
-    stored the item rests for ``pause`` seconds, so that a full disk does not make a hot loop.
+    stored the item rests for ``pause`` seconds, so that a full disk does not make a hot loop. ``gate(limit)`` is how many
+    may be handled at once now.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class DueLoop(Generic[T]):
         handle: Callable[[T], Awaitable[None]],
         limit: int,
         clock: Callable[[], float],
-        open_gate: Callable[[], bool] = lambda: True,
+        gate: Callable[[int], int] = lambda most: most,
         pause: float = 1.0,
     ) -> None:
         self.name = name
@@ -48,7 +49,7 @@ class DueLoop(Generic[T]):
         self._handle = handle
         self._limit = limit
         self._clock = clock
-        self._open = open_gate
+        self._gate = gate
         self._pause = pause
         self._busy: dict[Hashable, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -95,19 +96,20 @@ class DueLoop(Generic[T]):
                     await self._wake.wait()
 
     async def _look(self) -> float:
-        if not self._open():
+        limit = self._gate(self._limit)
+        if not limit:
             return _IDLE
         begun = 0
-        if len(self._busy) < self._limit:
-            for item in await self._due(self._clock(), self._limit + len(self._busy)):
+        if len(self._busy) < limit:
+            for item in await self._due(self._clock(), limit + len(self._busy)):
                 key = self._key(item)
                 if key in self._busy or self._stopping.is_set():
                     continue
                 self._busy[key] = asyncio.create_task(self._one(key, item), name=f"{self.name}-{key}")
                 begun += 1
-                if len(self._busy) >= self._limit:
+                if len(self._busy) >= limit:
                     break
-        if len(self._busy) >= self._limit:
+        if len(self._busy) >= limit:
             return _IDLE  # the end of a task wakes us
         at = await self._next_due()
         if at is None:

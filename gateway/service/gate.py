@@ -1,39 +1,143 @@
-"""The gate before every send: shut by a refused key, opened again by the first call the provider accepts."""
+"""The gate before every call that sends: how many may be begun now.
+
+Shut by a refused key, until a call with the key succeeds. Paused when the provider asks us to slow down or fails again
+and again. Kept by ourselves while we do not know what was sent already. Behind each of these, and after a start, calls
+are let through one at a time until one has succeeded.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.errors import GatewayError, KeyRefused, SlowDown
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """``failures`` in a row pause for ``first`` seconds, doubled each time up to ``longest``."""
+
+    failures: int = 5
+    first: float = 30.0
+    longest: float = 900.0
 
 
 class Gate:
-    """``why`` is "" while open. ``on_change`` is called when it opens or shuts."""
+    """``why`` says what hinders a send, "" for nothing. ``on_change`` is called when that changes."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: GateSettings | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings or GateSettings()
         self._clock = clock
-        self.why = ""
+        self._steady = steady
+        self._refused = self._kept = self._trouble = ""
+        self._paused_until = 0.0
+        self._pauses = 0  # in a row
+        self._failures = 0  # in a row
+        self._proven = False  # a call has succeeded since the last trouble
         self.shut_at = 0.0
         self.on_change: list[Callable[[], None]] = []
 
+    # --- what it lets through ---------------------------------------------------------------------------------------
+
+    @property
+    def why(self) -> str:
+        """What hinders a send now."""
+        return self._refused or self._kept or (self._trouble if self._is_paused else "")
+
     @property
     def is_open(self) -> bool:
+        """Whether a send may be begun."""
         return not self.why
 
+    @property
+    def is_shut(self) -> bool:
+        """Whether the key is refused."""
+        return bool(self._refused)
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether the provider may be asked for what sends nothing: status, history, inbox."""
+        return not self._refused and not self._is_paused
+
+    def sends(self, most: int) -> int:
+        """How many sends may be under way at once, ``most`` at best."""
+        return self.asks(most) if self.is_open else 0
+
+    def asks(self, most: int) -> int:
+        """How many questions may be under way at once, ``most`` at best."""
+        if not self.may_ask:
+            return 0
+        return most if self._proven else 1
+
+    @property
+    def _is_paused(self) -> bool:
+        return self._steady() < self._paused_until
+
+    # --- what it learns ---------------------------------------------------------------------------------------------
+
+    def succeeded(self) -> None:
+        """A call was answered well."""
+        self._failures = self._pauses = 0
+        if not self._proven:
+            self._proven = True
+            self._tell()
+
+    def failed(self, error: GatewayError) -> None:
+        """A call failed for a reason that lies with the provider, not with the fax."""
+        if isinstance(error, KeyRefused):
+            self.shut(error.public)
+        elif isinstance(error, SlowDown):
+            self._pause(error.after or self._next_pause(), error.public)
+        else:
+            self._failures += 1
+            if self._failures >= self._settings.failures:
+                self._pause(self._next_pause(), error.public)
+
+    def _next_pause(self) -> float:
+        return float(min(self._settings.longest, self._settings.first * 2 ** min(self._pauses, 20)))
+
+    def _pause(self, seconds: float, why: str) -> None:
+        if self._is_paused:  # the others that were under way when it began
+            return
+        self._pauses += 1
+        self._failures, self._proven, self._trouble = 0, False, why
+        self._paused_until = self._steady() + seconds
+        asyncio.get_running_loop().call_later(seconds + 0.001, self._tell)
+        self._tell()
+
     def shut(self, why: str) -> bool:
-        """False when it was shut already."""
-        if self.why:
+        """The key is refused. False when that was known."""
+        if self._refused:
             return False
-        self.why, self.shut_at = why, self._clock()
+        self._refused, self.shut_at, self._proven = why, self._clock(), False
         self._tell()
         return True
 
     def open(self) -> bool:
-        """False when it was open already."""
-        if not self.why:
+        """The key is accepted. False when it was not refused."""
+        if not self._refused:
             return False
-        self.why = ""
+        self._refused = ""
         self._tell()
         return True
+
+    def keep(self, why: str) -> None:
+        """Hold sends back until :meth:`let_go`; questions go on."""
+        self._kept = why
+        self._tell()
+
+    def let_go(self) -> None:
+        """Sends may go on."""
+        self._kept = ""
+        self._tell()
 
     def _tell(self) -> None:
         for listener in self.on_change:

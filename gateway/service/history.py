@@ -1,24 +1,30 @@
-"""Reading the provider's history to its end, believing neither its order nor its page size."""
+"""Reading the provider's history to its end, believing neither its order nor its page size nor its freshness."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gateway.errors import GatewayError
+from gateway.model import Verdict
 from gateway.ports import FaxProvider, HistoryEntry
 
 _LIMIT = 100  # entries asked for a page; the provider may give fewer
-_PAGES = 500
-_MARGIN = 600.0  # seconds by which the provider's clock may differ from ours
+_PAGES = 1000
+_SMALLEST_PAGE = 10  # no provider has smaller ones: a list that is shorter is all there is
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was seen. ``complete`` only if an entry made after ``since`` cannot have been missed."""
+    """What was seen. ``complete`` only if nothing newer than what was asked for can have been missed."""
 
     entries: tuple[HistoryEntry, ...]
     complete: bool
     why: str = ""  # why it is not complete
+    to_the_end: bool = False  # not only as far as was asked
+    error: GatewayError | None = None  # that ended it
 
     def sends_of(self, document_ref: int, digits: str) -> list[HistoryEntry]:
         """Entries of one upload to one number: since each job has its own upload, these are its sends."""
@@ -27,42 +33,79 @@ class Reading:
     def find(self, provider_ref: int) -> HistoryEntry | None:
         return next((entry for entry in self.entries if entry.provider_ref == provider_ref), None)
 
+    @property
+    def refs(self) -> Set[int]:
+        """Ids of the faxes listed."""
+        return {entry.provider_ref for entry in self.entries}
 
-async def read_history(provider: FaxProvider, since: float) -> Reading:
-    """Read all pages, or as far as entries older than ``since`` (epoch) while everything seen is in strict order.
+    @property
+    def reach(self) -> int:
+        """How far back it goes: the smallest id listed, 0 for nothing."""
+        return min(self.refs, default=0)
 
-    An error of the provider makes the reading incomplete; it is not raised.
+
+async def read_history(provider: FaxProvider, older: Set[int] = frozenset()) -> Reading:
+    """Read all pages, or as far as one of the faxes ``older``, while everything seen is in strict order of its ids.
+
+    What is looked for must have been sent after all of ``older``; dates are not asked, for clocks are wrong at times. An
+    error of the provider makes the reading incomplete; it is not raised.
     """
     entries: dict[int, HistoryEntry] = {}
     for page in range(1, _PAGES + 1):
         try:
             got = await provider.history(page, _LIMIT)
         except GatewayError as error:
-            return Reading(tuple(entries.values()), False, str(error))
+            return Reading(tuple(entries.values()), False, str(error), error=error)
+        fresh = {entry.provider_ref: entry for entry in got.entries if entry.provider_ref not in entries}
+        entries |= fresh
         if got.skipped:
-            return Reading(tuple({**entries, **_by_ref(got.entries)}.values()), False, "entries could not be read")
+            return Reading(tuple(entries.values()), False, "entries could not be read")
         if not got.entries:
+            return Reading(tuple(entries.values()), True, to_the_end=True)
+        if _is_ordered(entries) and not older.isdisjoint(entries):
             return Reading(tuple(entries.values()), True)
-        fresh = {ref: entry for ref, entry in _by_ref(got.entries).items() if ref not in entries}
-        if not fresh:
-            # the same page again: either the end, or a provider that does not page at all
-            whole = len(entries) < _LIMIT or _reaches(list(entries.values()), since)
-            return Reading(tuple(entries.values()), whole, "" if whole else "the provider repeats its first page")
-        entries.update(fresh)
-        if _reaches(list(entries.values()), since):
-            return Reading(tuple(entries.values()), True)
+        if not fresh:  # the same page again: a provider that does not page
+            whole = len(entries) < _SMALLEST_PAGE
+            why = "" if whole else "the provider repeats its first page"
+            return Reading(tuple(entries.values()), whole, why, to_the_end=whole)
     return Reading(tuple(entries.values()), False, "the history is too long")
 
 
-def _by_ref(entries: tuple[HistoryEntry, ...]) -> dict[int, HistoryEntry]:
-    return {entry.provider_ref: entry for entry in entries}
+def _is_ordered(refs: Iterable[int]) -> bool:
+    """Newest first, without exception."""
+    return all(before > after for before, after in pairwise(refs))
 
 
-def _reaches(entries: list[HistoryEntry], since: float) -> bool:
-    """Whether entries come newest first without exception and the last is older than ``since`` with a margin."""
-    times = [entry.created_at for entry in entries]
-    refs = [entry.provider_ref for entry in entries]
-    if any(time is None for time in times) or refs != sorted(refs, reverse=True):
-        return False
-    known = [time for time in times if time is not None]
-    return known == sorted(known, reverse=True) and bool(known) and known[-1] < since - _MARGIN
+class History:
+    """The history for many who ask at once: one reading serves all who asked before it began.
+
+    ``heard`` is told how each reading ended: None, or the error that ended it.
+    """
+
+    def __init__(
+        self, provider: FaxProvider, heard: Callable[[GatewayError | None], None] = lambda _error: None
+    ) -> None:
+        self._provider = provider
+        self._heard = heard
+        self._turn = asyncio.Lock()
+        self._older: set[int] | None = None
+        self._next: asyncio.Task[Reading] | None = None
+
+    async def read(self, older: Set[int]) -> Reading:
+        """See :func:`read_history`. The reading begins after this call, so it may show what was sent before the call."""
+        self._older = set(older) if self._older is None else self._older & older
+        if self._next is None:
+            self._next = asyncio.create_task(self._read(), name="history")
+        return await asyncio.shield(self._next)
+
+    async def _read(self) -> Reading:
+        async with self._turn:
+            older, self._older, self._next = self._older or set(), None, None
+            reading = await read_history(self._provider, older)
+        self._heard(reading.error)
+        return reading
+
+    async def find(self, provider_ref: int) -> Verdict | None:
+        """What the history says of one fax; None when it does not list it, or cannot be read."""
+        found = (await self.read({provider_ref})).find(provider_ref)
+        return None if found is None else found.verdict

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from gateway import telemetry
-from gateway.errors import GatewayError, KeyRefused, NotFound, Refused
+from gateway.errors import GatewayError, NotFound, Refused
 from gateway.model import FaxArrival, InboundFax, InboundState
 from gateway.ports import FaxProvider
 from gateway.service.due import DueLoop
@@ -55,7 +55,6 @@ class Inbound:
         *,
         gate: Gate,
         on_mail: Callable[[], None],
-        on_key_refused: Callable[[KeyRefused], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -75,8 +74,7 @@ class Inbound:
             clock=clock,
         )
         self._sweep = Sweep(
-            database, provider, settings.sweep, gate=gate, on_found=self.nudge, on_key_refused=on_key_refused,
-            clock=clock,
+            database, provider, settings.sweep, gate=gate, on_found=self.nudge, clock=clock,
         )  # fmt: skip
 
     async def recover(self) -> None:

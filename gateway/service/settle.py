@@ -15,11 +15,11 @@ from typing import TypeVar
 import structlog
 
 from gateway import telemetry
-from gateway.errors import GatewayError, KeyRefused, TryLater
+from gateway.errors import GatewayError, TryLater
 from gateway.model import TRANSITIONS, FaxJob, JobState, MailKind, OutgoingMail, Receipt, Verdict
 from gateway.ports import FaxProvider, JobStatus
 from gateway.service.gate import Gate
-from gateway.service.history import read_history
+from gateway.service.history import History
 from gateway.service.notices import Notices
 from gateway.store import jobs, outbox, receipts, waiting
 from gateway.store.db import Database, Tx
@@ -40,7 +40,7 @@ class SettleSettings:
     ``confirm_after``: waits between questions while a receipt waits to be confirmed. ``doubt_*``: when a send without
     an answer counts as proven absent (at least ``min_polls`` complete negative readings over at least ``min_time``), and
     when a person must decide (``give_up_after``). ``redial``: repeats after a clear failure, by code. A fax that could
-    not be sent is given up ``expire_after`` its acceptance.
+    not be sent is given up ``expire_after`` its acceptance. ``alone``: nobody else sends at the expense of the account.
     """
 
     poll_after: tuple[float, ...] = (60, 120, 300, 900, 1800)
@@ -56,6 +56,7 @@ class SettleSettings:
     redial: Mapping[str, int] = field(default_factory=dict)
     redial_after: float = 300
     expire_after: float = 5 * 86400
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Settle:
         self,
         database: Database,
         provider: FaxProvider,
+        history: History,
         notices: Notices,
         settings: SettleSettings,
         *,
@@ -85,6 +87,7 @@ class Settle:
     ) -> None:
         self._database = database
         self._provider = provider
+        self._history = history
         self._notices = notices
         self._settings = settings
         self._gate = gate
@@ -166,27 +169,27 @@ class Settle:
         """The provider's word now; None when it cannot be had."""
         try:
             status = await self._provider.status(provider_ref)
-        except KeyRefused as error:
-            self.key_refused(error)
+        except TryLater as error:
+            self._gate.failed(error)
+            log.info("status not known", fax=provider_ref, why=str(error))
             return None
         except GatewayError as error:
             log.info("status not known", fax=provider_ref, why=str(error))
             return None
-        self._gate.open()
+        self._gate.succeeded()
         return status
 
     async def _judge(self, job: FaxJob, told: Receipt | None, status: JobStatus | None, now: float) -> Result | None:
-        """What is final: status when it agrees with the receipt or stands alone, history when they differ."""
+        """What is final: what status and receipt say alike; where they differ, or one is missing, what history says too."""
         assert job.provider_ref is not None
         if status is not None and status.verdict is not Verdict.PROGRESS:
-            if told is None or told.verdict is status.verdict:
+            if told is not None and told.verdict is status.verdict:
                 # the receipt names the cause, the status mostly only a text
-                code = told.code if told else status.code
-                return Result(status.verdict, code or status.code, (told.text if told else "") or status.text)
-            listed = (await read_history(self._provider, job.created_at)).find(job.provider_ref)
-            if listed is not None and listed.verdict is status.verdict:
+                return Result(status.verdict, told.code or status.code, told.text or status.text)
+            listed = await self._history.find(job.provider_ref)
+            if listed is status.verdict or (told is None and listed in (None, Verdict.PROGRESS)):
                 return Result(status.verdict, status.code, status.text)
-            if listed is not None and listed.verdict is told.verdict:
+            if told is not None and listed is told.verdict:
                 return Result(told.verdict, told.code, told.text)
         if told is not None and now - told.received_at > self._settings.confirm_timeout:
             if status is not None and status.verdict is not Verdict.PROGRESS:  # the API is the truth
@@ -385,11 +388,6 @@ class Settle:
 
         if await self._database.write(commit):
             self._on_mail()
-
-    def key_refused(self, error: KeyRefused) -> None:
-        """Stop every send; the composition root raises the alarm and tries the key until it is right."""
-        telemetry.provider_trouble("key-refused", str(error))
-        self._gate.shut(error.public)
 
 
 def is_over(since: float, now: float, limit: float, polls: int, pause: float) -> bool:

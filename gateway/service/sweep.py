@@ -15,7 +15,7 @@ from enum import Enum
 
 import structlog
 
-from gateway.errors import GatewayError, KeyRefused
+from gateway.errors import GatewayError
 from gateway.model import InboundFax, InboundState
 from gateway.ports import FaxProvider, InboxEntry
 from gateway.service.gate import Gate
@@ -56,7 +56,6 @@ class Sweep:
         *,
         gate: Gate,
         on_found: Callable[[], None],
-        on_key_refused: Callable[[KeyRefused], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -64,7 +63,6 @@ class Sweep:
         self._settings = settings
         self._gate = gate
         self._on_found = on_found
-        self._on_key_refused = on_key_refused
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
         self._now = asyncio.Event()
@@ -89,11 +87,10 @@ class Sweep:
             self._now.clear()
             try:
                 await self._mark_start()
-                if self._gate.is_open:
+                if self._gate.may_ask:
                     await self.sweep()
-            except KeyRefused as error:
-                self._on_key_refused(error)
             except GatewayError as error:
+                self._gate.failed(error)
                 log.info("sweep did not end", why=str(error))
             except Exception:
                 log.exception("unexpected failure of the sweep")

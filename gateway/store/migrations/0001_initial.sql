@@ -88,10 +88,15 @@ CREATE TABLE attempt (
   good_polls    INTEGER NOT NULL DEFAULT 0,      -- complete history readings that did not show it
   first_good_at REAL,
   last_good_at  REAL,
+  begun_event   INTEGER NOT NULL DEFAULT 0,      -- the newest event when it began and when it ended: the order of sends,
+  ended_event   INTEGER,                         -- whatever the clock did
+  balance       TEXT,                            -- of the account before it, as told after balance_event
+  balance_event INTEGER,
   PRIMARY KEY (job, n)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX attempt_provider_ref ON attempt (provider_ref) WHERE provider_ref IS NOT NULL;
 CREATE UNIQUE INDEX attempt_open ON attempt (job) WHERE outcome = '';
+CREATE INDEX attempt_by_end ON attempt (ended_event) WHERE provider_ref IS NOT NULL;
 
 CREATE TABLE event (
   id         INTEGER PRIMARY KEY,

@@ -1,0 +1,73 @@
+"""Whether a reading of the history proves that a send never happened: the list must show what it should by all we know.
+
+A list that is complete may still be stale, cached, or of another account. Our own sends are its witnesses: those whose
+documents the provider still has must all be there. Where none of ours is listed, or the account is ours alone, the
+balance must not have fallen by more than other sends explain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from gateway.errors import GatewayError, Refused
+from gateway.model import FaxJob
+from gateway.ports import FaxProvider
+from gateway.service.history import History, Reading
+from gateway.store import witness
+from gateway.store.db import Database, Tx
+
+_TOLERANCE = Decimal("0.0001")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A reading; ``flaw`` is why what it does not list may have been sent all the same, "" when nothing speaks for that."""
+
+    reading: Reading
+    flaw: str
+
+
+class Absence:
+    """Reads the history and judges it. ``alone``: nobody else sends at the expense of the account."""
+
+    def __init__(self, database: Database, provider: FaxProvider, history: History, *, alone: bool) -> None:
+        self._database = database
+        self._provider = provider
+        self._history = history
+        self._alone = alone
+
+    async def look(self, job: FaxJob) -> Finding:
+        """Read the history for the last attempt of a job. Raises nothing: what hinders is in the finding."""
+
+        def facts(tx: Tx) -> tuple[witness.Suspect, set[int], set[int]]:
+            suspect = witness.suspect(tx, job.id, job.attempts)
+            return suspect, witness.sent_before(tx, suspect.begun), witness.listed_by_rights(tx)
+
+        suspect, older, witnesses = await self._database.read(facts)
+        reading = await self._history.read(older)
+        if not reading.complete:
+            return Finding(reading, reading.why)
+        missing = witnesses - reading.refs
+        if not reading.to_the_end:
+            missing = {ref for ref in missing if ref > reading.reach}
+        if missing:
+            return Finding(reading, f"the list lacks fax {min(missing)}, which the provider has taken")
+        seen = not reading.refs.isdisjoint(witnesses | older)
+        return Finding(reading, "" if seen and not self._alone else await self._money_is_gone(job, suspect))
+
+    async def _money_is_gone(self, job: FaxJob, suspect: witness.Suspect) -> str:
+        """What the balance has against it that the fax was not sent; "" when nothing, or where it cannot be had."""
+        before = suspect.before
+        if before is None:
+            return ""
+        try:
+            now = await self._provider.balance()
+        except Refused:  # this provider tells none
+            return ""
+        except GatewayError as error:
+            return f"the balance cannot be read: {error.public}"
+        spent = await self._database.read(lambda tx: witness.spent_since(tx, before, job.id))
+        if now < before.amount - spent - _TOLERANCE:
+            return f"the balance fell from {before.amount} to {now}, and other faxes explain {spent} of it"
+        return ""

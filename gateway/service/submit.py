@@ -1,0 +1,238 @@
+"""The send: the intent is committed, the request made once, the answer committed. Nothing here sends twice.
+
+The price is asked for before, and the account's balance noted: where no answer comes it is a witness of what happened.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import structlog
+
+from gateway import telemetry
+from gateway.errors import GatewayError, KeyRefused, NotFound, OutcomeUnknown, Refused, SlowDown, TryLater
+from gateway.model import FaxJob, JobState
+from gateway.ports import FaxProvider, Submitted
+from gateway.service.gate import Gate
+from gateway.service.patience import Patience
+from gateway.service.settle import Settle, SettleSettings
+from gateway.store import jobs, receipts, witness
+from gateway.store.db import Database, Tx
+
+log = structlog.get_logger("submit")
+
+_UPLOADS = 3  # sends of a job after which a document that the provider loses is not uploaded once more
+_STALE = 600.0  # seconds after which the balance is asked for again
+
+
+class Submit:
+    """The step from uploaded to submitted, in_doubt, back to uploaded or prepared, or to a failure."""
+
+    def __init__(
+        self,
+        database: Database,
+        provider: FaxProvider,
+        settings: SettleSettings,
+        settle: Settle,
+        patience: Patience,
+        *,
+        gate: Gate,
+        nudge: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._provider = provider
+        self._settings = settings
+        self._settle = settle
+        self._patience = patience
+        self._gate = gate
+        self._nudge = nudge
+        self._clock = clock
+        self._steady = steady
+        self._balance: witness.Balance | None = None
+        self._balance_at = 0.0  # steady time of the last answer
+
+    async def __call__(self, job: FaxJob) -> None:
+        """Send a fax, unless something speaks against it."""
+        assert job.document_ref is not None
+        now = self._clock()
+        tries = await self._database.write(lambda tx: jobs.strike(tx, job, now, now + self._patience.longest))
+        if not tries:
+            return
+        try:
+            cost = await self._cost(job)
+        except (KeyRefused, SlowDown) as error:
+            self._gate.failed(error)
+            await self._patience.put_off(job, "cost", error, tries, self._clock())
+            return
+        balance = await self._known_balance()
+        now = self._clock()
+        if not self._gate.is_open:  # shut by another call meanwhile: no try of this job, which waits for the gate
+            await self._database.write(lambda tx: jobs.touch(tx, job, now, next_at=job.next_at, strikes=tries - 1))
+            return
+
+        def begin(tx: Tx) -> FaxJob | None:
+            attempt = jobs.begin_attempt(tx, job, now, cost)
+            if attempt is not None and balance is not None:
+                witness.note_balance(tx, job.id, attempt.n, balance)
+            return jobs.get(tx, job.id) if attempt else None
+
+        sending = await self._database.write(begin)
+        if sending is None:
+            return
+        try:
+            submitted = await self._provider.submit(job.document_ref, job.number, job.tsi)
+        except NotFound as error:
+            self._gate.succeeded()
+            await self._lost_document(sending, error)
+        except Refused as error:
+            self._gate.succeeded()
+            await self._not_sent(sending, error)
+        except TryLater as error:
+            self._gate.failed(error)
+            await self._not_now(sending, error, tries, place=job.next_at)
+        except OutcomeUnknown as error:
+            self._gate.failed(error)
+            await self._in_doubt(sending, error)
+        except Exception as error:
+            log.exception("unexpected failure of a send", id=job.id)
+            await self._in_doubt(sending, OutcomeUnknown("the send ended in an unexpected way", repr(error)))
+        else:
+            self._gate.succeeded()
+            await self._submitted(sending, submitted)
+
+    async def _cost(self, job: FaxJob) -> Decimal | None:
+        """The price, which is wanted, not needed: a provider that cannot tell it may still send.
+
+        Raises KeyRefused, SlowDown.
+        """
+        assert job.document_ref is not None
+        try:
+            return await self._provider.cost(job.document_ref, job.number)
+        except (KeyRefused, SlowDown):
+            raise
+        except GatewayError as error:
+            log.info("cost unknown", id=job.id, why=str(error))
+            return None
+
+    async def _known_balance(self) -> witness.Balance | None:
+        """What the account holds, as far as we know; asked for when that is nothing, or long ago."""
+        if self._steady() - self._balance_at > _STALE or self._balance is None:
+            self._balance_at = self._steady()  # a provider that tells none is not asked before every send
+            try:
+                await self._learn(await self._provider.balance())
+            except GatewayError as error:
+                self._balance = None
+                log.info("balance unknown", why=str(error))
+        return self._balance
+
+    async def _learn(self, amount: Decimal) -> None:
+        event = await self._database.read(witness.last_event)
+        self._balance, self._balance_at = witness.Balance(amount, event), self._steady()
+        telemetry.balance(float(amount))
+
+    async def _submitted(self, job: FaxJob, submitted: Submitted) -> None:
+        now = self._clock()
+        first_poll = now + self._settings.poll_after[0]
+        ref = submitted.provider_ref
+
+        def commit(tx: Tx) -> bool:
+            if jobs.known_refs(tx, [ref]):
+                return False
+            early = receipts.adopt(tx, ref, job.id)
+            jobs.change(
+                tx, job, JobState.SUBMITTED, now, f"the provider took it as fax {ref}",
+                provider_ref=ref, cost=submitted.cost if submitted.cost is not None else job.cost,
+                next_at=now if early or submitted.failed else first_poll,
+            )  # fmt: skip
+            jobs.end_attempt(
+                tx, job.id, job.attempts, now, "sent", provider_ref=ref, cost=submitted.cost, detail=submitted.text
+            )
+            return True
+
+        if not await self._settle.record(commit):
+            await self._in_doubt(job, OutcomeUnknown("the provider answered with the id of another fax", f"fax {ref}"))
+            return
+        telemetry.submit_ended(
+            job.id, number=job.number.e164, outcome="sent", provider_ref=submitted.provider_ref, why=submitted.text
+        )
+        if submitted.balance is not None:
+            await self._learn(submitted.balance)
+        self._nudge()
+
+    async def _not_sent(self, job: FaxJob, error: Refused) -> None:
+        """A clear, permanent no. Lack of credit is the operator's matter: the job waits for him."""
+        telemetry.submit_ended(job.id, number=job.number.e164, outcome="not_sent", why=str(error))
+        now = self._clock()
+
+        why = f"the fax account lacks credit: {error.public}"
+
+        def hold(tx: Tx) -> bool:
+            self._back(tx, job, error, now)
+            free = jobs.get(tx, job.id)
+            assert free is not None
+            return self._settle.hold_in(tx, free, now, why)
+
+        if not _about_credit(error.public):
+            await self._settle.fail(job, code="refused", text=error.public, status="5.1.1", attempt="not_sent")
+        elif await self._settle.record(hold):
+            self._settle.held(job, why)
+
+    async def _not_now(self, job: FaxJob, error: TryLater, tries: int, place: float) -> None:
+        """Provably not sent, and worth another try: the same document goes again later."""
+        telemetry.submit_ended(job.id, number=job.number.e164, outcome="not_now", why=str(error))
+        now = self._clock()
+        if self._patience.is_too_old(job, tries, now):
+            await self._patience.expire(job, error, attempt="not_sent")
+            return
+        columns = self._patience.after(error, replace(job, next_at=place), tries, now)
+        await self._settle.record(lambda tx: self._back(tx, job, error, now, **columns))
+        telemetry.retry(job.id, step="submit", wait=max(0.0, columns["next_at"] - now), why=str(error))
+
+    def _back(self, tx: Tx, job: FaxJob, error: GatewayError, now: float, **columns: Any) -> None:
+        """An attempt that provably sent nothing: submitting -> uploaded."""
+        jobs.end_attempt(tx, job.id, job.attempts, now, "not_sent", detail=error.public)
+        jobs.change(tx, job, JobState.UPLOADED, now, f"not sent: {error.public}", last_error=error.public, **columns)
+
+    async def _lost_document(self, job: FaxJob, error: NotFound) -> None:
+        """The provider does not know our upload (any more): provably not sent; upload again, a few times."""
+        if job.attempts >= _UPLOADS:
+            await self._not_sent(job, Refused(error.public, error.detail))
+            return
+        now = self._clock()
+
+        def commit(tx: Tx) -> None:
+            self._back(tx, job, error, now)
+            back = jobs.get(tx, job.id)
+            assert back is not None
+            jobs.change(
+                tx, back, JobState.PREPARED, now, "the provider lost the document; uploading again",
+                document_ref=None, next_at=now + self._patience.first,
+            )  # fmt: skip
+
+        await self._settle.record(commit)
+        telemetry.submit_ended(job.id, number=job.number.e164, outcome="not_sent", why=str(error))
+
+    async def _in_doubt(self, job: FaxJob, error: OutcomeUnknown) -> None:
+        telemetry.submit_ended(job.id, number=job.number.e164, outcome="unknown", why=str(error))
+        now = self._clock()
+
+        def commit(tx: Tx) -> None:
+            jobs.end_attempt(tx, job.id, job.attempts, now, "unknown", detail=str(error))
+            jobs.change(
+                tx, job, JobState.IN_DOUBT, now, f"outcome unknown: {error}",
+                next_at=now + self._settings.doubt_poll_after[0], last_error=error.public,
+            )  # fmt: skip
+
+        await self._settle.record(commit)
+        self._nudge()
+
+
+def _about_credit(text: str) -> bool:
+    lowered = text.lower()
+    return any(word in lowered for word in ("credit", "insufficient", "balance", "funds"))
