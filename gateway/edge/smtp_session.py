@@ -404,9 +404,11 @@ class Conversation(SMTP):
             if intake.trouble is not None:
                 raise Hangup(refusal(intake.trouble)) from None
             raise
+        finally:
+            if intake.trouble is not None:
+                telemetry.rejected(intake.trouble.status, client=self._peer.address, why=intake.trouble.public)
         self._in_message = False
         if intake.trouble is not None:
-            telemetry.rejected(intake.trouble.status, client=self._peer.address, why=intake.trouble.public)
             raise intake.trouble
 
     async def _rest(self, message: Message, intake: Intake) -> None:

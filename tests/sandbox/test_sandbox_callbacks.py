@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from gateway.document.worker import WorkerPool
 from gateway.edge.callbacks import CallbackServer, CallbackSettings
@@ -19,7 +20,7 @@ from gateway.sandbox.faults import faults_of
 from gateway.sandbox.pace import PACES
 from gateway.spool import Draft, Spool
 
-from .world import HOME, Receiver, World, pdf, until, world
+from .world import HOME, Receiver, World, pdf, server, until, world
 
 FAST = 9000.0  # of the retry rule's seconds in one: fifteen minutes are 0.1 s
 
@@ -82,31 +83,22 @@ async def test_after_forty_eight_hours_a_callback_is_given_up(tmp_path: Path, po
 
 
 async def test_a_receiver_that_takes_too_long_is_tried_again(tmp_path: Path, pool: WorkerPool) -> None:
-    async with world(tmp_path / "s", pool, clock_speed=FAST, callback_timeout=0.2) as w:
-        server = await asyncio.start_server(lambda *_: asyncio.sleep(30), "127.0.0.1", 0)
-        w.sandbox.callback = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with world(tmp_path / "s", pool, clock_speed=FAST, callback_timeout=0.2) as w, server() as (url, _asked):
+        w.sandbox.callback = url
         job = await w.sent(await w.upload())
         await until(lambda: _answers(w))
         w.sandbox.callback = w.receiver.url
         await until(lambda: w.receiver.receipts(job))
         assert (await _answers(w))[0]["text"].startswith("TimeoutError")
-        server.close()
 
 
 async def test_an_answer_that_breaks_off_behind_its_200_counts(tmp_path: Path, pool: WorkerPool) -> None:
-    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    async with world(tmp_path / "s", pool) as w:
-        server = await asyncio.start_server(half, "127.0.0.1", 0)
-        w.sandbox.callback = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    half = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+    async with world(tmp_path / "s", pool) as w, server(half) as (url, _asked):
+        w.sandbox.callback = url
         await w.sent(await w.upload())
         record = await until(lambda: _settled(w))
         assert (record["state"], record["answers"][0]["text"]) == ("delivered", "")
-        server.close()
 
 
 async def test_without_an_address_callbacks_are_recorded_and_not_sent(tmp_path: Path, pool: WorkerPool) -> None:
@@ -162,11 +154,25 @@ async def test_what_waits_goes_out_after_a_start(tmp_path: Path, pool: WorkerPoo
 
 async def test_a_call_under_way_ends_after_a_start(tmp_path: Path, pool: WorkerPool) -> None:
     async with world(tmp_path / "s", pool, pace="real") as w:
-        job = await w.sent(await w.upload(), "+99999990005")
+        job = await w.sent(await w.upload(), "+99999990003")  # a minute of line
         assert (await w.fax(job))["outcome"] == "sending"
-    async with world(tmp_path / "s", pool, pace="real", clock=lambda: time.time() + 10) as w:
+        assert (await w.client.status(job)).text == "Sending"
+    async with world(tmp_path / "s", pool, pace="real", clock=lambda: time.time() + 100) as w:
         await until(lambda: w.receiver.receipts(job))
         assert (await w.fax(job))["outcome"] == "failed"
+
+
+async def test_a_fax_that_comes_back_takes_its_time_too_and_arrives_after_a_start(
+    tmp_path: Path, pool: WorkerPool
+) -> None:
+    async with world(tmp_path / "s", pool, pace="real") as w:
+        job = await w.sent(await w.upload(pdf(9)), "+99999990099")
+    async with world(tmp_path / "s", pool, pace="real", clock=lambda: time.time() + 100) as w:
+        await until(lambda: w.receiver.receipts(job))
+        assert (await w.call("GET", "/incoming-faxes")).json["inbox"] == []  # it is on its way
+    async with world(tmp_path / "s", pool, pace="real", clock=lambda: time.time() + 200) as w:
+        await until(w.receiver.arrivals)
+        assert len((await w.call("GET", "/incoming-faxes")).json["inbox"]) == 1
 
 
 async def test_a_clock_behind_the_timer_keeps_a_callback_waiting(tmp_path: Path, pool: WorkerPool) -> None:
@@ -190,18 +196,10 @@ class _SlowClock:
 
 
 async def test_a_stop_while_a_callback_is_under_way_leaves_it_waiting(tmp_path: Path, pool: WorkerPool) -> None:
-    asked = asyncio.Event()
-
-    async def silent(*_: Any) -> None:
-        asked.set()
-        await asyncio.sleep(30)
-
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    async with world(tmp_path / "s", pool) as w:
-        w.sandbox.callback = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with server() as (url, asked), world(tmp_path / "s", pool) as w:
+        w.sandbox.callback = url
         job = await w.sent(await w.upload())
-        await asyncio.wait_for(asked.wait(), 20)
-    server.close()
+        await asyncio.wait_for(asked.wait(), 30)
     async with world(tmp_path / "s", pool) as w:
         await until(lambda: w.receiver.receipts(job))
 
@@ -240,19 +238,19 @@ async def _nothing() -> bytes:
     return b""
 
 
-@pytest.fixture
-def doors(tmp_path: Path) -> Callable[[], Awaitable[tuple[CallbackServer, Sink]]]:
-    async def start() -> tuple[CallbackServer, Sink]:
-        spool = Spool(tmp_path / "spool")
-        spool.open()
-        sink = Sink(spool)
-        door = CallbackServer(
-            CallbackSettings("127.0.0.1:0", ("t" * 24,)), sink, parse=_parse, ready=lambda: True, metrics=_nothing
-        )
-        await door.start()
-        return door, sink
-
-    return start
+@pytest_asyncio.fixture(loop_scope="session")
+async def door(tmp_path: Path) -> AsyncIterator[tuple[str, Sink]]:
+    """The gateway's callback address, and what it hands over."""
+    spool = Spool(tmp_path / "spool")
+    spool.open()
+    sink = Sink(spool)
+    token = "t" * 24
+    opened = CallbackServer(
+        CallbackSettings("127.0.0.1:0", (token,)), sink, parse=_parse, ready=lambda: True, metrics=_nothing
+    )
+    await opened.start()
+    yield f"http://{opened.address}/callback/{token}", sink
+    await opened.stop()
 
 
 NO_DOCUMENT = {"no-file", "url", "empty-file", "broken-file"}
@@ -260,10 +258,9 @@ NO_DOCUMENT = {"no-file", "url", "empty-file", "broken-file"}
 
 @pytest.mark.parametrize("shape", sorted({"multipart", *faults_of("inbound")} - {"lost", "late"}))
 async def test_the_gateways_door_takes_a_received_fax_in_every_shape(
-    w: World, doors: Callable[[], Awaitable[tuple[CallbackServer, Sink]]], shape: str
+    w: World, door: tuple[str, Sink], shape: str
 ) -> None:
-    door, sink = await doors()
-    w.sandbox.callback = f"http://{door.address}/callback/{'t' * 24}"
+    w.sandbox.callback, sink = door
     unique = (await w.inject(file=pdf(2), shape=shape)).json["uuid"]
     await until(lambda: sink.arrivals, 40)
     arrival, content, kind = sink.arrivals[0]
@@ -283,19 +280,14 @@ async def test_the_gateways_door_takes_a_received_fax_in_every_shape(
 
         await w.client.fetch(arrival.file_url, write)
         assert b"".join(got).startswith(b"%PDF-")
-    await door.stop()
 
 
 @pytest.mark.parametrize("fault", ["form", "json", "multipart", "get"])
-async def test_the_gateways_door_takes_a_receipt_in_every_shape(
-    w: World, doors: Callable[[], Awaitable[tuple[CallbackServer, Sink]]], fault: str
-) -> None:
-    door, sink = await doors()
-    w.sandbox.callback = f"http://{door.address}/callback/{'t' * 24}"
+async def test_the_gateways_door_takes_a_receipt_in_every_shape(w: World, door: tuple[str, Sink], fault: str) -> None:
+    w.sandbox.callback, sink = door
     if fault != "form":
         await w.order("receipt", fault)
     job = await w.sent(await w.upload(), "+99999990001")
     await until(lambda: sink.receipts)
     receipt = sink.receipts[0]
     assert (receipt.provider_ref, receipt.verdict, receipt.code) == (job, "failed", "busy")
-    await door.stop()

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gateway.document.worker import WorkerPool
-from gateway.errors import KeyRefused, NotFound, Refused
+from gateway.errors import KeyRefused, NotFound, Refused, TryLater
 from gateway.model import FaxNumber, Verdict
 
 from .world import ANYBODY, KEY, World, page, pdf, pixels, until, world
@@ -271,17 +271,20 @@ async def test_what_cannot_be_converted_is_refused_in_a_sentence(w: World, conte
     assert (await w.call("GET", "/files")).json == []
 
 
-async def test_a_converter_that_crashes_is_an_error_of_the_servers(tmp_path: Path) -> None:
-    from gateway.document.worker import WorkerLimits
+class Broken:
+    """A pool whose converters crash."""
 
-    pool = WorkerPool(1, WorkerLimits(timeout=0.001))
-    await pool.start()
-    async with world(tmp_path / "s", pool) as w:
+    async def run(self, *_: object, **__: object) -> None:
+        raise TryLater("the document could not be converted: the converter crashed or hung")
+
+
+async def test_a_converter_that_crashes_is_an_error_of_the_servers(tmp_path: Path) -> None:
+    async with world(tmp_path / "s", Broken()) as w:  # type: ignore[arg-type]  # as far as the sandbox uses it
         form = aiohttp.FormData()
         form.add_field("file", pdf(), filename="x.pdf", content_type="application/pdf")
         got = await w.call("POST", "/files", data=form)
         assert (got.status, got.json["status"]) == (500, "failed")
-    await pool.close()
+        assert "crashed" in got.json["message"]
 
 
 async def test_a_file_over_the_limit_is_refused_and_leaves_nothing(tmp_path: Path, pool: WorkerPool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import io
@@ -153,6 +154,27 @@ class Receiver:
             callback.fields |= {name: str(value) for name, value in (await request.post()).items()}
         self.got.append(callback)
         return web.Response(text="noted", status=self.answers.pop(0) if self.answers else self.always)
+
+
+@asynccontextmanager
+async def server(answer: bytes = b"") -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """Takes any request and writes this, or nothing until its client has gone. Its URL, and whether it was asked."""
+    asked = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        with contextlib.suppress(ConnectionError):
+            if answer:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(answer)
+                await writer.drain()
+            else:
+                await reader.read(-1)
+        writer.close()
+
+    listening = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with listening:
+        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/", asked
 
 
 class World:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog.testing
 
 from .house import House
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Traces with all variables of a house would take longer than the tests."""
+    with structlog.testing.capture_logs():
+        yield
+
 
 Build = Callable[..., Awaitable[House]]
 

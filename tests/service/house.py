@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.document import workshop
-from gateway.document.worker import _result
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Refused, TryLater
 from gateway.model import (
     Attempt,
     Envelope,
@@ -68,7 +67,12 @@ class Workshop:
         fault = self.faults.popleft() if self.faults else None
         if isinstance(fault, Crash):
             raise fault
-        return _result(fault if fault is not None else await asyncio.to_thread(workshop.call, function, arguments))
+        answer = fault if fault is not None else await asyncio.to_thread(workshop.call, function, arguments)
+        if "refused" in answer:
+            raise Refused(answer["refused"], status=answer.get("status") or "5.6.1")
+        if "failed" in answer:
+            raise TryLater(f"the document could not be converted: {answer['failed']}", status="5.6.5")
+        return answer["result"]
 
 
 class House:

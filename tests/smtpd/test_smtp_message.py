@@ -122,10 +122,11 @@ async def test_a_mail_many_times_too_large_hears_why_and_the_session_goes_on(doo
 
 
 async def test_a_line_without_end_is_refused_when_it_stops(doors: Doors, stub: Stub) -> None:
-    (address,) = await doors.open(stub, max_message=MB, data_timeout=0.3)
+    (address,) = await doors.open(stub, max_message=MB, data_timeout=2.0)
+    line = b"x" * (20 * MB)
     async with talking(address) as client:
         await begin(client)
-        await client.send(b"x" * (20 * MB))
+        await client.send(line)
         assert str(await client.reply()).startswith("552 5.3.4 ")
         assert await client.closed() == b""
     assert stub.left == []
@@ -141,7 +142,7 @@ async def test_a_line_that_goes_on_for_ever_is_cut(doors: Doors, stub: Stub) -> 
 
 
 async def test_silence_in_a_mail_that_is_too_large_hears_about_the_size(doors: Doors, stub: Stub) -> None:
-    (address,) = await doors.open(stub, max_message=1000, data_timeout=0.2)
+    (address,) = await doors.open(stub, max_message=1000, data_timeout=1.0)
     async with talking(address) as client:
         await begin(client)
         await client.send(b"x" * 1500)
@@ -189,7 +190,7 @@ async def test_a_disk_that_is_full_from_the_start_is_told_at_data(doors: Doors, 
 
 
 async def test_a_silent_client_is_told_and_closed(doors: Doors, stub: Stub) -> None:
-    (address,) = await doors.open(stub, command_timeout=0.2)
+    (address,) = await doors.open(stub, command_timeout=0.5)
     async with talking(address) as client:
         await client.send(b"NOO")
         assert str(await client.reply()).startswith("421 4.4.2 ")
@@ -231,7 +232,7 @@ async def test_a_slow_but_steady_client_is_not_cut(doors: Doors, stub: Stub) -> 
 
 @pytest.mark.parametrize("content", [b"Subject: x\n\nhello\n.\n", b"Subject: x\n\nhello\n.\r\n"])
 async def test_a_device_with_wrong_line_ends_learns_it(doors: Doors, stub: Stub, content: bytes) -> None:
-    (address,) = await doors.open(stub, data_timeout=0.2)
+    (address,) = await doors.open(stub, data_timeout=1.0)
     async with talking(address) as client:
         await begin(client)
         await client.send(content)

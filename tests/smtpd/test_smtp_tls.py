@@ -135,7 +135,7 @@ async def test_a_handshake_that_fails_closes_and_is_no_trouble(
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
 async def test_a_handshake_that_stops_is_given_up(doors: Doors, stub: Stub, tmp_path: Path, tls: str) -> None:
-    (address,) = await doors.open(stub, listener(tmp_path, tls), command_timeout=0.2)
+    (address,) = await doors.open(stub, listener(tmp_path, tls), command_timeout=0.5)
     client = await Client.connect(address)
     if tls == "starttls":
         assert (await client.reply()).code == 220

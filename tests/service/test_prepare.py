@@ -1,0 +1,310 @@
+"""A mail becomes one document for all its faxes, or a truthful refusal for each; one that kills is set aside."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import NoSpace
+from gateway.model import JobState, MailKind, Notify
+from gateway.service.outbound import OutboundSettings
+from gateway.service.prepare import PrepareSettings
+from gateway.store import jobs, waiting
+
+from .conftest import Build
+from .house import LETTER, NUMBER, Crash, House
+
+SECOND = "+12025550124"
+DIED = {"failed": "the converter crashed (exit -11)"}
+
+
+async def test_all_faxes_of_a_mail_share_one_document(house: House) -> None:
+    await house.submit(NUMBER, SECOND)
+    assert await house.turn("prepare") == 1
+    first, second = await house.jobs()
+    assert first.state is second.state is JobState.PREPARED
+    assert first.document == second.document
+    assert first.document is not None
+    assert (first.document.pages, [entry.text for entry in first.document.ledger]) == (1, ["message text: page 1"])
+    assert [path.name for path in house.files("document")] == [first.document.file.partition("/")[2]]
+    assert house.spool.path(first.document.file).read_bytes().startswith(b"%PDF-")
+    assert house.files("tmp") == []
+    assert house.workshop.calls == ["inspect", "extract", "render"]
+
+
+async def test_what_cannot_be_faxed_fails_every_fax_with_one_notice_each(house: House) -> None:
+    header = b"Content-Type: application/msword; name=a.doc\r\nContent-Transfer-Encoding: base64\r\n"
+    word = base64.b64encode(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000))
+    queue_id = await house.submit(NUMBER, SECOND, mail=header + LETTER.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + word)
+    await house.settle()
+    for job in await house.jobs():
+        assert (job.state, job.outcome, job.attempts) == (JobState.FAILED, "content", 0)
+        assert await house.told(job.id) == [("failed", "content")]
+    (first, second) = await house.mails()
+    assert "Subject: Invoice" in first.facts["headers"]
+    assert first.facts["status"].startswith("5.6")
+    assert first.message_id != second.message_id
+    assert house.provider.names == []
+    assert house.files("document") == house.files("tmp") == []
+    assert queue_id in first.facts["job"]
+
+
+async def test_who_asked_for_no_failure_notice_gets_none(house: House) -> None:
+    await house.submit(notify=frozenset({Notify.NEVER}))
+    house.workshop.faults.append({"refused": "it is a picture of a cat", "status": "5.6.1"})
+    await house.settle()
+    assert await house.states() == ["failed"]
+    assert await house.mails() == []
+
+
+async def test_a_fax_cancelled_meanwhile_stays_so_and_the_others_go_on(house: House) -> None:
+    await house.submit(NUMBER, SECOND)
+    (first, _) = await house.jobs()
+    await house.outbound.settle.cancel(first, silent=True)
+    await house.turn("prepare")
+    assert await house.states() == ["cancelled", "prepared"]
+
+
+async def test_a_mail_all_of_whose_faxes_were_cancelled_leaves_no_document(house: House) -> None:
+    await house.submit()
+    (job,) = await house.jobs()
+    real = house.workshop.run
+
+    async def slow(function: str, /, **arguments: object) -> object:
+        result = await real(function, **arguments)
+        if function.endswith("render"):
+            await house.outbound.settle.cancel(job, silent=True)
+        return result
+
+    house.workshop.run = slow  # type: ignore[method-assign]
+    await house.turn("prepare")
+    assert await house.states() == ["cancelled"]
+    assert house.files("document") == []
+
+
+async def test_a_held_mail_is_not_prepared(house: House) -> None:
+    await house.submit()
+    (job,) = await house.jobs()
+    await house.database.write(lambda tx: jobs.hold(tx, job, house.now, "by the operator"))
+    assert await house.turn("prepare") == 0
+    held = await house.job(job.id)
+    await house.database.write(lambda tx: jobs.release(tx, held, house.now))
+    assert await house.turn("prepare") == 1
+    assert await house.states() == ["prepared"]
+
+
+async def test_content_that_fails_takes_held_faxes_of_the_mail_along(house: House) -> None:
+    await house.submit(NUMBER, SECOND)
+    (_, second) = await house.jobs()
+    await house.database.write(lambda tx: jobs.hold(tx, second, house.now, "by the operator"))
+    house.workshop.faults.append({"refused": "it is a picture of a cat"})
+    await house.turn("prepare")
+    assert [(job.state, job.hold) for job in await house.jobs()] == [(JobState.FAILED, "")] * 2
+
+
+# --- strikes ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_mail_that_kills_the_process_three_times_is_set_aside_and_the_others_go_on(house: House) -> None:
+    many = [f"+1202555{n:04}" for n in range(100, 130)]
+    poison = await house.submit(*many)
+    reborn = house
+    for _ in range(3):
+        reborn.workshop.faults.append(Crash())
+        reborn.now += 1000
+        with pytest.raises(Crash):
+            await reborn.turn("prepare")
+        reborn = await reborn.crash()
+        await reborn.outbound.recover()
+    good = await reborn.submit("+12025550199", mail=LETTER.replace(b"Please", b"Do"))
+    reborn.now += 1000
+    await reborn.turn("prepare")
+    for job in await reborn.jobs():
+        if job.submission == good:
+            assert job.state is JobState.PREPARED
+        else:
+            assert (job.state, job.outcome) == (JobState.FAILED, "content")
+            assert await reborn.told(job.id) == [("failed", "content")]
+    assert await reborn.alarms() == [f"The mail {poison} is set aside"]
+    assert "in 3 tries" in (await reborn.mails(MailKind.FAILED))[0].facts["text"]
+    await reborn.close()
+
+
+async def test_a_conversion_that_dies_is_tried_three_times_with_growing_pauses(house: House) -> None:
+    await house.submit(NUMBER, SECOND)
+    house.workshop.faults.extend([DIED] * 3)
+    pauses = []
+    for _ in range(3):
+        assert await house.turn("prepare") == 1
+        first, second = await house.jobs()
+        assert (first.next_at, first.strikes) == (second.next_at, second.strikes)
+        pauses.append(first.next_at - house.now)
+        house.now = first.next_at
+    assert pauses == [30, 60, 120]
+    await house.turn("prepare")
+    assert await house.states() == ["failed", "failed"]
+    failed = (await house.mails(MailKind.FAILED))[0].facts
+    assert "the converter crashed" in failed["text"]
+    assert failed["status"] == "5.6.5"
+    assert len(await house.alarms()) == 1
+
+
+async def test_the_number_of_tries_is_a_setting(build: Build) -> None:
+    house = await build(outbound=OutboundSettings(prepare=PrepareSettings(tries=1)))
+    await house.submit()
+    house.workshop.faults.append(DIED)
+    await house.turn("prepare")
+    house.now += 30
+    await house.turn("prepare")
+    assert await house.states() == ["failed"]
+
+
+async def test_it_may_succeed_at_the_third_try(house: House) -> None:
+    await house.submit()
+    house.workshop.faults.extend([DIED, DIED])
+    for _ in range(3):
+        await house.turn("prepare")
+        house.now += 300
+    assert await house.states() == ["prepared"]
+    assert (await house.jobs())[0].strikes == 0
+
+
+async def test_after_a_start_a_lost_try_is_made_again_soon(house: House) -> None:
+    await house.submit()
+    house.workshop.faults.append(Crash())
+    with pytest.raises(Crash):
+        await house.turn("prepare")
+    reborn = await house.crash()
+    assert (await reborn.jobs())[0].next_at > house.now + 600
+    assert await reborn.outbound.recover() == 0
+    assert (await reborn.jobs())[0].next_at == house.now + 30
+    await reborn.close()
+
+
+# --- trouble of ours --------------------------------------------------------------------------------------------------
+
+
+async def test_a_full_disk_is_never_held_against_a_mail(build: Build) -> None:
+    free = [10**9]
+    house = await build(free=lambda _path: free[0])
+    await house.submit()
+    free[0] = 0
+    for _ in range(10):
+        await house.turn("prepare")
+        (job,) = await house.jobs()
+        assert job.state is JobState.ACCEPTED
+        house.now = job.next_at
+    free[0] = 10**9
+    await house.turn("prepare")
+    assert await house.states() == ["prepared"]
+
+
+async def test_a_conversion_that_dies_of_the_full_disk_does_not_count(build: Build) -> None:
+    free = [10**9]
+    house = await build(free=lambda _path: free[0])
+    await house.submit()
+    real = house.workshop.run
+
+    async def fills_the_disk(function: str, /, **arguments: object) -> object:
+        if function.endswith("render"):
+            free[0] = 0
+            house.workshop.faults.append({"failed": "the disk is full or the file too large"})
+        return await real(function, **arguments)
+
+    house.workshop.run = fills_the_disk  # type: ignore[method-assign]
+    for _ in range(5):
+        free[0] = 10**9
+        await house.turn("prepare")
+        (job,) = await house.jobs()
+        assert (job.state, job.strikes) == (JobState.ACCEPTED, 0)
+        house.now = job.next_at
+
+
+@pytest.mark.parametrize("missing", ["tmp", "document"])
+async def test_a_spool_without_a_directory_is_waited_for(house: House, missing: str) -> None:
+    await house.submit()
+    shutil.rmtree(house.root / "spool" / missing)
+    for _ in range(5):
+        await house.turn("prepare")
+        (job,) = await house.jobs()
+        assert (job.state, job.strikes) == (JobState.ACCEPTED, 0)
+        house.now = job.next_at
+    (house.root / "spool" / missing).mkdir()
+    await house.turn("prepare")
+    assert await house.states() == ["prepared"]
+
+
+async def test_a_mail_whose_file_is_lost_says_so(house: House) -> None:
+    queue_id = await house.submit()
+    house.spool.path((await house.submission(queue_id)).mail_file).unlink()
+    await house.turn("prepare")
+    (mail,) = await house.mails()
+    assert "lost the file" in mail.facts["text"]
+    assert mail.facts["headers"] == ""
+
+
+async def test_rows_that_cannot_be_written_leave_no_document(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.submit()
+
+    def full(*_: object) -> None:
+        raise NoSpace("the gateway's disk is full")
+
+    monkeypatch.setattr(jobs, "set_document", full)
+    await house.turn("prepare")
+    monkeypatch.undo()
+    assert house.files("document") == []
+    assert len(house.failed_steps) == 1
+    house.now = (await house.jobs())[0].next_at
+    await house.turn("prepare")
+    assert await house.states() == ["prepared"]
+
+
+async def test_a_document_without_its_row_is_an_orphan_after_a_crash(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.submit()
+
+    def die(*_: object) -> None:
+        raise Crash
+
+    monkeypatch.setattr(house.database, "write", _until_prepared(house, die))
+    with pytest.raises(Crash):
+        await house.turn("prepare")
+    monkeypatch.undo()
+    reborn = await house.crash()
+    await reborn.outbound.recover()
+    (orphan,) = reborn.files("document")
+    reborn.now += 3600
+    await reborn.turn("prepare")
+    known = await reborn.database.read(jobs.files)
+    assert reborn.spool.sweep(known, older_than=orphan.stat().st_mtime + 0.001) == [f"document/{orphan.name}"]
+    (job,) = await reborn.jobs()
+    assert job.document is not None
+    assert reborn.spool.path(job.document.file).exists()
+    await reborn.close()
+
+
+def _until_prepared(house: House, die: object) -> object:
+    """The database's write, which ends the process when the document is to be bound to its jobs."""
+    real = house.database.write
+
+    async def write(function: object) -> object:
+        if getattr(function, "__qualname__", "").startswith("Prepare._prepared"):
+            die()  # type: ignore[operator]
+        return await real(function)  # type: ignore[arg-type]
+
+    return write
+
+
+async def test_an_old_wait_is_cut_where_a_clock_had_set_it(house: House, tmp_path: Path) -> None:
+    await house.submit()
+    (job,) = await house.jobs()
+    await house.database.write(lambda tx: jobs.touch(tx, job, house.now, next_at=house.now + 5 * 365 * 86400))
+    await house.outbound.mend_times()
+    (job,) = await house.jobs()
+    assert job.next_at <= house.now + 3600
+    await house.database.write(lambda tx: waiting.not_after(tx, house.now - 1))
+    assert (await house.jobs())[0].next_at == house.now - 1

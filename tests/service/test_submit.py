@@ -1,0 +1,561 @@
+"""uploaded -> submitting -> submitted: the intent on disk before the request, one request, and no answer lost."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from gateway.errors import GatewayError, KeyRefused, NoSpace, NotFound, OutcomeUnknown, Refused, TryLater
+from gateway.model import JobState, MailKind, Receipt, Verdict
+from gateway.ports import HistoryEntry, JobStatus, Submitted
+from gateway.service import settle
+from gateway.service.outbound import OutboundSettings
+from gateway.service.settle import SettleSettings
+from gateway.store import jobs, receipts
+from gateway.store.db import Tx
+
+from .conftest import Build
+from .house import LETTER, NUMBER, Crash, House, state_of
+from .scripted import ScriptedProvider, away
+
+SECOND = "+12025550124"
+
+
+def answer(error: BaseException) -> Any:
+    def raise_it(_ref: int) -> Submitted:
+        raise error
+
+    return raise_it
+
+
+# --- the intent -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_attempt_is_on_disk_before_the_request_leaves(house: House) -> None:
+    job = await house.uploaded()
+    seen: list[Any] = []
+    query = (
+        "SELECT job.state, n, attempt.document_ref, attempt.number, attempt.outcome FROM job JOIN attempt ON job = id"
+    )
+    house.provider.on_submit = lambda: seen.append(house.on_disk(query))
+    await house.turn("submit")
+    assert seen == [[("submitting", 1, 500, NUMBER, "")]]
+    assert house.on_disk(query) == [("submitted", 1, 500, NUMBER, "sent")]
+    assert (await house.job(job.id)).provider_ref == 9000
+
+
+async def test_the_number_is_the_one_that_was_accepted(house: House) -> None:
+    await house.submit(NUMBER, SECOND)
+    await house.settle()
+    assert house.provider.executed == [(500, NUMBER[1:]), (501, SECOND[1:])]
+
+
+async def test_an_intent_that_cannot_be_recorded_sends_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.uploaded()
+
+    def full(*_: object) -> None:
+        raise NoSpace("the gateway's disk is full")
+
+    monkeypatch.setattr(jobs, "begin_attempt", full)
+    await house.turn("submit")
+    assert (house.provider.submits, await house.states()) == (0, ["uploaded"])
+    assert len(house.failed_steps) == 1
+
+
+# --- a clear yes ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_yes_is_recorded_with_its_price_and_asked_about_later(house: House) -> None:
+    job = await house.submitted()
+    assert (job.state, job.cost, job.next_at) == (JobState.SUBMITTED, Decimal("0.10"), house.now + 60)
+    (attempt,) = await house.attempts(job.id)
+    assert (attempt.outcome, attempt.provider_ref, attempt.cost) == ("sent", 9000, Decimal("0.10"))
+
+
+async def test_a_price_that_is_not_told_hinders_nothing(house: House) -> None:
+    house.provider.cost_error = Refused("no price list")
+    house.provider.answer_submit = Submitted
+    job = await house.submitted()
+    assert (job.state, job.cost) == (JobState.SUBMITTED, None)
+
+
+async def test_a_yes_that_says_failed_in_the_same_breath_is_asked_about_at_once(house: House) -> None:
+    house.provider.answer_submit = lambda ref: Submitted(ref, failed=True)
+    house.provider.statuses[9000] = JobStatus(Verdict.FAILED, "busy", "Fax Failed - Line Busy")
+    await house.submit()
+    await house.settle()
+    (job,) = await house.jobs()
+    assert (job.state, job.outcome) == (JobState.FAILED, "busy")
+    assert house.provider.submits == 1
+
+
+async def test_a_receipt_that_is_faster_than_the_answer_is_adopted(house: House) -> None:
+    await house.uploaded()
+    house.provider.statuses[9000] = JobStatus(Verdict.SUCCESS, "ok", "Sent!")
+    loop = asyncio.get_running_loop()
+    early: list[asyncio.Task[None]] = []
+
+    async def submit(*arguments: Any) -> Submitted:
+        task = loop.create_task(house.outbound.receipt(Receipt(9000, Verdict.SUCCESS, "ok", "sent", house.now)))
+        early.append(task)
+        await task
+        return await ScriptedProvider.submit(house.provider, *arguments)
+
+    house.provider.submit = submit  # type: ignore[method-assign, assignment]
+    await house.settle()
+    (job,) = await house.jobs()
+    assert job.state is JobState.DELIVERED
+    assert [r.job for r in await house.database.read(lambda tx: receipts.of_ref(tx, 9000))] == [job.id]
+
+
+# --- a clear no -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_permanent_no_fails_the_fax(house: House) -> None:
+    house.provider.execute = False
+    house.provider.answer_submit = answer(Refused("Invalid fax number"))
+    await house.submit()
+    await house.settle()
+    (job,) = await house.jobs()
+    assert (job.state, job.outcome, job.last_error) == (JobState.FAILED, "refused", "Invalid fax number")
+    assert await house.told(job.id) == [("failed", "refused")]
+    assert [attempt.outcome for attempt in await house.attempts(job.id)] == ["not_sent"]
+
+
+@pytest.mark.parametrize("words", ["Insufficient credit", "Your balance is too low", "not enough FUNDS"])
+async def test_lack_of_credit_holds_the_fax_and_tells_both_sides_once(house: House, words: str) -> None:
+    house.provider.execute = False
+    house.provider.answer_submit = answer(Refused(words))
+    await house.submit()
+    await house.settle()
+    (job,) = await house.jobs()
+    assert state_of(job) == (JobState.UPLOADED, True)
+    assert await house.told(job.id) == [("delayed", "held")]
+    assert await house.alarms() == [f"Fax {job.id} is held"]
+    assert words in (await house.mails(MailKind.DELAYED))[0].facts["text"]
+    await house.database.write(lambda tx: jobs.release(tx, job, house.now))
+    house.now += 1
+    await house.settle()
+    assert state_of(await house.job(job.id)) == (JobState.UPLOADED, True)
+    assert await house.told(job.id) == [("delayed", "held")]  # once is enough
+    assert len(await house.alarms()) == 2
+    house.provider.execute = True
+    house.provider.answer_submit = Submitted
+    held = await house.job(job.id)
+    await house.database.write(lambda tx: jobs.release(tx, held, house.now))
+    await house.turn("submit")
+    assert await house.states() == ["submitted"]
+    assert [attempt.outcome for attempt in await house.attempts(job.id)] == ["not_sent", "not_sent", "sent"]
+
+
+async def test_not_now_is_tried_again_later_with_the_same_document(house: House) -> None:
+    house.provider.execute = False
+    house.provider.answer_submit = answer(away())
+    await house.submit()
+    pauses = []
+    for _ in range(3):
+        await house.settle()
+        (job,) = await house.jobs()
+        assert job.state is JobState.UPLOADED
+        pauses.append(job.next_at - house.now)
+        house.now = job.next_at
+    assert pauses == [30, 60, 120]
+    house.provider.execute = True
+    house.provider.answer_submit = Submitted
+    await house.turn("submit")
+    assert house.provider.executed == [(500, NUMBER[1:])]
+    assert len(house.provider.names) == 1
+
+
+async def test_a_fax_that_is_never_taken_is_given_up_after_days_and_real_tries(house: House) -> None:
+    house.provider.execute = False
+    house.provider.answer_submit = answer(away())
+    await house.submit()
+    house.now += 6 * 86400
+    for _ in range(20):
+        assert await house.states() in (["accepted"], ["uploaded"])
+        await house.turn("prepare", "upload", "submit")
+        house.now += 900
+    (job,) = await house.jobs()
+    assert (job.state, job.outcome) == (JobState.FAILED, "expired")
+    assert {attempt.outcome for attempt in await house.attempts(job.id)} == {"not_sent"}
+    assert [kind for kind, _ in await house.told(job.id)] == ["failed"]
+
+
+async def test_a_document_that_the_provider_lost_is_uploaded_again_but_not_for_ever(house: House) -> None:
+    house.provider.execute = False
+    house.provider.answer_submit = answer(NotFound("Document not found"))
+    await house.submit()
+    for _ in range(3):
+        await house.settle()
+        house.now += 30
+    (job,) = await house.jobs()
+    assert (job.state, job.outcome) == (JobState.FAILED, "refused")
+    assert house.provider.names == [f"{job.id}-{n}.pdf" for n in (1, 2, 3)]
+    assert [attempt.document_ref for attempt in await house.attempts(job.id)] == [500, 501, 502]
+
+
+# --- unknown ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OutcomeUnknown("no clear answer", "HTTP 502"), RuntimeError("a bug"), ValueError("odd"), OSError("reset")],
+)
+async def test_anything_unclear_is_in_doubt_and_not_sent_again(house: House, error: Exception) -> None:
+    house.provider.answer_submit = answer(error)
+    await house.submit()
+    await house.settle()
+    (job,) = await house.jobs()
+    assert (job.state, job.next_at) == (JobState.IN_DOUBT, house.now + 120)
+    assert [attempt.outcome for attempt in await house.attempts(job.id)] == ["unknown"]
+    house.now += 120
+    await house.settle()
+    assert await house.states() == ["submitted"]  # found in the history
+    assert house.provider.submits == 1
+
+
+async def test_an_id_that_another_fax_has_is_no_clear_answer(house: House) -> None:
+    await house.submitted()
+    house.provider.answer_submit = lambda _ref: Submitted(9000)
+    await house.submit(SECOND)
+    await house.turn("prepare", "upload", "submit")
+    first, second = await house.jobs()
+    assert (first.provider_ref, second.provider_ref) == (9000, None)
+    assert second.state is JobState.IN_DOUBT
+    house.provider.history_pages = [(HistoryEntry(9000, 501, SECOND[1:], Verdict.SUCCESS, None),)]
+    house.now += 120
+    await house.turn("doubt")
+    assert state_of(await house.job(second.id)) == (JobState.IN_DOUBT, True)
+    assert await house.told(second.id) == [("unknown", "held")]
+
+
+async def test_killed_while_sending_is_in_doubt_after_the_start(house: House) -> None:
+    job = await house.uploaded()
+    house.provider.answer_submit = answer(Crash())
+    with pytest.raises(Crash):
+        await house.turn("submit")
+    reborn = await house.crash()
+    assert await reborn.outbound.recover() == 1
+    assert await reborn.states() == ["in_doubt"]
+    assert "stopped while sending" in (await reborn.history(job.id))[-1]
+    house.provider.answer_submit = Submitted
+    reborn.now += 120
+    await reborn.settle()
+    assert await reborn.states() == ["submitted"]
+    assert house.provider.executed == [(500, NUMBER[1:])]
+    await reborn.close()
+
+
+async def test_an_answer_that_cannot_be_recorded_blocks_the_next_send_until_it_can(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "_RECORD_PAUSE", 0.01)
+    await house.uploaded()
+    full = [3]
+    real = receipts.adopt
+
+    def adopt(*arguments: Any) -> int:
+        if full[0]:
+            full[0] -= 1
+            raise NoSpace("the gateway's disk is full")
+        return real(*arguments)
+
+    monkeypatch.setattr(receipts, "adopt", adopt)
+    await house.turn("submit")
+    (job,) = await house.jobs()
+    assert (job.state, job.provider_ref, full) == (JobState.SUBMITTED, 9000, [0])
+    assert house.provider.submits == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "executes"), [(None, True), (Refused("Invalid fax number"), False), (away(), False), (OSError(), True)]
+)
+async def test_a_commit_that_fails_after_the_answer_is_a_doubt_after_the_start(
+    build: Build, error: Exception | None, executes: bool
+) -> None:
+    house = await build(outbound=OutboundSettings(settle=SettleSettings(doubt_min_polls=3, doubt_min_time=600)))
+    job = await house.uploaded()
+    house.provider.execute = executes
+    if error is not None:
+        house.provider.answer_submit = answer(error)
+    broken = house.database._broken
+
+    def break_it() -> None:
+        house.database._broken = OSError("disk I/O error")
+
+    house.provider.on_submit = break_it
+    task = asyncio.create_task(house.turn("submit"))
+    async with asyncio.timeout(10):
+        while not house.provider.submits:
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.05)
+    assert not task.done()  # it waits to record, and begins nothing else
+    task.cancel()  # as a stop does
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    house.database._broken = broken
+    assert house.on_disk("SELECT state FROM job") == [("submitting",)]
+    reborn = await house.crash()
+    house.provider.on_submit = lambda: None
+    house.provider.answer_submit = Submitted
+    assert await reborn.outbound.recover() == 1
+    for _ in range(6):
+        reborn.now += 300
+        await reborn.settle()
+    assert (await reborn.job(job.id)).state in (JobState.SUBMITTED, JobState.IN_DOUBT) if executes else True
+    assert len(house.provider.executed) <= 1
+    assert house.provider.submits == (1 if executes else 2)
+    await reborn.close()
+
+
+# --- who is not sent --------------------------------------------------------------------------------------------------
+
+
+async def test_a_held_fax_is_not_sent_until_it_is_released(house: House) -> None:
+    job = await house.uploaded()
+    assert await house.outbound.settle.hold(job, "look at it")
+    assert await house.turn("submit") == 0
+    held = await house.job(job.id)
+    await house.database.write(lambda tx: jobs.release(tx, held, house.now))
+    assert await house.turn("submit") == 1
+    assert await house.states() == ["submitted"]
+
+
+async def test_a_fax_held_or_cancelled_in_the_last_moment_is_not_sent(house: House) -> None:
+    await house.submit(NUMBER, SECOND)
+    await house.turn("prepare", "upload")
+    first, second = await house.jobs()
+    real = house.provider.cost
+
+    async def cost(document_ref: int, number: Any) -> Decimal:
+        current = first if document_ref == 500 else second
+        if document_ref == 500:
+            await house.database.write(lambda tx: jobs.hold(tx, current, house.now, "stop"))
+        else:
+            await house.outbound.settle.cancel(current, silent=True)
+        return await real(document_ref, number)
+
+    house.provider.cost = cost  # type: ignore[method-assign]
+    await house.turn("submit")
+    assert house.provider.submits == 0
+    assert await house.states() == ["uploaded", "cancelled"]
+
+
+async def test_a_stale_turn_sends_nothing(house: House) -> None:
+    await house.submit()
+    await house.turn("prepare")
+    (prepared,) = await house.jobs()
+    await house.turn("upload")
+    (uploaded,) = await house.jobs()
+    await house.turn("submit")
+    await house.outbound._submit(uploaded)
+    await house.outbound._upload(prepared)
+    assert house.provider.submits == 1
+    assert len(house.provider.names) == 1
+
+
+async def test_a_submitted_fax_cannot_be_cancelled(house: House) -> None:
+    job = await house.submitted()
+    assert not await house.outbound.settle.cancel(job, silent=False)
+    assert await house.states() == ["submitted"]
+
+
+async def test_a_doubt_that_a_person_closes_is_not_told_as_not_sent(house: House) -> None:
+    house.provider.answer_submit = answer(OutcomeUnknown("no answer"))
+    await house.submit()
+    await house.settle()
+    (job,) = await house.jobs()
+    assert await house.outbound.settle.cancel(job, silent=False)
+    assert await house.told(job.id) == [("no_result", "cancelled")]
+
+
+# --- the gate ---------------------------------------------------------------------------------------------------------
+
+
+async def many(house: House, count: int) -> None:
+    await house.submit(*(f"+1202555{n:04}" for n in range(100, 100 + count)))
+    await house.turn("prepare", "upload")
+
+
+@pytest.mark.parametrize("where", ["cost", "submit"])
+async def test_a_refused_key_stops_all_sends_at_once_and_they_go_on_later(house: House, where: str) -> None:
+    await many(house, 10)
+    refused = KeyRefused("the key is refused")
+    calls: list[str] = []
+    real = house.provider.cost
+
+    async def cost(*arguments: Any) -> Decimal:
+        calls.append("cost")
+        if where == "cost" and house.provider.cost_error:
+            raise house.provider.cost_error
+        return await real(*arguments)
+
+    house.provider.cost = cost  # type: ignore[method-assign]
+    house.provider.on_submit = lambda: calls.append("submit")
+    house.provider.execute = False
+    if where == "cost":
+        house.provider.cost_error = refused
+    else:
+        house.provider.answer_submit = answer(refused)
+    await house.settle()
+    assert calls == (["cost"] if where == "cost" else ["cost", "submit"])
+    assert not house.gate.is_open
+    assert set(await house.states()) == {"uploaded"}
+    house.now += 10_000
+    assert await house.turn("submit", "upload", "erase") == 0
+    house.provider.cost_error = None
+    house.provider.execute = True
+    house.provider.answer_submit = Submitted
+    assert house.gate.open()
+    await house.turn("submit")
+    assert set(await house.states()) == {"submitted"}
+    assert len(set(house.provider.executed)) == len(house.provider.executed) == 10
+
+
+async def test_sends_begun_together_stop_when_one_of_them_shuts_the_gate(build: Build) -> None:
+    house = await build(outbound=OutboundSettings(concurrency=4))
+    await many(house, 8)
+    together = asyncio.Event()
+    asked = 0
+
+    async def cost(*_: Any) -> Decimal:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await together.wait()
+            raise KeyRefused("the key is refused")
+        while house.gate.is_open:
+            together.set()
+            await asyncio.sleep(0.005)
+        return Decimal(1)
+
+    house.provider.cost = cost  # type: ignore[method-assign, assignment]
+    house.outbound.start()
+    async with asyncio.timeout(10):
+        while house.gate.is_open or any(loop.busy for loop in house.outbound._loops):
+            await asyncio.sleep(0.005)
+    await house.outbound.stop(5.0)
+    assert (asked, house.provider.submits) == (4, 0)
+    assert set(await house.states()) == {"uploaded"}
+    strikes = sorted(job.strikes for job in await house.jobs())
+    assert strikes == [0] * 7 + [1]  # a try that the gate stopped is none
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+async def test_running_loops_take_a_mail_to_its_end_and_stop_quietly(build: Build) -> None:
+    settings = OutboundSettings(settle=SettleSettings(poll_after=(0.0,)))
+    house = await build(outbound=settings)
+    house.provider.statuses.update({ref: JobStatus(Verdict.SUCCESS, "ok", "Sent!") for ref in range(9000, 9010)})
+    house.outbound.start()
+    await house.submit(*(f"+1202555{n:04}" for n in range(100, 110)))
+    async with asyncio.timeout(30):
+        while len(house.provider.deleted) < 10:
+            await asyncio.sleep(0.01)
+    await house.outbound.stop(5.0)
+    assert set(await house.states()) == {"delivered"}
+    assert len(await house.mails(MailKind.DELIVERED)) == 10
+    assert len(set(house.provider.executed)) == 10
+
+
+async def test_a_stop_waits_for_the_send_under_way_and_records_it(house: House) -> None:
+    await house.uploaded()
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def submit(*arguments: Any) -> Submitted:
+        begun.set()
+        await release.wait()
+        return await ScriptedProvider.submit(house.provider, *arguments)
+
+    house.provider.submit = submit  # type: ignore[method-assign, assignment]
+    house.outbound.start()
+    await asyncio.wait_for(begun.wait(), 10)
+    asyncio.get_running_loop().call_later(0.05, release.set)
+    await house.outbound.stop(10.0)
+    assert await house.states() == ["submitted"]
+
+
+async def test_a_stop_that_cannot_wait_leaves_a_doubt(house: House) -> None:
+    await house.uploaded()
+    begun = asyncio.Event()
+
+    async def submit(*_: Any) -> Submitted:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    house.provider.submit = submit  # type: ignore[method-assign, assignment]
+    house.outbound.start()
+    await asyncio.wait_for(begun.wait(), 10)
+    await house.outbound.stop(0.01)
+    assert await house.states() == ["submitting"]
+    assert await house.outbound.recover() == 1
+
+
+async def test_a_full_disk_makes_no_hot_loop(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.uploaded()
+    strikes = 0
+
+    def full(*_: object) -> int:
+        nonlocal strikes
+        strikes += 1
+        raise NoSpace("the gateway's disk is full")
+
+    monkeypatch.setattr(jobs, "strike", full)
+    house.outbound.start()
+    async with asyncio.timeout(10):
+        while not strikes:
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.3)
+    await house.outbound.stop(5.0)
+    assert strikes == 1
+    assert house.provider.submits == 0
+
+
+# --- what every error of a send does ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "outcome"),
+    [
+        (Refused("no"), JobState.FAILED, "not_sent"),
+        (NotFound("who?"), JobState.PREPARED, "not_sent"),
+        (TryLater("later"), JobState.UPLOADED, "not_sent"),
+        (NoSpace("later"), JobState.UPLOADED, "not_sent"),
+        (KeyRefused("key"), JobState.UPLOADED, "not_sent"),
+        (OutcomeUnknown("what?"), JobState.IN_DOUBT, "unknown"),
+        (GatewayError("bare"), JobState.IN_DOUBT, "unknown"),
+        (KeyError("bug"), JobState.IN_DOUBT, "unknown"),
+    ],
+)
+async def test_each_error_leads_where_it_must(house: House, error: Exception, state: JobState, outcome: str) -> None:
+    house.provider.execute = False
+    house.provider.answer_submit = answer(error)
+    job = await house.uploaded()
+    await house.turn("submit")
+    assert (await house.job(job.id)).state is state
+    assert [attempt.outcome for attempt in await house.attempts(job.id)] == [outcome]
+    assert house.provider.submits == 1
+
+
+async def test_the_documents_of_two_mails_are_never_mixed_up(house: House) -> None:
+    first = await house.submit(NUMBER, mail=LETTER)
+    second = await house.submit(SECOND, mail=LETTER.replace(b"Please read", b"Something else entirely"))
+    await house.settle()
+    digits = dict(house.provider.executed)
+
+    def of(tx: Tx, id_: str) -> Any:
+        job = jobs.get(tx, f"{id_}-1")
+        assert job is not None
+        assert job.document is not None
+        return job.document.file, job.document_ref
+
+    for queue_id, number in ((first, NUMBER), (second, SECOND)):
+        file, ref = await house.database.read(lambda tx, queue_id=queue_id: of(tx, queue_id))  # type: ignore[misc]
+        assert digits[ref] == number[1:]
+        assert house.provider.uploads[ref] == house.spool.path(file).read_bytes()
