@@ -272,7 +272,7 @@ class Gateway:
     async def _try_key(self) -> None:
         with contextlib.suppress(GatewayError):
             await self.provider.balance()
-            self.gate.open()
+            self.gate.succeeded()
 
     # --- housekeeping ---------------------------------------------------------------------------------------------
 

@@ -84,10 +84,10 @@ class Gate:
     # --- what it learns ---------------------------------------------------------------------------------------------
 
     def succeeded(self) -> None:
-        """A call was answered well."""
+        """A call with the key was answered well."""
         self._failures = self._pauses = 0
-        if not self._proven:
-            self._proven = True
+        if self._refused or not self._proven:
+            self._refused, self._proven = "", True
             self._tell()
 
     def failed(self, error: GatewayError) -> None:
@@ -118,14 +118,6 @@ class Gate:
         if self._refused:
             return False
         self._refused, self.shut_at, self._proven = why, self._clock(), False
-        self._tell()
-        return True
-
-    def open(self) -> bool:
-        """The key is accepted. False when it was not refused."""
-        if not self._refused:
-            return False
-        self._refused = ""
         self._tell()
         return True
 

@@ -103,7 +103,7 @@ class House:
         self.spool = Spool(root / "spool", floor=1, reserve=0, free=free, on_fatal=self.fatal.append)
         self.database = Database(root / "faxgateway.db", on_fatal=self.fatal.append)
         self.workshop = Workshop()
-        self.gate = Gate(clock=self.clock)
+        self.gate = Gate(clock=self.clock, steady=self.clock)
         self.notices = Notices(notices or NoticeSettings("gw.example", "bounce@example.org", "admin@example.org"))
         self.outbound = Outbound(
             self.database, self.spool, self.provider, self.workshop, self.notices, outbound or OutboundSettings(),  # type: ignore[arg-type]
@@ -111,7 +111,7 @@ class House:
         )  # fmt: skip
         self.inbound = Inbound(
             self.database, self.spool, self.provider, self.notices, inbound or InboundSettings(), gate=self.gate,
-            on_mail=self._mail, on_key_refused=self.outbound.settle.key_refused, clock=self.clock,
+            on_mail=self._mail, clock=self.clock,
         )  # fmt: skip
         self.accept = Accept(
             self.database, self.spool, self.workshop,  # type: ignore[arg-type]
@@ -151,7 +151,7 @@ class House:
 
     async def _turn(self, loop: DueLoop[Any]) -> int:
         done: set[Any] = set()
-        while loop._open():
+        while loop._gate(1):
             due = [item for item in await loop._due(self.now, 100) if loop._key(item) not in done]
             if not due:
                 break
@@ -161,6 +161,11 @@ class House:
             except GatewayError as error:  # the loop logs it
                 self.failed_steps.append(error)
         return len(done)
+
+    async def handle(self, name: str, item: Any) -> None:
+        """Have a loop handle an item as if it were due."""
+        (loop,) = (loop for loop in self.loops if loop.name == name)
+        await loop._handle(item)
 
     async def settle(self) -> None:
         """Turn until nothing is due any more."""

@@ -42,6 +42,7 @@ class ScriptedProvider:
         self.execute = True
         self.names: list[str] = []
         self.submits = 0
+        self.amount = Decimal(9)  # the balance
         self.on_submit: Callable[[], None] = lambda: None  # called while a send is under way
         self.upload_refs: list[int] = []  # ids for the next uploads, in place of fresh ones
         self.delete_error: GatewayError | None = None
@@ -83,7 +84,7 @@ class ScriptedProvider:
                 []
                 if self.hide_history
                 else [
-                    HistoryEntry(9000 + n, ref, digits, Verdict.SUCCESS, None)
+                    HistoryEntry(9000 + n, ref, digits, self._verdict(9000 + n), None)
                     for n, (ref, digits) in enumerate(self.executed)
                 ]
             )
@@ -91,6 +92,10 @@ class ScriptedProvider:
         else:
             pages = self.history_pages
         return HistoryPage(pages[page - 1] if page <= len(pages) else ())
+
+    def _verdict(self, ref: int) -> Verdict:
+        known = self.statuses.get(ref)
+        return known.verdict if isinstance(known, JobStatus) else Verdict.PROGRESS
 
     async def inbox(self, page: int, limit: int) -> InboxPage:
         chunk = self.inbox_entries[(page - 1) * 2 : page * 2]
@@ -119,7 +124,7 @@ class ScriptedProvider:
     async def balance(self) -> Decimal:
         if self.balance_error:
             raise self.balance_error
-        return Decimal(9)
+        return self.amount
 
     async def close(self) -> None:
         return None

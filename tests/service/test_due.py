@@ -111,7 +111,7 @@ async def test_a_shut_gate_begins_nothing() -> None:
     store = Store("a")
     store.release.set()
     open_ = [False]
-    loop = loop_over(store, open_gate=lambda: open_[0])
+    loop = loop_over(store, gate=lambda most: most if open_[0] else 0)
     loop.start()
     await asyncio.sleep(0.02)
     assert store.handled == []

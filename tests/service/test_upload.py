@@ -114,7 +114,7 @@ async def test_a_refused_key_stops_the_uploads_and_nothing_fails(house: House) -
     assert await house.turn("upload") == 1  # the second was not even tried
     assert not house.gate.is_open
     house.provider.upload_error = None
-    house.gate.open()
+    house.gate.succeeded()
     house.now += 30
     await house.turn("upload")
     assert await house.states() == ["uploaded", "uploaded"]
@@ -207,7 +207,7 @@ async def test_a_refused_key_leaves_the_copy_for_later(house: House) -> None:
     house.provider.delete_error = None
     house.now += 900
     assert await house.turn("erase") == 0
-    house.gate.open()
+    house.gate.succeeded()
     await house.turn("erase")
     assert house.provider.deleted == [500]
 

@@ -1,0 +1,157 @@
+"""A send without an answer is sent again only when history and balance show that it never happened."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from gateway.errors import OutcomeUnknown, Refused
+from gateway.model import JobState, MailKind, Verdict
+from gateway.ports import HistoryEntry, JobStatus, Submitted
+from gateway.service.outbound import OutboundSettings
+from gateway.service.settle import SettleSettings
+
+from .conftest import Build
+from .house import House
+from .scripted import away
+
+
+def unknown(_ref: int) -> Submitted:
+    raise OutcomeUnknown("no answer")
+
+
+async def doubtful(house: House, *, executed: bool) -> None:
+    """A fax whose send got no answer."""
+    house.provider.execute = executed
+    answer, house.provider.answer_submit = house.provider.answer_submit, unknown
+    await house.uploaded()
+    await house.turn("submit")
+    house.provider.answer_submit, house.provider.execute = answer, True
+    assert (await house.jobs())[-1].state is JobState.IN_DOUBT
+
+
+async def poll(house: House, hours: float) -> None:
+    """The history is looked into as often as it is due."""
+    for _ in range(int(hours * 60)):
+        house.now += 60
+        await house.turn("doubt", "result")
+
+
+async def delivered(house: House) -> None:
+    """A fax that went well, whose document is still at the provider."""
+    house.now += 3600  # the same mail again is a new wish by then
+    job = await house.submitted()
+    house.provider.statuses[job.provider_ref or 0] = JobStatus(Verdict.SUCCESS, "ok", "Sent!")
+    house.now += 3600
+    await house.turn("result")
+
+
+async def test_never_sent_and_shown_so_is_sent_once_more(house: House) -> None:
+    await delivered(house)
+    await doubtful(house, executed=False)
+    await poll(house, 2)
+    await house.turn("submit")
+    assert house.provider.submits == 3
+    assert len(house.provider.executed) == 2
+
+
+async def test_a_history_that_shows_nothing_at_all_proves_nothing_when_money_is_gone(house: House) -> None:
+    house.provider.hide_history = True
+    await doubtful(house, executed=True)
+    house.provider.amount = Decimal("8.90")
+    await poll(house, 6)
+    (job,) = await house.jobs()
+    assert (job.state, house.provider.submits) == (JobState.IN_DOUBT, 1)
+    assert "balance fell from 9 to 8.90" in job.hold
+    assert [kind for kind, _ in await house.told(job.id)] == [MailKind.UNKNOWN]
+
+
+async def test_a_new_account_without_a_fax_may_have_an_empty_history(house: House) -> None:
+    await doubtful(house, executed=False)
+    await poll(house, 2)
+    await house.turn("submit")
+    assert len(house.provider.executed) == 1
+
+
+async def test_a_list_that_lacks_our_other_fax_proves_nothing(house: House) -> None:
+    await delivered(house)
+    await doubtful(house, executed=True)
+    house.provider.history_pages = [(HistoryEntry(77, 1, "12025550000", Verdict.SUCCESS, None),)]
+    await poll(house, 6)
+    job = (await house.jobs())[-1]
+    assert job.hold
+    assert "the list lacks fax 9000" in job.hold
+    assert house.provider.submits == 2
+
+
+async def test_a_stale_list_is_found_out_by_a_fax_sent_since(house: House) -> None:
+    await delivered(house)
+    stale = tuple((await house.provider.history(1, 100)).entries)
+    await doubtful(house, executed=True)
+    await delivered(house)
+    house.provider.history_pages = [stale]
+    await poll(house, 6)
+    (held,) = [job for job in await house.jobs() if job.hold]
+    assert "the list lacks fax 9002" in held.hold
+    assert house.provider.submits == 3
+
+
+async def test_faxes_whose_document_is_gone_need_not_be_listed(house: House) -> None:
+    await delivered(house)
+    await house.turn("erase")
+    await doubtful(house, executed=False)
+    house.provider.history_pages = []
+    await poll(house, 2)
+    await house.turn("submit")
+    assert house.provider.submits == 3
+
+
+@pytest.mark.parametrize("error", [Refused("there is no such call"), away()])
+async def test_a_balance_that_cannot_be_had(house: House, error: Exception) -> None:
+    await doubtful(house, executed=False)
+    house.provider.balance_error = error  # type: ignore[assignment]
+    await poll(house, 2)
+    await house.turn("submit")
+    assert house.provider.submits == (2 if type(error) is Refused else 1)
+
+
+async def test_an_account_of_our_own_is_asked_for_its_balance_always(build: Build) -> None:
+    house = await build(outbound=OutboundSettings(settle=SettleSettings(alone=True)))
+    await delivered(house)
+    await doubtful(house, executed=True)
+    house.provider.history_pages = [tuple((await house.provider.history(1, 100)).entries[:1])]
+    house.provider.amount = Decimal("8.9")
+    await poll(house, 6)
+    assert "the balance fell" in (await house.jobs())[-1].hold
+    assert house.provider.submits == 2
+
+
+async def test_what_other_faxes_cost_is_no_sign(build: Build) -> None:
+    house = await build(outbound=OutboundSettings(settle=SettleSettings(alone=True)))
+    await doubtful(house, executed=False)
+    await delivered(house)
+    house.provider.amount = Decimal("8.9")
+    await poll(house, 2)
+    await house.turn("submit")
+    assert house.provider.submits == 3
+
+
+@pytest.mark.parametrize("jump", [3600.0, 86400.0, 5 * 365 * 86400.0, -3600.0, -5 * 365 * 86400.0])
+async def test_no_jump_of_the_clock_shortens_the_proof(build: Build, jump: float) -> None:
+    steady = [0.0]
+    house = await build(steady=lambda: steady[0])
+    await doubtful(house, executed=False)
+    house.now += jump
+    for _ in range(5):
+        house.now += 7200.0
+        await house.turn("doubt")
+    assert house.provider.submits == 1
+    steady[0] += 1801.0
+    for _ in range(5):
+        await house.outbound.mend_times()
+        house.now += 7200.0
+        await house.turn("doubt")
+        steady[0] += 1801.0
+    await house.turn("submit")
+    assert house.provider.submits == 2 or (await house.jobs())[0].hold

@@ -1,0 +1,109 @@
+"""The gate: what stops sends, how long, and how they begin again."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.errors import KeyRefused, OutcomeUnknown, SlowDown, TryLater
+from gateway.service.gate import Gate, GateSettings
+
+
+class World:
+    """A gate with its clock in hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.told = 0
+        self.gate = Gate(GateSettings(failures=3, first=10, longest=40), clock=self.time, steady=self.time)
+        self.gate.on_change.append(self._tell)
+
+    def time(self) -> float:
+        return self.now
+
+    def _tell(self) -> None:
+        self.told += 1
+
+
+AWAY = TryLater("the provider is away")
+
+
+def test_after_a_start_one_call_goes_before_the_others() -> None:
+    gate = World().gate
+    assert (gate.sends(8), gate.asks(8), gate.why) == (1, 1, "")
+    gate.succeeded()
+    assert (gate.sends(8), gate.asks(8)) == (8, 8)
+
+
+def test_a_refused_key_stops_all_until_it_is_accepted() -> None:
+    world = World()
+    gate = world.gate
+    gate.succeeded()
+    gate.failed(KeyRefused("the key is refused"))
+    assert not gate.shut("again")
+    assert (gate.sends(8), gate.asks(8), gate.why, gate.is_shut) == (0, 0, "the key is refused", True)
+    world.now += 1e6
+    assert not gate.may_ask
+    gate.succeeded()
+    assert (gate.sends(8), gate.is_open) == (8, True)
+
+
+async def test_who_is_asked_to_slow_down_waits_as_long_as_asked_then_feels_his_way() -> None:
+    world = World()
+    gate = world.gate
+    gate.succeeded()
+    gate.failed(SlowDown("slow down", after=25.0))
+    gate.failed(SlowDown("slow down", after=900.0))  # another that was under way: no longer pause
+    world.now += 24
+    assert (gate.sends(8), gate.asks(8), gate.why) == (0, 0, "slow down")
+    world.now += 2
+    assert (gate.sends(8), gate.why) == (1, "")
+
+
+async def test_a_pause_without_a_wish_doubles_to_its_longest() -> None:
+    world = World()
+    waits = []
+    for _ in range(4):
+        begun = world.now
+        world.gate.failed(SlowDown("slow down"))
+        while not world.gate.is_open:
+            world.now += 1
+        waits.append(world.now - begun)
+    assert waits == [10, 20, 40, 40]
+    world.gate.succeeded()
+    world.gate.failed(SlowDown("slow down"))
+    world.now += 10
+    assert world.gate.is_open
+
+
+async def test_failures_in_a_row_pause_a_single_one_does_not() -> None:
+    world = World()
+    gate = world.gate
+    for _ in range(5):
+        gate.failed(AWAY)
+        gate.failed(OutcomeUnknown("no answer"))
+        gate.succeeded()
+    assert gate.is_open
+    for _ in range(3):
+        gate.failed(AWAY)
+    assert (gate.is_open, gate.why) == (False, "the provider is away")
+    world.now += 10
+    assert gate.sends(8) == 1
+
+
+def test_what_we_keep_back_ourselves_leaves_questions_free() -> None:
+    gate = World().gate
+    gate.succeeded()
+    gate.keep("the state may be older than reality")
+    assert (gate.sends(4), gate.asks(4), gate.why) == (0, 4, "the state may be older than reality")
+    gate.let_go()
+    assert gate.sends(4) == 4
+
+
+async def test_the_end_of_a_pause_is_told() -> None:
+    gate = Gate(GateSettings(failures=1, first=0.02))
+    ended = asyncio.Event()
+    gate.failed(AWAY)
+    gate.on_change.append(ended.set)
+    async with asyncio.timeout(5):
+        await ended.wait()
+    assert gate.is_open
