@@ -452,6 +452,7 @@ def provider_settings(config: Config) -> FaxToSettings:
         upload_timeout=p.upload_timeout,
         rate=p.rate,
         naive_timezone=p.timezone,
+        max_document=config.http.callbacks.max_file,
     )
 
 

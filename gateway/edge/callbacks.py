@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.errors import Refused, TryLater
 from gateway.model import FaxArrival, Receipt
-from gateway.provider.faxto_callback import DOCUMENT_FIELDS, decode_document, file_type, read
+from gateway.provider.faxto_callback import DOCUMENT_FIELDS, file_type, parse_form, parse_json, parse_text, read
 from gateway.spool import Draft
 
 log = structlog.get_logger("callbacks")
@@ -28,9 +30,24 @@ log = structlog.get_logger("callbacks")
 _PARTS = 32
 _FIELD = 64 << 10
 _CHUNK = 256 << 10
-_SMALL = 256 << 10  # bodies up to here are parsed on the event loop
-_BASE64 = 1.4  # growth of a document as text
+_SMALL = 256 << 10  # bodies up to here are parsed on the event loop, larger ones in a worker
+_PARSERS = {"form": parse_form, "json": parse_json, "text": parse_text}
+_AS_TEXT = 1.5  # growth of a document as base64 in a form
+_FRAME = 1 << 20  # what may stand around a document
 _RETRY_AFTER = "60"
+_LINGER = 1.0  # seconds for a client to read why its body is not read to the end
+_TOO_LARGE = "5.3.4"  # RFC 3463: message too big
+# what the HTTP library raises on a body that is cut or was never whole
+_BROKEN = (ValueError, RuntimeError, AssertionError, ConnectionError, HttpProcessingError, web.RequestPayloadError)
+
+
+def _not_a_request(record: logging.LogRecord) -> bool:
+    """Drop the library's word on what is no HTTP: it quotes the request line, and with it the token."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_http_log = logging.getLogger("gateway.callbacks")
+_http_log.addFilter(_not_a_request)
 
 
 class CallbackSink(Protocol):
@@ -45,18 +62,21 @@ class CallbackSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallbackSettings:
-    """``tokens``: any of them opens the door. ``max_file`` in bytes, ``body_timeout`` in seconds for a whole body."""
+    """``tokens``: any of them opens the door. ``max_file`` in bytes. Seconds: ``body_timeout`` for a whole body,
+    ``idle_timeout`` for a connection without a whole request.
+    """
 
     address: str
     tokens: tuple[str, ...]
     max_file: int = 64 << 20
     metrics_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     body_timeout: float = 300.0
+    idle_timeout: float = 60.0
     max_connections: int = 100
 
 
 class CallbackServer:
-    """``parse(kind, path)`` reads a large JSON or form body in a worker: {"fields": {...}, "document": path or None}."""
+    """``parse(kind, path)`` runs ``parse_KIND`` of the provider's callback module on a large body in a worker."""
 
     def __init__(
         self,
@@ -75,30 +95,48 @@ class CallbackServer:
         self._metrics = metrics
         self._clock = clock
         self._runner: web.AppRunner | None = None
-        self._slots = asyncio.Semaphore(settings.max_connections)
+        self._listener: asyncio.Server | None = None
         self.address = settings.address
 
     async def start(self) -> None:
         """Bind. Raises OSError naming the address."""
-        app = web.Application(client_max_size=round(self._settings.max_file * _BASE64) + (1 << 20))
+        app = web.Application()
         app.router.add_route("*", "/callback/{token}", self._callback)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/healthz", self._readyz)
         app.router.add_get("/metrics", self._show_metrics)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=10.0)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=_http_log,
+            handle_signals=False,
+            shutdown_timeout=10.0,
+            keepalive_timeout=self._settings.idle_timeout,
+            lingering_time=_LINGER,
+        )
         await self._runner.setup()
         host, _, port = self._settings.address.rpartition(":")
+        loop = asyncio.get_running_loop()
         try:
-            site = web.TCPSite(self._runner, host.strip("[]"), int(port))
-            await site.start()
+            self._listener = await loop.create_server(self._connect, host.strip("[]"), int(port))
         except OSError as error:
             await self.stop()
             raise OSError(error.errno, f"cannot listen on {self._settings.address}: {error.strerror}") from error
-        bound = self._runner.addresses[0]
-        self.address = f"{host}:{bound[1]}"
+        self.address = f"{host}:{self._listener.sockets[0].getsockname()[1]}"
+
+    def _connect(self) -> asyncio.Protocol:
+        assert self._runner is not None
+        server = self._runner.server
+        if server is None or len(server.connections) >= self._settings.max_connections:
+            return _Busy()
+        return server()
 
     async def stop(self) -> None:
+        """Take no more; what has begun may end (10 s)."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -123,183 +161,237 @@ class CallbackServer:
 
     # --- callbacks ------------------------------------------------------------------------------------------------
 
+    def _opens(self, token: str) -> bool:
+        """Compared with every token to its end, so that the time it takes tells nothing."""
+        given, opens = token.encode("utf-8", "surrogateescape"), False
+        for good in self._settings.tokens:
+            opens |= hmac.compare_digest(given, good.encode())
+        return opens
+
     async def _callback(self, request: web.Request) -> web.Response:
-        token = request.match_info["token"].encode()
-        if not any([hmac.compare_digest(token, good.encode()) for good in self._settings.tokens]):
+        if not self._opens(request.match_info["token"]):
             raise web.HTTPNotFound
         if request.method not in ("GET", "POST"):
             raise web.HTTPMethodNotAllowed(request.method, ["GET", "POST"])
         taken = _Taken(self._sink, self._settings.max_file)
         try:
-            async with self._slots, asyncio.timeout(self._settings.body_timeout):
+            async with asyncio.timeout(self._settings.body_timeout):
                 await self._read_body(request, taken)
             return await self._hand_over(request, taken)
         except Refused as error:
             log.warning("callback refused", why=str(error))
-            return web.Response(text="refused\n", status=413 if error.status == "5.3.4" else 400)
+            return web.Response(text="refused\n", status=413 if error.status == _TOO_LARGE else 400)
         except (TryLater, TimeoutError) as error:
             log.warning("callback not taken now", why=str(error) or "the body came too slowly")
-            return _later()
-        except web.HTTPException:
-            raise
-        except (ValueError, ConnectionError) as error:
-            log.warning("callback unreadable", why=repr(error))
-            return web.Response(text="unreadable\n", status=400)
         except Exception:
             log.exception("callback failed")
-            return _later()
         finally:
             taken.discard()
+        return web.Response(text="try again later\n", status=503, headers={"Retry-After": _RETRY_AFTER})
 
     async def _hand_over(self, request: web.Request, taken: _Taken) -> web.Response:
-        fields = {**dict(request.query), **taken.fields}
-        if taken.draft is not None:
+        """Give what was read to the sink; 200 once that is durable."""
+        fields = {**request.query, **taken.fields}
+        if taken.draft is not None or taken.unreadable:
             fields.setdefault("file", "")
         word = read(fields, self._clock())
         if isinstance(word, Receipt):
             await asyncio.shield(self._sink.receipt(word))
-        elif isinstance(word, FaxArrival):
-            draft, kind = taken.release()
-            if draft is not None and not kind:
-                log.warning("a document that is neither PDF nor TIFF; asking the inbox for it", size=draft.size)
-                draft.discard()
-                draft = None
-            if draft is None and not word.recipient and not word.uuid and not word.file_url:
+            return _ok()
+        if isinstance(word, FaxArrival):
+            if taken.draft is None and taken.unreadable and not word.file_url:
+                log.warning("a document that is neither PDF nor TIFF; asking the inbox for it", size=taken.unreadable)
+            if taken.draft is not None or word.uuid or word.recipient or word.sender or word.file_url:
+                await asyncio.shield(self._sink.arrival(word, *taken.release()))
+                return _ok()
+            if taken.unreadable:
                 raise Refused("the callback brings neither a document nor a number")
-            await asyncio.shield(self._sink.arrival(word, draft, kind))
-        else:
-            log.info("a callback that says nothing we know", fields=sorted(fields)[:20])
-        return web.Response(text="OK\n")
+        log.info("a callback that says nothing we know", fields=sorted(fields)[:20])
+        return _ok()
 
     async def _read_body(self, request: web.Request, taken: _Taken) -> None:
-        kind = request.content_type
-        if kind.startswith("multipart/"):
-            await self._read_multipart(await request.multipart(), taken)
-            return
         if not request.can_read_body:
             return
-        parser = "json" if kind == "application/json" else "form"
-        body = taken.new_draft()
-        try:
-            async for chunk in request.content.iter_chunked(_CHUNK):
-                if parser == "form" and not body.size and chunk.lstrip()[:1] in (b"{", b"["):
-                    parser = "json"
-                if body.size + len(chunk) > self._settings.max_file * _BASE64 + _FIELD:
-                    raise Refused("the callback is larger than allowed", status="5.3.4")
-                body.write(chunk)
-            if not body.size:
-                return
-            document = Path(f"{body.path}.document")
-            try:
-                found = await self._parse(parser, str(body.path))
-                taken.fields.update(found["fields"])
-                if found["document"]:
-                    await taken.take_file(document)
-            finally:
-                document.unlink(missing_ok=True)
-        finally:
-            body.discard()
+        if (request.content_length or 0) > taken.most:
+            raise Refused("the callback is larger than allowed", status=_TOO_LARGE)
+        described = request.headers.get("Content-Type", "").lower()
+        if described.startswith("multipart/") and "boundary=" in described:
+            await self._read_multipart(request, taken)
+        else:
+            await self._read_whole(request, taken)
 
-    async def _read_multipart(self, reader: MultipartReader, taken: _Taken) -> None:
+    async def _read_whole(self, request: web.Request, taken: _Taken) -> None:
+        """A body that is JSON, a form, or the document itself with its fields in the query."""
+        body = taken.new_draft()
+        async for chunk in _pieces(request):
+            taken.write(body, chunk)
+        start = _start_of(body)
+        if start.startswith(b"%PDF-") or file_type(start) == "image/tiff":
+            taken.offer(body, "file")
+        elif body.size:
+            is_json = request.content_type == "application/json" or start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(
+                b"{"
+            )
+            taken.fields.update(await self._unpack("json" if is_json else "form", body, "file", taken))
+
+    async def _read_multipart(self, request: web.Request, taken: _Taken) -> None:
         count = 0
-        while (part := await reader.next()) is not None:
+        async for part in _parts(request):
             count += 1
             if count > _PARTS:
                 raise Refused("the callback has too many parts")
             if isinstance(part, MultipartReader):
                 raise Refused("the callback has parts within parts")
-            assert isinstance(part, BodyPartReader)
             name = part.name or ""
-            if (
-                part.filename
-                or name in DOCUMENT_FIELDS
-                or (part.headers.get("Content-Type", "")).startswith("application/")
-            ):
-                await self._read_document(part, name, taken)
+            described = part.headers.get("Content-Type", "").lower()
+            if part.filename or name in DOCUMENT_FIELDS or described.startswith(("application/", "image/")):
+                await self._read_document(part, name or "file", taken)
             else:
-                taken.fields[name] = (await self._short(part)).decode("utf-8", "replace")
-
-    async def _short(self, part: BodyPartReader) -> bytes:
-        data = b""
-        while chunk := await part.read_chunk(_CHUNK):
-            data += chunk
-            if len(data) > _FIELD:
-                raise Refused("a field of the callback is too long")
-        return bytes(part.decode(data))
+                taken.fields[name] = (await _short(part)).decode("utf-8", "replace")
 
     async def _read_document(self, part: BodyPartReader, name: str, taken: _Taken) -> None:
         """A part that is a document, or the text or address of one."""
         draft = taken.new_draft()
-        try:
-            while chunk := await part.read_chunk(_CHUNK):
-                if draft.size + len(chunk) > self._settings.max_file * _BASE64:
-                    raise Refused("the fax is larger than allowed", status="5.3.4")
-                draft.write(chunk)
-            with draft.path.open("rb") as stream:
-                start = stream.read(1024)
-            if file_type(start) or part.filename:
-                if draft.size > self._settings.max_file:
-                    raise Refused("the fax is larger than allowed", status="5.3.4")
-                if draft.size and taken.draft is None:
-                    taken.keep(draft)
-                    draft = None  # type: ignore[assignment]  # it is kept now
-                return
-            await self._from_text(draft, name or "file", taken)
-        finally:
-            if draft is not None:
-                draft.discard()
+        async for chunk in _chunks(part):
+            taken.write(draft, chunk)
+        if file_type(_start_of(draft)):
+            taken.offer(draft, name)
+        elif draft.size:
+            size = draft.size
+            if text := (await self._unpack("text", draft, name, taken))["file"]:
+                taken.fields[name], taken.unreadable = text, size
 
-    async def _from_text(self, draft: Draft, name: str, taken: _Taken) -> None:
-        text = (await asyncio.to_thread(draft.path.read_bytes)).decode("latin-1")
-        data = await asyncio.to_thread(decode_document, text)
-        if data is not None:
-            decoded = taken.new_draft()
-            taken.keep(decoded)
-            decoded.write(data)
-        else:
-            taken.fields[name] = text[:4000]
+    async def _unpack(self, kind: str, body: Draft, name: str, taken: _Taken) -> dict[str, str]:
+        """Fields of a body; a document among them is offered under ``name``."""
+        path = str(body.path)
+        found = _PARSERS[kind](path) if body.size <= _SMALL else await self._parse(kind, path)
+        if found["document"]:
+            taken.offer(await taken.copy(f"{path}.document"), name)
+        body.discard()
+        fields: dict[str, str] = found["fields"]
+        return fields
 
 
 class _Taken:
-    """What a callback has brought so far; its draft is discarded unless released."""
+    """What a callback has brought so far; its files are removed by :meth:`discard`, but for the one released."""
 
     def __init__(self, sink: CallbackSink, max_file: int) -> None:
         self._sink = sink
         self._max_file = max_file
+        self.most = round(max_file * _AS_TEXT) + _FRAME
+        self._size = 0
+        self._drafts: list[Draft] = []
+        self._known_name = False
         self.fields: dict[str, str] = {}
         self.draft: Draft | None = None
+        self.unreadable = 0  # size of what came in a document's place and is none
 
     def new_draft(self) -> Draft:
-        return self._sink.draft()
+        draft = self._sink.draft()
+        self._drafts.append(draft)
+        return draft
 
-    def keep(self, draft: Draft) -> None:
-        if self.draft is not None:
-            self.draft.discard()
-        self.draft = draft
+    def write(self, draft: Draft, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self.most:
+            raise Refused("the callback is larger than allowed", status=_TOO_LARGE)
+        draft.write(chunk)
 
-    async def take_file(self, path: Path) -> None:
-        if path.stat().st_size > self._max_file:
-            raise Refused("the fax is larger than allowed", status="5.3.4")
+    async def copy(self, path: str) -> Draft:
+        """A draft of what a parser wrote."""
         draft = self.new_draft()
-        self.keep(draft)
-        with path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                draft.write(chunk)
-                await asyncio.sleep(0)
+        for chunk in _file_chunks(path):
+            draft.write(chunk)
+            await asyncio.sleep(0)
+        return draft
+
+    def offer(self, draft: Draft, name: str) -> None:
+        """Keep the first document, and one in a field of a known name rather than another."""
+        if draft.size > self._max_file:
+            raise Refused("the fax is larger than allowed", status=_TOO_LARGE)
+        known = name in DOCUMENT_FIELDS
+        if self.draft is None:
+            self.draft, self._known_name = draft, known
+        elif known and not self._known_name:
+            self.draft.discard()
+            self.draft, self._known_name = draft, known
+        else:
+            draft.discard()
 
     def release(self) -> tuple[Draft | None, str]:
-        """The draft, now the caller's, and its type ("" for no document we know)."""
-        draft, self.draft = self.draft, None
-        if draft is None:
+        """The document, now the caller's, and its type; (None, "") when none came."""
+        if self.draft is None:
             return None, ""
-        with draft.path.open("rb") as stream:
-            return draft, file_type(stream.read(1024))
+        kind = file_type(_start_of(self.draft))
+        self._drafts.remove(self.draft)
+        draft, self.draft = self.draft, None
+        return draft, kind
 
     def discard(self) -> None:
-        if self.draft is not None:
-            self.draft.discard()
-            self.draft = None
+        for draft in self._drafts:
+            draft.discard()
+            Path(f"{draft.path}.document").unlink(missing_ok=True)
 
 
-def _later() -> web.Response:
-    return web.Response(text="try again later\n", status=503, headers={"Retry-After": _RETRY_AFTER})
+class _Busy(asyncio.Protocol):
+    """One connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _ok() -> web.Response:
+    return web.Response(text="OK\n")
+
+
+def _start_of(draft: Draft) -> bytes:
+    with draft.path.open("rb") as stream:
+        return stream.read(1024)
+
+
+def _file_chunks(path: str) -> Iterator[bytes]:
+    with Path(path).open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            yield chunk
+
+
+# --- reading, with the library's errors translated --------------------------------------------------------------------
+
+
+async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.content.iter_chunked(_CHUNK):
+            yield chunk
+    except _BROKEN as error:
+        raise Refused("the callback's body is broken", type(error).__name__) from None
+
+
+async def _parts(request: web.Request) -> AsyncIterator[BodyPartReader | MultipartReader]:
+    """The parts of a multipart body; its end must be there (RFC 2046 section 5.1.1)."""
+    try:
+        reader = await request.multipart()
+        while (part := await reader.next()) is not None:
+            yield part
+    except _BROKEN as error:
+        raise Refused("the callback's body is broken", type(error).__name__) from None
+
+
+async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
+    try:
+        while chunk := await part.read_chunk(_CHUNK):
+            yield chunk
+    except _BROKEN as error:
+        raise Refused("the callback's body is broken", type(error).__name__) from None
+
+
+async def _short(part: BodyPartReader) -> bytes:
+    """A field, decoded where its transfer encoding is known."""
+    data = b""
+    async for chunk in _chunks(part):
+        data += chunk
+        if len(data) > _FIELD:
+            raise Refused("a field of the callback is too long")
+    try:
+        return bytes(part.decode(data))
+    except (ValueError, RuntimeError):
+        return data

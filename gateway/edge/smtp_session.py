@@ -107,20 +107,26 @@ class Conversation(SMTP):
             await self.push(reply)
 
     async def _secure(self) -> None:
-        """Go on under TLS. What came before is forgotten (RFC 3207 section 4.2). Raises OSError."""
+        """Go on under TLS. What came before is forgotten (RFC 3207 section 4.2). Raises :class:`Closed`."""
         assert self._context is not None, "a listener with TLS has its context"
         self._input.clear()
-        transport = await self.loop.start_tls(
-            self.transport,
-            self,
-            self._context,
-            server_side=True,
-            ssl_handshake_timeout=min(_HANDSHAKE, self._settings.command_timeout),
-            ssl_shutdown_timeout=_LAST_WORD,
-        )
-        if transport is None:
+        try:
+            transport = await self.loop.start_tls(
+                self.transport,
+                self,
+                self._context,
+                server_side=True,
+                ssl_handshake_timeout=min(_HANDSHAKE, self._settings.command_timeout),
+                ssl_shutdown_timeout=_LAST_WORD,
+            )
+        except OSError as error:
+            log.info("TLS failed", client=self._peer.address, why=str(error) or type(error).__name__)
+            raise Closed from error
+        if transport is None:  # so says asyncio when the client goes in the middle of it
             raise Closed
-        self.transport = self._transport = self._reader._transport = self._writer._transport = transport  # type: ignore[attr-defined]  # as StreamWriter.start_tls does it
+        # as StreamWriter.start_tls does it
+        self.transport = self._transport = transport
+        self._reader._transport = self._writer._transport = transport  # type: ignore[attr-defined]
         self._over_ssl = True
         self._peer = replace(self._peer, tls=tls_of(transport) or "TLS", helo="", login=None)
         self._esmtp = False
@@ -156,7 +162,7 @@ class Conversation(SMTP):
             return hangup.reply
         except TimeoutError:
             return "421 4.4.2 nothing was heard for too long; good bye"
-        except OSError as error:  # of the connection, or of TLS
+        except OSError as error:  # of the connection
             if self._in_message:
                 log.info("connection lost in a mail", client=self._peer.address, why=type(error).__name__)
             return ""

@@ -1,22 +1,41 @@
-"""What a callback of Fax.to says, once its fields are read (Fax.to API, "receipt" and "incoming fax" webhooks)."""
+"""What a callback of Fax.to says (Fax.to API, "receipt" and "incoming fax" webhooks).
+
+First its body becomes fields, and a document that came as text becomes a file again; these functions take and leave files,
+so that a large body can be read in a worker process. Then the fields tell a receipt or a received fax.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import io
 import json
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from urllib.parse import unquote_to_bytes
 
 from gateway.errors import Refused
 from gateway.model import FaxArrival, Receipt, Verdict
 from gateway.provider import wording
 from gateway.provider.reading import as_int, clean
 
-_FIELD = 1000
 DOCUMENT_FIELDS = ("file", "document", "fax", "pdf")
+_FIELDS = 100
+_FIELD = 4000
+_TEXT = 1000
+_URL = 2000
+_START = 1024
+_BLOCK = 1 << 20
+_TAIL = 64  # of base64, kept back until its end is known
+# base64 with blanks for its +, in the alphabet for URLs, in lines (RFC 4648 sections 4 and 5)
+_ALPHABET = bytes.maketrans(b" -_", b"++/")
+_LINES = b"\r\n\t"
+
+
+# --- fields: a receipt, or a received fax -----------------------------------------------------------------------------
 
 
 def read(fields: Mapping[str, str], now: float) -> Receipt | FaxArrival | None:
@@ -30,13 +49,19 @@ def read(fields: Mapping[str, str], now: float) -> Receipt | FaxArrival | None:
 
 
 def _receipt(fields: Mapping[str, str], reference: int, now: float) -> Receipt:
-    text = clean(fields.get("message", ""), _FIELD)
-    verdict = wording.verdict_of_word(fields.get("status", ""))
+    """A receipt whose status and code contradict each other counts as progress: it makes us ask, and decides nothing."""
+    text = clean(fields.get("message", ""), _TEXT)
     code = fields.get("msg_code", "").strip().lower()
-    if not fields.get("status", "").strip():
+    if fields.get("status", "").strip():
+        verdict = wording.verdict_of_word(fields["status"])
+        if code in wording.CODES and (code == "ok") != (verdict is Verdict.SUCCESS):
+            verdict = Verdict.PROGRESS
+    else:
         verdict, code = wording.classify(text, code)
-    if code not in wording.CODES:
-        code = {Verdict.SUCCESS: "ok", Verdict.FAILED: wording.cause(text), Verdict.PROGRESS: ""}[verdict]
+    if verdict is Verdict.PROGRESS:
+        code = ""
+    elif code not in wording.CODES:
+        code = "ok" if verdict is Verdict.SUCCESS else wording.cause(text)
     return Receipt(reference, verdict, code, text, now)
 
 
@@ -46,10 +71,6 @@ def _number(text: str) -> str:
 
 
 def _arrival(fields: Mapping[str, str]) -> FaxArrival:
-    url = next(
-        (fields[n].strip() for n in DOCUMENT_FIELDS if fields.get(n, "").strip().startswith(("http:", "https:"))), ""
-    )
-
     def short(name: str) -> str:
         return clean(fields.get(name, ""), 100)
 
@@ -64,78 +85,129 @@ def _arrival(fields: Mapping[str, str]) -> FaxArrival:
         duration=short("duration"),
         ecm=short("ecm"),
         compression=short("compression"),
-        file_url=url[:2000],
+        file_url=next(filter(None, (_address(fields.get(name, "")) for name in DOCUMENT_FIELDS)), ""),
     )
+
+
+def _address(text: str) -> str:
+    """A document given by its address; which host it names is looked at when it is asked. "" for what is none."""
+    text = text.strip()
+    return text if text.lower().startswith(("http://", "https://")) and len(text) <= _URL else ""
+
+
+# --- bodies: fields, and the document in a file -----------------------------------------------------------------------
 
 
 def file_type(start: bytes) -> str:
     """The type of a received document by its first bytes (1024), "" when it is neither PDF nor TIFF."""
-    if b"%PDF-" in start[:1024]:
+    if b"%PDF-" in start[:_START]:
         return "application/pdf"
     return "image/tiff" if start[:4] in (b"II*\0", b"MM\0*") else ""
 
 
-def decode_document(text: str) -> bytes | None:
-    """A document given as text: itself, a data URI, or base64 whose + may have become blanks; None when it is none."""
-    if text.startswith("%PDF-"):
-        return text.encode("latin-1", "replace")
-    if text.startswith("data:"):
-        head, _, text = text.partition(",")
-        if not head.endswith(";base64"):
-            return None
-    packed = re.sub(r"[\r\n\t]", "", text.strip()).replace(" ", "+").replace("-", "+").replace("_", "/")
-    packed = packed.rstrip("=")
-    try:
-        data = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return data if file_type(data[:1024]) else None
-
-
 def parse_json(path: str) -> dict[str, Any]:
-    """Worker function: read a JSON callback from ``path``; its document is decoded into ``path + ".document"``.
-
-    Returns ``fields`` (strings) and ``document`` (path or None). Raises Refused for what is no JSON object.
+    """Read a JSON body from ``path``: its ``fields`` (strings), and whether a ``document`` was among them, which is then
+    in ``path + ".document"``. Raises Refused for what is no JSON object.
     """
     try:
-        body = json.loads(Path(path).read_bytes().decode("utf-8", "replace"))
+        body = json.loads(Path(path).read_bytes().decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError) as error:
         raise Refused("the callback is not JSON") from error
     if not isinstance(body, dict):
         raise Refused("the callback is not a JSON object")
-    return split_document({str(k): _flat(v) for k, v in body.items()}, path)
+    if len(body) > _FIELDS:
+        raise Refused("the callback has too many fields")
+    fields = {name: _flat(value) for name, value in body.items()}
+    values = {}
+    for name in DOCUMENT_FIELDS:
+        try:
+            values[name] = fields.get(name, "").encode("latin-1")
+        except UnicodeEncodeError:  # bytes that became characters for good: no longer the document that was sent
+            continue
+    return _split(fields, values, path)
 
 
 def parse_form(path: str) -> dict[str, Any]:
-    """Worker function: as :func:`parse_json` for an urlencoded body."""
-    from urllib.parse import unquote_plus
-
+    """As :func:`parse_json` for an urlencoded body."""
+    pairs = Path(path).read_bytes().split(b"&", _FIELDS)
+    if len(pairs) > _FIELDS:
+        raise Refused("the callback has too many fields")
     fields: dict[str, str] = {}
-    for pair in Path(path).read_bytes().decode("ascii", "replace").split("&"):
-        name, _, value = pair.partition("=")
+    values: dict[str, bytes] = {}
+    for pair in pairs:
+        packed_name, _, packed = pair.partition(b"=")
+        name = unquote_to_bytes(packed_name.replace(b"+", b" ")).decode("utf-8", "replace")
+        value = unquote_to_bytes(packed.replace(b"+", b" "))
         if name:
-            fields[unquote_plus(name, errors="replace")] = unquote_plus(value, errors="replace")
-        if len(fields) > 100:
-            raise Refused("the callback has too many fields")
-    return split_document(fields, path)
+            fields[name] = value[:_FIELD].decode("utf-8", "replace")
+        if name in DOCUMENT_FIELDS:
+            values[name] = value
+    return _split(fields, values, path)
 
 
-def split_document(fields: dict[str, str], path: str) -> dict[str, Any]:
-    """Take a document that came as text out of ``fields`` and write it beside ``path``."""
-    for name in DOCUMENT_FIELDS:
-        data = decode_document(fields[name]) if len(fields.get(name, "")) > 8 else None
-        if data is not None:
-            target = f"{path}.document"
-            Path(target).write_bytes(data)
-            return {"fields": {**_short(fields), name: ""}, "document": target}
-    return {"fields": _short(fields), "document": None}
-
-
-def _short(fields: dict[str, str]) -> dict[str, str]:
-    return {name: value if len(value) <= 4000 else value[:100] for name, value in fields.items()}
+def parse_text(path: str) -> dict[str, Any]:
+    """As :func:`parse_json` for a body that is one value: a document, as text or by its address."""
+    with Path(path).open("rb") as stream:
+        text = stream.read(_FIELD).decode("utf-8", "replace")
+        stream.seek(0)
+        document = _unpack(stream, f"{path}.document")
+    return {"fields": {"file": "" if document else text}, "document": document}
 
 
 def _flat(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if value is None:
         return ""
     return value if isinstance(value, str) else str(value)
+
+
+def _split(fields: dict[str, str], values: Mapping[str, bytes], path: str) -> dict[str, Any]:
+    """Take a document that came as text out of the fields and write it beside ``path``."""
+    short = {name: value[:_FIELD] for name, value in fields.items()}
+    for name, value in values.items():
+        if _unpack(io.BytesIO(value), f"{path}.document"):
+            return {"fields": {**short, name: ""}, "document": True}
+    return {"fields": short, "document": False}
+
+
+def _unpack(source: BinaryIO, target: str) -> bool:
+    """Write the document that ``source`` is: itself, a data URI, or base64. False, and no file, when it is none."""
+    start = source.read(_START)
+    offset = 0
+    if start[:5].lower() == b"data:":
+        head, comma, _ = start.partition(b",")
+        if not head.lower().endswith(b";base64"):
+            return False
+        offset = len(head + comma)
+    source.seek(offset)
+    plain = file_type(start)
+    try:
+        pieces = _decoded(source)
+        first = start if plain else next(pieces)
+        if not file_type(first):
+            return False
+        with Path(target).open("wb") as out:
+            if plain:
+                shutil.copyfileobj(source, out)
+            else:
+                out.write(first)
+                out.writelines(pieces)
+    except binascii.Error:
+        Path(target).unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _decoded(source: BinaryIO) -> Iterator[bytes]:
+    """Base64 decoded block by block. Raises :class:`binascii.Error` where it is none."""
+    rest = source.read(_BLOCK).lstrip().translate(_ALPHABET, _LINES)
+    while block := source.read(_BLOCK):
+        rest += block.translate(_ALPHABET, _LINES)
+        whole = max(0, len(rest) - _TAIL) // 4 * 4
+        yield base64.b64decode(rest[:whole], validate=True)
+        rest = rest[whole:]
+    data, _, padding = rest.partition(b"=")
+    if padding.strip(b"=+"):  # a + here was a blank behind the end
+        raise binascii.Error("text behind the end")
+    yield base64.b64decode(data + b"=" * (-len(data) % 4), validate=True)

@@ -119,6 +119,12 @@ async def test_a_handshake_that_fails_closes_and_is_no_trouble(
     doors: Doors, stub: Stub, tmp_path: Path, tls: str, noise: bytes
 ) -> None:
     (address,) = await doors.open(stub, listener(tmp_path, tls), max_connections=1)
+    with capture_logs() as logs:
+        await fail_to_shake_hands(doors, address, tls, noise)
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("TLS failed", "info")] * 3
+
+
+async def fail_to_shake_hands(doors: Doors, address: str, tls: str, noise: bytes) -> None:
     for _ in range(3):  # each one is gone again, or the next would find the house full
         client = await Client.connect(address)
         if tls == "starttls":

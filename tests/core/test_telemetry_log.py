@@ -1,0 +1,38 @@
+"""Secrets stay out of the log, in every form of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+import structlog
+from gateway import telemetry
+
+def log_in(password):
+    raise ValueError("https://fax.to/api/v2/fax?api_key=k3y&x=1")
+
+telemetry.set_up_logging("info", sys.argv[1])
+log = structlog.get_logger("test")
+try:
+    log_in("hunter2")
+except ValueError:
+    log.exception("it failed", url="http://127.0.0.1/callback/t0ken", number=telemetry.mask("+12025550123"))
+"""
+
+
+@pytest.mark.parametrize("form", ["console", "json", "journal", "auto"])
+def test_a_traceback_holds_no_secret_and_no_value_of_a_variable(form: str) -> None:
+    said = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM, form], capture_output=True, text=True, check=True
+    ).stderr
+    assert "it failed" in said
+    assert "in log_in" in said
+    assert "api_key=***&x=1" in said
+    assert "/callback/***" in said
+    assert "+1202***0123" in said
+    for secret in ("hunter2", "k3y", "t0ken", "5550"):
+        assert secret not in said
