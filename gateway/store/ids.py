@@ -1,10 +1,13 @@
-"""Queue ids: short, sortable by time, hard to guess, without vowels (so without words), in the manner of Postfix."""
+"""Queue ids: short, sortable by time, without vowels (so without words), in the manner of Postfix."""
 
 from __future__ import annotations
 
+import itertools
 import secrets
 
 _DIGITS = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
+_SPAN = len(_DIGITS) ** 3
+_sequence = itertools.count(secrets.randbelow(_SPAN))  # a hundred ids may be wanted for one instant, all different
 
 
 def _base52(value: int, width: int) -> str:
@@ -26,5 +29,5 @@ def time_of(id_: str) -> float | None:
 
 
 def new_id(now: float) -> str:
-    """A queue id of 12 characters: the microsecond of ``now`` (epoch seconds) and 17 random bits."""
-    return _base52(int(now * 1_000_000), 9) + _base52(secrets.randbelow(52**3), 3)
+    """A queue id of 12 characters: the microsecond of ``now`` (epoch seconds) and a number that no other id has with it."""
+    return _base52(int(now * 1_000_000), 9) + _base52(next(_sequence) % _SPAN, 3)

@@ -27,7 +27,8 @@ def add(tx: Tx, mail: OutgoingMail) -> bool:
     """Queue a mail; False when its cause has already sent one of this kind to this mailbox."""
     return bool(
         tx.execute(
-            f"INSERT OR IGNORE INTO outbox ({_MAIL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO outbox ({_MAIL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (kind, cause, recipient) DO NOTHING",
             (
                 mail.id, mail.kind, mail.cause, mail.to, mail.envelope_from, mail.message_id, mail.created_at,
                 json.dumps(mail.facts), mail.file, mail.state, mail.tries, mail.next_at, mail.last_error,
