@@ -71,7 +71,7 @@ class Conversation(SMTP):
         self.enable_SMTPUTF8 = False
         self.session = Session(self.loop)
         self.transport: Any = None
-        self._task: asyncio.Task[None] | None = None
+        self._talking: asyncio.Task[None] | None = None
         self._input: Input
         self._errors = self._commands = self._auth_failures = 0
         self._peer = Peer(listener=listener.name, address="local")
@@ -89,8 +89,8 @@ class Conversation(SMTP):
         self._input = Input(self._reader)
         if self._listener.tls == "implicit":
             self.transport.pause_reading()  # the handshake is for TLS to read
-        self._task = self.loop.create_task(self._converse(), name=f"smtp-{self._listener.name}")
-        self._clients.track(self, self._task)
+        self._talking = self.loop.create_task(self._converse(), name=f"smtp-{self._listener.name}")
+        self._clients.track(self, self._talking)
 
     def connection_lost(self, error: Exception | None) -> None:
         """The conversation notices by itself; a commit under way is not to be cancelled."""
@@ -136,8 +136,8 @@ class Conversation(SMTP):
 
     def interrupt(self) -> None:
         """The door closes: a client that is waited for hears it now, one that waits for us behind its answer."""
-        if self._task is not None and self._listening:
-            self._task.cancel("shutdown")
+        if self._talking is not None and self._listening:
+            self._talking.cancel("shutdown")
 
     async def _converse(self) -> None:
         try:

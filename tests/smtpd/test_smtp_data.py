@@ -62,13 +62,20 @@ async def test_a_client_that_goes_away() -> None:
 async def test_command_lines_are_bounded() -> None:
     reader = asyncio.StreamReader()
     source = Input(reader)
-    reader.feed_data(b"NOOP\r\nRSET\n")
+    reader.feed_data(b"NOOP\r\nRSET\n" + b"y" * 100 + b"\r\n")
     assert await source.line(100, 1.0) == b"NOOP"
     assert source.pending
     assert await source.line(100, 1.0) == b"RSET"
-    reader.feed_data(b"x" * 200)
+    assert await source.line(100, 1.0) == b"y" * 100
+    assert not source.pending
+
+
+@pytest.mark.parametrize("line", [b"x" * 200, b"x" * 101 + b"\n", b"x" * 101 + b"\r\n"])
+async def test_a_longer_command_line_is_none(line: bytes) -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(line)
     with pytest.raises(LineTooLong):
-        await source.line(100, 1.0)
+        await Input(reader).line(100, 1.0)
 
 
 async def test_a_sink_that_stops_the_reading_loses_nothing() -> None:

@@ -89,6 +89,17 @@ async def test_byte_by_byte_it_is_one_mail_too(doors: Doors, stub: Stub, fake: b
     assert len(stub.mails) == 1
 
 
+async def test_a_client_that_does_not_wait_for_the_354_is_understood(doors: Doors, stub: Stub) -> None:
+    (address,) = await doors.open(stub)
+    async with talking(address) as client:
+        for end in (b"\r\n.\r\n", b"\r\n.\r\nNOOP\r\n"):
+            assert await client.asks("MAIL FROM:<a@example.org>", "RCPT TO:<+12025550123@fax.local>") == [250, 250]
+            await client.send(b"DATA\r\nSubject: x\r\n\r\n..hello" + end)
+            assert [(await client.reply()).code for _ in range(2)] == [354, 250]
+        assert (await client.reply()).code == 250
+    assert [body(mail) for _, mail in stub.mails] == [b"Subject: x\r\n\r\n.hello\r\n"] * 2
+
+
 # --- size -------------------------------------------------------------------------------------------------------------
 
 
