@@ -516,7 +516,7 @@ def _outbound_settings(config: Config) -> OutboundSettings:
             doubt_min_polls=p.doubt.min_polls,
             doubt_min_time=p.doubt.min_time,
             doubt_give_up_after=p.doubt.give_up_after,
-            doubt_resend=p.doubt.resend,
+            doubt_resends=p.doubt.resend,
             redial={code: getattr(redial, code) for code in ("busy", "no_answer", "hangup", "unknown")},
             redial_after=redial.after,
             alone=p.sole_user,

@@ -213,8 +213,8 @@ class Doubt(Section):
     """and the least time over which they are spread"""
     give_up_after: Duration = 14400.0
     """then the fax is held for a person"""
-    resend: bool = True
-    """send again, once, what was provably not sent"""
+    resend: NonNegativeInt = 3
+    """how often a fax is sent again that was provably not sent, each time after a proof of its own"""
 
 
 class Redial(Section):

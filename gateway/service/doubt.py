@@ -115,7 +115,7 @@ class Doubt:
         if polls < self._settings.doubt_min_polls or steady - since < self._settings.doubt_min_time:
             return
         earlier = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
-        if not self._settings.doubt_resend or any(attempt.outcome == "absent" for attempt in earlier):
+        if sum(attempt.outcome == "absent" for attempt in earlier) >= self._settings.doubt_resends:
             await self._leave_to_person(job, "the provider's history does not show it")
             return
 
@@ -123,7 +123,7 @@ class Doubt:
             if not jobs.change(
                 tx, job, JobState.UPLOADED, now,
                 f"proven not sent: {polls} complete readings of the history over {round(steady - since)} s do not show it;"
-                " sending once more",
+                " sending again",
             ):  # fmt: skip
                 return False
             jobs.end_attempt(tx, job.id, job.attempts, now, "absent", detail=f"{polls} negative readings")

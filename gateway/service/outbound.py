@@ -96,7 +96,7 @@ class Outbound:
             steady=steady,
         )  # fmt: skip
         submit = Submit(
-            database, provider, settings.settle, self.settle, self._patience, gate=gate, nudge=self.nudge, clock=clock,
+            database, provider, history, settings.settle, self.settle, self._patience, gate=gate, nudge=self.nudge, clock=clock,
             steady=steady,
         )  # fmt: skip
         prepare = Prepare(

@@ -52,7 +52,7 @@ class SettleSettings:
     doubt_min_polls: int = 3
     doubt_min_time: float = 1800
     doubt_give_up_after: float = 4 * 3600
-    doubt_resend: bool = True
+    doubt_resends: int = 3
     redial: Mapping[str, int] = field(default_factory=dict)
     redial_after: float = 300
     expire_after: float = 5 * 86400

@@ -1,10 +1,13 @@
 """The send: the intent is committed, the request made once, the answer committed. Nothing here sends twice.
 
 The price is asked for before, and the account's balance noted: where no answer comes it is a witness of what happened.
+A no is believed, but before it is told as final, and before a fax is tried again, the history is looked into: a provider
+may say no to what it does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,9 +18,10 @@ import structlog
 
 from gateway import telemetry
 from gateway.errors import GatewayError, KeyRefused, NotFound, OutcomeUnknown, Refused, SlowDown, TryLater
-from gateway.model import FaxJob, JobState
+from gateway.model import Attempt, FaxJob, JobState
 from gateway.ports import FaxProvider, Submitted
 from gateway.service.gate import Gate
+from gateway.service.history import History
 from gateway.service.patience import Patience
 from gateway.service.settle import Settle, SettleSettings
 from gateway.store import jobs, receipts, witness
@@ -36,6 +40,7 @@ class Submit:
         self,
         database: Database,
         provider: FaxProvider,
+        history: History,
         settings: SettleSettings,
         settle: Settle,
         patience: Patience,
@@ -47,6 +52,7 @@ class Submit:
     ) -> None:
         self._database = database
         self._provider = provider
+        self._history = history
         self._settings = settings
         self._settle = settle
         self._patience = patience
@@ -70,6 +76,14 @@ class Submit:
             self._gate.failed(error)
             await self._patience.put_off(job, "cost", error, tries, self._clock())
             return
+        listed = 0
+        earlier = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
+        if earlier and earlier[-1].outcome == "not_sent":
+            try:
+                listed = await self._listed(job)
+            except TryLater as error:
+                await self._patience.put_off(job, "history", error, tries, self._clock())
+                return
         balance = await self._known_balance()
         now = self._clock()
         if not self._gate.is_open:  # shut by another call meanwhile: no try of this job, which waits for the gate
@@ -85,14 +99,14 @@ class Submit:
         sending = await self._database.write(begin)
         if sending is None:
             return
+        if listed:
+            await self._found(sending, listed)
+            return
         try:
             submitted = await self._provider.submit(job.document_ref, job.number, job.tsi)
-        except NotFound as error:
-            self._gate.succeeded()
-            await self._lost_document(sending, error)
         except Refused as error:
             self._gate.succeeded()
-            await self._not_sent(sending, error)
+            await self._refused(sending, error)
         except TryLater as error:
             self._gate.failed(error)
             await self._not_now(sending, error, tries, place=job.next_at)
@@ -163,6 +177,52 @@ class Submit:
         )
         if submitted.balance is not None:
             await self._learn(submitted.balance)
+        self._nudge()
+
+    async def _refused(self, job: FaxJob, error: Refused) -> None:
+        """A clear no, unless the history shows the fax."""
+        listed = 0
+        with contextlib.suppress(TryLater):
+            listed = await self._listed(job)
+        if listed:
+            await self._found(job, listed)
+        elif isinstance(error, NotFound):
+            await self._lost_document(job, error)
+        else:
+            await self._not_sent(job, error)
+
+    async def _listed(self, job: FaxJob) -> int:
+        """The provider's id of a send of this job that the history shows and we do not know, 0 for none.
+
+        Raises TryLater when the provider cannot tell now.
+        """
+
+        def facts(tx: Tx) -> tuple[list[Attempt], set[int]]:
+            attempts = jobs.attempts(tx, job.id)
+            return attempts, witness.sent_before(tx, witness.suspect(tx, job.id, 1).begun)
+
+        attempts, older = await self._database.read(facts)
+        reading = await self._history.read(older)
+        if isinstance(reading.error, TryLater):
+            raise reading.error
+        documents = {attempt.document_ref for attempt in attempts}
+        sends = {entry.provider_ref for ref in documents for entry in reading.sends_of(ref, job.number.digits)}
+        known = await self._database.read(lambda tx: jobs.known_refs(tx, sends))
+        return min(sends - known, default=0)
+
+    async def _found(self, job: FaxJob, ref: int) -> None:
+        """The provider said no to a fax that it sent."""
+        now = self._clock()
+
+        def commit(tx: Tx) -> None:
+            what = f"found in the provider's history as fax {ref}, though it had said no"
+            jobs.change(tx, job, JobState.SUBMITTED, now, what, provider_ref=ref)
+            jobs.end_attempt(tx, job.id, job.attempts, now, "found", provider_ref=ref)
+            receipts.adopt(tx, ref, job.id)
+
+        await self._settle.record(commit)
+        log.warning("a fax was sent that the provider had refused", id=job.id, fax=ref)
+        telemetry.submit_ended(job.id, number=job.number.e164, outcome="found", provider_ref=ref)
         self._nudge()
 
     async def _not_sent(self, job: FaxJob, error: Refused) -> None:

@@ -32,6 +32,7 @@ class Evidence:
     mails: list[Taken]
     records: Records
     brought: dict[str, list[int | None]]
+    failures_allowed: bool = False  # the provider refuses faxes for reasons of its own
     in_doubt_allowed: bool = False
     doubled_mails: int = 0
     dead_allowed: bool = False
@@ -94,6 +95,12 @@ def the_end_is_the_truth(e: Evidence) -> Iterator[str]:
             yield f"job {job['id']} believes to be fax {job['provider_ref']}, it is {fax['fax_job_id']}"
 
 
+def what_can_be_delivered_is(e: Evidence) -> Iterator[str]:
+    for job in e.records.jobs.values():
+        if not e.failures_allowed and not job["number"].startswith("+999") and job["state"] == "failed":
+            yield f"job {job['id']} failed ({job['outcome']}: {job['last_error']})"
+
+
 def the_right_pages_arrive(e: Evidence) -> Iterator[str]:
     jobs = {job["number"]: job for job in e.records.jobs.values()}
     for fax in e.faxes:
@@ -110,7 +117,7 @@ def one_notice_an_end(e: Evidence) -> Iterator[str]:
         rows[row["cause"]][row["kind"]] += 1
     for job in e.records.jobs.values():
         told = rows[job["id"]]
-        ends = told["delivered"] + told["failed"] + (told["unknown"] if job["outcome"] == "no_result" else 0)
+        ends = told["delivered"] + told["failed"] + told["no_result"]
         if job["state"] in _ENDED and ends != 1:
             yield f"job {job['id']} ended {job['state']} with the notices {dict(told)}"
         if job["state"] not in _ENDED and ends:
@@ -196,7 +203,8 @@ def files_and_rows_agree(e: Evidence) -> Iterator[str]:
 
 
 RULES: tuple[Callable[[Evidence], Iterator[str]], ...] = (
-    every_250_is_a_job, nobody_else_is_faxed, one_execution_a_job, every_job_ends, the_end_is_the_truth,
+    every_250_is_a_job, nobody_else_is_faxed, one_execution_a_job, every_job_ends, what_can_be_delivered_is,
+    the_end_is_the_truth,
     the_right_pages_arrive, one_notice_an_end, every_mail_arrives, every_200_is_a_fax, only_allowed_changes,
     attempts_are_written_ahead, files_and_rows_agree,
 )  # fmt: skip

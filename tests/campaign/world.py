@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from gateway.sandbox.server import Sandbox, SandboxSettings
 
 from gateway.document.worker import WorkerPool
+from gateway.sandbox.server import Sandbox, SandboxSettings
 
 from .daemon import Program, free_port
 from .sink import Sink

@@ -356,12 +356,12 @@ async def test_unreadable_history_proves_nothing_and_ends_with_a_person(world: W
     assert len(await world.alarms()) == 1
 
 
-async def test_a_second_absence_or_no_resend_is_for_a_person(database: Database) -> None:
-    world = World(database, SettleSettings(doubt_resend=False, doubt_min_polls=1, doubt_min_time=0))
+async def test_an_absence_more_than_may_be_sent_again_is_for_a_person(database: Database) -> None:
+    world = World(database, SettleSettings(doubt_resends=0, doubt_min_polls=1, doubt_min_time=0))
     job = await world.job(JobState.IN_DOUBT)
     await world.doubt(job)
     assert (await world.get()).hold
-    other = World(database, SettleSettings(doubt_min_polls=1, doubt_min_time=0))
+    other = World(database, SettleSettings(doubt_resends=1, doubt_min_polls=1, doubt_min_time=0))
     job = await other.job(JobState.IN_DOUBT, "S2")
     await other.doubt(job)
     again = await other.get("S2-1")

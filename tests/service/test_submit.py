@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import GatewayError, KeyRefused, NoSpace, NotFound, OutcomeUnknown, Refused, TryLater
+from gateway.errors import GatewayError, KeyRefused, NoSpace, NotFound, OutcomeUnknown, Refused, SlowDown, TryLater
 from gateway.model import JobState, MailKind, Receipt, Verdict
 from gateway.ports import HistoryEntry, JobStatus, Submitted
 from gateway.service import settle
@@ -558,3 +558,62 @@ async def test_the_documents_of_two_mails_are_never_mixed_up(house: House) -> No
         file, ref = await house.database.read(lambda tx, queue_id=queue_id: of(tx, queue_id))  # type: ignore[misc]
         assert digits[ref] == number[1:]
         assert house.provider.uploads[ref] == house.spool.path(file).read_bytes()
+
+
+# --- a no to what was done --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("no", [Refused("invalid number"), NotFound("no such document"), SlowDown("slow down")])
+async def test_a_fax_that_was_sent_in_spite_of_a_no_is_found_and_not_sent_again(house: House, no: Exception) -> None:
+    def refuse(_ref: int) -> Submitted:
+        raise no
+
+    house.provider.answer_submit = refuse
+    await house.uploaded()
+    await house.turn("submit")
+    house.now += 10_000
+    await house.turn("submit")
+    (job,) = await house.jobs()
+    assert (job.state, job.provider_ref) == (JobState.SUBMITTED, 9000)
+    assert len(house.provider.executed) == 1
+
+
+async def test_a_fax_is_not_tried_again_while_the_history_cannot_be_read(house: House) -> None:
+    house.provider.answer_submit = answer(SlowDown("slow down"))
+    house.provider.execute = False
+    await house.uploaded()
+    await house.turn("submit")
+    house.provider.history_error = away()
+    for _ in range(3):
+        house.now += 10_000
+        await house.turn("submit")
+    assert house.provider.submits == 1
+    house.provider.history_error, house.provider.execute = None, True
+    house.provider.answer_submit = Submitted
+    house.now += 10_000
+    await house.turn("submit")
+    assert await house.states() == ["submitted"]
+
+
+async def test_a_provider_without_a_history_does_not_stop_a_second_try(house: House) -> None:
+    house.provider.history_error = Refused("there is no such call")
+    house.provider.answer_submit = answer(SlowDown("slow down"))
+    house.provider.execute = False
+    await house.uploaded()
+    await house.turn("submit")
+    house.provider.answer_submit, house.provider.execute = Submitted, True
+    house.now += 10_000
+    await house.turn("submit")
+    assert await house.states() == ["submitted"]
+
+
+async def test_who_is_asked_to_slow_down_keeps_the_order_of_faxes(house: House) -> None:
+    await many(house, 6)
+    expected = [job.number.digits for job in await house.jobs()]
+    house.provider.execute = False
+    house.provider.answer_submit = answer(SlowDown("slow down", after=5.0))
+    await house.turn("submit")
+    house.provider.execute, house.provider.answer_submit = True, Submitted
+    house.now += 6
+    await house.turn("submit")
+    assert [number for _, number in house.provider.executed] == expected
