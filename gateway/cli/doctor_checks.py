@@ -287,26 +287,26 @@ def _ports(config: Config) -> Iterator[Finding]:
 
 
 async def relay(config: Config) -> Finding:
-    from gateway.app import relay_settings
+    from gateway import settings
     from gateway.mail.transport import Transport
 
-    settings = relay_settings(config)
-    place = f"{settings.host}:{settings.port}"
+    to = settings.relay(config)
+    place = f"{to.host}:{to.port}"
     try:
-        await Transport(settings).probe()
+        await Transport(to).probe()
     except TryLater as error:
         return Finding("mail server", FAIL, str(error), f"see mail.relay; results and received faxes wait for {place}")
     except OSError as error:
         return Finding("mail server", FAIL, f"{place}: {error}", "see mail.relay")
-    login = f", as {settings.user}" if settings.user else ""
-    return Finding("mail server", OK, f"{place} answers (tls: {settings.tls}{login})")
+    login = f", as {to.user}" if to.user else ""
+    return Finding("mail server", OK, f"{place} answers (tls: {to.tls}{login})")
 
 
 async def provider(config: Config) -> Finding:
-    from gateway.app import provider_settings
+    from gateway import settings
     from gateway.provider.faxto import FaxTo
 
-    account = FaxTo(provider_settings(config))
+    account = FaxTo(settings.provider(config))
     try:
         balance = await account.balance()
     except KeyRefused as error:
