@@ -17,28 +17,22 @@ from typing import Any
 
 import structlog
 
-from gateway import __version__, systemd, telemetry
+from gateway import __version__, settings, systemd, telemetry
 from gateway.config import Config
 from gateway.document.worker import WorkerLimits, WorkerPool
 from gateway.edge.admin import Admin, AdminServer
-from gateway.edge.callbacks import CallbackServer, CallbackSettings
-from gateway.edge.smtp_settings import ListenerSettings, SmtpSettings
+from gateway.edge.callbacks import CallbackServer
 from gateway.edge.smtpd import SmtpDoor
 from gateway.errors import ConfigError, GatewayError
-from gateway.mail.compose import Letterhead
-from gateway.mail.transport import RelaySettings, Transport
+from gateway.mail.transport import Transport
 from gateway.model import FaxArrival, MailKind, OutgoingMail, Receipt
-from gateway.policy import PolicySettings
-from gateway.provider.faxto import FaxTo, FaxToSettings
-from gateway.service.accept import Accept, AcceptSettings
+from gateway.provider.faxto import FaxTo
+from gateway.service.accept import Accept
 from gateway.service.gate import Gate, GateSettings
-from gateway.service.inbound import Inbound, InboundSettings
-from gateway.service.notices import Notices, NoticeSettings
-from gateway.service.outbound import Outbound, OutboundSettings
-from gateway.service.postman import Postman, PostmanSettings
-from gateway.service.prepare import PrepareSettings
-from gateway.service.settle import SettleSettings
-from gateway.service.sweep import SweepSettings
+from gateway.service.inbound import Inbound
+from gateway.service.notices import Notices
+from gateway.service.outbound import Outbound
+from gateway.service.postman import Postman
 from gateway.spool import Draft, Spool
 from gateway.store import inbound as inbound_store
 from gateway.store import jobs, outbox, receipts, retention
@@ -82,27 +76,27 @@ class Gateway:
         limits = WorkerLimits(timeout=config.document.timeout, memory=config.document.memory)
         self._pool = WorkerPool(config.document.workers, limits)
         self._reader = WorkerPool(1, limits, fork=False)
-        self.provider = FaxTo(provider_settings(config))
+        self.provider = FaxTo(settings.provider(config))
         self.gate = Gate(
             GateSettings(first=config.provider.retry_after, longest=config.provider.retry_max), clock=clock
         )
         self._gate_was = ""
         self.gate.on_change.append(self._gate_changed)
-        self.notices = Notices(_notice_settings(config))
-        self._transport = Transport(relay_settings(config))
+        self.notices = Notices(settings.notices(config))
+        self._transport = Transport(settings.relay(config))
         self.postman = Postman(
-            self.database, self.spool, self._transport, _letterhead(config), self.notices, _postman_settings(config),
-            clock=clock,
+            self.database, self.spool, self._transport, settings.letterhead(config), self.notices,
+            settings.postman(config), clock=clock,
         )  # fmt: skip
         self.outbound = Outbound(
-            self.database, self.spool, self.provider, self._pool, self.notices, _outbound_settings(config),
+            self.database, self.spool, self.provider, self._pool, self.notices, settings.outbound(config),
             gate=self.gate, on_mail=self.postman.nudge, clock=clock,
         )  # fmt: skip
         self.inbound = Inbound(
-            self.database, self.spool, self.provider, self.notices, _inbound_settings(config), gate=self.gate,
+            self.database, self.spool, self.provider, self.notices, settings.inbound(config), gate=self.gate,
             on_mail=self.postman.nudge, clock=clock,
         )  # fmt: skip
-        accept_settings = _accept_settings(config)
+        accept_settings = settings.accept(config)
         self.accept = Accept(
             self.database, self.spool, self._reader, accept_settings, on_accepted=self.outbound.nudge, clock=clock
         )
@@ -174,17 +168,17 @@ class Gateway:
     def _start_edges(self, sockets: dict[str, Any]) -> None:
         config = self.config
         self._door = SmtpDoor(
-            _smtp_settings(config), [_listener(i, each) for i, each in enumerate(config.smtp.listeners)], self.accept,
-            sockets=sockets,
+            settings.smtp(config), [settings.listener(i, each) for i, each in enumerate(config.smtp.listeners)],
+            self.accept, sockets=sockets,
         )  # fmt: skip
         self._callbacks = CallbackServer(
-            _callback_settings(config),
+            settings.callbacks(config),
             Sink(self.outbound, self.inbound),
             parse=self._parse,
             ready=self._is_ready,
             metrics=self._metrics,
         )
-        self._admin_server = AdminServer(self.admin, socket_path(config))
+        self._admin_server = AdminServer(self.admin, config.admin_socket)
 
     async def stop(self, grace: float | None = None) -> None:
         """Accept nothing more, begin no send, wait ``grace`` seconds for the one under way, record it, let go."""
@@ -356,12 +350,7 @@ class Gateway:
         return "ok" if self.gate.is_open else "waiting"
 
 
-# --- settings: configuration in, plain values out ---------------------------------------------------------------------
-
-
-def socket_path(config: Config) -> Path:
-    """Where the admin socket stands."""
-    return Path(config.admin.socket) if config.admin.socket else Path(config.state_dir) / "admin.sock"
+# --- ways to run it ---------------------------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
@@ -441,153 +430,3 @@ async def _watchdog(gateway: Gateway, notifier: systemd.Notifier) -> None:
         await gateway.database.write(lambda _tx: None)
         notifier.watchdog()
         await asyncio.sleep(interval / 2)
-
-
-def provider_settings(config: Config) -> FaxToSettings:
-    p = config.provider
-    return FaxToSettings(
-        base_url=p.base_url,
-        api_key=p.api_key.get_secret_value(),
-        timeout=p.timeout,
-        upload_timeout=p.upload_timeout,
-        rate=p.rate,
-        naive_timezone=p.timezone,
-        max_document=config.http.callbacks.max_file,
-    )
-
-
-def _letterhead(config: Config) -> Letterhead:
-    return Letterhead(sender=config.mail.sender, hostname=config.host, domain=config.domains[0], version=__version__)
-
-
-def _notice_settings(config: Config) -> NoticeSettings:
-    return NoticeSettings(
-        hostname=config.host,
-        bounce=config.bounce_address,
-        fallback=config.mail.fallback,
-        notify_success=config.mail.notify_success,
-        sandbox=config.provider_is_local,
-    )
-
-
-def relay_settings(config: Config) -> RelaySettings:
-    relay = config.mail.relay
-    return RelaySettings(
-        host=relay.host,
-        port=relay.port,
-        tls=relay.tls,
-        user=relay.user,
-        password=relay.password.get_secret_value() if relay.password else None,
-        timeout=relay.timeout,
-        local_hostname=config.host,
-    )
-
-
-def _postman_settings(config: Config) -> PostmanSettings:
-    m = config.mail
-    return PostmanSettings(
-        concurrency=m.concurrency, retry_after=m.retry_after, retry_max=m.retry_max, expire_after=m.expire_after
-    )
-
-
-def _outbound_settings(config: Config) -> OutboundSettings:
-    p, d = config.provider, config.document
-    redial = p.redial
-    return OutboundSettings(
-        workers=d.workers,
-        concurrency=p.concurrency,
-        retry_after=p.retry_after,
-        retry_max=p.retry_max,
-        delay_after=p.delay_notice_after,
-        prepare=PrepareSettings(
-            tries=d.tries,
-            timeout=d.timeout,
-            retry_after=p.retry_after,
-            retry_max=p.retry_max,
-            document={"paper": d.paper, "resolution": d.resolution, "max_pages": d.max_pages, "body": d.body},
-        ),
-        settle=SettleSettings(
-            poll_after=tuple(p.poll_after),
-            confirm_after=tuple(p.confirm_after),
-            confirm_receipts=p.confirm_receipts,
-            confirm_timeout=p.confirm_timeout,
-            result_timeout=p.result_timeout,
-            doubt_poll_after=tuple(p.doubt.poll_after),
-            doubt_min_polls=p.doubt.min_polls,
-            doubt_min_time=p.doubt.min_time,
-            doubt_give_up_after=p.doubt.give_up_after,
-            doubt_resends=p.doubt.resend,
-            redial={code: getattr(redial, code) for code in ("busy", "no_answer", "hangup", "unknown")},
-            redial_after=redial.after,
-            alone=p.sole_user,
-            expire_after=p.expire_after,
-        ),
-    )
-
-
-def _inbound_settings(config: Config) -> InboundSettings:
-    p = config.provider
-    return InboundSettings(
-        retry_after=p.retry_after,
-        retry_max=p.retry_max,
-        give_up_after=p.inbox.give_up_after,
-        sweep=SweepSettings(
-            every=p.inbox.sweep_every,
-            grace=p.inbox.grace,
-            window=p.inbox.window,
-            baseline=p.inbox.first_run == "baseline",
-            pause=p.retry_after,
-        ),
-    )
-
-
-def _accept_settings(config: Config) -> AcceptSettings:
-    return AcceptSettings(
-        domains=tuple(config.domains),
-        region=config.default_region,
-        max_message=config.smtp.max_message,
-        repeat_window=config.smtp.repeat_window,
-        policy=PolicySettings(
-            countries=frozenset(config.policy.countries),
-            numbers=tuple(config.policy.numbers),
-            classes=frozenset(config.policy.classes),
-            test_numbers_allowed=config.test_numbers_allowed,
-            senders=config.policy.senders,
-        ),
-    )
-
-
-def _smtp_settings(config: Config) -> SmtpSettings:
-    s = config.smtp
-    return SmtpSettings(
-        hostname=config.host,
-        max_message=s.max_message,
-        max_recipients=s.max_recipients,
-        command_timeout=s.command_timeout,
-        data_timeout=s.data_timeout,
-        max_connections=s.max_connections,
-        max_connections_per_client=s.max_connections_per_client,
-        max_errors=s.max_errors,
-    )
-
-
-def _listener(index: int, listener: Any) -> ListenerSettings:
-    return ListenerSettings(
-        name=f"smtp{index}",
-        address=listener.address,
-        networks=tuple(listener.networks),
-        tls=listener.tls,
-        auth=listener.auth,
-        certificate=listener.certificate,
-        key=listener.key,
-    )
-
-
-def _callback_settings(config: Config) -> CallbackSettings:
-    c = config.http.callbacks
-    return CallbackSettings(
-        address=c.address,
-        tokens=(c.token.get_secret_value(),),
-        max_file=c.max_file,
-        metrics_networks=tuple(config.http.metrics_networks),
-    )

@@ -307,6 +307,7 @@ class InboundState(StrEnum):
 
     PENDING = "pending"
     DISPATCHED = "dispatched"
+    MERGED = "merged"  # a callback without a document, for which the inbox has one: that is a row of its own
     BASELINE = "baseline"  # was in the inbox before the gateway's first start: known, not mailed
 
 

@@ -110,6 +110,10 @@ class Group(click.Group):
         super().__init__(*args, **kwargs)
         self.params += _common(config=True)
 
+    def list_commands(self, _context: click.Context) -> list[str]:
+        """In the order in which they are written, not of the alphabet."""
+        return list(self.commands)
+
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -176,8 +180,6 @@ class Root(Group):
             if session.debug and not isinstance(error, click.ClickException | click.Abort | ReaderGone):
                 traceback.print_exception(error)
             status = _explain(error)
-        except KeyboardInterrupt:
-            status = _INTERRUPTED
         sys.exit(status if isinstance(status, int) else 0)
 
 

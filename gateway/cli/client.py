@@ -115,9 +115,9 @@ async def operations(config: Config) -> AsyncIterator[Operations]:
     try:
         client = await AdminClient(config.admin_socket).__aenter__()
     except NotRunning:
-        _become_owner(config.state_dir)
         from gateway import app, telemetry
 
+        _become_owner(config.state_dir)
         telemetry.set_up_logging("warning", "console")
         async with app.offline(config) as operate:
             yield operate

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.cli import output
 from gateway.cli.base import Failed, Session
 from gateway.cli.client import AdminClient, NotRunning
 from gateway.errors import ConfigError, GatewayError, KeyRefused, TryLater
@@ -35,6 +36,7 @@ _LITTLE, _FEW = 1 << 30, 256 << 20  # bytes of free space
 _REMOTE = {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "afs"}
 _SOON = 14 * 86400.0  # seconds
 _CJK = ("NotoSansCJK*", "unifont*", "wqy-*")
+_FONTS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,7 @@ def fonts() -> Finding:
     ours = Path(document.__file__).parent / "fonts" / "DejaVuSans.ttf"
     if not ours.is_file():
         return Finding("fonts", FAIL, f"{ours} is missing", "install the package again")
-    places = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts")]
-    if not any(next(place.rglob(pattern), None) for place in places if place.is_dir() for pattern in _CJK):
+    if not any(next(place.rglob(pattern), None) for place in _FONTS if place.is_dir() for pattern in _CJK):
         return Finding(
             "fonts", WARN, "no font for Chinese, Japanese and Korean: in plain texts such letters print as boxes",
             "apt install fonts-noto-cjk, if you get such mails",
@@ -257,9 +258,9 @@ async def daemon(config: Config) -> AsyncIterator[Finding]:
     else:
         yield Finding("gateway", OK, f"version {found['version']} runs as process {found['pid']}")
         if found["held"]:
-            yield Finding(
-                "gateway", WARN, f"{found['held']} faxes are held for a person", "faxgateway queue list --held"
-            )
+            faxes = output.plural(found["held"], "fax")
+            text = f"{faxes} {'is' if found['held'] == 1 else 'are'} held for a person"
+            yield Finding("gateway", WARN, text, "faxgateway queue list --held")
 
 
 def _ports(config: Config) -> Iterator[Finding]:
@@ -286,26 +287,26 @@ def _ports(config: Config) -> Iterator[Finding]:
 
 
 async def relay(config: Config) -> Finding:
-    from gateway.app import relay_settings
+    from gateway import settings
     from gateway.mail.transport import Transport
 
-    settings = relay_settings(config)
-    place = f"{settings.host}:{settings.port}"
+    to = settings.relay(config)
+    place = f"{to.host}:{to.port}"
     try:
-        await Transport(settings).probe()
+        await Transport(to).probe()
     except TryLater as error:
         return Finding("mail server", FAIL, str(error), f"see mail.relay; results and received faxes wait for {place}")
     except OSError as error:
         return Finding("mail server", FAIL, f"{place}: {error}", "see mail.relay")
-    login = f", as {settings.user}" if settings.user else ""
-    return Finding("mail server", OK, f"{place} answers (tls: {settings.tls}{login})")
+    login = f", as {to.user}" if to.user else ""
+    return Finding("mail server", OK, f"{place} answers (tls: {to.tls}{login})")
 
 
 async def provider(config: Config) -> Finding:
-    from gateway.app import provider_settings
+    from gateway import settings
     from gateway.provider.faxto import FaxTo
 
-    account = FaxTo(provider_settings(config))
+    account = FaxTo(settings.provider(config))
     try:
         balance = await account.balance()
     except KeyRefused as error:

@@ -70,7 +70,7 @@ def _facts(fax: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@inbound.command()
+@inbound.command(short_help="Mail received faxes again.")
 @click.argument("ids", nargs=-1, required=True)
 @click.option("--to", metavar="ADDRESS", help="Mail them here instead.")
 @json_option

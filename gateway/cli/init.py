@@ -45,7 +45,7 @@ def init(session: Session, /, api_key_stdin: bool, systemd: bool, **answers: Any
     if path.exists():
         raise Failed(f"{path} exists; nothing was changed", EX_CANTCREAT)
     key = sys.stdin.readline().strip() if api_key_stdin else ""
-    chosen = _Answers(answers, ask=sys.stdin.isatty() and not api_key_stdin)
+    chosen = _Answers(answers, ask=_has_terminal() and not api_key_stdin)
     domain = chosen("domain", "Mail domain of the fax addresses", "fax.local")
     relay = chosen("relay", "Your mail server", "localhost:25")
     fallback = chosen("fallback", "Mailbox for notices and faxes without a route", "admin@example.org")
@@ -85,6 +85,10 @@ def init(session: Session, /, api_key_stdin: bool, systemd: bool, **answers: Any
         raise
     click.echo(path)
     _next_steps(path, folder / _TOKEN, key=bool(key), systemd=systemd)
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 class _Answers:

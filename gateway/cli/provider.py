@@ -24,7 +24,7 @@ def balance(session: Session, as_json: bool) -> None:
     _show(ask(session, "provider.balance", secrets=True), "balance", json=as_json)
 
 
-@provider.command()
+@provider.command(short_help="Ask what a fax of an uploaded document costs.")
 @click.argument("document", type=int)
 @click.argument("number")
 @json_option

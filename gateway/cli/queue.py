@@ -158,7 +158,7 @@ def retry(session: Session, ids: tuple[str, ...], resend: bool, as_json: bool) -
     return _change(session, "retry", _read(ids), {"resend": resend}, json=as_json)
 
 
-@queue.command()
+@queue.command(short_help="End faxes that the provider does not have yet.")
 @_ids
 @click.option("--silent", is_flag=True, help="Do not tell the sender.")
 @json_option

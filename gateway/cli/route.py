@@ -76,7 +76,12 @@ def add(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Add a route, or replace the one with the same KIND and MATCH."""
+    """Add a route, or replace the one with the same kind and MATCH.
+
+    MATCH of a did route is a number of yours, in any form people write it, or * for all others. MATCH of a sender route
+    is an address, @domain, user:NAME, ip:NETWORK or *; the most exact route counts, in the order user, address, network,
+    domain, *.
+    """
     fields = {"kind": kind, "match": match, "mailboxes": [*mailboxes, *more], **options}
     routes = ask(session, "route.add", {name: value for name, value in fields.items() if value is not None})["routes"]
     if as_json:
@@ -96,7 +101,7 @@ def remove(session: Session, kind: str, match: str) -> None:
         output.say(f"{each['kind']} {each['match']}: removed")
 
 
-@route.command()
+@route.command(short_help="Tell what would happen to a fax, and why.")
 @click.argument("address", required=False)
 @click.option("--from", "sender", metavar="ADDRESS", help="As if this sender wrote.")
 @click.option("--user", metavar="NAME", help="As if the client had logged in as this user.")

@@ -27,10 +27,14 @@ _from_stdin = click.option(
 def _password(name: str, *, from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
-    if not sys.stdin.isatty():
+    if not _has_terminal():
         raise click.UsageError("there is no terminal to ask for the password; use --password-stdin")
     password: str = click.prompt(f"Password for {name}", hide_input=True, confirmation_prompt=True, err=True)
     return password
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 @user.command("list")

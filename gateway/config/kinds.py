@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import zoneinfo
+from collections.abc import Sequence
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,6 +117,20 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host.lower().rstrip(".") in {"localhost", "localhost.localdomain"}
+
+
+def is_everybody(networks: Sequence[str]) -> bool:
+    """Whether the networks together cover all of IPv4 or of IPv6."""
+    known = [ipaddress.ip_network(network) for network in networks]
+    four = ipaddress.collapse_addresses(network for network in known if isinstance(network, ipaddress.IPv4Network))
+    six = ipaddress.collapse_addresses(network for network in known if isinstance(network, ipaddress.IPv6Network))
+    return any(network.prefixlen == 0 for network in four) or any(network.prefixlen == 0 for network in six)
+
+
+def is_local(address: str) -> bool:
+    """Whether a listener takes connections of this machine only; of a passed socket that is not known."""
+    parts = host_and_port(address)
+    return is_loopback(parts[0]) if parts else address.startswith("unix:")
 
 
 def _listen_address(value: str, info: ValidationInfo) -> str:

@@ -5,7 +5,6 @@ Durations are seconds, sizes bytes once read. ``config.example.yaml`` shows the 
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +44,8 @@ from gateway.config.kinds import (
     TimeZone,
     address_of,
     host_and_port,
+    is_everybody,
+    is_local,
     is_loopback,
 )
 from gateway.config.secrets import OptionalSecret, Secret, SecretOption, surroundings
@@ -112,7 +113,7 @@ class Listener(Section):
             return [
                 (("networks",), "is empty and auth is none: nobody could send; name networks or set auth: required")
             ]
-        if self.auth != "required" and _is_everybody(self.networks):
+        if self.auth != "required" and is_everybody(self.networks):
             text = (
                 "covers the whole Internet, and those clients need no login: an open relay for faxes, at your cost;"
                 " name your own networks or set auth: required"
@@ -465,7 +466,7 @@ class Config(Section):
             f"smtp.listeners[{n}] on {each.address}: passwords are taken under TLS only, so with tls: none nobody outside"
             " this machine can log in; set tls: starttls"
             for n, each in enumerate(self.smtp.listeners)
-            if each.auth != "none" and each.tls == "none" and not _is_local(each.address)
+            if each.auth != "none" and each.tls == "none" and not is_local(each.address)
         ]
         return (*self._warnings, *useless)
 
@@ -476,20 +477,6 @@ class Config(Section):
     @field_serializer("domain")
     def _one_domain_is_a_text(self, domain: tuple[str, ...]) -> str | tuple[str, ...]:
         return domain[0] if len(domain) == 1 else domain
-
-
-def _is_everybody(networks: Sequence[str]) -> bool:
-    """Whether the networks together cover all of IPv4 or of IPv6."""
-    known = [ipaddress.ip_network(network) for network in networks]
-    four = ipaddress.collapse_addresses(network for network in known if isinstance(network, ipaddress.IPv4Network))
-    six = ipaddress.collapse_addresses(network for network in known if isinstance(network, ipaddress.IPv6Network))
-    return any(network.prefixlen == 0 for network in four) or any(network.prefixlen == 0 for network in six)
-
-
-def _is_local(address: str) -> bool:
-    """Whether a listener takes connections of this machine only; of a passed socket that is not known."""
-    parts = host_and_port(address)
-    return is_loopback(parts[0]) if parts else address.startswith("unix:")
 
 
 def _is_relay(address: str, relay: Relay) -> bool:

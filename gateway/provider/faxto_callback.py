@@ -136,8 +136,8 @@ def parse_form(path: str) -> dict[str, Any]:
     values: dict[str, bytes] = {}
     for pair in pairs:
         packed_name, _, packed = pair.partition(b"=")
-        name = unquote_to_bytes(packed_name.replace(b"+", b" ")).decode("utf-8", "replace")
-        value = unquote_to_bytes(packed.replace(b"+", b" "))
+        name = _unquote(packed_name).decode("utf-8", "replace")
+        value = _unquote(packed)
         if name:
             fields[name] = value[:_FIELD].decode("utf-8", "replace")
         if name in DOCUMENT_FIELDS:
@@ -152,6 +152,19 @@ def parse_text(path: str) -> dict[str, Any]:
         stream.seek(0)
         document = _unpack(stream, f"{path}.document")
     return {"fields": {"file": "" if document else text}, "document": document}
+
+
+def _unquote(packed: bytes) -> bytes:
+    """Undo the encoding of a form, block by block: the library makes an object of every escape."""
+    value = bytearray()
+    at = 0
+    while at < len(packed):
+        end = at + _BLOCK
+        split = packed.rfind(b"%", end - 2, end)  # an escape is not cut in two
+        end = end if split < 0 else split
+        value += unquote_to_bytes(packed[at:end].replace(b"+", b" "))
+        at = end
+    return bytes(value)
 
 
 def _flat(value: Any) -> str:

@@ -19,7 +19,7 @@ from gateway.sandbox.documents import Documents, FaxPages
 from gateway.sandbox.faults import Fault, Faults
 from gateway.sandbox.line import Call, Line, Outcome
 from gateway.sandbox.pace import Pace
-from gateway.sandbox.scenarios import CALL_BACK, SCENARIOS, scenario_of
+from gateway.sandbox.scenarios import SCENARIOS, scenario_of
 from gateway.sandbox.store import Row, Store
 
 _EARLY = "before-answer"
@@ -136,18 +136,17 @@ class Exchange:
 
     def _finish(self, identifier: int) -> asyncio.Task[None]:
         """The call is over: receipts and, where the called party calls back, a received fax are recorded with it."""
-        kept: list[int] = []
         arrived: list[int] = []
         with self._store.transaction():
             now = self._clock()
             job = self._store.job(identifier)
             assert job is not None
-            if self._store.finish(identifier, now):
-                if job["delete_file"]:
-                    self._store.delete_document(job["document_id"], now)
-                kept = self._callbacks.keep("receipt", identifier, self._receipts(job), now)
-                if job["fax_number"] == CALL_BACK and job["pages"]:
-                    arrived = self._call_back(job, now)
+            self._store.finish(identifier, now)
+            if job["delete_file"]:
+                self._store.delete_document(job["document_id"], now)
+            kept = self._callbacks.keep("receipt", identifier, self._receipts(job), now)
+            if scenario_of(job["fax_number"]).calls_back and job["pages"]:
+                arrived = self._call_back(job, now)
         if arrived:
             self._callbacks.send(arrived)
         return self._callbacks.send(kept)

@@ -139,5 +139,5 @@ class Doubt:
             f"the fax may have been sent: {why}",
             tell=MailKind.UNKNOWN,
             remedy="Look for it in the history at the provider."
-            f" If it was not sent: faxgateway queue retry {job.id}. If it was: faxgateway queue cancel {job.id}.",
+            f" If it was not sent: faxgateway queue retry --resend {job.id}. If it was: faxgateway queue cancel {job.id}.",
         )

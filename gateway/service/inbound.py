@@ -160,33 +160,40 @@ class Inbound:
 
     def _store(self, tx: Tx, fax: InboundFax, now: float) -> tuple[InboundFax, tuple[str, ...]]:
         """The row of this fax, new or told before, and the mailboxes it goes to now."""
-        known, key = self._known(tx, fax, now)
+        known, key = self._named(tx, fax, now)
         if known is None:
-            inbound.add(tx, fax, key)
-            return fax, self._dispatch(tx, fax, now) if fax.file else ()
-        if fax.arrival.uuid and not known.arrival.uuid:
-            inbound.bind(tx, known.id, uuid=fax.arrival.uuid)
+            known = self._swept_before(tx, fax)
+            if known is None:
+                inbound.add(tx, fax, key)
+                return fax, self._dispatch(tx, fax, now) if fax.file else ()
+            if not fax.sha256:  # perhaps another one, so its name is not given to the row
+                inbound.add(tx, replace(fax, state=InboundState.MERGED), key)
+            elif fax.arrival.uuid:
+                inbound.bind(tx, known.id, uuid=fax.arrival.uuid)
         if known.state is InboundState.PENDING and fax.file:  # told before without its document
             return self._complete(tx, known, fax, now)
         if known.state is InboundState.PENDING and fax.arrival.file_url and not known.arrival.file_url:
             inbound.bind(tx, known.id, file_url=fax.arrival.file_url)
         return known, ()
 
-    def _known(self, tx: Tx, fax: InboundFax, now: float) -> tuple[InboundFax | None, str]:
-        """The same fax, told before; else the name to store it under."""
+    def _named(self, tx: Tx, fax: InboundFax, now: float) -> tuple[InboundFax | None, str]:
+        """The row that has this fax by its name; and the name, which for a fax without one is made."""
         arrival = fax.arrival
         key = arrival.uuid or f"made:{fax.sha256[:32]}:{arrival.sender}:{arrival.recipient}:{arrival.time}"
         named = inbound.by_uuid(tx, key)
-        if named is not None and fax.sha256 and named.sha256 not in ("", fax.sha256):
+        if named is None:
+            return None, key
+        if fax.sha256 and named.sha256 not in ("", fax.sha256):
             # one uuid for two documents: keep both, the provider's name for it is not to be trusted
             self._warn_of_uuid(tx, named, now)
             key = f"{key}:{fax.sha256[:16]}"
-            named = inbound.by_uuid(tx, key)
-        if named is not None and fax.file and named.state is InboundState.DISPATCHED and not named.sha256:
-            # its document was given up and comes after all: a fax of its own, with mails of its own
-            inbound.bind(tx, named.id, uuid=f"{key}:without-document")
-            named = None
-        return named or self._swept_before(tx, fax), key
+            return inbound.by_uuid(tx, key), key
+        given_up = named.state is InboundState.DISPATCHED and not named.sha256
+        if (fax.file or arrival.file_url) and (given_up or named.state is InboundState.MERGED):
+            # what was told without its document comes with it after all: a fax of its own, with mails of its own
+            inbound.bind(tx, named.id, uuid=f"{key}:bare")
+            return None, key
+        return named, key
 
     def _swept_before(self, tx: Tx, fax: InboundFax) -> InboundFax | None:
         """The fax of a callback that the sweep was faster with: the same content; or, for a callback without any, the

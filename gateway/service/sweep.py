@@ -155,22 +155,26 @@ class Sweep:
         found = 0
         for entry in unknown:
             is_old = entry.created_at is None or entry.created_at <= started
-            if first and self._settings.baseline and is_old and not self._candidates(tx, entry, now):
+            if first and self._settings.baseline and is_old and not self._unbound(tx, entry, now):
                 self._add(tx, entry, InboundState.BASELINE, entry.created_at or now, now)
             elif fate[_id(entry)] is _Fate.OURS:
-                self._bind(tx, entry, now)
+                for fax in self._candidates(tx, entry, now)[:1]:
+                    inbound.bind(tx, fax.id, inbox_id=_id(entry))
             elif fate[_id(entry)] is _Fate.MISSED:
                 self._add(tx, entry, InboundState.PENDING, now, now)
-                found += 1
+                told = self._told_bare(tx, entry, now)[:1]
+                for fax in told:
+                    inbound.merged(tx, fax.id)
+                found += not told
         if first:
             set_meta(tx, _BASELINE, str(now))
         return found
 
     def _fate(self, tx: Tx, entry: InboxEntry, unknown: Sequence[InboxEntry], now: float) -> _Fate:
+        if self._told_bare(tx, entry, now):
+            return _Fate.MISSED  # a callback said that there is something to fetch: perhaps this, and else no harm
         grace = self._settings.grace
         candidates = self._candidates(tx, entry, now)
-        if any(map(_lacks_document, candidates)):
-            return _Fate.OURS  # which of several it is does not matter: what is fetched is this entry's document
         age = float("inf") if entry.created_at is None else now - entry.created_at
         settled = [fax for fax in candidates if fax.received_at <= now - grace]
         if age < grace or (age < 2 * grace and len(settled) < len(candidates)):
@@ -178,17 +182,16 @@ class Sweep:
         rivals = sum(self._same_claims(entry, other) for other in unknown) + self._undecided(tx, entry, now)
         return _Fate.OURS if rivals <= len(settled) else _Fate.MISSED
 
-    def _bind(self, tx: Tx, entry: InboxEntry, now: float) -> None:
-        """Take an entry for the fax that it is; one that is to be fetched comes first, and is fetched now."""
-        for fax in sorted(self._candidates(tx, entry, now), key=lambda fax: not _lacks_document(fax)):
-            if _lacks_document(fax):
-                inbound.bind(tx, fax.id, file_url=entry.arrival.file_url)
-                inbound.due_now(tx, fax.id, now)
-            inbound.bind(tx, fax.id, inbox_id=_id(entry))
-            return
-
     def _candidates(self, tx: Tx, entry: InboxEntry, now: float) -> list[InboundFax]:
-        """Faxes that this entry may be: same numbers, same pages, about the same time, no other entry."""
+        """Faxes that this entry may be."""
+        return [fax for fax in self._unbound(tx, entry, now) if not _is_bare(fax)]
+
+    def _told_bare(self, tx: Tx, entry: InboxEntry, now: float) -> list[InboundFax]:
+        """Callbacks without a document that this entry may be meant by."""
+        return [fax for fax in self._unbound(tx, entry, now) if _is_bare(fax)]
+
+    def _unbound(self, tx: Tx, entry: InboxEntry, now: float) -> list[InboundFax]:
+        """Faxes with the same numbers and pages, about the same time, that are no other entry."""
         return [fax for fax in self._alike(tx, entry, now) if fax.arrival.inbox_id is None and same_pages(fax, entry)]
 
     def _undecided(self, tx: Tx, entry: InboxEntry, now: float) -> int:
@@ -228,7 +231,7 @@ class _Fate(Enum):
 
     OURS = "a fax that a callback told"
     LATER = "decided at a later sweep"
-    MISSED = "no callback told it, or its content must say which it is: its document is fetched"
+    MISSED = "to be fetched: no callback brought it, or its content must say which it is"
 
 
 def _id(entry: InboxEntry) -> int:
@@ -245,6 +248,6 @@ def same_pages(one: InboundFax | InboxEntry, other: InboundFax | InboxEntry) -> 
     return None in (one.arrival.pages, other.arrival.pages) or one.arrival.pages == other.arrival.pages
 
 
-def _lacks_document(fax: InboundFax) -> bool:
+def _is_bare(fax: InboundFax) -> bool:
     """Told by a callback that brought neither a document nor its address."""
     return fax.state is InboundState.PENDING and not fax.arrival.file_url

@@ -27,7 +27,7 @@ def _fax(row: tuple[Any, ...]) -> InboundFax:
 
 
 def add(tx: Tx, fax: InboundFax, key: str = "") -> None:
-    """Store a received fax; ``key`` stands for the uuid of one that has none.
+    """Store a received fax; ``key`` names it where its uuid does not, or not it alone.
 
     Raises sqlite3.IntegrityError when its uuid or inbox_id is known.
     """
@@ -36,7 +36,7 @@ def add(tx: Tx, fax: InboundFax, key: str = "") -> None:
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             fax.id, fax.state, fax.received_at, json.dumps(asdict(fax.arrival)), fax.did, fax.file, fax.file_type,
-            fax.size, fax.sha256, fax.next_at, fax.strikes, fax.last_error, fax.arrival.uuid or key,
+            fax.size, fax.sha256, fax.next_at, fax.strikes, fax.last_error, key or fax.arrival.uuid,
             fax.arrival.inbox_id, digits(fax.arrival.sender),
         ),
     )  # fmt: skip
@@ -58,10 +58,10 @@ def by_inbox_id(tx: Tx, inbox_id: int) -> InboundFax | None:
 
 
 def alike(tx: Tx, did: str, caller: str, since: float, until: float) -> list[InboundFax]:
-    """Faxes from one number to one DID that arrived in a span of time, the first first; not the baseline."""
+    """Faxes from one number to one DID that arrived in a span of time, the first first; only ones that are mailed."""
     rows = tx.execute(
         f"SELECT {_INBOUND} FROM inbound WHERE did = ? AND caller = ? AND received_at BETWEEN ? AND ?"
-        " AND state <> 'baseline' ORDER BY received_at, rowid",
+        " AND state IN ('pending', 'dispatched') ORDER BY received_at, rowid",
         (did, caller, since, until),
     )
     return [_fax(row) for row in rows]
@@ -87,9 +87,9 @@ def remove(tx: Tx, fax: str) -> None:
     tx.execute("DELETE FROM inbound WHERE id = ? AND state = 'pending'", (fax,))
 
 
-def due_now(tx: Tx, fax: str, now: float) -> None:
-    """Fetch a pending fax's document at once."""
-    tx.execute("UPDATE inbound SET next_at = ? WHERE id = ? AND state = 'pending'", (now, fax))
+def merged(tx: Tx, fax: str) -> None:
+    """pending -> merged: another row has the document."""
+    tx.execute("UPDATE inbound SET state = 'merged' WHERE id = ? AND state = 'pending'", (fax,))
 
 
 def dispatched(tx: Tx, fax: str, *, file: str, file_type: str, size: int, sha256: str) -> bool:
@@ -148,9 +148,11 @@ def next_due(tx: Tx) -> float | None:
 
 
 def listing(tx: Tx, limit: int = 1000) -> list[InboundFax]:
-    """Received faxes, the newest first, without the baseline."""
+    """Received faxes, the newest first: each once, without the baseline."""
     rows = tx.execute(
-        f"SELECT {_INBOUND} FROM inbound WHERE state <> 'baseline' ORDER BY received_at DESC LIMIT ?", (limit,)
+        f"SELECT {_INBOUND} FROM inbound WHERE state IN ('pending', 'dispatched')"
+        " ORDER BY received_at DESC, rowid DESC LIMIT ?",
+        (limit,),
     )
     return [_fax(row) for row in rows]
 

@@ -55,7 +55,8 @@ def _quiet() -> None:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def house(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[House]:
+    """With a parameter: how long it looks for a send in doubt."""
     service = FaxService()
     runner = web.AppRunner(service.app())
     await runner.setup()
@@ -72,7 +73,7 @@ provider:
   retry_after: 50ms
   retry_max: 50ms
   poll_after: [50ms]
-  doubt: {{poll_after: [50ms], min_polls: 1000}}
+  doubt: {{poll_after: [50ms], min_polls: 1000, give_up_after: {getattr(request, "param", "4h")}}}
 mail: {{relay: {{host: 127.0.0.1, port: 1}}, fallback: admin@example.org}}
 policy: {{countries: [US, GB]}}
 document: {{workers: 1}}

@@ -63,9 +63,7 @@ class FaxService:
         if self.sending == "refuse":
             return web.json_response({"status": "error", "message": "the number is not valid"}, status=400)
         job = 900 + len(self.sends)
-        self.executed.append(
-            {"id": job, "document_id": int(form["document_id"]), "recipient": form["fax_number"], "status": "success"}
-        )
+        self.executed.append({"id": job, "document_id": int(form["document_id"]), "recipient": form["fax_number"]})
         if self.sending == "drop":
             assert request.transport is not None
             request.transport.close()
@@ -78,7 +76,8 @@ class FaxService:
     async def _history(self, _request: web.Request) -> web.Response:
         if self.history_status != 200:
             return web.Response(status=self.history_status)
-        return web.json_response({"status": "success", "history": self.executed})
+        word = "failed" if self.message.startswith("Failed") else "success" if "Sent" in self.message else "executed"
+        return web.json_response({"status": "success", "history": [{**each, "status": word} for each in self.executed]})
 
     async def _inbox(self, _request: web.Request) -> web.Response:
         return web.json_response({"status": "success", "inbox": []})

@@ -10,6 +10,8 @@ import pytest
 
 from admin.conftest import House
 from gateway.errors import NotFound, Refused
+from gateway.model import MailKind
+from gateway.store import outbox
 
 
 async def _change(house: House, verb: str, *ids: str, **more: Any) -> tuple[list[str], dict[str, str]]:
@@ -160,6 +162,23 @@ async def test_what_may_have_been_faxed_is_sent_again_by_an_explicit_word_only(h
     assert len(house.service.sends) == 2
     assert [attempt["outcome"] for attempt in shown["attempts_made"]] == ["absent", "sent"]
     assert "sent again by the operator's word" in [event["what"] for event in shown["events"]]
+
+
+@pytest.mark.parametrize("house", ["200ms"], indirect=True)
+async def test_the_notice_of_a_fax_left_to_a_person_names_commands_that_do_what_it_says(house: House) -> None:
+    house.service.sending, house.service.history_status = "drop", 503
+    submission = await house.send()
+    async with asyncio.timeout(60):
+        while not (job := await house.job(submission))["hold"]:
+            await asyncio.sleep(0.02)
+    assert job["state"] == "in_doubt"
+    mails = await house.gateway.database.read(lambda tx: outbox.due(tx, 1e12, 100))
+    (notice,) = [mail.facts for mail in mails if mail.kind is MailKind.OPERATOR]
+    assert f"faxgateway queue retry --resend {job['id']}. " in notice["remedy"]
+    assert f"faxgateway queue cancel {job['id']}." in notice["remedy"]
+    house.service.sending = "yes"
+    assert await _change(house, "retry", job["id"], resend=True) == ([job["id"]], {})
+    await house.reach(submission, "submitted")
 
 
 async def test_a_held_fax_in_doubt_can_be_cancelled(house: House) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import io
 import itertools
+import json
 import logging
 import socket
 import struct
-from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import structlog
@@ -18,6 +20,7 @@ import structlog
 from .conftest import PDF, TOKEN, Door, Start, until
 from .test_callbacks_inbound import FIELDS, FORM, form, part
 
+FORM_LINE = b"Content-Type: application/x-www-form-urlencoded\r\n"
 FILE = 'Content-Disposition: form-data; name="file"; filename="f.pdf"'
 
 
@@ -117,10 +120,6 @@ async def test_no_log_line_holds_the_token(door: Door, caplog: pytest.LogCapture
 @pytest.mark.parametrize("over", [0, 1])
 @pytest.mark.parametrize("kind", ["file", "text", "raw", "base64", "form", "json"])
 async def test_a_fax_up_to_the_cap_is_taken_and_one_beyond_is_413(kind: str, over: int, start: Start) -> None:
-    import base64
-    import json
-    from urllib.parse import urlencode
-
     size = 200_000
     door = await start(max_file=size)
     document = b"%PDF-1.4\n" + b"\xfb\xff\xbf" * size
@@ -136,11 +135,6 @@ async def test_a_fax_up_to_the_cap_is_taken_and_one_beyond_is_413(kind: str, ove
     }[kind]()
     assert status == (413 if over else 200)
     assert [got for _, got, _ in door.sink.arrivals] == ([] if over else [document])
-
-
-async def _endless() -> AsyncIterator[bytes]:
-    while True:
-        yield b"x" * 65536
 
 
 async def _status(door: Door, headers: bytes, chunks: Any) -> bytes:
@@ -187,15 +181,12 @@ async def test_many_parts_together_are_no_way_around_the_cap(start: Start) -> No
 
 async def test_a_length_beyond_the_cap_is_refused_before_the_body_comes(start: Start) -> None:
     door = await start(max_file=1000)
-    _, writer = await asyncio.open_connection(*door.place)
+    reader, writer = await asyncio.open_connection(*door.place)
     writer.write(door.request(b"", FORM_LINE).replace(b"Content-Length: 0", b"Content-Length: 99999999999"))
     await writer.drain()
-    assert (await asyncio.wait_for(_.readline(), 30)).startswith(b"HTTP/1.1 413 ")
+    assert (await asyncio.wait_for(reader.readline(), 30)).startswith(b"HTTP/1.1 413 ")
     writer.close()
     await writer.wait_closed()
-
-
-FORM_LINE = b"Content-Type: application/x-www-form-urlencoded\r\n"
 
 
 async def test_a_compressed_body_is_measured_unpacked(start: Start) -> None:
@@ -219,8 +210,6 @@ async def test_parts_are_counted(count: int, status: int, door: Door) -> None:
 
 @pytest.mark.parametrize(("count", "status"), [(99, 200), (100, 400), (100_000, 400)])
 async def test_fields_are_counted(count: int, status: int, start: Start) -> None:
-    import json
-
     door = await start(max_file=4 << 20)
     fields = {**{f"f{n}": "x" for n in range(count - 1)}, "uuid": "u", "x": "y"}
     for body in ("&".join(f"{n}={v}" for n, v in fields.items()), json.dumps(fields), "&" * count + "uuid=u"):

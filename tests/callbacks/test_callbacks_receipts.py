@@ -92,6 +92,7 @@ async def test_a_text_in_another_charset_spoils_nothing(door: Door) -> None:
 NOTHING: dict[str, dict[str, Any]] = {
     "an empty body": {},
     "an empty form": {"data": {}},
+    "an empty body in chunks": {"data": b"", "chunked": True},
     "an empty object": {"json": {}},
     "a test post": {"data": {"test": "1"}},
     "a test of a fax": {"data": {"uuid": "", "from": "", "to": "", "file": ""}},

@@ -119,6 +119,13 @@ async def test_a_name_of_the_provider_that_leads_home_is_not_followed(
     assert [port for _, port in asked] == [443]
 
 
+async def test_the_configured_provider_may_live_at_home() -> None:
+    async with serve(answering(http(200, PDF))) as wire:
+        base = wire.base.replace("127.0.0.1", "localhost")
+        assert await fetch(f"http://LOCALHOST:{wire.port}/x", base) == PDF
+        assert wire.requests[0].headers["host"] == f"localhost:{wire.port}"
+
+
 async def test_a_redirect_is_not_followed() -> None:
     async with serve(answering(http(200, PDF))) as elsewhere:
         for status in (301, 302, 303, 307, 308):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import GatewayError, KeyRefused, NotFound, OutcomeUnknown, Refused, TryLater
+from gateway.errors import GatewayError, KeyRefused, NotFound, OutcomeUnknown, Refused, SlowDown, TryLater
 from gateway.model import FaxNumber, Verdict
 from gateway.ports import HistoryEntry, StoredFile, Upload
 from gateway.provider.faxto import FaxTo, FaxToSettings
@@ -551,8 +551,8 @@ every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=
     ("answer", "kind"),
     [
         ((401, b"{}"), KeyRefused),
-        ((403, b'{"message":"Rate limit exceeded"}'), TryLater),
-        ((429, b"<html>"), TryLater),
+        ((403, b'{"message":"Rate limit exceeded"}'), SlowDown),
+        ((429, b"<html>"), SlowDown),
         ((408, b""), TryLater),
         ((500, b'{"message":"x"}'), TryLater),
         ((503, b"<html>"), TryLater),
@@ -619,6 +619,37 @@ async def test_a_cut_refusal_of_the_key_stops_the_sends_all_the_same() -> None:
         with pytest.raises(KeyRefused):
             await client.balance()
         await client.close()
+
+
+async def test_a_refused_key_is_not_used_again_until_a_probe_succeeds() -> None:
+    replies: dict[str, Any] = {"*": (401, b"{}"), "POST /user/login": {"api_key": "new"}}
+    async with service(replies) as (client, told):
+        for ask in (client.status(1), client.submit(300, NUMBER, ""), client.provision(1), client.files(1, 1)):
+            with pytest.raises(KeyRefused):
+                await ask
+        assert told.asked == ["GET /fax/1/status"]
+        assert await client.login("a", "b") == "new"  # needs no key
+        with pytest.raises(KeyRefused):
+            await client.balance()
+        replies["GET /balance"] = {"balance": 1}
+        await client.balance()
+        replies["GET /files"] = []
+        assert await client.files(1, 1) == ()
+
+
+async def test_a_send_whose_key_is_refused_stops_the_others_too() -> None:
+    async with service({"*": (401, b"{}")}) as (client, told):
+        for _ in range(3):
+            with pytest.raises(KeyRefused):
+                await client.submit(300, NUMBER, "")
+        assert told.asked == ["POST /fax"]
+
+
+async def test_a_password_that_is_refused_says_nothing_of_the_key() -> None:
+    async with service({"POST /user/login": (401, b"{}"), "GET /files": []}) as (client, _):
+        with pytest.raises(KeyRefused):
+            await client.login("a", "b")
+        assert await client.files(1, 1) == ()
 
 
 async def test_the_wait_that_is_asked_for_is_passed_on() -> None:

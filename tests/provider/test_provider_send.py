@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 import trustme
 
-from gateway.errors import GatewayError, KeyRefused, NotFound, OutcomeUnknown, Refused, TryLater
+from gateway.errors import GatewayError, KeyRefused, NotFound, OutcomeUnknown, Refused, SlowDown, TryLater
 from gateway.model import FaxNumber
 from gateway.ports import Submitted
 from gateway.provider.faxto import FaxTo, FaxToSettings
@@ -135,9 +135,9 @@ NOES: dict[str, tuple[bytes, type[GatewayError], str]] = {
     "401 in HTML": (http(401, HTML, "WWW-Authenticate: Basic"), KeyRefused, "key"),
     "401 without a body": (http(401), KeyRefused, "key"),
     "401 cut": (http(401, b"{" + b" " * 99)[:-9], KeyRefused, "key"),
-    "403": (http(403, b'{"message":"Rate limit exceeded"}'), TryLater, "slow down"),
-    "403 in HTML": (http(403, HTML), TryLater, "slow down"),
-    "429": (http(429, b'{"message":"Too many"}', "Retry-After: 7"), TryLater, "slow down"),
+    "403": (http(403, b'{"message":"Rate limit exceeded"}'), SlowDown, "slow down"),
+    "403 in HTML": (http(403, HTML), SlowDown, "slow down"),
+    "429": (http(429, b'{"message":"Too many"}', "Retry-After: 7"), SlowDown, "slow down"),
 }
 
 
@@ -158,7 +158,7 @@ async def test_the_wait_the_provider_names_is_kept_within_reason(header: str, af
     raw = http(429, b"{}", "Retry-After: RA").replace(b"RA\r", header.encode() + b"\r")
     async with serve(answering(raw)) as wire:
         told = await submit(wire.base)
-    assert isinstance(told, TryLater)
+    assert isinstance(told, SlowDown)
     assert told.after == after
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.edge.smtp_data import CHUNK, Closed, Input, LineTooLong, Message, SpeaksTls, WrongLineEnds
 
@@ -52,6 +55,33 @@ async def test_nothing_else_ends_it(fake: bytes) -> None:
         message, rest = await read(stream[:cut], stream[cut:])
         assert rest == b""
         assert b"MAIL FROM" in message
+
+
+def expected(stream: bytes) -> tuple[bytes, bytes] | None:
+    """By the letter of RFC 5321 section 4.5.2: line by line, where only CRLF ends a line; None without an end."""
+    lines = stream.split(b"\r\n")
+    for n, line in enumerate(lines[:-1]):
+        if line == b".":
+            message = [each.removeprefix(b".") + b"\r\n" for each in lines[:n]]
+            return b"".join(message), b"\r\n".join(lines[n + 1 :])
+    return None
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.sampled_from([b"\r", b"\n", b".", b"\r\n", b"\r\n.", b"\r\n.\r\n", b"x", b"\0"]), max_size=40),
+    st.lists(st.integers(0, 80), max_size=12),
+)
+def test_however_it_is_cut_it_reads_as_the_standard_says(pieces: list[bytes], cuts: list[int]) -> None:
+    stream = b"".join(pieces)
+    edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
+    chunks = [stream[a:b] for a, b in pairwise(edges)]
+    wanted = expected(stream)
+    if wanted is None:
+        with pytest.raises(Closed):
+            asyncio.run(read(*chunks))
+    else:
+        assert asyncio.run(read(*chunks)) == wanted
 
 
 async def test_a_client_that_goes_away() -> None:

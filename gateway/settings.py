@@ -1,0 +1,173 @@
+"""From the configuration to the plain values that rooms take: options in, settings out. Part of the composition root."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway import __version__
+from gateway.config import Config
+from gateway.edge.callbacks import CallbackSettings
+from gateway.edge.smtp_settings import ListenerSettings, SmtpSettings
+from gateway.mail.compose import Letterhead
+from gateway.mail.transport import RelaySettings
+from gateway.policy import PolicySettings
+from gateway.provider.faxto import FaxToSettings
+from gateway.service.accept import AcceptSettings
+from gateway.service.inbound import InboundSettings
+from gateway.service.notices import NoticeSettings
+from gateway.service.outbound import OutboundSettings
+from gateway.service.postman import PostmanSettings
+from gateway.service.prepare import PrepareSettings
+from gateway.service.settle import SettleSettings
+from gateway.service.sweep import SweepSettings
+
+
+def provider(config: Config) -> FaxToSettings:
+    p = config.provider
+    return FaxToSettings(
+        base_url=p.base_url,
+        api_key=p.api_key.get_secret_value(),
+        timeout=p.timeout,
+        upload_timeout=p.upload_timeout,
+        rate=p.rate,
+        naive_timezone=p.timezone,
+        max_document=config.http.callbacks.max_file,
+    )
+
+
+def letterhead(config: Config) -> Letterhead:
+    return Letterhead(sender=config.mail.sender, hostname=config.host, domain=config.domains[0], version=__version__)
+
+
+def notices(config: Config) -> NoticeSettings:
+    return NoticeSettings(
+        hostname=config.host,
+        bounce=config.bounce_address,
+        fallback=config.mail.fallback,
+        notify_success=config.mail.notify_success,
+        sandbox=config.provider_is_local,
+    )
+
+
+def relay(config: Config) -> RelaySettings:
+    relay = config.mail.relay
+    return RelaySettings(
+        host=relay.host,
+        port=relay.port,
+        tls=relay.tls,
+        user=relay.user,
+        password=relay.password.get_secret_value() if relay.password else None,
+        timeout=relay.timeout,
+        local_hostname=config.host,
+    )
+
+
+def postman(config: Config) -> PostmanSettings:
+    m = config.mail
+    return PostmanSettings(
+        concurrency=m.concurrency, retry_after=m.retry_after, retry_max=m.retry_max, expire_after=m.expire_after
+    )
+
+
+def outbound(config: Config) -> OutboundSettings:
+    p, d = config.provider, config.document
+    redial = p.redial
+    return OutboundSettings(
+        workers=d.workers,
+        concurrency=p.concurrency,
+        retry_after=p.retry_after,
+        retry_max=p.retry_max,
+        delay_after=p.delay_notice_after,
+        prepare=PrepareSettings(
+            tries=d.tries,
+            timeout=d.timeout,
+            retry_after=p.retry_after,
+            retry_max=p.retry_max,
+            document={"paper": d.paper, "resolution": d.resolution, "max_pages": d.max_pages, "body": d.body},
+        ),
+        settle=SettleSettings(
+            poll_after=tuple(p.poll_after),
+            confirm_after=tuple(p.confirm_after),
+            confirm_receipts=p.confirm_receipts,
+            confirm_timeout=p.confirm_timeout,
+            result_timeout=p.result_timeout,
+            doubt_poll_after=tuple(p.doubt.poll_after),
+            doubt_min_polls=p.doubt.min_polls,
+            doubt_min_time=p.doubt.min_time,
+            doubt_give_up_after=p.doubt.give_up_after,
+            doubt_resends=p.doubt.resend,
+            redial={code: getattr(redial, code) for code in ("busy", "no_answer", "hangup", "unknown")},
+            redial_after=redial.after,
+            alone=p.sole_user,
+            alone=p.sole_user,
+            expire_after=p.expire_after,
+        ),
+    )
+
+
+def inbound(config: Config) -> InboundSettings:
+    p = config.provider
+    return InboundSettings(
+        retry_after=p.retry_after,
+        retry_max=p.retry_max,
+        give_up_after=p.inbox.give_up_after,
+        sweep=SweepSettings(
+            every=p.inbox.sweep_every,
+            grace=p.inbox.grace,
+            window=p.inbox.window,
+            baseline=p.inbox.first_run == "baseline",
+            pause=p.retry_after,
+        ),
+    )
+
+
+def accept(config: Config) -> AcceptSettings:
+    return AcceptSettings(
+        domains=tuple(config.domains),
+        region=config.default_region,
+        max_message=config.smtp.max_message,
+        repeat_window=config.smtp.repeat_window,
+        policy=PolicySettings(
+            countries=frozenset(config.policy.countries),
+            numbers=tuple(config.policy.numbers),
+            classes=frozenset(config.policy.classes),
+            test_numbers_allowed=config.test_numbers_allowed,
+            senders=config.policy.senders,
+        ),
+    )
+
+
+def smtp(config: Config) -> SmtpSettings:
+    s = config.smtp
+    return SmtpSettings(
+        hostname=config.host,
+        max_message=s.max_message,
+        max_recipients=s.max_recipients,
+        command_timeout=s.command_timeout,
+        data_timeout=s.data_timeout,
+        max_connections=s.max_connections,
+        max_connections_per_client=s.max_connections_per_client,
+        max_errors=s.max_errors,
+    )
+
+
+def listener(index: int, listener: Any) -> ListenerSettings:
+    return ListenerSettings(
+        name=f"smtp{index}",
+        address=listener.address,
+        networks=tuple(listener.networks),
+        tls=listener.tls,
+        auth=listener.auth,
+        certificate=listener.certificate,
+        key=listener.key,
+    )
+
+
+def callbacks(config: Config) -> CallbackSettings:
+    c = config.http.callbacks
+    return CallbackSettings(
+        address=c.address,
+        tokens=(c.token.get_secret_value(),),
+        max_file=c.max_file,
+        metrics_networks=tuple(config.http.metrics_networks),
+    )

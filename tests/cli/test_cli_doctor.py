@@ -1,0 +1,331 @@
+"""``doctor``: each check finds what it is for, and names the remedy."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import os
+import re
+import socket
+from collections import namedtuple
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import trustme
+
+from cli.conftest import Cli, Daemon, Outside, write_config
+from gateway.cli import doctor_checks as checks
+from gateway.cli.base import Session
+from gateway.cli.doctor_checks import FAIL, OK, WARN, Finding
+from gateway.config import Config, load
+from gateway.errors import TryLater
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Config:
+    return load(write_config(tmp_path), {})
+
+
+def _found(cli: Cli, *, status: int) -> dict[str, list[dict[str, str]]]:
+    found: dict[str, list[dict[str, str]]] = {}
+    for finding in cli.json("doctor", status=status):
+        assert sorted(finding) == ["check", "remedy", "state", "text"]
+        found.setdefault(finding["check"], []).append(finding)
+    return found
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_with_a_daemon_and_everything_in_place_nothing_fails(daemon: Daemon) -> None:
+    found = _found(daemon, status=0)
+    assert list(found) == [
+        "python", "sqlite", "fonts", "isolation", "conversion", "configuration", "state directory", "gateway",
+        "mail server", "provider",
+    ]  # fmt: skip
+    assert "FAIL" not in [each["state"] for several in found.values() for each in several]
+    assert found["gateway"][0]["text"].endswith(f"runs as process {daemon.process.pid}")
+    assert found["provider"][0]["text"].endswith("/api/v2, balance 9.5")
+    shown = daemon("doctor")
+    assert re.search(r"^OK    conversion: 1 page from a mail in \d+\.\d s$", shown.stdout, re.M)
+    assert re.fullmatch(r"\d+ fine, \d+ warnings?, 0 failed\n", shown.stderr)
+    daemon.service.uploading = False
+    daemon.reach(daemon.send(), "prepared")
+    daemon("queue", "hold", "ALL")
+    held = _found(daemon, status=0)["gateway"][1]
+    assert (held["state"], held["text"]) == (WARN, "1 fax is held for a person")
+    assert held["remedy"] == "faxgateway queue list --held"
+
+
+def test_what_fails_is_told_with_its_remedy_and_status_1(offline: Cli) -> None:
+    found = _found(offline, status=1)
+    (gateway,) = found["gateway"]
+    assert (gateway["state"], gateway["remedy"]) == (WARN, "faxgateway serve, or: systemctl start faxgateway")
+    assert found["mail server"][0]["state"] == FAIL
+    assert "results and received faxes wait for 127.0.0.1:1" in found["mail server"][0]["remedy"]
+    assert found["provider"][0]["state"] == FAIL
+    assert "can be reached from here" in found["provider"][0]["remedy"]
+    shown = offline("doctor", status=1)
+    assert re.search(r"^FAIL  mail server: .*\n      -> see mail.relay", shown.stdout, re.M)
+
+
+def test_a_configuration_with_problems_is_told_whole_and_ends_the_look(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "domian: x\npolicy: {countries: [XX]}\nhttp: {callbacks: {token: short}}\nprovider: {api_key: k}\n"
+    )
+    found = _found(Cli(config), status=1)
+    assert [each["state"] for each in found["configuration"]] == [FAIL] * 3
+    assert "did you mean domain?" in found["configuration"][0]["text"]
+    assert "check-config" in found["configuration"][0]["remedy"]
+    assert list(found)[-1] == "configuration"
+    missing = Cli(tmp_path / "nope.yaml")
+    assert "no configuration file" in _found(missing, status=1)["configuration"][0]["text"]
+
+
+def test_warnings_of_the_configuration_are_findings(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    config.write_text(
+        config.read_text().replace(
+            "networks: [127.0.0.0/8]}]", 'networks: [127.0.0.0/8]}, {address: "0.0.0.0:0", auth: required}]'
+        )
+    )
+    findings, read = checks.configuration(Session(str(config)))
+    assert read is not None
+    (finding,) = findings
+    assert finding.state == WARN
+    assert "set tls: starttls" in finding.text
+
+
+def test_the_provider_and_the_relay_are_asked(tmp_path: Path, outside: Outside) -> None:
+    cli = Cli(write_config(tmp_path, provider_port=outside.provider_port, relay_port=outside.relay_port))
+    found = _found(cli, status=0)
+    assert found["mail server"][0]["text"] == f"127.0.0.1:{outside.relay_port} answers (tls: none)"
+    outside.service.balance = 0
+    provider = _found(cli, status=0)["provider"][0]
+    assert (provider["state"], provider["text"]) == (WARN, "the balance is 0")
+    assert "top up the account" in provider["remedy"]
+    outside.service.key_status = 401
+    provider = _found(cli, status=1)["provider"][0]
+    assert provider["state"] == FAIL
+    assert provider["remedy"] == "put the right key where provider.api_key points"
+
+
+# --- this machine -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [
+        ((3, 36, 0), FAIL),
+        ((3, 37, 0), WARN),
+        ((3, 40, 1), WARN),
+        ((3, 44, 5), WARN),
+        ((3, 44, 6), OK),
+        ((3, 45, 0), WARN),
+        ((3, 50, 6), WARN),
+        ((3, 50, 7), OK),
+        ((3, 51, 2), WARN),
+        ((3, 51, 3), OK),
+        ((3, 52, 0), OK),
+    ],
+)
+def test_sqlite_versions_that_lose_commits_are_known(version: tuple[int, ...], state: str) -> None:
+    finding = checks.sqlite(version)
+    assert finding.state == state
+    assert bool(finding.remedy) is (state != OK)
+
+
+def test_fonts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fonts = tmp_path / "fonts"
+    fonts.mkdir()
+    monkeypatch.setattr(checks, "_FONTS", (fonts, tmp_path / "nope"))
+    finding = checks.fonts()
+    assert (finding.state, finding.remedy) == (WARN, "apt install fonts-noto-cjk, if you get such mails")
+    (fonts / "noto").mkdir()
+    (fonts / "noto" / "NotoSansCJK-Regular.ttc").touch()
+    assert checks.fonts().state == OK
+    monkeypatch.setattr("gateway.document.__file__", str(tmp_path / "nowhere" / "__init__.py"))
+    finding = checks.fonts()
+    assert (finding.state, finding.remedy) == (FAIL, "install the package again")
+
+
+def test_isolation(monkeypatch: pytest.MonkeyPatch) -> None:
+    for network, state in ((True, OK), (False, WARN)):
+        monkeypatch.setattr("gateway.document.workshop.isolation", lambda network=network: {"network": network})
+        finding = checks.isolation()
+        assert finding.state == state
+        assert bool(finding.remedy) is (state == WARN)
+
+
+async def test_a_conversion_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise TryLater("the document could not be converted", "no pikepdf")
+
+    monkeypatch.setattr("gateway.cli.preview.fax_of_mail", broken)
+    finding = await checks.conversion()
+    assert (finding.state, finding.text) == (FAIL, "the document could not be converted (no pikepdf)")
+
+
+# --- the state directory ----------------------------------------------------------------------------------------------
+
+
+def _state(options: Config) -> list[Finding]:
+    return list(checks.state_directory(options))
+
+
+def test_a_state_directory_that_can_be_made(options: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    (finding,) = _state(options)
+    assert (finding.state, finding.text) == (OK, f"{options.state_dir} will be made at the first start")
+    assert not options.state_dir.exists()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    (finding,) = _state(options)
+    assert (finding.state, finding.text) == (FAIL, f"{options.state_dir} is missing")
+    assert finding.remedy == f"as root: install -d -m 0700 -o faxgateway {options.state_dir}"
+
+
+def test_a_good_state_directory_and_one_that_others_can_read(options: Config) -> None:
+    options.state_dir.mkdir(mode=0o700)
+    (finding,) = _state(options)
+    assert finding.state == OK
+    assert finding.text.startswith(f"{options.state_dir}, ")
+    assert list(options.state_dir.iterdir()) == []  # the probe is gone
+    options.state_dir.chmod(0o755)
+    finding = _state(options)[0]
+    assert (finding.state, finding.remedy) == (WARN, f"chmod 700 {options.state_dir}")
+
+
+def test_a_state_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    (finding,) = checks.state_directory(load(_with_state(tmp_path, "/proc/self/fd"), {}))
+    assert finding.state == FAIL
+    assert "chown" in finding.remedy
+
+
+def _with_state(tmp_path: Path, state: str) -> Path:
+    config = write_config(tmp_path)
+    config.write_text(config.read_text().replace(f"state_dir: {tmp_path / 'state'}", f"state_dir: {state}"))
+    return config
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.mark.parametrize(("free", "state"), [(2 << 30, OK), (512 << 20, WARN), (100 << 20, FAIL)])
+def test_little_space_is_told(options: Config, monkeypatch: pytest.MonkeyPatch, free: int, state: str) -> None:
+    options.state_dir.mkdir(mode=0o700)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(1 << 40, 0, free))
+    finding = _state(options)[-1]
+    assert finding.state == state
+    assert ("MiB free" in finding.text) is (state != OK)
+
+
+def test_a_remote_file_system_is_no_place_for_the_database(options: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    options.state_dir.mkdir(mode=0o700)
+    mounts = f"server:/x {options.state_dir.parent} nfs4 rw 0 0\nproc /proc proc rw 0 0\n/dev/sda / ext4 rw 0 0\n"
+    read_text = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, **more: mounts if str(path) == "/proc/self/mounts" else read_text(path, **more)
+    )
+    finding = _state(options)[0]
+    assert (finding.state, finding.remedy) == (FAIL, "move it to a local disk")
+    assert "is on nfs4" in finding.text
+    assert checks._filesystem(Path("/proc/self")) == "proc"
+    assert checks._filesystem(Path("/var")) == "ext4"
+
+
+def test_an_owner_without_a_name_is_shown_by_number() -> None:
+    assert checks._user(os.getuid()) != ""
+    assert checks._user(4_000_000) == "4000000"
+
+
+# --- certificates -----------------------------------------------------------------------------------------------------
+
+
+def _certificates(path: Path, now: float) -> list[Finding]:
+    listeners = [
+        SimpleNamespace(tls="starttls", certificate=path),
+        SimpleNamespace(tls="none", certificate=path),
+        SimpleNamespace(tls="implicit", certificate=None),
+    ]
+    return list(checks.certificates(SimpleNamespace(smtp=SimpleNamespace(listeners=listeners)), now))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("year", [2027, 2060])  # UTCTime and GeneralizedTime
+def test_the_end_of_a_certificate_is_read_and_told_in_time(tmp_path: Path, year: int) -> None:
+    end = datetime.datetime(year, 6, 1, tzinfo=datetime.UTC)
+    issued = trustme.CA().issue_cert("fax.example", not_before=end - datetime.timedelta(90), not_after=end)
+    path = tmp_path / "chain.pem"
+    path.write_bytes(b"comment\n" + issued.cert_chain_pems[0].bytes())
+    day = 86400.0
+    for before, state, words in ((30, OK, "is valid until"), (7, WARN, "expires on"), (-1, FAIL, "expired on")):
+        (finding,) = _certificates(path, end.timestamp() - before * day)
+        assert (finding.state, finding.text) == (state, f"{path} {words} {year}-06-01")
+        assert finding.remedy == ("" if state == OK else "renew it; faxgateway reload")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-----BEGIN CERTIFICATE-----\nTWFu\n-----END CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----"]
+)
+def test_a_certificate_that_cannot_be_read_is_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "chain.pem"
+    path.write_text(text)
+    (finding,) = _certificates(path, NOW)
+    assert (finding.state, finding.text) == (WARN, f"{path}: its end cannot be read")
+
+
+# --- ports ------------------------------------------------------------------------------------------------------------
+
+
+def _ports(tmp_path: Path, *addresses: str) -> list[Finding]:
+    listeners = ", ".join(f'{{address: "{address}"}}' for address in addresses)
+    config = write_config(tmp_path)
+    config.write_text(re.sub(r"smtp: .*", f"smtp: {{listeners: [{listeners}]}}", config.read_text()))
+    return list(checks._ports(load(config, {})))
+
+
+def test_ports_that_are_free_taken_or_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        findings = _ports(tmp_path, address, "unix:x.sock", "fd:smtp", "127.0.0.1:0")
+    (finding,) = findings
+    assert (finding.state, finding.text) == (FAIL, f"{address}: Address already in use")
+    assert finding.remedy == "end what has it, or choose another port"
+    (finding,) = _ports(tmp_path, address)
+    assert (finding.state, finding.text) == (OK, f"{address} is free")
+
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", denied)
+    (finding,) = _ports(tmp_path, "[::1]:25")
+    assert (finding.state, finding.text) == (FAIL, "this user may not bind [::1]:25")
+    assert "faxgateway-smtp.socket" in finding.remedy
+
+
+async def test_a_daemon_that_answers_nonsense_is_told(options: Config) -> None:
+    options.state_dir.mkdir()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await reader.read(1000):  # b"" from one who only looks whether we are here
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n[]")
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_unix_server(answer, options.admin_socket):
+        (finding,) = [each async for each in checks.daemon(options)]
+    assert (finding.state, finding.text) == (FAIL, "the gateway's answer to status is no JSON object")
+
+
+async def test_a_relay_by_a_name_that_is_none_is_told(tmp_path: Path) -> None:
+    path = write_config(tmp_path)
+    path.write_text(
+        path.read_text().replace("relay: {host: 127.0.0.1, port: 1}", "relay: {host: nowhere.invalid, port: 25}")
+    )
+    finding = await checks.relay(load(path, {}))
+    assert finding.state == FAIL
+    assert "nowhere.invalid" in finding.text

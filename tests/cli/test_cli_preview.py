@@ -1,0 +1,88 @@
+"""``preview``: the pages as pictures, with no daemon and no configuration."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pikepdf
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from cli.conftest import run, write_config
+from gateway.cli.root import cli
+
+
+def invoke(*args: str, status: int = 0) -> Result:
+    result = CliRunner().invoke(cli, ["preview", *args])
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def test_a_text_becomes_pictures_of_fax_pages(tmp_path: Path) -> None:
+    letter = tmp_path / "letter.txt"
+    letter.write_text("Hello.\f" * 2)
+    result = invoke(str(letter), "--out", str(tmp_path / "new" / "pages"), "--pdf", str(tmp_path / "fax.pdf"))
+    pictures = [Path(line) for line in result.stdout.splitlines()]
+    assert pictures == sorted((tmp_path / "new" / "pages").iterdir())
+    assert result.stderr.startswith("letter.txt: page")
+    assert re.search(rf"^{len(pictures)} pages?, about \d+ s on the line$", result.stderr, re.M)
+    for picture in pictures:
+        with Image.open(picture) as image:
+            assert image.format == "PNG"
+            assert image.width > 800
+    assert (tmp_path / "fax.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_a_mail_is_taken_as_it_is(tmp_path: Path) -> None:
+    mail = tmp_path / "mail.eml"
+    mail.write_bytes(
+        b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nHi.\r\n"
+        b"--b\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename=list.txt\r\n\r\none\r\n--b--\r\n"
+    )
+    made = json.loads(invoke(str(mail), "--json", "-o", str(tmp_path / "out")).stdout)
+    assert sorted(made) == ["ledger", "pages", "pictures", "seconds"]
+    assert [line.partition(":")[0] for line in made["ledger"]] == ["message text", "list.txt"]
+    assert len(made["pictures"]) == made["pages"]
+
+
+def test_paper_and_resolution_come_from_options_else_from_the_configuration(tmp_path: Path) -> None:
+    documents = {}
+    config = write_config(tmp_path)
+    config.write_text(
+        config.read_text().replace("document: {workers: 1}", "document: {paper: a4, resolution: standard}")
+    )
+    for name, args in (
+        ("default", []),
+        ("options", ["--paper", "a4", "--resolution", "standard"]),
+        ("configuration", ["-c", str(config)]),
+        ("option beats configuration", ["--resolution", "fine", "-c", str(config)]),
+    ):
+        fax = tmp_path / f"{name}.pdf"
+        invoke("--text", "Hello.", "--pdf", str(fax), "-o", str(tmp_path / "out"), *args)
+        with pikepdf.open(fax) as pdf:
+            (image,) = pdf.pages[0].obj.Resources.XObject.as_dict().values()
+            documents[name] = (int(image.Width), int(image.Height))
+    assert documents["options"] == documents["configuration"]
+    assert len(set(documents.values())) == 3
+    assert {width for width, _ in documents.values()} == {1728}
+    assert "there is no configuration file nope.yaml" in invoke("--text", "x", "-c", "nope.yaml", status=78).stderr
+
+
+def test_what_cannot_be_faxed_is_told(tmp_path: Path) -> None:
+    assert "there is nothing to fax" in invoke(status=64).stderr
+    assert "'nope.pdf' does not exist" in invoke("nope.pdf", status=64).stderr
+    odd = tmp_path / "data.bin"
+    odd.write_bytes(bytes(range(256)) * 10)
+    result = invoke(str(odd), "-o", str(tmp_path / "out"), status=65)
+    assert "data.bin" in result.stderr
+    assert result.stdout == ""
+
+
+def test_it_runs_as_the_front_page_says(tmp_path: Path) -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    done = run("preview", str(readme), "--out", str(tmp_path / "pages"))
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == len(list((tmp_path / "pages").iterdir())) >= 1
