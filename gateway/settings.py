@@ -99,7 +99,6 @@ def outbound(config: Config) -> OutboundSettings:
             redial={code: getattr(redial, code) for code in ("busy", "no_answer", "hangup", "unknown")},
             redial_after=redial.after,
             alone=p.sole_user,
-            alone=p.sole_user,
             expire_after=p.expire_after,
         ),
     )
