@@ -227,8 +227,7 @@ def _forget_output() -> None:
 
 
 def _status(error: Exception) -> int:
-    from gateway.errors import KeyRefused, TryLater
+    from gateway.errors import KeyRefused, OutcomeUnknown, Refused, TryLater
 
-    if isinstance(error, KeyRefused):
-        return EX_PERMISSION
-    return EX_TEMPORARY if isinstance(error, TryLater) else EX_DATA
+    statuses = {KeyRefused: EX_PERMISSION, TryLater: EX_TEMPORARY, Refused: EX_DATA, OutcomeUnknown: EX_UNKNOWN}
+    return next((status for kind, status in statuses.items() if isinstance(error, kind)), EX_SOFTWARE)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from PIL import Image, TiffImagePlugin
 
+from gateway.document.refusal import TooLong
+
 # one strip a page: fax software and img2pdf both want it
 TiffImagePlugin.STRIP_SIZE = 1 << 30
 
@@ -28,6 +30,14 @@ class Grid:
     @property
     def height(self) -> int:
         return round(self.inches * self.y_dpi)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page on the grid: mode L, or mode 1 when it is final. ``y_dpi`` is 196 or 98."""
+
+    image: Image.Image
+    y_dpi: int
 
 
 def grid(paper: str, resolution: str) -> Grid:
@@ -57,6 +67,20 @@ def placed(width: float, height: float, target: Grid, *, enlarge: bool) -> tuple
         max(1, round(height * scale * target.y_dpi)),
         turn,
     )
+
+
+def fax_dpi(x_dpi: float, y_dpi: float) -> int | None:
+    """The grid's dots per inch down, when a page of :data:`WIDTH` pixels has a resolution of fax machines, else None."""
+    if abs(x_dpi - X_DPI) > 10:
+        return None
+    return next((rows for rows in (FINE, STANDARD) if abs(y_dpi - rows) <= 10), None)
+
+
+def check_room(name: str, count: int, room: int) -> None:
+    """Refuse a document of ``count`` pages where only ``room`` are left."""
+    if count > room:
+        pages = "1 page" if count == 1 else f"{count} pages"
+        raise TooLong(f"{name} has {pages}, and the fax has room for {room or 'no'} more; send it in parts")
 
 
 def on_page(image: Image.Image, target: Grid) -> Image.Image:

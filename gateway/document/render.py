@@ -15,10 +15,10 @@ import img2pdf
 from PIL import Image, ImageSequence
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from gateway.document import raster, sniff, sources, text
+from gateway.document import picture, progress, raster, sniff, sources, text
 from gateway.document.bilevel import to_bilevel
+from gateway.document.refusal import TooLong, Unfaxable
 from gateway.document.weight import call_seconds
-from gateway.errors import Refused
 from gateway.model import LedgerEntry, MailPart
 
 _SMALL = 300 * 300  # pixels: an inline image below is decoration
@@ -43,21 +43,28 @@ def render(
             ledger.append(LedgerEntry(part.name, kind, reason=reason))
             continue
         if part.defect:
-            raise Refused(f"{part.name} cannot be faxed: {part.defect}; send it again")
+            raise Unfaxable(f"{part.name} cannot be faxed: {part.defect}; send it again")
         first = len(sheets) + 1
-        for page in sources.pages(Path(part.path), kind, part.name, target, part.charset):
-            if len(sheets) >= options["max_pages"]:
-                raise Refused(
-                    f"the fax would have more than the {options['max_pages']} pages allowed here; send it in parts",
-                    status="5.2.3",
-                )
-            sheets.append(raster.g4(to_bilevel(page.image, page.y_dpi), page.y_dpi))
+        sheets += _sheets(part, kind, target, options["max_pages"] - len(sheets))
         ledger.append(LedgerEntry(part.name, kind, first, len(sheets)))
     ledger += [LedgerEntry(entry["part"], entry["type"], reason=entry["reason"]) for entry in left_out]
     if not sheets:
-        raise Refused("the mail holds nothing to fax: no document and no text")
+        reasons = "; ".join(entry.text for entry in ledger)
+        raise Unfaxable("the mail holds nothing to fax: " + (reasons or "no document and no text"))
     made = _write(sheets, out)
     return {**made, "ledger": [asdict(entry) for entry in ledger]}
+
+
+def _sheets(part: MailPart, kind: str, target: raster.Grid, room: int) -> list[bytes]:
+    """The pages of a part, as one-page TIFFs."""
+    progress.begin(part.name)
+    try:
+        return [
+            raster.g4(to_bilevel(page.image, page.y_dpi), page.y_dpi)
+            for page in sources.pages(Path(part.path), kind, part.name, target, charset=part.charset, room=room)
+        ]
+    except MemoryError as error:
+        raise TooLong(f"{part.name} needs more memory to convert than a fax may have; send it smaller") from error
 
 
 def _write(sheets: list[bytes], out: str) -> dict[str, Any]:
@@ -119,7 +126,7 @@ def _has_other(parts: list[MailPart], part: MailPart, *, plain: bool, attached: 
 
 def _pixels(part: MailPart) -> int:
     try:
-        with Image.open(part.path) as image:
+        with Image.open(part.path, formats=picture.FORMATS) as image:
             return image.width * image.height
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return _SMALL
@@ -146,25 +153,15 @@ def _body_reason(part: MailPart, kind: str, body: str, *, attached: bool) -> str
 def previews(document: str, directory: str, width: int = 864) -> list[str]:
     """Write a PNG for each page of a fax PDF or TIFF as the recipient's machine prints it; returns the paths."""
     made = []
-    for number, (image, y_dpi) in enumerate(_fax_pages(document), 1):
-        height = round(width * (image.height / y_dpi) / (image.width / raster.X_DPI))
+    source = Path(document)
+    pages = sources.pages(source, sniff.sniff(source), "the document", raster.grid("a4", "fine"))
+    for number, page in enumerate(pages, 1):
+        image = to_bilevel(page.image, page.y_dpi)
+        height = round(width * (image.height / page.y_dpi) / (image.width / raster.X_DPI))
         path = Path(directory) / f"page-{number:03}.png"
         image.convert("L").resize((width, max(1, height)), Image.Resampling.BOX).save(path, format="PNG")
         made.append(str(path))
     return made
-
-
-def _fax_pages(document: str) -> Iterator[tuple[Image.Image, float]]:
-    path = Path(document)
-    kind = sniff.sniff(path)
-    if kind == sniff.TIFF:
-        with Image.open(path) as tiff:
-            for frame in ImageSequence.Iterator(tiff):
-                yield frame.copy(), float(frame.info.get("dpi", (raster.X_DPI, raster.FINE))[1])
-        return
-    target = raster.grid("a4", "fine")
-    for page in sources.pages(path, kind, path.name, target):
-        yield page.image, page.y_dpi
 
 
 def to_tiff(path: str, out: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -175,53 +172,23 @@ def to_tiff(path: str, out: str, options: dict[str, Any]) -> dict[str, Any]:
     options = {**_DEFAULTS, **options}
     source = Path(path)
     if not source.stat().st_size:
-        raise Refused("the document is empty")
-    kind = sniff.sniff(source)
-    pages = list(_embedded(source)) if kind == sniff.PDF else []
-    if not pages:
-        target = raster.grid(options["paper"], options["resolution"])
-        pages = [
-            (to_bilevel(page.image, page.y_dpi), page.y_dpi)
-            for page in sources.pages(source, kind, "the document", target)
-        ]
+        raise Unfaxable("the document is empty")
+    target = raster.grid(options["paper"], options["resolution"])
+    sizes = []
     Path(out).unlink(missing_ok=True)
     with AppendingTiffWriter(out, True) as writer:
-        for image, y_dpi in pages:  # each with its own resolution
-            image.save(writer, format="TIFF", compression="group4", dpi=(raster.X_DPI, y_dpi))
+        for page in sources.pages(source, sniff.sniff(source), "the document", target):
+            sheet = raster.g4(to_bilevel(page.image, page.y_dpi), page.y_dpi)
+            writer.write(sheet)
             writer.newFrame()
-    with Image.open(out) as written:
-        sizes = [raster.strip_bytes(frame) for frame in ImageSequence.Iterator(written)]
-    return {"pages": len(pages), "seconds": round(call_seconds(sizes), 1)}
-
-
-def _embedded(path: Path) -> Iterator[tuple[Image.Image, int]]:
-    """The images of a PDF that holds nothing but one fax page a page; nothing of any other PDF."""
-    import pikepdf
-
-    found = []
-    try:
-        with pikepdf.open(path) as document:
-            for page in document.pages:
-                images = list(page.images.values())
-                if len(images) != 1 or "/Font" in page.get("/Resources", {}):
-                    return
-                stream = images[0]
-                if stream.get("/Width") != raster.WIDTH or stream.get("/BitsPerComponent", 1) != 1:
-                    return
-                inches = float(page.mediabox[3]) / 72
-                image = pikepdf.PdfImage(stream).as_pil_image()  # type: ignore[arg-type]  # an image is a stream
-                image = image.convert("1", dither=Image.Dither.NONE)
-                y_dpi = raster.STANDARD if abs(image.height / inches - raster.STANDARD) < 20 else raster.FINE
-                found.append((image, y_dpi))
-    except (pikepdf.PdfError, pikepdf.UnsupportedImageTypeError, ValueError, NotImplementedError):
-        return
-    yield from found
+            sizes.append(raster.strip_size(sheet))
+    return {"pages": len(sizes), "seconds": round(call_seconds(sizes), 1)}
 
 
 def tiff_to_pdf(path: str, out: str) -> dict[str, Any]:
     """Wrap a fax TIFF into an image-only PDF whose pages have exactly its pixels; returns ``pages`` and ``size``."""
     sheets = []
-    with Image.open(path) as tiff:
+    with picture.reading("the document"), Image.open(path, formats=["TIFF"]) as tiff:
         for frame in ImageSequence.Iterator(tiff):
             y_dpi = float(frame.info.get("dpi", (raster.X_DPI, raster.FINE))[1])
             page = frame.convert("1", dither=Image.Dither.NONE)

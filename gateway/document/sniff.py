@@ -10,12 +10,15 @@ PDF = "application/pdf"
 TIFF = "image/tiff"
 TEXT = "text/plain"
 HTML = "text/html"
+UNKNOWN = "application/octet-stream"
 IMAGES = {TIFF, "image/jpeg", "image/png", "image/gif", "image/bmp", "image/webp"}
 SUPPORTED = "PDF, TIFF, JPEG, PNG, GIF, BMP, WEBP and plain text"
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"II*\0", TIFF),
     (b"MM\0*", TIFF),
+    (b"II+\0", TIFF),  # BigTIFF
+    (b"MM\0+", TIFF),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"GIF87a", "image/gif"),
@@ -30,12 +33,14 @@ REFUSED = {
     "application/x-ole": "an old office document (Word, Excel or PowerPoint)",
     "application/rtf": "an RTF document",
     "application/postscript": "a PostScript file",
-    "image/heic": "a HEIC photo",
+    "image/heic": "a HEIC or AVIF photo",
     "application/ms-tnef": "an Outlook winmail.dat",
     "application/x-executable": "a program",
     "application/gzip": "a compressed archive",
     "video/audio": "a sound or video file",
-    "application/octet-stream": "a file of an unknown kind",
+    "image/svg+xml": "an SVG drawing",
+    "image/jp2": "a JPEG 2000 picture",
+    UNKNOWN: "a file of an unknown kind",
 }
 
 
@@ -48,11 +53,11 @@ def sniff(path: Path) -> str:
 
 def sniff_bytes(start: bytes) -> str:
     """As :func:`sniff`, from the first bytes (4096 suffice)."""
-    if b"%PDF-" in start[:1024]:
-        return PDF
     for magic, kind in _MAGIC:
         if start.startswith(magic) and (kind != "image/bmp" or start[6:10] == b"\0\0\0\0"):
             return kind
+    if b"%PDF-" in start[:1024]:
+        return PDF
     if start[:4] == b"RIFF":
         return "image/webp" if start[8:12] == b"WEBP" else "video/audio"
     if start[4:8] == b"ftyp":
@@ -70,6 +75,8 @@ def sniff_bytes(start: bytes) -> str:
         (b"\x1f\x8b", "application/gzip"),
         (b"7z\xbc\xaf", "application/zip"),
         (b"Rar!", "application/zip"),
+        (b"\0\0\0\x0cjP  ", "image/jp2"),
+        (b"\xffO\xffQ", "image/jp2"),
         (b"ID3", "video/audio"),
     ):
         if start.startswith(magic):
@@ -78,11 +85,15 @@ def sniff_bytes(start: bytes) -> str:
 
 
 def _text(start: bytes) -> str:
-    """Text has no NUL (but for UTF-16 with its mark) and few control characters."""
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+    """Text has no NUL (but for UTF-16 and UTF-32 with their marks) and few control characters."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
         return TEXT
     controls = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in start)
     if b"\0" in start or controls * 50 > len(start):
-        return "application/octet-stream"
-    head = start[:1024].lstrip().lower()
-    return HTML if head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")) else TEXT
+        return UNKNOWN
+    head = start[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if head.startswith(b"<svg") or (head.startswith((b"<?xml", b"<!doctype svg")) and b"<svg" in head):
+        return "image/svg+xml"
+    if head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return HTML
+    return HTML if head.startswith((b"<?xml", b"<!--")) and b"<html" in head else TEXT

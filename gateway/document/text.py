@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import html.parser
+import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import charset_normalizer
 from PIL import Image, ImageDraw, ImageFont
 
-from gateway.document.raster import WIDTH, X_DPI, Grid
+from gateway.document.raster import FINE, WIDTH, X_DPI, Grid
 
 _FONTS = Path(__file__).parent / "fonts"
 _SYSTEM = (  # tried in this order for characters our own fonts lack
@@ -29,29 +31,45 @@ _SIDE, _TOP = 0.6, 0.6  # inches of margin
 _POINTS = 11
 _LEADING = 1.25
 _TAB = 8
-_MAX_COLUMNS = 20_000  # characters of one line looked at
+_MOST = 1000  # characters of a printed line, which holds far fewer unless they have no width
+_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+_JOINERS = "\u200c\u200d"  # shape the letters beside them
 
 
 def decode(data: bytes, charset: str | None) -> str:
     """Text in any charset: as declared if that is true, else as it looks. Never fails."""
-    for mark, name in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+    for mark, name in _MARKS:
         if data.startswith(mark):
             return data.decode(name, "replace")
     for tried in (charset, "utf-8"):
         if tried:
             try:
                 return data.decode(tried)
-            except (LookupError, UnicodeDecodeError):
+            except (LookupError, ValueError):  # no such charset, or not true
                 continue
-    guess = charset_normalizer.from_bytes(data[:100_000]).best()
-    return data.decode(guess.encoding if guess else "cp1252", "replace")
+    return data.decode(_guessed(data[:100_000]), "replace")
+
+
+def _guessed(start: bytes) -> str:
+    """A few letters beyond ASCII, or a short text, are too little to guess from: most likely they are Western."""
+    beyond = sum(byte > 127 for byte in start)
+    if beyond * 12 < len(start) or (beyond * 4 < len(start) and len(start) < 100):
+        return "cp1252"
+    guess = charset_normalizer.from_bytes(start).best()
+    return guess.encoding if guess else "cp1252"
 
 
 class _Text(html.parser.HTMLParser):
     """The readable text of a page of HTML, blocks on lines of their own."""
 
     _BLOCKS = frozenset("p div br tr li h1 h2 h3 h4 h5 h6 table ul ol blockquote pre hr section article".split())
-    _HIDDEN = frozenset("script style head title template".split())
+    _HIDDEN = frozenset("script style title template".split())
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -61,6 +79,8 @@ class _Text(html.parser.HTMLParser):
     def handle_starttag(self, tag: str, _attrs: list[tuple[str, str | None]]) -> None:
         if tag in self._HIDDEN:
             self._hidden += 1
+        elif tag == "body":  # a head left open hides nothing of it
+            self._hidden = 0
         elif tag == "li":
             self.parts.append("\n• ")
         elif tag in ("td", "th"):
@@ -86,7 +106,7 @@ class _Text(html.parser.HTMLParser):
 def from_html(source: str) -> str:
     """The readable text of HTML; nothing is fetched, nothing is run."""
     reader = _Text()
-    reader.feed(source)
+    reader.feed(source.replace("<![", "<! ["))  # sections that HTML does not know, and the parser stumbles over
     reader.close()
     lines = [" ".join(line.split()) for line in "".join(reader.parts).splitlines()]
     kept: list[str] = []
@@ -100,7 +120,7 @@ class _Typesetter:
     """Measures and draws lines with fallback fonts; ``mono`` for tables and listings."""
 
     def __init__(self, mono: bool) -> None:
-        size = round(_POINTS * (0.92 if mono else 1.0) * X_DPI / 72)
+        size = round(_POINTS * (0.92 if mono else 1.0) * FINE / 72)
         names = [_FONTS / ("DejaVuSansMono.ttf" if mono else "DejaVuSans.ttf"), _FONTS / "DejaVuSans.ttf"]
         self._fonts = [ImageFont.truetype(str(name), size) for name in names]
         self._size = size
@@ -108,6 +128,7 @@ class _Typesetter:
         self._system: list[ImageFont.FreeTypeFont] | None = None
         self.line_height = round(size * _LEADING)
         self._choice = lru_cache(maxsize=4096)(self._choose)
+        self._advance = lru_cache(maxsize=4096)(self._measure)
 
     def _choose(self, character: str) -> int:
         for n, font in enumerate(self._fonts[:2]):
@@ -133,8 +154,8 @@ class _Typesetter:
         if line[start:]:
             yield self._fonts[font], line[start:]
 
-    def width(self, line: str) -> float:
-        return sum(font.getlength(text) for font, text in self.runs(line))
+    def _measure(self, character: str) -> float:
+        return float(self._fonts[self._choice(character)].getlength(character))
 
     def draw(self, canvas: ImageDraw.ImageDraw, x: float, y: float, line: str) -> None:
         for font, text in self.runs(line):
@@ -143,17 +164,32 @@ class _Typesetter:
 
     def wrap(self, line: str, room: float) -> Iterator[str]:
         """Break at blanks where there are some, anywhere where a word is wider than the page."""
-        line = line[:_MAX_COLUMNS]
-        while self.width(line) > room:
-            low, high = 1, len(line)
-            while low < high:  # the longest start that fits
-                middle = (low + high + 1) // 2
-                low, high = (middle, high) if self.width(line[:middle]) <= room else (low, middle - 1)
-            at = line.rfind(" ", 1, low + 1)
-            cut = at if at > 0 and line[:at].strip() else low
-            yield line[:cut].rstrip()
-            line = line[cut:].lstrip(" ") if cut == at else line[cut:]
-        yield line
+        start = 0
+        while (end := self._fits(line, start, room)) < len(line):
+            at = line.rfind(" ", start + 1, end + 1)
+            cut = at if at > start and line[start:at].strip() else _before_marks(line, start, end)
+            yield line[start:cut].rstrip()
+            start = cut
+            while cut == at and line[start : start + 1] == " ":
+                start += 1
+        yield line[start:]
+
+    def _fits(self, line: str, start: int, room: float) -> int:
+        """Where the longest piece from ``start`` ends that fits, at least one character long."""
+        end = min(len(line), start + _MOST)
+        for at in range(start, end):
+            room -= self._advance(line[at])
+            if room < 0:
+                return max(at, start + 1)
+        return end
+
+
+def _before_marks(line: str, start: int, cut: int) -> int:
+    """Do not part a letter from the marks upon it."""
+    at = cut
+    while at > start and (unicodedata.combining(line[at]) or line[at] in _JOINERS):
+        at -= 1
+    return at if at > start else cut
 
 
 def _shape(font: ImageFont.FreeTypeFont, character: str) -> bytes:
@@ -174,18 +210,26 @@ def pages(text: str, target: Grid, *, mono: bool) -> Iterator[Image.Image]:
     """Grey pages of a text; a form feed begins a new page."""
     setter = _Typesetter(mono)
     room = WIDTH - 2 * _SIDE * X_DPI
-    # laid out with square pixels, then brought to the grid's rows
-    height = round(target.inches * X_DPI)
-    per_page = max(1, int((height - 2 * _TOP * X_DPI) // setter.line_height))
+    # laid out on fine rows: letters come out 4 per cent narrower than drawn, and crisper than scaled ones
+    height = round(target.inches * FINE)
+    per_page = max(1, int((height - 2 * _TOP * FINE) // setter.line_height))
     for sheet in text.replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\f"):
-        lines = [wrapped for line in sheet.split("\n") for wrapped in setter.wrap(_clean(line), room)]
-        for start in range(0, len(lines), per_page):
+        lines = (wrapped for line in sheet.split("\n") for wrapped in setter.wrap(_clean(line), room))
+        while page_lines := list(islice(lines, per_page)):
             page = Image.new("L", (WIDTH, height), 255)
             canvas = ImageDraw.Draw(page)
-            for row, line in enumerate(lines[start : start + per_page]):
-                setter.draw(canvas, _SIDE * X_DPI, _TOP * X_DPI + row * setter.line_height, line)
-            yield page.resize((WIDTH, target.height), Image.Resampling.LANCZOS)
+            for row, line in enumerate(page_lines):
+                setter.draw(canvas, _SIDE * X_DPI, _TOP * FINE + row * setter.line_height, line)
+            yield page if height == target.height else page.resize((WIDTH, target.height), Image.Resampling.BOX)
 
 
 def _clean(line: str) -> str:
-    return "".join(c if c.isprintable() or c == " " else " " for c in line.expandtabs(_TAB)).rstrip()
+    """Tabs become blanks, control characters too; marks that only steer other programs go."""
+    return "".join(filter(None, map(_printed, line.expandtabs(_TAB)))).rstrip()
+
+
+@lru_cache(maxsize=4096)
+def _printed(character: str) -> str:
+    if character.isprintable() or character in _JOINERS:
+        return character
+    return "" if unicodedata.category(character) == "Cf" else " "

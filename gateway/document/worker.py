@@ -20,27 +20,27 @@ from gateway.errors import Refused, TryLater
 
 log = structlog.get_logger("worker")
 
+MODULES = ("gateway.mail.parse", "gateway.document.render")  # imported before the first job
 _SLACK = 5.0  # seconds the asyncio side waits longer than the warm process, which should have killed the child
-_LINE = 64 << 20  # bytes of a result
+_LINE = 65 << 20  # bytes of an answer
+_FAILED = "5.6.5"  # RFC 3463: conversion failed
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """For one job: wall-clock and CPU seconds, bytes of memory beyond the warm process, bytes of a written file."""
+    """For one job: wall-clock seconds, bytes of memory beyond the warm process, bytes of a written file, open files."""
 
     timeout: float = 60.0
-    cpu: int = 60
     memory: int = 1 << 30
-    file_size: int = 1 << 30
+    file_size: int = 1 << 29
     open_files: int = 128
 
 
 class _Worker:
     """One warm process, spoken to by JSON lines on its standard input and output."""
 
-    def __init__(self, limits: WorkerLimits, fork: bool) -> None:
-        self._limits = limits
-        self._fork = fork
+    def __init__(self, limits: WorkerLimits, fork: bool, modules: tuple[str, ...]) -> None:
+        self._settings = json.dumps({**asdict(limits), "fork": fork, "modules": modules})
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -49,9 +49,8 @@ class _Worker:
         }
         # a test run's coverage measures these processes too
         environment |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-        settings = json.dumps({**asdict(self._limits), "fork": self._fork})
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.document.workshop", settings, str(os.getpid()),
+            sys.executable, "-m", "gateway.document.workshop", self._settings, str(os.getpid()),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment, start_new_session=True,
             limit=_LINE,
         )  # fmt: skip
@@ -82,68 +81,81 @@ class _Worker:
             with contextlib.suppress(ConnectionError, BrokenPipeError):
                 await process.stdin.wait_closed()
         if process.stdout is not None:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RuntimeError):  # or else its job reads to the end
                 while await process.stdout.read(1 << 16):
                     pass
         await process.wait()
 
 
 class WorkerPool:
-    """``size`` warm processes. With ``fork=False`` jobs run in the warm process itself, for quick pure-Python work."""
+    """``size`` warm processes, which import ``modules`` before their first job.
 
-    def __init__(self, size: int, limits: WorkerLimits, *, fork: bool = True) -> None:
+    With ``fork=False`` jobs run in the warm process itself, for quick pure-Python work.
+    """
+
+    def __init__(
+        self, size: int, limits: WorkerLimits, *, fork: bool = True, modules: tuple[str, ...] = MODULES
+    ) -> None:
         self._limits = limits
-        self._fork = fork
-        self._size = size
         self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
-        self._all: list[_Worker] = []
+        self._all = [_Worker(limits, fork, modules) for _ in range(size)]
         self._closing = False
 
     async def start(self) -> None:
         """Start the processes; they warm up while the caller goes on."""
-        for _ in range(self._size):
-            worker = _Worker(self._limits, self._fork)
+        for worker in self._all:
             await worker.start()
-            self._all.append(worker)
             self._idle.put_nowait(worker)
 
     async def close(self) -> None:
-        """End all processes, running jobs too."""
+        """End all processes, running jobs too. Who still waits for one gets TryLater."""
         self._closing = True
         await asyncio.gather(*(worker.kill() for worker in self._all))
-        self._all.clear()
+        for worker in self._all:
+            self._idle.put_nowait(worker)  # to wake who waits, who passes it on
 
     async def run(self, function: str, /, **arguments: Any) -> Any:
         """Run ``"gateway.package.module:function"`` with JSON arguments; returns its JSON result.
 
-        Raises :class:`Refused` when the function does, :class:`TryLater` (status 5.6.5) when it took too long, too much
-        memory or crashed. A cancelled caller ends the job.
+        Raises :class:`Refused` when the function does, or when it needs more computing, memory or disk than a job may
+        have; :class:`TryLater` when it crashed or was kept waiting too long (status 5.6.5), or when the pool closes. A
+        cancelled caller ends the job.
         """
         worker = await self._idle.get()
         try:
-            if not worker.alive:
+            if not self._closing and not worker.alive:
                 await worker.kill()
                 await worker.start()
+            self._check_open()
             async with asyncio.timeout(self._limits.timeout + _SLACK):
                 answer = await worker.run(function, arguments)
         except (TimeoutError, ConnectionError, ValueError, OSError) as error:
             await worker.kill()
+            self._check_open()
             raise TryLater(
-                "the document could not be converted: the converter crashed or hung", repr(error), status="5.6.5"
+                "the document could not be converted: the converter crashed or hung", repr(error), status=_FAILED
             ) from error
         except BaseException:
             await asyncio.shield(worker.kill())
             raise
         finally:
-            if not self._closing:
-                self._idle.put_nowait(worker)
+            self._idle.put_nowait(worker)
         return _result(answer)
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise TryLater("the gateway is stopping", status="4.3.2")
 
 
 def _result(answer: dict[str, Any]) -> Any:
     if "result" in answer:
         return answer["result"]
     if "refused" in answer:
-        raise Refused(answer["refused"], answer.get("detail", ""), status=answer.get("status") or "5.6.1")
-    log.warning("job failed", why=answer.get("failed", ""), detail=answer.get("detail", "")[-2000:])
-    raise TryLater(f"the document could not be converted: {answer.get('failed', 'unknown')}", status="5.6.5")
+        raise Refused(answer["refused"], answer.get("detail", ""), status=answer["status"])
+    what, detail = answer.get("at") or "the document", answer.get("detail", "")[-2000:]
+    if "over" in answer:
+        raise Refused(
+            f"{what} cannot be converted: {answer['over']}; send it simpler or smaller", detail, status=_FAILED
+        )
+    log.warning("job failed", why=answer["failed"], detail=detail)
+    raise TryLater(f"{what} could not be converted: {answer['failed']}", status=_FAILED)

@@ -1,14 +1,18 @@
-"""The warm process: single-threaded, imports once, forks a limited child for each job.
+"""The warm process: single-threaded, imports once, forks a child for each job and tells what became of it.
 
-It reads a JSON line a job on standard input and answers a JSON line on standard output. A child has no network where the
-kernel lets it give it up, limits on memory, CPU, files and time, and no environment worth stealing.
+It reads a JSON line a job on standard input and answers a JSON line on standard output. A child has limits on memory,
+CPU, files and time, no environment worth stealing, and no more of the machine than :mod:`gateway.document.walls` leaves
+it: of a job's arguments, ``mail``, ``path``, ``document`` and the ``path`` of each of ``parts`` may be read, ``directory``
+and the directory of ``out`` filled.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import importlib
 import json
+import math
 import os
 import resource
 import select
@@ -16,40 +20,122 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
+from gateway.document import progress, walls
+
 _PR_SET_PDEATHSIG = 1
-_CLONE_NEWUSER = 0x10000000
-_CLONE_NEWNET = 0x40000000
-_MODULES = ("gateway.mail.parse", "gateway.document.render")
+_SLACK = 5  # seconds of CPU time beyond the wall-clock limit, which comes first while this process lives
+_MOST = 64 << 20  # bytes of an answer
+_MANY = 0.5  # of its time or memory a job must have used up, for that to be why it ended
+_MEMORY = "it needs more memory than it may have"
 
 
 def isolation() -> dict[str, bool]:
     """Which walls a child of this kernel and these privileges can put up (tried in a throw-away child)."""
+    reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        os._exit(0 if _leave_network() else 1)
-    return {"network": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0}
+        os.write(writer, json.dumps(asdict(walls.put_up())).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        found: dict[str, bool] = json.loads(stream.read())
+    os.waitpid(child, 0)
+    return found
 
 
-def _leave_network() -> bool:
-    """Move into a network namespace without interfaces; False where that is not allowed."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    return bool(libc.unshare(_CLONE_NEWNET) == 0 or libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0)
+# --- one job ----------------------------------------------------------------------------------------------------------
 
 
-def _die_with_parent() -> None:
+def call(function: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Run a function of this package by its name; the answer says result, refused or failed."""
+    from gateway.errors import GatewayError, Refused
+
+    try:
+        module, _, name = function.partition(":")
+        return {"result": getattr(importlib.import_module(module), name)(**arguments)}
+    except Refused as error:
+        return {"refused": error.public, "detail": error.detail, "status": error.status}
+    except GatewayError as error:
+        return {"failed": error.public, "detail": error.detail}
+    except MemoryError:
+        return {"over": _MEMORY}
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            return {"over": "it becomes a larger file than it may", "detail": repr(error)}
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return {"failed": "the disk is full" if full else "the converter failed", "detail": traceback.format_exc()}
+    except Exception:  # noqa: BLE001  # the edge of the process: whatever a converter raises becomes an answer
+        return {"failed": "the converter failed", "detail": traceback.format_exc()}
+
+
+def _in_child(job: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
+    """Fork, limit, run, collect. The parent stays single-threaded and touches no document."""
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            _confine(job["arguments"], limits, parent, writer)
+            progress.listen(lambda name: _write(writer, {"at": name}))
+            _write(writer, call(job["function"], job["arguments"]))
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writer)
+    try:
+        return _collect(child, reader, limits)
+    finally:
+        os.close(reader)
+
+
+def _confine(arguments: dict[str, Any], limits: dict[str, Any], parent: int, writer: int) -> None:
+    """In the child: keep nothing of the warm process but the pipe to answer by."""
+    _die_with(parent)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.closerange(3, writer)
+    os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
+    _limit(limits)
+    seconds = math.ceil(float(limits["timeout"])) + _SLACK
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # the signal of the second says nothing
+    walls.put_up(_readable(arguments), _writable(arguments))
+
+
+def _write(writer: int, answer: dict[str, Any]) -> None:
+    view = memoryview(json.dumps(answer).encode() + b"\n")
+    while view:
+        view = view[os.write(writer, view) :]
+
+
+def _readable(arguments: dict[str, Any]) -> Iterator[str]:
+    yield from (arguments[name] for name in ("mail", "path", "document") if name in arguments)
+    yield from (part["path"] for part in arguments.get("parts", ()))
+
+
+def _writable(arguments: dict[str, Any]) -> Iterator[str]:
+    if "directory" in arguments:
+        yield arguments["directory"]
+    if "out" in arguments:
+        yield os.path.dirname(arguments["out"]) or "."  # noqa: PTH120  # a string in, a string out
+    if "COVERAGE_PROCESS_CONFIG" in os.environ:
+        yield "."  # a test run that measures its processes collects them here
+
+
+def _die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _mapped() -> int:
-    with open("/proc/self/statm", encoding="ascii") as stream:  # noqa: PTH123  # a kernel file, not a path of ours
-        return int(stream.read().split()[0]) * resource.getpagesize()
+    if os.getppid() != parent:
+        os._exit(1)  # it was gone before we could ask to be told
 
 
 def _limit(limits: dict[str, Any]) -> None:
     for kind, value in (
-        (resource.RLIMIT_CPU, int(limits["cpu"])),
         (resource.RLIMIT_AS, _mapped() + int(limits["memory"])),
         (resource.RLIMIT_FSIZE, int(limits["file_size"])),
         (resource.RLIMIT_NOFILE, int(limits["open_files"])),
@@ -61,114 +147,89 @@ def _limit(limits: dict[str, Any]) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def call(function: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Run a function of this package by its name; the answer says result, refused or failed."""
-    from gateway.errors import GatewayError, Refused
-
-    try:
-        module, _, name = function.partition(":")
-        if not module.startswith("gateway.") or name.startswith("_"):
-            return {"failed": f"{function} is no function of the gateway"}
-        return {"result": getattr(importlib.import_module(module), name)(**arguments)}
-    except Refused as error:
-        return {"refused": error.public, "detail": error.detail, "status": error.status}
-    except GatewayError as error:
-        return {"failed": error.public, "detail": error.detail}
-    except MemoryError:
-        return {"failed": "it needs more memory than it may have"}
-    except OSError as error:
-        return {"failed": "the disk is full or the file too large", "detail": repr(error)}
-    except Exception:  # noqa: BLE001  # the edge of the process: whatever a converter raises becomes an answer
-        return {"failed": "the converter failed", "detail": traceback.format_exc()}
+def _mapped() -> int:
+    with open("/proc/self/statm", encoding="ascii") as stream:  # noqa: PTH123  # a kernel file, not a path of ours
+        return int(stream.read().split()[0]) * resource.getpagesize()
 
 
-def _in_child(job: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
-    """Fork, limit, run, collect. The parent stays single-threaded and touches no document."""
-    reader, writer = os.pipe()
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(reader)
-            _die_with_parent()
-            null = os.open(os.devnull, os.O_RDWR)
-            os.dup2(null, 0)
-            os.dup2(null, 1)
-            _leave_network()
-            _limit(limits)
-            answer = json.dumps(call(job["function"], job["arguments"])).encode()
-            _save_coverage()
-            view = memoryview(answer)
-            while view:
-                view = view[os.write(writer, view) :]
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(writer)
-    try:
-        return _collect(child, reader, limits)
-    finally:
-        os.close(reader)
+# --- what became of it ------------------------------------------------------------------------------------------------
 
 
 def _collect(child: int, reader: int, limits: dict[str, Any]) -> dict[str, Any]:
     deadline = time.monotonic() + float(limits["timeout"])
-    chunks: list[bytes] = []
-    late = False
-    while True:
+    chunks = bytearray()
+    ended = ""
+    while not ended:
         left = deadline - time.monotonic()
         if left <= 0:
-            late = True
-            os.kill(child, signal.SIGKILL)
-            break
-        if not select.select([reader], [], [], left)[0]:
-            continue
-        chunk = os.read(reader, 1 << 20)
-        if not chunk:
-            break
-        chunks.append(chunk)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if late:
-        return {"failed": f"it took longer than {limits['timeout']:g} seconds"}
-    if code == -signal.SIGXCPU or code == -signal.SIGKILL:
-        return {"failed": f"it took more than {limits['cpu']} seconds of computing or too much memory"}
-    if code != 0:
-        return {"failed": f"the converter crashed (exit {code})"}
-    try:
-        answer: dict[str, Any] = json.loads(b"".join(chunks))
-    except ValueError:
+            ended = "late"
+        elif select.select([reader], [], [], left)[0]:
+            chunk = os.read(reader, 1 << 20)
+            chunks += chunk
+            if not chunk:
+                break
+            if len(chunks) > _MOST:
+                ended = "long"
+    if ended:
+        os.kill(child, signal.SIGKILL)
+    _, status, usage = os.wait4(child, 0)
+    at, answer = _read(bytes(chunks))
+    if ended == "late":
+        text = f"it took longer than {limits['timeout']:g} seconds"
+        busy = usage.ru_utime + usage.ru_stime > _MANY * float(limits["timeout"])
+        answer = {"over" if busy else "failed": text}
+    elif ended == "long":
+        answer = {"failed": "its answer is too long"}
+    else:
+        most = usage.ru_maxrss * 1024 > _MANY * float(limits["memory"])
+        answer = answer or _death(os.waitstatus_to_exitcode(status), most=most)
+    return {**answer, "at": at}
+
+
+def _read(said: bytes) -> tuple[str, dict[str, Any] | None]:
+    """What a child worked on last, and its answer if it came to one."""
+    at = ""
+    for line in said.splitlines():
+        try:
+            told = json.loads(line)
+        except ValueError:  # it was ended while it wrote
+            return at, None
+        if set(told) != {"at"}:
+            return at, told
+        at = told["at"]
+    return at, None
+
+
+def _death(code: int, *, most: bool) -> dict[str, Any]:
+    """Why a child ended without an answer; ``most``: it held most of the memory it may have."""
+    if code == -signal.SIGXCPU:
+        return {"over": "it takes too much computing"}
+    if code == -signal.SIGKILL:
+        return {"failed": "the system ended the converter, most likely for want of memory"}
+    if code and most:  # C libraries do not outlive a refused allocation
+        return {"over": _MEMORY}
+    if code == 0:
         return {"failed": "the converter gave no answer"}
-    return answer
-
-
-def _save_coverage() -> None:
-    """A forked child skips the exit handlers; a measured one still writes down what it ran."""
-    if "COVERAGE_PROCESS_CONFIG" in os.environ or "COVERAGE_PROCESS_START" in os.environ:
-        import coverage
-
-        current = coverage.Coverage.current()
-        if current is not None:
-            current.stop()
-            current.save()
+    return {"failed": f"the converter crashed (exit {code})"}
 
 
 def main() -> None:
     """Serve jobs until standard input ends."""
-    limits: dict[str, Any] = json.loads(sys.argv[1])
+    settings: dict[str, Any] = json.loads(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_parent()
-    if os.getppid() != int(sys.argv[2]):
-        return  # the gateway was gone before we could ask to be told
+    _die_with(int(sys.argv[2]))
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not break the conversation
-    for module in _MODULES:
+    for module in settings["modules"]:
         importlib.import_module(module)
+    if not settings["fork"]:
+        _limit(settings)
+        walls.leave_network()
     for line in sys.stdin.buffer:
         job = json.loads(line)
-        answer = _in_child(job, limits) if limits["fork"] else call(job["function"], job["arguments"])
+        answer = _in_child(job, settings) if settings["fork"] else call(job["function"], job["arguments"])
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
 

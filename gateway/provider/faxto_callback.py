@@ -33,6 +33,7 @@ _TAIL = 64  # of base64, kept back until its end is known
 # base64 with blanks for its +, in the alphabet for URLs, in lines (RFC 4648 sections 4 and 5)
 _ALPHABET = bytes.maketrans(b" -_", b"++/")
 _LINES = b"\r\n\t"
+_BASE64_ESCAPES = ((b"%2B", b"+"), (b"%2F", b"/"), (b"%3D", b"="))  # quickly, as there are millions in a large document
 
 
 # --- fields: a receipt, or a received fax -----------------------------------------------------------------------------
@@ -162,7 +163,10 @@ def _unquote(packed: bytes) -> bytes:
         end = at + _BLOCK
         split = packed.rfind(b"%", end - 2, end)  # an escape is not cut in two
         end = end if split < 0 else split
-        value += unquote_to_bytes(packed[at:end].replace(b"+", b" "))
+        block = packed[at:end].replace(b"+", b" ")
+        for escape, sign in _BASE64_ESCAPES:
+            block = block.replace(escape, sign)
+        value += unquote_to_bytes(block)
         at = end
     return bytes(value)
 

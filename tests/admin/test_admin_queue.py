@@ -115,7 +115,8 @@ async def test_a_held_fax_stays_until_released(house: House) -> None:
     house.service.uploading = True
     await asyncio.sleep(0.2)  # time for several tries, were it not held
     held = await house.job(submission)
-    assert (held["state"], held["next_at"]) == ("prepared", None)
+    assert held["state"] in ("prepared", "uploaded")  # an upload that was under way is recorded
+    assert held["next_at"] is None
     assert house.service.sends == []
     assert await _change(house, "release", job) == ([job], {})
     await house.reach(submission, "submitted")

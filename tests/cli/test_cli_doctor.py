@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import json
 import os
 import re
 import socket
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 import trustme
 
-from cli.conftest import Cli, Daemon, Outside, write_config
+from cli.conftest import Cli, Daemon, Outside, run, write_config
 from gateway.cli import doctor_checks as checks
 from gateway.cli.base import Session
 from gateway.cli.doctor_checks import FAIL, OK, WARN, Finding
@@ -30,8 +31,11 @@ def options(tmp_path: Path) -> Config:
 
 
 def _found(cli: Cli, *, status: int) -> dict[str, list[dict[str, str]]]:
+    """By check; from a process of its own, as it forks one and there may be threads here."""
     found: dict[str, list[dict[str, str]]] = {}
-    for finding in cli.json("doctor", status=status):
+    done = run("doctor", "--json", "-c", str(cli.config))
+    assert done.returncode == status, done.stdout + done.stderr
+    for finding in json.loads(done.stdout):
         assert sorted(finding) == ["check", "remedy", "state", "text"]
         found.setdefault(finding["check"], []).append(finding)
     return found
@@ -49,7 +53,8 @@ def test_with_a_daemon_and_everything_in_place_nothing_fails(daemon: Daemon) -> 
     assert "FAIL" not in [each["state"] for several in found.values() for each in several]
     assert found["gateway"][0]["text"].endswith(f"runs as process {daemon.process.pid}")
     assert found["provider"][0]["text"].endswith("/api/v2, balance 9.5")
-    shown = daemon("doctor")
+    shown = run("doctor", "-c", str(daemon.config))
+    assert shown.returncode == 0
     assert re.search(r"^OK    conversion: 1 page from a mail in \d+\.\d s$", shown.stdout, re.M)
     assert re.fullmatch(r"\d+ fine, \d+ warnings?, 0 failed\n", shown.stderr)
     daemon.service.uploading = False
@@ -68,7 +73,8 @@ def test_what_fails_is_told_with_its_remedy_and_status_1(offline: Cli) -> None:
     assert "results and received faxes wait for 127.0.0.1:1" in found["mail server"][0]["remedy"]
     assert found["provider"][0]["state"] == FAIL
     assert "can be reached from here" in found["provider"][0]["remedy"]
-    shown = offline("doctor", status=1)
+    shown = run("doctor", "-c", str(offline.config))
+    assert shown.returncode == 1
     assert re.search(r"^FAIL  mail server: .*\n      -> see mail.relay", shown.stdout, re.M)
 
 

@@ -176,7 +176,7 @@ def test_a_state_directory_that_cannot_be_made(tmp_path: Path) -> None:
 def test_a_database_that_is_none_is_told_without_a_traceback(offline: Cli, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state/faxgateway.db").write_bytes(b"not a database" * 100)
-    result = offline("queue", "list", status=65)
+    result = offline("queue", "list", status=70)
     assert f"the database {tmp_path / 'state/faxgateway.db'} cannot be used" in result.stderr
 
 

@@ -17,7 +17,8 @@ from cli.conftest import PROGRAM, Cli, run, write_config
 from gateway import __version__
 from gateway.cli import base
 from gateway.cli.root import COMMANDS, cli
-from gateway.errors import GatewayError, KeyRefused, NoSpace, NotFound, Refused
+from gateway.errors import KeyRefused, NoSpace, NotFound, OutcomeUnknown, Refused
+from gateway.store.db import StoreBroken
 
 HEAVY = {
     "pydantic", "aiohttp", "aiosmtpd", "aiosmtplib", "aiosqlite", "argon2", "structlog", "phonenumbers",
@@ -116,7 +117,8 @@ def test_a_command_that_needs_another_word_shows_its_help(offline: Cli, args: li
         (Refused("the number is none"), 65, "faxgateway: the number is none\n"),
         (NoSpace("the disk is full"), 75, "faxgateway: the disk is full\n"),
         (KeyRefused("the key is refused", "detail"), 77, "faxgateway: the key is refused\n"),
-        (GatewayError("something else"), 65, "faxgateway: something else\n"),
+        (OutcomeUnknown("no answer came"), 76, "faxgateway: no answer came\n"),
+        (StoreBroken("the database is broken"), 70, "faxgateway: the database is broken\n"),
         (base.Failed("nobody there", 69), 69, "faxgateway: nobody there\n"),
         (PermissionError(13, "Permission denied", "/x"), 77, "faxgateway: /x: Permission denied\n"),
         (OSError(5, "Input/output error"), 74, "faxgateway: Input/output error\n"),

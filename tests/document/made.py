@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pikepdf
+from pikepdf import Dictionary, Name, Pdf, Stream
 from PIL import Image, ImageDraw, ImageFilter
-from pikepdf import Array, Dictionary, Name, Pdf, Stream
 
 LETTER, A4, LANDSCAPE = (612, 792), (595.28, 841.89), (792, 612)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 
 import pytest
 from hypothesis import given
@@ -171,11 +171,18 @@ def test_a_document_comes_out_as_it_went_in(tmp_path_factory: pytest.TempPathFac
         assert Path(f"{path}.document").read_bytes() == data
 
 
+@given(st.text(alphabet="%+/=2BF3Dbfd5 ", max_size=30))
+def test_escapes_are_undone_once(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "body"
+    path.write_text(f"a={text}")
+    assert parse_form(str(path))["fields"] == {"a": unquote_plus(text, errors="replace")}
+
+
 def test_escapes_are_undone_across_the_blocks(tmp_path: Path) -> None:
-    data = b"%PDF-1.4\n" + b"\xff" * 1_000_000
+    data = b"%PDF-1.4\n" + b"\xff" * 400_000
     for lead in range(4):
         path = tmp_path / "body"
-        path.write_bytes(b"file=" + b"%PDF-1.4\n" + b"+" * lead + b"%FF" * 1_000_000)
+        path.write_bytes(b"file=" + b"%PDF-1.4\n" + b"+" * lead + b"%FF" * 400_000)
         assert parse_form(str(path))["document"]
         assert Path(f"{path}.document").read_bytes() == data[:9] + b" " * lead + data[9:]
 

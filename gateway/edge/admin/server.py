@@ -19,7 +19,7 @@ import structlog
 from aiohttp import web
 
 from gateway.edge.admin.operations import Admin
-from gateway.errors import GatewayError, KeyRefused, NotFound, TryLater
+from gateway.errors import KeyRefused, NotFound, Refused, TryLater
 
 log = structlog.get_logger("admin")
 
@@ -78,7 +78,7 @@ class AdminServer:
             return _error(error.public, _EX_PERMISSION, 403)
         except TryLater as error:
             return _error(error.public, _EX_TEMPORARY, 503)
-        except GatewayError as error:
+        except Refused as error:
             return _error(error.public, _EX_DATA, 400)
         except web.HTTPException as error:
             return _error(f"{error.reason}: {request.method} {request.path}", _EX_USAGE, error.status)

@@ -1,0 +1,244 @@
+"""A PDF becomes pages: what its viewer shows in print, or a refusal that names it.
+
+pdfium draws; qpdf (pikepdf) mends what pdfium cannot open, and judges structure. A PDF of nothing but fax pages, such as a
+received fax that is sent on, comes through with exactly its pixels.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pikepdf
+import pypdfium2
+from PIL import Image
+from pypdfium2 import raw as pdfium
+
+from gateway.document import raster
+from gateway.document.raster import Grid, Page
+from gateway.document.refusal import Unfaxable
+
+_MAX_INCHES = 200.0
+_TAIL = 4096  # bytes at the end in which a whole PDF has its end mark
+_LINEARIZED = re.compile(rb"/Linearized\b[^>]*?/L\s+(\d+)")
+_FORM_DYNAMIC = pdfium.FORMTYPE_XFA_FULL
+# what pikepdf raises for pages and pictures it cannot take apart
+_NO_FAX = (
+    pikepdf.PdfError, pikepdf.UnsupportedImageTypeError, ValueError, RuntimeError, OSError, LookupError, TypeError,
+    AttributeError, ArithmeticError,
+)  # fmt: skip
+_FILTERS = {"/CCITTFaxDecode", "/FlateDecode"}  # others may start a program
+_PLACE = ["q", "cm", "Do", "Q"]  # operators of a page that shows one picture
+
+
+def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
+    """The pages of a PDF; more than ``room`` of them are refused before the first is drawn."""
+    document = _open(path, name)
+    try:
+        count = len(document)
+        raster.check_room(name, count, room)
+        if document.get_formtype() == _FORM_DYNAMIC:
+            raise Unfaxable(
+                f"{name} is a form (XFA) that only Adobe's reader can show; print it to a new PDF and send that"
+            )
+        if document.count_attachments() and _is_portfolio(path):
+            raise Unfaxable(f"{name} is a PDF portfolio, a folder of files; send the files in it")
+        found = fax_pages(path)
+        if found:
+            yield from found
+            return
+        for number in range(count):
+            yield Page(_draw(document, number, name, target), target.y_dpi)
+    finally:
+        document.close()
+
+
+# --- opening ----------------------------------------------------------------------------------------------------------
+
+
+def _open(path: Path, name: str) -> pypdfium2.PdfDocument:
+    """pdfium opens what it can; what it cannot, or opens without pages, is mended by qpdf first."""
+    _check_whole(path, name)
+    document = _read(path) or _read(_mended(path, name))
+    if document is None:
+        raise _damaged(name)
+    return document
+
+
+def _read(source: Path | bytes) -> pypdfium2.PdfDocument | None:
+    """A document with its forms, or None when pdfium sees no page in it."""
+    document = None
+    try:
+        document = pypdfium2.PdfDocument(source)
+        document.init_forms()  # before its pages are counted, or fields are not shown
+        if len(document):
+            return document
+    except pypdfium2.PdfiumError:
+        pass
+    if document is not None:
+        document.close()
+    return None
+
+
+def _mended(path: Path, name: str) -> bytes:
+    """The PDF as qpdf writes it anew."""
+    try:
+        with pikepdf.open(path) as broken:
+            if not broken.pages:
+                raise Unfaxable(f"{name} is a PDF without a page")
+            out = io.BytesIO()
+            broken.save(out)
+    except pikepdf.PasswordError as error:
+        raise Unfaxable(
+            f"{name} is protected by a password; send it without one (print it to a new PDF)", status="5.7.4"
+        ) from error
+    except (pikepdf.PdfError, ValueError, RuntimeError) as error:
+        raise _damaged(name) from error
+    return out.getvalue()
+
+
+def _damaged(name: str) -> Unfaxable:
+    return Unfaxable(f"{name} is a damaged PDF that cannot be read; make it anew and send it again")
+
+
+def _check_whole(path: Path, name: str) -> None:
+    """A PDF cut off in transit lacks its end; readers would mend it with pages missing."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        start = stream.read(2048)
+        stream.seek(max(0, size - _TAIL))
+        end = stream.read().rstrip(b"\0\r\n\t ")
+        if not end:  # padded to a round size
+            stream.seek(0)
+            end = stream.read().rstrip(b"\0\r\n\t ")[-_TAIL:]
+    told = _LINEARIZED.search(start)
+    if (b"%%EOF" not in end and b"startxref" not in end) or (told and int(told[1]) > size):
+        raise Unfaxable(f"{name} is incomplete: the PDF breaks off before its end; send it again")
+
+
+def _is_portfolio(path: Path) -> bool:
+    """Whether its one page only says that another reader is needed for the files within."""
+    try:
+        with pikepdf.open(path) as document:
+            return "/Collection" in document.Root
+    except (pikepdf.PdfError, ValueError, RuntimeError):
+        return False
+
+
+# --- drawing ----------------------------------------------------------------------------------------------------------
+
+
+def _draw(document: pypdfium2.PdfDocument, number: int, name: str, target: Grid) -> Image.Image:
+    try:
+        page = document[number]
+    except pypdfium2.PdfiumError as error:
+        raise Unfaxable(f"page {number + 1} of {name} is damaged; make the PDF anew and send it again") from error
+    try:
+        points_x, points_y = page.get_size()
+        if points_x <= 0 or points_y <= 0:
+            raise Unfaxable(f"page {number + 1} of {name} has no size")
+        width, height = min(points_x / 72, _MAX_INCHES), min(points_y / 72, _MAX_INCHES)
+        across, down, turn = raster.placed(width, height, target, enlarge=False)
+        sheet = _is_sheet(width, height) and not turn
+        if sheet:  # paper keeps its own margins
+            scale = min(raster.WIDTH / raster.X_DPI / width, target.inches / height, 1.0)
+            across, down = round(width * scale * raster.X_DPI), round(height * scale * target.y_dpi)
+        image = _rendered(document, page, across, down, turn=turn)
+        if image.getextrema() == (255, 255):
+            _check_blank(page, number, name)
+        return _centred(image, target) if sheet else raster.on_page(image, target)
+    finally:
+        page.close()
+
+
+def _rendered(
+    document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, across: int, down: int, *, turn: bool
+) -> Image.Image:
+    bitmap = pypdfium2.PdfBitmap.new_native(across, down, pdfium.FPDFBitmap_Gray)
+    try:
+        bitmap.fill_rect((255, 255, 255, 255), 0, 0, across, down)
+        flags = pdfium.FPDF_ANNOT | pdfium.FPDF_PRINTING | pdfium.FPDF_GRAYSCALE
+        where = (bitmap, page, 0, 0, across, down, 1 if turn else 0)
+        pdfium.FPDF_RenderPageBitmap(*where, flags)
+        if document.formenv:
+            pdfium.FPDF_FFLDraw(document.formenv, *where, flags)
+        image: Image.Image = bitmap.to_pil().copy()
+        return image
+    finally:
+        bitmap.close()
+
+
+def _check_blank(page: pypdfium2.PdfPage, number: int, name: str) -> None:
+    """A white page that holds a picture which cannot be decoded is no blank page."""
+    try:
+        for picture in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE]):
+            picture.get_bitmap().close()
+    except pypdfium2.PdfiumError as error:
+        raise Unfaxable(
+            f"page {number + 1} of {name} holds a picture that cannot be read; make the PDF anew and send it again"
+        ) from error
+
+
+def _is_sheet(width: float, height: float) -> bool:
+    """Letter, A4, legal and their like, upright."""
+    return 7.5 <= width <= 9.0 and 10.0 <= height <= 14.5
+
+
+def _centred(image: Image.Image, target: Grid) -> Image.Image:
+    page = Image.new("L", (raster.WIDTH, max(target.height, image.height)), 255)
+    page.paste(image, ((raster.WIDTH - image.width) // 2, 0))
+    return page
+
+
+# --- fax pages in a PDF -----------------------------------------------------------------------------------------------
+
+
+def fax_pages(path: Path) -> list[Page]:
+    """The pages of a PDF that holds nothing but one upright fax page on each; none of any other PDF."""
+    found = []
+    try:
+        with pikepdf.open(path) as document:
+            for page in document.pages:
+                fax = _fax_page(page)
+                if fax is None:
+                    return []
+                found.append(fax)
+    except (
+        pikepdf.PdfError,
+        pikepdf.UnsupportedImageTypeError,
+        ValueError,
+        RuntimeError,
+        OSError,
+        KeyError,
+        TypeError,
+    ):
+        return []
+    return found
+
+
+def _fax_page(page: pikepdf.Page) -> Page | None:
+    objects = [value for _, value in page.resources.get("/XObject", pikepdf.Dictionary()).items()]
+    if len(objects) != 1 or objects[0].get("/Subtype") != "/Image":
+        return None
+    if any(name in page for name in ("/Annots", "/Rotate", "/UserUnit")):
+        return None
+    operators = pikepdf.parse_content_stream(page)
+    if [str(each.operator) for each in operators] != _PLACE or list(page.cropbox) != list(page.mediabox):
+        return None
+    left, bottom, right, top = (float(edge) for edge in page.mediabox)
+    matrix = [float(number) for number in operators[1].operands]
+    whole = [right - left, 0, 0, top - bottom, left, bottom]
+    if any(abs(a - b) > 1 for a, b in zip(matrix, whole, strict=True)):
+        return None
+    picture = pikepdf.PdfImage(objects[0])  # type: ignore[arg-type]  # an image is a stream
+    if picture.width != raster.WIDTH or picture.bits_per_component != 1 or "/Mask" in objects[0]:
+        return None
+    if not set(picture.filters) <= _FILTERS:
+        return None
+    rows = raster.fax_dpi(picture.width / whole[0] * 72, picture.height / whole[3] * 72)
+    if rows is None:
+        return None
+    image = picture.as_pil_image().convert("1", dither=Image.Dither.NONE)
+    return Page(image, rows) if image.size == (picture.width, picture.height) else None

@@ -1,0 +1,186 @@
+"""An image file becomes pages: grey on white, at its own size where it says one that can be true.
+
+A TIFF page that is a fax page already goes out bit for bit. A file that cannot be read whole is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from gateway.document import raster
+from gateway.document.raster import Grid, Page
+from gateway.document.refusal import TooLong, Unfaxable
+
+FORMATS = ("TIFF", "JPEG", "PNG", "GIF", "BMP", "WEBP")  # what of Pillow is used
+MAX_PIXELS = 120_000_000  # of one image: A3 at 600 dpi, twice over
+_SCREEN_DPI = 96
+_STANDARD_ROWS = 1500  # a fax page with fewer rows has 98 to the inch
+_ORIENTATION, _SUBFILE, _COMPRESSION = 0x0112, 0x00FE, 0x0103
+_FAX_CODED = {2: 0.05, 3: 0.05, 4: 0.0}  # MH, MR and MMR: the share of lines that may be damaged; MMR does not recover
+_THUMBNAIL = 0x1 | 0x4  # of _SUBFILE: a smaller version or a mask of another image
+
+# what Pillow raises for damaged files
+_DAMAGED = (
+    OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError,
+    struct.error,
+)  # fmt: skip
+
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses what has twice as many, and warns before
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Whatever Pillow finds wrong with an image is a refusal that names it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Image.DecompressionBombError as error:
+        raise TooLong(f"{name} has too many pixels for a fax; send it smaller") from error
+    except UnidentifiedImageError as error:
+        raise Unfaxable(f"{name} is a damaged image that cannot be read; send it again") from error
+    except _DAMAGED as error:
+        raise Unfaxable(f"{name} is a damaged or incomplete image; send it again", repr(error)) from error
+
+
+def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
+    """The pages of an image file: all of a TIFF, else one."""
+    with reading(name), Image.open(path, formats=FORMATS) as source:
+        if source.format != "TIFF":  # an animation is one picture
+            raster.check_room(name, 1, room)
+            yield _page(source, name, target)
+            return
+        frames = _frames(source, _count(path))
+        raster.check_room(name, len(frames), room)
+        for frame in frames:
+            if frame != source.tell():
+                source.info.pop("dpi", None)  # which Pillow hands on from frame to frame
+            source.seek(frame)
+            yield _page(source, name, target)
+
+
+def _count(path: Path) -> int:
+    """The directories of a TIFF. Raises ValueError where their chain leaves the file: there Pillow would just end."""
+    with path.open("rb") as stream:
+        head = stream.read(16)
+        order, big = "<" if head[:2] == b"II" else ">", 43 in head[2:4]
+        entry, number, link = (20, "Q", "Q") if big else (12, "H", "I")
+
+        def read(kind: str) -> int:
+            size = struct.calcsize(order + kind)
+            data = stream.read(size)
+            if len(data) < size:
+                raise ValueError("the chain of pages leaves the file")
+            return int(struct.unpack(order + kind, data)[0])
+
+        stream.seek(8 if big else 4)
+        seen: set[int] = set()
+        while (at := read(link)) and at not in seen:
+            seen.add(at)
+            stream.seek(at)
+            stream.seek(read(number) * entry, os.SEEK_CUR)
+    return len(seen)
+
+
+def _frames(source: Image.Image, count: int) -> list[int]:
+    """The frames that are pages: a thumbnail of a page is none."""
+    frames = []
+    for number in range(count):
+        source.seek(number)
+        if not source.tag_v2.get(_SUBFILE, 0) & _THUMBNAIL:  # type: ignore[attr-defined]  # a TIFF has tags
+            frames.append(number)
+    return frames or [0]
+
+
+def _page(frame: Image.Image, name: str, target: Grid) -> Page:
+    if frame.width * frame.height > MAX_PIXELS:
+        raise TooLong(f"{name} has too many pixels for a fax; send it smaller")
+    orientation = frame.getexif().get(_ORIENTATION, 1)
+    known, x_dpi, y_dpi = _dpi(frame)
+    before = frame.size
+    frame.draft("L", (raster.WIDTH, raster.WIDTH))  # a JPEG is decoded no larger and no more colourful than needed
+    x_dpi, y_dpi = x_dpi * frame.width / before[0], y_dpi * frame.height / before[1]
+    _load(frame, name)
+    rows = raster.fax_dpi(x_dpi, y_dpi)
+    if rows and orientation == 1 and (frame.mode, frame.width, frame.format) == ("1", raster.WIDTH, "TIFF"):
+        return Page(frame.copy(), rows)
+    image = ImageOps.exif_transpose(frame)
+    if orientation in range(5, 9):
+        x_dpi, y_dpi = y_dpi, x_dpi
+    grey = _grey(image)
+    width, height = grey.width / x_dpi, grey.height / y_dpi
+    # what fills no page at its own size is enlarged only if it has the pixels for it
+    enlarge = min(before) >= 1000 and (width > raster.WIDTH / raster.X_DPI or not known)
+    across, down, turn = raster.placed(width, height, target, enlarge=enlarge)
+    if turn:
+        grey = grey.transpose(Image.Transpose.ROTATE_90)
+    return Page(raster.on_page(_scaled(grey, across, down), target), target.y_dpi)
+
+
+def _load(frame: Image.Image, name: str) -> None:
+    """Decode, and believe libtiff's complaints: it fills lines of a fax page that it cannot decode with white."""
+    compression = frame.tag_v2.get(_COMPRESSION, 1) if frame.format == "TIFF" else 1  # type: ignore[attr-defined]
+    if compression not in _FAX_CODED:
+        frame.load()
+        return
+    said = os.memfd_create("complaints")
+    kept = os.dup(2)
+    os.dup2(said, 2)
+    try:
+        frame.load()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        with os.fdopen(said, "rb") as stream:
+            stream.seek(0)
+            complaints = [line for line in stream.read().splitlines() if b"ode" in line and b" at line " in line]
+    if len(complaints) > _FAX_CODED[compression] * frame.height:
+        raise Unfaxable(f"{name} holds a damaged fax page; send it again", complaints[0].decode(errors="replace"))
+
+
+def _dpi(frame: Image.Image) -> tuple[bool, float, float]:
+    """Whether the file says a print resolution, and dots per inch across and down: its own, or likely ones."""
+    try:
+        x_dpi, y_dpi = (float(v) for v in frame.info.get("dpi", (0, 0)))
+    except (TypeError, ValueError, ZeroDivisionError):
+        x_dpi = y_dpi = 0.0
+    if 50 <= x_dpi <= 2400 and 50 <= y_dpi <= 2400:
+        return max(x_dpi, y_dpi) > 100, x_dpi, y_dpi
+    if frame.width == raster.WIDTH and frame.mode == "1":
+        return True, raster.X_DPI, raster.STANDARD if frame.height < _STANDARD_ROWS else raster.FINE
+    return False, _SCREEN_DPI, _SCREEN_DPI
+
+
+def _scaled(grey: Image.Image, across: int, down: int) -> Image.Image:
+    factor = min(grey.width // across, grey.height // down) // 2
+    if factor > 1:  # box-averaging first is fast and loses nothing at this size
+        grey = grey.reduce(factor)
+    return grey.resize((across, down), Image.Resampling.LANCZOS)
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Grey on white: transparency is paper, many bits become 8, CMYK is read as print is."""
+    if image.mode.startswith("I") or image.mode == "F":
+        deep = image.convert("F")
+        high = float(deep.getextrema()[1])  # type: ignore[arg-type]  # one band
+        scales = (1.0,) if image.mode == "F" else ()
+        top = next((top for top in (*scales, 255.0, 4095.0, 65535.0) if high <= top), high)
+        return deep.point(lambda v: v * (255.0 / top)).convert("L")
+    if image.mode == "LAB":
+        return image.getchannel("L")
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.mode in ("RGBA", "RGBa", "LA", "PA") or "transparency" in image.info:
+        if image.mode != "LA":
+            image = image.convert("RGBA")
+        paper = Image.new("L", image.size, 255)
+        paper.paste(image.convert("L"), mask=image.getchannel("A"))
+        return paper
+    return image.convert("L")

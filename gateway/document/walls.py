@@ -1,0 +1,149 @@
+"""What a converting process gives up before it opens a stranger's document. Linux only; each wall stands or is missing.
+
+*Calls*: a seccomp filter takes away the system calls that no converter needs: sockets, new processes and threads, signals,
+other processes' memory. *Network*: the same filter, or where it is missing an empty network namespace. *Files*: Landlock
+leaves the libraries, fonts, and the files and directories of the job. None needs a privilege, none can be taken back.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+import sysconfig
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gateway
+
+_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 38, 22
+
+# --- system calls: numbers on x86_64 and aarch64 (linux/arch/*/syscall tables), None where there is none
+_TAKEN: dict[str, tuple[int | None, int | None]] = {
+    "socket": (41, 198), "socketpair": (53, 199), "clone": (56, 220), "fork": (57, None), "vfork": (58, None),
+    "clone3": (435, 435), "execve": (59, 221), "execveat": (322, 281), "kill": (62, 129), "tkill": (200, 130),
+    "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240), "pidfd_open": (434, 434),
+    "pidfd_send_signal": (424, 424), "ptrace": (101, 117), "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271), "io_uring_setup": (425, 425), "unshare": (272, 97), "setns": (308, 268),
+    "mount": (165, 40), "bpf": (321, 280), "add_key": (248, 217), "keyctl": (250, 219), "userfaultfd": (323, 282),
+    "perf_event_open": (298, 241),
+}  # fmt: skip
+_MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, AUDIT_ARCH_*
+_X32 = 0x40000000  # x86_64: calls of another numbering
+_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_ALLOW, _DENY = 0x7FFF0000, 0x00050000 | 1  # EPERM
+_FILTER_MODE = 2
+
+# --- Landlock
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_READ_FILE, _READ_DIRECTORY = 1 << 2, 1 << 3
+_WRITE_FILE, _REMOVE_FILE, _MAKE_FILE, _TRUNCATE = 1 << 1, 1 << 5, 1 << 8, 1 << 14
+_RIGHTS = (0, 13, 14, 15, 15, 16)  # how many file rights each version of the interface knows
+_NET_VERSION, _SCOPE_VERSION = 4, 6
+_TCP, _SIGNALS_AND_ABSTRACT_SOCKETS = 0b11, 0b11
+
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+
+_FONTS = ("/usr/share/fonts", "/usr/local/share/fonts")
+_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
+_DEVICES = ("/dev/null", "/dev/urandom")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """Which walls stand."""
+
+    network: bool
+    files: bool
+
+
+def put_up(read: Iterable[str] = (), write: Iterable[str] = ()) -> Walls:
+    """Give up what this process does not need. ``read``: files it may read; ``write``: directories it may fill."""
+    files = _only_files(read, write)
+    return Walls(leave_network(), files)
+
+
+# --- calls and network ------------------------------------------------------------------------------------------------
+
+
+def leave_network() -> bool:
+    """Open no connection from now on; False where nothing takes that away."""
+    return _leave_calls() or _empty_namespace()
+
+
+def _leave_calls() -> bool:
+    """Let the calls of :data:`_TAKEN` fail with EPERM; False on another machine or kernel."""
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    machine = os.uname().machine
+    if machine not in _MACHINES or sys.maxsize < 1 << 32:
+        return False
+    program = _program(*_MACHINES[machine])
+    code = ctypes.create_string_buffer(b"".join(program))
+    head = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))  # struct sock_fprog
+    return bool(_libc.prctl(_PR_SET_SECCOMP, _FILTER_MODE, ctypes.c_char_p(head), 0, 0) == 0)
+
+
+def _program(column: int, arch: int) -> list[bytes]:
+    """The filter, as instructions (struct sock_filter) over struct seccomp_data: number at 0, architecture at 4."""
+    numbers = [number for each in _TAKEN.values() if (number := each[column]) is not None]
+    tests = [(_AT_LEAST, _X32), *((_EQUAL, number) for number in numbers)]
+    last = len(tests) + 3  # where denial stands; before it what is left is allowed
+    program = [(_LOAD, 0, 0, 4), (_EQUAL, 0, last - 1, arch), (_LOAD, 0, 0, 0)]
+    program += [(test, last - at - 3, 0, number) for at, (test, number) in enumerate(tests)]
+    program += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _DENY)]
+    return [struct.pack("HBBI", *instruction) for instruction in program]
+
+
+def _empty_namespace() -> bool:
+    """Move into a network namespace without interfaces; False where that is not allowed."""
+    return bool(_libc.unshare(_CLONE_NEWNET) == 0 or _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _only_files(read: Iterable[str], write: Iterable[str]) -> bool:
+    """Leave libraries, fonts, ``read`` and ``write``; False where the kernel has no Landlock."""
+    version = _libc.syscall(_CREATE_RULESET, None, 0, 1)
+    if version < 1:
+        return False
+    known = (1 << _RIGHTS[min(version, len(_RIGHTS) - 1)]) - 1
+    tcp = _TCP if version >= _NET_VERSION else 0
+    scope = _SIGNALS_AND_ABSTRACT_SOCKETS if version >= _SCOPE_VERSION else 0
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    attributes = struct.pack("QQQ", known, tcp, scope)
+    rules = _libc.syscall(_CREATE_RULESET, ctypes.c_char_p(attributes), len(attributes), 0)
+    if rules < 0:
+        return False
+    try:
+        for path in (*_system(), *read):
+            _allow(rules, path, _READ_FILE | _READ_DIRECTORY)
+        for path in write:
+            rights = _READ_FILE | _READ_DIRECTORY | _WRITE_FILE | _REMOVE_FILE | _MAKE_FILE | _TRUNCATE
+            _allow(rules, path, rights & known)
+        return bool(_libc.syscall(_RESTRICT_SELF, rules, 0) == 0)
+    finally:
+        os.close(rules)
+
+
+def _system() -> list[str]:
+    python = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return [*python, str(Path(gateway.__file__).parent), *_LIBRARIES, *_FONTS, *_DEVICES]
+
+
+def _allow(rules: int, path: str, rights: int) -> None:
+    """Allow what is at and beneath a path; a path that is not there needs no right."""
+    try:
+        at = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        if not os.path.isdir(path):  # noqa: PTH112  # the same test, without an object
+            rights &= ~(_READ_DIRECTORY | _REMOVE_FILE | _MAKE_FILE)
+        _libc.syscall(_ADD_RULE, rules, 1, ctypes.c_char_p(struct.pack("=Qi", rights, at)), 0)
+    finally:
+        os.close(at)

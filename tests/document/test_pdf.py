@@ -1,0 +1,413 @@
+"""PDFs: shown as a viewer prints them, opened where that can be done, else refused by name."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pikepdf
+import pytest
+from pikepdf import Array, Dictionary, Encryption, Name, Stream, String
+from PIL import Image, ImageChops
+
+from gateway.document import pdf, raster
+from gateway.document.bilevel import to_bilevel
+from gateway.document.raster import Page
+from gateway.document.refusal import Unfaxable
+from gateway.document.render import tiff_to_pdf
+
+from .conftest import Pages
+from .made import A4, LANDSCAPE, LETTER, Sheet, fax_page, letter, letters, photo, saved
+from .made import pdf as pdf_of
+
+Refusal = Callable[..., Unfaxable]
+
+
+def ink(page: Page, left: float = 0, top: float = 0, right: float = 1, bottom: float = 1) -> float:
+    """The share of black in a part of a page, the corners given as parts of it."""
+    black = to_bilevel(page.image, page.y_dpi).convert("L")
+    width, height = black.size
+    box = black.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
+    return 1 - sum(v * n for v, n in enumerate(box.histogram())) / 255 / (box.width * box.height)
+
+
+def corner(page: Page) -> str:
+    """In which corner of the page the ink is."""
+    shares = {
+        "top left": ink(page, 0, 0, 0.5, 0.5), "top right": ink(page, 0.5, 0, 1, 0.5),
+        "bottom left": ink(page, 0, 0.5, 0.5, 1), "bottom right": ink(page, 0.5, 0.5, 1, 1),
+    }  # fmt: skip
+    return max(shares, key=shares.__getitem__)
+
+
+def bounds(page: Page) -> tuple[float, float, float, float]:
+    """The box of what is black, in inches."""
+    box = ImageChops.invert(to_bilevel(page.image, page.y_dpi).convert("L")).getbbox()
+    assert box
+    return box[0] / raster.X_DPI, box[1] / page.y_dpi, box[2] / raster.X_DPI, box[3] / page.y_dpi
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_page_comes_in_order(pages: Pages) -> None:
+    sheets = [Sheet().box(72, 72 * n, 72, 36) for n in range(1, 8)]
+    found = pages(pdf_of(sheets))
+    assert [round(bounds(page)[1]) for page in found] == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(("resolution", "rows"), [("fine", 196), ("standard", 98)])
+@pytest.mark.parametrize(("paper", "inches"), [("letter", 11), ("a4", 11.69)])
+def test_a_page_is_on_the_grid(pages: Pages, paper: str, inches: float, resolution: str, rows: int) -> None:
+    for size in (LETTER, A4):
+        (page,) = pages(letters(1, size), paper=paper, resolution=resolution)
+        assert page.image.size == (1728, round(inches * rows))
+        assert page.y_dpi == rows
+
+
+def test_letter_prints_at_its_own_size(pages: Pages) -> None:
+    (page,) = pages(pdf_of([Sheet(LETTER).box(72, 72, 360, 576)]))
+    assert bounds(page) == pytest.approx((1, 1, 6, 9), abs=0.05)
+
+
+def test_a4_on_letter_paper_is_shrunk_whole(pages: Pages) -> None:
+    (page,) = pages(pdf_of([Sheet(A4).box(0, 0, *A4)]))
+    left, top, right, bottom = bounds(page)
+    assert (top, bottom) == pytest.approx((0, 11), abs=0.02)
+    assert (right - left) / (bottom - top) == pytest.approx(A4[0] / A4[1], rel=0.01)
+
+
+def test_landscape_is_turned_to_fill_the_page(pages: Pages) -> None:
+    (page,) = pages(pdf_of([Sheet(LANDSCAPE).box(0, 0, *LANDSCAPE)]))
+    left, top, right, bottom = bounds(page)
+    assert (right - left, bottom - top) == pytest.approx((8.3, 10.74), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("rotate", "where"), [(0, "top left"), (90, "top right"), (180, "bottom right"), (270, "bottom left"), (-90, "bottom left")]
+)  # fmt: skip
+def test_rotation_is_obeyed(pages: Pages, rotate: int, where: str) -> None:
+    # square, so that nothing else turns it
+    (page,) = pages(pdf_of([Sheet((576, 576), Rotate=rotate).box(30, 30, 200, 200)]))
+    assert corner(page) in (where, "top " + where.split()[1])
+    assert ink(page) > 0.03
+    left, top, *_ = bounds(page)
+    assert (left < 3) == where.endswith("left")
+    assert (top < 2) == where.startswith("top")
+
+
+def test_the_crop_box_is_what_is_shown(pages: Pages) -> None:
+    sheet = Sheet((1000, 1200), MediaBox=Array([-100, -50, 900, 1150]), CropBox=Array([100, 100, 712, 892]))
+    sheet.raw(b"0 g -100 -50 200 1200 re f 200 200 144 144 re f")  # the first lies outside
+    (page,) = pages(pdf_of([sheet]))
+    left, top, right, bottom = bounds(page)
+    assert (right - left, bottom - top) == pytest.approx((2, 2), abs=0.05)
+    assert left == pytest.approx(100 / 72, abs=0.05)
+
+
+def test_boxes_upside_down_are_understood(pages: Pages) -> None:
+    (page,) = pages(pdf_of([Sheet(MediaBox=Array([612, 792, 0, 0])).box(72, 72, 144, 144)]))
+    assert bounds(page) == pytest.approx((1, 1, 3, 3), abs=0.05)
+
+
+def test_a_page_without_a_size_is_letter_paper(pages: Pages) -> None:
+    (page,) = pages(pdf_of([Sheet(MediaBox=Array([0, 0, 0, 0])).box(72, 72, 144, 144)]))
+    assert page.image.size == (1728, 2156)
+    assert ink(page) > 0.01
+
+
+def test_a_poster_is_shrunk_onto_one_page(pages: Pages) -> None:
+    (page,) = pages(pdf_of([Sheet((3000, 4000)).box(0, 0, 3000, 4000)]))
+    assert page.image.size == (1728, 2156)
+    left, top, right, bottom = bounds(page)
+    assert (right - left) / (bottom - top) == pytest.approx(0.75, rel=0.01)
+
+
+def test_an_enormous_page_costs_no_more_than_another(pages: Pages) -> None:
+    (page,) = pages(pdf_of([Sheet((14400, 14400)).box(0, 0, 7200, 14400)]))
+    assert page.image.size == (1728, 2156)
+    assert ink(page) > 0.2
+
+
+def test_a_roll_becomes_a_long_page(pages: Pages) -> None:
+    (page,) = pages(pdf_of([Sheet((576, 2880)).box(0, 0, 576, 2880)]))
+    assert page.image.size == (1728, 40 * 196)
+
+
+def test_a_small_page_is_not_enlarged(pages: Pages) -> None:
+    (page,) = pages(pdf_of([Sheet((144, 216)).box(0, 0, 144, 216)]))
+    left, top, right, bottom = bounds(page)
+    assert (right - left, bottom - top) == pytest.approx((2, 3), abs=0.03)
+    assert page.image.size == (1728, 2156)
+
+
+def test_an_empty_page_stays_a_page(pages: Pages) -> None:
+    first, second = pages(pdf_of([Sheet(), Sheet().box(72, 72, 72, 72)]))
+    assert first.image.getextrema() == (255, 255)
+    assert ink(second) > 0.005
+
+
+def test_a_missing_content_stream_is_an_empty_page(pages: Pages) -> None:
+    document = pikepdf.new()
+    document.add_blank_page(page_size=LETTER)
+    assert "/Contents" not in document.pages[0] or not document.pages[0].Contents.read_bytes()
+    (page,) = pages(saved(document))
+    assert page.image.getextrema() == (255, 255)
+
+
+# --- forms, notes, pictures -------------------------------------------------------------------------------------------
+
+
+def with_field() -> bytes:
+    document = pikepdf.new()
+    Sheet().add_to(document)
+    font = Dictionary(Type=Name.Font, Subtype=Name.Type1, BaseFont=Name.Helvetica)
+    field = document.make_indirect(
+        Dictionary(
+            Type=Name.Annot, Subtype=Name.Widget, FT=Name.Tx, T=String("name"), V=String("Jane Example, Springfield"),
+            Rect=Array([72, 600, 372, 640]), DA=String("/Helv 24 Tf 0 g"), F=4, P=document.pages[0].obj,
+        )
+    )  # fmt: skip
+    document.pages[0].obj["/Annots"] = Array([field])
+    document.Root["/AcroForm"] = Dictionary(
+        Fields=Array([field]), DR=Dictionary(Font=Dictionary(Helv=font)), DA=String("/Helv 24 Tf 0 g"),
+        NeedAppearances=True,
+    )  # fmt: skip
+    return saved(document)
+
+
+def test_what_was_typed_into_a_form_is_shown(pages: Pages) -> None:
+    (page,) = pages(with_field())
+    assert ink(page, 0.1, 0.18, 0.65, 0.25) > 0.02
+
+
+def test_notes_with_an_appearance_are_shown_and_hidden_ones_are_not(pages: Pages) -> None:
+    def annotated(flags: int) -> bytes:
+        document = pikepdf.new()
+        Sheet().add_to(document)
+        look = Stream(
+            document, b"0 g 0 0 100 100 re f", Type=Name.XObject, Subtype=Name.Form, BBox=Array([0, 0, 100, 100])
+        )
+        stamp = Dictionary(
+            Type=Name.Annot, Subtype=Name.Stamp, Rect=Array([100, 600, 200, 700]), F=flags, AP=Dictionary(N=look)
+        )
+        document.pages[0].obj["/Annots"] = Array([document.make_indirect(stamp)])
+        return saved(document)
+
+    (shown,) = pages(annotated(4))
+    (hidden,) = pages(annotated(2))
+    assert ink(shown) > 0.01
+    assert ink(hidden) == 0
+
+
+def test_a_photograph_in_colour_and_in_cmyk(pages: Pages) -> None:
+    picture = photo(600, 400)
+    for image in (picture, picture.convert("CMYK"), picture.convert("L")):
+        (page,) = pages(pdf_of([Sheet().picture(72, 72, 400, 266, image)]))
+        assert 0.02 < ink(page) < 0.3
+
+
+def test_a_white_page_whose_picture_cannot_be_decoded_is_refused(refusal: Refusal) -> None:
+    document = pikepdf.new()
+    letter(1).add_to(document)
+    Sheet().raw(b"q 612 0 0 792 0 0 cm /I0 Do Q").add_to(document)
+    document.pages[1].obj["/Resources"]["/XObject"]["/I0"] = Stream(
+        document, b"this is no JPEG 2000 picture", Type=Name.XObject, Subtype=Name.Image, Width=2000, Height=2600,
+        ColorSpace=Name.DeviceGray, BitsPerComponent=8, Filter=Name.JPXDecode,
+    )  # fmt: skip
+    assert refusal(saved(document)).public.startswith("page 2 of x.bin holds a picture that cannot be read")
+
+
+# --- what is protected, damaged, or no document -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strength", [2, 3, 4, 6])
+def test_an_owner_password_does_not_matter(pages: Pages, strength: int) -> None:
+    options = {"metadata": False, "aes": strength >= 4}
+    found = pages(letters(2, encryption=Encryption(owner="secret", user="", R=strength, **options)))
+    assert len(found) == 2
+    assert ink(found[1]) > 0.01
+
+
+@pytest.mark.parametrize("strength", [2, 3, 4, 6])
+def test_a_user_password_is_refused_with_the_remedy(refusal: Refusal, strength: int) -> None:
+    options = {"metadata": False, "aes": strength >= 4}
+    refused = refusal(letters(1, encryption=Encryption(owner="secret", user="open", R=strength, **options)))
+    assert refused.public == "x.bin is protected by a password; send it without one (print it to a new PDF)"
+    assert refused.status == "5.7.4"
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.97])
+@pytest.mark.parametrize("linearized", [False, True])
+def test_a_pdf_cut_off_in_transit_is_refused(refusal: Refusal, share: float, linearized: bool) -> None:
+    whole = letters(30, linearize=linearized)
+    refused = refusal(whole[: int(len(whole) * share)])
+    assert refused.public == "x.bin is incomplete: the PDF breaks off before its end; send it again"
+
+
+def test_a_linearized_pdf_tells_that_its_end_is_missing_even_if_it_looks_whole(refusal: Refusal) -> None:
+    whole = letters(30, linearize=True)
+    first_end = whole.index(b"%%EOF") + 6  # of its first part, which stands at the start
+    assert "breaks off" in refusal(whole[:first_end]).public
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 6000, b"\r\n" * 4000, b"<!-- scanned by a gateway -->\r\n"])
+def test_what_comes_after_the_end_does_not_matter(pages: Pages, tail: bytes) -> None:
+    assert len(pages(letters(2) + tail)) == 2
+
+
+def test_junk_before_the_header_does_not_matter(pages: Pages) -> None:
+    assert len(pages(b"\x1b%-12345X@PJL JOB\r\n" + letters(2))) == 2
+
+
+def test_a_broken_cross_reference_is_mended(pages: Pages) -> None:
+    whole = letters(3, object_stream_mode=pikepdf.ObjectStreamMode.disable)
+    broken = re.sub(rb"startxref\s+\d+", b"startxref\n99", whole)
+    assert broken != whole
+    assert len(pages(broken)) == 3
+
+
+def test_a_missing_trailer_is_mended(pages: Pages) -> None:
+    whole = letters(3, object_stream_mode=pikepdf.ObjectStreamMode.disable)
+    broken = re.sub(rb"trailer.*?startxref", b"startxref", whole, flags=re.DOTALL)
+    assert broken != whole
+    assert len(pages(broken)) == 3
+
+
+def test_nonsense_with_a_header_is_refused(refusal: Refusal) -> None:
+    said = "x.bin is a damaged PDF that cannot be read; make it anew and send it again"
+    assert refusal(b"%PDF-1.7\n" + bytes(range(256)) * 40 + b"\n%%EOF\n").public == said
+
+
+def test_no_page_is_said(refusal: Refusal) -> None:
+    assert refusal(saved(pikepdf.new())).public == "x.bin is a PDF without a page"
+
+
+def test_a_damaged_page_is_refused_by_its_number(refusal: Refusal) -> None:
+    document = pikepdf.new()
+    for n in range(3):
+        letter(n).add_to(document)
+    document.Root.Pages.Kids[1] = Dictionary(Type=Name.Font)
+    assert refusal(saved(document)).public == "page 2 of x.bin is damaged; make the PDF anew and send it again"
+
+
+def test_damaged_content_does_not_crash(pages: Pages) -> None:
+    document = pikepdf.new()
+    sheet = letter(1)
+    sheet.raw(b"BT /F 12 Tf ((( Tj ET q q q Q ] >> 1 0 0 re f /Nothing Do " + bytes(range(256)))
+    sheet.add_to(document)
+    (page,) = pages(saved(document))
+    assert ink(page) > 0.01
+
+
+def test_a_dynamic_form_is_refused_as_its_page_only_says_please_wait(refusal: Refusal) -> None:
+    document = pikepdf.new()
+    Sheet().text(72, 72, "Please wait...").add_to(document)
+    template = Stream(document, b'<xdp:xdp xmlns:xdp="http://ns.adobe.com/xdp/"><template/></xdp:xdp>')
+    document.Root["/AcroForm"] = Dictionary(Fields=Array([]), XFA=document.make_indirect(template))
+    document.Root["/NeedsRendering"] = True
+    refused = refusal(saved(document))
+    assert "only Adobe's reader can show" in refused.public
+    assert "print it to a new PDF" in refused.public
+
+
+def test_a_portfolio_is_refused_and_a_pdf_with_an_attachment_is_not(pages: Pages, refusal: Refusal) -> None:
+    def attached(*, portfolio: bool) -> bytes:
+        document = pikepdf.new()
+        Sheet().text(72, 72, "Open this in another reader").add_to(document)
+        document.attachments["data.xml"] = pikepdf.AttachedFileSpec(document, b"<invoice/>")
+        if portfolio:
+            document.Root["/Collection"] = Dictionary(Type=Name.Collection, View=Name.T)
+        return saved(document)
+
+    assert len(pages(attached(portfolio=False))) == 1
+    assert "portfolio" in refusal(attached(portfolio=True)).public
+
+
+def test_more_pages_than_there_is_room_for_are_refused_before_any_is_drawn(
+    refusal: Refusal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pdf, "_draw", None)
+    refused = refusal(letters(5), room=4)
+    assert refused.public == "x.bin has 5 pages, and the fax has room for 4 more; send it in parts"
+    assert refused.status == "5.2.3"
+    assert "1 page, and the fax has room for no more" in refusal(letters(1), room=0).public
+
+
+# --- fax pages --------------------------------------------------------------------------------------------------------
+
+
+def fax_pdf(tmp_path: Path, image: Image.Image, rows: int = 196) -> bytes:
+    tiff, out = tmp_path / "fax.tif", tmp_path / "made.pdf"
+    tiff.write_bytes(raster.g4(image, rows))
+    tiff_to_pdf(str(tiff), str(out))
+    return out.read_bytes()
+
+
+@pytest.mark.parametrize(("height", "rows"), [(2292, 196), (1146, 98), (2156, 196), (6000, 196)])
+def test_a_received_fax_sent_on_keeps_its_pixels(tmp_path: Path, pages: Pages, height: int, rows: int) -> None:
+    image = fax_page(height)
+    (page,) = pages(fax_pdf(tmp_path, image, rows))
+    assert page.image.mode == "1"
+    assert page.image.tobytes() == image.tobytes()
+    assert page.y_dpi == rows
+
+
+def spoil_rotation(document: pikepdf.Pdf) -> None:
+    document.pages[0].obj["/Rotate"] = 180
+
+
+def spoil_contents(document: pikepdf.Pdf) -> None:
+    content = document.pages[0].Contents.read_bytes()
+    document.pages[0].Contents = Stream(document, content + b"\n0 g 100 100 200 200 re f")
+
+
+def spoil_place(document: pikepdf.Pdf) -> None:
+    document.pages[0].Contents = Stream(document, b"q 300 0 0 400 100 100 cm /Im0 Do Q")
+
+
+def spoil_annotation(document: pikepdf.Pdf) -> None:
+    document.pages[0].obj["/Annots"] = Array([])
+
+
+def spoil_crop(document: pikepdf.Pdf) -> None:
+    document.pages[0].obj["/CropBox"] = Array([0, 400, 610, 792])
+
+
+def spoil_second_page(document: pikepdf.Pdf) -> None:
+    letter(2).add_to(document)
+
+
+def spoil_size(document: pikepdf.Pdf) -> None:
+    document.pages[0].obj["/MediaBox"] = Array([0, 0, 305, 396])
+    document.pages[0].Contents = Stream(document, b"q 305 0 0 396 0 0 cm /Im0 Do Q")
+
+
+def spoil_picture(document: pikepdf.Pdf) -> None:
+    stream = document.pages[0].Resources.XObject.Im0
+    stream.write(b"\xff" * 40, filter=Name.JBIG2Decode)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil_rotation, spoil_contents, spoil_place, spoil_annotation, spoil_crop, spoil_second_page, spoil_size, spoil_picture],
+)  # fmt: skip
+def test_anything_more_than_fax_pages_is_drawn_as_a_viewer_draws_it(
+    tmp_path: Path, spoil: Callable[[pikepdf.Pdf], None]
+) -> None:
+    with pikepdf.open(io.BytesIO(fax_pdf(tmp_path, fax_page()))) as document:
+        spoil(document)
+        document.save(tmp_path / "spoilt.pdf")
+    assert pdf.fax_pages(tmp_path / "spoilt.pdf") == []
+
+
+def test_a_photo_of_fax_width_is_no_fax_page(tmp_path: Path) -> None:
+    sheet = Sheet((610, 792)).raw(b"")
+    sheet.images.append(photo(1728, 2156).convert("L"))
+    document = pikepdf.new()
+    sheet.add_to(document)
+    document.pages[0].Contents = Stream(document, b"q 610 0 0 792 0 0 cm /I0 Do Q")
+    document.save(tmp_path / "photo.pdf")
+    assert pdf.fax_pages(tmp_path / "photo.pdf") == []

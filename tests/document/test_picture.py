@@ -1,0 +1,428 @@
+"""Images: every common kind, at its own size, upright, on white paper; damaged ones refused by name."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image, ImageChops, ImageDraw, ImageOps, TiffImagePlugin
+
+from gateway.document import picture, raster
+from gateway.document.bilevel import to_bilevel
+from gateway.document.raster import Page
+from gateway.document.refusal import Unfaxable
+
+from .conftest import Pages
+from .made import fax_page, photo
+
+Refusal = Callable[..., Unfaxable]
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format=kind, **options)
+    return out.getvalue()
+
+
+def scene(width: int = 800, height: int = 1000) -> Image.Image:
+    """White, with a black corner at the top left: it shows where up is."""
+    image = Image.new("L", (width, height), 255)
+    ImageDraw.Draw(image).rectangle((0, 0, width // 4, height // 4), fill=0)
+    return image
+
+
+def bounds(page: Page) -> tuple[float, float, float, float]:
+    """The box of what is black, in inches."""
+    box = ImageChops.invert(to_bilevel(page.image, page.y_dpi).convert("L")).getbbox()
+    assert box
+    return box[0] / raster.X_DPI, box[1] / page.y_dpi, box[2] / raster.X_DPI, box[3] / page.y_dpi
+
+
+def size(page: Page) -> tuple[float, float]:
+    left, top, right, bottom = bounds(page)
+    return right - left, bottom - top
+
+
+# --- kinds and modes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("TIFF", {"compression": "tiff_adobe_deflate"}),
+        ("TIFF", {"compression": "packbits"}), ("TIFF", {"compression": "jpeg"}), ("TIFF", {"big_tiff": True}),
+        ("JPEG", {"quality": 95}), ("JPEG", {"progressive": True, "quality": 95}), ("PNG", {}), ("GIF", {}), ("BMP", {}),
+        ("WEBP", {"lossless": True}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_every_kind_is_shown(pages: Pages, kind: str, options: dict[str, Any], mode: str) -> None:
+    (page,) = pages(encoded(scene().convert(mode), kind, dpi=(100, 100), **options))
+    assert page.image.size == (1728, 2156)
+    assert size(page) == pytest.approx((2, 2.5), abs=0.1) or kind in ("GIF", "WEBP")
+    left, top, *_ = bounds(page)
+    assert left < 1
+    assert top < 2
+
+
+def test_transparency_is_paper(pages: Pages) -> None:
+    black_on_nothing = Image.new("RGBA", (800, 1000), (0, 0, 0, 0))
+    ImageDraw.Draw(black_on_nothing).rectangle((0, 0, 200, 250), fill=(0, 0, 0, 255))
+    palette = black_on_nothing.convert("P")
+    keyed = scene().convert("RGB")
+    for image, options in (
+        (black_on_nothing, {}),
+        (black_on_nothing.convert("LA"), {}),
+        (palette, {"transparency": palette.getpixel((700, 900))}),
+        (scene(), {"transparency": 255}),
+        (scene().convert("1"), {"transparency": 1}),
+        (keyed, {"transparency": (255, 255, 255)}),
+    ):
+        (page,) = pages(encoded(image, "PNG", dpi=(100, 100), **options))
+        assert size(page) == pytest.approx((2, 2.5), abs=0.1), (image.mode, options)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("top", [65535, 4095, 255])
+def test_sixteen_bits_keep_their_greys(pages: Pages, kind: str, top: int) -> None:
+    deep = Image.new("I;16", (800, 1000), top)
+    deep.paste(Image.new("I;16", (200, 250), top // 10), (0, 0))
+    (page,) = pages(encoded(deep, kind, dpi=(100, 100)))
+    assert size(page) == pytest.approx((2, 2.5), abs=0.05)
+    assert page.image.getextrema()[1] == 255
+
+
+@pytest.mark.parametrize("top", [1.0, 255.0, 70000.0])
+def test_floating_point_greys(pages: Pages, top: float) -> None:
+    deep = Image.new("F", (800, 1000), top)
+    deep.paste(0, (0, 0, 200, 250))
+    (page,) = pages(encoded(deep, "TIFF", dpi=(100, 100)))
+    assert size(page) == pytest.approx((2, 2.5), abs=0.05)
+
+
+def test_cmyk_lab_and_ycbcr(pages: Pages) -> None:
+    colours = scene().convert("RGB")
+    lab = Image.merge("LAB", (scene(), Image.new("L", (800, 1000), 128), Image.new("L", (800, 1000), 128)))
+    for data in (
+        encoded(colours.convert("CMYK"), "JPEG", dpi=(100, 100)),
+        encoded(colours.convert("CMYK"), "TIFF", dpi=(100, 100)),
+        encoded(colours.convert("YCbCr"), "JPEG", dpi=(100, 100)),
+        encoded(lab, "TIFF", dpi=(100, 100)),
+    ):
+        (page,) = pages(data)
+        assert size(page) == pytest.approx((2, 2.5), abs=0.1)
+
+
+@pytest.mark.parametrize("mode", ["RGBa", "La", "PA", "HSV", "RGBX", "I;16B"])
+def test_modes_that_few_files_have(mode: str) -> None:
+    grey = picture._grey(Image.new(mode, (40, 40)))
+    assert grey.mode == "L"
+
+
+def test_an_animation_is_one_page(pages: Pages) -> None:
+    frames = [scene(), Image.new("L", (800, 1000), 0)]
+    for kind in ("GIF", "WEBP", "PNG"):
+        (page,) = pages(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
+        assert page.image.getextrema() == (0, 255)
+
+
+def test_a_photo_with_more_pictures_in_its_file_is_one_page(pages: Pages) -> None:
+    assert len(pages(encoded(scene().convert("RGB"), "MPO", save_all=True, append_images=[photo(64, 64)]))) == 1
+
+
+# --- size and direction -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_camera_was_held_differently(pages: Pages, kind: str, orientation: int) -> None:
+    seen = scene(600, 600)
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # orientation -> the transposition that stores it so
+    stored = seen.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else seen
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (page,) = pages(encoded(stored, kind, exif=exif, dpi=(100, 100)))
+    left, _, right, bottom = bounds(page)
+    assert left < 3, "the black corner is on the left"
+    assert right < 4.3
+    assert bottom < 3
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_oblong_points_turn_with_the_picture(pages: Pages, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    black = Image.new("L", (400, 400), 0)
+    (page,) = pages(encoded(black, "TIFF", exif=exif, dpi=(200, 100)))
+    assert size(page) == pytest.approx((2, 4) if orientation == 1 else (4, 2), abs=0.05)
+
+
+@pytest.mark.parametrize("dpi", [(150, 150), (300, 300), (600, 600), (204, 98), (204, 196), (204, 391), (200, 100)])
+def test_a_scan_prints_at_its_own_size(pages: Pages, dpi: tuple[int, int]) -> None:
+    black = Image.new("1", (dpi[0] * 4, dpi[1] * 5), 0)
+    (page,) = pages(encoded(black, "TIFF", compression="group4", dpi=dpi))
+    assert size(page) == pytest.approx((4, 5), abs=0.05)
+
+
+def test_centimetres_are_understood(pages: Pages) -> None:
+    black = Image.new("L", (800, 1000), 0)
+    (page,) = pages(encoded(black, "TIFF", resolution=80, resolution_unit="cm"))
+    assert size(page) == pytest.approx((800 / 203.2, 1000 / 203.2), abs=0.05)
+
+
+def test_a_photo_fills_the_page(pages: Pages) -> None:
+    for resolution in ({}, {"dpi": (72, 72)}, {"dpi": (1, 1)}):
+        (page,) = pages(encoded(Image.new("L", (3000, 4000), 0), "JPEG", **resolution))
+        width, height = size(page)
+        assert width > 8
+        assert height == pytest.approx(width * 4 / 3, rel=0.02)
+
+
+def test_a_landscape_photo_is_turned(pages: Pages) -> None:
+    (page,) = pages(encoded(Image.new("L", (4000, 3000), 0), "JPEG"))
+    width, height = size(page)
+    assert height == pytest.approx(width * 4 / 3, rel=0.02)
+    assert height > 10
+
+
+def test_a_small_picture_is_not_blown_up(pages: Pages) -> None:
+    (page,) = pages(encoded(Image.new("L", (192, 96), 0), "PNG"))
+    assert size(page) == pytest.approx((2, 1), abs=0.05)
+
+
+def test_a_large_jpeg_is_decoded_no_larger_than_needed(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[tuple[int, int]] = []
+    scaled = picture._scaled
+
+    def spy(grey: Image.Image, *more: int) -> Image.Image:
+        decoded.append(grey.size)
+        return scaled(grey, *more)
+
+    monkeypatch.setattr(picture, "_scaled", spy)
+    data = encoded(scene(4000, 5200), "JPEG", dpi=(600, 600))
+    (page,) = pages(data)
+    assert decoded == [(2000, 2600)]
+    assert size(page) == pytest.approx((1000 / 600, 1300 / 600), abs=0.03)
+
+
+@pytest.mark.parametrize("resolution", ["fine", "standard"])
+def test_the_resolution_of_the_fax_does_not_change_the_size(pages: Pages, resolution: str) -> None:
+    (page,) = pages(encoded(Image.new("L", (600, 900), 0), "PNG", dpi=(150, 150)), resolution=resolution)
+    assert size(page) == pytest.approx((4, 6), abs=0.05)
+
+
+# --- fax TIFF ---------------------------------------------------------------------------------------------------------
+
+
+def tiff(image: Image.Image, compression: str | None = "group4", **tags: Any) -> bytes:
+    """A TIFF with tags set by name."""
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    numbers = {"fill_order": 266, "subfile": 254}
+    for name, value in tags.items():
+        directory[numbers[name]] = value
+    return encoded(image, "TIFF", compression=compression, dpi=(204, 196), tiffinfo=directory)
+
+
+def stripped(image: Image.Image, rows: int, *, inverted: bool = False) -> bytes:
+    """A TIFF of several G4 strips, put together by hand; ``inverted``: written with black for white, and says so."""
+    if inverted:
+        image = ImageChops.invert(image.convert("L")).convert("1")
+    strips = []
+    for top in range(0, image.height, rows):
+        piece = image.crop((0, top, image.width, min(image.height, top + rows)))
+        one = raster.g4(piece, 196)
+        with Image.open(io.BytesIO(one)) as opened:
+            (offset,), (length,), photometric = opened.tag_v2[273], opened.tag_v2[279], opened.tag_v2[262]
+        strips.append(one[offset : offset + length])
+    entries: list[tuple[int, int, list[int]]] = [
+        (256, 4, [image.width]), (257, 4, [image.height]), (258, 3, [1]), (259, 3, [4]), (262, 3, [photometric ^ inverted]),
+        (273, 4, [0] * len(strips)), (277, 3, [1]), (278, 4, [rows]), (279, 4, [len(strip) for strip in strips]),
+    ]  # fmt: skip
+    after = 8 + 2 + 12 * len(entries) + 4
+    place = after + (8 * len(strips) if len(strips) > 1 else 0)  # their lists stand between
+    offsets = []
+    for strip in strips:
+        offsets.append(place)
+        place += len(strip)
+    entries[5] = (273, 4, offsets)
+    directory, beyond = struct.pack("<H", len(entries)), b""
+    for tag, kind, values in entries:
+        packed = struct.pack(f"<{len(values)}{'I' if kind == 4 else 'H'}", *values)
+        if len(packed) > 4:
+            value = struct.pack("<I", after + len(beyond))
+            beyond += packed
+        else:
+            value = packed.ljust(4, b"\0")
+        directory += struct.pack("<HHI", tag, kind, len(values)) + value
+    return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + beyond + b"".join(strips)
+
+
+def as_is(page: Page, image: Image.Image) -> bool:
+    return page.image.mode == "1" and page.image.tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt", "tiff_lzw", "packbits", None])
+def test_a_fax_page_goes_out_bit_for_bit(pages: Pages, compression: str | None) -> None:
+    image = fax_page()
+    (page,) = pages(tiff(image, compression))
+    assert as_is(page, image)
+    assert page.y_dpi == 196
+
+
+@pytest.mark.parametrize(
+    ("dpi", "height", "rows"), [((204, 98), 1146, 98), ((204, 196), 2292, 196), ((200, 100), 1100, 98), ((200, 200), 2200, 196)]
+)  # fmt: skip
+def test_fax_resolutions_are_kept(pages: Pages, dpi: tuple[int, int], height: int, rows: int) -> None:
+    image = fax_page(height)
+    (page,) = pages(encoded(image, "TIFF", compression="group4", dpi=dpi))
+    assert as_is(page, image)
+    assert page.y_dpi == rows
+
+
+@pytest.mark.parametrize(("height", "rows"), [(2292, 196), (1146, 98)])
+def test_a_fax_page_that_says_no_resolution_has_the_likely_one(pages: Pages, height: int, rows: int) -> None:
+    image = fax_page(height)
+    (page,) = pages(encoded(image, "TIFF", compression="group4"))
+    assert as_is(page, image)
+    assert page.y_dpi == rows
+
+
+def test_superfine_keeps_its_shape(pages: Pages) -> None:
+    (page,) = pages(encoded(Image.new("1", (1728, 4584), 0), "TIFF", compression="group4", dpi=(204, 391)))
+    width, height = size(page)
+    assert height / width == pytest.approx((4584 / 391) / (1728 / 204), rel=0.02)
+
+
+def test_both_fill_orders(pages: Pages) -> None:
+    image = fax_page()
+    for order in (1, 2):
+        (page,) = pages(tiff(image, "group4", fill_order=order))
+        assert as_is(page, image)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("rows", [8, 100, 1000, 4000])
+def test_several_strips_and_black_as_zero_or_one(pages: Pages, rows: int, inverted: bool) -> None:
+    image = fax_page()
+    (page,) = pages(stripped(image, rows, inverted=inverted))
+    assert as_is(page, image)
+
+
+def test_every_page_of_a_tiff_in_order_with_its_own_resolution(pages: Pages) -> None:
+    images = [fax_page(2292, 1), fax_page(1146, 2), fax_page(2292, 3)]
+    out = io.BytesIO()
+    with TiffImagePlugin.AppendingTiffWriter(out, True) as writer:
+        for image in images:
+            image.save(writer, format="TIFF", compression="group4", dpi=(204, 98 if image.height < 1500 else 196))
+            writer.newFrame()
+    found = pages(out.getvalue())
+    assert [as_is(page, image) for page, image in zip(found, images, strict=True)] == [True] * 3
+    assert [page.y_dpi for page in found] == [196, 98, 196]
+
+
+def test_a_resolution_is_not_handed_on_to_the_next_page(pages: Pages) -> None:
+    out = io.BytesIO()
+    with TiffImagePlugin.AppendingTiffWriter(out, True) as writer:
+        fax_page(2292).save(writer, format="TIFF", compression="group4", dpi=(204, 196))
+        writer.newFrame()
+        fax_page(1146).save(writer, format="TIFF", compression="group4")
+        writer.newFrame()
+    assert [page.y_dpi for page in pages(out.getvalue())] == [196, 98]
+
+
+def test_a_thumbnail_is_no_page(pages: Pages) -> None:
+    out = io.BytesIO()
+    thumbnail = TiffImagePlugin.ImageFileDirectory_v2()
+    thumbnail[254] = 1
+    with TiffImagePlugin.AppendingTiffWriter(out, True) as writer:
+        fax_page().save(writer, format="TIFF", compression="group4", dpi=(204, 196))
+        writer.newFrame()
+        photo(100, 100).save(writer, format="TIFF", tiffinfo=thumbnail)
+        writer.newFrame()
+    assert len(pages(out.getvalue())) == 1
+    assert len(pages(tiff(fax_page(), subfile=1))) == 1, "but a page on its own is one, whatever it says"
+
+
+def test_an_upside_down_fax_page_is_turned(pages: Pages) -> None:
+    image = fax_page()
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    (page,) = pages(encoded(image, "TIFF", compression="group4", dpi=(204, 196), exif=exif))
+    assert not as_is(page, image)
+    upright = ImageOps.flip(ImageOps.mirror(image)).convert("L")
+    black = to_bilevel(page.image, page.y_dpi).convert("L")
+    scaled = upright.resize((1687, black.height)).resize((432, 573), Image.Resampling.BOX)
+    shown = black.crop((20, 0, 1708, black.height)).resize((432, 573), Image.Resampling.BOX)
+    assert sum(ImageChops.difference(scaled, shown).histogram()[128:]) < 432 * 573 * 0.05
+
+
+# --- damage -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("GIF", {}), ("BMP", {}), ("WEBP", {}), ("TIFF", {}),
+     ("TIFF", {"compression": "tiff_lzw"}), ("TIFF", {"compression": "jpeg"})],
+)  # fmt: skip
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_picture_cut_off_is_refused(refusal: Refusal, kind: str, options: dict[str, Any], share: float) -> None:
+    whole = encoded(photo(600, 800), kind, **options)
+    refused = refusal(whole[: int(len(whole) * share)])
+    assert "damaged" in refused.public
+    assert "send it again" in refused.public
+    assert refused.status == "5.6.1"
+
+
+@pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_fax_page_cut_off_is_refused(refusal: Refusal, compression: str, share: float) -> None:
+    whole = tiff(fax_page(), compression)
+    refusal(whole[: int(len(whole) * share)])
+
+
+def test_a_tiff_cut_off_between_its_pages_is_refused(pages: Pages) -> None:
+    out = io.BytesIO()
+    pictures = [fax_page(2292, seed) for seed in range(4)]
+    pictures[0].save(out, "TIFF", compression="group4", dpi=(204, 196), save_all=True, append_images=pictures[1:])
+    whole = out.getvalue()
+    last = whole.rindex(b"\x01\x01\x03\x00") - 30  # somewhere in the last directory
+    for length in range(200, last, 61):
+        with pytest.raises(Unfaxable):
+            pages(whole[:length])
+
+
+def test_lines_that_cannot_be_decoded_are_not_sent_as_white(refusal: Refusal) -> None:
+    whole = bytearray(tiff(fax_page(), "group4"))
+    dice = random.Random(1)
+    for _ in range(20):
+        whole[dice.randrange(300, len(whole) - 500)] ^= 1 << dice.randrange(8)
+    assert refusal(bytes(whole)).public == "x.bin holds a damaged fax page; send it again"
+
+
+def test_a_few_lines_damaged_on_the_line_are_no_damaged_document(pages: Pages) -> None:
+    whole = bytearray(tiff(fax_page(), "group3"))
+    dice = random.Random(1)
+    for _ in range(3):
+        whole[dice.randrange(2000, len(whole) - 500)] ^= 1 << dice.randrange(8)
+    assert len(pages(bytes(whole))) == 1
+
+
+def test_more_pages_than_there_is_room_for_are_refused(refusal: Refusal) -> None:
+    out = io.BytesIO()
+    fax_page().save(out, "TIFF", compression="group4", save_all=True, append_images=[fax_page()] * 4)
+    assert (
+        refusal(out.getvalue(), room=3).public == "x.bin has 5 pages, and the fax has room for 3 more; send it in parts"
+    )
+
+
+@pytest.mark.parametrize(("mode", "bytes_each"), [("1", 1 / 8), ("RGB", 3)])
+def test_more_pixels_than_a_fax_needs_are_refused(refusal: Refusal, mode: str, bytes_each: float) -> None:
+    side = 11_000
+    header = encoded(Image.new(mode, (8, 8)), "BMP")
+    data = bytearray(header)
+    struct.pack_into("<ii", data, 18, side, side)
+    assert "too many pixels" in refusal(bytes(data)).public

@@ -1,0 +1,98 @@
+"""What a file is, told by its first bytes alone."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.document import sniff
+from gateway.document.refusal import Unfaxable
+
+from .made import letters, photo
+
+
+def saved(kind: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    photo(60, 40).save(out, format=kind, **options)
+    return out.getvalue()
+
+
+def zipped(*names: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in names:
+            archive.writestr(name, "x")
+    return out.getvalue()
+
+
+KNOWN: list[tuple[str, bytes]] = [
+    (sniff.PDF, letters(1)),
+    (sniff.PDF, b"\r\n" * 300 + b"%PDF-1.4\n"),
+    (sniff.PDF, b"HTTP/1.1 200 OK\r\nContent-Type: application/pdf\r\n\r\n%PDF-1.7"),
+    (sniff.TIFF, saved("TIFF")),
+    (sniff.TIFF, saved("TIFF", big_tiff=True)),
+    (sniff.TIFF, b"MM\0*\0\0\0\x08"),
+    (sniff.TIFF, b"II*\0" + b"%PDF-1.4 stands in a tag"),
+    ("image/jpeg", saved("JPEG")),
+    ("image/png", saved("PNG")),
+    ("image/gif", saved("GIF")),
+    ("image/bmp", saved("BMP")),
+    ("image/webp", saved("WEBP")),
+    (sniff.TEXT, b"BM is how this text begins"),
+    (sniff.TEXT, b""),
+    (sniff.TEXT, "Grüße".encode("latin-1")),
+    (sniff.TEXT, "Grüße".encode("utf-16")),
+    (sniff.TEXT, "Grüße".encode("utf-32")),
+    (sniff.TEXT, "ファックス".encode("iso-2022-jp")),
+    (sniff.TEXT, b"\xef\xbb\xbfa mark before the text"),
+    (sniff.TEXT, b"%P is not enough"),
+    (sniff.TEXT, b"<note>angle brackets make no HTML</note>"),
+    (sniff.HTML, b"\xef\xbb\xbf  <!DOCTYPE html><title>x</title>"),
+    (sniff.HTML, b"<HTML><body>x"),
+    (sniff.HTML, b"<?xml version='1.0'?>\n<html xmlns='http://www.w3.org/1999/xhtml'>"),
+    (sniff.HTML, b"<!-- made by a program --><html>"),
+    ("image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
+    ("image/svg+xml", b"<?xml version='1.0'?><!DOCTYPE svg><svg/>"),
+    ("application/zip", zipped("a.txt")),
+    ("application/zip", b"Rar!\x1a\x07"),
+    ("application/zip", b"7z\xbc\xaf\x27\x1c"),
+    ("application/x-office", zipped("[Content_Types].xml", "word/document.xml")),
+    ("application/x-office", zipped("xl/workbook.xml")),
+    ("application/x-ole", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+    ("application/rtf", b"{\\rtf1 x}"),
+    ("application/postscript", b"%!PS-Adobe-3.0\n"),
+    ("application/ms-tnef", b"\x78\x9f\x3e\x22\0\0"),
+    ("application/x-executable", b"MZ\x90\0" + b"\0" * 60),
+    ("application/x-executable", b"\x7fELF\x02\x01"),
+    ("application/gzip", b"\x1f\x8b\x08\0"),
+    ("image/heic", b"\0\0\0\x18ftypheic"),
+    ("image/heic", b"\0\0\0\x18ftypavif"),
+    ("image/jp2", b"\0\0\0\x0cjP  \r\n\x87\n"),
+    ("video/audio", b"\0\0\0\x18ftypmp42"),
+    ("video/audio", b"RIFF\0\0\0\0WAVEfmt "),
+    ("video/audio", b"ID3\x03\0"),
+    (sniff.UNKNOWN, bytes(range(256)) * 4),
+    (sniff.UNKNOWN, b"text with a NUL\0 in it"),
+]
+
+
+@pytest.mark.parametrize(("kind", "data"), KNOWN)
+def test_the_kind_is_told_by_the_content(kind: str, data: bytes, tmp_path: Path) -> None:
+    for name in ("x.pdf", "x.jpg", "x.exe"):  # which no name changes
+        (tmp_path / name).write_bytes(data)
+        assert sniff.sniff(tmp_path / name) == kind
+
+
+@pytest.mark.parametrize("kind", sniff.REFUSED)
+def test_what_cannot_be_faxed_is_said_with_what_can(kind: str, refusal: Callable[..., Unfaxable]) -> None:
+    data = next(data for known, data in KNOWN if known == kind)
+    refused = refusal(data)
+    assert refused.public == (
+        f"x.bin is {sniff.REFUSED[kind]}, which cannot be faxed from here; send PDF, TIFF, JPEG, PNG, GIF, BMP, WEBP and "
+        "plain text, for example by printing it to PDF"
+    )
+    assert refused.status == "5.6.1"
