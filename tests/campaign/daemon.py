@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 
+CODE = Path(__file__).parents[2]
 _PATIENCE = 60.0  # seconds within which a program must be ready or gone
 
 
@@ -25,9 +26,13 @@ def free_port() -> int:
 
 
 class Program:
-    """``python -m gateway ARGUMENTS``; ``url`` answers 200 once it is ready. Its output goes to a file."""
+    """``python -m gateway ARGUMENTS`` in the directory ``code``; ``url`` answers 200 once it is ready.
 
-    def __init__(self, arguments: Sequence[str], url: str, log: Path) -> None:
+    Its output goes to a file.
+    """
+
+    def __init__(self, arguments: Sequence[str], url: str, log: Path, code: Path = CODE) -> None:
+        self.code = code
         self._arguments = arguments
         self._url = url
         self.log = log
@@ -39,9 +44,9 @@ class Program:
         """Start; ``prefix`` is a program to run it under. False when it ended before it was ready."""
         with self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *prefix, os.path.realpath(sys.executable), "-m", "gateway", *self._arguments,
+                *prefix, sys.executable, "-m", "gateway", *self._arguments,
                 stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **(env or {})},
+                cwd=self.code, env={**os.environ, **(env or {})},
             )  # fmt: skip
         return await self.ready() if wait else True
 
