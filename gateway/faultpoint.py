@@ -19,9 +19,8 @@ POINTS = (
     "store.begun",  # a transaction is written, not committed
     "store.committed",
     "smtp.replying",  # the mail is ours, the client has not read 250
-    "smtp.replied",
+    "smtp.replied",  # 250 is written
     "callback.replying",  # the callback is ours, the provider has not read 200
-    "callback.replied",
     "provider.uploaded",  # the provider has answered, nothing of it is recorded
     "provider.sending",  # the intent is recorded, no byte has left
     "provider.sent",

@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 
 from gateway.errors import NoSpace, TryLater
+from gateway.faultpoint import reach
 
 log = structlog.get_logger("spool")
 
@@ -115,6 +116,7 @@ class Draft:
         descriptor, self._descriptor = self._descriptor, None
         name = f"{kind}/{new_name()}"
         try:
+            reach("spool.written")
             try:
                 os.fsync(descriptor)
             except OSError as error:
@@ -123,11 +125,14 @@ class Draft:
                 raise SyncFailed(f"fsync of {self.path}: {error}") from error
             finally:
                 os.close(descriptor)
+            reach("spool.synced")
             self.path.rename(self._spool.root / name)
         except OSError as error:
             self.path.unlink(missing_ok=True)
             raise _translate(error, "commit") from error
+        reach("spool.renamed")
         sync_directory(self._spool.root / kind)
+        reach("spool.kept")
         return name
 
     def discard(self) -> None:
@@ -244,6 +249,7 @@ class Spool:
         """Unlink files whose rows are already gone. Absent ones are fine."""
         for name in names:
             self.path(name).unlink(missing_ok=True)
+            reach("spool.unlinked")
 
     def sweep(self, known: set[str], *, older_than: float) -> list[str]:
         """Remove files last changed before ``older_than`` (epoch) that no row knows; returns their names."""

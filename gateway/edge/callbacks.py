@@ -21,6 +21,7 @@ from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.errors import Refused, TryLater
+from gateway.faultpoint import reach
 from gateway.model import FaxArrival, Receipt
 from gateway.provider.faxto_callback import DOCUMENT_FIELDS, file_type, parse_form, parse_json, parse_text, read
 from gateway.spool import Draft
@@ -341,6 +342,7 @@ class _Busy(asyncio.Protocol):
 
 
 def _ok() -> web.Response:
+    reach("callback.replying")
     return web.Response(text="OK\n")
 
 

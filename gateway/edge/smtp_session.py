@@ -27,6 +27,7 @@ from gateway.edge.smtp_replies import SHUTTING_DOWN, TROUBLE, Hangup, refusal, s
 from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.edge.smtp_transaction import FarTooLarge, Intake, Transaction, received_line
 from gateway.errors import GatewayError, TryLater
+from gateway.faultpoint import reach
 from gateway.model import Envelope, Peer
 from gateway.spool import Draft
 
@@ -244,6 +245,8 @@ class Conversation(SMTP):
         else:
             if reply:
                 await self._say(reply)
+            if self._unconfirmed:
+                reach("smtp.replied")
 
     def _handler(self, name: str, word: str) -> Callable[[str], Awaitable[str]]:
         handlers: dict[str, Callable[[str], Awaitable[str]]] = {
@@ -436,6 +439,7 @@ class Conversation(SMTP):
         except Exception:
             log.exception("a mail could not be accepted", client=self._peer.address)
             return TROUBLE
+        reach("smtp.replying")
         self._unconfirmed = queue_id
         self._commands = self._errors = 0
         return f"250 2.0.0 queued as {queue_id}"

@@ -19,6 +19,7 @@ import structlog
 from gateway import telemetry
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
+from gateway.faultpoint import reach
 from gateway.model import FaxDocument, FaxJob, JobState, Receipt
 from gateway.ports import FaxProvider
 from gateway.service import leftovers
@@ -244,6 +245,7 @@ class Outbound:
             self._gate.succeeded()
             await self.settle.fail(job, code="refused", text=error.public, status="5.6.1")
             return
+        reach("provider.uploaded")
         self._gate.succeeded()
         if upload.pages is not None and upload.pages != document.pages:
             await self.settle.hold(
@@ -282,6 +284,7 @@ class Outbound:
         what = ""
         try:
             await self._provider.delete(ref)
+            reach("provider.erased")
         except TryLater as error:
             self._gate.failed(error)
             return

@@ -17,6 +17,7 @@ import structlog
 
 from gateway import telemetry
 from gateway.errors import Refused, TryLater
+from gateway.faultpoint import reach
 from gateway.mail.compose import Letterhead, compose
 from gateway.model import MailKind, OutgoingMail
 from gateway.service.due import DueLoop
@@ -104,7 +105,9 @@ class Postman:
             return
         try:
             message = await asyncio.to_thread(self._compose, mail)
+            reach("relay.sending")
             reply = await self._carrier.send(mail.envelope_from, mail.to, message)
+            reach("relay.taken")
         except Refused as error:
             await self._give_up(mail, str(error))
         except TryLater as error:

@@ -18,6 +18,7 @@ import structlog
 
 from gateway import telemetry
 from gateway.errors import GatewayError, KeyRefused, NotFound, OutcomeUnknown, Refused, SlowDown, TryLater
+from gateway.faultpoint import reach
 from gateway.model import Attempt, FaxJob, JobState
 from gateway.ports import FaxProvider, Submitted
 from gateway.service.gate import Gate
@@ -103,7 +104,9 @@ class Submit:
             await self._found(sending, listed)
             return
         try:
+            reach("provider.sending")
             submitted = await self._provider.submit(job.document_ref, job.number, job.tsi)
+            reach("provider.sent")
         except Refused as error:
             self._gate.succeeded()
             await self._refused(sending, error)

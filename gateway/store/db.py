@@ -21,6 +21,7 @@ import aiosqlite
 import structlog
 
 from gateway.errors import ConfigError, GatewayError, NoSpace, TryLater
+from gateway.faultpoint import reach
 
 log = structlog.get_logger("store")
 
@@ -190,7 +191,9 @@ def _run_batch(tx: Tx, functions: Sequence[Callable[[Tx], Any]]) -> list[Any]:
                 tx.execute("ROLLBACK TO one")
                 results.append(error)
             tx.execute("RELEASE one")
+        reach("store.begun")
         tx.execute("COMMIT")
+        reach("store.committed")
     except BaseException:
         if tx.in_transaction:
             tx.execute("ROLLBACK")
