@@ -80,7 +80,12 @@ def check_room(name: str, count: int, room: int) -> None:
     """Refuse a document of ``count`` pages where only ``room`` are left."""
     if count > room:
         pages = "1 page" if count == 1 else f"{count} pages"
-        raise TooLong(f"{name} has {pages}, and the fax has room for {room or 'no'} more; send it in parts")
+        raise no_room(name, pages, room)
+
+
+def no_room(name: str, pages: str, room: int) -> TooLong:
+    """The refusal of a document of so many ``pages`` (in words) where only ``room`` are left."""
+    return TooLong(f"{name} has {pages}, and the fax has room for {room or 'no'} more; send it in parts")
 
 
 def on_page(image: Image.Image, target: Grid) -> Image.Image:

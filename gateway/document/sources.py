@@ -42,7 +42,8 @@ def _text(path: Path, kind: str, name: str, target: Grid, charset: str | None, r
     if kind == sniff.HTML:
         content = text.from_html(content)
     for number, image in enumerate(text.pages(content, target, mono=kind == sniff.TEXT and _is_table(content)), 1):
-        raster.check_room(name, number, room)
+        if number > room:
+            raise raster.no_room(name, f"more than {room} pages", room)
         yield Page(image, target.y_dpi)
 
 

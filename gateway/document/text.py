@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import re
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
@@ -98,9 +99,7 @@ class _Text(html.parser.HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:
-            self.parts.append(" ".join(data.split()) if data.strip() else " " if data else "")
-            if data[-1:].isspace() and data.strip():
-                self.parts.append(" ")
+            self.parts.append(re.sub(r"\s+", " ", data))
 
 
 def from_html(source: str) -> str:

@@ -91,7 +91,7 @@ class Notices:
             return None
         document = job.document
         # a price that was asked for is none that was paid, when the provider never had the fax
-        charged = kind is not MailKind.FAILED or job.provider_ref is not None
+        charged = kind not in (MailKind.FAILED, MailKind.DELAYED) or job.provider_ref is not None
         facts: dict[str, Any] = {
             "job": job.id,
             "submission": submission.id,

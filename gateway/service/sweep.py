@@ -26,7 +26,8 @@ from gateway.store.ids import new_id
 log = structlog.get_logger("sweep")
 
 _PAGE = 100
-_PAGES = 100
+_PAGES = 300
+_WHOLE = 4  # of so many sweeps one reads the list to its end: it may be in any order, and lag behind
 _STARTED = "inbox_first_start_at"
 _BASELINE = "inbox_baseline_at"
 
@@ -66,6 +67,8 @@ class Sweep:
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
         self._now = asyncio.Event()
+        self._sweeps = 0
+        self._open: set[int] = set()  # entries that the last sweep left to be decided
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -122,11 +125,16 @@ class Sweep:
         entries = await self._read_inbox()
         now = self._clock()
         found = await self._database.write(lambda tx: self._compare(tx, entries, now))
+        self._sweeps += 1
         self._on_found()
         return found
 
     async def _read_inbox(self) -> list[InboxEntry]:
-        """The list to its end, or to a page without news while it runs from the newest to the oldest."""
+        """The list to its end, or to a page without news while it runs from the newest to the oldest.
+
+        It is not left before all was seen that had to wait for a decision.
+        """
+        whole = self._sweeps % _WHOLE == 0
         seen: dict[int, InboxEntry] = {}
         for page in range(1, _PAGES + 1):
             got = await self._provider.inbox(page, _PAGE)
@@ -136,8 +144,11 @@ class Sweep:
             seen |= fresh
             known = await self._database.read(lambda tx, fresh=fresh: [inbound.by_inbox_id(tx, id_) for id_ in fresh])  # type: ignore[misc]
             no_news = all(fax is not None and fax.state is not InboundState.PENDING for fax in known)
-            if got.last or (no_news and list(seen) == sorted(seen, reverse=True)):
+            ordered = list(seen) == sorted(seen, reverse=True)
+            if got.last or (no_news and ordered and not whole and self._open <= seen.keys()):
                 break
+        else:
+            log.warning("the inbox is too long to be read to its end", entries=len(seen))
         return list(seen.values())
 
     def _compare(self, tx: Tx, entries: Sequence[InboxEntry], now: float) -> int:
@@ -152,6 +163,7 @@ class Sweep:
             elif known.state is InboundState.PENDING and entry.arrival.file_url:
                 inbound.bind(tx, known.id, file_url=entry.arrival.file_url)  # addresses may go stale
         fate = {_id(entry): self._fate(tx, entry, unknown, now) for entry in unknown}
+        self._open = {id_ for id_, decided in fate.items() if decided is _Fate.LATER}
         found = 0
         for entry in unknown:
             is_old = entry.created_at is None or entry.created_at <= started
@@ -176,11 +188,11 @@ class Sweep:
         grace = self._settings.grace
         candidates = self._candidates(tx, entry, now)
         age = float("inf") if entry.created_at is None else now - entry.created_at
-        settled = [fax for fax in candidates if fax.received_at <= now - grace]
-        if age < grace or (age < 2 * grace and len(settled) < len(candidates)):
+        young = any(fax.received_at > now - grace for fax in candidates)
+        if age < grace or (age < 2 * grace and young):
             return _Fate.LATER  # its callback may still come, or the entry of the callback that came
         rivals = sum(self._same_claims(entry, other) for other in unknown) + self._undecided(tx, entry, now)
-        return _Fate.OURS if rivals <= len(settled) else _Fate.MISSED
+        return _Fate.OURS if rivals == len(candidates) == 1 and not young else _Fate.MISSED
 
     def _candidates(self, tx: Tx, entry: InboxEntry, now: float) -> list[InboundFax]:
         """Faxes that this entry may be."""

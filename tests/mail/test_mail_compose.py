@@ -203,6 +203,7 @@ CASES: dict[str, tuple[OutgoingMail, bytes | None]] = {
                 "text": "the fax account lacks credit: Insufficient balance",
                 "status": "5.0.0",
                 "provider_ref": None,
+                "cost": None,
                 "notify": ["delay", "failure"],
                 "envid": "QQ314159",
             },

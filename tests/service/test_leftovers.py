@@ -82,8 +82,10 @@ async def test_an_upload_that_was_sent_stays_while_its_fax_is_open_even_when_ano
     """The history is searched by the documents of all attempts."""
     job = await house.uploaded()
     house.provider.stored = [StoredFile(500, f"{job.id}-1.pdf")]
+    house.provider.execute = False
     house.provider.answer_submit = _lost
     await house.turn("submit")
+    house.provider.execute = True
     house.provider.answer_submit = Submitted
     house.now += 100
     await house.turn("upload", "submit")

@@ -396,6 +396,23 @@ async def test_a_list_from_the_newest_is_read_only_as_far_as_there_is_news(desk:
     desk.provider.inbox = inbox  # type: ignore[method-assign]
     assert await sweep(desk) == 0
     assert pages == [1]
+    await sweep(desk)
+    pages.clear()
+    await sweep(desk)  # now and then to its end, for what was listed late
+    assert pages == [1, 2, 3, 4, 5]
+
+
+async def test_what_waits_for_a_decision_is_not_forgotten_behind_what_is_known(desk: House) -> None:
+    waiting = entry(desk, 1, PDF)
+    known = [entry(desk, n, b"%PDF- " + str(n).encode(), sender=f"+120255502{n:02}") for n in range(2, 8)]
+    for one in known:
+        await arrive(desk, told(f"u{one.arrival.inbox_id}", sender=one.arrival.sender), b"%PDF- x")
+    listed(desk, waiting, *(replace(one, created_at=desk.now - 3 * GRACE) for one in known))
+    desk.now += GRACE - 1
+    await sweep(desk)
+    desk.now += 2 * GRACE
+    await sweep(desk)
+    assert PDF in await documents(desk)
 
 
 async def test_a_list_that_does_not_page_or_never_ends_is_read_within_bounds(desk: House) -> None:
@@ -417,7 +434,7 @@ async def test_a_list_that_does_not_page_or_never_ends_is_read_within_bounds(des
 
     desk.provider.inbox = endless  # type: ignore[method-assign]
     await desk.inbound.sweep()
-    assert len(pages) == 100
+    assert len(pages) == 300
 
 
 # --- running ----------------------------------------------------------------------------------------------------------

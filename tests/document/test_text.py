@@ -1,0 +1,277 @@
+"""Text becomes pages: all of it, in any charset, wrapped, whatever characters it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from gateway.document import raster, sources, text
+from gateway.document.raster import Page
+from gateway.document.refusal import TooLong, Unfaxable
+
+from .conftest import Pages
+
+FINE = raster.grid("letter", "fine")
+
+
+def rows(page: Page | Image.Image) -> list[tuple[int, int]]:
+    """Where lines of text stand: first and last pixel row of each."""
+    image = page.image if isinstance(page, Page) else page
+    ink = [
+        row < 128 for row in image.convert("L").resize((1, image.height), Image.Resampling.BOX).point(_dark).tobytes()
+    ]
+    found: list[tuple[int, int]] = []
+    for y, black in enumerate(ink):
+        if black and (not found or found[-1][1] != y - 1):
+            found.append((y, y))
+        elif black:
+            found[-1] = (found[-1][0], y)
+    return found
+
+
+_dark = [0 if v < 255 else 255 for v in range(256)]
+
+
+def width(page: Page) -> tuple[int, int]:
+    """The first and the last pixel column with ink."""
+    box = page.image.convert("L").point([255 if v < 128 else 0 for v in range(256)]).getbbox()
+    assert box
+    return box[0], box[2]
+
+
+# --- charsets ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "charset"),
+    [
+        ("Grüße", "iso-8859-1"), ("Grüße", "utf-8"), ("Grüße", "cp1252"), ("Привет", "koi8-r"), ("ファックス", "shift_jis"),
+        ("ファックス", "iso-2022-jp"), ("传真", "gb18030"), ("팩스", "euc-kr"), ("שלום", "cp1255"), ("plain", "us-ascii"),
+        ("Grüße", "utf-16-le"),
+    ],
+)  # fmt: skip
+def test_a_declared_charset_is_believed(content: str, charset: str) -> None:
+    assert text.decode(content.encode(charset), charset) == content
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_mark_tells_more_than_a_declaration(encoding: str) -> None:
+    assert text.decode("Grüße, мир".encode(encoding), "us-ascii") == "Grüße, мир"
+
+
+def test_big_endian_marks() -> None:
+    assert text.decode(b"\xfe\xff" + "мир".encode("utf-16-be"), None) == "мир"
+    assert text.decode(b"\0\0\xfe\xff" + "мир".encode("utf-32-be"), None) == "мир"
+
+
+@pytest.mark.parametrize(
+    "charset", [None, "", "us-ascii", "no-such-charset", "utf-8\0", "base64", "undefined", "idna", "x" * 500]
+)
+def test_a_wrong_charset_does_no_harm(charset: str | None) -> None:
+    assert text.decode("Grüße aus Köln".encode(), charset) == "Grüße aus Köln"
+    assert text.decode(b"Gr\xfc\xdfe aus K\xf6ln", charset) == "Grüße aus Köln"
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        ("señor Muñoz", "latin-1"), ("café à la crème, 5 € déjà vu", "cp1252"), ("Best regards – “quoted”", "cp1252"),
+        ("Привет, это факс из Москвы, просим подтвердить получение.", "cp1251"),
+        ("ファックスの送信をお願いします。", "shift_jis"), ("请查收传真文件，谢谢。", "gb18030"),
+    ],
+)  # fmt: skip
+def test_what_nobody_declared_is_guessed(content: str, encoding: str) -> None:
+    assert text.decode(content.encode(encoding), None) == content
+
+
+@given(st.binary(max_size=300), st.sampled_from([None, "utf-8", "utf-16", "iso-2022-jp", "cp932", "utf-7", "punycode"]))
+@settings(max_examples=200, deadline=None)
+def test_decoding_never_fails(data: bytes, charset: str | None) -> None:
+    assert isinstance(text.decode(data, charset), str)
+
+
+# --- layout -----------------------------------------------------------------------------------------------------------
+
+
+def test_lines_stand_below_each_other_within_the_margins(pages: Pages) -> None:
+    (page,) = pages(b"first\nsecond\r\nthird\rfourth\n\nlast\n")
+    found = rows(page)
+    assert len(found) >= 5
+    left, right = width(page)
+    assert left >= 0.55 * 204
+    assert right <= 1728 - 0.5 * 204
+    assert found[0][0] >= 0.55 * 196
+
+
+def test_long_lines_are_wrapped_and_nothing_is_lost(pages: Pages) -> None:
+    words = " ".join(f"word{n}" for n in range(400))
+    (page,) = pages(words.encode())
+    assert len(rows(page)) > 20
+    assert width(page)[1] <= 1728 - 0.5 * 204
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x" * 5000, "i" * 5000, "W" * 5000, "word " * 2000, "a b " * 2000, " " * 300 + "late", "x" * 300 + " " + "y" * 300,
+        "日本語" * 500, "é" * 1000, "e\u0301" * 1000, "\u0301" * 3000, "👩\u200d👩\u200d👧 " * 300, "ab\u200dcd" * 400,
+    ],
+)  # fmt: skip
+def test_wrapping_keeps_every_character(line: str) -> None:
+    setter = text._Typesetter(mono=False)
+    room = 1728 - 2 * 0.6 * 204
+    pieces = list(setter.wrap(line, room))
+    assert "".join("".join(pieces).split()) == "".join(line.split())
+    for piece in pieces:
+        assert sum(font.getlength(run) for font, run in setter.runs(piece)) <= room * 1.03
+        assert not piece.startswith("\u0301") or set(piece) == {"\u0301"}
+
+
+def test_tabs_make_columns(pages: Pages) -> None:
+    table = "".join(f"{n}\titem\t{n * 7}\n" for n in range(20))
+    with_tabs = pages(table.encode())[0]
+    with_blanks = pages(table.expandtabs(8).encode())[0]
+    assert with_tabs.image.tobytes() == with_blanks.image.tobytes()
+
+
+def test_columns_of_blanks_get_letters_of_one_width(pages: Pages) -> None:
+    (table,) = pages(b"i    1\ni    2\nW    3\n")
+    image = table.image.convert("L")
+    starts = []
+    for top, bottom in rows(table):
+        line = image.crop((300, top, 1700, bottom + 1)).point([255 if v < 128 else 0 for v in range(256)]).getbbox()
+        starts.append(line)
+    assert all(start is None for start in starts) or len({start[0] // 12 for start in starts if start}) <= 2
+
+
+def test_a_form_feed_begins_a_page(pages: Pages) -> None:
+    assert len(pages(b"one\ftwo\fthree")) == 3
+    assert len(pages(b"one\ftwo\f\n")) == 2
+
+
+def test_a_long_text_goes_on_over_pages(pages: Pages) -> None:
+    found = pages(b"xxxx\n" * 200)
+    assert len(found) == 4
+    assert sum(len(rows(page)) for page in found) == 200
+    assert all(page.image.size == (1728, 2156) for page in found)
+
+
+@pytest.mark.parametrize("resolution", ["fine", "standard"])
+@pytest.mark.parametrize("paper", ["letter", "a4"])
+def test_text_is_on_the_grid(pages: Pages, paper: str, resolution: str) -> None:
+    target = raster.grid(paper, resolution)
+    (page,) = pages(b"hello", paper=paper, resolution=resolution)
+    assert page.image.size == (1728, target.height)
+    (line,) = rows(page)
+    height = (line[1] - line[0]) / target.y_dpi * 72
+    assert 6 < height < 14, "eleven points"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "שלום עולם", "مرحبا بالعالم", "مرحبا hello שלום 123", "👋🌍🏳️‍🌈👨‍👩‍👧‍👦", "नमस्ते", "สวัสดี", "你好", "\u202eright to left\u202c", "a\u00adb",
+        "\ufeff", "\x1b[31mred\x1b[0m", "\U0010ffff\U000e0001", "\u2028\u2029", "ﷺ", "Z̸̨̛a̷̢͘l̴̨̀g̸̢̛o̷̢͘",
+    ],
+)  # fmt: skip
+def test_any_script_is_printed_without_a_crash(pages: Pages, content: str) -> None:
+    (page,) = pages(f"before\n{content}\nafter".encode())
+    assert len(rows(page)) >= 2
+
+
+def test_a_letter_no_font_has_is_a_box_and_not_dropped(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "_SYSTEM", ())
+    (page,) = pages("\U00012000".encode())
+    assert rows(page)
+
+
+def test_a_system_font_helps_where_ours_lack_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours stands in for the system's, and a font of digits alone for ours."""
+    monkeypatch.setattr(
+        text, "_system_fonts", lambda size: [text.ImageFont.truetype(str(text._FONTS / "DejaVuSansMono.ttf"), size)]
+    )
+    setter = text._Typesetter(mono=False)
+    monkeypatch.setattr(setter, "_missing", [text._shape(font, "A") for font in setter._fonts])
+    assert [run for _, run in setter.runs("xAy")] == ["x", "A", "y"]
+    assert len(setter._fonts) == 3
+
+
+def test_system_fonts_are_those_that_are_there() -> None:
+    assert all(hasattr(font, "getlength") for font in text._system_fonts(20))
+
+
+@given(st.text(max_size=400))
+@settings(max_examples=60, deadline=None)
+def test_any_text_prints(content: str) -> None:
+    for image in text.pages(content, raster.grid("letter", "standard"), mono=False):
+        assert image.size == (1728, 1078)
+
+
+def test_a_text_too_long_is_refused(refusal: Callable[..., Unfaxable]) -> None:
+    assert refusal(b"line\n" * (2 << 20)).public == "x.bin is too long for a fax; send it in parts"
+    refused = refusal(b"line\n" * 500, room=3)
+    assert isinstance(refused, TooLong)
+    assert refused.public == "x.bin has more than 3 pages, and the fax has room for 3 more; send it in parts"
+
+
+# --- HTML -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("<p>one</p><p>two</p>", "one\n\ntwo"),
+        ("one<br>two<br/>three", "one\ntwo\nthree"),
+        ("<b>bold</b> and <i>not</i>", "bold and not"),
+        ("a &amp; b &lt; c &eacute; &#8364; &#x20ac;", "a & b < c é € €"),
+        ("<ul><li>x</li><li>y</li></ul>", "• x\n\n• y"),
+        ("<table><tr><td>1</td><td>2</td></tr><tr><th>3</th></tr></table>", "1 2\n\n3"),
+        ("<style>p{}</style><script>alert(1)</script><p>seen", "seen"),
+        ("<html><head><title>t</title><body>seen", "seen"),
+        ("<html><head><title>t</title><p>seen", "seen"),
+        ("<head><title>never closed <body>seen", "seen"),
+        ("<template>no</template>yes", "yes"),
+        ("x<hr>y", "x\n" + "-" * 40 + "\ny"),
+        ("  spaces \n and\tlines  ", "spaces and lines"),
+        ("<![if !mso]>shown<![endif]>", "shown"),
+        ("<![XYZ[ odd ]]>text", "text"),
+        ("<!--[if mso]>hidden<![endif]-->shown", "shown"),
+        ("<?php echo 1 ?>text", "text"),
+        ("a < b and c > d", "a < b and c > d"),
+        ("</style>stray end", "stray end"),
+        ("", ""),
+        ("<p></p>", ""),
+    ],
+)
+def test_the_readable_text_of_html(source: str, shown: str) -> None:
+    assert text.from_html(source) == shown
+
+
+@given(st.text(alphabet="<>/!-[]=\"'&;#ab pdivstylebody", max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_any_markup_is_read(source: str) -> None:
+    assert isinstance(text.from_html(source), str)
+
+
+def test_html_fetches_nothing_and_shows_its_text(pages: Pages) -> None:
+    (page,) = pages(
+        b'<html><body>Hello<img src="http://127.0.0.1:1/x.png"><link rel=stylesheet href="file:///etc/passwd">'
+    )
+    assert len(rows(page)) == 1
+
+
+def test_a_table_wants_letters_of_one_width() -> None:
+    assert sources._is_table("a\tb\nc\td\n")
+    assert sources._is_table("a     b\n\nplain\n")
+    assert not sources._is_table("plain text\n" * 10 + "one   wide gap\n")
+    assert not sources._is_table("   only indented\n   here\n")
+    assert not sources._is_table("")
+
+
+def test_the_fonts_are_there() -> None:
+    assert {path.name for path in Path(text._FONTS).iterdir()} >= {"DejaVuSans.ttf", "DejaVuSansMono.ttf", "LICENSE"}
