@@ -40,11 +40,11 @@ class Absence:
     async def look(self, job: FaxJob) -> Finding:
         """Read the history for the last attempt of a job. Raises nothing: what hinders is in the finding."""
 
-        def facts(tx: Tx) -> tuple[witness.Suspect, set[int], set[int]]:
+        def facts(tx: Tx) -> tuple[witness.Suspect, set[int], set[int], set[int]]:
             suspect = witness.suspect(tx, job.id, job.attempts)
-            return suspect, witness.sent_before(tx, suspect.begun), witness.listed_by_rights(tx)
+            return suspect, witness.sent_before(tx, suspect.begun), witness.listed_by_rights(tx), witness.known(tx)
 
-        suspect, older, witnesses = await self._database.read(facts)
+        suspect, older, witnesses, known = await self._database.read(facts)
         reading = await self._history.read(older)
         if not reading.complete:
             return Finding(reading, reading.why)
@@ -53,7 +53,7 @@ class Absence:
             missing = {ref for ref in missing if ref > reading.reach}
         if missing:
             return Finding(reading, f"the list lacks fax {min(missing)}, which the provider has taken")
-        seen = not reading.refs.isdisjoint(witnesses | older)
+        seen = not reading.refs.isdisjoint(known | older)
         return Finding(reading, "" if seen and not self._alone else await self._money_is_gone(job, suspect))
 
     async def _money_is_gone(self, job: FaxJob, suspect: witness.Suspect) -> str:

@@ -290,9 +290,9 @@ def begin_attempt(tx: Tx, job: FaxJob, now: float, cost: Decimal | None = None) 
         return None
     attempt = Attempt(job.id, n, job.document_ref, job.number, now)
     tx.execute(
-        "INSERT INTO attempt (job, n, document_ref, number, started_at, begun_event)"
-        " VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM event))",
-        (job.id, n, attempt.document_ref, attempt.number.e164, now),
+        "INSERT INTO attempt (job, n, document_ref, number, started_at, cost, begun_event)"
+        " VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM event))",
+        (job.id, n, attempt.document_ref, attempt.number.e164, now, None if cost is None else str(cost)),
     )
     return attempt
 
@@ -310,7 +310,7 @@ def end_attempt(
 ) -> None:
     """Record what became of attempt ``n``."""
     tx.execute(
-        "UPDATE attempt SET ended_at = ?, outcome = ?, provider_ref = ?, cost = ?, detail = ?,"
+        "UPDATE attempt SET ended_at = ?, outcome = ?, provider_ref = ?, cost = coalesce(?, cost), detail = ?,"
         " ended_event = (SELECT coalesce(max(id), 0) FROM event) WHERE job = ? AND n = ?",
         (now, outcome, provider_ref, None if cost is None else str(cost), detail[:1000], job, n),
     )

@@ -70,6 +70,14 @@ def listed_by_rights(tx: Tx) -> set[int]:
     return {row[0] for row in rows}
 
 
+def known(tx: Tx) -> set[int]:
+    """The provider's ids of our newest sends: a list that shows one of them is of our account."""
+    rows = tx.execute(
+        "SELECT provider_ref FROM attempt WHERE provider_ref IS NOT NULL ORDER BY ended_event DESC LIMIT ?", (_NEWEST,)
+    )
+    return {row[0] for row in rows}
+
+
 def spent_since(tx: Tx, balance: Balance, job: str) -> Decimal:
     """What the sends of other jobs have cost that were answered after the balance was told."""
     rows = tx.execute(

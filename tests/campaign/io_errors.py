@@ -16,9 +16,9 @@ from .journeys import JOURNEYS
 from .kill import Run, one
 
 ERRORS = ("EIO", "ENOSPC")
-CALLS = ("pwrite64", "fsync", "fdatasync", "rename", "unlink", "openat")
+CALLS = ("write", "pwrite64", "fsync", "fdatasync", "rename", "unlink")
 _MOST = 400
-_OPENED_FOR_READING = 12  # openat is called hundreds of times for modules: only a few of them are tried
+_QUIET = 3  # runs in a row that nothing came of: the call is not made so often
 
 
 async def run(workers: WorkerPool, step: int = 1, journeys: Sequence[str] = ("out", "in")) -> AsyncIterator[Run]:
@@ -28,8 +28,8 @@ async def run(workers: WorkerPool, step: int = 1, journeys: Sequence[str] = ("ou
     for name in journeys:
         for error in ERRORS:
             for call in CALLS:
-                counts = range(1, _MOST, step) if call != "openat" else range(1, _MOST, _OPENED_FOR_READING * step)
-                for n in counts:
+                quiet = 0
+                for n in range(1, _MOST, step):
                     run_ = await one(
                         workers, JOURNEYS[name], f"{error} at {call} number {n}",
                         prefix=(
@@ -38,5 +38,6 @@ async def run(workers: WorkerPool, step: int = 1, journeys: Sequence[str] = ("ou
                         ),
                     )  # fmt: skip
                     yield run_
-                    if n > 40 and not run_.died and not run_.breaches:
+                    quiet = 0 if run_.died else quiet + 1
+                    if quiet > _QUIET:
                         break

@@ -80,7 +80,7 @@ async def run(workers: WorkerPool, directory: Path, cuts: int, seed: int) -> Out
                         outcome.breaches.append(f"it did not start again: status {here.gateway.status}")
                         break
                 load.enough.set()
-                await finish(here, clients, outcome, doubled_mails=cuts)
+                await finish(here, clients, outcome, doubled_mails=2 * cuts)
             finally:
                 clients.cancel()
                 await here.gateway.kill()

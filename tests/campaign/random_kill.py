@@ -75,7 +75,7 @@ async def run(workers: WorkerPool, directory: Path, kills: int, seed: int) -> Ou
                 outcome.breaches.append(f"it did not start again: status {here.gateway.status}")
                 break
         load.enough.set()
-        await finish(here, clients, outcome, doubled_mails=kills)
+        await finish(here, clients, outcome, doubled_mails=2 * kills)
     return outcome
 
 
