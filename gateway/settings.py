@@ -169,4 +169,7 @@ def callbacks(config: Config) -> CallbackSettings:
         tokens=(c.token.get_secret_value(),),
         max_file=c.max_file,
         metrics_networks=tuple(config.http.metrics_networks),
+        body_timeout=c.body_timeout,
+        idle_timeout=c.idle_timeout,
+        max_connections=c.max_connections,
     )

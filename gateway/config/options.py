@@ -180,6 +180,12 @@ class Callbacks(Section):
     """the secret part of the callback URL, at least 22 letters and digits"""
     max_file: Size = 64 << 20
     """largest received fax taken"""
+    body_timeout: Duration = 300.0
+    """a callback must be whole within it"""
+    idle_timeout: Duration = 60.0
+    """a connection without a whole request is closed after it"""
+    max_connections: PositiveInt = 100
+    """connections at once"""
 
     @field_validator("token")
     @classmethod
