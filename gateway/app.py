@@ -177,6 +177,7 @@ class Gateway:
             parse=self._parse,
             ready=self._is_ready,
             metrics=self._metrics,
+            sockets=sockets,
         )
         self._admin_server = AdminServer(self.admin, config.admin_socket)
 

@@ -166,7 +166,10 @@ def callbacks(config: Config) -> CallbackSettings:
     c = config.http.callbacks
     return CallbackSettings(
         address=c.address,
-        tokens=(c.token.get_secret_value(),),
+        tokens=tuple(token.get_secret_value() for token in (c.token, c.old_token) if token),
         max_file=c.max_file,
         metrics_networks=tuple(config.http.metrics_networks),
+        body_timeout=c.body_timeout,
+        idle_timeout=c.idle_timeout,
+        max_connections=c.max_connections,
     )

@@ -178,13 +178,21 @@ class Callbacks(Section):
     """where Fax.to's callbacks arrive, as POST /callback/TOKEN; also /livez, /readyz and /metrics"""
     token: SecretOption = Secret(source={"file": "callback-token"})
     """the secret part of the callback URL, at least 22 letters and digits"""
+    old_token: OptionalSecret = None
+    """one that stays good until the new one is set at Fax.to"""
     max_file: Size = 64 << 20
     """largest received fax taken"""
+    body_timeout: Duration = 300.0
+    """a callback must be whole within it"""
+    idle_timeout: Duration = 60.0
+    """a connection without a whole request is closed after it"""
+    max_connections: PositiveInt = 100
+    """connections at once"""
 
-    @field_validator("token")
+    @field_validator("token", "old_token")
     @classmethod
-    def _token_is_strong(cls, token: Secret, info: ValidationInfo) -> Secret:
-        if not surroundings(info).secrets and not token.value:
+    def _token_is_strong(cls, token: Secret | None, info: ValidationInfo) -> Secret | None:
+        if token is None or (not surroundings(info).secrets and not token.value):
             return token
         if len(token.value) < _TOKEN_LENGTH:
             raise ValueError(

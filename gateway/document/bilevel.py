@@ -7,21 +7,17 @@ stands in black, and what is dark stays dark. Photographs are halftoned.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from PIL import Image, ImageChops
 
 from gateway.document import photographs
+from gateway.document.neighbourhood import STROKE, closed, grown
 from gateway.document.raster import STANDARD
 
 _CELL = 4  # pixels across of the cells in which the ground is looked at, about half a millimetre
-_STROKE = 7  # cells: what is narrower is writing, what is wider is ground
 _DARK = 118  # darker than this is ink, unless something darker still is written on it
 _WRITTEN = 32  # grey levels by which dark writing differs from a dark ground
 _PAPER = 160  # paper is at least as light
 _RATIO, _NOISE_RATIO, _LEAST_RATIO = 0.86, 0.02, 0.70
-
-Pick = Callable[[Image.Image, Image.Image], Image.Image]
 
 
 def to_bilevel(image: Image.Image, y_dpi: int) -> Image.Image:
@@ -31,11 +27,11 @@ def to_bilevel(image: Image.Image, y_dpi: int) -> Image.Image:
     grey = image if image.mode == "L" else image.convert("L")
     cell = (_CELL, _CELL // 2 if y_dpi == STANDARD else _CELL)
     small = grey.reduce(cell)
-    ground = _closed(small)
+    ground = closed(small, STROKE)
     box = (0.0, 0.0, grey.width / cell[0], grey.height / cell[1])
     levels = _levels(small, ground).resize(grey.size, Image.Resampling.BILINEAR, box=box)
     ink = ImageChops.subtract(grey, levels).point([0] + [255] * 255, "1")
-    for region, mask in photographs.find(ground, cell):
+    for region, mask in photographs.find(small, ground, cell):
         left, top, right, bottom = region
         around = ground.crop((left // cell[0], top // cell[1], right // cell[0], bottom // cell[1]))
         tones = grey.crop(region).point(_curve(around)).convert("1")
@@ -48,14 +44,16 @@ def _levels(small: Image.Image, ground: Image.Image) -> Image.Image:
     below = ImageChops.subtract(ground, small)
     ratio = max(_LEAST_RATIO, _RATIO - _NOISE_RATIO * _noise(below))
     # the ground reaches one cell further than it is seen, so that tints have an outline and light letters a rim
-    levels = _grown(ground, 1).point([max(_DARK, round(v * ratio)) for v in range(256)])
+    levels = grown(ground, 1).point([max(_DARK, round(v * ratio)) for v in range(256)])
     written = ImageChops.darker(
         below.point([255 if v >= _WRITTEN else 0 for v in range(256)]),
         ground.point([255 if v < _DARK else 0 for v in range(256)]),
     )
+    light = small.point([255 if v >= _DARK else 0 for v in range(256)])
+    written = ImageChops.subtract(written, grown(light, 3))  # the edges of light writing are none of dark
     if written.getbbox() is None:
         return levels
-    return Image.composite(ground.point([round(v * ratio) for v in range(256)]), levels, _grown(written, 2))
+    return Image.composite(ground.point([round(v * ratio) for v in range(256)]), levels, grown(written, 2))
 
 
 def _noise(below: Image.Image) -> int:
@@ -76,27 +74,3 @@ def _curve(around: Image.Image) -> list[int]:
     if sum(counts[paper - 6 : paper + 7]) * 5 < sum(counts):
         paper = 255  # no level is common enough to be the paper
     return [min(255, round(v * 255 / (paper * 0.97))) for v in range(256)]
-
-
-# --- brightest and darkest of a neighbourhood -------------------------------------------------------------------------
-
-
-def _closed(small: Image.Image) -> Image.Image:
-    """The ground: writing is filled with what surrounds it, and the edges of anything wider stay in place."""
-    return _run(_run(small, _STROKE, ImageChops.lighter, 1), _STROKE, ImageChops.darker, -1)
-
-
-def _grown(image: Image.Image, cells: int) -> Image.Image:
-    """What is lighter reaches ``cells`` further to all sides."""
-    return ImageChops.offset(_run(image, 2 * cells + 1, ImageChops.lighter, 1), -cells, -cells)
-
-
-def _run(image: Image.Image, size: int, pick: Pick, sign: int) -> Image.Image:
-    """The pick of each square of ``size`` cells to one side of a cell, by doubling: far faster than a rank filter."""
-    for across, down in ((sign, 0), (0, sign)):
-        have = 1
-        while have < size:
-            step = min(have, size - have)
-            image = pick(image, ImageChops.offset(image, step * across, step * down))
-            have += step
-    return image

@@ -1,6 +1,6 @@
 """Where on a page photographs are: regions of many middle tones.
 
-Text on a tint has few levels once its writing is filled in, however large the tint; a photograph has many.
+A tint has few levels once the writing on it is filled in, dark or light, however large it is; a photograph has many.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from PIL import Image, ImageChops, ImageFilter
+
+from gateway.document.neighbourhood import STROKE, opened
 
 _STEP = 2  # cells of the ground between samples
 _TILE = 4  # samples to a tile: 32 pixels across
@@ -18,19 +20,20 @@ _MIDDLE = 100  # of 255: share of middle tones in a region that may be a photogr
 _MANY, _SOME = 0.63, 0.88  # its three most common levels hold less than this part of them
 _LEAST = 8  # tiles of many levels that make a photograph
 _FULL = 0.7  # of its rectangle: a region that fills more is the whole rectangle
-_SLOPE = range(3, 41)  # grey levels from tile to tile in a sky
+_SLOPE = range(5, 81)  # grey levels over two tiles in a sky
 
 Box = tuple[int, int, int, int]
 
 
-def find(ground: Image.Image, cell: tuple[int, int]) -> Iterator[tuple[Box, Image.Image | None]]:
+def find(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> Iterator[tuple[Box, Image.Image | None]]:
     """The photographs, each as a box in pixels and the mask of what of the box belongs to it, None for all of it.
 
-    ``ground`` is the grey page without its writing, each of its points a cell of ``cell`` pixels across and down.
+    ``small`` is the grey page, each of its points a cell of ``cell`` pixels across and down; ``ground`` is it without dark
+    writing.
     """
     if min(ground.size) < 8 * _STEP * _TILE:
         return
-    samples = ground.resize((ground.width // _STEP, ground.height // _STEP), Image.Resampling.NEAREST)
+    samples = _samples(ground)
     middle = _share(samples, _LOW, _HIGH)
     candidate = middle.point([255 if v >= _MIDDLE else 0 for v in range(256)])
     if candidate.getbbox() is None:
@@ -39,6 +42,8 @@ def find(ground: Image.Image, cell: tuple[int, int]) -> Iterator[tuple[Box, Imag
     strong = ImageChops.darker(candidate, _fewer(common, middle, _MANY))
     if strong.getbbox() is None:
         return
+    lit = _samples(opened(small, STROKE))  # without light writing
+    strong = ImageChops.darker(strong, _fewer(_common(lit), _share(lit, _LOW, _HIGH), _MANY))
     weak = ImageChops.darker(candidate, ImageChops.lighter(_fewer(common, middle, _SOME), _slopes(samples)))
     across, down = cell[0] * _STEP * _TILE, cell[1] * _STEP * _TILE
     for tiles in _regions(strong, ImageChops.lighter(weak, strong)):
@@ -49,6 +54,10 @@ def find(ground: Image.Image, cell: tuple[int, int]) -> Iterator[tuple[Box, Imag
             size = ((right - left) * across, (bottom - top) * down)
             mask = _mask(tiles, strong.size).crop(box).resize(size, Image.Resampling.NEAREST)
         yield (left * across, top * down, right * across, bottom * down), mask
+
+
+def _samples(cells: Image.Image) -> Image.Image:
+    return cells.resize((cells.width // _STEP, cells.height // _STEP), Image.Resampling.NEAREST)
 
 
 def _share(samples: Image.Image, low: int, high: int) -> Image.Image:
@@ -81,10 +90,11 @@ def _slopes(samples: Image.Image) -> Image.Image:
     """Tiles in wide gradients."""
     tiles = samples.reduce(_TILE)
     change = ImageChops.lighter(
-        ImageChops.difference(tiles, ImageChops.offset(tiles, 1, 0)),
-        ImageChops.difference(tiles, ImageChops.offset(tiles, 0, 1)),
+        ImageChops.difference(ImageChops.offset(tiles, 1, 0), ImageChops.offset(tiles, -1, 0)),
+        ImageChops.difference(ImageChops.offset(tiles, 0, 1), ImageChops.offset(tiles, 0, -1)),
     )
-    return change.point([255 if v in _SLOPE else 0 for v in range(256)]).filter(ImageFilter.MedianFilter(3))
+    # the edges of a tint are narrower than half the filter
+    return change.point([255 if v in _SLOPE else 0 for v in range(256)]).filter(ImageFilter.MedianFilter(5))
 
 
 def _regions(strong: Image.Image, weak: Image.Image) -> Iterator[list[int]]:

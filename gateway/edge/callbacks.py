@@ -10,8 +10,9 @@ import asyncio
 import hmac
 import ipaddress
 import logging
+import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ import structlog
 from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.edge.listen import addresses, listen
 from gateway.errors import Refused, TryLater
 from gateway.faultpoint import reach
 from gateway.model import FaxArrival, Receipt
@@ -77,7 +79,9 @@ class CallbackSettings:
 
 
 class CallbackServer:
-    """``parse(kind, path)`` runs ``parse_KIND`` of the provider's callback module on a large body in a worker."""
+    """``parse(kind, path)`` runs ``parse_KIND`` of the provider's callback module on a large body in a worker;
+    ``sockets`` are those systemd has passed, by name.
+    """
 
     def __init__(
         self,
@@ -87,6 +91,7 @@ class CallbackServer:
         parse: Callable[[str, str], Awaitable[dict[str, Any]]],
         ready: Callable[[], bool],
         metrics: Callable[[], Awaitable[bytes]],
+        sockets: Mapping[str, socket.socket] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -94,6 +99,7 @@ class CallbackServer:
         self._parse = parse
         self._ready = ready
         self._metrics = metrics
+        self._sockets = sockets or {}
         self._clock = clock
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
@@ -117,14 +123,12 @@ class CallbackServer:
             lingering_time=_LINGER,
         )
         await self._runner.setup()
-        host, _, port = self._settings.address.rpartition(":")
-        loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(self._connect, host.strip("[]"), int(port))
-        except OSError as error:
+            self._listener = await listen(self._connect, self._settings.address, self._sockets)
+        except OSError:
             await self.stop()
-            raise OSError(error.errno, f"cannot listen on {self._settings.address}: {error.strerror}") from error
-        self.address = f"{host}:{self._listener.sockets[0].getsockname()[1]}"
+            raise
+        self.address = addresses(self._listener)[0]
 
     def _connect(self) -> asyncio.Protocol:
         assert self._runner is not None

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from pathlib import Path
 
+from gateway.edge.listen import addresses, listen
 from gateway.edge.smtp_clients import Clients
 from gateway.edge.smtp_session import Conversation
 from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.errors import TryLater
 
-_BACKLOG = 512
 _CLOSE_GRACE = 5.0  # seconds
 
 
@@ -49,42 +48,15 @@ class SmtpDoor:
         context = None
         if listener.tls != "none":
             context = self._contexts[listener.name] = _context(listener)
-        loop = asyncio.get_running_loop()
 
         def factory() -> Conversation:
             return Conversation(self._door, self._clients, self._settings, listener, context)
 
-        kind, _, rest = listener.address.partition(":")
-        try:
-            if kind == "unix":
-                server = await loop.create_unix_server(factory, sock=_unix_socket(Path(rest)))
-            elif kind == "fd":
-                server = await loop.create_server(factory, sock=self._passed(rest))
-            else:
-                host, _, port = listener.address.rpartition(":")
-                server = await loop.create_server(
-                    factory, host.strip("[]"), int(port), backlog=_BACKLOG, reuse_address=True
-                )
-        except OSError as error:
-            raise OSError(error.errno, f"cannot listen on {listener.address}: {error.strerror or error}") from error
-        self._servers.append(server)
-
-    def _passed(self, name: str) -> socket.socket:
-        if name not in self._sockets:
-            raise OSError(f"systemd has passed no socket named {name}")
-        return self._sockets[name]
+        self._servers.append(await listen(factory, listener.address, self._sockets))
 
     def addresses(self) -> list[str]:
         """Where it really listens."""
-        found = []
-        for server in self._servers:
-            for bound in server.sockets:
-                name = bound.getsockname()
-                if isinstance(name, str):
-                    found.append(f"unix:{name}")
-                else:
-                    found.append(f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}")
-        return found
+        return [address for server in self._servers for address in addresses(server)]
 
     def reload_certificates(self) -> None:
         """Load the certificate files again, for connections from now on. Raises TryLater; the old ones stay then."""
@@ -106,20 +78,6 @@ class SmtpDoor:
                 async with asyncio.timeout(_CLOSE_GRACE):
                     await server.wait_closed()
         self._servers.clear()
-
-
-def _unix_socket(path: Path) -> socket.socket:
-    """Bind a socket that the owner and the group may connect to, in place of one that was left there. Raises OSError."""
-    if path.is_socket():
-        path.unlink()
-    bound = socket.socket(socket.AF_UNIX)
-    try:
-        bound.bind(str(path))
-        path.chmod(0o660)
-    except OSError:
-        bound.close()
-        raise
-    return bound
 
 
 def _context(listener: ListenerSettings) -> ssl.SSLContext:

@@ -116,9 +116,18 @@ class Settle:
             if job.state is JobState.SUBMITTED and current:
                 jobs.touch(tx, job, job.updated_at, next_at=receipt.received_at, polls=0)
             late = job.state.terminal and current and _contradicts(job, receipt)
-            if late:
+            again = not job.state.terminal and not current and receipt.verdict is Verdict.SUCCESS
+            if again and job.state is JobState.UPLOADED:  # it waits to be dialled again
+                why = f"an earlier send of it, fax {receipt.provider_ref}, is now reported as successful"
+                remedy = (
+                    f"Ask the recipient. If it arrived: faxgateway queue cancel {job.id}, else: queue release {job.id}."
+                )
+                late = self.hold_in(
+                    tx, job, receipt.received_at, why, tell=MailKind.UNKNOWN, code="late", remedy=remedy
+                )
+            elif late or again:
                 outbox.add(tx, self._late_receipt(job, receipt))
-            return True, job, late
+            return True, job, late or again
 
         fresh, job, mailed = await self._database.write(commit)
         telemetry.receipt(receipt.provider_ref, job=job.id if job else None, code=receipt.code, fresh=fresh)
@@ -132,8 +141,8 @@ class Settle:
             f"late-receipt.{job.id}.{receipt.code}",
             receipt.received_at,
             title=f"A late receipt contradicts the result of fax {job.id}",
-            text=f"The fax to {job.number} ended as {job.state}; the provider now reports {receipt.verdict}"
-            f" ({receipt.code}): {receipt.text}",
+            text=f"The fax to {job.number} is {job.state}; of fax {receipt.provider_ref} the provider now reports"
+            f" {receipt.verdict} ({receipt.code}): {receipt.text}",
             remedy="Compare with the history at the provider and tell the sender, who was told the earlier result.",
         )
 
@@ -324,7 +333,15 @@ class Settle:
         return held
 
     def hold_in(
-        self, tx: Tx, job: FaxJob, now: float, why: str, *, tell: MailKind = MailKind.DELAYED, remedy: str = ""
+        self,
+        tx: Tx,
+        job: FaxJob,
+        now: float,
+        why: str,
+        *,
+        tell: MailKind = MailKind.DELAYED,
+        code: str = "held",
+        remedy: str = "",
     ) -> bool:
         """:meth:`hold` within a transaction; :meth:`held` follows its commit."""
         if not jobs.hold(tx, job, now, why):
@@ -343,7 +360,7 @@ class Settle:
         )
         if tell is MailKind.DELAYED and not waiting.told(tx, job, now):
             return True
-        mail = self._notices.result(tell, job, submission, now, code="held", text=why)
+        mail = self._notices.result(tell, job, submission, now, code=code, text=why)
         if mail:
             outbox.add(tx, mail)
         return True
@@ -398,4 +415,4 @@ def is_over(since: float, now: float, limit: float, polls: int, pause: float) ->
 def _contradicts(job: FaxJob, receipt: Receipt) -> bool:
     if receipt.verdict is Verdict.PROGRESS:
         return False
-    return (receipt.verdict is Verdict.SUCCESS) != (job.state is JobState.DELIVERED)
+    return job.outcome == "no_result" or (receipt.verdict is Verdict.SUCCESS) != (job.state is JobState.DELIVERED)

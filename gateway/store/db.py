@@ -145,8 +145,6 @@ class Database:
         except sqlite3.Error as error:
             results = await self._failed(error, functions)
         for (_, future), result in zip(work, results, strict=True):
-            if future.cancelled():
-                continue
             if isinstance(result, BaseException):
                 future.set_exception(result)
                 future.exception()  # seen: a caller that was cancelled must not cause a warning

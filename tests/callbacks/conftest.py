@@ -127,9 +127,10 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             return b"faxgateway_up 1\n"
 
         sink = Recorder(spool)
+        sockets = settings.pop("sockets", None)
         server = CallbackServer(
             CallbackSettings(**{"address": "127.0.0.1:0", "tokens": (TOKEN,), "max_file": 1 << 20, **settings}),
-            sink, parse=parse, ready=lambda: door.ready, metrics=metrics, clock=lambda: 1000.0,
+            sink, parse=parse, ready=lambda: door.ready, metrics=metrics, sockets=sockets, clock=lambda: 1000.0,
         )  # fmt: skip
         await server.start()
         door = Door(server, sink, aiohttp.ClientSession(), spool)

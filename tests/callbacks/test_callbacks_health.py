@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import stat
+from pathlib import Path
+
+import aiohttp
 import pytest
 
-from .conftest import Door, Start
+from .conftest import TOKEN, Door, Start
 
 
 async def _get(door: Door, path: str) -> tuple[int, str, str]:
@@ -52,6 +57,32 @@ async def test_metrics_over_ipv6(start: Start) -> None:
 async def test_an_address_in_use_is_named(door: Door, start: Start) -> None:
     with pytest.raises(OSError, match="cannot listen on " + door.server.address.replace(".", r"\.")):
         await start(address=door.server.address)
+
+
+async def test_it_listens_on_a_unix_socket_behind_a_proxy(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "callbacks.sock"
+    door = await start(address=f"unix:{path}")
+    assert door.server.address == f"unix:{path}"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as client:
+        async with client.post(f"http://x/callback/{TOKEN}", data={"fax_job_id": "1", "status": "failed"}) as answer:
+            assert answer.status == 200
+        # whoever comes through the proxy has no address of ours
+        async with client.get("http://x/metrics") as answer:
+            assert answer.status == 404
+        async with client.get("http://x/livez") as answer:
+            assert answer.status == 200
+    assert len(door.sink.receipts) == 1
+
+
+async def test_it_takes_a_socket_that_systemd_passed(start: Start) -> None:
+    passed = socket.create_server(("127.0.0.1", 0))  # closed by the server
+    passed.setblocking(False)
+    door = await start(address="fd:callbacks", sockets={"callbacks": passed})
+    assert door.server.address == f"127.0.0.1:{passed.getsockname()[1]}"
+    assert (await _get(door, "/livez"))[0] == 200
+    with pytest.raises(OSError, match="cannot listen on fd:other: systemd has passed no socket named other"):
+        await start(address="fd:other")
 
 
 async def test_it_starts_again_after_a_stop(door: Door) -> None:

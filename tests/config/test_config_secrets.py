@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import settings
 from gateway.config import Config, Secret, load
 from gateway.config.secrets import Surroundings
 
@@ -116,8 +117,9 @@ def test_a_default_that_is_missing_is_told_too(problems: Problems) -> None:
         ("0123456789abcdef0123456789\u00e9", "letters, digits and - . _ ~ only"),
     ],
 )
-def test_a_weak_callback_token(problems: Problems, token: str, problem: str) -> None:
-    (found,) = problems(f"http: {{callbacks: {{token: {token}}}}}")
+@pytest.mark.parametrize("option", ["token", "old_token"])
+def test_a_weak_callback_token(problems: Problems, option: str, token: str, problem: str) -> None:
+    (found,) = problems(f"http: {{callbacks: {{{option}: {token}}}}}")
     assert problem in found
     assert token not in found
 
@@ -125,6 +127,12 @@ def test_a_weak_callback_token(problems: Problems, token: str, problem: str) -> 
 def test_a_token_of_128_bits_will_do(read: Read) -> None:
     token = "AbCdEfGhIjKlMnOpQr-_~."
     assert read(f"http: {{callbacks: {{token: {token}}}}}").http.callbacks.token.get_secret_value() == token
+
+
+def test_an_old_token_is_good_beside_the_new_one(read: Read) -> None:
+    assert settings.callbacks(read(f"http: {{callbacks: {{token: {TOKEN}}}}}")).tokens == (TOKEN,)
+    both = f"http: {{callbacks: {{token: {TOKEN}, old_token: {TOKEN[::-1]}}}}}"
+    assert settings.callbacks(read(both)).tokens == (TOKEN, TOKEN[::-1])
 
 
 def test_warnings_about_files_that_others_can_read(write: Write, tmp_path: Path) -> None:

@@ -135,6 +135,10 @@ def photo(width: int, height: int, seed: int = 1) -> Image.Image:
         tone = 150 - layer * 28
         draw.polygon(ridge, fill=(tone, tone + 15, tone - 20))
     picture = picture.filter(ImageFilter.GaussianBlur(max(1, width / 400)))
+    shades = Image.effect_noise((max(2, width // 30), max(2, height // 30)), 60).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
+    picture = Image.blend(picture, shades.convert("RGB"), 0.25)
     noise = Image.effect_noise((width, height), 36).convert("RGB")
     ground = Image.linear_gradient("L").resize((width, height)).point([max(0, v - 90) for v in range(256)])
     picture = Image.composite(Image.blend(picture, noise, 0.35), picture, ground)

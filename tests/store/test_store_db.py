@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError, NoSpace, TryLater
-from gateway.store.db import Database, StoreBroken, get_meta, migrations, set_meta
+from gateway.store.db import Database, StoreBroken, _prepare, get_meta, migrations, set_meta
 
 
 async def opened(path: Path, **settings: object) -> Database:
@@ -125,6 +125,69 @@ async def test_a_disk_that_stays_full_is_told_and_harms_nothing(tmp_path: Path) 
     await database.close()
 
 
+async def test_a_disk_that_stays_full_after_the_reserve_was_given_back_is_told(tmp_path: Path) -> None:
+    relieved = []
+    database = await opened(tmp_path, on_full=lambda: relieved.append(1) or True)
+
+    def big(tx: sqlite3.Connection) -> None:
+        pages = tx.execute("PRAGMA page_count").fetchone()[0]
+        tx.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+        set_meta(tx, "big", "x" * 300_000)
+
+    with pytest.raises(NoSpace):
+        await database.write(big)
+    assert relieved == [1]
+    await database.close()
+
+
+async def test_a_lock_that_another_holds_is_no_break(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    await database.write(lambda tx: tx.execute("PRAGMA busy_timeout = 10").fetchone() and None)
+    other = sqlite3.connect(tmp_path / "db.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TryLater):
+        await database.write(lambda tx: set_meta(tx, "a", "1"))
+    other.execute("ROLLBACK")
+    other.close()
+    await database.write(lambda tx: set_meta(tx, "a", "2"))
+    assert await database.read(lambda tx: get_meta(tx, "a")) == "2"
+    await database.close()
+
+
+async def test_a_transaction_that_was_left_open_is_undone_first(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    assert database._writer is not None
+    await database._writer.run(lambda tx: (tx.execute("BEGIN"), set_meta(tx, "left", "1")))
+    await database.write(lambda tx: set_meta(tx, "a", "1"))
+    assert await database.read(lambda tx: (get_meta(tx, "left"), get_meta(tx, "a"))) == (None, "1")
+    await database.close()
+
+
+def test_modes_that_cannot_be_had_are_refused() -> None:
+    memory = sqlite3.connect(":memory:", isolation_level=None)
+    with pytest.raises(StoreBroken, match="modes"):
+        _prepare(memory)
+    memory.close()
+
+
+async def test_a_row_that_cannot_be_is_found_after_an_unclean_stop(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    await database.close()
+    raw = sqlite3.connect(tmp_path / "db.sqlite", isolation_level=None)
+    sql = raw.execute("SELECT sql FROM sqlite_master WHERE name = 'meta'").fetchone()[0]
+    raw.execute("PRAGMA writable_schema = ON")
+    raw.execute("UPDATE sqlite_master SET sql = replace(sql, 'TEXT NOT NULL', 'TEXT') WHERE name = 'meta'")
+    raw.close()
+    raw = sqlite3.connect(tmp_path / "db.sqlite", isolation_level=None)
+    raw.execute("UPDATE meta SET value = '0' WHERE key = 'clean'")
+    raw.execute("INSERT INTO meta VALUES ('bad', NULL)")
+    raw.execute("PRAGMA writable_schema = ON")
+    raw.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'meta'", (sql,))
+    raw.close()
+    with pytest.raises(StoreBroken, match="damaged"):
+        await opened(tmp_path)
+
+
 async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     database = await opened(tmp_path)
     await database.write(lambda tx: tx.execute("PRAGMA user_version = 9999").fetchone() and None)
@@ -192,7 +255,15 @@ async def test_an_old_schema_is_copied_before_it_is_changed(tmp_path: Path, monk
     monkeypatch.setattr("gateway.store.db.migrations", lambda: newer)
     database = await opened(tmp_path)
     assert await database.read(lambda tx: get_meta(tx, "a")) == "1"
+    await database.write(lambda tx: set_meta(tx, "a", "2"))
     await database.close()
+    # the copy of the first try is the one that counts
+    newest = [*newer, (len(newer) + 1, "CREATE TABLE most (x TEXT) STRICT")]
+    (tmp_path / f"db.sqlite.schema-{len(newer)}").write_bytes(b"kept")
+    monkeypatch.setattr("gateway.store.db.migrations", lambda: newest)
+    database = await opened(tmp_path)
+    await database.close()
+    assert (tmp_path / f"db.sqlite.schema-{len(newer)}").read_bytes() == b"kept"
     copy = sqlite3.connect(tmp_path / f"db.sqlite.schema-{len(newer) - 1}")
     assert copy.execute("SELECT value FROM meta WHERE key = 'a'").fetchone() == ("1",)
     copy.close()

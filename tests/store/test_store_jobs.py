@@ -6,6 +6,7 @@ import dataclasses
 import sqlite3
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -267,7 +268,7 @@ class JobMachine(RuleBasedStateMachine):
             assert current is not None
             events = jobs.events(self.tx, f"S{n}-1")
             assert events[-1].to_state == current.state
-            for before, after in zip(events, events[1:], strict=False):
+            for before, after in pairwise(events):
                 assert before.to_state == after.from_state
                 assert JobState(after.to_state) in TRANSITIONS[JobState(after.from_state)]
 

@@ -1,0 +1,59 @@
+"""Listening on an address as the configuration writes it: ``host:port``, ``unix:/path`` or ``fd:NAME``."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+_BACKLOG = 512
+
+
+async def listen(
+    factory: Callable[[], asyncio.BaseProtocol], address: str, passed: Mapping[str, socket.socket]
+) -> asyncio.Server:
+    """Bind and listen; ``passed`` are the sockets systemd has passed, by name. Raises OSError naming the address."""
+    loop = asyncio.get_running_loop()
+    kind, _, rest = address.partition(":")
+    try:
+        if kind == "unix":
+            return await loop.create_unix_server(factory, sock=_unix_socket(Path(rest)), backlog=_BACKLOG)
+        if kind == "fd":
+            return await loop.create_server(factory, sock=_named(rest, passed), backlog=_BACKLOG)
+        host, _, port = address.rpartition(":")
+        return await loop.create_server(factory, host.strip("[]"), int(port), backlog=_BACKLOG, reuse_address=True)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror or error}") from error
+
+
+def addresses(server: asyncio.Server) -> list[str]:
+    """Where it really listens."""
+    found = []
+    for bound in server.sockets:
+        name = bound.getsockname()
+        if isinstance(name, str):
+            found.append(f"unix:{name}")
+        else:
+            found.append(f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}")
+    return found
+
+
+def _named(name: str, passed: Mapping[str, socket.socket]) -> socket.socket:
+    if name not in passed:
+        raise OSError(f"systemd has passed no socket named {name}")
+    return passed[name]
+
+
+def _unix_socket(path: Path) -> socket.socket:
+    """Bind a socket that the owner and the group may connect to, in place of one that was left there. Raises OSError."""
+    if path.is_socket():
+        path.unlink()
+    bound = socket.socket(socket.AF_UNIX)
+    try:
+        bound.bind(str(path))
+        path.chmod(0o660)
+    except OSError:
+        bound.close()
+        raise
+    return bound

@@ -1,0 +1,293 @@
+"""Black and white that can be read: measured against the same text in black on white."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+from PIL import Image, ImageChops, ImageFilter
+
+from gateway.document import photographs
+from gateway.document.bilevel import to_bilevel
+from gateway.document.raster import FINE, STANDARD
+
+from .conftest import Pages
+from .made import Sheet, photo
+from .made import pdf as pdf_of
+
+Draw = Callable[[Sheet], Sheet]
+LINE = "The quick brown fox jumps over the lazy dog 0123456789"
+TOP, LEFT, SIZE = 200, 80, 10
+
+
+def words(sheet: Sheet, grey: float | tuple[float, float, float] = 0, size: float = SIZE, rows: int = 6) -> Sheet:
+    for row in range(rows):
+        sheet.text(LEFT, TOP + row * size * 1.5, f"{row} {LINE}", size, grey=grey)
+    return sheet
+
+
+class Reading:
+    """Bilevel pages of sheets, and how much of the words of one is in another."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    def grey(self, sheet: Sheet, resolution: str = "fine") -> Image.Image:
+        (page,) = self._pages(pdf_of([sheet]), resolution=resolution)
+        return page.image
+
+    def black(self, sheet: Sheet, resolution: str = "fine") -> Image.Image:
+        """White where the page is white, 0 where it is black."""
+        grey = self.grey(sheet, resolution)
+        return to_bilevel(grey, STANDARD if resolution == "standard" else FINE).convert("L")
+
+
+@pytest.fixture
+def reading(pages: Pages) -> Reading:
+    return Reading(pages)
+
+
+def box(size: float = SIZE, rows: int = 6, y_dpi: int = FINE) -> tuple[int, int, int, int]:
+    """Pixels around the words."""
+    right = LEFT + len(LINE) * size * 0.5
+    bottom = TOP + (rows - 1) * size * 1.5 + size * 0.4
+    return (
+        round((LEFT - 2) / 72 * 204), round((TOP - size) / 72 * y_dpi), round(right / 72 * 204), round(bottom / 72 * y_dpi)
+    )  # fmt: skip
+
+
+def legible(shown: Image.Image, ideal: Image.Image, where: tuple[int, int, int, int]) -> tuple[float, float]:
+    """The share of the ideal's ink that is black, and of its ground, a pixel off the ink, that is white."""
+    shown, ideal = shown.crop(where), ideal.crop(where)
+    core = ideal
+    ground = ideal.filter(ImageFilter.MinFilter(5))  # without the edges of letters
+    ink = ImageChops.lighter(core, shown).histogram()[0] / core.histogram()[0]
+    clear = ImageChops.darker(ground, shown).histogram()[255] / ground.histogram()[255]
+    return ink, clear
+
+
+def reads(shown: Image.Image, ideal: Image.Image, where: tuple[int, int, int, int], *, ink: float = 0.85) -> bool:
+    found, clear = legible(shown, ideal, where)
+    return found >= ink and clear >= 0.98
+
+
+@pytest.mark.parametrize("resolution", ["fine", "standard"])
+@pytest.mark.parametrize("grey", [0, 0.3, 0.5, 0.6, 0.7, (0.8, 0, 0), (0, 0.4, 0.8), (0.2, 0.6, 0.2)])
+def test_grey_and_coloured_text_is_whole(reading: Reading, grey: float, resolution: str) -> None:
+    ideal = reading.black(words(Sheet()), resolution)
+    shown = reading.black(words(Sheet(), grey), resolution)
+    assert reads(shown, ideal, box(y_dpi=98 if resolution == "standard" else 196), ink=0.7)
+
+
+@pytest.mark.parametrize("size", [7, 8, 9, 10, 12, 18])
+@pytest.mark.parametrize("grey", [0, 0.6])
+def test_text_of_any_size_is_whole(reading: Reading, size: float, grey: float) -> None:
+    ideal = reading.black(words(Sheet(), 0, size))
+    shown = reading.black(words(Sheet(), grey, size))
+    assert reads(shown, ideal, box(size), ink=0.8)
+
+
+TINTS = [0.95, 0.9, 0.8, 0.7, 0.6, 0.5, (1, 0.95, 0.6), (0.75, 0.8, 0.9), (0.9, 0.7, 0.7), (0.6, 0.85, 0.6)]
+
+
+@pytest.mark.parametrize("resolution", ["fine", "standard"])
+@pytest.mark.parametrize("tint", TINTS)
+def test_text_on_a_tinted_box_is_not_turned_to_mud(
+    reading: Reading, tint: float | tuple[float, float, float], resolution: str
+) -> None:
+    ideal = reading.black(words(Sheet()), resolution)
+    shown = reading.black(words(Sheet().box(LEFT - 12, TOP - 20, 420, 110, tint)), resolution)
+    assert reads(shown, ideal, box(y_dpi=98 if resolution == "standard" else 196))
+
+
+@pytest.mark.parametrize("tint", [0.9, 0.75, 0.6, (1, 0.93, 0.7), (0.75, 0.8, 0.9)])
+def test_text_on_tinted_paper_is_not_turned_to_mud(reading: Reading, tint: float | tuple[float, float, float]) -> None:
+    ideal = reading.black(words(Sheet(), rows=30))
+    shown = reading.black(words(Sheet().box(0, 0, 612, 792, tint), rows=30))
+    assert reads(shown, ideal, box(rows=30))
+
+
+@pytest.mark.parametrize("tint", [0.85, 0.75, 0.65, (0.85, 0.9, 0.95)])
+@pytest.mark.parametrize("height", [14, 18, 24])
+def test_a_table_with_tinted_rows_is_readable(
+    reading: Reading, tint: float | tuple[float, float, float], height: float
+) -> None:
+    def table(sheet: Sheet, *, tinted: bool) -> Sheet:
+        for row in range(8):
+            if tinted and row % 2 == 0:
+                sheet.box(LEFT - 6, TOP + row * height, 400, height, tint)
+            sheet.text(LEFT, TOP + (row + 0.68) * height, f"{row} {LINE}", 9)
+        return sheet
+
+    ideal = reading.black(table(Sheet(), tinted=False))
+    shown = reading.black(table(Sheet(), tinted=True))
+    for row in range(0, 8, 2):  # within each tinted row, off its outline
+        top, bottom = TOP + row * height, TOP + (row + 1) * height
+        where = (
+            round(LEFT / 72 * 204), round((top + 0.25 * height) / 72 * 196), round((LEFT + 260) / 72 * 204),
+            round((bottom - 0.25 * height) / 72 * 196),
+        )  # fmt: skip
+        assert legible(shown, ideal, where)[0] > 0.85
+        assert legible(shown, ideal, where)[1] > 0.95
+
+
+def light_text(reading: Reading, ground: float | tuple[float, float, float]) -> tuple[float, float]:
+    """How much of white words is white, and of what is close to them black."""
+    ideal = reading.black(words(Sheet(), size=12))
+    shown = reading.black(words(Sheet().box(LEFT - 20, TOP - 30, 460, 140, ground), 1, 12))
+    where = box(12)
+    letters = ImageChops.invert(ideal).crop(where)  # white where the letters are
+    close = ImageChops.subtract(letters.filter(ImageFilter.MaxFilter(9)), letters.filter(ImageFilter.MaxFilter(5)))
+    white, shown = letters.filter(ImageFilter.MinFilter(3)), shown.crop(where)
+    kept = ImageChops.darker(white, shown).histogram()[255] / max(1, white.histogram()[255])
+    rim = ImageChops.darker(close, ImageChops.invert(shown)).histogram()[255] / close.histogram()[255]
+    return kept, rim
+
+
+@pytest.mark.parametrize("ground", [0, 0.2, 0.4, 0.5, 0.6, (0.31, 0.51, 0.74), (0, 0.45, 0.25), (0.75, 0.1, 0.1)])
+def test_light_text_on_a_dark_or_middle_ground_stands_out(
+    reading: Reading, ground: float | tuple[float, float, float]
+) -> None:
+    kept, rim = light_text(reading, ground)
+    assert kept > 0.8
+    assert rim > 0.85
+
+
+@pytest.mark.parametrize("ground", [(0, 0.45, 0.25), 0.35, (0.85, 0.1, 0.1), (0.1, 0.3, 0.8)])
+def test_black_text_on_a_dark_ground_stands_out(reading: Reading, ground: float | tuple[float, float, float]) -> None:
+    ideal = reading.black(words(Sheet(), size=12))
+    shown = reading.black(words(Sheet().box(LEFT - 20, TOP - 30, 460, 140, ground), 0, 12))
+    ink, clear = legible(shown, ideal, box(12))
+    assert ink > 0.85
+    assert clear > 0.45, "a rim around the letters at least"
+
+
+def test_what_is_dark_and_large_stays_black(reading: Reading) -> None:
+    shown = reading.black(Sheet().box(72, 72, 200, 100, (0.1, 0.3, 0.8)).box(72, 300, 300, 8).text(72, 500, "LOGO", 90))
+    inside = shown.crop((220, 210, 740, 450))
+    assert inside.getextrema() == (0, 0)
+    assert shown.crop((210, 820, 1040, 836)).getextrema() == (0, 0)
+
+
+def test_a_pale_tint_leaves_no_trace_and_a_middle_one_an_outline(reading: Reading) -> None:
+    pale = reading.black(Sheet().box(100, 100, 300, 300, 0.93))
+    assert pale.getextrema() == (255, 255)
+    middle = reading.black(Sheet().box(100, 100, 300, 300, 0.6))
+    assert middle.crop((310, 300, 1100, 1050)).getextrema() == (255, 255)
+    outline = middle.crop((270, 260, 1145, 1105)).histogram()[0]
+    assert outline / (4 * 835) < 12, "pixels wide"
+    assert outline > 4 * 835
+
+
+def test_hairlines_are_kept(reading: Reading) -> None:
+    shown = reading.black(Sheet().line(72, 300, 540, 300, 0.25, 0.4).line(72, 400, 540, 400, 0.5, 0.5))
+    for y in (300, 400):
+        rows = shown.crop((210, round(y / 72 * 196) - 4, 1500, round(y / 72 * 196) + 4))
+        assert rows.histogram()[0] > 0.95 * rows.width
+
+
+# --- scans ------------------------------------------------------------------------------------------------------------
+
+
+def scanned(grey: Image.Image, paper: int, noise: float) -> Image.Image:
+    """As a scanner sees it: paper of a grey, a little blurred, darker to one side, grained."""
+    blurred = grey.filter(ImageFilter.GaussianBlur(0.7)).point([round(v * paper / 255) for v in range(256)])
+    shade = Image.linear_gradient("L").rotate(90).resize(grey.size).point([255 - v // 8 for v in range(256)])
+    grain = Image.effect_noise(grey.size, noise * 2)
+    return ImageChops.add(ImageChops.multiply(blurred, shade), grain, 1, -128)
+
+
+@pytest.mark.parametrize("paper", [245, 205, 165])
+@pytest.mark.parametrize("noise", [2, 5])
+def test_a_scan_of_grey_or_grained_paper_is_clean(reading: Reading, paper: int, noise: float) -> None:
+    sheet = words(Sheet(), 0.1, rows=25)
+    ideal = reading.black(sheet)
+    shown = to_bilevel(scanned(reading.grey(sheet), paper, noise), FINE).convert("L")
+    ink, clear = legible(shown, ideal, box(rows=25))
+    assert ink > 0.8
+    assert clear > 0.99
+    empty = shown.crop((100, 1600, 1600, 2100))
+    assert empty.histogram()[0] < empty.width * empty.height * 0.003
+
+
+# --- photographs ------------------------------------------------------------------------------------------------------
+
+
+def mean(image: Image.Image) -> float:
+    return sum(v * n for v, n in enumerate(image.histogram())) / (image.width * image.height)
+
+
+def test_a_photograph_keeps_its_tones_and_the_text_beside_it_stays_sharp(reading: Reading) -> None:
+    picture = photo(1000, 700)
+    sheet = words(Sheet(), rows=8).picture(80, 400, 420, 294, picture)
+    shown, grey = reading.black(sheet), reading.grey(sheet)
+    ideal = reading.black(words(Sheet(), rows=8))
+    assert reads(shown, ideal, box(rows=8))
+    left, top, right, bottom = (round(v) for v in (110 / 72 * 204, 430 / 72 * 196, 470 / 72 * 204, 660 / 72 * 196))
+    for row in range(3):  # bands of different tone keep it
+        band = (left, top + row * (bottom - top) // 3, right, top + (row + 1) * (bottom - top) // 3)
+        assert mean(shown.crop(band)) == pytest.approx(mean(grey.crop(band)), abs=25)
+
+
+def test_a_photograph_that_fills_the_page(pages: Pages) -> None:
+    import io
+
+    out = io.BytesIO()
+    photo(1700, 2200).save(out, format="JPEG")
+    (page,) = pages(out.getvalue())
+    shown = to_bilevel(page.image, page.y_dpi).convert("L")
+    assert mean(shown) == pytest.approx(mean(page.image), abs=20)
+
+
+def test_a_photograph_on_tinted_paper_whitens_the_paper(reading: Reading) -> None:
+    sheet = Sheet().box(0, 0, 612, 792, 0.8).picture(150, 300, 300, 210, photo(1000, 700))
+    shown = reading.black(words(sheet, rows=3))
+    ideal = reading.black(words(Sheet(), rows=3))
+    assert reads(shown, ideal, box(rows=3))
+    assert mean(shown.crop((100, 1700, 1600, 2100))) == 255
+
+
+def regions(image: Image.Image, y_dpi: int = FINE) -> list[photographs.Box]:
+    cell = (4, 2 if y_dpi == STANDARD else 4)
+    return [box for box, _ in photographs.find(image.reduce(cell), image.reduce(cell), cell)]
+
+
+def test_where_a_photograph_is(reading: Reading) -> None:
+    for resolution, y_dpi in (("fine", FINE), ("standard", STANDARD)):
+        grey = reading.grey(Sheet().picture(100, 100, 400, 280, photo(1000, 700)), resolution)
+        (found,) = regions(grey, y_dpi)
+        place = (100 / 72 * 204, 100 / 72 * y_dpi, 500 / 72 * 204, 380 / 72 * y_dpi)
+        assert all(abs(a - b) <= 80 for a, b in zip(found, place, strict=True)), (found, place)
+
+
+def test_a_picture_that_is_no_rectangle_is_masked(reading: Reading) -> None:
+    grey = reading.grey(
+        Sheet().picture(100, 100, 400, 80, photo(1000, 200)).picture(100, 180, 90, 400, photo(200, 900))
+    )
+    cell = (4, 4)
+    ((box, mask),) = photographs.find(grey.reduce(cell), grey.reduce(cell), cell)
+    assert mask is not None
+    assert mask.size == (box[2] - box[0], box[3] - box[1])
+    assert mask.getpixel((mask.width - 1, mask.height - 1)) == 0
+    assert mask.getpixel((60, 60)) == 255
+
+
+@pytest.mark.parametrize("size", [(1728, 60), (1728, 30), (100, 2000), (5, 5)])
+def test_a_page_too_small_to_look_for_photographs(size: tuple[int, int]) -> None:
+    shown = to_bilevel(Image.linear_gradient("L").resize(size), FINE)
+    assert (shown.mode, shown.size) == ("1", size)
+
+
+def test_other_modes() -> None:
+    white = Image.new("1", (1728, 2156), 1)
+    assert to_bilevel(white, FINE) is white
+    assert to_bilevel(Image.new("RGB", (1728, 2156), (255, 255, 255)), FINE).getextrema() == (255, 255)
+    assert to_bilevel(Image.new("L", (1728, 2156), 0), FINE).getextrema() == (0, 0)
+
+
+def test_a_gradient_is_no_crash_and_monotonous() -> None:
+    shown = to_bilevel(Image.linear_gradient("L").resize((1728, 2156)), FINE).convert("L")
+    top, bottom = shown.crop((0, 0, 1728, 700)), shown.crop((0, 1500, 1728, 2156))
+    assert mean(top) < mean(bottom)
+    assert math.isclose(mean(shown.crop((0, 0, 1728, 400))), 0, abs_tol=60)

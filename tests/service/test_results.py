@@ -1,0 +1,299 @@
+"""What became of a fax that was sent: receipts in every order, questions where none comes, and one truthful end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.errors import KeyRefused, NotFound, Refused
+from gateway.model import FaxJob, JobState, MailKind, Receipt, Verdict
+from gateway.ports import HistoryEntry, JobStatus
+from gateway.service.outbound import OutboundSettings
+from gateway.service.settle import SettleSettings
+from gateway.store import jobs, receipts
+
+from .conftest import Build
+from .house import NUMBER, House, state_of
+from .scripted import away
+
+DONE = JobStatus(Verdict.SUCCESS, "ok", "Sent! Fax Has Been Answered.")
+FAILED = JobStatus(Verdict.FAILED, "unknown", "Fax Failed")
+SENDING = JobStatus(Verdict.PROGRESS, "", "sending")
+
+
+def with_settle(**settings: Any) -> OutboundSettings:
+    return OutboundSettings(settle=SettleSettings(**settings))
+
+
+async def receive(house: House, verdict: Verdict, code: str, ref: int = 9000) -> None:
+    await house.outbound.receipt(Receipt(ref, verdict, code, f"text of {code}", house.now))
+
+
+async def say(house: House, status: JobStatus | Exception, ref: int = 9000) -> None:
+    house.provider.statuses[ref] = status  # type: ignore[assignment]
+
+
+async def only(house: House) -> FaxJob:
+    (job,) = await house.jobs()
+    return job
+
+
+# --- no receipt comes -------------------------------------------------------------------------------------------------
+
+
+async def test_a_fax_is_asked_about_at_growing_intervals_until_there_is_a_result(house: House) -> None:
+    job = await house.submitted()
+    await say(house, SENDING)
+    waits = [job.next_at - house.now]
+    for _ in range(7):
+        house.now = (await only(house)).next_at
+        assert await house.turn("result") == 1
+        waits.append((await only(house)).next_at - house.now)
+    assert waits == [60, 60, 120, 300, 900, 1800, 1800, 1800]
+    await say(house, DONE)
+    house.now = (await only(house)).next_at
+    await house.turn("result")
+    assert await house.states() == ["delivered"]
+    assert await house.told(job.id) == [("delivered", "ok")]
+
+
+async def test_while_the_api_is_away_a_fax_stays_as_it_is(house: House) -> None:
+    await house.submitted()
+    for error in (away(), NotFound("who?"), Refused("no")):
+        await say(house, error)
+        house.now += 4000
+        await house.turn("result")
+        assert await house.states() == ["submitted"]
+    assert await house.mails() == []
+
+
+async def test_no_result_is_told_after_its_time_and_real_questions_and_a_late_one_is_told_to_the_operator(
+    house: House,
+) -> None:
+    job = await house.submitted()
+    await say(house, SENDING)
+    asked = 0
+    while await house.states() == ["submitted"]:
+        house.now = (await only(house)).next_at
+        asked += await house.turn("result")
+    assert house.now - job.created_at > 49 * 3600
+    assert asked > 90
+    assert await house.told(job.id) == [("no_result", "no_result")]
+    await receive(house, Verdict.FAILED, "busy")
+    assert len(await house.alarms()) == 1
+    assert len(await house.told(job.id)) == 1
+
+
+async def test_a_clock_that_jumps_years_ends_nothing_early(house: House) -> None:
+    await house.submitted()
+    await say(house, SENDING)
+    house.now += 5 * 365 * 86400
+    await house.turn("result")
+    assert await house.states() == ["submitted"]
+    await say(house, DONE)
+    house.now += 60
+    await house.turn("result")
+    assert await house.states() == ["delivered"]
+
+
+# --- receipts ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_receipt_makes_us_ask_at_once_and_then_soon_again(house: House) -> None:
+    await house.submitted()
+    await say(house, away())
+    await receive(house, Verdict.SUCCESS, "ok")
+    waits = []
+    for _ in range(5):
+        assert await house.turn("result") == 1
+        waits.append((await only(house)).next_at - house.now)
+        house.now = (await only(house)).next_at
+    assert waits == [1, 5, 15, 60, 60]
+    await say(house, DONE)
+    await house.turn("result")
+    (mail,) = await house.mails()
+    assert (mail.kind, mail.facts["confirmed"]) == (MailKind.DELIVERED, True)
+
+
+async def test_an_api_that_stays_away_lets_the_receipt_be_told_as_such(house: House) -> None:
+    job = await house.submitted()
+    await say(house, away())
+    await receive(house, Verdict.SUCCESS, "ok")
+    house.now += 3600
+    await house.turn("result")
+    assert await house.states() == ["submitted"]
+    house.now += 61
+    await house.turn("result")
+    (mail,) = await house.mails()
+    assert (mail.facts["confirmed"], "not confirmed" in (await house.history(job.id))[-1]) == (False, True)
+
+
+async def test_a_receipt_of_progress_ends_nothing(house: House) -> None:
+    await house.submitted()
+    await say(house, SENDING)
+    await receive(house, Verdict.PROGRESS, "")
+    await house.turn("result")
+    assert await house.states() == ["submitted"]
+
+
+@pytest.mark.parametrize("order", [("ok", "busy"), ("busy", "ok")])
+async def test_receipts_that_contradict_are_settled_by_the_api(house: House, order: tuple[str, str]) -> None:
+    await house.submitted()
+    for code in order:
+        await receive(house, Verdict.SUCCESS if code == "ok" else Verdict.FAILED, code)
+    await say(house, DONE)
+    await house.turn("result")
+    assert await house.states() == ["delivered"]
+    assert len(await house.mails()) == 1
+
+
+async def test_where_the_api_contradicts_a_receipt_for_long_the_api_is_told(house: House) -> None:
+    """The history tells nothing; a status is still more than a hint."""
+    job = await house.submitted()
+    house.provider.hide_history = True
+    await receive(house, Verdict.SUCCESS, "ok")
+    await say(house, FAILED)
+    await house.turn("result")
+    assert await house.states() == ["submitted"]
+    house.now += 3601
+    await house.turn("result")
+    assert await house.told(job.id) == [("failed", "unknown")]
+
+
+async def test_doubled_and_late_receipts_change_nothing(house: House) -> None:
+    job = await house.submitted()
+    await say(house, DONE)
+    for _ in range(3):
+        await receive(house, Verdict.SUCCESS, "ok")
+    await house.settle()
+    for _ in range(3):
+        await receive(house, Verdict.SUCCESS, "ok")
+    assert await house.told(job.id) == [("delivered", "ok")]
+    assert await house.alarms() == []
+    calls = house.mail_calls
+    await receive(house, Verdict.FAILED, "hangup")
+    assert (await house.states(), len(await house.alarms())) == (["delivered"], 1)
+    assert house.mail_calls == calls + 1
+
+
+async def test_a_receipt_for_nobody_waits_and_is_forgotten_in_the_end(house: House) -> None:
+    await receive(house, Verdict.SUCCESS, "ok", ref=4711)
+    assert [r.job for r in await house.database.read(lambda tx: receipts.of_ref(tx, 4711))] == [None]
+    assert await house.database.write(lambda tx: receipts.purge_orphans(tx, house.now + 1)) == 1
+
+
+async def test_a_held_fax_is_not_asked_about(house: House) -> None:
+    job = await house.submitted()
+    await house.database.write(lambda tx: jobs.hold(tx, job, house.now, "look"))
+    await receive(house, Verdict.SUCCESS, "ok")
+    assert await house.turn("result") == 0
+    held = await only(house)
+    await house.outbound.settle.result(held)
+    assert await house.states() == ["submitted"]
+
+
+async def test_a_refused_key_stops_the_questions_too(house: House) -> None:
+    await house.submitted()
+    await say(house, KeyRefused("the key is refused"))
+    house.now += 60
+    await house.turn("result")
+    assert house.gate.is_shut
+    house.now += 3600
+    assert await house.turn("result") == 0
+
+
+# --- dialling again ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_clear_failure_is_dialled_again_as_often_as_allowed_with_the_same_document(build: Build) -> None:
+    house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
+    job = await house.submitted()
+    for n in range(3):
+        assert await house.told(job.id) == []
+        await say(house, FAILED, ref=9000 + n)
+        await receive(house, Verdict.FAILED, "busy", ref=9000 + n)
+        await house.turn("result")
+        house.now += 300
+        await house.turn("submit")
+    assert await house.told(job.id) == [("failed", "busy")]
+    assert house.provider.executed == [(500, NUMBER[1:])] * 3
+    assert (await only(house)).redials == 2
+    assert len(house.provider.names) == 1
+
+
+async def test_another_failure_is_not_dialled_again(build: Build) -> None:
+    house = await build(outbound=with_settle(redial={"busy": 2}))
+    await house.submitted()
+    await say(house, FAILED)
+    await receive(house, Verdict.FAILED, "hangup")
+    await house.turn("result")
+    assert await house.states() == ["failed"]
+
+
+async def test_nothing_is_dialled_again_on_the_mere_word_of_a_callback(build: Build) -> None:
+    house = await build(outbound=with_settle(redial={"busy": 2}))
+    await house.submitted()
+    await say(house, away())
+    await receive(house, Verdict.FAILED, "busy")
+    house.now += 3601
+    await house.turn("result")
+    assert await house.states() == ["failed"]
+    believing = await build(outbound=with_settle(redial={"busy": 2}, confirm_receipts=False))
+    await believing.submitted()
+    await receive(believing, Verdict.FAILED, "busy")
+    await believing.turn("result")
+    assert await believing.states() == ["uploaded"]
+
+
+async def test_a_success_that_is_reported_before_the_next_try_stops_it(build: Build) -> None:
+    house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
+    job = await house.submitted()
+    await say(house, FAILED)
+    await receive(house, Verdict.FAILED, "busy")
+    await house.turn("result")
+    await receive(house, Verdict.SUCCESS, "ok")
+    house.now += 300
+    assert await house.turn("submit") == 0
+    assert state_of(await only(house)) == (JobState.UPLOADED, True)
+    assert await house.told(job.id) == [("unknown", "late")]
+    assert house.provider.submits == 1
+
+
+async def test_a_success_that_is_reported_after_the_next_try_is_told_to_the_operator(build: Build) -> None:
+    house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
+    await house.submitted()
+    await say(house, FAILED)
+    await receive(house, Verdict.FAILED, "busy")
+    await house.turn("result")
+    house.now += 300
+    await house.turn("submit")
+    await receive(house, Verdict.SUCCESS, "ok")
+    assert await house.states() == ["submitted"]
+    (alarm,) = await house.mails(MailKind.OPERATOR)
+    assert "of fax 9000 the provider now reports success" in alarm.facts["text"]
+
+
+# --- ends that race ---------------------------------------------------------------------------------------------------
+
+
+async def test_only_the_first_of_two_ends_is_told(house: House) -> None:
+    job = await house.submitted()
+    await house.outbound.settle.fail(job, code="refused", text="one")
+    await house.outbound.settle.fail(job, code="busy", text="two")
+    assert await house.told(job.id) == [("failed", "refused")]
+
+
+async def test_a_silent_cancel_in_doubt_is_silent(house: House) -> None:
+    job = await house.submitted()
+    assert not await house.outbound.settle.cancel(job, silent=True)
+    assert await house.mails() == []
+
+
+async def test_history_that_agrees_with_the_status_is_believed_against_a_receipt(house: House) -> None:
+    job = await house.submitted()
+    await receive(house, Verdict.SUCCESS, "ok")
+    await say(house, FAILED)
+    house.provider.history_pages = [(HistoryEntry(9000, 500, NUMBER[1:], Verdict.FAILED, None),)]
+    await house.turn("result")
+    assert await house.told(job.id) == [("failed", "unknown")]
