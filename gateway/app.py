@@ -42,6 +42,7 @@ from gateway.store.lock import StateLock
 log = structlog.get_logger("gateway")
 
 EX_SOFTWARE, EX_TEMPFAIL, EX_CONFIG = 70, 75, 78
+_READING = ("gateway.mail.parse", "gateway.provider.faxto_callback")  # what the reader process imports at its start
 
 
 class Sink:
@@ -75,7 +76,7 @@ class Gateway:
         self.database = Database(state / "faxgateway.db", on_fatal=self._fatal, on_full=self.spool.release_reserve)
         limits = WorkerLimits(timeout=config.document.timeout, memory=config.document.memory)
         self._pool = WorkerPool(config.document.workers, limits)
-        self._reader = WorkerPool(1, limits, fork=False)
+        self._reader = WorkerPool(1, limits, fork=False, modules=_READING)
         self.provider = FaxTo(settings.provider(config))
         self.gate = Gate(
             GateSettings(first=config.provider.retry_after, longest=config.provider.retry_max), clock=clock

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gateway.document.worker import WorkerPool
 
-from . import chaos, io_errors, kill, power_cut, random_kill
+from . import chaos, disk_full, io_errors, kill, power_cut, random_kill, stops
 from .kill import Run, pool
 from .random_kill import Outcome
 
@@ -64,6 +64,16 @@ async def _cuts(full: bool, seed: int, workers: WorkerPool, directory: Path) -> 
     return await power_cut.run(workers, directory / "cuts", 300 if full else 10, seed)
 
 
+async def _full(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    if why := power_cut.possible(directory / "probe"):
+        return Outcome("disk full under load", notes=[f"not run: {why}"])
+    return await disk_full.run(workers, directory / "full", 200 if full else 8, seed)
+
+
+async def _stops(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    return await stops.run(workers, directory, 200 if full else 15, seed)
+
+
 async def _provider(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
     return await chaos.provider(workers, directory, 10_000 if full else 300, share=0.3, seed=seed)
 
@@ -82,6 +92,8 @@ PARTS = (
     Part("kills", "kill -9 at random moments under load", _kills),
     Part("cuts", "power cut: only what was synced is left", _cuts),
     Part("errors", "EIO or ENOSPC at the N-th call, for every N: no false 250 or 200", _errors),
+    Part("full", "a full disk: put off, recorded, and going on by itself", _full),
+    Part("stops", "SIGTERM under load: in time, and no outcome made unknown", _stops),
     Part("provider", "30 % of the provider's answers are wrong in every way the sandbox knows", _provider),
     Part("withheld", "the same with a history that is withheld: held, never sent twice", _withheld),
     Part("smarthost", "30 % of the smarthost's sessions fail in every way", _smarthost),

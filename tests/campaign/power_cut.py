@@ -11,6 +11,8 @@ import os
 import random
 import signal
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.document.worker import WorkerPool
@@ -43,9 +45,23 @@ def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _make(image: Path) -> None:
+@asynccontextmanager
+async def mounted(directory: Path, size: int = _SIZE) -> AsyncIterator[Path]:
+    """A directory on an ext4 file system of its own."""
+    image, mount = directory / "disk.img", directory / "disk"
+    mount.mkdir(parents=True)
+    _make(image, size)
+    await asyncio.to_thread(_run, "mount", "-o", "loop", str(image), str(mount))
+    try:
+        yield mount
+    finally:
+        await asyncio.to_thread(subprocess.run, ["umount", str(mount)], check=False, capture_output=True)
+        image.unlink(missing_ok=True)
+
+
+def _make(image: Path, size: int = _SIZE) -> None:
     with image.open("wb") as stream:
-        stream.truncate(_SIZE)
+        stream.truncate(size)
     _run("mkfs.ext4", "-q", str(image))
 
 
@@ -53,12 +69,9 @@ async def run(workers: WorkerPool, directory: Path, cuts: int, seed: int) -> Out
     """``cuts`` power cuts at random moments under load."""
     outcome = Outcome("power cut under load")
     dice = random.Random(seed)
-    image, mount = directory / "disk.img", directory / "disk"
-    mount.mkdir(parents=True)
-    _make(image)
-    _run("mount", "-o", "loop", str(image), str(mount))
+    image = directory / "disk.img"
     try:
-        async with world(directory, workers) as here:
+        async with mounted(directory) as mount, world(directory, workers) as here:
             here.use_state(mount / "state")
             await here.gateway.start()
             await route(here)
@@ -85,6 +98,5 @@ async def run(workers: WorkerPool, directory: Path, cuts: int, seed: int) -> Out
                 clients.cancel()
                 await here.gateway.kill()
     finally:
-        await asyncio.to_thread(subprocess.run, ["umount", str(mount)], check=False, capture_output=True)
         image.unlink(missing_ok=True)
     return outcome
