@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway import telemetry
 from gateway.document.worker import WorkerPool
 
 from . import chaos, disk_full, io_errors, kill, power_cut, random_kill, stops
@@ -146,6 +147,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report", type=Path, help="write the table there too")
     asked = parser.parse_args()
+    telemetry.set_up_logging("error", "console")  # the sandbox would tell of each callback that a dead gateway missed
     unknown = [name for name in asked.parts if name not in known]
     if unknown:
         parser.error(f"there is no part {', '.join(unknown)}; there are: {', '.join(known)}")
