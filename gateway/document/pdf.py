@@ -7,6 +7,7 @@ received fax that is sent on, comes through with exactly its pixels.
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from pypdfium2 import raw as pdfium
 from gateway.document import raster
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import Unfaxable
+
+logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it warns of forms it shows well
 
 _MAX_INCHES = 200.0
 _TAIL = 4096  # bytes at the end in which a whole PDF has its end mark

@@ -18,8 +18,9 @@ _BIN = 8  # grey levels that count as one
 _LOW, _HIGH = 32, 232  # a middle tone lies between
 _MIDDLE = 100  # of 255: share of middle tones in a region that may be a photograph
 _MANY, _SOME = 0.63, 0.88  # its three most common levels hold less than this part of them
-_LEAST = 8  # tiles of many levels that make a photograph
+_LEAST, _LEAST_SHARE = 8, 0.05  # tiles of many levels that make a photograph, and their share of all of it
 _FULL = 0.7  # of its rectangle: a region that fills more is the whole rectangle
+_CHANGE, _ROUGH = 3, 38  # grey levels that are a change; of 255: share of changes in a photograph
 _SLOPE = range(5, 81)  # grey levels over two tiles in a sky
 
 Box = tuple[int, int, int, int]
@@ -39,7 +40,7 @@ def find(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> Iter
     if candidate.getbbox() is None:
         return
     common = _common(samples)
-    strong = ImageChops.darker(candidate, _fewer(common, middle, _MANY))
+    strong = ImageChops.darker(ImageChops.darker(candidate, _rough(samples)), _fewer(common, middle, _MANY))
     if strong.getbbox() is None:
         return
     lit = _samples(opened(small, STROKE))  # without light writing
@@ -86,6 +87,12 @@ def _fewer(common: Image.Image, middle: Image.Image, part: float) -> Image.Image
     return ImageChops.subtract(limit, common).point([0] + [255] * 255)
 
 
+def _rough(samples: Image.Image) -> Image.Image:
+    """Tiles around which enough changes from sample to sample: paper in uneven light has many levels too."""
+    change = ImageChops.difference(samples, samples.filter(ImageFilter.BoxBlur(2)))
+    return _share(change, _CHANGE, 256).point([255 if v >= _ROUGH else 0 for v in range(256)])
+
+
 def _slopes(samples: Image.Image) -> Image.Image:
     """Tiles in wide gradients."""
     tiles = samples.reduce(_TILE)
@@ -113,7 +120,7 @@ def _regions(strong: Image.Image, weak: Image.Image) -> Iterator[list[int]]:
                     if left[neighbour]:
                         left[neighbour] = 0
                         tiles.append(neighbour)
-        if sum(seeds[tile] > 0 for tile in tiles) >= _LEAST:
+        if sum(seeds[tile] > 0 for tile in tiles) >= max(_LEAST, _LEAST_SHARE * len(tiles)):
             yield tiles
 
 

@@ -47,7 +47,9 @@ def reading(name: str) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise Unfaxable(f"{name} is a damaged image that cannot be read; send it again") from error
     except _DAMAGED as error:
-        raise Unfaxable(f"{name} is a damaged or incomplete image; send it again", repr(error)) from error
+        raise Unfaxable(
+            f"{name} is a damaged or incomplete image, or one of a rare kind; send it again, or as PDF", repr(error)
+        ) from error
 
 
 def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
@@ -126,10 +128,10 @@ def _page(frame: Image.Image, name: str, target: Grid) -> Page:
 
 def _load(frame: Image.Image, name: str) -> None:
     """Decode, and believe libtiff's complaints: it fills lines of a fax page that it cannot decode with white."""
-    compression = frame.tag_v2.get(_COMPRESSION, 1) if frame.format == "TIFF" else 1  # type: ignore[attr-defined]
-    if compression not in _FAX_CODED:
+    if frame.format != "TIFF":
         frame.load()
         return
+    compression = frame.tag_v2.get(_COMPRESSION, 1)  # type: ignore[attr-defined]  # a TIFF has tags
     said = os.memfd_create("complaints")
     kept = os.dup(2)
     os.dup2(said, 2)
@@ -141,7 +143,7 @@ def _load(frame: Image.Image, name: str) -> None:
         with os.fdopen(said, "rb") as stream:
             stream.seek(0)
             complaints = [line for line in stream.read().splitlines() if b"ode" in line and b" at line " in line]
-    if len(complaints) > _FAX_CODED[compression] * frame.height:
+    if len(complaints) > _FAX_CODED.get(compression, 0.0) * frame.height:
         raise Unfaxable(f"{name} holds a damaged fax page; send it again", complaints[0].decode(errors="replace"))
 
 

@@ -118,6 +118,12 @@ def letters(count: int, size: tuple[float, float] = LETTER, **save: Any) -> byte
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
+def grain(size: tuple[int, int], deviation: float, seed: int = 1) -> Image.Image:
+    """Grey points around 128, evenly spread, with this standard deviation; always the same ones."""
+    points = Image.frombytes("L", size, random.Random(seed).randbytes(size[0] * size[1]))
+    return points.point([max(0, min(255, round(128 + (v - 127.5) * deviation / 73.9))) for v in range(256)])
+
+
 def photo(width: int, height: int, seed: int = 1) -> Image.Image:
     """A colour picture of continuous tone: sky, hills, a textured ground and a smooth ball."""
     dice = random.Random(seed)
@@ -135,11 +141,11 @@ def photo(width: int, height: int, seed: int = 1) -> Image.Image:
         tone = 150 - layer * 28
         draw.polygon(ridge, fill=(tone, tone + 15, tone - 20))
     picture = picture.filter(ImageFilter.GaussianBlur(max(1, width / 400)))
-    shades = Image.effect_noise((max(2, width // 30), max(2, height // 30)), 60).resize(
+    shades = grain((max(2, width // 30), max(2, height // 30)), 60, seed).resize(
         (width, height), Image.Resampling.BICUBIC
     )
     picture = Image.blend(picture, shades.convert("RGB"), 0.25)
-    noise = Image.effect_noise((width, height), 36).convert("RGB")
+    noise = grain((width, height), 36, seed).convert("RGB")
     ground = Image.linear_gradient("L").resize((width, height)).point([max(0, v - 90) for v in range(256)])
     picture = Image.composite(Image.blend(picture, noise, 0.35), picture, ground)
     side = min(width, height) // 3

@@ -13,7 +13,7 @@ from gateway.document.bilevel import to_bilevel
 from gateway.document.raster import FINE, STANDARD
 
 from .conftest import Pages
-from .made import Sheet, photo
+from .made import Sheet, grain, photo
 from .made import pdf as pdf_of
 
 Draw = Callable[[Sheet], Sheet]
@@ -194,8 +194,7 @@ def scanned(grey: Image.Image, paper: int, noise: float) -> Image.Image:
     """As a scanner sees it: paper of a grey, a little blurred, darker to one side, grained."""
     blurred = grey.filter(ImageFilter.GaussianBlur(0.7)).point([round(v * paper / 255) for v in range(256)])
     shade = Image.linear_gradient("L").rotate(90).resize(grey.size).point([255 - v // 8 for v in range(256)])
-    grain = Image.effect_noise(grey.size, noise * 2)
-    return ImageChops.add(ImageChops.multiply(blurred, shade), grain, 1, -128)
+    return ImageChops.add(ImageChops.multiply(blurred, shade), grain(grey.size, noise * 2), 1, -128)
 
 
 @pytest.mark.parametrize("paper", [245, 205, 165])
@@ -209,6 +208,17 @@ def test_a_scan_of_grey_or_grained_paper_is_clean(reading: Reading, paper: int, 
     assert clear > 0.99
     empty = shown.crop((100, 1600, 1600, 2100))
     assert empty.histogram()[0] < empty.width * empty.height * 0.003
+
+
+def test_a_page_in_uneven_light_is_no_photograph(reading: Reading) -> None:
+    """As a phone takes it: bright in the middle, blotches and a shadow."""
+    sheet = words(Sheet(), 0.15, rows=30)
+    ideal = reading.black(sheet)
+    light = grain((7, 9), 30, 3).resize((1728, 2156), Image.Resampling.BICUBIC).point([90 + v for v in range(256)])
+    lit = ImageChops.multiply(reading.grey(sheet), light)
+    assert lit.resize((9, 9), Image.Resampling.BOX).getextrema()[0] < 170  # type: ignore[operator]  # one band
+    shown = to_bilevel(ImageChops.add(lit, grain(lit.size, 4), 1, -128), FINE).convert("L")
+    assert reads(shown, ideal, box(rows=30), ink=0.8)
 
 
 # --- photographs ------------------------------------------------------------------------------------------------------
