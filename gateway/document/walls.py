@@ -14,9 +14,6 @@ import sys
 import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-
-import gateway
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 38, 22
 
@@ -132,7 +129,15 @@ def _only_files(read: Iterable[str], write: Iterable[str]) -> bool:
 
 def _system() -> list[str]:
     python = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return [*python, str(Path(gateway.__file__).parent), *_LIBRARIES, *_FONTS, *_DEVICES]
+    return [*python, *_packages(), *_LIBRARIES, *_FONTS, *_DEVICES]
+
+
+def _packages() -> set[str]:
+    """Where the packages lie that are loaded, ours among them: a part of one may be imported later, from anywhere."""
+    return {
+        place for name, module in tuple(sys.modules.items()) if "." not in name
+        for place in getattr(module, "__path__", ())
+    }  # fmt: skip
 
 
 def _allow(rules: int, path: str, rights: int) -> None:
