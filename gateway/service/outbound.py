@@ -257,7 +257,7 @@ class Outbound:
             changed = await self._database.write(
                 lambda tx: jobs.change(
                     tx, job, JobState.UPLOADED, now, f"uploaded as {upload.document_ref}",
-                    document_ref=upload.document_ref,
+                    document_ref=upload.document_ref, next_at=job.next_at,  # sent in the order of acceptance
                 )
             )  # fmt: skip
         except Exception as error:

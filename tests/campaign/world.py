@@ -46,6 +46,7 @@ provider:
   concurrency: 8
   timeout: 3s
   upload_timeout: 10s
+  key_check_every: 300ms
   poll_after: [300ms, 500ms, 1s]
   confirm_timeout: 20s
   result_timeout: 5m
