@@ -102,8 +102,6 @@ def _frames(source: Image.Image, count: int) -> list[int]:
 
 
 def _page(frame: Image.Image, name: str, target: Grid) -> Page:
-    if frame.width * frame.height > MAX_PIXELS:
-        raise TooLong(f"{name} has too many pixels for a fax; send it smaller")
     orientation = frame.getexif().get(_ORIENTATION, 1)
     known, x_dpi, y_dpi = _dpi(frame)
     before = frame.size
@@ -149,10 +147,7 @@ def _load(frame: Image.Image, name: str) -> None:
 
 def _dpi(frame: Image.Image) -> tuple[bool, float, float]:
     """Whether the file says a print resolution, and dots per inch across and down: its own, or likely ones."""
-    try:
-        x_dpi, y_dpi = (float(v) for v in frame.info.get("dpi", (0, 0)))
-    except (TypeError, ValueError, ZeroDivisionError):
-        x_dpi = y_dpi = 0.0
+    x_dpi, y_dpi = (float(v) for v in frame.info.get("dpi", (0, 0)))
     if 50 <= x_dpi <= 2400 and 50 <= y_dpi <= 2400:
         return max(x_dpi, y_dpi) > 100, x_dpi, y_dpi
     if frame.width == raster.WIDTH and frame.mode == "1":

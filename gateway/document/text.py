@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from gateway.document.raster import FINE, WIDTH, X_DPI, Grid
 
 _FONTS = Path(__file__).parent / "fonts"
+_ROOTS = ("/usr/share/fonts", "/usr/local/share/fonts")
 _SYSTEM = (  # tried in this order for characters our own fonts lack
     "noto/NotoSansCJK-Regular.ttc",
     "opentype/noto/NotoSansCJK-Regular.ttc",
@@ -197,7 +198,7 @@ def _shape(font: ImageFont.FreeTypeFont, character: str) -> bytes:
 
 def _system_fonts(size: int) -> list[ImageFont.FreeTypeFont]:
     found = []
-    for root in ("/usr/share/fonts", "/usr/local/share/fonts"):
+    for root in _ROOTS:
         for name in _SYSTEM:
             path = Path(root) / name
             if path.is_file():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pikepdf
+import pypdfium2
 import pytest
 from pikepdf import Array, Dictionary, Encryption, Name, Stream, String
 from PIL import Image, ImageChops
@@ -116,6 +117,11 @@ def test_a_page_without_a_size_is_letter_paper(pages: Pages) -> None:
     (page,) = pages(pdf_of([Sheet(MediaBox=Array([0, 0, 0, 0])).box(72, 72, 144, 144)]))
     assert page.image.size == (1728, 2156)
     assert ink(page) > 0.01
+
+
+def test_a_page_turned_inside_out_is_refused(refusal: Refusal) -> None:
+    sheet = Sheet(CropBox=Array([0, 0, -612, -792])).box(72, 72, 144, 144)
+    assert refusal(pdf_of([sheet])).public == "page 1 of x.bin has no size"
 
 
 def test_a_poster_is_shrunk_onto_one_page(pages: Pages) -> None:
@@ -324,6 +330,37 @@ def test_a_portfolio_is_refused_and_a_pdf_with_an_attachment_is_not(pages: Pages
 
     assert len(pages(attached(portfolio=False))) == 1
     assert "portfolio" in refusal(attached(portfolio=True)).public
+
+
+def test_a_pdf_only_one_of_the_two_readers_opens(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = pikepdf.new()
+    letter(1).add_to(document)
+    document.attachments["data.xml"] = pikepdf.AttachedFileSpec(document, b"<invoice/>")
+
+    def broken(*_: object) -> None:
+        raise pikepdf.PdfError
+
+    monkeypatch.setattr(pikepdf, "open", broken)
+    assert len(pages(saved(document))) == 1
+
+
+def test_a_form_that_cannot_be_shown_is_mended_or_refused(
+    pages: Pages, refusal: Refusal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = letters(2)
+    shown = pypdfium2.PdfDocument.init_forms
+    calls: list[object] = []
+
+    def failing(document: pypdfium2.PdfDocument) -> bool:
+        calls.append(document)
+        if len(calls) == 1:
+            raise pypdfium2.PdfiumError("no form")
+        return bool(shown(document))
+
+    monkeypatch.setattr(pypdfium2.PdfDocument, "init_forms", failing)
+    assert len(pages(whole)) == 2
+    monkeypatch.setattr(pypdfium2.PdfDocument, "__len__", lambda _: 0)
+    assert refusal(whole).public == "x.bin is a damaged PDF that cannot be read; make it anew and send it again"
 
 
 def test_more_pages_than_there_is_room_for_are_refused_before_any_is_drawn(

@@ -201,8 +201,12 @@ def test_a_system_font_helps_where_ours_lack_letters(monkeypatch: pytest.MonkeyP
     assert len(setter._fonts) == 3
 
 
-def test_system_fonts_are_those_that_are_there() -> None:
-    assert all(hasattr(font, "getlength") for font in text._system_fonts(20))
+def test_system_fonts_are_those_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "truetype" / "freefont"
+    place.mkdir(parents=True)
+    (place / "FreeSans.ttf").write_bytes((text._FONTS / "DejaVuSans.ttf").read_bytes())
+    monkeypatch.setattr(text, "_ROOTS", (str(tmp_path), str(tmp_path / "absent")))
+    assert [font.getname()[0] for font in text._system_fonts(20)] == ["DejaVu Sans"]
 
 
 @given(st.text(max_size=400))
