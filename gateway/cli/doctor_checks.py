@@ -107,11 +107,14 @@ def isolation() -> Finding:
     """Call it while this process has one thread: it forks."""
     from gateway.document import workshop
 
-    if workshop.isolation()["network"]:
-        return Finding("isolation", OK, "conversions run without network")
+    walls = workshop.isolation()
+    if all(walls.values()):
+        return Finding("isolation", OK, "conversions run without network and see only their own files")
+    missing = {"network": "cannot give up the network", "files": "can see other files"}
     return Finding(
-        "isolation", WARN, "conversions cannot give up the network here",
-        "allow user namespaces (the systemd unit does: RestrictNamespaces=user net)",
+        "isolation", WARN, "conversions " + " and ".join(missing[name] for name, stands in walls.items() if not stands),
+        "use a kernel with seccomp and Landlock (5.13 or later), and allow both where the gateway runs; the systemd unit"
+        " does",
     )  # fmt: skip
 
 

@@ -160,11 +160,17 @@ def test_fonts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_isolation(monkeypatch: pytest.MonkeyPatch) -> None:
-    for network, state in ((True, OK), (False, WARN)):
-        monkeypatch.setattr("gateway.document.workshop.isolation", lambda network=network: {"network": network})
+    for network, files, text in (
+        (True, True, "conversions run without network and see only their own files"),
+        (False, True, "conversions cannot give up the network"),
+        (False, False, "conversions cannot give up the network and can see other files"),
+    ):
+        walls = {"network": network, "files": files}
+        monkeypatch.setattr("gateway.document.workshop.isolation", lambda walls=walls: walls)
         finding = checks.isolation()
-        assert finding.state == state
-        assert bool(finding.remedy) is (state == WARN)
+        assert finding.state == (OK if network and files else WARN)
+        assert finding.text == text
+        assert bool(finding.remedy) is (finding.state == WARN)
 
 
 async def test_a_conversion_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
