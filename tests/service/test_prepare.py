@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import NoSpace
+from gateway.errors import NoSpace, Refused
 from gateway.model import JobState, MailKind, Notify
 from gateway.service.outbound import OutboundSettings
 from gateway.service.prepare import PrepareSettings
@@ -83,6 +83,25 @@ async def test_a_mail_all_of_whose_faxes_were_cancelled_leaves_no_document(house
     await house.turn("prepare")
     assert await house.states() == ["cancelled"]
     assert house.files("document") == []
+
+
+async def test_a_stale_turn_prepares_and_fails_nothing(house: House) -> None:
+    await house.submit()
+    (job,) = await house.jobs()
+    await house.outbound.settle.cancel(job, silent=True)
+    await house.handle("prepare", job)
+    assert house.workshop.calls == ["inspect"]
+    await house.submit(SECOND)
+    (_, other) = await house.jobs()
+
+    async def refuses(function: str, /, **_: object) -> object:
+        await house.outbound.settle.cancel(other, silent=True)
+        raise Refused("it is a picture of a cat")
+
+    house.workshop.run = refuses  # type: ignore[method-assign]
+    await house.turn("prepare")
+    assert await house.states() == ["cancelled", "cancelled"]
+    assert await house.mails() == []
 
 
 async def test_a_held_mail_is_not_prepared(house: House) -> None:

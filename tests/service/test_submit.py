@@ -233,6 +233,28 @@ async def test_an_id_that_another_fax_has_is_no_clear_answer(house: House) -> No
     assert await house.told(second.id) == [("unknown", "held")]
 
 
+async def test_a_doubt_that_a_person_settles_meanwhile_is_left_to_him(house: House) -> None:
+    house.provider.answer_submit = answer(OutcomeUnknown("no answer"))
+    await house.submit()
+    await house.settle()
+    (job,) = await house.jobs()
+    real = house.provider.history
+
+    async def history(page: int, limit: int) -> Any:
+        current = await house.job(job.id)
+        if not current.state.terminal:
+            await house.outbound.settle.cancel(current, silent=True)
+        return await real(page, limit)
+
+    house.provider.history = history  # type: ignore[method-assign]
+    house.now += 120
+    await house.turn("doubt")
+    assert await house.states() == ["cancelled"]
+    assert (await house.attempts(job.id))[0].outcome == "unknown"
+    await house.handle("doubt", job)
+    assert await house.mails() == []
+
+
 async def test_killed_while_sending_is_in_doubt_after_the_start(house: House) -> None:
     job = await house.uploaded()
     house.provider.answer_submit = answer(Crash())
