@@ -14,6 +14,8 @@ import sys
 import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 38, 22
 
@@ -117,7 +119,7 @@ def _only_files(read: Iterable[str], write: Iterable[str]) -> bool:
     if rules < 0:
         return False
     try:
-        for path in (*_system(), *read):
+        for path in (*system(), *read):
             _allow(rules, path, _READ_FILE | _READ_DIRECTORY)
         for path in write:
             rights = _READ_FILE | _READ_DIRECTORY | _WRITE_FILE | _REMOVE_FILE | _MAKE_FILE | _TRUNCATE
@@ -127,9 +129,12 @@ def _only_files(read: Iterable[str], write: Iterable[str]) -> bool:
         os.close(rules)
 
 
-def _system() -> list[str]:
+@cache
+def system() -> tuple[str, ...]:
+    """What every converter reads: Python, packages, libraries and fonts. Once a process: call it when all is imported."""
     python = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return [*python, *_packages(), *_LIBRARIES, *_FONTS, *_DEVICES]
+    places = {*python, *_packages(), *_LIBRARIES, *_FONTS, *_DEVICES}
+    return tuple(place for place in places if not any(str(parent) in places for parent in Path(place).parents))
 
 
 def _packages() -> set[str]:

@@ -224,6 +224,7 @@ def main() -> None:
     os.dup2(2, 1)  # a library that prints must not break the conversation
     for module in settings["modules"]:
         importlib.import_module(module)
+    walls.system()
     if not settings["fork"]:
         _limit(settings)
         walls.leave_network()
