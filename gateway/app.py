@@ -110,7 +110,7 @@ class Gateway:
         self._admin_server: AdminServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
-        self._uploads_swept_at = 0.0
+        self._uploads_due = 0.0  # when leftovers at the provider are looked for, by the clock that is never set
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -266,8 +266,13 @@ class Gateway:
                 await self._try_key()
 
     async def _try_key(self) -> None:
-        with contextlib.suppress(GatewayError):
+        try:
             await self.provider.balance()
+        except GatewayError as error:
+            log.info("the key is still refused", why=str(error))
+        except Exception:
+            log.exception("unexpected failure while the key was tried")
+        else:
             self.gate.succeeded()
 
     # --- housekeeping ---------------------------------------------------------------------------------------------
@@ -287,16 +292,18 @@ class Gateway:
                     await work()
                 except (GatewayError, OSError) as error:
                     log.warning("housekeeping did not end", what=work.__name__.strip("_"), why=str(error))
+                except Exception:
+                    log.exception("unexpected failure of housekeeping", what=work.__name__.strip("_"))
 
     async def _mend_times(self) -> None:
         await asyncio.gather(self.outbound.mend_times(), self.inbound.mend_times(), self.postman.mend_times())
 
     async def _sweep_uploads(self) -> None:
         """Once in the time that leftovers are kept, and again at the next purge where the provider is away."""
-        age, now = self.config.retention.uploads, self._clock()
-        if now - self._uploads_swept_at >= age:
+        age = self.config.retention.uploads
+        if time.monotonic() >= self._uploads_due and self.gate.is_open:
             await self.outbound.sweep_uploads(age)
-            self._uploads_swept_at = now
+            self._uploads_due = time.monotonic() + age
 
     async def _keep_reserve(self) -> None:
         await asyncio.to_thread(self.spool.keep_reserve)
