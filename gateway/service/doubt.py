@@ -46,7 +46,7 @@ class Doubt:
         self._nudge = nudge
         self._clock = clock
         self._steady = steady
-        self._absent_since: dict[tuple[str, int], float] = {}  # (job, attempt) -> steady time of the first good reading
+        self._looked_at: dict[tuple[str, int], float] = {}  # (job, attempt) -> steady time of the last good reading
 
     async def __call__(self, job: FaxJob) -> None:
         """Look for a send without an answer in the history: adopt it, prove it absent, or leave it to a person."""
@@ -108,11 +108,12 @@ class Doubt:
         self._on_mail()
 
     async def _absent(self, job: FaxJob, now: float) -> None:
-        polls, _ = await self._database.write(lambda tx: jobs.good_poll(tx, job.id, job.attempts, now))
         steady = self._steady()
-        # by a clock that is never set, for no wrong one may shorten the proof; after a start it begins anew
-        since = self._absent_since.setdefault((job.id, job.attempts), steady)
-        if polls < self._settings.doubt_min_polls or steady - since < self._settings.doubt_min_time:
+        # by a clock that is never set, for no wrong one may shorten the proof; the time between two processes is none
+        waited = steady - self._looked_at.get((job.id, job.attempts), steady)
+        polls, seconds = await self._database.write(lambda tx: jobs.good_poll(tx, job.id, job.attempts, waited))
+        self._looked_at[job.id, job.attempts] = steady
+        if polls < self._settings.doubt_min_polls or seconds < self._settings.doubt_min_time:
             return
         earlier = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
         if sum(attempt.outcome == "absent" for attempt in earlier) >= self._settings.doubt_resends:
@@ -122,7 +123,7 @@ class Doubt:
         def commit(tx: Tx) -> bool:
             if not jobs.change(
                 tx, job, JobState.UPLOADED, now,
-                f"proven not sent: {polls} complete readings of the history over {round(steady - since)} s do not show it;"
+                f"proven not sent: {polls} complete readings of the history over {round(seconds)} s do not show it;"
                 " sending again",
             ):  # fmt: skip
                 return False
@@ -131,6 +132,7 @@ class Doubt:
 
         if await self._database.write(commit):
             telemetry.submit_ended(job.id, number=job.number.e164, outcome="absent")
+            self._looked_at.pop((job.id, job.attempts), None)
         self._nudge()
 
     async def _leave_to_person(self, job: FaxJob, why: str) -> None:

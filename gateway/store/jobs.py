@@ -316,12 +316,15 @@ def end_attempt(
     )
 
 
-def good_poll(tx: Tx, job: str, n: int, now: float) -> tuple[int, float]:
-    """Count a complete history reading that did not show attempt ``n``; returns how many and the time of the first."""
+def good_poll(tx: Tx, job: str, n: int, since_last: float) -> tuple[int, float]:
+    """Count a reading of the history that proves attempt ``n`` absent, ``since_last`` seconds after the one before.
+
+    Returns how many there were, and how many seconds they are spread over.
+    """
     row = tx.execute(
-        "UPDATE attempt SET good_polls = good_polls + 1, last_good_at = ?, first_good_at = coalesce(first_good_at, ?)"
-        " WHERE job = ? AND n = ? RETURNING good_polls, first_good_at",
-        (now, now, job, n),
+        "UPDATE attempt SET good_polls = good_polls + 1, good_seconds = good_seconds + ?"
+        " WHERE job = ? AND n = ? RETURNING good_polls, good_seconds",
+        (since_last, job, n),
     ).fetchone()
     return int(row[0]), float(row[1])
 

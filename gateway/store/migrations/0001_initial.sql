@@ -86,8 +86,7 @@ CREATE TABLE attempt (
   cost          TEXT,
   detail        TEXT NOT NULL DEFAULT '',
   good_polls    INTEGER NOT NULL DEFAULT 0,      -- complete history readings that did not show it
-  first_good_at REAL,
-  last_good_at  REAL,
+  good_seconds  REAL NOT NULL DEFAULT 0,         -- the time over which they are spread, by a clock that is never set
   begun_event   INTEGER NOT NULL DEFAULT 0,      -- the newest event when it began and when it ended: the order of sends,
   ended_event   INTEGER,                         -- whatever the clock did
   balance       TEXT,                            -- of the account before it, as told after balance_event
