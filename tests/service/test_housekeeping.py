@@ -119,7 +119,7 @@ async def test_what_has_ended_goes_the_row_first_and_what_is_open_stays(gateway:
         return await gateway.database.read(lambda tx: jobs.get_submission(tx, ended)) is None
 
     await until(forgotten)
-    assert list((gateway.spool.root / "mail").iterdir()) == []
+    await until(lambda: not list((gateway.spool.root / "mail").iterdir()))
     open_ = await accepted(gateway)
     await asyncio.sleep(0.1)
     submission = await gateway.database.read(lambda tx: jobs.get_submission(tx, open_))
