@@ -170,7 +170,7 @@ class Outbound:
     async def recover(self) -> int:
         """The only recovery step: a send that was begun and has no outcome is in doubt. Returns how many there were.
 
-        Other steps that were begun are simply taken again, after no more than the pause of a failed try.
+        Other steps that were begun are simply taken again: at once, unless more than one try has failed.
         """
         now, settings = self._clock(), self._settings
 

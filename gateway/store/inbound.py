@@ -120,9 +120,9 @@ def failed(tx: Tx, fax: str, next_at: float, why: str) -> None:
 
 
 def resume(tx: Tx, now: float, first: float, most: float) -> None:
-    """After a start: a try that never ended counts as failed. The pause is ``first``, doubled, ``most`` at most."""
+    """After a start: as for jobs, what was tried once is tried again at once (:func:`gateway.store.waiting.resume`)."""
     tx.execute(
-        "UPDATE inbound SET next_at = min(next_at, ? + min(?, ? * (1 << min(strikes - 1, 20))))"
+        "UPDATE inbound SET next_at = min(next_at, ? + min(?, ? * (strikes > 1) * (1 << max(0, min(strikes - 2, 20)))))"
         " WHERE state = 'pending' AND strikes > 0",
         (now, most, first),
     )

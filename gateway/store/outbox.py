@@ -60,9 +60,9 @@ def begin_try(tx: Tx, mail: OutgoingMail, again_at: float) -> int:
 
 
 def resume(tx: Tx, now: float, first: float, most: float) -> None:
-    """After a start: a try that never ended counts as failed. The pause is ``first``, doubled, ``most`` at most."""
+    """After a start: as for jobs, what was tried once is tried again at once (:func:`gateway.store.waiting.resume`)."""
     tx.execute(
-        "UPDATE outbox SET next_at = min(next_at, ? + min(?, ? * (1 << min(tries - 1, 20))))"
+        "UPDATE outbox SET next_at = min(next_at, ? + min(?, ? * (tries > 1) * (1 << max(0, min(tries - 2, 20)))))"
         " WHERE state = 'queued' AND tries > 0",
         (now, most, first),
     )

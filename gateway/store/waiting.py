@@ -29,12 +29,12 @@ def told(tx: Tx, job: FaxJob, now: float) -> bool:
 
 
 def resume(tx: Tx, now: float, first: float, most: float) -> None:
-    """After a start: what was struck before the last end waits no longer than after a failed try.
+    """After a start: what was struck once is taken again at once, as the last end most likely broke that try off.
 
-    The pause after try n is ``first`` seconds, doubled n - 1 times, ``most`` at most.
+    What was struck n times waits ``first`` seconds, doubled n - 2 times, ``most`` at most, lest it is what ends us.
     """
     tx.execute(
-        "UPDATE job SET next_at = min(next_at, ? + min(?, ? * (1 << min(strikes - 1, 20))))"
+        "UPDATE job SET next_at = min(next_at, ? + min(?, ? * (strikes > 1) * (1 << max(0, min(strikes - 2, 20)))))"
         f" WHERE active AND strikes > 0 AND state IN ({', '.join('?' * len(UNSENT))})",
         (now, most, first, *UNSENT),
     )

@@ -96,6 +96,7 @@ class House:
             "steady": steady,
         }  # fmt: skip
         self.root, self.now = root, now
+        self._reborn: House | None = None
         self.provider = provider or ScriptedProvider()
         self.fatal: list[Exception] = []
         self.failed_steps: list[GatewayError] = []
@@ -134,6 +135,9 @@ class House:
         return self
 
     async def close(self) -> None:
+        """Close it and what :meth:`crash` made of it: an open database keeps the process of a failed test from ending."""
+        if self._reborn is not None:
+            await self._reborn.close()
         await self.database.close()
 
     async def crash(self) -> House:
@@ -141,7 +145,8 @@ class House:
         root = self.root.with_name(f"{self.root.name}+")
         shutil.copytree(self.root, root)
         await self.close()
-        return await House(root, self.provider, now=self.now, **self._settings).open()  # type: ignore[arg-type]
+        self._reborn = await House(root, self.provider, now=self.now, **self._settings).open()  # type: ignore[arg-type]
+        return self._reborn
 
     # --- work -----------------------------------------------------------------------------------------------------
 

@@ -421,9 +421,7 @@ async def test_killed_while_it_is_handed_over_it_goes_again_with_the_same_messag
     second = Carrier()
     office = Office(reborn, second)
     await office.postman.recover()
-    assert (await office.mail()).next_at == reborn.now + 300
-    reborn.now += 300
-    await office.due()
+    await office.due()  # the try that was broken off is made again at once
     assert first.sent == second.sent
     assert waiting.message_id.encode() in second.sent[0][2]
     await reborn.close()
