@@ -12,7 +12,7 @@ TEXT = "text/plain"
 HTML = "text/html"
 UNKNOWN = "application/octet-stream"
 IMAGES = {TIFF, "image/jpeg", "image/png", "image/gif", "image/bmp", "image/webp"}
-SUPPORTED = "PDF, TIFF, JPEG, PNG, GIF, BMP, WEBP and plain text"
+SUPPORTED = "PDF, TIFF, JPEG, PNG, GIF, BMP, WEBP or plain text"
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"II*\0", TIFF),

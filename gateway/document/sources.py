@@ -29,7 +29,7 @@ def pages(
         return _text(path, kind, name, target, charset, room)
     what = sniff.REFUSED.get(kind, sniff.REFUSED[sniff.UNKNOWN])
     raise Unfaxable(
-        f"{name} is {what}, which cannot be faxed from here; send {sniff.SUPPORTED}, for example by printing it to PDF"
+        f"{name} is {what}, which cannot be faxed from here; send it as {sniff.SUPPORTED}, for example by printing it to PDF"
     )
 
 
