@@ -90,7 +90,7 @@ def test_the_same_mail_makes_the_same_file(fax: Fax) -> None:
     ("data", "why"),
     [
         (b"", "bad.bin cannot be faxed: it is empty (0 bytes); send it again"),
-        (b"MZ\0\0", "bad.bin is a program, which cannot be faxed from here; send PDF"),
+        (b"MZ\0\0", "bad.bin is a program, which cannot be faxed from here; send it as PDF"),
         (letters(3)[:-900], "bad.bin is incomplete"),
         (picture()[:500], "bad.bin is a damaged or incomplete image"),
     ],

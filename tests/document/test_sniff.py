@@ -92,7 +92,7 @@ def test_what_cannot_be_faxed_is_said_with_what_can(kind: str, refusal: Callable
     data = next(data for known, data in KNOWN if known == kind)
     refused = refusal(data)
     assert refused.public == (
-        f"x.bin is {sniff.REFUSED[kind]}, which cannot be faxed from here; send PDF, TIFF, JPEG, PNG, GIF, BMP, WEBP and "
+        f"x.bin is {sniff.REFUSED[kind]}, which cannot be faxed from here; send it as PDF, TIFF, JPEG, PNG, GIF, BMP, WEBP or "
         "plain text, for example by printing it to PDF"
     )
     assert refused.status == "5.6.1"
