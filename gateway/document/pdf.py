@@ -162,7 +162,8 @@ def _rendered(
     bitmap = pypdfium2.PdfBitmap.new_native(across, down, pdfium.FPDFBitmap_Gray)
     try:
         bitmap.fill_rect((255, 255, 255, 255), 0, 0, across, down)
-        flags = pdfium.FPDF_ANNOT | pdfium.FPDF_PRINTING | pdfium.FPDF_GRAYSCALE
+        # not FPDF_GRAYSCALE: the bitmap is grey anyway, and it would hold a second copy of each picture
+        flags = pdfium.FPDF_ANNOT | pdfium.FPDF_PRINTING
         where = (bitmap, page, 0, 0, across, down, 1 if turn else 0)
         pdfium.FPDF_RenderPageBitmap(*where, flags)
         if document.formenv:
