@@ -138,7 +138,7 @@ class Gateway:
             if doubtful:
                 log.warning("sends without an outcome are in doubt", count=doubtful)
             await asyncio.gather(self.inbound.recover(), self.postman.recover())
-            await self._sweep_orphans()
+            await self._set_orphans_aside()
             await asyncio.gather(self._pool.start(), self._reader.start())
             self._start_edges(sockets or {})
             assert self._door is not None and self._callbacks is not None and self._admin_server is not None
@@ -277,8 +277,14 @@ class Gateway:
 
     # --- housekeeping ---------------------------------------------------------------------------------------------
 
+    async def _set_orphans_aside(self) -> None:
+        """At a start, when nothing is under way: what no row names is kept for a while."""
+        orphans = await asyncio.to_thread(self.spool.set_aside, await self.database.read(_named))
+        if orphans:
+            log.warning("files that no row names are set aside", count=len(orphans), directory=str(self.spool.orphans))
+
     async def _sweep_orphans(self) -> None:
-        known = await self.database.read(lambda tx: jobs.files(tx) | inbound_store.files(tx) | outbox.files(tx))
+        known = await self.database.read(_named)
         before = self._clock() - self.config.retention.orphans
         removed = await asyncio.to_thread(self.spool.sweep, known, older_than=before)
         if removed:
@@ -360,6 +366,11 @@ class Gateway:
 
 
 # --- ways to run it ---------------------------------------------------------------------------------------------------
+
+
+def _named(tx: Tx) -> set[str]:
+    """Every spool name that a row knows."""
+    return jobs.files(tx) | inbound_store.files(tx) | outbox.files(tx)
 
 
 @contextlib.asynccontextmanager

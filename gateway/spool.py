@@ -1,19 +1,20 @@
 """Payload files: written in full, synced, renamed into place, and only then named in a row.
 
 The order of every durable step is the crash rule "file before row, row before reply; on delete the row first".
-A file no row names is an orphan and is removed by :meth:`Spool.sweep`.
+A file no row names is an orphan: it is set aside at a start, and removed when it has grown old.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 
 import structlog
@@ -24,6 +25,7 @@ from gateway.faultpoint import reach
 log = structlog.get_logger("spool")
 
 KINDS = ("mail", "document", "inbound")
+ORPHANS = "orphan"  # where what no row names is kept for a while
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -172,8 +174,10 @@ class Spool:
 
     def open(self) -> None:
         """Create the directories, empty ``tmp/`` and keep the reserve. Raises OSError."""
-        for name in ("tmp", *KINDS):
-            (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (self.root, *(self.root / name for name in ("tmp", ORPHANS, *KINDS))):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
         for left in (self.root / "tmp").iterdir():
             if left.is_dir():
                 shutil.rmtree(left)
@@ -184,6 +188,11 @@ class Spool:
     @property
     def reserve(self) -> Path:
         return self.root / "reserve"
+
+    @property
+    def orphans(self) -> Path:
+        """Where files are set aside that no row names."""
+        return self.root / ORPHANS
 
     def keep_reserve(self) -> bool:
         """Fill the reserve file while there is room; True when it stands."""
@@ -251,10 +260,33 @@ class Spool:
             self.path(name).unlink(missing_ok=True)
             reach("spool.unlinked")
 
-    def sweep(self, known: set[str], *, older_than: float) -> list[str]:
+    def names(self) -> set[str]:
+        """Every spool name that has a file; before :meth:`open` too."""
+        found: set[str] = set()
+        for kind in KINDS:
+            with contextlib.suppress(FileNotFoundError):
+                found.update(f"{kind}/{file.name}" for file in (self.root / kind).iterdir())
+        return found
+
+    def set_aside(self, known: Set[str]) -> list[str]:
+        """Move every file that no row knows to ``orphan/``, durably; returns their names.
+
+        Nothing may be under way: what is being accepted has no row yet. Raises OSError, :class:`SyncFailed`.
+        """
+        orphans = sorted(self.names() - known)
+        for name in orphans:
+            file = self.path(name)
+            os.utime(file)  # its time there begins now
+            file.rename(self.orphans / name.replace("/", "-"))
+        for changed in (ORPHANS, *{name.partition("/")[0] for name in orphans}):
+            if orphans:
+                sync_directory(self.root / changed)
+        return orphans
+
+    def sweep(self, known: Set[str], *, older_than: float) -> list[str]:
         """Remove files last changed before ``older_than`` (epoch) that no row knows; returns their names."""
         removed = []
-        for kind in KINDS:
+        for kind in (ORPHANS, *KINDS):
             for file in (self.root / kind).iterdir():
                 name = f"{kind}/{file.name}"
                 if name not in known and file.stat().st_mtime < older_than:

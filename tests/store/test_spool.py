@@ -183,3 +183,55 @@ def test_one_daemon_a_directory(tmp_path: Path) -> None:
     with StateLock(tmp_path):
         pass
     StateLock(tmp_path).release()
+
+
+async def test_what_no_row_knows_is_set_aside_for_good_and_known_files_stay(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = []
+    for kind in ("mail", "document", "inbound", "mail"):
+        draft = spool.draft()
+        draft.write(kind.encode())
+        names.append(await draft.commit(kind))
+    steps: list[str] = []
+    real_fsync, real_rename = os.fsync, Path.rename
+    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(os.readlink(f"/proc/self/fd/{fd}")), real_fsync(fd))[1])
+    monkeypatch.setattr(Path, "rename", lambda self, to: (steps.append("rename"), real_rename(self, to))[1])
+    assert spool.set_aside({names[0]}) == sorted(names[1:])
+    assert steps[:3] == ["rename"] * 3
+    assert sorted(steps[3:]) == sorted(str(spool.root / name) for name in ("orphan", "mail", "document", "inbound"))
+    assert spool.names() == {names[0]}
+    aside = {file.name: file.read_bytes() for file in spool.orphans.iterdir()}
+    assert aside == {name.replace("/", "-"): name.partition("/")[0].encode() for name in names[1:]}
+    assert spool.set_aside({names[0]}) == []
+    assert len(steps) == 7  # with nothing to do nothing is synced
+
+
+async def test_what_was_set_aside_is_removed_a_while_after_that(spool: Spool) -> None:
+    draft = spool.draft()
+    draft.write(b"x")
+    name = await draft.commit("mail")
+    os.utime(spool.path(name), (1000, 1000))  # it came long ago
+    spool.set_aside(set())
+    (aside,) = spool.orphans.iterdir()
+    since = aside.stat().st_mtime
+    assert spool.sweep(set(), older_than=since) == []
+    assert spool.sweep(set(), older_than=since + 1) == [f"orphan/{aside.name}"]
+    assert left(spool) == []
+
+
+def test_before_it_is_opened_a_spool_has_no_names_and_makes_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    assert spool.names() == set()
+    assert not spool.root.exists()
+
+
+def test_a_directory_one_cannot_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path / "spool", floor=0, reserve=0)
+    spool.open()
+    denied = str(spool.root / "inbound")
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != denied and real(path, mode))
+    with pytest.raises(PermissionError) as caught:
+        spool.open()
+    assert caught.value.filename == denied
