@@ -244,7 +244,7 @@ class Gateway:
         alarm = self.notices.operator(
             f"key-refused.{int(self.gate.shut_at // 3600)}", now,  # once an hour, however often it comes and goes
             title="The fax provider refuses the API key: nothing is being sent",
-            text=f"{self.gate.why}. Mail is still accepted and waits.",
+            text=f"{self.gate.why[:1].upper()}{self.gate.why[1:]}. Mail is still accepted and waits.",
             remedy="Put the right key where provider.api_key points and restart; sending goes on by itself.",
         )  # fmt: skip
         self._queue_mail(alarm)

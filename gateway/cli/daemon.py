@@ -33,7 +33,7 @@ def _facts(found: dict[str, Any]) -> dict[str, Any]:
         "process": found["pid"],
         "since": output.moment(_iso(found["started_at"])),
         "listens on": found.get("listeners"),
-        "provider": f"{provider.get('state', '')} {provider.get('text', '')}".strip(),
+        "provider": ": ".join(filter(None, (provider.get("state"), provider.get("text")))),
         "faxes": counts or "none under way",
         "held": found["held"] and f"{found['held']} (faxgateway queue list --held)",
         "mails": f"{found['outbox']} waiting{f', {dead} given up' if dead else ''}",

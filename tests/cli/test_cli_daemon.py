@@ -34,6 +34,12 @@ def test_status_shows_how_it_is(daemon: Daemon) -> None:
     assert re.search(r"^held +1 \(faxgateway queue list --held\)$", shown, re.M)
 
 
+def test_status_tells_why_nothing_is_sent(daemon: Daemon) -> None:
+    daemon.service.uploading = False
+    daemon.send()
+    daemon.until(lambda: re.search(r"^provider +waiting: .", daemon("status").stdout, re.M))
+
+
 def test_reload_by_command_and_by_signal(daemon: Daemon) -> None:
     assert daemon("reload").stderr == "Reloaded: certificates.\n"
     assert daemon.json("reload") == {"changed": ["certificates"]}

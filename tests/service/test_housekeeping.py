@@ -191,6 +191,8 @@ async def test_a_refused_key_is_told_once_tried_again_and_nothing_is_lost(
         return [mail.kind for mail in rows] == [MailKind.OPERATOR]
 
     await until(alarmed)
+    ((text,),) = await gateway.database.read(lambda tx: tx.execute("SELECT facts ->> 'text' FROM outbox").fetchall())
+    assert text == "The fax provider refuses the API key. Mail is still accepted and waits."
     await asyncio.sleep(0.2)
     assert gateway.gate.is_shut
     files.key_is_good = True
