@@ -145,27 +145,38 @@ class Postman:
         now = self._clock()
 
         def commit(tx: Tx) -> None:
-            if not outbox.dead(tx, mail.id, now, why) or mail.to == self._notices.fallback:
+            if not outbox.dead(tx, mail.id, now, why):
                 return
             fax = inbound.get(tx, mail.cause) if mail.kind is MailKind.INBOUND else None
-            if fax is not None:
+            if fax is not None and mail.to != self._notices.fallback:
                 note = f"This fax could not be delivered to {mail.to}: {why}"
                 outbox.add(tx, self._notices.received(fax, self._notices.fallback, now, note=note, mark=".fallback"))
-            elif mail.kind is not MailKind.OPERATOR:
-                outbox.add(
-                    tx,
-                    self._notices.operator(
-                        f"dead.{mail.id}",
-                        now,
-                        title=f"A result mail to {mail.to} could not be delivered",
-                        text=f"The mail about fax {mail.cause} ({mail.kind}) was given up: {why}",
-                        remedy=f"Tell the sender yourself: faxgateway queue show {mail.cause}",
-                    ),
-                )
+            elif fax is not None:  # a mail without the document may be taken where one with it was not
+                outbox.add(tx, self._undelivered(mail, now, why))
+            elif mail.kind is not MailKind.OPERATOR and mail.to != self._notices.fallback:
+                outbox.add(tx, self._untold(mail, now, why))
 
         await self._database.write(commit)
         self._tell(mail, "dead", why)
         self.nudge()
+
+    def _undelivered(self, mail: OutgoingMail, now: float, why: str) -> OutgoingMail:
+        return self._notices.operator(
+            f"dead.{mail.id}",
+            now,
+            title=f"The received fax {mail.cause} could not be delivered",
+            text=f"The mail with it to {mail.to} was given up: {why}. The fax is kept here.",
+            remedy=f"Mend the cause, then: faxgateway inbound redeliver {mail.cause} (--to ADDRESS for another mailbox)",
+        )
+
+    def _untold(self, mail: OutgoingMail, now: float, why: str) -> OutgoingMail:
+        return self._notices.operator(
+            f"dead.{mail.id}",
+            now,
+            title=f"A result mail to {mail.to} could not be delivered",
+            text=f"The mail about fax {mail.cause} ({mail.kind}) was given up: {why}",
+            remedy=f"Tell the sender yourself: faxgateway queue show {mail.cause}",
+        )
 
     def _tell(self, mail: OutgoingMail, result: str, why: str) -> None:
         telemetry.mail(mail.id, kind=mail.kind, cause=mail.cause, to=mail.to, result=result, why=why)

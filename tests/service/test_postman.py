@@ -341,12 +341,26 @@ async def test_a_received_fax_that_a_mailbox_refuses_goes_to_the_fallback_and_st
     assert (await house.database.read(outbox.counts))["dead"] == 1
 
 
-async def test_a_fallback_that_is_dead_itself_is_told_to_nobody_and_keeps_the_document(house: House) -> None:
+async def test_a_received_fax_too_large_for_the_relay_is_told_without_it_and_its_document_is_kept(house: House) -> None:
     await a_received_fax(house)
-    office = Office(house, Carrier(Refused("no"), Refused("no")))
+    carrier = Carrier(Refused("too large"), Refused("too large"))
+    office = Office(house, carrier)
     while await office.due():
         pass
-    assert [str(mail.state) for mail in await house.mails()] == ["dead", "dead"]
+    *_, (_, to, notice) = carrier.sent
+    said = email.message_from_bytes(notice, policy=email.policy.default).get_content()
+    (fax,) = await house.faxes()
+    assert (to, len(carrier.sent)) == ("admin@example.org", 3)
+    assert "too large" in said
+    assert f"faxgateway inbound redeliver {fax.id}" in said.replace("\n", " ")
+
+
+async def test_a_fallback_that_is_dead_itself_ends_it_and_keeps_the_document(house: House) -> None:
+    await a_received_fax(house)
+    office = Office(house, Carrier(Refused("no"), Refused("no"), Refused("no")))
+    while await office.due():
+        pass
+    assert [str(mail.state) for mail in await house.mails()] == ["dead", "dead", "dead"]
     house.now += 1000 * DAY
     assert await house.database.write(lambda tx: inbound.forget_documents(tx, house.now)) == []
     assert len(house.files("inbound")) == 1
