@@ -23,25 +23,29 @@ from gateway.document.worker import WorkerLimits, WorkerPool
 from gateway.edge.admin import Admin, AdminServer
 from gateway.edge.callbacks import CallbackServer
 from gateway.edge.smtpd import SmtpDoor
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import GatewayError
 from gateway.mail.transport import Transport
 from gateway.model import FaxArrival, MailKind, OutgoingMail, Receipt
 from gateway.provider.faxto import FaxTo
+from gateway.refusals import EX_SOFTWARE, refusal
 from gateway.service.accept import Accept
+from gateway.service.backup import refuse_half_restored
 from gateway.service.gate import Gate, GateSettings
 from gateway.service.inbound import Inbound
+from gateway.service.keeping import Keeping
 from gateway.service.notices import Notices
 from gateway.service.outbound import Outbound
 from gateway.service.postman import Postman
-from gateway.spool import Draft, Spool
+from gateway.service.reconcile import Reconcile
+from gateway.spool import Draft, Spool, SyncFailed
+from gateway.store import files, jobs, outbox, receipts, retention
 from gateway.store import inbound as inbound_store
-from gateway.store import jobs, outbox, receipts, retention
-from gateway.store.db import Database, StoreBroken, Tx
+from gateway.store.db import Database, Tx
+from gateway.store.file import StoreBroken
 from gateway.store.lock import StateLock
 
 log = structlog.get_logger("gateway")
 
-EX_SOFTWARE, EX_TEMPFAIL, EX_CONFIG = 70, 75, 78
 _READING = ("gateway.mail.parse", "gateway.provider.faxto_callback")  # what the reader process imports at its start
 
 
@@ -97,13 +101,19 @@ class Gateway:
             self.database, self.spool, self.provider, self.notices, settings.inbound(config), gate=self.gate,
             on_mail=self.postman.nudge, clock=clock,
         )  # fmt: skip
+        self.reconcile = Reconcile(
+            self.database, self.provider, self.outbound.history, self.notices, settings.outbound(config).settle,
+            gate=self.gate, on_mail=self.postman.nudge, nudge=self.outbound.nudge, clock=clock,
+        )  # fmt: skip
+        self._keeping = Keeping()
         accept_settings = settings.accept(config)
         self.accept = Accept(
             self.database, self.spool, self._reader, accept_settings, on_accepted=self.outbound.nudge, clock=clock
         )
         self.admin = Admin(
             self.database, self.accept, self.outbound, self.inbound, self.provider, accept_settings,
-            fallback=config.mail.fallback, status=self._status, reload=self.reload, clock=clock,
+            fallback=config.mail.fallback, status=self._status, reload=self.reload, keep_files=self._keeping.keep,
+            clock=clock,
         )  # fmt: skip
         self._door: SmtpDoor | None = None
         self._callbacks: CallbackServer | None = None
@@ -118,11 +128,23 @@ class Gateway:
         """Take the state directory. Raises TryLater when another process has it, StoreBroken, ConfigError, OSError."""
         self._lock.acquire()
         try:
+            refuse_half_restored(Path(self.config.state_dir))
+            await self.database.open(may_be_new=not self.spool.names())
+            await self._expect_spool()
             self.spool.open()
-            await self.database.open()
         except BaseException:
+            await self.database.close()
             self._lock.release()
             raise
+
+    async def _expect_spool(self) -> None:
+        """Raises StoreBroken where the whole spool has gone: perhaps it is not mounted."""
+        named = await self.database.read(files.named)
+        if named and not self.spool.root.is_dir():
+            raise StoreBroken(
+                f"the directory {self.spool.root} is missing, which holds {len(named)} mails and faxes: mount or restore it;"
+                " to go on without them, make it: faxes whose pages are lost are then held or fail, and senders are told"
+            )
 
     async def close(self) -> None:
         """Let go of the state directory."""
@@ -139,12 +161,15 @@ class Gateway:
                 log.warning("sends without an outcome are in doubt", count=doubtful)
             await asyncio.gather(self.inbound.recover(), self.postman.recover())
             await self._set_orphans_aside()
+            must_look = await self.reconcile.begin()
             await asyncio.gather(self._pool.start(), self._reader.start())
             self._start_edges(sockets or {})
             assert self._door is not None and self._callbacks is not None and self._admin_server is not None
             await self._callbacks.start()
             await self._admin_server.start()
             await self._door.start()
+            if must_look:
+                self.reconcile.start()
             self.outbound.start()
             self.inbound.start()
             self.postman.start()
@@ -196,6 +221,7 @@ class Gateway:
             await self._callbacks.stop()
         if self._admin_server is not None:
             await self._admin_server.stop()
+        await self.reconcile.stop()
         await asyncio.gather(
             self.outbound.stop(grace), self.inbound.stop(min(grace, 5.0)), self.postman.stop(min(grace, 10.0))
         )
@@ -278,15 +304,23 @@ class Gateway:
     # --- housekeeping ---------------------------------------------------------------------------------------------
 
     async def _set_orphans_aside(self) -> None:
-        """At a start, when nothing is under way: what no row names is kept for a while."""
-        orphans = await asyncio.to_thread(self.spool.set_aside, await self.database.read(_named))
+        """At a start, when nothing is under way: what no row names is kept for a while, what is missing is told."""
+        named = await self.database.read(files.named)
+        orphans = await asyncio.to_thread(self.spool.set_aside, named.keys())
         if orphans:
             log.warning("files that no row names are set aside", count=len(orphans), directory=str(self.spool.orphans))
+        missing = sorted(named.keys() - self.spool.names())
+        if missing:
+            log.error("files are missing", count=len(missing), first=missing[0])
+            now = self._clock()
+            alarm = self.notices.missing([f"{named[name]} (spool/{name})" for name in missing], now)
+            await self.database.write(lambda tx: outbox.add(tx, alarm))
 
     async def _sweep_orphans(self) -> None:
-        known = await self.database.read(_named)
+        known = await self.database.read(files.named)
         before = self._clock() - self.config.retention.orphans
-        removed = await asyncio.to_thread(self.spool.sweep, known, older_than=before)
+        async with self._keeping.removing() as may:
+            removed = await asyncio.to_thread(self.spool.sweep, known.keys(), older_than=before) if may else []
         if removed:
             log.info("files without a row removed", count=len(removed))
 
@@ -326,8 +360,10 @@ class Gateway:
             receipts.purge_orphans(tx, now - keep.history)
             return names
 
-        names = await self.database.write(purge)
-        await asyncio.to_thread(self.spool.remove, names)
+        async with self._keeping.removing() as may:
+            if may:
+                names = await self.database.write(purge)
+                await asyncio.to_thread(self.spool.remove, names)
 
     # --- what the edges ask ---------------------------------------------------------------------------------------
 
@@ -357,6 +393,7 @@ class Gateway:
             "running": self._ready,
             "listeners": [str(address) for address in self._door.addresses()] if self._door and self._ready else [],
             "provider": {"state": self._provider_state(), "text": self.gate.why},
+            "reconcile": self.reconcile.state,
         }
 
     def _provider_state(self) -> str:
@@ -366,11 +403,6 @@ class Gateway:
 
 
 # --- ways to run it ---------------------------------------------------------------------------------------------------
-
-
-def _named(tx: Tx) -> set[str]:
-    """Every spool name that a row knows."""
-    return jobs.files(tx) | inbound_store.files(tx) | outbox.files(tx)
 
 
 @contextlib.asynccontextmanager
@@ -387,7 +419,10 @@ async def offline(
 
 
 async def serve(config: Config) -> int:
-    """Run the daemon until a signal; returns the exit status (0 clean, 70 on a broken disk, 75 busy, 78 configuration)."""
+    """Run the daemon until a signal; returns the exit status.
+
+    0 clean, 70 on a broken disk or database, 75 busy, 77 not permitted, 78 configuration.
+    """
     telemetry.set_up_logging(config.log.level, config.log.format)
     for warning in config.warnings:
         log.warning("configuration", why=warning)
@@ -415,15 +450,10 @@ async def serve(config: Config) -> int:
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
     try:
         await gateway.start(systemd.listen_sockets())
-    except ConfigError as error:
-        log.critical("cannot start", why=error.public)
-        return EX_CONFIG
-    except StoreBroken as error:
-        log.critical("cannot start", why=error.public)
-        return EX_SOFTWARE
-    except (GatewayError, OSError) as error:
-        log.critical("cannot start", why=str(error))
-        return EX_TEMPFAIL
+    except (GatewayError, OSError, SyncFailed) as error:
+        status, why = refusal(error, str(config.state_dir))
+        log.critical("cannot start; nothing is accepted and nothing is sent", why=why)
+        return status
     notifier.ready("accepting mail")
     watchdog = loop.create_task(_watchdog(gateway, notifier), name="watchdog")
     waits = [loop.create_task(stopping.wait()), loop.create_task(gateway.failed.wait())]

@@ -218,6 +218,9 @@ class Submission:
     ret: str | None = None
 
 
+MAY_BE_SENT = "the fax may have been sent"  # how a hold begins that only a person's word on that may end
+
+
 @dataclass(frozen=True, slots=True)
 class FaxJob:
     """One submission to one number."""
@@ -243,6 +246,11 @@ class FaxJob:
     cost: Decimal | None = None
     outcome: str = ""  # ok, busy, no_answer, hangup, file_error, unknown, refused, content, ...
     last_error: str = ""  # a sentence for people
+
+    @property
+    def may_be_sent(self) -> bool:
+        """Whether it is held because a send of it may have happened."""
+        return self.hold.startswith(MAY_BE_SENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,14 @@ def _facts(found: dict[str, Any]) -> dict[str, Any]:
     counts = ", ".join(f"{count} {state}" for state, count in found["counts"].items() if count)
     dead = found.get("dead_mails")
     provider = found.get("provider") or {}
+    reconcile = found.get("reconcile") or {}
     return {
         "version": found["version"],
         "process": found["pid"],
         "since": output.moment(_iso(found["started_at"])),
         "listens on": found.get("listeners"),
         "provider": ": ".join(filter(None, (provider.get("state"), provider.get("text")))),
+        "sending": [f"nothing yet: {reconcile['why']}", *filter(None, [reconcile.get("trouble")])] if reconcile else "",
         "faxes": counts or "none under way",
         "held": found["held"] and f"{found['held']} (faxgateway queue list --held)",
         "mails": f"{found['outbox']} waiting{f', {dead} given up' if dead else ''}",

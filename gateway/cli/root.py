@@ -23,6 +23,8 @@ COMMANDS = {
     "inbound": ("gateway.cli.inbound:inbound", "Faxes received: list show redeliver."),
     "route": ("gateway.cli.route:route", "Who may send, where faxes go: list add remove test."),
     "user": ("gateway.cli.user:user", "Logins of the SMTP door: list add passwd remove."),
+    "backup": ("gateway.cli.backup:backup", "Copy database, mails and faxes, also of a running gateway."),
+    "restore": ("gateway.cli.backup:restore", "Put a backup in the place of what is there."),
     "sandbox": ("gateway.cli.sandbox:sandbox", "Run a server that behaves like Fax.to; nothing leaves this machine."),
     "provider": ("gateway.cli.provider:provider", "The account at the fax provider: balance cost numbers."),
 }

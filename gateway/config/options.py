@@ -372,8 +372,8 @@ class Retention(Section):
     """received faxes, after they were mailed"""
     history: Duration = 400 * 86400.0
     """what happened to each fax"""
-    orphans: Duration = 3600.0
-    """files that nothing names, left by a crash"""
+    orphans: Duration = 7 * 86400.0
+    """files that nothing names, left by a crash or a database that was set back; kept in spool/orphan"""
     uploads: Duration = 86400.0
     """documents at the provider that no fax needs, left by a crash; they are looked for as often"""
     purge_every: Duration = 300.0

@@ -142,6 +142,14 @@ DELAYED = {
 }
 
 UNKNOWN = {
+    "set_back": Advice(
+        "being looked into",
+        "may have been sent or not: the records of the gateway were set back, by a restored backup or the like. It is held"
+        " until a person has found out; then you get another mail.",
+        f"{_ASK_FIRST} Ask the recipient whether it arrived, or the people who run the gateway, with the fax id above.",
+        "4.4.7",
+        ours=True,
+    ),
     "held": Advice(
         "being looked into",
         "may have been sent or not: the connection to the provider broke off while it was handed over. It is held"

@@ -7,6 +7,7 @@ balance must not have fallen by more than other sends explain.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -48,11 +49,8 @@ class Absence:
         reading = await self._history.read(older)
         if not reading.complete:
             return Finding(reading, reading.why)
-        missing = witnesses - reading.refs
-        if not reading.to_the_end:
-            missing = {ref for ref in missing if ref > reading.reach}
-        if missing:
-            return Finding(reading, f"the list lacks fax {min(missing)}, which the provider has taken")
+        if flaw := lacks(reading, witnesses):
+            return Finding(reading, flaw)
         seen = not reading.refs.isdisjoint(known | older)
         return Finding(reading, "" if seen and not self._alone else await self._money_is_gone(job, suspect))
 
@@ -71,3 +69,11 @@ class Absence:
         if now < before.amount - spent - _TOLERANCE:
             return f"the balance fell from {before.amount} to {now}, and other faxes explain {spent} of it"
         return ""
+
+
+def lacks(reading: Reading, witnesses: Set[int]) -> str:
+    """Which of our own sends a reading should list and does not; "" when it has them all."""
+    missing = witnesses - reading.refs
+    if not reading.to_the_end:
+        missing = {ref for ref in missing if ref > reading.reach}
+    return f"the list lacks fax {min(missing)}, which the provider has taken" if missing else ""

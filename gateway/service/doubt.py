@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from gateway import telemetry
-from gateway.model import FaxJob, JobState, MailKind
+from gateway.model import MAY_BE_SENT, FaxJob, JobState, MailKind
 from gateway.service.absence import Absence
 from gateway.service.notices import Notices
 from gateway.service.settle import Settle, SettleSettings, is_over
@@ -138,7 +138,7 @@ class Doubt:
     async def _leave_to_person(self, job: FaxJob, why: str) -> None:
         await self._settle.hold(
             job,
-            f"the fax may have been sent: {why}",
+            f"{MAY_BE_SENT}: {why}",
             tell=MailKind.UNKNOWN,
             remedy="Look for it in the history at the provider."
             f" If it was not sent: faxgateway queue retry --resend {job.id}. If it was: faxgateway queue cancel {job.id}.",

@@ -7,6 +7,7 @@ them, and that holds the id of the job.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import structlog
 
@@ -23,9 +24,25 @@ _PAGE = 100
 _PAGES = 200
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the name of an upload tells: it is the ``n``-th of a job whose mail was accepted at ``accepted_at``."""
+
+    job: str
+    n: int
+    accepted_at: float
+
+
 def name(job: str, n: int) -> str:
     """What the ``n``-th upload of a job is called at the provider; tells nothing of what is in it."""
     return f"{job}-{n}.pdf"
+
+
+def named(name: str) -> Named | None:
+    """What a name tells; None for one that is not named as we name uploads."""
+    parts = _NAME.fullmatch(name)
+    accepted_at = time_of(parts[2]) if parts else None
+    return None if parts is None or accepted_at is None else Named(parts[1], int(parts[3]), accepted_at)
 
 
 async def sweep(database: Database, provider: FaxProvider, before: float) -> int:
@@ -35,13 +52,11 @@ async def sweep(database: Database, provider: FaxProvider, before: float) -> int
     cannot be deleted is left to the next sweep.
     """
     deleted = 0
-    for file in await _listed(provider):
-        parts = _NAME.fullmatch(file.name)
-        made_at = time_of(parts[2]) if parts else None
-        if parts is None or made_at is None or made_at >= before:
+    for file in await listed(provider):
+        upload, ref = named(file.name), file.document_ref
+        if upload is None or upload.accepted_at >= before:
             continue
-        job_id, n, ref = parts[1], int(parts[3]), file.document_ref
-        if await database.read(lambda tx, job_id=job_id, n=n, ref=ref: _is_needed(tx, job_id, n, ref, before)):  # type: ignore[misc]
+        if await database.read(lambda tx, upload=upload, ref=ref: _is_needed(tx, upload, ref, before)):  # type: ignore[misc]
             continue
         try:
             await provider.delete(ref)
@@ -55,8 +70,11 @@ async def sweep(database: Database, provider: FaxProvider, before: float) -> int
     return deleted
 
 
-async def _listed(provider: FaxProvider) -> list[StoredFile]:
-    """All pages, before anything is deleted: a deletion would move the others."""
+async def listed(provider: FaxProvider) -> list[StoredFile]:
+    """What the provider keeps, all pages, before anything is deleted: a deletion would move the others.
+
+    Raises GatewayError.
+    """
     found: dict[int, StoredFile] = {}
     for page in range(1, _PAGES + 1):
         fresh = [file for file in await provider.files(page, _PAGE) if file.document_ref not in found]
@@ -66,13 +84,13 @@ async def _listed(provider: FaxProvider) -> list[StoredFile]:
     return list(found.values())
 
 
-def _is_needed(tx: Tx, job_id: str, n: int, ref: int, before: float) -> bool:
+def _is_needed(tx: Tx, upload: Named, ref: int, before: float) -> bool:
     """Whether an upload may still matter. One of a job that is not known (any more) does not."""
     if jobs.needs_document(tx, ref):
         return True
-    job = jobs.get(tx, job_id)
+    job = jobs.get(tx, upload.job)
     if job is None:
         return False
     if job.state.terminal:
         return job.updated_at >= before
-    return n >= jobs.uploads(tx, job_id)  # the latest one may be on its way at this moment
+    return upload.n >= jobs.uploads(tx, upload.job)  # the latest one may be on its way at this moment

@@ -6,12 +6,14 @@ fax goes out from the bounce mailbox, so that a bounce of it reaches a person.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from gateway.model import FaxJob, InboundFax, MailKind, Notify, OutgoingMail, Submission
 from gateway.store.ids import new_id
 
+_LISTED = 50  # lines of a list in a notice
 _STATUS = {  # enhanced status of a fax result, RFC 3463 section 3
     "ok": "2.0.0",
     "busy": "4.4.1",
@@ -26,6 +28,7 @@ _STATUS = {  # enhanced status of a fax result, RFC 3463 section 3
     "expired": "4.4.7",
     "waiting": "4.4.1",
     "held": "4.3.5",
+    "set_back": "4.4.7",
 }
 
 
@@ -143,6 +146,18 @@ class Notices:
         """A notice to the operator; ``key`` makes it unique, so that one trouble is told once."""
         return self._mail(
             MailKind.OPERATOR, key, self._settings.fallback, now, {"title": title, "text": text, "remedy": remedy}
+        )
+
+    def missing(self, what: Sequence[str], now: float) -> OutgoingMail:
+        """The notice of files that are lost, once a day."""
+        more = [f"and {len(what) - _LISTED} more"] if len(what) > _LISTED else []
+        return self.operator(
+            f"missing.{int(now // 86400)}",
+            now,
+            title="Files are missing in the spool",
+            text="\n".join(("The records name files that are not there:", *what[:_LISTED], *more)),
+            remedy="Put them back if you can, and see whether the disk is well. Faxes whose pages are lost are held, those"
+            " whose mail is lost fail, and their senders are told. A received fax may still be in the provider's inbox.",
         )
 
     def received(self, fax: InboundFax, mailbox: str, now: float, *, note: str = "", mark: str = "") -> OutgoingMail:

@@ -83,7 +83,7 @@ class Outbound:
         self._settings = settings
         self._gate = gate
         self._clock = clock
-        history = History(provider, self._heard)
+        self.history = history = History(provider, self._heard)
         self.settle = Settle(
             database, provider, history, notices, settings.settle, gate=gate, on_mail=on_mail, nudge=self.nudge,
             clock=clock,

@@ -305,9 +305,9 @@ class Settle:
                 return False
             submission = jobs.get_submission(tx, job.submission)
             assert submission is not None
-            kind = (
-                MailKind.NO_RESULT if job.state is JobState.IN_DOUBT else MailKind.FAILED
-            )  # no one knows that it failed
+            # no one knows that it failed
+            is_doubtful = job.state is JobState.IN_DOUBT or job.may_be_sent
+            kind = MailKind.NO_RESULT if is_doubtful else MailKind.FAILED
             mail = None
             if not silent:
                 mail = self._notices.result(

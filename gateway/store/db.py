@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import sqlite3
 import time
@@ -20,21 +21,19 @@ from typing import Any, TypeVar, cast
 import aiosqlite
 import structlog
 
-from gateway.errors import ConfigError, GatewayError, NoSpace, TryLater
+from gateway.errors import ConfigError, NoSpace, TryLater
 from gateway.faultpoint import reach
+from gateway.store.file import StoreBroken, claim, lost
 
 log = structlog.get_logger("store")
 
 Tx = sqlite3.Connection
 T = TypeVar("T")
 
-_FULL = 13  # primary result codes, https://www.sqlite.org/rescode.html
+_FULL, _IO, _CANNOT_OPEN = 13, 10, 14  # primary result codes, https://www.sqlite.org/rescode.html
 _FATAL = {8: "read-only", 10: "I/O error", 11: "corrupt", 26: "not a database"}
 _BATCH = 200
-
-
-class StoreBroken(GatewayError):
-    """The database cannot be trusted or written: the daemon must not accept or send anything."""
+_LEAST = 1 << 20  # bytes that a start needs at most
 
 
 class _Connection(aiosqlite.Connection):
@@ -70,24 +69,52 @@ class Database:
         self._queue: asyncio.Queue[tuple[Callable[[Tx], Any], asyncio.Future[Any]] | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._broken: Exception | None = None
+        self.place = ""  # where the file is, see store.file; known once it is open
 
-    async def open(self) -> None:
-        """Open, check and migrate. Raises :class:`StoreBroken`, or :class:`ConfigError` on a newer schema."""
+    async def open(self, *, may_be_new: bool = True) -> None:
+        """Open, check and migrate; one without content is made only where it ``may_be_new``.
+
+        Raises :class:`StoreBroken`, :class:`ConfigError` on a newer schema, :class:`NoSpace`, OSError.
+        """
+        self.place = await asyncio.to_thread(claim, self.path, may_be_new=may_be_new)
+        try:
+            await self._connect(may_be_new)
+        except sqlite3.Error as error:
+            if not self._is_full(error) or not self._on_full():
+                raise self._refusal(error) from error
+            try:
+                await self._connect(may_be_new)
+            except sqlite3.Error as again:
+                raise self._refusal(again) from again
+        self.path.chmod(0o600)
+        self._task = asyncio.create_task(self._commit_loop(), name="store-writer")
+
+    async def _connect(self, may_be_new: bool) -> None:
         try:
             self._writer = writer = _connect(self.path.absolute().as_uri())
             await writer
             await writer.run(_prepare)
-            await writer.run(_migrate)
+            await writer.run(lambda tx: _migrate(tx, self.path, may_be_new))
             self._reader = reader = _connect(self.path.absolute().as_uri() + "?mode=ro")
             await reader
             await reader.run(lambda tx: tx.execute("PRAGMA query_only = ON").close())
-        except BaseException as error:
+        except BaseException:
             await self._close_connections()
-            if isinstance(error, sqlite3.Error):
-                raise StoreBroken(f"the database {self.path} cannot be used: {error}") from error
             raise
-        self.path.chmod(0o600)
-        self._task = asyncio.create_task(self._commit_loop(), name="store-writer")
+
+    def _is_full(self, error: sqlite3.Error) -> bool:
+        """Whether it failed for lack of space, which SQLite calls an I/O error where it maps its shared memory."""
+        if _code(error) == _FULL:
+            return True
+        disk = os.statvfs(self.path.parent)
+        return _code(error) in (_IO, _CANNOT_OPEN) and disk.f_bavail * disk.f_frsize < _LEAST
+
+    def _refusal(self, error: sqlite3.Error) -> StoreBroken | NoSpace:
+        if self._is_full(error):
+            return NoSpace(f"the disk is full: there is no room for the database {self.path}", str(error))
+        return StoreBroken(
+            f"the database {self.path} cannot be used: {error}; if it is damaged, restore a backup (faxgateway restore)"
+        )
 
     async def close(self) -> None:
         """Commit what was asked for, checkpoint, close."""
@@ -219,8 +246,9 @@ def _prepare(tx: Tx) -> None:
         found = tx.execute("PRAGMA quick_check(3)").fetchall()
         if found != [("ok",)]:
             raise StoreBroken(
-                "the database is damaged: " + "; ".join(str(row[0]) for row in found) + "; restore a backup"
+                f"the database is damaged ({'; '.join(str(row[0]) for row in found)}): restore a backup (faxgateway restore)"
             )
+        tx.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # so that a log never holds the rests of two crashes
 
 
 def _leave_clean(tx: Tx) -> None:
@@ -237,9 +265,11 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def _migrate(tx: Tx) -> None:
+def _migrate(tx: Tx, path: Path, may_be_new: bool) -> None:
     """Bring the schema up, one transaction a step, after a copy of what was there. Raises ConfigError on a newer."""
     have = _pragma(tx, "user_version")
+    if not have and not may_be_new:
+        raise lost(path, "empty")
     steps = migrations()
     newest = steps[-1][0]
     if have > newest:
@@ -247,8 +277,7 @@ def _migrate(tx: Tx) -> None:
             f"the database has schema {have}, this version knows up to {newest}: install the newer faxgateway again"
         )
     if 0 < have < newest:
-        main = next(row[2] for row in tx.execute("PRAGMA database_list") if row[1] == "main")
-        copy = Path(f"{main}.schema-{have}")
+        copy = Path(f"{path}.schema-{have}")
         if not copy.exists():
             tx.execute("VACUUM INTO ?", (str(copy),))
     for version, script in steps:

@@ -172,8 +172,3 @@ def forget_documents(tx: Tx, before: float, limit: int = 500) -> list[str]:
         tx.execute("UPDATE inbound SET file = '' WHERE id = ?", (fax,))
         tx.execute("UPDATE outbox SET file = '' WHERE file = ?", (file,))
     return [row[1] for row in rows]
-
-
-def files(tx: Tx) -> set[str]:
-    """Every spool name that a row of this table names."""
-    return {row[0] for row in tx.execute("SELECT file FROM inbound WHERE file <> ''")}

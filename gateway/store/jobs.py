@@ -458,15 +458,6 @@ def counts(tx: Tx) -> dict[str, int]:
     return result
 
 
-def files(tx: Tx) -> set[str]:
-    """Every spool name that a row of these tables names."""
-    rows = tx.execute(
-        "SELECT mail_file FROM submission WHERE mail_file <> ''"
-        " UNION SELECT document_file FROM job WHERE document_file <> ''"
-    )
-    return {row[0] for row in rows}
-
-
 def is_duplicate_document(error: Exception) -> bool:
     """Whether ``error`` says that two jobs would share one document at the provider."""
     return isinstance(error, sqlite3.IntegrityError) and "job.document_ref" in str(error)

@@ -133,8 +133,3 @@ def forget(tx: Tx, before: float, kinds: Iterable[MailKind]) -> int:
         f"DELETE FROM outbox WHERE ended_at < ? AND state = 'sent' AND kind IN ({', '.join('?' * len(marks))})",
         (before, *marks),
     ).rowcount
-
-
-def files(tx: Tx) -> set[str]:
-    """Every spool name that a row of this table names."""
-    return {row[0] for row in tx.execute("SELECT file FROM outbox WHERE file <> ''")}

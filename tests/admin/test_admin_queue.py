@@ -10,8 +10,8 @@ import pytest
 
 from admin.conftest import House
 from gateway.errors import NotFound, Refused
-from gateway.model import MailKind
-from gateway.store import outbox
+from gateway.model import MAY_BE_SENT, JobState, MailKind
+from gateway.store import jobs, outbox
 
 
 async def _change(house: House, verb: str, *ids: str, **more: Any) -> tuple[list[str], dict[str, str]]:
@@ -220,3 +220,22 @@ async def test_ids_that_are_unknown_or_named_twice(house: House) -> None:
     assert (changed, list(unchanged)) == ([job], ["no such"])
     assert await _change(house, "cancel", "ALL") == ([job], {})
     assert await _change(house, "cancel", "ALL") == ([], {})
+
+
+async def test_a_fax_that_may_have_been_sent_goes_only_by_an_express_word(house: House) -> None:
+    house.service.uploading = False
+    submission = await house.send()
+    job = (await house.reach(submission, "prepared"))["id"]
+    await house.gateway.database.write(
+        lambda tx: jobs.hold(
+            tx, jobs.in_state(tx, JobState.PREPARED)[0], 5.0, f"{MAY_BE_SENT}: the history shows fax 7"
+        )
+    )
+    for verb in ("release", "retry"):
+        changed, unchanged = await _change(house, verb, job)
+        assert changed == []
+        assert "it may have been faxed already" in unchanged[job]
+    assert await _change(house, "release", "ALL") == ([], unchanged)
+    house.service.uploading = True
+    assert await _change(house, "retry", job, resend=True) == ([job], {})
+    await house.reach(submission, "submitted")

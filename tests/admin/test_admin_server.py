@@ -19,6 +19,7 @@ import structlog
 
 from admin.conftest import House
 from gateway.edge.admin import AdminServer
+from gateway.store import retention
 
 MAIL = b"Subject: Report\r\nMessage-ID: <1@t>\r\n\r\nPlease read.\r\n"
 
@@ -300,3 +301,36 @@ async def test_a_path_longer_than_a_socket_address_may_be(house: House, tmp_path
     assert stat.S_ISSOCK(place.lstat().st_mode)
     await server.stop()
     assert not place.exists()
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+async def test_files_are_kept_for_a_while_and_no_longer_than_a_while(
+    house: House, client: aiohttp.ClientSession
+) -> None:
+    assert await _post(client, "/files.keep", b'{"seconds": 60}') == (200, {"seconds": 60})
+    async with house.gateway._keeping.removing() as may:
+        assert not may
+    assert await _post(client, "/files.keep", b'{"seconds": 0}') == (200, {"seconds": 0})
+    async with house.gateway._keeping.removing() as may:
+        assert may
+    for seconds in (-1, 601):
+        status, answer = await _post(client, "/files.keep", b'{"seconds": %d}' % seconds)
+        assert (status, answer["error"]) == (400, "files are kept for 0 to 600 seconds at a time")
+
+
+async def test_while_files_are_kept_nothing_is_purged_and_nothing_swept(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(retention, "forget_documents", lambda *_: done.append("purge") or [])
+    monkeypatch.setattr(house.gateway.spool, "sweep", lambda *_, **__: done.append("sweep") or [])
+    await house.ask("files.keep", seconds=60)
+    await house.gateway._purge()
+    await house.gateway._sweep_orphans()
+    assert done == []
+    await house.ask("files.keep", seconds=0)
+    await house.gateway._purge()
+    await house.gateway._sweep_orphans()
+    assert done == ["purge", "sweep"]

@@ -39,6 +39,7 @@ from gateway.service.gate import Gate
 from gateway.service.inbound import Inbound, InboundSettings
 from gateway.service.notices import Notices, NoticeSettings
 from gateway.service.outbound import Outbound, OutboundSettings
+from gateway.service.reconcile import Reconcile
 from gateway.spool import Spool
 from gateway.store import inbound, jobs, outbox, routes
 from gateway.store.db import Database, Tx
@@ -110,6 +111,10 @@ class House:
             self.database, self.spool, self.provider, self.workshop, self.notices, outbound or OutboundSettings(),  # type: ignore[arg-type]
             gate=self.gate, on_mail=self._mail, clock=self.clock, steady=steady or self.clock,
         )  # fmt: skip
+        self.reconcile = Reconcile(
+            self.database, self.provider, self.outbound.history, self.notices, (outbound or OutboundSettings()).settle,
+            gate=self.gate, on_mail=self._mail, nudge=self.outbound.nudge, clock=self.clock, steady=steady or self.clock,
+        )  # fmt: skip
         self.inbound = Inbound(
             self.database, self.spool, self.provider, self.notices, inbound or InboundSettings(), gate=self.gate,
             on_mail=self._mail, clock=self.clock,
@@ -142,11 +147,16 @@ class House:
 
     async def crash(self) -> House:
         """The house that a process finds which starts where this one was killed; recovery is the caller's."""
-        root = self.root.with_name(f"{self.root.name}+")
-        shutil.copytree(self.root, root)
+        copy = self.copy(f"{self.root.name}+")
         await self.close()
-        self._reborn = await House(root, self.provider, now=self.now, **self._settings).open()  # type: ignore[arg-type]
+        self._reborn = await copy.open()
         return self._reborn
+
+    def copy(self, name: str) -> House:
+        """The house that stands beside this one from now on; it is not opened."""
+        root = self.root.with_name(name)
+        shutil.copytree(self.root, root)
+        return House(root, self.provider, now=self.now, **self._settings)  # type: ignore[arg-type]
 
     # --- work -----------------------------------------------------------------------------------------------------
 

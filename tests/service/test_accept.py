@@ -17,7 +17,7 @@ from gateway.errors import NoSpace, Refused, TryLater
 from gateway.model import Envelope, FaxNumber, JobState, Notify, NumberClass, Recipient
 from gateway.policy import PolicySettings
 from gateway.spool import SyncFailed
-from gateway.store import jobs, users
+from gateway.store import files, jobs, users
 
 from .conftest import Build
 from .house import LETTER, NUMBER, PEER, House
@@ -388,7 +388,7 @@ async def test_killed_between_file_and_row_leaves_an_orphan_that_is_swept(
     reborn = await house.crash()
     (orphan,) = reborn.files("mail")
     assert await reborn.jobs() == []
-    known = await reborn.database.read(jobs.files)
+    known = set(await reborn.database.read(files.named))
     removed = reborn.spool.sweep(known, older_than=orphan.stat().st_mtime + 1)
     assert removed == [f"mail/{orphan.name}"]
     assert await reborn.submit()

@@ -12,7 +12,7 @@ from gateway.errors import NoSpace, NotFound, Refused, TryLater
 from gateway.model import FaxArrival, InboundState, MailKind, MailState
 from gateway.service.inbound import InboundSettings
 from gateway.spool import Draft
-from gateway.store import inbound, jobs, outbox
+from gateway.store import files, inbound, outbox
 
 from .conftest import Build
 from .house import House
@@ -156,7 +156,7 @@ async def test_killed_between_file_and_row_leaves_only_an_orphan(desk: House) ->
     reborn = await desk.crash()
     (orphan,) = reborn.files("inbound")
     assert (await reborn.faxes(), await reborn.mails()) == ([], [])
-    known = await reborn.database.read(lambda tx: jobs.files(tx) | inbound.files(tx) | outbox.files(tx))
+    known = set(await reborn.database.read(files.named))
     assert reborn.spool.sweep(known, older_than=orphan.stat().st_mtime + 1) == [f"inbound/{orphan.name}"]
     await arrive(reborn, told())  # the provider repeats what was not answered
     assert await mailed(reborn) == [("desk@example.org", PDF)]

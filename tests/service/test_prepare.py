@@ -12,7 +12,7 @@ from gateway.errors import NoSpace, Refused
 from gateway.model import JobState, MailKind, Notify
 from gateway.service.outbound import OutboundSettings
 from gateway.service.prepare import PrepareSettings
-from gateway.store import jobs, waiting
+from gateway.store import files, jobs, waiting
 
 from .conftest import Build
 from .house import LETTER, NUMBER, Crash, House
@@ -298,7 +298,7 @@ async def test_a_document_without_its_row_is_an_orphan_after_a_crash(
     (orphan,) = reborn.files("document")
     reborn.now += 3600
     await reborn.turn("prepare")
-    known = await reborn.database.read(jobs.files)
+    known = set(await reborn.database.read(files.named))
     assert reborn.spool.sweep(known, older_than=orphan.stat().st_mtime + 0.001) == [f"document/{orphan.name}"]
     (job,) = await reborn.jobs()
     assert job.document is not None

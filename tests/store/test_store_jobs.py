@@ -26,7 +26,7 @@ from gateway.model import (
     Submission,
     Verdict,
 )
-from gateway.store import jobs, receipts, retention
+from gateway.store import files, jobs, receipts, retention
 from gateway.store.db import Database, _prepare, migrations
 
 NUMBER = FaxNumber("+12025550123")
@@ -214,12 +214,12 @@ async def test_a_receipt_waits_for_its_job(database: Database) -> None:
 async def test_purging_forgets_rows_before_files_and_open_jobs_never(database: Database) -> None:
     await database.write(lambda tx: jobs.add(tx, submission(), [job(), job("S1-2")], "key"))
     await database.write(lambda tx: jobs.set_document(tx, "S1-1", DOCUMENT))
-    assert await database.read(jobs.files) == {"mail/S1", "document/x"}
+    assert await database.read(files.named) == {"mail/S1": "the mail S1", "document/x": "the fax pages of mail S1"}
     await advance(database, "S1-1", JobState.FAILED)
     assert await database.write(lambda tx: retention.forget_documents(tx, 5000.0)) == []
     await advance(database, "S1-2", JobState.FAILED)
     assert sorted(await database.write(lambda tx: retention.forget_documents(tx, 5000.0))) == ["document/x", "mail/S1"]
-    assert await database.read(jobs.files) == set()
+    assert await database.read(files.named) == {}
     assert await database.write(lambda tx: retention.forget_history(tx, 900.0)) == 0
     assert await database.write(lambda tx: retention.forget_history(tx, 5000.0)) == 1
     assert await database.read(lambda tx: jobs.get(tx, "S1-1")) is None

@@ -15,16 +15,19 @@ from gateway.edge.admin.received import Received
 from gateway.edge.admin.routes import Routes
 from gateway.edge.admin.sending import Sending
 from gateway.edge.admin.users import Users
-from gateway.errors import NotFound
+from gateway.errors import NotFound, Refused
 from gateway.service.accept import Accept, AcceptSettings
 from gateway.service.inbound import Inbound
 from gateway.service.outbound import Outbound
 from gateway.store import jobs, outbox
 from gateway.store.db import Database
 
+_LONGEST_KEPT = 600
+
 
 class Admin:
-    """``status`` gives the daemon's own facts, ``reload`` re-reads what can change; ``fallback``: see Routes."""
+    """``status`` gives the daemon's own facts, ``reload`` re-reads what can change,
+    ``keep_files`` lets no file be removed for some seconds; ``fallback``: see Routes."""
 
     def __init__(
         self,
@@ -38,11 +41,13 @@ class Admin:
         fallback: str,
         status: Callable[[], dict[str, Any]],
         reload: Callable[[], Awaitable[list[str]]],
+        keep_files: Callable[[float], Awaitable[None]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._status = status
         self._reload = reload
+        self._keep_files = keep_files
         self.max_mail = settings.max_message
         self.send = Sending(database, accept, settings).send
         queue = Queue(database, outbound, settings.region, clock)
@@ -53,6 +58,7 @@ class Admin:
         self.operations: Mapping[str, Operation] = {
             "status": self._daemon_status,
             "reload": self._daemon_reload,
+            "files.keep": self._files_keep,
             "queue.list": queue.listing,
             "queue.show": queue.show,
             "queue.hold": queue.hold,
@@ -97,3 +103,10 @@ class Admin:
 
     async def _daemon_reload(self) -> dict[str, Any]:
         return {"changed": await self._reload()}
+
+    async def _files_keep(self, seconds: int) -> dict[str, Any]:
+        """Let no file be removed for some seconds, so that all can be copied; 0 ends it. Raises Refused."""
+        if not 0 <= seconds <= _LONGEST_KEPT:
+            raise Refused(f"files are kept for 0 to {_LONGEST_KEPT} seconds at a time")
+        await self._keep_files(seconds)
+        return {"seconds": seconds}

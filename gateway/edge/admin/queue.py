@@ -57,9 +57,7 @@ class Queue:
         return await self._each(ids, self._changing(change))
 
     async def release(self, ids: list[str]) -> dict[str, Any]:
-        return await self._each(
-            ids, self._changing(lambda tx, job, now: "" if jobs.release(tx, job, now) else "it is not held")
-        )
+        return await self._each(ids, self._changing(_release))
 
     async def retry(self, ids: list[str], resend: bool = False) -> dict[str, Any]:
         """Make jobs due now, held ones too; with ``resend`` even one that may have been faxed."""
@@ -140,13 +138,20 @@ def _select(tx: Tx, ids: list[str]) -> list[str]:
     return list(found)
 
 
+def _release(tx: Tx, job: FaxJob, now: float) -> str:
+    """One in doubt is looked for again; another that may have been faxed would be sent at once."""
+    if job.may_be_sent and job.state is not JobState.IN_DOUBT:
+        return _MAY_BE_SENT
+    return "" if jobs.release(tx, job, now) else "it is not held"
+
+
 def _retry(tx: Tx, job: FaxJob, now: float, *, resend: bool) -> str:
     """Make a job due now; one held in doubt is, by the operator's word that it was not sent, sent again."""
     if job.state.terminal:
         return f"it is {job.state}; send the mail again for a new fax"
+    if (job.may_be_sent or (job.state is JobState.IN_DOUBT and job.hold)) and not resend:
+        return _MAY_BE_SENT
     if job.state is JobState.IN_DOUBT and job.hold:
-        if not resend:
-            return _MAY_BE_SENT
         jobs.end_attempt(tx, job.id, job.attempts, now, "absent", detail="the operator says it was not sent")
         jobs.release(tx, job, now)
         jobs.change(tx, job, JobState.UPLOADED, now, "sent again by the operator's word")

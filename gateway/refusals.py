@@ -1,0 +1,32 @@
+"""Why a start is refused: the exit status (sysexits.h), and what a person can do about it."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from gateway.errors import ConfigError
+from gateway.spool import SyncFailed
+from gateway.store.file import StoreBroken
+
+EX_SOFTWARE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = 70, 75, 77, 78
+
+
+def refusal(error: Exception, state_dir: str) -> tuple[int, str]:
+    """The exit status of a start that failed, and what a person can do about it."""
+    match error:
+        case ConfigError():
+            return EX_CONFIG, error.public
+        case StoreBroken():
+            return EX_SOFTWARE, error.public
+        case SyncFailed():
+            return EX_SOFTWARE, f"the disk cannot be believed: {error}"
+        case OSError(errno=errno.EROFS):
+            return EX_NOPERM, str(error)
+        case OSError(errno=errno.EACCES | errno.EPERM, filename=str(path)) if path.startswith(state_dir):
+            return EX_NOPERM, (
+                f"{path}: {error.strerror}; all of {state_dir} must be writable and belong to the user that the"
+                f" gateway runs as, whose id is {os.geteuid()}: chown -R {os.geteuid()} {state_dir}"
+            )
+        case _:
+            return EX_TEMPFAIL, str(error)

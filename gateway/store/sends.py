@@ -1,0 +1,50 @@
+"""What the database knows of sends, when it is compared with what the provider's history shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gateway.model import FaxJob, JobState
+from gateway.store import jobs
+from gateway.store.db import Tx
+
+UNSURE = (JobState.ACCEPTED, JobState.PREPARED, JobState.UPLOADED, JobState.IN_DOUBT, JobState.SUBMITTED)
+
+
+def unsure(tx: Tx, last: int) -> list[FaxJob]:
+    """Jobs up to the row ``last`` that have not ended, held ones too: if the database is old, they may have been sent."""
+    rows = tx.execute(
+        f"SELECT id FROM job WHERE finished_at IS NULL AND rowid <= ? AND state IN ({', '.join('?' * len(UNSURE))})"
+        " ORDER BY rowid",
+        (last, *UNSURE),
+    ).fetchall()
+    return [job for (id_,) in rows if (job := jobs.get(tx, id_)) is not None]
+
+
+def sent(tx: Tx) -> set[int]:
+    """The provider's ids of all sends that we know of."""
+    return {row[0] for row in tx.execute("SELECT provider_ref FROM attempt WHERE provider_ref IS NOT NULL")}
+
+
+def documents(tx: Tx) -> dict[int, str]:
+    """The provider's ids of uploads that we know of, each with its job."""
+    rows = tx.execute(
+        "SELECT document_ref, job FROM attempt UNION SELECT document_ref, id FROM job WHERE document_ref IS NOT NULL"
+    )
+    return {int(ref): str(job) for ref, job in rows}
+
+
+def uploads(tx: Tx, job_ids: Iterable[str]) -> dict[str, int]:
+    """How many uploads were begun of each of these jobs that is known."""
+    known = ((id_, tx.execute("SELECT uploads FROM job WHERE id = ?", (id_,)).fetchone()) for id_ in job_ids)
+    return {id_: int(row[0]) for id_, row in known if row is not None}
+
+
+def at_least(tx: Tx, job: str, n: int) -> None:
+    """The provider has upload ``n`` of a job: the next one gets another name."""
+    tx.execute("UPDATE job SET uploads = ? WHERE id = ? AND uploads < ?", (n, job, n))
+
+
+def last_accepted_at(tx: Tx) -> float:
+    """When the newest mail was accepted; 0 for none."""
+    return float(tx.execute("SELECT coalesce(max(created_at), 0) FROM submission").fetchone()[0])
