@@ -181,7 +181,8 @@ def _collect(child: int, reader: int, limits: dict[str, Any]) -> dict[str, Any]:
     elif ended == "long":
         answer = {"failed": "its answer is too long"}
     else:
-        most = usage.ru_maxrss * 1024 > _MANY * float(limits["memory"])
+        ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # a child begins with what this process has
+        most = (usage.ru_maxrss - ours) * 1024 > _MANY * float(limits["memory"])
         answer = answer or _death(os.waitstatus_to_exitcode(status), most=most)
     return {**answer, "at": at}
 

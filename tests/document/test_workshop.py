@@ -48,6 +48,12 @@ def test_a_crash_for_want_of_memory_is_told_from_others(monkeypatch: pytest.Monk
     assert run("eat_in_c") == {"over": "it needs more memory than it may have", "at": "huge.pdf"}
 
 
+def test_what_the_warm_process_holds_is_not_the_jobs() -> None:
+    held = bytearray(b"x" * (300 * MB))
+    assert run("crash") == {"failed": "the converter crashed (exit -11)", "at": "broken.pdf"}
+    assert held
+
+
 def test_an_answer_broken_off_is_none() -> None:
     assert workshop._read(b'{"at": "a"}\n{"at": "b"}\n{"resu') == ("b", None)
     assert workshop._read(b'{"at": "a"}\n{"result": 1}\n{"result": 2}\n') == ("a", {"result": 1})
