@@ -136,7 +136,7 @@ def _die_with(parent: int) -> None:
 
 def _limit(limits: dict[str, Any]) -> None:
     for kind, value in (
-        (resource.RLIMIT_AS, _mapped() + int(limits["memory"])),
+        (resource.RLIMIT_AS, _memory()[0] + int(limits["memory"])),
         (resource.RLIMIT_FSIZE, int(limits["file_size"])),
         (resource.RLIMIT_NOFILE, int(limits["open_files"])),
         (resource.RLIMIT_CORE, 0),
@@ -147,9 +147,11 @@ def _limit(limits: dict[str, Any]) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def _mapped() -> int:
+def _memory() -> tuple[int, int]:
+    """Bytes of this process: mapped, and held in memory."""
     with open("/proc/self/statm", encoding="ascii") as stream:  # noqa: PTH123  # a kernel file, not a path of ours
-        return int(stream.read().split()[0]) * resource.getpagesize()
+        mapped, held, *_ = stream.read().split()
+    return int(mapped) * resource.getpagesize(), int(held) * resource.getpagesize()
 
 
 # --- what became of it ------------------------------------------------------------------------------------------------
@@ -181,8 +183,8 @@ def _collect(child: int, reader: int, limits: dict[str, Any]) -> dict[str, Any]:
     elif ended == "long":
         answer = {"failed": "its answer is too long"}
     else:
-        ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # a child begins with what this process has
-        most = (usage.ru_maxrss - ours) * 1024 > _MANY * float(limits["memory"])
+        held = usage.ru_maxrss * 1024 - _memory()[1]  # a child begins with what this process has
+        most = held > _MANY * float(limits["memory"])
         answer = answer or _death(os.waitstatus_to_exitcode(status), most=most)
     return {**answer, "at": at}
 
