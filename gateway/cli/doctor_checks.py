@@ -211,7 +211,12 @@ def database(path: Path) -> Iterator[Finding]:
     if found == "ok":
         yield Finding("database", OK, f"{path} is whole")
     else:
-        yield Finding("database", FAIL, f"{path}: {found}", "the gateway does not start with it; restore a backup (faxgateway restore)")
+        yield Finding(
+            "database",
+            FAIL,
+            f"{path}: {found}",
+            "the gateway does not start with it; restore a backup (faxgateway restore)",
+        )
 
 
 def _user(uid: int) -> str:

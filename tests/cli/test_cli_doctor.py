@@ -230,7 +230,10 @@ def test_a_database_is_looked_at_without_a_daemon(offline: Cli, tmp_path: Path) 
     path = tmp_path / "state/faxgateway.db"
     os.truncate(path, path.stat().st_size // 2)
     (half,) = _found(offline, status=1)["database"]
-    assert (half["state"], half["remedy"]) == (FAIL, "the gateway does not start with it; restore a backup (faxgateway restore)")
+    assert (half["state"], half["remedy"]) == (
+        FAIL,
+        "the gateway does not start with it; restore a backup (faxgateway restore)",
+    )
     assert str(path) in half["text"]
 
 
