@@ -17,6 +17,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -198,6 +199,26 @@ def _filesystem(path: Path) -> str:
     return best[1]
 
 
+def database(path: Path) -> Iterator[Finding]:
+    """Whether the database, if there is one, is whole. It is read only; a daemon must not run."""
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        found = str(error)
+    if found == "ok":
+        yield Finding("database", OK, f"{path} is whole")
+    else:
+        yield Finding(
+            "database",
+            FAIL,
+            f"{path}: {found}",
+            "the gateway does not start with it; restore a backup (faxgateway restore)",
+        )
+
+
 def _user(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
@@ -254,7 +275,7 @@ async def daemon(config: Config) -> AsyncIterator[Finding]:
             found = await client("status", {})
     except NotRunning:
         yield Finding("gateway", WARN, "it does not run", "faxgateway serve, or: systemctl start faxgateway")
-        for finding in _ports(config):
+        for finding in (*database(config.state_dir / "faxgateway.db"), *_ports(config)):
             yield finding
     except Failed as error:
         yield Finding("gateway", FAIL, str(error), "its log says more")

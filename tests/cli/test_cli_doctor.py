@@ -222,6 +222,21 @@ def _with_state(tmp_path: Path, state: str) -> Path:
     return config
 
 
+def test_a_database_is_looked_at_without_a_daemon(offline: Cli, tmp_path: Path) -> None:
+    assert "database" not in _found(offline, status=1)
+    offline("route", "add", "sender", "*")  # makes one
+    (whole,) = _found(offline, status=1)["database"]
+    assert whole["state"] == OK
+    path = tmp_path / "state/faxgateway.db"
+    os.truncate(path, path.stat().st_size // 2)
+    (half,) = _found(offline, status=1)["database"]
+    assert (half["state"], half["remedy"]) == (
+        FAIL,
+        "the gateway does not start with it; restore a backup (faxgateway restore)",
+    )
+    assert str(path) in half["text"]
+
+
 Usage = namedtuple("Usage", "total used free")
 
 

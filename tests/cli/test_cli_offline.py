@@ -178,6 +178,7 @@ def test_a_database_that_is_none_is_told_without_a_traceback(offline: Cli, tmp_p
     (tmp_path / "state/faxgateway.db").write_bytes(b"not a database" * 100)
     result = offline("queue", "list", status=70)
     assert f"the database {tmp_path / 'state/faxgateway.db'} cannot be used" in result.stderr
+    assert "restore a backup" in result.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
