@@ -52,23 +52,28 @@ class Absence:
         if flaw := lacks(reading, witnesses):
             return Finding(reading, flaw)
         seen = not reading.refs.isdisjoint(known | older)
-        return Finding(reading, "" if seen and not self._alone else await self._money_is_gone(job, suspect))
+        if seen and not self._alone:
+            return Finding(reading, "")
+        return Finding(reading, await money_is_gone(self._database, self._provider, suspect.before, job.id))
 
-    async def _money_is_gone(self, job: FaxJob, suspect: witness.Suspect) -> str:
-        """What the balance has against it that the fax was not sent; "" when nothing, or where it cannot be had."""
-        before = suspect.before
-        if before is None:
-            return ""
-        try:
-            now = await self._provider.balance()
-        except Refused:  # this provider tells none
-            return ""
-        except GatewayError as error:
-            return f"the balance cannot be read: {error.public}"
-        spent = await self._database.read(lambda tx: witness.spent_since(tx, before, job.id))
-        if now < before.amount - spent - _TOLERANCE:
-            return f"the balance fell from {before.amount} to {now}, and other faxes explain {spent} of it"
+
+async def money_is_gone(database: Database, provider: FaxProvider, before: witness.Balance | None, job: str) -> str:
+    """What the balance has against it that nothing was sent but what is known, and perhaps ``job``, since ``before``.
+
+    "" when nothing, or where it cannot be had.
+    """
+    if before is None:
         return ""
+    try:
+        now = await provider.balance()
+    except Refused:  # this provider tells none
+        return ""
+    except GatewayError as error:
+        return f"the balance cannot be read: {error.public}"
+    spent = await database.read(lambda tx: witness.spent_since(tx, before, job))
+    if now < before.amount - spent - _TOLERANCE:
+        return f"the balance fell from {before.amount} to {now}, and other faxes explain {spent} of it"
+    return ""
 
 
 def lacks(reading: Reading, witnesses: Set[int]) -> str:

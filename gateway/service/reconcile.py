@@ -18,7 +18,7 @@ from gateway.errors import GatewayError, TryLater
 from gateway.model import FaxJob, OutgoingMail
 from gateway.ports import FaxProvider, HistoryEntry, StoredFile
 from gateway.service import leftovers
-from gateway.service.absence import lacks
+from gateway.service.absence import lacks, money_is_gone
 from gateway.service.aftermath import Outcome, decide, may_be_sent_again
 from gateway.service.comparison import Comparison, Known, Shown
 from gateway.service.gate import Gate
@@ -138,9 +138,7 @@ class Reconcile:
         if self._mark is None:
             return await self._check()
         reading, files, flaw = await self._ask(frozenset())
-        known = await self._database.read(witness.known)
-        if not flaw and known and reading.refs.isdisjoint(known):
-            flaw = "the list shows none of the faxes that were sent before: it may be of another account"
+        flaw = flaw or await self._forgets(reading)
         now = self._steady()
         if flaw and flaw != self._trouble:
             log.warning("the history proves nothing yet", why=flaw)
@@ -206,6 +204,20 @@ class Reconcile:
             return reading, None, flaw or f"the documents at the provider cannot be listed: {error.public}"
         except GatewayError:  # this provider lists none
             return reading, None, flaw
+
+    async def _forgets(self, reading: Reading) -> str:
+        """Why a whole list may lack faxes all the same, above all such as have ended; "" when nothing tells so."""
+
+        def facts(tx: Tx) -> tuple[Set[int], Set[int], Set[int], witness.Balance | None]:
+            return witness.erased(tx), witness.known(tx), sends.sent(tx), witness.last_balance(tx)
+
+        erased, known, sent, balance = await self._database.read(facts)
+        if erased and reading.refs.isdisjoint(erased):
+            return "the list shows no fax whose document was deleted: it forgets them, or is of another account"
+        seen = not reading.refs.isdisjoint(known)
+        if reading.refs <= sent and (self._settings.alone or not seen):
+            return await money_is_gone(self._database, self._provider, balance, "")
+        return ""
 
     # --- the end --------------------------------------------------------------------------------------------------
 

@@ -78,6 +78,24 @@ def known(tx: Tx) -> set[int]:
     return {row[0] for row in rows}
 
 
+def erased(tx: Tx) -> set[int]:
+    """The provider's ids of our newest sends whose documents it was asked to delete."""
+    rows = tx.execute(
+        "SELECT attempt.provider_ref FROM attempt JOIN job ON job.id = attempt.job"
+        " WHERE attempt.provider_ref IS NOT NULL AND job.erased_at IS NOT NULL ORDER BY ended_event DESC LIMIT ?",
+        (_NEWEST,),
+    )
+    return {row[0] for row in rows}
+
+
+def last_balance(tx: Tx) -> Balance | None:
+    """The newest balance that is known."""
+    row = tx.execute(
+        "SELECT balance, balance_event FROM attempt WHERE balance IS NOT NULL ORDER BY balance_event DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else Balance(Decimal(row[0]), int(row[1]))
+
+
 def spent_since(tx: Tx, balance: Balance, job: str) -> Decimal:
     """What the sends of other jobs have cost that were answered after the balance was told."""
     rows = tx.execute(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from gateway.errors import KeyRefused, Refused
+from gateway.errors import KeyRefused, Refused, TryLater
 from gateway.model import MAY_BE_SENT, FaxJob, JobState, MailKind, Notify, Receipt, Verdict
-from gateway.ports import HistoryEntry, JobStatus, StoredFile
+from gateway.ports import HistoryEntry, JobStatus, StoredFile, Submitted
 from gateway.service import reconcile
 from gateway.service.outbound import OutboundSettings
 from gateway.service.settle import SettleSettings
@@ -460,18 +461,55 @@ async def test_a_list_that_lacks_what_it_should_show_proves_nothing(today: House
     }  # fmt: skip
 
 
-async def test_a_list_of_another_account_proves_nothing_and_leaves_all_to_a_person_in_the_end(today: House) -> None:
+@pytest.mark.parametrize("forgets", ["everything", "what has ended"])
+async def test_a_list_that_forgets_what_has_ended_proves_nothing_and_leaves_all_to_a_person_in_the_end(
+    today: House, forgets: str
+) -> None:
     await today.submitted()
     await sent_for_good(today)
     await today.submit(OTHER)
     await today.turn("prepare")
     copy = today.copy("old")
-    copy.provider.history_pages = []
+    await sent_for_good(today)
+    assert len(today.provider.executed) == 2
+    copy.provider.history_pages = [] if forgets == "everything" else [(shown(9300, 800, None, "+12025550129"),)]
     await started(copy)
     assert 4 * 3600 < sum(await looked(copy, most=1000)) < 5 * 3600
     (held,) = [job for job in await copy.jobs() if job.hold]
-    assert "it may be of another account" in held.hold
+    assert "the list shows no fax whose document was deleted: it forgets them, or is of another account" in held.hold
     assert (held.number.e164, held.may_be_sent) == (OTHER, True)
+    assert len(copy.provider.executed) == 2
+
+
+async def test_an_empty_list_proves_nothing_when_money_is_gone(today: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a gateway that has sent nothing yet: only the balance that it asked for tells."""
+
+    async def balance() -> Decimal:
+        return Decimal("9.00") - Decimal("0.10") * len(today.provider.executed)
+
+    def not_now(_ref: int) -> Submitted:
+        raise TryLater("not now")
+
+    monkeypatch.setattr(today.provider, "balance", balance)
+    first = await today.uploaded()
+    taken, today.provider.answer_submit, today.provider.execute = today.provider.answer_submit, not_now, False
+    await today.turn("submit")
+    today.provider.answer_submit, today.provider.execute = taken, True
+    await today.submit(OTHER)
+    await today.turn("prepare")
+    copy = today.copy("old")
+    today.now += 900
+    await sent_for_good(today)
+    assert len(today.provider.executed) == 2
+    copy.provider.hide_history = True
+    await started(copy)
+    copy.now += await copy.reconcile.look() or 0
+    assert copy.reconcile.state is not None
+    assert copy.reconcile.state["trouble"] == "the balance fell from 9.00 to 8.80, and other faxes explain 0 of it"
+    copy.provider.hide_history = False
+    await looked(copy)
+    assert (await copy.job(first.id)).state is JobState.SUBMITTED
+    assert len(copy.provider.executed) == 2
 
 
 def origin_text() -> str:
