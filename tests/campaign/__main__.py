@@ -52,7 +52,7 @@ async def _calls(full: bool, _seed: int, workers: WorkerPool, _directory: Path) 
 
 
 async def _errors(full: bool, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("the N-th system call fails", io_errors.run(workers, 1 if full else 16))
+    return await _each("the N-th system call fails", io_errors.run(workers, 1 if full else 40))
 
 
 async def _kills(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:

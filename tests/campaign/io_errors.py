@@ -16,7 +16,7 @@ from .journeys import JOURNEYS
 from .kill import Run, one
 
 ERRORS = ("EIO", "ENOSPC")
-CALLS = ("write", "pwrite64", "fsync", "fdatasync", "rename", "unlink")
+CALLS = ("pwrite64", "fsync", "fdatasync", "rename", "unlink")
 _MOST = 400
 _QUIET = 3  # runs in a row that nothing came of: the call is not made so often
 
