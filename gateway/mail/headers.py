@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from mmap import mmap
-from typing import TypeAlias
 
 from gateway.errors import Refused
+from gateway.mail.buffer import Buffer
 from gateway.mail.words import decode_words, one_line, to_text
-
-Buffer: TypeAlias = bytes | mmap
 
 MAX_HEADER = 102_400  # bytes of one header block, Postfix's header_size_limit
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import Refused
-from gateway.mail import structure, transfer
-from gateway.mail.headers import Buffer, Headers, split
+from gateway.mail import buffer, structure, transfer
+from gateway.mail.buffer import Buffer
+from gateway.mail.headers import Headers, split
 from gateway.mail.structure import Leaf, Mail
 from gateway.mail.words import one_line, to_text
 from gateway.model import MailPart, MailSummary
@@ -27,7 +28,6 @@ LOOP_HEADER = "X-Faxgateway-Loop"  # in every mail we make; a mail that has it c
 _HOPS = 100  # Received fields that prove a loop, RFC 5321 section 6.3
 _LIST_FIELDS = {f"list-{name}" for name in ("id", "post", "help", "subscribe", "unsubscribe", "owner", "archive")}
 _SHOWN = ("from", "to", "cc", "reply-to", "date", "subject", "message-id")
-_CHUNK = 1 << 20
 
 
 def inspect(mail: str) -> dict[str, Any]:
@@ -138,8 +138,8 @@ def _automatic(headers: Headers, names: list[str]) -> str:
 
 def _digest(source: Buffer, start: int) -> str:
     digest = hashlib.sha256()
-    for position in range(start, len(source), _CHUNK):
-        digest.update(source[position : position + _CHUNK])
+    for window in buffer.windows(source, start):
+        digest.update(window)
     return digest.hexdigest()
 
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from gateway.errors import Refused
-from gateway.mail import bodies, transfer
-from gateway.mail.headers import Buffer, Headers, split
+from gateway.mail import bodies, buffer, transfer
+from gateway.mail.buffer import Buffer
+from gateway.mail.headers import Headers, split
 from gateway.mail.parameters import display_name, parse, without_comment
 from gateway.mail.words import file_name, one_line
 
@@ -362,7 +363,7 @@ def _boundary_lines(source: Buffer, start: int, end: int, delimiter: bytes) -> I
     at: int | None = start if source[start : start + len(delimiter)] == delimiter else None
     while True:
         if at is None:
-            found = source.find(b"\n" + delimiter, position, end)
+            found = buffer.find(source, b"\n" + delimiter, position, end)
             if found < 0:
                 return
             at = found + 1

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TypeAlias
 
-from gateway.mail.headers import Buffer
+from gateway.mail.buffer import Buffer
 
 Write: TypeAlias = Callable[[bytes], object]
 

@@ -1,0 +1,34 @@
+"""A raw mail, mapped into memory: read from one end to the other it takes a window of memory, not its size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from mmap import MADV_DONTNEED, mmap
+from typing import TypeAlias
+
+Buffer: TypeAlias = bytes | mmap
+
+WINDOW = 1 << 20  # bytes
+
+
+def windows(source: Buffer, start: int) -> Iterator[bytes]:
+    """The content from ``start`` on, in pieces."""
+    for position in range(start, len(source), WINDOW):
+        yield source[position : position + WINDOW]
+        _let_go(source)
+
+
+def find(source: Buffer, wanted: bytes, start: int, end: int) -> int:
+    """As ``source.find``."""
+    for position in range(start, end, WINDOW):
+        found = source.find(wanted, position, min(end, position + WINDOW + len(wanted) - 1))
+        if found >= 0:
+            return found
+        _let_go(source)
+    return -1
+
+
+def _let_go(source: Buffer) -> None:
+    """What was read leaves our memory; it stays in the system's cache, and is there again when it is asked for."""
+    if isinstance(source, mmap):
+        source.madvise(MADV_DONTNEED)
