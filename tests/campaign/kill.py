@@ -111,7 +111,7 @@ async def settled(here: World) -> bool:
         return False
     found = records.read(here.state)
     return len(found.inbound) >= len(here.injected) and all(
-        wish.refused or any(job["number"] == number for job in found.jobs.values())
+        wish.settled or any(job["number"] == number for job in found.jobs.values())
         for wish in here.wishes for number in wish.numbers
     )  # fmt: skip
 
