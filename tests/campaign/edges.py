@@ -22,6 +22,7 @@ from .kill import Run, evidence, settled
 from .world import SENDER, Wish, World, until, world
 
 _PATIENCE = 60.0
+_SOON = 10.0
 _IN_USE = 75  # status of a gateway that finds its directory in use
 _SLOW = 0.02  # seconds that each write to the database takes on a slow disk: a commit has ten and more
 
@@ -243,6 +244,33 @@ async def _killed_while_forgetting(here: World) -> Breaches:
     return [f"files_and_rows_agree: {each}, and was removed before its row" for each in gone]
 
 
+async def _sync_fails(here: World) -> Breaches:
+    """A file whose sync has failed is lost without a word, so whoever was told of it was told wrong."""
+    fault = ("-e", "trace=fsync", "-e", "inject=fsync:error=EIO")
+    tracer = await asyncio.create_subprocess_exec(
+        "strace", "-f", "-qqq", "-o", os.devnull, *fault, "-p", str(here.gateway.pid)
+    )
+    wish = here.wish()
+    try:
+        await until(lambda: _is_traced(here.gateway.pid), _PATIENCE)
+        await here.try_send(wish)
+        ended = await here.gateway.gone(_SOON)
+    finally:
+        if here.gateway.running:
+            tracer.terminate()
+        await tracer.wait()  # it ends with what it traces
+    breaches = [] if ended else ["it went on after a sync had failed"]
+    if wish.told:
+        breaches.append("250 was said for a mail whose sync had failed")
+    breaches += await _again(here)
+    await here.send(wish)
+    return breaches
+
+
+def _is_traced(pid: int) -> bool:
+    return "TracerPid:\t0" not in Path(f"/proc/{pid}/status").read_text()
+
+
 # --- a slow disk ------------------------------------------------------------------------------------------------------
 
 
@@ -315,6 +343,7 @@ EDGES = (
         "killed-while-forgetting", "a row is forgotten before its file",
         _InAWorld(_killed_while_forgetting, options={"more": _FORGETFUL}, env={VARIABLE: "spool.unlinked:1"}),
     ),
+    Edge("sync-fails", "a sync fails: no 250, and the gateway ends", _InAWorld(_sync_fails)),
     Edge("killed-at-250", "slow disk, killed as soon as the client has its 250", _on_a_slow_disk(_killed_at_250)),
     Edge("killed-at-200", "slow disk, killed as soon as the provider has its 200", _on_a_slow_disk(_killed_at_200)),
     Edge("killed-at-the-end", "slow disk, killed as soon as the end of a fax is recorded", _on_a_slow_disk(_killed_at_the_end)),

@@ -78,6 +78,13 @@ MUTATIONS = (
         "spool directory not synced", "a file's name is on disk before a row has it", _edge("cut-at-250"),
         _SPOOL, "        sync_directory(self._spool.root / kind)", f"        {_PASS}",
     ),
+    Mutation(
+        "failed sync ignored", "after a failed sync nothing is told and the process ends", _edge("sync-fails"),
+        (
+            Edit(_SPOOL, 'raise SyncFailed(f"fsync of {self.path}: {error}") from error', _PASS),
+            Edit(_SPOOL, 'raise SyncFailed(f"fsync of directory {path}: {error}") from error', _PASS),
+        ),
+    ),
     *(
         Mutation(
             f"synchronous = {mode}", "a commit is on disk when it returns", _edge("cut-at-250"),
