@@ -56,7 +56,9 @@ async def _errors(full: bool, _seed: int, workers: WorkerPool, _directory: Path)
 
 
 async def _edges(_full: bool, _seed: int, workers: WorkerPool, directory: Path) -> Outcome:
-    return await _each("rare things, each at the moment where it matters", edges.run(workers, directory))
+    outcome = await _each("rare things, each at the moment where it matters", edges.run(workers, directory))
+    outcome.notes += [f"without those that need {need}: {why}" for need, why in edges.lacking(directory).items()]
+    return outcome
 
 
 async def _kills(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,16 +27,19 @@ _SOON = 10.0
 _IN_USE = 75  # status of a gateway that finds its directory in use
 _SLOW = 0.02  # seconds that each write to the database takes on a slow disk: a commit has ten and more
 
+_STRACE, _MOUNT = "strace", "mount"
+
 Breaches = list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """``run`` takes converters and an empty directory, and returns the breaches."""
+    """``run`` takes converters and an empty directory, and returns the breaches; ``needs`` what not every machine has."""
 
     name: str
     proves: str
     run: Callable[[WorkerPool, Path], Awaitable[Breaches]]
+    needs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,14 +347,14 @@ EDGES = (
         "killed-while-forgetting", "a row is forgotten before its file",
         _InAWorld(_killed_while_forgetting, options={"more": _FORGETFUL}, env={VARIABLE: "spool.unlinked:1"}),
     ),
-    Edge("sync-fails", "a sync fails: no 250, and the gateway ends", _InAWorld(_sync_fails)),
-    Edge("killed-at-250", "slow disk, killed as soon as the client has its 250", _on_a_slow_disk(_killed_at_250)),
-    Edge("killed-at-200", "slow disk, killed as soon as the provider has its 200", _on_a_slow_disk(_killed_at_200)),
-    Edge("killed-at-the-end", "slow disk, killed as soon as the end of a fax is recorded", _on_a_slow_disk(_killed_at_the_end)),
-    Edge("cut-at-250", "the power fails when the client has its 250", _power_cut("out", "smtp.replied:1")),
-    Edge("cut-at-the-send", "the power fails when the provider has answered a send", _power_cut("out", "provider.sent:1")),
-    Edge("cut-at-200", "the power fails when a received fax is about to be answered 200", _power_cut("in", "callback.replying:1")),
-    Edge("cut-at-delivery", "the power fails when the smarthost has taken a received fax", _power_cut("in", "relay.taken:1")),
+    Edge("sync-fails", "a sync fails: no 250, and the gateway ends", _InAWorld(_sync_fails), _STRACE),
+    Edge("killed-at-250", "slow disk, killed as soon as the client has its 250", _on_a_slow_disk(_killed_at_250), _STRACE),
+    Edge("killed-at-200", "slow disk, killed as soon as the provider has its 200", _on_a_slow_disk(_killed_at_200), _STRACE),
+    Edge("killed-at-the-end", "slow disk, killed as soon as the end of a fax is recorded", _on_a_slow_disk(_killed_at_the_end), _STRACE),
+    Edge("cut-at-250", "the power fails when the client has its 250", _power_cut("out", "smtp.replied:1"), _MOUNT),
+    Edge("cut-at-the-send", "the power fails when the provider has answered a send", _power_cut("out", "provider.sent:1"), _MOUNT),
+    Edge("cut-at-200", "the power fails when a received fax is about to be answered 200", _power_cut("in", "callback.replying:1"), _MOUNT),
+    Edge("cut-at-delivery", "the power fails when the smarthost has taken a received fax", _power_cut("in", "relay.taken:1"), _MOUNT),
 )  # fmt: skip
 
 
@@ -359,11 +363,20 @@ def named(name: str) -> Edge:
     return next(edge for edge in EDGES if edge.name == name)
 
 
+def lacking(directory: Path) -> dict[str, str]:
+    """What edges need and this machine does not have, and why not."""
+    found = {
+        _STRACE: "" if shutil.which("strace") else "strace is not installed",
+        _MOUNT: power_cut.possible(directory),
+    }
+    return {need: why for need, why in found.items() if why}
+
+
 async def run(workers: WorkerPool, directory: Path) -> AsyncIterator[Run]:
-    """Every edge, one run for each."""
-    cuts = not power_cut.possible(directory / "probe")
+    """Every edge that can be played here, one run for each."""
+    lacks = lacking(directory)
     for edge in EDGES:
-        if cuts or not edge.name.startswith("cut-"):
+        if edge.needs not in lacks:
             yield Run(
                 "edge", edge.name, True, await edge.run(workers, directory / edge.name), str(directory / edge.name)
             )

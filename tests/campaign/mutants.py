@@ -178,12 +178,12 @@ MUTATIONS = (
     ),
     _one(
         "absent after one reading", "absence needs several readings", _edge("lagging-history"),
-        _DOUBT, "if polls < self._settings.doubt_min_polls or steady - since < self._settings.doubt_min_time:",
+        _DOUBT, "if polls < self._settings.doubt_min_polls or seconds < self._settings.doubt_min_time:",
         "if polls < 1:",
     ),
     _one(
         "absent without waiting", "absence needs time", _edge("lagging-history"),
-        _DOUBT, "if polls < self._settings.doubt_min_polls or steady - since < self._settings.doubt_min_time:",
+        _DOUBT, "if polls < self._settings.doubt_min_polls or seconds < self._settings.doubt_min_time:",
         "if polls < self._settings.doubt_min_polls:",
     ),
     _one(

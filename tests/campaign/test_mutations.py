@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from .daemon import CODE
 from .mutants import MUTATIONS, Edit, Mutation, made
 from .mutations import copy
 
@@ -41,3 +42,9 @@ def test_a_mutation_that_matches_nothing_is_told(original: Path) -> None:
 
 def test_names_are_told_apart() -> None:
     assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name.replace(" ", "-"))
+def test_the_documentation_has_its_row(mutation: Mutation) -> None:
+    text = (CODE / "docs" / "campaign.md").read_text("utf-8")
+    assert f"| {mutation.name} | {mutation.breaks} | {mutation.hurt.part} |" in text

@@ -56,7 +56,6 @@ provider:
   result_timeout: 5m
   retry_after: 200ms
   retry_max: 1s
-  key_check_every: 500ms
   doubt: {{poll_after: [200ms, 300ms, 500ms], min_polls: 3, min_time: {min_time}, give_up_after: {give_up}}}
   inbox: {{sweep_every: 1s, grace: {grace}, first_run: deliver}}
 mail:
