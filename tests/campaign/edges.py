@@ -156,6 +156,14 @@ async def _lagging_history(here: World) -> Breaches:
     return []
 
 
+async def _killed_in_the_send(here: World) -> Breaches:
+    """A history that lags behind does not show it at the next start, so only what was written ahead can help."""
+    await here.order("history", "late", seconds=6.0)
+    await here.send(here.wish())
+    await here.gateway.gone(_PATIENCE)
+    return await _again(here)
+
+
 async def _page_three(here: World) -> Breaches:
     await here.order("history", "page-3")
     await here.order("send", "execute-then-drop", count=1)
@@ -333,6 +341,10 @@ EDGES = (
     Edge(
         "lagging-history", "502, no answer, HTML, no id: nothing is sent again while the history lags behind",
         _InAWorld(_lagging_history, options={"min_time": "3s", "give_up": "30s"}),
+    ),
+    Edge(
+        "killed-in-the-send", "killed before the answer to a send is recorded, and the history lags behind",
+        _InAWorld(_killed_in_the_send, options={"min_time": "8s", "give_up": "60s"}, env={VARIABLE: "provider.sent:1"}),
     ),
     Edge("page-three", "a send without an answer is found on page 3 of the history", _InAWorld(_page_three)),
     Edge("by-hand", "what a person sends beside the gateway is not taken for its own", _InAWorld(_by_hand)),

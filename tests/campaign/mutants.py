@@ -123,8 +123,9 @@ MUTATIONS = (
     ),
     _one(
         "file removed before its row", "on delete the row first", _edge("killed-while-forgetting"),
-        "app.py", "            return names\n\n        names = await self.database.write(purge)",
-        "            self.spool.remove(names)\n            return names\n\n        names = await self.database.write(purge)",
+        "app.py", "            receipts.purge_orphans(tx, now - keep.history)\n            return names\n",
+        "            receipts.purge_orphans(tx, now - keep.history)\n            self.spool.remove(names)\n"
+        "            return names\n",
     ),
     _one(
         "received fax forgotten undelivered", "a document is kept until it is delivered", _edge("smarthost-away"),
@@ -136,7 +137,7 @@ MUTATIONS = (
     ),
     # --- the send -----------------------------------------------------------------------------------------------------
     Mutation(
-        "attempt not written ahead", "the intent is committed before the send", _killed("out", "provider.sent:1"),
+        "attempt not written ahead", "the intent is committed before the send", _edge("killed-in-the-send"),
         (
             Edit(
                 _SUBMIT, "        sending = await self._database.write(begin)",
@@ -150,7 +151,7 @@ MUTATIONS = (
     ),
     _one(
         "send under way at the end is repeated", "at start submitting becomes in_doubt",
-        _killed("out", "provider.sent:1"), "service/outbound.py",
+        _edge("killed-in-the-send"), "service/outbound.py",
         'tx, job, JobState.IN_DOUBT, now, "the gateway stopped', 'tx, job, JobState.UPLOADED, now, "the gateway stopped',
     ),
     _one(
