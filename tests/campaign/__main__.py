@@ -16,7 +16,7 @@ from pathlib import Path
 from gateway import telemetry
 from gateway.document.worker import WorkerPool
 
-from . import chaos, disk_full, io_errors, kill, power_cut, random_kill, stops
+from . import chaos, disk_full, edges, io_errors, kill, power_cut, random_kill, stops
 from .kill import Run, pool
 from .random_kill import Outcome
 
@@ -55,6 +55,12 @@ async def _errors(full: bool, _seed: int, workers: WorkerPool, _directory: Path)
     return await _each("the N-th system call fails", io_errors.run(workers, 1 if full else 40))
 
 
+async def _edges(_full: bool, _seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    outcome = await _each("rare things, each at the moment where it matters", edges.run(workers, directory))
+    outcome.notes += [f"without those that need {need}: {why}" for need, why in edges.lacking(directory).items()]
+    return outcome
+
+
 async def _kills(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
     return await random_kill.run(workers, directory, 3000 if full else 40, seed)
 
@@ -90,6 +96,7 @@ async def _smarthost(full: bool, seed: int, workers: WorkerPool, directory: Path
 PARTS = (
     Part("points", "killed at each named fault point of four journeys: nothing lost, nothing doubled", _points),
     Part("calls", "killed at the N-th write, sync, rename, unlink or send to a socket, for every N", _calls),
+    Part("edges", "rare things, each at its moment: silent clients, lagging histories, lies, cuts at a point", _edges),
     Part("kills", "kill -9 at random moments under load", _kills),
     Part("cuts", "power cut: only what was synced is left", _cuts),
     Part("errors", "EIO or ENOSPC at the N-th call, for every N: no false 250 or 200", _errors),

@@ -43,8 +43,8 @@ class Evidence:
 
 
 def check(evidence: Evidence) -> list[str]:
-    """Every breach, as a sentence; an empty list is the proof."""
-    return [breach for rule in RULES for breach in rule(evidence)]
+    """Every breach, as the rule and a sentence; an empty list is the proof."""
+    return [f"{rule.__name__}: {breach}" for rule in RULES for breach in rule(evidence)]
 
 
 def every_250_is_a_job(e: Evidence) -> Iterator[str]:
@@ -194,14 +194,17 @@ def attempts_are_written_ahead(e: Evidence) -> Iterator[str]:
 
 
 def files_and_rows_agree(e: Evidence) -> Iterator[str]:
-    named = {row["mail_file"] for row in e.records.submissions.values()}
-    named |= {row["document_file"] for row in e.records.jobs.values()}
-    named |= {row["file"] for row in e.records.inbound} | {row["file"] for row in e.records.outbox}
-    named.discard("")
-    for name in e.records.files - named:
+    sizes = {row["mail_file"]: row["size"] for row in e.records.submissions.values()}
+    sizes |= {row["document_file"]: row["document_size"] for row in e.records.jobs.values()}
+    sizes |= {row["file"]: row["size"] for row in e.records.inbound}
+    named = (sizes.keys() | {row["file"] for row in e.records.outbox}) - {""}
+    for name in e.records.files.keys() - named:
         yield f"no row knows the file {name}"
-    for name in named - e.records.files:
+    for name in named - e.records.files.keys():
         yield f"the file {name} is missing"
+    for name in named & sizes.keys() & e.records.files.keys():
+        if e.records.files[name] != sizes[name]:
+            yield f"the file {name} has {e.records.files[name]} bytes, its row says {sizes[name]}"
     for name in e.records.drafts:
         yield f"the draft {name} was left behind"
 

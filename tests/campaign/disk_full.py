@@ -38,8 +38,8 @@ async def run(workers: WorkerPool, directory: Path, times: int, seed: int) -> Ou
     outcome = Outcome("disk full under load")
     dice = random.Random(seed)
     async with mounted(directory, 96 << 20) as disk, world(directory, workers, more="min_free: 8MB") as here:
-        ballast = disk / "ballast"
-        here.use_state(disk / "state")
+        ballast = disk.mount / "ballast"
+        here.use_state(disk.mount / "state")
         await here.gateway.start()
         await route(here)
         load = Load(here, dice)

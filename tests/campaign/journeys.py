@@ -15,7 +15,7 @@ from gateway.cli.client import AdminClient
 
 from .world import DESK, DID, World
 
-_BUSY = "+99999990001"  # the sandbox's number that is busy
+BUSY = "+99999990001"  # the sandbox's number that is busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ async def _unknown(world: World) -> None:
 
 
 async def _failure(world: World) -> None:
-    await world.send(world.wish(0, also=(_BUSY,)))
+    await world.send(world.wish(0, also=(BUSY,)))
 
 
 async def _in(world: World) -> None:

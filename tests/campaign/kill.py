@@ -111,7 +111,7 @@ async def settled(here: World) -> bool:
         return False
     found = records.read(here.state)
     return len(found.inbound) >= len(here.injected) and all(
-        wish.refused or any(job["number"] == number for job in found.jobs.values())
+        wish.settled or any(job["number"] == number for job in found.jobs.values())
         for wish in here.wishes for number in wish.numbers
     )  # fmt: skip
 
@@ -124,8 +124,9 @@ async def evidence(here: World, **allowed: Any) -> Evidence:
         if callback["kind"] == "inbound":
             answers = [answer["status"] for answer in callback["answers"]]
             brought.setdefault(callback["fields"].get("uuid", ""), []).extend(answers)
+    faxes = [fax for fax in await here.faxes() if fax["fax_job_id"] not in here.by_hand]
     return Evidence(
-        wishes=here.wishes, faxes=await here.faxes(), mails=here.sink.taken, records=records.read(here.state),
+        wishes=here.wishes, faxes=faxes, mails=here.sink.taken, records=records.read(here.state),
         brought=brought, **allowed,
     )  # fmt: skip
 

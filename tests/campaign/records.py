@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ KINDS = ("mail", "document", "inbound")
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Tables as dictionaries, and the names of the files in the spool."""
+    """Tables as dictionaries, and the files in the spool with their sizes in bytes."""
 
     submissions: dict[str, dict[str, Any]] = field(default_factory=dict)
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -22,7 +22,7 @@ class Records:
     attempts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     inbound: list[dict[str, Any]] = field(default_factory=list)
     outbox: list[dict[str, Any]] = field(default_factory=list)
-    files: frozenset[str] = frozenset()
+    files: Mapping[str, int] = field(default_factory=dict)
     drafts: frozenset[str] = frozenset()
 
     @property
@@ -75,9 +75,15 @@ def read(state: Path) -> Records:
             attempts=attempts,
             inbound=rows("SELECT * FROM inbound"),
             outbox=rows("SELECT * FROM outbox"),
-            files=frozenset(f"{kind}/{each.name}" for kind in KINDS for each in (state / "spool" / kind).iterdir()),
+            files={name: size for kind in KINDS for name, size in _sizes(state / "spool", kind)},
             drafts=frozenset(each.name for each in (state / "spool" / "tmp").iterdir()),
         )
+
+
+def _sizes(spool: Path, kind: str) -> Iterator[tuple[str, int]]:
+    for each in (spool / kind).iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the gateway may be at work
+            yield f"{kind}/{each.name}", each.stat().st_size
 
 
 def is_quiet(state: Path) -> bool:

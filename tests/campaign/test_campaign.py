@@ -98,8 +98,10 @@ def _spoiled(e: Evidence) -> Iterator[tuple[str, Evidence]]:
     yield "attempts_are_written_ahead", replace(e, records=replace(e.records, attempts={}))
     twice = {name: attempts * 2 for name, attempts in e.records.attempts.items()}
     yield "attempts_are_written_ahead", replace(e, records=replace(e.records, attempts=twice))
-    yield "files_and_rows_agree", replace(e, records=replace(e.records, files=frozenset()))
-    yield "files_and_rows_agree", replace(e, records=replace(e.records, files=e.records.files | {"mail/x"}))
+    yield "files_and_rows_agree", replace(e, records=replace(e.records, files={}))
+    yield "files_and_rows_agree", replace(e, records=replace(e.records, files={**e.records.files, "mail/x": 1}))
+    emptied = dict.fromkeys(e.records.files, 0)
+    yield "files_and_rows_agree", replace(e, records=replace(e.records, files=emptied))
     yield "files_and_rows_agree", replace(e, records=replace(e.records, drafts=frozenset({"x"})))
 
 

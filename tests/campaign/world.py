@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import smtplib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from decimal import Decimal
 from email.message import EmailMessage
@@ -22,7 +23,7 @@ import aiohttp
 from gateway.document.worker import WorkerPool
 from gateway.sandbox.server import Sandbox, SandboxSettings
 
-from .daemon import Program, free_port
+from .daemon import CODE, Program, free_port
 from .sink import Sink
 
 TOKEN = "campaign-" + "t" * 24
@@ -30,6 +31,9 @@ KEY = "campaign-key"
 DID = "+12025550100"
 OPERATOR = "operator@example.org"
 DESK = "desk@example.org"
+SENDER = "ann@example.org"
+
+_code: ContextVar[Path] = ContextVar("code", default=CODE)
 
 _CONFIG = """
 state_dir: {state}
@@ -80,6 +84,15 @@ class Wish:
     def settled(self) -> bool:
         return bool(self.told or self.refused)
 
+    @property
+    def message(self) -> bytes:
+        """The mail, the same each time."""
+        made = EmailMessage(policy=SMTP)
+        made["From"], made["To"], made["Subject"] = SENDER, "fax@fax.local", "Campaign"
+        made["Message-ID"], made["Date"] = self.message_id, "Tue, 24 Nov 2026 10:00:00 +0000"
+        made.set_content(self.text)
+        return made.as_bytes()
+
 
 @dataclass
 class World:
@@ -94,6 +107,7 @@ class World:
     state: Path = Path()
     wishes: list[Wish] = field(default_factory=list)
     injected: list[str] = field(default_factory=list)  # uuids of faxes sent to us
+    by_hand: list[int] = field(default_factory=list)  # faxes that a person sent at the provider, beside the gateway
     _numbers: int = 0
 
     def __post_init__(self) -> None:
@@ -104,19 +118,20 @@ class World:
     def use_state(self, state: Path) -> None:
         """Let the next gateway live in this directory."""
         self.state = state
-        self.config = self.directory / f"{state.name}.yaml"
+        self.gateway = self.program(state.name, self.smtp_port, self.http_port)
+
+    def program(self, name: str, smtp_port: int, http_port: int) -> Program:
+        """A gateway that would live in the present state directory, with its configuration and log under ``name``."""
+        config = self.directory / f"{name}.yaml"
         options = {"min_time": "1500ms", "give_up": "15s", "grace": "1s", "level": "info", "more": "", **self.options}
-        self.config.write_text(
+        config.write_text(
             _CONFIG.format(
-                state=state, smtp=self.smtp_port, http=self.http_port, token=TOKEN, sandbox=self.sandbox.address, key=KEY,
+                state=self.state, smtp=smtp_port, http=http_port, token=TOKEN, sandbox=self.sandbox.address, key=KEY,
                 sink=self.sink.port, operator=OPERATOR, **options,
             )
         )  # fmt: skip
-        self.gateway = Program(
-            ("serve", "-c", str(self.config)),
-            f"http://127.0.0.1:{self.http_port}/readyz",
-            self.directory / f"{state.name}.log",
-        )
+        url, log = f"http://127.0.0.1:{http_port}/readyz", self.directory / f"{name}.log"
+        return Program(("serve", "-c", str(config)), url, log, _code.get())
 
     # --- clients --------------------------------------------------------------------------------------------------
 
@@ -133,19 +148,15 @@ class World:
         return await asyncio.to_thread(self._try_send, wish)
 
     def _try_send(self, wish: Wish) -> bool:
-        message = EmailMessage(policy=SMTP)
-        message["From"], message["To"], message["Subject"] = "ann@example.org", "fax@fax.local", "Campaign"
-        message["Message-ID"], message["Date"] = wish.message_id, "Tue, 24 Nov 2026 10:00:00 +0000"
-        message.set_content(wish.text)
         try:
             with smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=30) as client:
                 client.ehlo_or_helo_if_needed()
-                client.mail("ann@example.org")
+                client.mail(SENDER)
                 for number in wish.numbers:
                     code, reply = client.rcpt(f"{number}@fax.local")
                     if code != 250:
                         return self._note(wish, code, reply)
-                return self._note(wish, *client.data(message.as_bytes()))
+                return self._note(wish, *client.data(wish.message))
         except (OSError, smtplib.SMTPException):
             return wish.settled
 
@@ -197,6 +208,18 @@ class World:
         ):
             pass
 
+    async def send_by_hand(self, number: str, document: int | bytes) -> None:
+        """A person faxes with the provider's account, beside the gateway: an upload of ours by its id, or a document."""
+        async with aiohttp.ClientSession(f"http://{self.sandbox.address}") as client:
+            if isinstance(document, bytes):
+                form = aiohttp.FormData()
+                form.add_field("file", document, filename="hand.pdf", content_type="application/pdf")
+                async with client.post("/api/v2/files", params={"api_key": KEY}, data=form) as answer:
+                    document = int((await answer.json())["document_id"])
+            fax = {"fax_number": number, "document_id": str(document)}
+            async with client.post("/api/v2/fax", params={"api_key": KEY}, data=fax) as answer:
+                self.by_hand.append((await answer.json())["fax_job_id"])
+
     async def fax_arrives(self, document: bytes, *, shape: str = "") -> str:
         """Somebody faxes us; returns the uuid."""
         form = aiohttp.FormData({"from": "+12025550199", "to": DID})
@@ -210,6 +233,16 @@ class World:
             uuid: str = (await answer.json())["uuid"]
         self.injected.append(uuid)
         return uuid
+
+
+@contextlib.contextmanager
+def running(code: Path) -> Iterator[None]:
+    """Every gateway of worlds made meanwhile runs the package ``gateway`` in the directory ``code``."""
+    token = _code.set(code)
+    try:
+        yield
+    finally:
+        _code.reset(token)
 
 
 @contextlib.asynccontextmanager
