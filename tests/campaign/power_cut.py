@@ -148,8 +148,10 @@ async def at(workers: WorkerPool, directory: Path, journey: Journey, point: str)
         state = rows.mount / "state"
         state.mkdir()
         (state / "spool").symlink_to(files.mount)
-        await asyncio.to_thread(os.sync)
         here.use_state(state)
+        await here.gateway.start()  # a cut is to take what came last, not the database as a whole
+        await here.gateway.stop()
+        await asyncio.to_thread(os.sync)
         await here.gateway.start(env={VARIABLE: point}, wait=False)
         act = asyncio.ensure_future(journey.act(here))
         try:
