@@ -120,6 +120,11 @@ class World:
         self.state = state
         self.gateway = self.program(state.name, self.smtp_port, self.http_port)
 
+    @property
+    def config(self) -> Path:
+        """The configuration of the gateway that lives in the present state directory."""
+        return self.directory / f"{self.state.name}.yaml"
+
     def program(self, name: str, smtp_port: int, http_port: int) -> Program:
         """A gateway that would live in the present state directory, with its configuration and log under ``name``."""
         config = self.directory / f"{name}.yaml"
