@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config.options import Config, Section
+from gateway.config.options import Config
 from gateway.config.schema import all_options, section_of
 from gateway.config.secrets import Surroundings
+from gateway.config.sections import Section
 from gateway.config.yamltree import Mark, Place, Tree, parse
 from gateway.errors import ConfigError
 

@@ -9,7 +9,8 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from gateway.config.options import Config, Section
+from gateway.config.options import Config
+from gateway.config.sections import Section
 
 
 def section_of(annotation: Any) -> type[Section] | None:

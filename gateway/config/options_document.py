@@ -1,0 +1,33 @@
+"""Options of fax pages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+    PositiveInt,
+)
+
+from gateway.config.kinds import (
+    Duration,
+    Size,
+)
+from gateway.config.sections import Section
+
+
+class Document(Section):
+    paper: Literal["letter", "a4"] = "letter"
+    resolution: Literal["fine", "standard"] = "fine"
+    """fine: 204x196 dpi, standard: 204x98"""
+    body: Literal["with-text", "always", "without-attachment", "never"] = "with-text"
+    """when the text of the mail becomes pages"""
+    max_pages: PositiveInt = 200
+    workers: Annotated[PositiveInt, Field(le=64)] = 2
+    """conversions at once"""
+    timeout: Duration = 60.0
+    """of a conversion"""
+    memory: Size = 1 << 30
+    """of a conversion"""
+    tries: PositiveInt = 3
+    """conversions of a mail that may crash or hang before it is set aside"""

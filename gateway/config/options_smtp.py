@@ -1,0 +1,107 @@
+"""Options of the SMTP door."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    Field,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from gateway.config.kinds import (
+    Duration,
+    DurationOrZero,
+    ListenAddress,
+    Network,
+    NotEmpty,
+    OneOrMore,
+    OptionalPath,
+    Size,
+    host_and_port,
+    is_everybody,
+)
+from gateway.config.sections import Problems, Section, complain
+
+
+class Listener(Section):
+    address: ListenAddress = "127.0.0.1:2525"
+    """HOST:PORT, unix:/PATH, or fd:NAME for a socket that systemd passes on"""
+    networks: Annotated[tuple[Network, ...], OneOrMore] = ("127.0.0.0/8",)
+    """clients that may send without logging in"""
+    tls: Literal["none", "starttls", "implicit"] = "none"
+    auth: Literal["none", "optional", "required"] = "none"
+    """logging in with the name and password of a user (faxgateway user add)"""
+    certificate: OptionalPath = None
+    """PEM file with the certificate chain, for starttls and implicit"""
+    key: OptionalPath = None
+    """PEM file with the private key"""
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        complain([*self._door_problems(), *self._tls_problems()])
+        return self
+
+    def _door_problems(self) -> Problems:
+        if self.auth == "none" and not self.networks and not self.address.startswith("unix:"):
+            return [
+                (("networks",), "is empty and auth is none: nobody could send; name networks or set auth: required")
+            ]
+        if self.auth != "required" and is_everybody(self.networks):
+            text = (
+                "covers the whole Internet, and those clients need no login: an open relay for faxes, at your cost;"
+                " name your own networks or set auth: required"
+            )
+            return [(("networks",), text)]
+        return []
+
+    def _tls_problems(self) -> Problems:
+        if self.tls == "none":
+            return []
+        problems = []
+        for name, path in (("certificate", self.certificate), ("key", self.key)):
+            if path is None:
+                problems.append(((name,), f"is needed for tls: {self.tls}, the path of a PEM file"))
+            elif not path.is_file():
+                problems.append(((name,), f"there is no file {path}"))
+        if not problems:
+            assert self.certificate is not None, "checked above"
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            try:
+                context.load_cert_chain(self.certificate, self.key, password=lambda: "")
+            except (ssl.SSLError, OSError) as error:
+                why = error.reason if isinstance(error, ssl.SSLError) and error.reason else error.strerror or error
+                problems.append((("certificate",), f"does not load together with the key ({why})"))
+        return problems
+
+
+class Smtp(Section):
+    listeners: Annotated[tuple[Listener, ...], NotEmpty] = Field(default_factory=lambda: ({},), validate_default=True)
+    max_message: Size = 50_000_000
+    """largest mail taken"""
+    max_recipients: PositiveInt = 100
+    """per mail"""
+    command_timeout: Duration = 300.0
+    """longest silence between commands"""
+    data_timeout: Duration = 180.0
+    """longest silence while a mail comes in"""
+    max_connections: PositiveInt = 200
+    max_connections_per_client: PositiveInt = 50
+    max_errors: PositiveInt = 20
+    """wrong commands in a session before it is closed"""
+    repeat_window: DurationOrZero = 1800.0
+    """the same mail again, from a client that may not have read our answer to the first, is the first one for so long"""
+
+    @field_validator("listeners")
+    @classmethod
+    def _listeners_differ(cls, listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
+        problems = []
+        for n, listener in enumerate(listeners):
+            parts = host_and_port(listener.address)
+            if listener.address in {other.address for other in listeners[:n]} and not (parts and parts[1] == 0):
+                problems.append(((n, "address"), f"another listener has {listener.address} already"))
+        complain(problems)
+        return listeners
