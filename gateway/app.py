@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from gateway import __version__, settings, systemd, telemetry
+from gateway import __version__, settings, telemetry
 from gateway.config import Config
 from gateway.document.worker import WorkerLimits, WorkerPool
 from gateway.edge.admin import Admin, AdminServer
@@ -27,7 +25,6 @@ from gateway.errors import GatewayError
 from gateway.mail.transport import Transport
 from gateway.model import FaxArrival, MailKind, OutgoingMail, Receipt
 from gateway.provider.faxto import FaxTo
-from gateway.refusals import EX_SOFTWARE, refusal
 from gateway.service.accept import Accept
 from gateway.service.backup import refuse_half_restored
 from gateway.service.gate import Gate, GateSettings
@@ -37,7 +34,7 @@ from gateway.service.notices import Notices
 from gateway.service.outbound import Outbound
 from gateway.service.postman import Postman
 from gateway.service.reconcile import Reconcile
-from gateway.spool import Draft, Spool, SyncFailed
+from gateway.spool import Draft, Spool
 from gateway.store import files, jobs, outbox, receipts, retention
 from gateway.store import inbound as inbound_store
 from gateway.store.db import Database, Tx
@@ -402,7 +399,7 @@ class Gateway:
         return "ok" if self.gate.is_open else "waiting"
 
 
-# --- ways to run it ---------------------------------------------------------------------------------------------------
+# --- without a daemon ---------------------------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
@@ -416,67 +413,3 @@ async def offline(
         yield gateway.admin
     finally:
         await gateway.close()
-
-
-async def serve(config: Config) -> int:
-    """Run the daemon until a signal; returns the exit status.
-
-    0 clean, 70 on a broken disk or database, 75 busy, 77 not permitted, 78 configuration.
-    """
-    telemetry.set_up_logging(config.log.level, config.log.format)
-    for warning in config.warnings:
-        log.warning("configuration", why=warning)
-    gateway = Gateway(config)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    notifier = systemd.Notifier()
-
-    async def reload() -> None:
-        notifier.reloading()
-        try:
-            log.info("reloaded", changed=", ".join(await gateway.reload()))
-        except GatewayError as error:
-            log.warning("not all was reloaded", why=str(error))
-        notifier.ready("reloaded")
-
-    def on_hangup() -> None:
-        task = loop.create_task(reload(), name="reload")
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    reloads: set[asyncio.Task[None]] = set()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, on_hangup)
-    try:
-        await gateway.start(systemd.listen_sockets())
-    except (GatewayError, OSError, SyncFailed) as error:
-        status, why = refusal(error, str(config.state_dir))
-        log.critical("cannot start; nothing is accepted and nothing is sent", why=why)
-        return status
-    notifier.ready("accepting mail")
-    watchdog = loop.create_task(_watchdog(gateway, notifier), name="watchdog")
-    waits = [loop.create_task(stopping.wait()), loop.create_task(gateway.failed.wait())]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for task in (*waits, watchdog):
-        task.cancel()
-    await asyncio.gather(*waits, watchdog, return_exceptions=True)
-    if gateway.failed.is_set():
-        # nothing that needs the disk may follow, not even an orderly stop
-        os._exit(EX_SOFTWARE)
-    notifier.stopping()
-    log.info("stopping")
-    await gateway.stop()
-    log.info("stopped")
-    return 0
-
-
-async def _watchdog(gateway: Gateway, notifier: systemd.Notifier) -> None:
-    """Tell systemd we live, as long as the loop turns and the database answers."""
-    interval = notifier.watchdog_interval()
-    if interval is None:
-        return
-    while True:
-        await gateway.database.write(lambda _tx: None)
-        notifier.watchdog()
-        await asyncio.sleep(interval / 2)

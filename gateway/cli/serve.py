@@ -18,7 +18,7 @@ def serve(session: Session) -> int:
     Everything it accepted is on disk at any time: it may be killed. The status is 78 for a bad configuration.
     """
     config = session.config()
-    from gateway import app
+    from gateway import daemon
 
     os.umask(0o077)
-    return asyncio.run(app.serve(config))
+    return asyncio.run(daemon.serve(config))
