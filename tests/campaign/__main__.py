@@ -1,4 +1,4 @@
-"""``python -m tests.campaign PART... [--full] [--seed N] [--report FILE]``: hurt the gateway and print what came of it."""
+"""``python -m tests.campaign PART... [--full] [--times N] [--seed N] [--report FILE]``: hurt the gateway and print what came of it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,23 @@ from .random_kill import Outcome
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How much is done: bounded or in full, or ``times`` times where a part takes a number."""
+
+    full: bool
+    times: int | None = None
+
+    def of(self, bounded: int, full: int) -> int:
+        return self.times or (full if self.full else bounded)
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """One part of the campaign. ``run`` takes full (or bounded), a seed, converters and an empty directory."""
+    """One part of the campaign. ``run`` takes its size, a seed, converters and an empty directory."""
 
     name: str
     proves: str
-    run: Callable[[bool, int, WorkerPool, Path], Awaitable[Outcome]]
+    run: Callable[[Size, int, WorkerPool, Path], Awaitable[Outcome]]
 
 
 async def _each(what: str, runs: AsyncIterator[Run]) -> Outcome:
@@ -43,54 +54,54 @@ async def _each(what: str, runs: AsyncIterator[Run]) -> Outcome:
     return outcome
 
 
-async def _points(full: bool, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("killed at every named point", kill.at_points(workers, 1 if full else 1000))
+async def _points(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
+    return await _each("killed at every named point", kill.at_points(workers, 1 if size.full else 1000))
 
 
-async def _calls(full: bool, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("killed at the N-th system call", kill.at_calls(workers, 1 if full else 16))
+async def _calls(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
+    return await _each("killed at the N-th system call", kill.at_calls(workers, 1 if size.full else 16))
 
 
-async def _errors(full: bool, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("the N-th system call fails", io_errors.run(workers, 1 if full else 40))
+async def _errors(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
+    return await _each("the N-th system call fails", io_errors.run(workers, 1 if size.full else 40))
 
 
-async def _edges(_full: bool, _seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+async def _edges(_size: Size, _seed: int, workers: WorkerPool, directory: Path) -> Outcome:
     outcome = await _each("rare things, each at the moment where it matters", edges.run(workers, directory))
     outcome.notes += [f"without those that need {need}: {why}" for need, why in edges.lacking(directory).items()]
     return outcome
 
 
-async def _kills(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
-    return await random_kill.run(workers, directory, 3000 if full else 40, seed)
+async def _kills(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    return await random_kill.run(workers, directory, size.of(40, 3000), seed)
 
 
-async def _cuts(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+async def _cuts(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
     if why := power_cut.possible(directory / "probe"):
         return Outcome("power cut under load", notes=[f"not run: {why}"])
-    return await power_cut.run(workers, directory / "cuts", 300 if full else 10, seed)
+    return await power_cut.run(workers, directory / "cuts", size.of(10, 300), seed)
 
 
-async def _full(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+async def _full(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
     if why := power_cut.possible(directory / "probe"):
         return Outcome("disk full under load", notes=[f"not run: {why}"])
-    return await disk_full.run(workers, directory / "full", 200 if full else 8, seed)
+    return await disk_full.run(workers, directory / "full", size.of(8, 200), seed)
 
 
-async def _stops(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
-    return await stops.run(workers, directory, 200 if full else 15, seed)
+async def _stops(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    return await stops.run(workers, directory, size.of(15, 200), seed)
 
 
-async def _provider(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
-    return await chaos.provider(workers, directory, 10_000 if full else 300, share=0.3, seed=seed)
+async def _provider(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    return await chaos.provider(workers, directory, size.of(300, 10_000), share=0.3, seed=seed)
 
 
-async def _withheld(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
-    return await chaos.provider(workers, directory, 1000 if full else 100, share=0.3, seed=seed, withheld=True)
+async def _withheld(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    return await chaos.provider(workers, directory, size.of(100, 1000), share=0.3, seed=seed, withheld=True)
 
 
-async def _smarthost(full: bool, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
-    return await chaos.smarthost(workers, directory, 3000 if full else 100, share=0.3, seed=seed)
+async def _smarthost(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    return await chaos.smarthost(workers, directory, size.of(100, 3000), share=0.3, seed=seed)
 
 
 PARTS = (
@@ -119,9 +130,9 @@ def _line(name: str, outcome: Outcome, seconds: float) -> str:
     return f"| {name} | {outcome.what} | {numbers}{''.join(f'; {note}' for note in outcome.notes)} | {verdict} |"
 
 
-async def _main(names: list[str], *, full: bool, seed: int, report: Path | None) -> int:
+async def _main(names: list[str], *, size: Size, seed: int, report: Path | None) -> int:
     lines = [
-        f"Campaign, {'full' if full else 'bounded'} form, {time.strftime('%Y-%m-%d')}, seed {seed},"
+        f"Campaign, {'full' if size.full else 'bounded'} form, {time.strftime('%Y-%m-%d')}, seed {seed},"
         f" Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.machine()}",
         "",
         "| part | what | numbers | verdict |",
@@ -134,7 +145,7 @@ async def _main(names: list[str], *, full: bool, seed: int, report: Path | None)
         begun = time.monotonic()
         directory = Path(tempfile.mkdtemp(prefix=f"campaign-{part.name}-"))
         async with pool() as workers:
-            outcome = await part.run(full, seed, workers, directory)
+            outcome = await part.run(size, seed, workers, directory)
         broken += len(outcome.breaches)
         lines.append(_line(part.name, outcome, time.monotonic() - begun))
         print(lines[-1], flush=True)
@@ -151,6 +162,7 @@ def main() -> None:
     known = [part.name for part in PARTS]
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(known)}; all without any")
     parser.add_argument("--full", action="store_true", help="hours instead of minutes")
+    parser.add_argument("--times", type=int, help="kills, cuts, jobs: how many, in the parts that take a number")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report", type=Path, help="write the table there too")
     asked = parser.parse_args()
@@ -158,7 +170,8 @@ def main() -> None:
     unknown = [name for name in asked.parts if name not in known]
     if unknown:
         parser.error(f"there is no part {', '.join(unknown)}; there are: {', '.join(known)}")
-    sys.exit(asyncio.run(_main(asked.parts or known, full=asked.full, seed=asked.seed, report=asked.report)))
+    size = Size(asked.full, asked.times)
+    sys.exit(asyncio.run(_main(asked.parts or known, size=size, seed=asked.seed, report=asked.report)))
 
 
 if __name__ == "__main__":
