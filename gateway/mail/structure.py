@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from gateway.errors import Refused
-from gateway.mail import bodies, buffer, transfer
+from gateway.mail import bodies, buffer, pkcs7, rtf, tnef, transfer
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, split
 from gateway.mail.parameters import display_name, parse, without_comment
@@ -25,7 +25,7 @@ OPEN_END = "the mail ends before it does"
 
 _MESSAGES = {"message/rfc822", "message/global", "message/news"}
 _SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
-_SEALED = {"application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted"}
+_SEALED = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
 _STUB = 3  # plain text this many times shorter than the HTML is a stub ("your program cannot show HTML")
 _TNEF = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _READABLE = {"message/delivery-status", "message/disposition-notification", "message/feedback-report"}
@@ -33,8 +33,10 @@ _FORMS = {"text/plain", "text/html"}  # a message text is one of these; other te
 _GUESS = 65_536  # bytes of a damaged multipart that are searched for its boundary
 _DASHED = re.compile(rb"^--([^\s]{2,200})[ \t]*\r?$", re.MULTILINE)
 _PART_FIELD = re.compile(rb"^content-(?:type|transfer-encoding|disposition)[ \t]*:", re.MULTILINE | re.IGNORECASE)
+_OTHER_FORM = ("message text in another form", "the message text is taken from its other form")
 _UNSENDABLE = {
-    "message/partial": "the device cut the mail into several; switch off splitting of mails in it",
+    "message/partial": "the device cut the mail into several: switch off in it what divides mails ('divided data', 'split by"
+    " data size'), or raise its largest mail size, and send again",
     "message/external-body": "an attachment is only a reference to a file elsewhere; attach the file itself",
 }
 
@@ -59,6 +61,7 @@ class Leaf:
     data: bytes | None = field(default=None, repr=False)  # decoded, of texts only
     substance: int = 0  # characters to read in a text
     pictures: frozenset[str] = frozenset()  # Content-IDs of the pictures an HTML text shows, in lower case
+    spare: bool = False  # a message text that is wanted only where the mail has no other
 
     @property
     def is_html(self) -> bool:
@@ -87,7 +90,7 @@ def read(source: Buffer) -> Mail:
     """Walk a raw mail. Raises Refused, with what the sender can do, for what can never become a fax."""
     headers, body = split(source, 0, len(source))
     walk = _Walk()
-    leaves = walk.entity(source, headers, body, len(source), depth=0)
+    leaves = _without_spare(walk.entity(source, headers, body, len(source), depth=0))
     for number, leaf in enumerate(leaves, 1):
         leaf.name = leaf.name or ("message text" if leaf.message_text else f"attachment {number}")
     return Mail(headers, leaves, frozenset(walk.shown))
@@ -130,7 +133,7 @@ class _Walk:
         if kind in _MESSAGES or (leaf.name.lower().endswith(".eml") and kind == "application/octet-stream"):
             return self._attached_mail(leaf, depth, closed=closed)
         leaf.message_text = _is_message_text(leaf, bare=bare)
-        return self._settle(leaf, closed=closed)
+        return self._settle(leaf, depth, closed=closed)
 
     def _count(self) -> None:
         self.parts += 1
@@ -191,42 +194,90 @@ class _Walk:
             source, start, end = decoded, 0, len(decoded)
         headers, body = split(source, start, end)
         if not any(headers.names()):
-            return self._settle(leaf, closed=closed)
+            return self._settle(leaf, depth, closed=closed)
         subject = headers.line("subject")
-        label = f'attached mail "{subject}"' if subject else "attached mail"
         fields = [(name, headers.line(name.lower())) for name in ("From", "To", "Cc", "Date", "Subject")]
         preface = "".join(f"{name}: {value}\n" for name, value in fields if value)
+        inner = self.entity(source, headers, body, end, depth=depth + 1, closed=closed)
+        return _attached(leaf, inner, subject, preface)
+
+    # --- wrapped mails --------------------------------------------------------------------------------------------
+
+    def _signed(self, leaf: Leaf, depth: int) -> list[Leaf]:
+        """The leaves of the mail in an S/MIME part, which its sender has signed. Raises Refused for an encrypted one."""
+        data, leaf.defect = transfer.whole(leaf.source, leaf.start, leaf.end, leaf.encoding, text=False)
+        if leaf.defect:
+            return [leaf]
+        try:
+            content = pkcs7.content(data)
+        except pkcs7.NotSigned as error:
+            raise _encrypted() from error
+        if not content:
+            leaf.left_out = "it holds certificates, nothing to print"
+            return [leaf]
+        headers, body = split(content, 0, len(content))
+        return self.entity(content, headers, body, len(content), depth=depth + 1)
+
+    def _winmail(self, leaf: Leaf, depth: int) -> list[Leaf]:
+        leaf.name = leaf.name or "winmail.dat"
+        data, leaf.defect = transfer.whole(leaf.source, leaf.start, leaf.end, leaf.encoding, text=False)
+        if leaf.defect:
+            return [leaf]
+        message = tnef.read(data, depth, deepest=MAX_DEPTH)
+        leaves = self._tnef(message, depth)
+        if message.defect:
+            leaf.defect = f"{message.defect} (Outlook packs Rich Text mails so: set the format to HTML or plain text)"
+            return [leaf]
+        if not leaves:
+            leaf.left_out = "it holds nothing but settings of Outlook"
+            return [leaf]
+        return leaves
+
+    def _tnef(self, message: tnef.Message, depth: int) -> list[Leaf]:
+        """The text and the attachments of a mail in Outlook's own format."""
         leaves = []
-        for inner in self.entity(source, headers, body, end, depth=depth + 1, closed=closed):
-            if inner.message_text and (inner.left_out or not inner.is_blank):
-                inner.message_text = False
-                inner.name = label
-                if not inner.left_out:
-                    inner.preface, preface = preface, ""
-            if not inner.message_text:
-                leaves.append(inner)
-        if leaves:
-            return leaves
-        leaf.name, leaf.left_out = label, EMPTY
-        return [leaf]
+        for kind, data, charset in (
+            ("text/html", message.html, message.charset),
+            ("text/plain", message.text.encode("utf-8", "replace"), "utf-8"),
+            ("text/plain", rtf.to_text(message.rtf).encode("utf-8", "replace"), "utf-8"),
+        ):
+            if data.strip(b"\0\r\n\t "):
+                text = Leaf(data, 0, len(data), kind, "", charset=charset, message_text=True, spare=True)
+                leaves += self._text(text)
+                break
+        for attachment in message.attachments:
+            self._count()
+            leaf = Leaf(
+                attachment.data, 0, len(attachment.data), one_line(attachment.type.lower(), 100) or "application/octet-stream", "",
+                name=file_name(attachment.name),
+                disposition="" if attachment.content_id else "attachment",
+                content_id=one_line(attachment.content_id.strip("<> "), 500) or None,
+                defect=attachment.defect,
+            )  # fmt: skip
+            if attachment.message and not leaf.defect:
+                fields = (("From", attachment.message.sender), ("Subject", attachment.message.subject))
+                preface = "".join(f"{name}: {one_line(value)}\n" for name, value in fields if value)
+                inner = self._tnef(attachment.message, depth + 1)
+                leaves += _attached(leaf, inner, one_line(attachment.message.subject), preface)
+            else:
+                leaves += [leaf] if leaf.defect else self._settle(leaf, depth, closed=True)
+        return leaves
 
     # --- leaves ---------------------------------------------------------------------------------------------------
 
-    def _settle(self, leaf: Leaf, *, closed: bool) -> list[Leaf]:
+    def _settle(self, leaf: Leaf, depth: int, *, closed: bool) -> list[Leaf]:
         """Decide what a leaf is: left out, broken, encrypted, text with files inside, or simply good."""
         if leaf.type in _SIGNATURES or leaf.name.lower().endswith(".p7s"):
             leaf.left_out = "it is a digital signature, nothing to print"
             return [leaf]
-        if leaf.type in _SEALED or leaf.name.lower() == "smime.p7m":
+        if leaf.type == "application/pgp-encrypted":
             raise _encrypted()
+        if leaf.type in _SEALED or leaf.name.lower() == "smime.p7m":
+            return self._signed(leaf, depth)
         if leaf.message_text:
             return self._text(leaf)
         if _is_tnef(leaf):
-            raise Refused(
-                f"{leaf.name or 'the attachment'} is in Outlook's own format, which only Outlook can read:"
-                " set the format of the message to HTML or plain text in Outlook and send it again",
-                status="5.6.1",
-            )
+            return self._winmail(leaf, depth)
         if not leaf.source[leaf.start : min(leaf.end, leaf.start + 1024)].strip() and leaf.end - leaf.start <= 1024:
             if leaf.type.startswith("text/"):
                 leaf.left_out = EMPTY
@@ -274,10 +325,36 @@ def _measured(leaf: Leaf) -> Leaf:
 
 
 def _encrypted() -> Refused:
-    return Refused(
-        "the mail is encrypted, or wrapped in its S/MIME signature, and cannot be read here; send it without",
-        status="5.7.5",
-    )
+    return Refused("the mail is encrypted and cannot be read here; send it without encryption", status="5.7.5")
+
+
+def _attached(leaf: Leaf, inner: list[Leaf], subject: str, preface: str) -> list[Leaf]:
+    """The leaves of a mail that is itself an attachment: its text is one too, headed by ``preface``."""
+    label = f'attached mail "{subject}"' if subject else "attached mail"
+    leaves = []
+    for each in _without_spare(inner):
+        if each.message_text and (each.left_out or not each.is_blank):
+            each.message_text = False
+            each.name = label
+            if not each.left_out:
+                each.preface, preface = preface, ""
+        if not each.message_text:
+            leaves.append(each)
+    if leaves:
+        return leaves
+    leaf.name, leaf.left_out = label, EMPTY
+    return [leaf]
+
+
+def _without_spare(leaves: list[Leaf]) -> list[Leaf]:
+    """A winmail.dat repeats the text of the mail it is in: it is printed where it says far more."""
+    texts = [leaf for leaf in leaves if leaf.message_text and not leaf.left_out]
+    said = sum(leaf.substance for leaf in texts if not leaf.spare)
+    for leaf in texts:
+        if leaf.spare and said and leaf.substance < _STUB * said and not leaf.defect:
+            leaf.name, leaf.left_out = _OTHER_FORM
+        leaf.spare = False
+    return leaves
 
 
 def _leaf(
@@ -332,8 +409,7 @@ def _choose(children: list[list[Leaf]]) -> None:
             if chosen is None:
                 leaf.message_text = False  # a calendar entry alone, say: an attachment like others
             elif not leaf.is_blank and (number != chosen or leaf.type not in _FORMS):
-                leaf.name = "message text in another form"
-                leaf.left_out = "the message text is taken from its other form"
+                leaf.name, leaf.left_out = _OTHER_FORM
 
 
 # --- boundaries -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,118 @@
+"""The Rich Text of Outlook's mails: unpacked (MS-OXRTFCP), and read as plain text (RTF 1.9)."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import struct
+
+MOST = 4 << 20  # bytes of an unpacked text
+
+_PACKED, _STORED = b"LZFu", b"MELA"
+_START = (  # what the dictionary holds before the first byte, MS-OXRTFCP section 2.1.3.1
+    rb"{\rtf1\ansi\mac\deff0\deftab720{\fonttbl;}{\f0\fnil \froman \fswiss \fmodern \fscript \fdecor MS Sans SerifSymbol"
+    rb"ArialTimes New RomanCourier{\colortbl\red0\green0\blue0" + b"\r\n" + rb"\par \pard\plain\f0\fs20\b\i\u\tab\tx"
+)
+_RING = 4096
+
+_TOKEN = re.compile(
+    r"\\([a-z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\(.)|([{}])|([^\\{}\r\n]+)|[\r\n]+|\\", re.DOTALL
+)
+_HIDDEN = frozenset(
+    "fonttbl colortbl stylesheet info pict object themedata colorschememapping datastore listtable listoverridetable"
+    " rsidtbl generator latentstyles header footer headerf footerf fldinst".split()
+)
+_MEANT = {
+    "par": "\n", "line": "\n", "row": "\n", "sect": "\n", "page": "\f", "tab": "\t", "cell": "\t", "emdash": "—", "endash": "–",
+    "lquote": "‘", "rquote": "’", "ldblquote": "“", "rdblquote": "”", "bullet": "•",
+}  # fmt: skip
+_SYMBOLS = {"~": "\u00a0", "_": "\u2011", "\n": "\n", "\r": "\n", "\\": "\\", "{": "{", "}": "}"}
+
+
+def decompressed(data: bytes) -> bytes | None:
+    """The RTF in a compressed property; None when it is cut off, damaged or larger than :data:`MOST`."""
+    if len(data) < 16:
+        return None
+    packed, size, kind = struct.unpack_from("<II4s", data)
+    if size > MOST or packed + 4 > len(data):
+        return None
+    if kind == _STORED:
+        return data[16 : 16 + size] if len(data) >= 16 + size else None
+    if kind != _PACKED:
+        return None
+    out = bytearray(_START)  # the whole of it is the dictionary: of its last 4096 bytes, by their place in a ring
+    wanted = len(_START) + size
+    position, end = 16, packed + 4
+    while position < end and len(out) < wanted:
+        control = data[position]
+        position += 1
+        for bit in range(8):
+            if position >= end or len(out) >= wanted:
+                break
+            if not control >> bit & 1:
+                out.append(data[position])
+                position += 1
+                continue
+            if position + 2 > end:
+                return None
+            reference = data[position] << 8 | data[position + 1]
+            position += 2
+            back = (len(out) - (reference >> 4)) % _RING
+            if back == 0:  # a reference to the place of writing ends it
+                return bytes(out[len(_START) :]) if len(out) == wanted else None
+            start = len(out) - back
+            if start < 0:
+                return None
+            for at in range(start, start + (reference & 15) + 2):  # what it has just written too
+                out.append(out[at])
+    return bytes(out[len(_START) : wanted]) if len(out) >= wanted else None
+
+
+def to_text(rtf: bytes) -> str:  # noqa: PLR0912  # a branch for each kind of token
+    """The words of an RTF text; pictures, tables of fonts and the like are no words."""
+    source = rtf[:MOST].decode("latin-1")
+    charset = _charset(source)
+    out: list[str] = []
+    stack: list[tuple[bool, int]] = []
+    hidden, fallback = False, 1  # characters that stand for a Unicode one, and are passed over behind it
+    skip = 0
+    pending = bytearray()
+    for word, number, byte, symbol, brace, plain in _TOKEN.findall(source):
+        if byte:
+            if skip:
+                skip -= 1
+            elif not hidden:
+                pending.append(int(byte, 16))
+            continue
+        if pending:
+            out.append(pending.decode(charset, "replace"))
+            pending.clear()
+        if brace == "{":
+            stack.append((hidden, fallback))
+        elif brace == "}":
+            hidden, fallback = stack.pop() if stack else (False, 1)
+            skip = 0
+        elif symbol == "*" or word in _HIDDEN:
+            hidden = True
+        elif word == "uc":
+            fallback = min(int(number or 1), 8)
+        elif hidden:
+            continue
+        elif word == "u" and number:
+            out.append(chr(int(number) & 0xFFFF))
+            skip = fallback
+        elif plain:
+            out.append(plain[skip:])
+            skip = max(0, skip - len(plain))
+        elif word or symbol:
+            out.append(_MEANT.get(word, "") or _SYMBOLS.get(symbol, ""))
+    out.append(pending.decode(charset, "replace"))
+    return "".join(out).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _charset(source: str) -> str:
+    page = re.search(r"\\ansicpg(\d{1,5})", source[:4096])
+    try:
+        return codecs.lookup(f"cp{page[1]}").name if page else "cp1252"
+    except LookupError:
+        return "cp1252"

@@ -1,0 +1,195 @@
+"""Outlook's winmail.dat is opened: its files become documents, its text is printed where the mail has no other."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.mail import rtf, tnef
+from gateway.mail.parse import extract, inspect
+
+from .made_tnef import (
+    BINARY,
+    LONG,
+    STRING,
+    UNICODE,
+    attribute,
+    file,
+    held,
+    inner,
+    mail,
+    message,
+    properties,
+    stored,
+    stream,
+    wide,
+)
+
+PDF = b"%PDF-1.4\n" + b"x" * 200 + b"\n%%EOF\n"
+
+
+def found(tmp_path: Path, raw: bytes) -> tuple[dict[str, bytes], list[tuple[str, str]]]:
+    """The parts by name, and what was left out with its reason."""
+    source = tmp_path / "mail"
+    source.write_bytes(raw)
+    assert inspect(str(source))["refusal"] == ""
+    directory = tmp_path / "parts"
+    directory.mkdir()
+    made: dict[str, Any] = extract(str(source), str(directory))
+    assert [part["defect"] for part in made["parts"] if part["defect"]] == []
+    parts = {part["name"]: Path(part["path"]).read_bytes() for part in made["parts"]}
+    return parts, [(entry["part"], entry["reason"]) for entry in made["left_out"]]
+
+
+def refusal(tmp_path: Path, raw: bytes) -> str:
+    source = tmp_path / "mail"
+    source.write_bytes(raw)
+    return str(inspect(str(source))["refusal"])
+
+
+def test_files_come_out_whole_and_with_their_long_names(tmp_path: Path) -> None:
+    content = stream(message(), file("Angebot für März.pdf", PDF), file("second.pdf", PDF + b"2"))
+    parts, left_out = found(tmp_path, mail(content, "Please see the files."))
+    assert parts["Angebot für März.pdf"] == PDF
+    assert parts["second.pdf"] == PDF + b"2"
+    assert parts["message text"].strip() == b"Please see the files."
+    assert left_out == []
+
+
+def test_the_text_inside_is_printed_where_there_is_none_outside(tmp_path: Path) -> None:
+    body = stored(rb"{\rtf1\ansi\ansicpg1252{\fonttbl{\f0 Arial;}}\f0 Gr\'fc\'dfe\par aus \u8364?uro\tab x}")
+    parts, _ = found(tmp_path, mail(stream(message((0x1009, BINARY, body)), file("a.pdf", PDF))))
+    assert parts["message text"].decode() == "Grüße\naus €uro\tx"
+
+
+def test_html_inside_wins_over_a_stub_outside(tmp_path: Path) -> None:
+    html = b"<p>" + b"This is the whole text of the mail, and a long one. " * 5
+    parts, _ = found(tmp_path, mail(stream(message((0x1013, BINARY, html), (0x3FDE, LONG, 65001))), "See below."))
+    assert html in parts.values()
+
+
+def test_the_text_inside_is_not_printed_twice(tmp_path: Path) -> None:
+    content = stream(message((0x1000, UNICODE, wide("Please find it attached."))), file("a.pdf", PDF))
+    parts, left_out = found(tmp_path, mail(content, "Please find it attached."))
+    assert list(parts) == ["message text", "a.pdf"]
+    assert left_out == [("message text in another form", "the message text is taken from its other form")]
+
+
+def test_a_mail_in_it_is_walked(tmp_path: Path) -> None:
+    below = stream(
+        message((0x0037, UNICODE, wide("Old offer")), (0x0C1A, STRING, b"Bob\0"), (0x1000, STRING, b"Inner text\0")),
+        file("in.pdf", PDF),
+    )
+    parts, _ = found(tmp_path, mail(stream(message(), inner(below)), "Outer text"))
+    assert parts["in.pdf"] == PDF
+    assert parts['attached mail "Old offer"'].decode() == "From: Bob\nSubject: Old offer\n\nInner text"
+
+
+def test_settings_alone_are_no_document(tmp_path: Path) -> None:
+    _, left_out = found(tmp_path, mail(stream(message((0x0037, STRING, b"Offer\0"))), "Just text."))
+    assert left_out == [("winmail.dat", "it holds nothing but settings of Outlook")]
+
+
+def test_a_winmail_is_the_whole_mail(tmp_path: Path) -> None:
+    content = stream(message(), file("a.pdf", PDF))
+    raw = b"Subject: x\r\nContent-Type: application/ms-tnef\r\nContent-Transfer-Encoding: binary\r\n\r\n" + content
+    assert found(tmp_path, raw)[0]["a.pdf"] == PDF
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (stream(message(), file("a.pdf", PDF))[:-150], "cut off"),
+        (stream(message(), file("a.pdf", PDF))[:30], "cut off"),
+        (stream(message(), attribute(2, 0x800F, PDF)), "damaged"),
+        (stream(message(), attribute(3, 0x9002, bytes(14))), "damaged"),
+        (stream(message(), file("a.pdf", PDF).replace(b"xxxx", b"xyxx")), "damaged"),
+        (stream(message(), file("a.pdf", b"")), "empty"),
+        (stream(message(), held(6, bytes(600))), "set the format of the message to HTML"),
+        (stream(message(), held(7, b"http://example.com/x.pdf", BINARY)), "attach the file itself"),
+        (stream(message((0x1009, BINARY, b"\0" * 40))), "damaged"),
+        (stream(attribute(1, 0x9003, struct.pack("<I", 5000))), "damaged"),
+        (stream(attribute(1, 0x9003, struct.pack("<IHHI", 1, 0x1E, 0x37, 1) + b"\xff\xff\0\0ab")), "cut off"),
+    ],
+)  # fmt: skip
+def test_what_is_not_whole_is_refused_by_name(tmp_path: Path, content: bytes, why: str) -> None:
+    said = refusal(tmp_path, mail(content, "Text"))
+    assert why in said
+    assert "winmail.dat" in said or "a.pdf" in said or "attachment" in said
+
+
+def test_mails_in_mails_end_somewhere(tmp_path: Path) -> None:
+    content = stream(message((0x1000, STRING, b"deepest\0")))
+    for _ in range(60):
+        content = stream(message(), inner(content))
+    assert "nested" in refusal(tmp_path, mail(content, "Text"))
+
+
+def test_many_attachments_are_too_many(tmp_path: Path) -> None:
+    content = stream(message(), *(file(f"{n}.pdf", PDF) for n in range(250)))
+    assert "more than 200 parts" in refusal(tmp_path, mail(content, "Text"))
+
+
+def test_files_of_macintoshes_lose_their_head() -> None:
+    head = bytearray(128)
+    struct.pack_into(">I", head, 83, len(PDF))
+    raw = attribute(2, 0x9002, struct.pack("<HIHHI", 1, 0, 32, 32, 1)) + attribute(
+        2, 0x800F, bytes(head) + PDF + b"\0" * 99
+    )
+    assert tnef.read(stream(raw)).attachments[0].data == PDF
+
+
+def test_named_properties_and_lists_are_passed_over() -> None:
+    named = struct.pack("<I", 3)
+    named += (
+        struct.pack("<HH", 0x1F, 0x8000)
+        + bytes(16)
+        + struct.pack("<II", 1, 6)
+        + b"a\0b\0\0\0\0\0"
+        + struct.pack("<II", 1, 4)
+        + b"x\0\0\0"
+    )
+    named += struct.pack("<HHI", 0x1003, 0x6001, 2) + bytes(8)
+    named += struct.pack("<HHII", 0x1E, 0x37, 1, 3) + b"Hi\0\0"
+    assert tnef.read(stream(attribute(1, 0x9003, named))).subject == "Hi"
+
+
+# --- compressed RTF, the examples of MS-OXRTFCP section 4 -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("packed", "plain"),
+    [
+        (
+            "2d0000002b0000004c5a4675f1c5c7a703000a007263706731323542320af32068656c090020627705b06c647d0a800fa0",
+            b"{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n",
+        ),
+        ("1a0000001c0000004c5a4675e2d44b51410004205758595a0d6e7d010eb0", b"{\\rtf1 WXYZWXYZWXYZWXYZWXYZ}"),
+        ("1a0000001c0000004c5a4675e2d44b514100042057", None),
+    ],
+)  # fmt: skip
+def test_compressed_rtf(packed: str, plain: bytes | None) -> None:
+    assert rtf.decompressed(bytes.fromhex(packed)) == plain
+
+
+@given(st.binary(max_size=300))
+@settings(deadline=None, max_examples=200)
+def test_rubbish_is_survived(rubbish: bytes) -> None:
+    tnef.read(b"\x78\x9f\x3e\x22" + rubbish)
+    rtf.decompressed(struct.pack("<II4sI", len(rubbish) + 12, 5000, b"LZFu", 0) + rubbish)
+    rtf.to_text(b"{\\rtf1 " + rubbish)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=100)
+def test_a_damaged_winmail_is_survived(data: st.DataObject) -> None:
+    whole = bytearray(stream(message((0x1000, UNICODE, wide("text"))), file("a.pdf", PDF), inner(stream(message()))))
+    for _ in range(data.draw(st.integers(1, 6))):
+        whole[data.draw(st.integers(6, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    tnef.read(bytes(whole))
+    assert properties()
