@@ -7,6 +7,7 @@ account's currency. Numbers are E.164. The :data:`TRANSITIONS` table is the only
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -78,11 +79,35 @@ class Notify(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class FaxOptions:
+    """What the sender wants beside the number; "" and None: he does not say, and the configuration decides."""
+
+    cover: str = ""  # none, auto or the name of a cover page
+    header: bool | None = None  # a line with sender, number and page at the top of each page
+    resolution: str = ""  # fine, standard
+    paper: str = ""  # letter, a4
+    body: str = ""  # when the text becomes pages: with-text, always, without-attachment, never
+    reference: str = ""  # the sender's own, or a billing code
+    attn: str = ""  # the person the fax is for
+    org: str = ""  # and the company
+    tsi: str = ""  # station id
+    priority: int = 0  # 1 high, -1 low
+    send_at: float = 0.0  # not before
+
+    @property
+    def document(self) -> dict[str, str | bool]:
+        """What changes the pages, as options of document.render."""
+        asked = {name: getattr(self, name) for name in ("cover", "header", "resolution", "paper", "body")}
+        return {name: value for name, value in asked.items() if value not in ("", None)}
+
+
+@dataclass(frozen=True, slots=True)
 class Recipient:
     """One accepted RCPT: ``address`` verbatim as received, ``number`` as it will be dialled."""
 
     address: str
     number: FaxNumber
+    options: Mapping[str, str] = field(default_factory=dict)  # as in mail.options, of the address
     orcpt: str | None = None  # decoded xtext, case kept
     notify: frozenset[Notify] = frozenset()  # empty: the sender said nothing
 
@@ -112,6 +137,7 @@ class MailSummary:
     refusal: str = ""  # why this can never become a fax; "" when it may
     documents: int = 0  # parts that look like documents
     has_text: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)  # as in mail.options, of header, subject and text
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +267,17 @@ class FaxJob:
     document_ref: int | None = None  # the provider's id of our upload
     provider_ref: int | None = None  # the provider's id of the fax (fax_job_id)
     tsi: str = ""
+    options: FaxOptions = FaxOptions()
     orcpt: str | None = None
     notify: frozenset[Notify] = frozenset()
     cost: Decimal | None = None
     outcome: str = ""  # ok, busy, no_answer, hangup, file_error, unknown, refused, content, ...
     last_error: str = ""  # a sentence for people
+
+    @property
+    def wanted_at(self) -> float:
+        """When it should have been sent at best: waiting is counted from here."""
+        return max(self.created_at, self.options.send_at)
 
     @property
     def may_be_sent(self) -> bool:
@@ -398,8 +430,21 @@ class Route:
     tsi: str = ""  # sender: station id to send with, at most 20 characters
     region: str = ""  # sender: region for numbers without a +
     results_to: str = ""  # sender: results go here instead of the envelope sender
+    options: Mapping[str, str] = field(default_factory=dict)  # sender: as in mail.options, where a mail says nothing
+    own_tsi: bool = False  # sender: may choose the station id in the mail
     note: str = ""
     id: int = 0
+    created_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A short name for a number: ``reception@`` our domain. ``scope``: whom it is for, as a sender route's ``match``."""
+
+    name: str
+    number: FaxNumber
+    scope: str = "*"
+    note: str = ""
     created_at: float = 0.0
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from gateway.errors import Refused
-from gateway.model import FaxNumber, NumberClass, Peer, Route, RouteKind
+from gateway.model import Alias, FaxNumber, NumberClass, Peer, Route, RouteKind
 from gateway.numbers import NumberFacts, classify, format_human
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,21 @@ def sender_route(routes: Iterable[Route], peer: Peer, sender: str) -> Route | No
     ``sender`` is the envelope sender, a claim. It refines what applies to a client that has proven who it is, and
     counts for nothing with any other.
     """
+    matches = [(route.match, route) for route in routes if route.kind is RouteKind.SENDER]
+    return _most_specific(matches, peer, sender)
+
+
+def alias_for(aliases: Iterable[Alias], peer: Peer, sender: str) -> Alias | None:
+    """Of the aliases of one name that whose scope is most specific for this client, as for :func:`sender_route`."""
+    return _most_specific([(alias.scope, alias) for alias in aliases], peer, sender)
+
+
+def _most_specific(candidates: Iterable[tuple[str, T]], peer: Peer, sender: str) -> T | None:
     best, best_rank = None, (0, 0)
-    for route in routes:
-        rank = _rank(route.match, peer, sender) if route.kind is RouteKind.SENDER else (0, 0)
+    for match, candidate in candidates:
+        rank = _rank(match, peer, sender)
         if rank > best_rank:
-            best, best_rank = route, rank
+            best, best_rank = candidate, rank
     return best
 
 

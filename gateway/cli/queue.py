@@ -13,7 +13,17 @@ from gateway.cli.client import ask
 from gateway.model import JobState
 
 _STATES = [state.value for state in JobState]
-_LISTED = ("id", "submission", "state", "to", "from", "pages", "created_at")  # in JSON, with last_error
+_LISTED = (
+    "id",
+    "submission",
+    "state",
+    "to",
+    "from",
+    "pages",
+    "created_at",
+    "reference",
+    "send_at",
+)  # in JSON, with last_error
 
 
 @click.group(cls=Group)
@@ -38,8 +48,8 @@ def list_(
 ) -> None:
     """List faxes, the newest first.
 
-    As JSON each has id, submission (the id told in the 250), state, to, from, pages, created_at and last_error, which for
-    a held fax says why it is held.
+    As JSON each has id, submission (the id told in the 250), state, to, from, pages, created_at, reference and send_at (the
+    sender's own), and last_error, which for a held fax says why it is held.
     """
     wanted = {"state": state, "to": to, "held": held, "open": only_open, "limit": limit}
     jobs = ask(session, "queue.list", {name: value for name, value in wanted.items() if value})["jobs"]
@@ -48,7 +58,7 @@ def list_(
         return
     columns: dict[str, output.Cell] = {
         "ID": "id",
-        "STATE": lambda job: f"{job['state']} (held)" if job.get("hold") else job["state"],
+        "STATE": _state,
         "CREATED": lambda job: output.moment(job["created_at"]),
         "FROM": "from",
         "TO": "to",
@@ -56,6 +66,13 @@ def list_(
         "LAST ERROR": _trouble,
     }
     output.listing(jobs, columns, json=False, empty="No faxes.")
+
+
+def _state(job: output.Row) -> str:
+    if job.get("hold"):
+        return f"{job['state']} (held)"
+    waits = job["state"] in ("accepted", "prepared") and job.get("send_at")
+    return f"{job['state']} (not before {output.moment(job['send_at'])})" if waits else str(job["state"])
 
 
 def _trouble(job: output.Row) -> str:
@@ -94,6 +111,7 @@ def _facts(job: dict[str, Any]) -> dict[str, Any]:
         "mail": f"{job['submission']} from {job['from']}",
         "subject": job.get("subject"),
         "to": f"{job['to']} (sent to {job.get('rcpt', job['to'])})",
+        "options": [f"{name}: {value}" for name, value in job.get("options", {}).items()],
         "client": job.get("client"),
         "state": job["state"],
         "held": job.get("hold"),

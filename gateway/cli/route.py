@@ -51,6 +51,8 @@ def _effect(route: output.Row) -> str:
     words += [f"station id {route['tsi']}"] if route["tsi"] else []
     words += [f"numbers as in {route['region']}"] if route["region"] else []
     words += [f"results to {route['results_to']}"] if route["results_to"] else []
+    words += [f"{name}={value}" for name, value in route["options"].items()]
+    words += ["may choose its station id"] if route["own_tsi"] else []
     return ", ".join(words)
 
 
@@ -63,6 +65,10 @@ def _effect(route: output.Row) -> str:
 @click.option("--tsi", metavar="TEXT", help="sender: station id on the faxes, at most 20 characters.")
 @click.option("--region", metavar="CC", help="sender: country of numbers without a +.")
 @click.option("--results-to", metavar="ADDRESS", help="sender: results go here instead of to the sender.")
+@click.option(
+    "--option", multiple=True, metavar="NAME=VALUE", help="sender: for faxes that do not say themselves; repeatable."
+)
+@click.option("--own-tsi", is_flag=True, help="sender: may choose the station id in the mail.")
 @click.option("--note", metavar="TEXT", help="For people.")
 @json_option
 @pass_session
@@ -73,6 +79,7 @@ def add(
     match: str,
     mailboxes: tuple[str, ...],
     more: tuple[str, ...],
+    option: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -82,7 +89,7 @@ def add(
     is an address, @domain, user:NAME, ip:NETWORK or *; the most exact route counts, in the order user, address, network,
     domain, *.
     """
-    fields = {"kind": kind, "match": match, "mailboxes": [*mailboxes, *more], **options}
+    fields = {"kind": kind, "match": match, "mailboxes": [*mailboxes, *more], "option": [*option], **options}
     routes = ask(session, "route.add", {name: value for name, value in fields.items() if value is not None})["routes"]
     if as_json:
         output.as_json(routes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.model import Envelope, FaxNumber, Peer
+from gateway.model import Envelope, Peer, Recipient
 from gateway.spool import Draft
 
 
@@ -16,7 +16,7 @@ class Door(Protocol):
 
     async def check_sender(self, peer: Peer, sender: str, size: int | None) -> None: ...
 
-    async def check_recipient(self, peer: Peer, sender: str, address: str) -> FaxNumber: ...
+    async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient: ...
 
     def draft(self) -> Draft: ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import time
+from dataclasses import replace
 
 import structlog
 
@@ -12,6 +13,7 @@ from gateway.edge.smtp_commands import BadCommand, MailCommand, read_mail, read_
 from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.model import Envelope, Peer, Recipient
+from gateway.service.addressing import check_same
 from gateway.spool import Draft
 
 log = structlog.get_logger("smtpd")
@@ -61,15 +63,18 @@ class Transaction:
         if self._mail is None:
             raise BadCommand("503 5.5.1 MAIL comes first")
         command = read_rcpt(argument)
-        number = await self._door.check_recipient(peer, self._mail.sender, command.address)
-        if all(known.number != number for known in self._recipients):
+        recipient = await self._door.check_recipient(peer, self._mail.sender, command.address)
+        known = next((known for known in self._recipients if known.number == recipient.number), None)
+        if known is not None:
+            check_same(known, recipient)
+        else:
             if len(self._recipients) >= self._settings.max_recipients:
                 raise TryLater(
                     f"at most {self._settings.max_recipients} numbers a mail; send the others with another",
                     status="4.5.3",
                 )
-            self._recipients.append(Recipient(command.address, number, command.orcpt, command.notify))
-        return f"250 2.1.5 will fax to {number}"
+            self._recipients.append(replace(recipient, orcpt=command.orcpt, notify=command.notify))
+        return f"250 2.1.5 will fax to {recipient.number}"
 
     def envelope(self, peer: Peer) -> Envelope:
         """At DATA. Raises BadCommand while the envelope is not whole."""

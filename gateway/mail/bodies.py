@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 from urllib.parse import unquote
 
 from gateway.mail.words import to_text
@@ -24,28 +25,26 @@ def substance(data: bytes, charset: str | None, *, markup: bool) -> int:
         return found
     text = to_text(data, charset)
     if markup:
-        text = html.unescape(" ".join(_visible(text)))
+        text = html.unescape(" ".join(text[start:end] for start, end in visible_spans(text)))
     return len(_INVISIBLE.sub("", text))
 
 
-def _visible(text: str) -> list[str]:
-    """The text between the tags, without what browsers do not show."""
-    seen: list[str] = []
+def visible_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where the text between the tags stands, without what browsers do not show."""
     position = 0
     while position < len(text):
         token = _TOKEN.match(text, position)
         assert token is not None  # the alternatives cover every character
-        position = token.end()
+        start, position = token.span()
         if token[0] == "<!--":
             close = text.find("-->", position)
             position = close + 3 if close >= 0 else len(text)
         elif token[2] is None:
             if not token[0].startswith(("<!", "<?")):
-                seen.append(token[0])
+                yield start, position
         elif not token[1] and token[2].lower() in _HIDDEN:
             close_tag = re.compile(f"</{token[2]}", re.IGNORECASE).search(text, position)
             position = close_tag.start() if close_tag else len(text)
-    return seen
 
 
 def shown_ids(data: bytes, charset: str | None) -> frozenset[str]:

@@ -205,6 +205,7 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
         ids += f" (at the provider: {facts['provider_ref']})"
     return [
         ("Subject", facts.get("subject")),
+        ("Reference", facts.get("reference")),
         ("Your mail", facts.get("date") if not facts.get("subject") else None),
         ("To", _spoken(number) + (f" (you wrote {rcpt})" if rcpt and written != number.lstrip("+") else "")),
         ("Pages", pages and f"{pages} {sent or 'prepared'}"),

@@ -36,9 +36,19 @@ class Headers:
                 return _FOLD.sub("", to_text(value)).strip()
         return ""
 
+    def lines(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Fields whose lower-case names begin so, each decoded and on one clean line."""
+        for name, value in self._fields:
+            if name.startswith(prefix):
+                yield name, _clean(value)
+
     def line(self, name: str) -> str:
         """The first such field for people: decoded and on one clean line."""
         return one_line(decode_words(self.raw(name)))
+
+
+def _clean(value: bytes) -> str:
+    return one_line(decode_words(_FOLD.sub("", to_text(value)).strip()))
 
 
 def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:

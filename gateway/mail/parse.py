@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import Refused
-from gateway.mail import buffer, structure, transfer
+from gateway.mail import asked, buffer, options, structure, transfer
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, split
 from gateway.mail.structure import Leaf, Mail
@@ -41,12 +41,12 @@ def inspect(mail: str) -> dict[str, Any]:
             headers, body = split(source, 0, len(source))
         except Refused as error:
             return asdict(MailSummary(refusal=error.public))
-        refusal, documents, has_text = _judge(source)
+        refusal, documents, has_text, wishes = _judge(source)
         names = list(headers.names())
         return asdict(
             MailSummary(
                 message_id=headers.line("message-id"),
-                subject=headers.line("subject"),
+                subject=options.without(headers.line("subject")),
                 date=headers.line("date"),
                 from_header=headers.line("from"),
                 automatic=_automatic(headers, names),
@@ -55,6 +55,7 @@ def inspect(mail: str) -> dict[str, Any]:
                 refusal=refusal,
                 documents=documents,
                 has_text=has_text,
+                options=wishes,
             )
         )
 
@@ -70,6 +71,7 @@ def extract(mail: str, directory: str) -> dict[str, Any]:
     left_out: list[dict[str, str]] = []
     with _opened(mail) as source:
         found = structure.read(source)
+        asked.take(found)
         _refuse_empty(found)
         for leaf in found.leaves:
             if leaf.left_out:
@@ -79,7 +81,7 @@ def extract(mail: str, directory: str) -> dict[str, Any]:
             elif not leaf.is_blank:
                 path = Path(directory) / f"{len(parts) + 1:03}.part"
                 parts.append(asdict(_write(leaf, path, found)))
-        headers = {name: line for name in _SHOWN if (line := found.headers.line(name))}
+        headers = {name: options.without(line) for name in _SHOWN if (line := found.headers.line(name))}
     return {"parts": parts, "left_out": left_out, "headers": headers}
 
 
@@ -97,18 +99,19 @@ def _opened(path: str) -> Iterator[Buffer]:
 # --- judging ----------------------------------------------------------------------------------------------------------
 
 
-def _judge(source: Buffer) -> tuple[str, int, bool]:
-    """Why it can never become a fax ("" when it may), how many documents it holds, whether there is text to read."""
+def _judge(source: Buffer) -> tuple[str, int, bool, dict[str, str]]:
+    """Why it can never become a fax ("" when it may), how many documents it holds, whether there is text, its options."""
     try:
         found = structure.read(source)
+        wishes = asked.take(found)
         _refuse_empty(found)
     except Refused as error:
-        return error.public, 0, False
+        return error.public, 0, False, {}
     used = [leaf for leaf in found.leaves if not leaf.left_out]
     broken = [leaf for leaf in used if leaf.defect]
     refusal = f"{broken[0].name} cannot be faxed: {broken[0].defect}; send it again" if broken else ""
     documents = sum(not leaf.message_text and not found.shows(leaf) for leaf in used)
-    return refusal, documents, any(leaf.message_text and leaf.substance for leaf in used)
+    return refusal, documents, any(leaf.message_text and leaf.substance for leaf in used), wishes
 
 
 def _refuse_empty(found: Mail) -> None:

@@ -6,9 +6,18 @@ not fit is refused with a sentence that shows an accepted form.
 
 from __future__ import annotations
 
-from gateway.numbers.address import parse_address, parse_number
+from gateway.numbers.address import FaxAddress, parse_number, read_address
 from gateway.numbers.classes import NumberFacts, classify
 from gateway.numbers.countries import COUNTRIES
 from gateway.numbers.plan import check_region, format_human
 
-__all__ = ["COUNTRIES", "NumberFacts", "check_region", "classify", "format_human", "parse_address", "parse_number"]
+__all__ = [
+    "COUNTRIES",
+    "FaxAddress",
+    "NumberFacts",
+    "check_region",
+    "classify",
+    "format_human",
+    "parse_number",
+    "read_address",
+]

@@ -6,7 +6,8 @@ Sources: RFC 3191 and 3192 (``FAX=+1...``), RFC 2846 (qualifiers), MS-OXCMAIL 2.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from gateway.errors import Refused
 from gateway.model import FaxNumber
@@ -21,25 +22,53 @@ _PLAIN_NUMBER = re.compile(r"(\+?)([0-9](?:[0-9.-]*[0-9])?)")
 _HUMAN_NUMBER = re.compile(r"(\+?)([0-9(](?:[0-9() .-]*[0-9])?)")
 _BRACKETS = re.compile(r"[^()]*(?:\([0-9]+\)[^()]*)?")
 _OPTIONAL_ZERO = re.compile(r"([1-9][0-9]{0,2})[ .-]*\(0\)([0-9 .-]+)")
-_COVER_SHEET = frozenset(  # RFC 2846 section 3
-    ["ATTN", "ORG", "OFNO", "OFNA", "STR", "ADDR", "ADDU", "ADDL", "POB", "ZIP", "CO"]
+_DIALLED = {"T33S": "a sub-address", "ISUB": "a sub-address", "POSTD": "digits after the call is answered"}
+_POSTAL = frozenset(["OFNO", "OFNA", "STR", "ADDR", "ADDU", "ADDL", "POB", "ZIP", "CO"])  # RFC 2846 section 3
+_UNDIALLED = (  # what devices dial and a fax service cannot
+    (re.compile(r"[#*]"), "the keys * and # cannot be dialled from here"),
+    (re.compile(r"(?<=[0-9])[-. ]*(?:x|ext)[-. :]*[0-9]+", re.IGNORECASE), "an extension cannot be dialled from here"),
+    (re.compile(r"(?<=[0-9])[-. ]*[pw,;]+(?=[-. ]*[0-9]|$)", re.IGNORECASE), "pauses cannot be dialled from here"),
 )
 
 
-def parse_address(address: str, *, domains: Sequence[str], region: str) -> FaxNumber:
-    """The number that a recipient address names, exactly.
-
-    ``address`` is what stood between the angle brackets of RCPT, verbatim; a local part alone is read too. ``domains``
-    are ours, ``region`` (ISO 3166 code) is where numbers without a + are dialled. Raises Refused with a sentence that
-    names what was given and an accepted form: 5.1.3 for what is no number, 5.7.1 for a domain that is not ours,
-    5.3.3 for a qualifier that would change what is dialled.
+@dataclass(frozen=True, slots=True)
+class FaxAddress:
+    """A recipient address of ours taken apart. ``text`` is where the number stands, or a short name for one;
+    ``human``: blanks and brackets are allowed in it. ``options`` are the ``/NAME=VALUE`` behind it, names in lower case.
     """
+
+    given: str
+    text: str
+    human: bool
+    options: tuple[tuple[str, str], ...]
+    example: str
+
+    def number(self, region: str) -> FaxNumber:
+        """The number it names, exactly; numbers without a + are dialled in ``region`` (ISO 3166 code).
+
+        Raises Refused 5.1.3 with a sentence that names what was given and an accepted form.
+        """
+        try:
+            return _number(self.text, self.human, region)
+        except Unreadable as error:
+            raise _refused(self.given, error, self.example) from None
+
+
+def read_address(address: str, *, domains: Sequence[str]) -> FaxAddress:
+    """Take apart what stood between the angle brackets of RCPT, verbatim; a local part alone is read too.
+
+    ``domains`` are ours. Raises Refused with a sentence that names an accepted form: 5.1.3 for what is no fax address,
+    5.7.1 for a domain that is not ours, 5.3.3 for a qualifier that would change what is dialled.
+    """
+    example = f"+15551234567@{domains[0]}"
     try:
-        local = _local_part(address, domains)
-        text, human = _number_text(local)
-        return _number(text, human, region)
+        text, human = _unwrapped(_local_part(address, domains))
+        fax = _FAX.fullmatch(text)
+        number = fax[1] if fax else text.partition("/")[0]
+        tail = fax[2] if fax else text[len(number) :]
+        return FaxAddress(address, number, human and not fax, tuple(_options(number, tail)), example)
     except Unreadable as error:
-        raise _refused(address, error, f"+15551234567@{domains[0]}") from None
+        raise _refused(address, error, example) from None
 
 
 def parse_number(text: str, *, region: str) -> FaxNumber:
@@ -88,18 +117,13 @@ def _local_part(address: str, domains: Sequence[str]) -> str:
     return local
 
 
-def _number_text(local: str) -> tuple[str, bool]:
-    """What stands for the number in a local part, and whether blanks and brackets are allowed in it."""
+def _unwrapped(local: str) -> tuple[str, bool]:
+    """A local part without its quotes or Exchange's wrapping, and whether it had any."""
     quoted = _QUOTED.fullmatch(local)
     text = re.sub(r"\\(.)", r"\1", quoted[1], flags=re.DOTALL) if quoted else local
-    human = bool(quoted)
     if text[:5].upper() == "IMCEA":  # decode first: in "+2B1202..." the 2B is no part of the number
-        text, human = _imcea(text), True
-    fax = _FAX.fullmatch(text)
-    if not fax:
-        return text, human
-    _check_qualifiers(fax[1], fax[2])
-    return fax[1], False
+        return _imcea(text), True
+    return text, bool(quoted)
 
 
 def _imcea(text: str) -> str:
@@ -114,22 +138,25 @@ def _imcea(text: str) -> str:
     return canonical
 
 
-def _check_qualifiers(number: str, tail: str) -> None:
-    """Cover sheet fields may be ignored; whatever else could change what is dialled is refused (RFC 3192 section 2).
+def _options(number: str, tail: str) -> Iterator[tuple[str, str]]:
+    """What stands behind the number, without the parts of a postal address, which RFC 3191 section 2 lets us ignore.
 
-    Their values are repeated nowhere, POSTD may hold a PIN (RFC 2846 section 7).
+    What would change the call is refused (RFC 3192 section 2). Its value is repeated nowhere: POSTD may hold a PIN
+    (RFC 2846 section 7).
     """
-    for qualifier in tail.removeprefix("/").removesuffix("/").split("/") if tail.strip("/") else []:
-        keyword, equals, _value = qualifier.partition("=")
+    for option in tail.removeprefix("/").removesuffix("/").split("/") if tail.strip("/") else []:
+        keyword, equals, value = option.partition("=")
         if not equals or not re.fullmatch("[A-Za-z0-9-]{1,30}", keyword):
-            raise Unreadable("behind the number stands something that is not /KEYWORD=VALUE")
-        if keyword.upper() not in _COVER_SHEET:
+            raise Unreadable("behind the number stands something that is not /NAME=VALUE")
+        if keyword.upper() in _DIALLED:
             raise Unreadable(
-                f"{_shown(number)} with /{keyword.upper()}= cannot be faxed to: that part cannot be passed on;"
-                " leave it out if the number is complete without it",
+                f"{_shown(number)} with /{keyword.upper()}= cannot be faxed to: {_DIALLED[keyword.upper()]} cannot be"
+                " dialled from here; leave it out if the number is complete without it",
                 whole=True,
                 status="5.3.3",
             )
+        if keyword.upper() not in _POSTAL:
+            yield keyword.lower(), value
 
 
 # --- the number -------------------------------------------------------------------------------------------------------
@@ -156,6 +183,9 @@ def _why_not(text: str) -> str:
         return "there is no number in it"
     if not text.isascii():
         return "only the digits 0 to 9 are taken"
+    for pattern, why in _UNDIALLED:
+        if pattern.search(text):
+            return why
     strange = re.search(r"[^0-9+. ()-]", text)
     if strange and strange[0].isprintable():
         return f"a number has no {strange[0]!r} in it"

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 import argon2
 
-from gateway import numbers, policy, telemetry
+from gateway import policy, telemetry
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
+from gateway.mail.options import decide
 from gateway.model import (
     Envelope,
     FaxJob,
     FaxNumber,
+    FaxOptions,
     JobState,
     MailSummary,
     Peer,
@@ -25,6 +27,7 @@ from gateway.model import (
     RouteKind,
     Submission,
 )
+from gateway.service.addressing import Addressing, check_same, may_choose
 from gateway.spool import Draft, Spool
 from gateway.store import jobs, routes, users
 from gateway.store.db import Database, Tx
@@ -38,12 +41,16 @@ _VERIFICATIONS = 2  # at once: each takes 64 MiB
 
 @dataclass(frozen=True, slots=True)
 class AcceptSettings:
-    """``domains`` are ours; ``region`` reads numbers without a +; ``repeat_window`` (s): see :meth:`Accept.accept`."""
+    """``domains`` are ours; ``region`` reads numbers without a +; ``repeat_window`` (s): see :meth:`Accept.accept`.
+
+    A sender may put his fax off by ``max_delay`` (s).
+    """
 
     domains: tuple[str, ...]
     region: str
     policy: policy.PolicySettings
     max_message: int = 50_000_000
+    max_delay: float = 30 * 86400.0
     repeat_window: float = 1800.0
 
 
@@ -66,6 +73,7 @@ class Accept:
         self._settings = settings
         self._on_accepted = on_accepted
         self._clock = clock
+        self._addressing = Addressing(database, settings.domains, settings.region)
         self._hasher = argon2.PasswordHasher()
         self._verifying = asyncio.Semaphore(_VERIFICATIONS)
 
@@ -127,17 +135,16 @@ class Accept:
                 status="5.1.8",
             )
 
-    async def check_recipient(self, peer: Peer, sender: str, address: str) -> FaxNumber:
+    async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient:
         """At RCPT: the number that will be dialled, exactly. Raises Refused naming the number and the remedy."""
         try:
             route = await self._route(peer, sender)
-            region = route.region if route and route.region else self._settings.region
-            number = numbers.parse_address(address, domains=self._settings.domains, region=region)
-            policy.may_dial(number, self._settings.policy)
+            recipient = await self._addressing.recipient(peer, sender, route, address)
+            policy.may_dial(recipient.number, self._settings.policy)
         except GatewayError as error:
             telemetry.rejected(error.status, client=peer.address, why=error.public)
             raise
-        return number
+        return recipient
 
     def draft(self) -> Draft:
         """A file for the mail's data. Raises NoSpace."""
@@ -175,6 +182,7 @@ class Accept:
         self._spool.check_room()
         now = self._clock()
         route = await self._route(envelope.peer, envelope.sender)
+        wanted = [(recipient, self._options(recipient, summary, route, now)) for recipient in _once(envelope)]
         size = draft.size
         file = await draft.commit("mail")
         submission = Submission(
@@ -192,9 +200,6 @@ class Accept:
             envid=envelope.envid,
             ret=envelope.ret,
         )
-        once: dict[FaxNumber, Recipient] = {}  # one fax for a number, however often it is named
-        for recipient in envelope.recipients:
-            once.setdefault(recipient.number, recipient)
         new_jobs = [
             FaxJob(
                 id=f"{submission.id}-{n}",
@@ -205,11 +210,12 @@ class Accept:
                 created_at=now,
                 updated_at=now,
                 next_at=now,
-                tsi=route.tsi if route else "",
+                tsi=options.tsi or (route.tsi if route else ""),
+                options=options,
                 orcpt=recipient.orcpt,
                 notify=recipient.notify,
             )
-            for n, recipient in enumerate(once.values(), 1)
+            for n, (recipient, options) in enumerate(wanted, 1)
         ]
         key = _dedupe_key(envelope, summary)
 
@@ -239,10 +245,26 @@ class Accept:
         self._on_accepted()
         return submission.id
 
+    def _options(self, recipient: Recipient, summary: MailSummary, route: Route | None, now: float) -> FaxOptions:
+        """What is asked for in the address, else in the mail, else by the route. Raises Refused."""
+        may_choose(summary.options, route)
+        defaults = route.options if route else {}
+        return decide(
+            recipient.options, summary.options, defaults, now=now, date=summary.date, most=self._settings.max_delay
+        )
+
     async def confirmed(self, queue_id: str) -> None:
         """The client spoke again after our 250, so it has seen it: the same mail again is a new wish."""
         now = self._clock()
         await self._database.write(lambda tx: jobs.confirm(tx, queue_id, now))
+
+
+def _once(envelope: Envelope) -> list[Recipient]:
+    """One fax for a number, however often it is named. Raises Refused where it is named with different options."""
+    once: dict[FaxNumber, Recipient] = {}
+    for recipient in envelope.recipients:
+        check_same(once.setdefault(recipient.number, recipient), recipient)
+    return list(once.values())
 
 
 def _ascii(text: str) -> str:
@@ -254,7 +276,8 @@ def _dedupe_key(envelope: Envelope, summary: MailSummary) -> str:
     parts = [
         envelope.peer.identity,
         envelope.sender,
-        *sorted({recipient.number.e164 for recipient in envelope.recipients}),
+        *sorted({f"{recipient.number} {sorted(recipient.options.items())}" for recipient in envelope.recipients}),
+        str(sorted(summary.options.items())),
         summary.message_id,
         summary.date,
         summary.subject,

@@ -101,6 +101,7 @@ class Notices:
             "rcpt": job.rcpt,
             "number": job.number.e164,
             "subject": submission.subject,
+            "reference": job.options.reference,
             "message_id": submission.message_id,
             "date": submission.date,
             "accepted_at": submission.created_at,

@@ -16,7 +16,7 @@ _MIN_TRIES = 20  # a fax is not given up on age alone: a clock may jump, and a h
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds: the pause doubles from ``first`` to ``longest``; a fax is given up ``expire_after`` its acceptance."""
+    """Seconds: the pause doubles from ``first`` to ``longest``; a fax is given up ``expire_after`` the time it is wanted."""
 
     database: Database
     settle: Settle
@@ -46,7 +46,7 @@ class Patience:
         telemetry.retry(job.id, step=step, wait=max(0.0, columns["next_at"] - now), why=str(error))
 
     def is_too_old(self, job: FaxJob, tries: int, now: float) -> bool:
-        return now - job.created_at > self.expire_after and tries >= _MIN_TRIES
+        return now - job.wanted_at > self.expire_after and tries >= _MIN_TRIES
 
     async def expire(self, job: FaxJob, error: TryLater, attempt: str = "") -> None:
         """End it, with its notice; ``attempt`` as in :meth:`Settle.fail`."""

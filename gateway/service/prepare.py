@@ -1,4 +1,4 @@
-"""A mail becomes a fax document, once for all its jobs: one process takes it apart, another makes pages of the parts.
+"""A mail becomes a fax document, once for all its jobs that want the same pages: one process takes it apart, another makes pages of the parts.
 
 Each try is counted for all jobs of the mail before it begins. A mail whose conversion dies again and again is set aside
 with a notice, so that the others go on; trouble of ours, such as a full disk, is never held against it.
@@ -75,18 +75,27 @@ class Prepare:
         if tries > settings.tries:
             await self._set_aside(job, submission)
             return
+        for alike in await self._database.read(lambda tx: _alike(tx, job.submission)):
+            if not await self._make(job, submission, alike, tries):
+                return
+
+    async def _make(self, job: FaxJob, submission: Submission, alike: list[FaxJob], tries: int) -> bool:
+        """Make the document of ``alike``, jobs that want the same pages; False when it is to be tried later."""
         try:
-            document = await self._render(submission)
+            document = await self._render(submission, alike[0].options.document)
         except Refused as error:
-            await self._failed(submission, error)
+            await self._failed(submission, error, alike)
         except TryLater as error:
             await self._put_off(job, error, tries)
+            return False
         except OSError as error:
             await self._put_off(job, TryLater("the gateway has trouble with its disk", str(error)), tries)
+            return False
         else:
-            await self._prepared(submission, document)
+            await self._prepared(submission, document, alike)
+        return True
 
-    async def _render(self, submission: Submission) -> FaxDocument:
+    async def _render(self, submission: Submission, wanted: dict[str, Any]) -> FaxDocument:
         source = self._spool.path(submission.mail_file)
         if not source.is_file():
             raise Refused("the gateway has lost the file of this mail; send it again", status="5.3.0")
@@ -106,7 +115,7 @@ class Prepare:
                 parts=mail["parts"],
                 left_out=mail["left_out"],
                 out=str(out),
-                options=self._settings.document,
+                options={**self._settings.document, **wanted},
             )
             file = await self._spool.adopt(out, "document")
         finally:
@@ -120,15 +129,17 @@ class Prepare:
             ledger=tuple(LedgerEntry(**entry) for entry in made["ledger"]),
         )
 
-    async def _prepared(self, submission: Submission, document: FaxDocument) -> None:
+    async def _prepared(self, submission: Submission, document: FaxDocument, alike: list[FaxJob]) -> None:
         now = self._clock()
+        ids = {job.id for job in alike}
 
         def commit(tx: Tx) -> list[FaxJob]:
             changed = []
             for job in jobs.of_submission(tx, submission.id):
-                if job.state is JobState.ACCEPTED and jobs.change(
-                    tx, job, JobState.PREPARED, now, f"{document.pages} pages prepared"
-                ):
+                if job.id in ids and job.state is JobState.ACCEPTED and jobs.change(
+                    tx, job, JobState.PREPARED, now, f"{document.pages} pages prepared",
+                    next_at=max(now, job.options.send_at),
+                ):  # fmt: skip
                     jobs.set_document(tx, job.id, document)
                     changed.append(job)
             return changed
@@ -175,19 +186,25 @@ class Prepare:
             remedy=f"While it is kept, copy the file spool/{submission.mail_file} to set-aside.eml and see what happens:"
             " faxgateway preview set-aside.eml",
         )  # fmt: skip
-        await self._failed(submission, error, alarm=lambda tx: outbox.add(tx, alarm))
+        await self._failed(submission, error, [], alarm=lambda tx: outbox.add(tx, alarm))
 
     async def _failed(
-        self, submission: Submission, error: Refused, *, alarm: Callable[[Tx], object] = lambda _tx: None
+        self,
+        submission: Submission,
+        error: Refused,
+        alike: list[FaxJob],
+        *,
+        alarm: Callable[[Tx], object] = lambda _tx: None,
     ) -> None:
-        """What the mail holds can never become a fax: all its jobs fail, each with its notice."""
+        """What the mail holds can never become these faxes, or any when none is named: they fail, each with its notice."""
+        ids = {job.id for job in alike}
         headers = await asyncio.to_thread(self._read_headers, submission.mail_file)
         now = self._clock()
 
         def commit(tx: Tx) -> list[FaxJob]:
             failed = []
             for job in jobs.of_submission(tx, submission.id):
-                if job.state is not JobState.ACCEPTED:
+                if job.state is not JobState.ACCEPTED or (ids and job.id not in ids):
                     continue
                 if jobs.change(tx, job, JobState.FAILED, now, error.public, outcome="content", last_error=error.public):
                     failed.append(job)
@@ -214,3 +231,12 @@ class Prepare:
         except (OSError, ValueError):
             return ""
         return start.partition(b"\r\n\r\n")[0].decode("ascii", "replace")
+
+
+def _alike(tx: Tx, submission: str) -> list[list[FaxJob]]:
+    """The jobs of a mail that wait for their document, those together that want the same pages."""
+    groups: dict[str, list[FaxJob]] = {}
+    for job in jobs.of_submission(tx, submission):
+        if job.state is JobState.ACCEPTED:
+            groups.setdefault(str(job.options.document), []).append(job)
+    return list(groups.values())

@@ -390,12 +390,12 @@ class Settle:
                         now,
                         title="Faxes wait for long",
                         text=f"The fax {current.id} to {current.number}, and perhaps others, could not be sent for"
-                        f" {round((now - current.created_at) / 60)} minutes: {why}",
+                        f" {round((now - current.wanted_at) / 60)} minutes: {why}",
                         remedy="See faxgateway queue list and faxgateway doctor.",
                     ),
                 )
             jobs.note(tx, current.id, now, f"the sender is told that it waits: {why}")
-            until = current.created_at + self._settings.expire_after if code == "waiting" else None
+            until = current.wanted_at + self._settings.expire_after if code == "waiting" else None
             mail = self._notices.result(
                 MailKind.DELAYED, current, submission, now, code=code, text=why, retry_until=until
             )

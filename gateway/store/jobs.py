@@ -19,6 +19,7 @@ from gateway.model import (
     FaxDocument,
     FaxJob,
     FaxNumber,
+    FaxOptions,
     JobState,
     LedgerEntry,
     Notify,
@@ -32,8 +33,9 @@ _SUBMISSION = (
 _JOB = (
     "id, submission, rcpt, number, state, created_at, updated_at, next_at, hold, strikes, attempts, redials,"
     " document_file, document_pages, document_size, document_sha256, document_seconds, document_ledger,"
-    " document_ref, provider_ref, tsi, orcpt, notify, cost, outcome, last_error"
+    " document_ref, provider_ref, tsi, options, priority, send_at, orcpt, notify, cost, outcome, last_error"
 )
+_PRIORITIES = (1, 0, -1)
 _SETTABLE = {
     "next_at", "hold", "strikes", "polls", "attempts", "redials", "uploads", "document_ref", "provider_ref",
     "erased_at", "delayed_at", "cost", "outcome", "last_error",
@@ -57,7 +59,7 @@ def _submission(row: tuple[Any, ...]) -> Submission:
 def _job(row: tuple[Any, ...]) -> FaxJob:
     (id_, submission, rcpt, number, state, created_at, updated_at, next_at, hold, strikes, attempts, redials,
      file, pages, size, sha256, seconds, ledger,
-     document_ref, provider_ref, tsi, orcpt, notify, cost, outcome, last_error) = row  # fmt: skip
+     document_ref, provider_ref, tsi, options, priority, send_at, orcpt, notify, cost, outcome, last_error) = row  # fmt: skip
     document = None
     if sha256 is not None:
         entries = tuple(LedgerEntry(**entry) for entry in json.loads(ledger))
@@ -65,7 +67,8 @@ def _job(row: tuple[Any, ...]) -> FaxJob:
     return FaxJob(
         id=id_, submission=submission, rcpt=rcpt, number=FaxNumber(number), state=JobState(state),
         created_at=created_at, updated_at=updated_at, next_at=next_at, hold=hold, strikes=strikes, attempts=attempts,
-        redials=redials, document=document, document_ref=document_ref, provider_ref=provider_ref, tsi=tsi, orcpt=orcpt,
+        redials=redials, document=document, document_ref=document_ref, provider_ref=provider_ref, tsi=tsi,
+        options=FaxOptions(**json.loads(options), priority=priority, send_at=send_at), orcpt=orcpt,
         notify=frozenset(Notify(word) for word in notify.split()), cost=None if cost is None else Decimal(cost),
         outcome=outcome, last_error=last_error,
     )  # fmt: skip
@@ -77,6 +80,13 @@ def _attempt(row: tuple[Any, ...]) -> Attempt:
         job, n, document_ref, FaxNumber(number), started_at, ended_at, outcome, provider_ref,
         None if cost is None else Decimal(cost), detail,
     )  # fmt: skip
+
+
+def _options(options: FaxOptions) -> str:
+    """What was asked for and has no column of its own, as JSON."""
+    columns = ("priority", "send_at")
+    asked = {name: value for name, value in asdict(options).items() if name not in columns and value not in ("", None)}
+    return json.dumps(asked)
 
 
 # --- accepting --------------------------------------------------------------------------------------------------------
@@ -94,11 +104,12 @@ def add(tx: Tx, submission: Submission, jobs: Sequence[FaxJob], dedupe_key: str)
     )  # fmt: skip
     for job in jobs:
         tx.execute(
-            "INSERT INTO job (id, submission, rcpt, number, state, created_at, updated_at, next_at, tsi, orcpt, notify)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO job (id, submission, rcpt, number, state, created_at, updated_at, next_at, tsi, options, priority,"
+            " send_at, orcpt, notify) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 job.id, job.submission, job.rcpt, job.number.e164, job.state, job.created_at, job.updated_at,
-                job.next_at, job.tsi, job.orcpt, " ".join(sorted(job.notify)),
+                job.next_at, job.tsi, _options(job.options), job.options.priority, job.options.send_at,
+                job.orcpt, " ".join(sorted(job.notify)),
             ),
         )  # fmt: skip
         _event(tx, job.id, job.created_at, "", job.state, f"accepted for {job.number}")
@@ -258,9 +269,10 @@ def hold(tx: Tx, job: FaxJob, now: float, why: str) -> bool:
 
 
 def release(tx: Tx, job: FaxJob, now: float) -> bool:
-    """Let a held job go on now, with fresh tries."""
+    """Let a held job go on now, or when its sender wants it, with fresh tries."""
     changed = tx.execute(
-        "UPDATE job SET hold = '', strikes = 0, next_at = ?, updated_at = ? WHERE id = ? AND state = ? AND hold <> ''",
+        "UPDATE job SET hold = '', strikes = 0, next_at = max(?, send_at), updated_at = ?"
+        " WHERE id = ? AND state = ? AND hold <> ''",
         (now, now, job.id, job.state),
     ).rowcount
     if changed:
@@ -362,19 +374,26 @@ def by_provider_ref(tx: Tx, provider_ref: int) -> FaxJob | None:
 
 
 def due(tx: Tx, state: JobState, now: float, limit: int) -> list[FaxJob]:
-    """Jobs of one state whose time has come, the longest waiting first."""
-    rows = tx.execute(
-        f"SELECT {_JOB} FROM job WHERE active AND state = ? AND next_at <= ? ORDER BY next_at, rowid LIMIT ?",
-        (state, now, limit),
-    )
-    return [_job(row) for row in rows]
+    """Jobs of one state whose time has come, those of high priority first, of each the longest waiting."""
+    found: list[FaxJob] = []
+    for priority in _PRIORITIES:  # a query each: the index then leads to those that are due alone
+        rows = tx.execute(
+            f"SELECT {_JOB} FROM job WHERE active AND state = ? AND priority = ? AND next_at <= ?"
+            " ORDER BY next_at, rowid LIMIT ?",
+            (state, priority, now, limit - len(found)),
+        )
+        found += map(_job, rows)
+    return found
 
 
 def next_due(tx: Tx, states: Iterable[JobState]) -> float | None:
     """When the next job of these states is due."""
     times = [
-        tx.execute("SELECT min(next_at) FROM job WHERE active AND state = ?", (state,)).fetchone()[0]
+        tx.execute(
+            "SELECT min(next_at) FROM job WHERE active AND state = ? AND priority = ?", (state, priority)
+        ).fetchone()[0]
         for state in states
+        for priority in _PRIORITIES
     ]
     return min((time for time in times if time is not None), default=None)
 

@@ -8,11 +8,11 @@ from typing import Any
 from gateway.model import Route, RouteKind
 from gateway.store.db import Tx
 
-_ROUTE = "kind, match, mailboxes, allow, tsi, region, results_to, note, id, created_at"
+_ROUTE = "kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, id, created_at"
 
 
 def _route(row: tuple[Any, ...]) -> Route:
-    kind, match, mailboxes, allow, tsi, region, results_to, note, id_, created_at = row
+    kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, id_, created_at = row
     return Route(
         RouteKind(kind),
         match,
@@ -21,6 +21,8 @@ def _route(row: tuple[Any, ...]) -> Route:
         tsi,
         region,
         results_to,
+        json.loads(options),
+        bool(own_tsi),
         note,
         id_,
         created_at,
@@ -30,13 +32,13 @@ def _route(row: tuple[Any, ...]) -> Route:
 def put(tx: Tx, route: Route, now: float) -> None:
     """Add a route, or replace the one with the same kind and match."""
     tx.execute(
-        "INSERT INTO route (kind, match, mailboxes, allow, tsi, region, results_to, note, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, match) DO UPDATE SET mailboxes = excluded.mailboxes,"
+        "INSERT INTO route (kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, match) DO UPDATE SET mailboxes = excluded.mailboxes,"
         " allow = excluded.allow, tsi = excluded.tsi, region = excluded.region, results_to = excluded.results_to,"
-        " note = excluded.note",
+        " options = excluded.options, own_tsi = excluded.own_tsi, note = excluded.note",
         (
             route.kind, route.match, json.dumps(list(route.mailboxes)), int(route.allow), route.tsi, route.region,
-            route.results_to, route.note, now,
+            route.results_to, json.dumps(dict(route.options)), int(route.own_tsi), route.note, now,
         ),
     )  # fmt: skip
 

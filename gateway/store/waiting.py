@@ -10,16 +10,16 @@ UNSENT = (JobState.ACCEPTED, JobState.PREPARED, JobState.UPLOADED)
 
 
 def overdue(tx: Tx, before: float, limit: int) -> list[FaxJob]:
-    """Jobs accepted before ``before`` that were not sent, held ones too, whose senders were not told, the oldest first."""
+    """Jobs wanted before ``before`` that were not sent, held ones too, whose senders were not told, the oldest first."""
     rows = tx.execute(
-        "SELECT id FROM job WHERE overdue AND created_at < ? ORDER BY created_at LIMIT ?", (before, limit)
+        "SELECT id FROM job WHERE overdue AND wanted_at < ? ORDER BY wanted_at LIMIT ?", (before, limit)
     ).fetchall()
     return [job for (id_,) in rows if (job := jobs.get(tx, id_)) is not None]
 
 
 def oldest_untold(tx: Tx) -> float | None:
-    """When the oldest job was accepted that was not sent and whose sender was not told."""
-    row = tx.execute("SELECT min(created_at) FROM job WHERE overdue").fetchone()
+    """When the oldest job was wanted that was not sent and whose sender was not told."""
+    row = tx.execute("SELECT min(wanted_at) FROM job WHERE overdue").fetchone()
     return None if row[0] is None else float(row[0])
 
 
@@ -41,6 +41,6 @@ def resume(tx: Tx, now: float, first: float, most: float) -> None:
 
 
 def not_after(tx: Tx, latest: float) -> None:
-    """No job waits beyond ``latest``: a time further away was computed by a clock that was wrong."""
-    tx.execute("UPDATE job SET next_at = ? WHERE active AND next_at > ?", (latest, latest))
+    """No job waits beyond ``latest``, or the time its sender wants: one further away was computed by a wrong clock."""
+    tx.execute("UPDATE job SET next_at = max(?, send_at) WHERE active AND next_at > max(?, send_at)", (latest, latest))
     tx.execute("UPDATE job SET next_at = ? WHERE erasable AND next_at > ?", (latest, latest))

@@ -72,8 +72,14 @@ async def test_a_sender_is_kept_in_one_form_however_it_is_written(house: House, 
         ({"kind": "did", "match": "*", "mailboxes": ["a\nb@c"]}, "'a\\nb@c' is not a mail address"),
         ({"kind": "did", "match": "*", "mailboxes": ["a@b@c"]}, "'a@b@c' is not a mail address"),
         ({"kind": "did", "match": "*", "mailboxes": ["+1202@FAX.example"]}, "+1202@FAX.example is a fax address"),
-        ({"kind": "did", "match": "*", "mailboxes": ["a@b"], "tsi": "x"}, "station id, region, results and denying"),
-        ({"kind": "did", "match": "*", "mailboxes": ["a@b"], "allow": False}, "station id, region, results and"),
+        (
+            {"kind": "did", "match": "*", "mailboxes": ["a@b"], "tsi": "x"},
+            "station id, region, results, options and denying",
+        ),
+        (
+            {"kind": "did", "match": "*", "mailboxes": ["a@b"], "allow": False},
+            "station id, region, results, options and",
+        ),
         ({"kind": "sender", "match": "*", "mailboxes": ["a@b"]}, "mailboxes are for did routes"),
         (
             {"kind": "sender", "match": "example.org"},

@@ -12,7 +12,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from gateway.errors import Refused
 from gateway.model import FaxNumber
-from gateway.numbers import COUNTRIES, check_region, format_human, parse_address, parse_number
+from gateway.numbers import COUNTRIES, check_region, format_human, parse_number, read_address
 
 ODD = ("AR", "BY", "KI", "PM")  # mobile numbers that change abroad, second prefixes, numbers as short as extensions
 DOMAINS = ("fax.local", "fax.example.org")
@@ -183,12 +183,12 @@ def _table() -> list[tuple[str, str, str]]:
 
 
 def read(address: str, region: str = "US") -> str:
-    return parse_address(address, domains=DOMAINS, region=region).e164
+    return read_address(address, domains=DOMAINS).number(region).e164
 
 
 def refusal(address: str, region: str = "US") -> Refused:
     with pytest.raises(Refused) as caught:
-        parse_address(address, domains=DOMAINS, region=region)
+        read_address(address, domains=DOMAINS).number(region)
     assert caught.value.public.isascii()
     assert "\n" not in caught.value.public
     return caught.value
@@ -274,7 +274,7 @@ def test_table(region: str, local: str, number: str) -> None:
         "FAX=+15551234567/ATTN@fax.local",
         "FAX=+15551234567/=x@fax.local",
         "VOICE=+15551234567@fax.local",
-        "+15551234567/ATTN=Joe@fax.local",
+        "+15551234567/ATTN@fax.local",
         "",
         "x" * 600 + "@fax.local",
     ],
@@ -285,13 +285,32 @@ def test_refused_as_no_number(address: str) -> None:
     assert "+15551234567@fax.local" in refused.public
 
 
-@pytest.mark.parametrize("qualifier", ["T33S=8745", "t33s=", "ISUB=1234", "POSTD=98765", "COVER-PAGE-ENABLED=1"])
+@pytest.mark.parametrize("qualifier", ["T33S=8745", "t33s=", "ISUB=1234", "POSTD=98765"])
 def test_what_changes_the_call_is_refused_not_dropped(qualifier: str) -> None:
     refused = refusal(f"FAX=+12024557622/ATTN=Joe/{qualifier}@fax.local")
     assert refused.status == "5.3.3"
     assert "+12024557622" in refused.public
     assert f"/{qualifier.partition('=')[0].upper()}=" in refused.public
     assert "98765" not in refused.public, "a POSTD may be a PIN"
+    assert refusal(f"+12024557622/{qualifier}@fax.local").status == "5.3.3", "without FAX= too"
+
+
+@pytest.mark.parametrize(
+    ("local", "number", "options"),
+    [
+        ("+12025550123", "+12025550123", {}),
+        ("+12025550123/", "+12025550123", {}),
+        ("+12025550123/cover=none/ref=4711", "+12025550123", {"cover": "none", "ref": "4711"}),
+        ("2025550123/REF=A=B", "+12025550123", {"ref": "A=B"}),
+        ("FAX=+12025550123/ATTN=Joe/OFNO=12/ZIP=20001/", "+12025550123", {"attn": "Joe"}),  # no postal address
+        ('"+1 (202) 555-0123/attn=Joe Doe"', "+12025550123", {"attn": "Joe Doe"}),
+        ("IMCEAFAX-+2B12025550123_ref=4711", "+12025550123", {"ref": "4711"}),
+    ],
+)
+def test_options_stand_behind_the_number(local: str, number: str, options: dict[str, str]) -> None:
+    address = read_address(f"{local}@fax.local", domains=DOMAINS)
+    assert address.number("US").e164 == number
+    assert dict(address.options) == options
 
 
 @pytest.mark.parametrize(
@@ -319,7 +338,7 @@ def test_our_domains_in_any_case(domain: str) -> None:
 
 
 def test_a_domain_literal_that_is_ours() -> None:
-    number = parse_address("+15551234567@[192.0.2.1]", domains=["[192.0.2.1]"], region="US")
+    number = read_address("+15551234567@[192.0.2.1]", domains=["[192.0.2.1]"]).number("US")
     assert number == FaxNumber("+15551234567")
 
 
@@ -401,6 +420,12 @@ def test_short_numbers_have_their_own_sentence(digits: str) -> None:
         ("XX", "5551234567", "where the region is 'XX'"),
         ("US", "+1 555 123 4567", "between quotes only"),
         ("US", "+15551234567x", "no 'x' in it"),
+        ("US", "+15551234567x89", "an extension cannot be dialled"),
+        ("US", "2025550123.ext.89", "an extension cannot be dialled"),
+        ("US", "9p040p22.63.38", "pauses cannot be dialled"),
+        ("US", "2025550123,,89", "pauses cannot be dialled"),
+        ("US", "#**05", "the keys * and # cannot be dialled"),
+        ("US", "printer", "no 'p' in it"),
     ],
 )
 def test_why_not(region: str, local: str, words: str) -> None:
@@ -506,7 +531,7 @@ LOCAL = st.one_of(
 def outcome(address: str, region: str) -> FaxNumber | Refused:
     """The number, or a refusal that is fit for an SMTP reply. Anything else is a crash."""
     try:
-        return parse_address(address, domains=DOMAINS, region=region)
+        return read_address(address, domains=DOMAINS).number(region)
     except Refused as refused:
         return refused
 

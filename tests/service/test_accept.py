@@ -100,8 +100,10 @@ async def test_a_full_disk_is_told_before_a_mail_comes(build: Build) -> None:
 
 
 async def test_what_is_dialled_is_what_stands_in_the_address(house: House) -> None:
-    assert await house.accept.check_recipient(PEER, "a@example.org", ADDRESS) == FaxNumber(NUMBER)
-    assert await house.accept.check_recipient(PEER, "a@example.org", "202-555-0123@fax.local") == FaxNumber(NUMBER)
+    assert (await house.accept.check_recipient(PEER, "a@example.org", ADDRESS)).number == FaxNumber(NUMBER)
+    assert (await house.accept.check_recipient(PEER, "a@example.org", "202-555-0123@fax.local")).number == FaxNumber(
+        NUMBER
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,9 @@ async def test_named_numbers_countries_and_test_numbers_are_allowed(build: Build
 async def test_a_route_says_in_which_country_its_sender_dials(build: Build) -> None:
     house = await build(policy=PolicySettings(countries=frozenset({"US", "DE"})))
     await house.route("b@example.org", region="DE")
-    assert (await house.accept.check_recipient(PEER, "b@example.org", "030123456@fax.local")).e164 == "+4930123456"
+    assert (
+        await house.accept.check_recipient(PEER, "b@example.org", "030123456@fax.local")
+    ).number.e164 == "+4930123456"
     with pytest.raises(Refused):
         await house.accept.check_recipient(PEER, "a@example.org", "030123456@fax.local")
 

@@ -13,7 +13,7 @@ from gateway import numbers
 from gateway.document.worker import WorkerPool
 from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.edge.smtpd import SmtpDoor
-from gateway.model import Envelope, FaxJob, FaxNumber, JobState, Peer, Submission
+from gateway.model import Envelope, FaxJob, JobState, Peer, Recipient, Submission
 from gateway.service.accept import Accept, AcceptSettings
 from gateway.spool import Draft, Spool
 from gateway.store import jobs
@@ -145,9 +145,9 @@ class Stub:
     async def check_sender(self, peer: Peer, sender: str, size: int | None) -> None:
         self._may_fail("check_sender")
 
-    async def check_recipient(self, peer: Peer, sender: str, address: str) -> FaxNumber:
+    async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient:
         self._may_fail("check_recipient")
-        return numbers.parse_address(address, domains=["fax.local"], region="US")
+        return Recipient(address, numbers.read_address(address, domains=["fax.local"]).number("US"))
 
     def draft(self) -> Draft:
         self._may_fail("draft")

@@ -10,6 +10,7 @@ from gateway.edge.admin import shown, words
 from gateway.errors import GatewayError, NotFound, Refused
 from gateway.model import FaxNumber, Peer, Route, RouteKind
 from gateway.service.accept import AcceptSettings
+from gateway.service.addressing import Addressing
 from gateway.store import routes
 from gateway.store.db import Database
 
@@ -22,6 +23,7 @@ class Routes:
         self._settings = settings
         self._fallback = fallback
         self._clock = clock
+        self._addressing = Addressing(database, settings.domains, settings.region)
 
     async def listing(self) -> dict[str, Any]:
         found = await self._database.read(routes.listing)
@@ -36,13 +38,15 @@ class Routes:
         tsi: str = "",
         region: str = "",
         results_to: str = "",
+        option: list[str] | None = None,
+        own_tsi: bool = False,
         note: str = "",
     ) -> dict[str, Any]:
         """Add a route, or replace the one with the same kind and match. Raises Refused for what cannot be meant."""
         now, note = self._clock(), words.line(note, "a note")
         if _kind(kind) is RouteKind.DID:
-            if tsi or region or results_to or not allow:
-                raise Refused("station id, region, results and denying are for sender routes")
+            if tsi or region or results_to or option or own_tsi or not allow:
+                raise Refused("station id, region, results, options and denying are for sender routes")
             if not mailboxes:
                 raise Refused("a did route needs at least one mailbox")
             number = words.did_match(match, region=self._settings.region)
@@ -60,6 +64,8 @@ class Routes:
                 tsi=words.station_id(tsi),
                 region=region.upper(),
                 results_to=self._mailbox(results_to) if results_to else "",
+                options=words.options(option or []),
+                own_tsi=own_tsi,
                 note=note,
                 created_at=now,
             )
@@ -104,7 +110,7 @@ class Routes:
             refusals.append(error.public)
         try:
             full = words.fax_address(address, domains=self._settings.domains, region=region)
-            number = numbers.parse_address(full, domains=self._settings.domains, region=region)
+            number = (await self._addressing.recipient(peer, sender, route, full)).number
             about = numbers.classify(number)
             facts |= {"number": number.e164, "class": about.number_class, "country": about.region}
             reasons.append(f"{about.number_class} numbers of {about.place} are allowed")

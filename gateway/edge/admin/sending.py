@@ -46,7 +46,7 @@ class Sending:
         for text in to:
             try:
                 address = words.fax_address(text, domains=self._settings.domains, region=region)
-                recipients.append(Recipient(address, await self._accept.check_recipient(peer, sender, address)))
+                recipients.append(await self._accept.check_recipient(peer, sender, address))
             except Refused as error:
                 refusals.append(error.public)
         if refusals:

@@ -37,6 +37,9 @@ def job(job: FaxJob, submission: Submission) -> Shown:
         "outcome": job.outcome,
         "cost": None if job.cost is None else str(job.cost),
         "provider_ref": job.provider_ref,
+        "reference": job.options.reference,
+        "priority": job.options.priority,
+        "send_at": iso(job.options.send_at or None),
     }
 
 
@@ -45,6 +48,7 @@ def job_in_full(tx: Tx, one: FaxJob, submission: Submission) -> Shown:
     return {
         **job(one, submission),
         "rcpt": one.rcpt,
+        "options": {name: value for name, value in asdict(one.options).items() if value not in ("", None, 0)},
         "client": submission.client,
         "identity": submission.identity,
         "message_id": submission.message_id,

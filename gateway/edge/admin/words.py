@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from gateway import numbers
 from gateway.errors import Refused
+from gateway.mail.options import Asked, read
 
 _DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE)
 _LOCAL_PART = re.compile(r'[^\s<>,;:"()\\@\x00-\x1f\x7f]+')
@@ -82,6 +83,15 @@ def station_id(text: str) -> str:
     if not _STATION_ID.fullmatch(text):
         raise Refused("a station id has at most 20 letters, digits, blanks and + - .")
     return text
+
+
+def options(pairs: Sequence[str]) -> Asked:
+    """Options of faxes, ``cover=none`` each, that a route may set. Raises Refused."""
+    given = [(name, value) for name, _, value in (pair.partition("=") for pair in pairs)]
+    asked = read(given, "in the route")
+    if strange := {"tsi", "send-at"} & asked.keys():
+        raise Refused(f"{min(strange)} is no option of a route; a station id is set with --tsi")
+    return asked
 
 
 def line(text: str, what: str) -> str:

@@ -51,6 +51,9 @@ CREATE TABLE job (
   erased_at        REAL,                         -- the provider's copy of the document is gone
   delayed_at       REAL,                         -- the sender was told that it waits, or it was decided not to
   tsi              TEXT NOT NULL DEFAULT '',
+  options          TEXT NOT NULL DEFAULT '{}',   -- JSON of FaxOptions but these two
+  priority         INTEGER NOT NULL DEFAULT 0,
+  send_at          REAL NOT NULL DEFAULT 0,      -- not before
   orcpt            TEXT,
   notify           TEXT NOT NULL DEFAULT '',
   cost             TEXT,
@@ -61,11 +64,12 @@ CREATE TABLE job (
   erasable INTEGER GENERATED ALWAYS AS
     (state IN ('delivered', 'failed', 'cancelled') AND document_ref IS NOT NULL AND erased_at IS NULL) VIRTUAL,
   overdue INTEGER GENERATED ALWAYS AS
-    (state IN ('accepted', 'prepared', 'uploaded') AND delayed_at IS NULL) VIRTUAL
+    (state IN ('accepted', 'prepared', 'uploaded') AND delayed_at IS NULL) VIRTUAL,
+  wanted_at REAL GENERATED ALWAYS AS (max(created_at, send_at)) VIRTUAL
 ) STRICT;
-CREATE INDEX job_due ON job (state, next_at) WHERE active;
+CREATE INDEX job_due ON job (state, priority, next_at) WHERE active;
 CREATE INDEX job_erasable ON job (next_at) WHERE erasable;
-CREATE INDEX job_overdue ON job (created_at) WHERE overdue;
+CREATE INDEX job_overdue ON job (wanted_at) WHERE overdue;
 CREATE INDEX job_open ON job (state) WHERE finished_at IS NULL;
 CREATE INDEX job_by_submission ON job (submission);
 CREATE INDEX job_by_document ON job (document_file) WHERE document_file <> '';
@@ -174,10 +178,21 @@ CREATE TABLE route (
   tsi        TEXT NOT NULL,
   region     TEXT NOT NULL,
   results_to TEXT NOT NULL,
+  options    TEXT NOT NULL,           -- JSON object: option -> value
+  own_tsi    INTEGER NOT NULL,
   note       TEXT NOT NULL,
   created_at REAL NOT NULL,
   UNIQUE (kind, match)
 ) STRICT;
+
+CREATE TABLE alias (
+  name       TEXT NOT NULL,           -- in lower case
+  scope      TEXT NOT NULL,           -- whom it is for, as the match of a sender route
+  number     TEXT NOT NULL,
+  note       TEXT NOT NULL,
+  created_at REAL NOT NULL,
+  PRIMARY KEY (name, scope)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE user (
   name          TEXT PRIMARY KEY,

@@ -1,0 +1,30 @@
+"""What a whole mail asks for: its header fields, its subject, the beginning of its text."""
+
+from __future__ import annotations
+
+from gateway.mail import bodies, options
+from gateway.mail.structure import Leaf, Mail
+from gateway.mail.words import to_text
+
+
+def take(found: Mail) -> dict[str, str]:
+    """Options of the mail (as in :mod:`gateway.mail.options`), which its text is without from here on.
+
+    A header field counts more than the subject, and the subject more than the text. Raises Refused for what cannot be
+    understood.
+    """
+    in_fields = options.from_fields(found.headers.lines(options.FIELD))
+    in_subject = options.from_subject(found.headers.line("subject"))
+    texts = (leaf for leaf in found.leaves if leaf.message_text and not leaf.left_out and leaf.substance)
+    text = next(texts, None)
+    return {**(_from(text) if text else {}), **in_subject, **in_fields}
+
+
+def _from(leaf: Leaf) -> options.Asked:
+    """Cut the options out of a message text."""
+    text = to_text(leaf.data or b"", leaf.charset)
+    rest, asked = options.from_text(text, markup=leaf.is_html)
+    if asked:
+        leaf.data, leaf.charset = rest.encode(), "utf-8"
+        leaf.substance = bodies.substance(leaf.data, leaf.charset, markup=leaf.is_html)
+    return asked

@@ -1,0 +1,262 @@
+"""What a sender may ask for beside the number: the grammar of options, wherever they stand in a mail. Pure.
+
+They stand in the local part (``+15551234567/cover=none``), in ``X-Fax-...`` header fields, in ``[fax: cover=none, ref=4711]``
+anywhere in the subject or at the very beginning of the text. Whoever wrote one means it: what cannot be understood is
+refused, never printed and never ignored.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import parsedate_tz
+from types import MappingProxyType
+
+from gateway.errors import Refused
+from gateway.mail.bodies import visible_spans
+from gateway.mail.words import one_line
+from gateway.model import FaxOptions
+
+Asked = Mapping[str, str]  # option name -> value, both in their one form
+
+STATUS = "5.6.0"  # RFC 3463: what is wrong is in the mail
+FIELD = "x-fax-"  # how the header fields begin
+
+_LONGEST = 1000  # characters between the brackets
+_SHOWN = 40  # characters of a wrong name or value that a refusal repeats
+_YES, _NO = {"yes", "on", "true", "1"}, {"no", "off", "false", "0"}
+_PRIORITIES = {"high": 1, "normal": 0, "low": -1}
+_OTHER_NAMES = {
+    "reference": "ref",
+    "billing": "ref",
+    "billing-code": "ref",
+    "res": "resolution",
+    "at": "send-at",
+    "to": "attn",
+    "company": "org",
+}
+_BLANK = r"(?:\s|&nbsp;|&#160;|&#xa0;|[\u200b\u200c\ufeff])"
+_OPEN = re.compile(rf"{_BLANK}*\[fax:", re.IGNORECASE)
+_BRACKET = re.compile(rf"{_BLANK}*\[fax:([^\[\]]{{0,{_LONGEST}}})\]", re.IGNORECASE)
+_IN_LINE = re.compile(r"[ \t]*\[fax:([^\[\]]*)\]", re.IGNORECASE)
+_LATER = re.compile(r"^[ \t]*\[fax:[^\]\n]*=", re.IGNORECASE | re.MULTILINE)
+_PAIR = re.compile(r"""\s*([^=,;"]*?)\s*=\s*(?:"([^"]*)"|([^,;"\r\n]*?))\s*(?:[,;\r\n]+\s*|\Z)""")
+_SOON = re.compile(r"\+?([0-9]{1,4})([mhd])")
+_CLOCK = re.compile(r"([0-9]{1,2}):?([0-9]{2})")
+_MOMENT = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):?([0-9]{2})(?::?[0-9]{2})?\s*(?:([Zz])|([+-])([0-9]{2}):?([0-9]{2}))?"
+)
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def _one_of(*words: str, **synonyms: str) -> tuple[Callable[[str], str | None], str]:
+    def check(value: str) -> str | None:
+        word = synonyms.get(value.lower(), value.lower())
+        return word if word in words else None
+
+    return check, f"it is {', '.join(words[:-1])} or {words[-1]}"
+
+
+def _shaped(pattern: str, said: str, *, lower: bool = False) -> tuple[Callable[[str], str | None], str]:
+    def check(value: str) -> str | None:
+        value = value.lower() if lower else value
+        return value if re.fullmatch(pattern, value) else None
+
+    return check, said
+
+
+def _yes_or_no(value: str) -> str | None:
+    return "yes" if value.lower() in _YES else "no" if value.lower() in _NO else None
+
+
+def _a_time(value: str) -> str | None:
+    try:
+        _resolved(value, datetime(2000, 1, 1, tzinfo=UTC))
+    except ValueError:
+        return None
+    return value
+
+
+_LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,60}"
+OPTIONS: Mapping[str, tuple[Callable[[str], str | None], str]] = MappingProxyType(
+    {
+        "cover": _shaped(r"[a-z0-9][a-z0-9_-]{0,39}", "it is none, auto or the name of a cover page", lower=True),
+        "header": (_yes_or_no, "it is yes or no"),
+        "resolution": _one_of("fine", "standard", high="fine", normal="standard"),
+        "paper": _one_of("letter", "a4"),
+        "body": _one_of("with-text", "always", "without-attachment", "never", yes="always", no="never"),
+        "ref": _shaped(_LINE, "it is one line of at most 60 characters"),
+        "attn": _shaped(_LINE, "it is one line of at most 60 characters"),
+        "org": _shaped(_LINE, "it is one line of at most 60 characters"),
+        "tsi": _shaped(r"[A-Za-z0-9+. -]{1,20}", "it has at most 20 letters, digits, blanks and + - ."),
+        "priority": _one_of(*_PRIORITIES),
+        "send-at": (_a_time, "it is a time like 2026-12-01T08:00, 08:00, +30m or +2h"),
+    }
+)
+
+
+# --- where they stand -------------------------------------------------------------------------------------------------
+
+
+def read(pairs: Iterable[tuple[str, str]], where: str) -> Asked:
+    """Options by their names, values in their one form; ``where`` they stand is told in a refusal.
+
+    Raises Refused (5.6.0) for an option that is unknown, wrong, or given twice with different values.
+    """
+    found: dict[str, str] = {}
+    for given, text in pairs:
+        name = _OTHER_NAMES.get(given.lower(), given.lower())
+        if name not in OPTIONS:
+            raise _refused(f"{_shown(given)} {where} is no option of a fax; there are {', '.join(OPTIONS)}")
+        check, said = OPTIONS[name]
+        value = check(text.strip())
+        if value is None:
+            raise _refused(f"{name}={_shown(text)} {where} cannot be understood: {said}")
+        if found.setdefault(name, value) != value:
+            raise _refused(f"{name} is given twice {where}; say once what you want")
+    return found
+
+
+def from_fields(fields: Iterable[tuple[str, str]]) -> Asked:
+    """Options of header fields, of which only ``X-Fax-...`` are looked at. Raises Refused."""
+    asked = [(name.lower().removeprefix(FIELD), value) for name, value in fields if name.lower().startswith(FIELD)]
+    return read(asked, "in an X-Fax header field")
+
+
+def from_subject(subject: str) -> Asked:
+    """What each ``[fax: ...]`` in the subject says. Raises Refused."""
+    pairs = [pair for bracket in _IN_LINE.finditer(subject) for pair in _pairs(bracket[1], "in the subject")]
+    if _OPEN.search(without(subject)):
+        raise _refused("the [fax: in the subject is not closed; write it like [fax: cover=none, ref=4711]")
+    return read(pairs, "in the subject")
+
+
+def without(subject: str) -> str:
+    """A subject without its ``[fax: ...]``, whatever they say."""
+    return _IN_LINE.sub("", subject).strip()
+
+
+def from_text(text: str, *, markup: bool) -> tuple[str, Asked]:
+    """A message text without the ``[fax: ...]`` at its beginning, and what they say; of HTML (``markup``) what is seen.
+
+    Raises Refused, also where one begins a later line: it was meant, and would be printed.
+    """
+    where = "at the beginning of the text"
+    spans = list(visible_spans(text)) if markup else [(0, len(text))]
+    seen = "".join(text[start:end] for start, end in spans)
+    pairs: list[tuple[str, str]] = []
+    taken = 0
+    while bracket := _BRACKET.match(seen, taken):
+        pairs += _pairs(" ".join(html.unescape(bracket[1]).split()) if markup else bracket[1], where)
+        taken = bracket.end()
+    if _OPEN.match(seen, taken):
+        raise _refused(f"the [fax: {where} is not closed; write it like [fax: cover=none, ref=4711]")
+    rest = _without(text, spans, taken) if taken else text
+    later = [rest[start:end] for start, end in visible_spans(rest)] if markup else [rest]
+    if any(map(_LATER.search, later)):
+        raise _refused("options stand at the very beginning of the text: move [fax: ...] there, or remove it")
+    return rest, read(pairs, where)
+
+
+def _without(text: str, spans: list[tuple[int, int]], taken: int) -> str:
+    """``text`` without its first ``taken`` characters that are seen; plain text without the line end behind them too."""
+    if len(spans) == 1 and spans[0] == (0, len(text)):
+        return re.sub(r"\A[ \t]*(?:\r\n|\n|\r)*", "", text[taken:])
+    kept, position = [], 0
+    for start, end in spans:
+        cut = min(taken, end - start)
+        kept.append(text[position:start])
+        position = start + cut
+        taken -= cut
+        if not taken:
+            break
+    return "".join(kept) + text[position:]
+
+
+def _pairs(content: str, where: str) -> Iterator[tuple[str, str]]:
+    """``name=value`` of one bracket, between commas, semicolons or line ends. Raises Refused."""
+    content = content.replace("\xa0", " ").strip().rstrip(",;")
+    position = 0
+    while position < len(content) or not position:
+        pair = _PAIR.match(content, position)
+        if not pair or not pair[1]:
+            raise _refused(
+                f"[fax: {_shown(content)}] {where} cannot be understood; write it like [fax: cover=none, ref=4711]"
+            )
+        yield pair[1], pair[3] if pair[2] is None else pair[2]
+        position = pair.end()
+
+
+def _refused(sentence: str) -> Refused:
+    return Refused(sentence, status=STATUS)
+
+
+def _shown(text: str) -> str:
+    return one_line(text, _SHOWN).encode("ascii", "replace").decode() or "nothing"
+
+
+# --- what they mean ---------------------------------------------------------------------------------------------------
+
+
+def decide(*layers: Asked, now: float, date: str = "", most: float = 30 * 86400.0) -> FaxOptions:
+    """The options of a fax: of each the one in the first layer that has it.
+
+    A time without a zone is in that of ``date``, the Date field of the mail, which is the sender's; without one in UTC.
+    Raises Refused for a time that is past, or more than ``most`` seconds away.
+    """
+    asked: dict[str, str] = {}
+    for layer in reversed(layers):
+        asked |= layer
+    return FaxOptions(
+        cover=asked.get("cover", ""),
+        header={"yes": True, "no": False}.get(asked.get("header", "")),
+        resolution=asked.get("resolution", ""),
+        paper=asked.get("paper", ""),
+        body=asked.get("body", ""),
+        reference=asked.get("ref", ""),
+        attn=asked.get("attn", ""),
+        org=asked.get("org", ""),
+        tsi=asked.get("tsi", ""),
+        priority=_PRIORITIES[asked.get("priority", "normal")],
+        send_at=_send_at(asked["send-at"], now, date, most) if "send-at" in asked else 0.0,
+    )
+
+
+def _send_at(value: str, now: float, date: str, most: float) -> float:
+    at = _resolved(value, datetime.fromtimestamp(now, _zone(date))).timestamp()
+    if at < now - 60:
+        raise _refused(f"send-at={value} is in the past; name a time to come, or leave it out to send at once")
+    if at > now + most:
+        raise _refused(f"send-at={value} is too far away: a fax waits at most {most / 86400:g} days here")
+    return at
+
+
+def _zone(date: str) -> timezone:
+    parsed = parsedate_tz(date)
+    offset = parsed[9] if parsed else None
+    return timezone(timedelta(seconds=offset)) if offset and abs(offset) < 86400 else UTC
+
+
+def _resolved(value: str, now: datetime) -> datetime:
+    """The moment a value names, seen from ``now``; a mere time of day is the next such. Raises ValueError."""
+    if soon := _SOON.fullmatch(value):
+        return now + timedelta(**{_UNITS[soon[2]]: int(soon[1])})
+    if clock := _CLOCK.fullmatch(value):
+        at = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
+        return at if at > now else at + timedelta(days=1)
+    moment = _MOMENT.fullmatch(value)
+    if not moment:
+        raise ValueError(value)
+    zone = now.tzinfo
+    if moment[6]:
+        zone = UTC
+    elif moment[7]:
+        offset = timedelta(hours=int(moment[8]), minutes=int(moment[9]))
+        zone = timezone(offset if moment[7] == "+" else -offset)
+    year, month, day, hour, minute = map(int, moment.groups()[:5])
+    return datetime(year, month, day, hour, minute, tzinfo=zone)

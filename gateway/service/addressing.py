@@ -1,0 +1,70 @@
+"""From a recipient address to the number that is dialled: the address book, the grammar, the options behind the number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway import numbers, policy
+from gateway.errors import Refused
+from gateway.mail import options
+from gateway.model import Peer, Recipient, Route
+from gateway.numbers import FaxAddress
+from gateway.store import aliases
+from gateway.store.db import Database
+
+
+class Addressing:
+    """``domains`` are ours; ``region`` reads numbers without a + where the sender's route names none."""
+
+    def __init__(self, database: Database, domains: tuple[str, ...], region: str) -> None:
+        self._database = database
+        self._domains = domains
+        self._region = region
+
+    async def recipient(self, peer: Peer, sender: str, route: Route | None, address: str) -> Recipient:
+        """The number an address names, exactly, and what is asked for with it.
+
+        A short name counts for the senders of its scope. Raises Refused naming an accepted form or the known options.
+        """
+        given = numbers.read_address(address, domains=self._domains)
+        asked = options.read(given.options, "in the address")
+        may_choose(asked, route)
+        known = await self._database.read(lambda tx: aliases.listing(tx, given.text.lower()))
+        alias = policy.alias_for(known, peer, sender)
+        region = route.region if route and route.region else self._region
+        if alias is None:
+            return Recipient(address, given.number(region), asked)
+        if _is_number(given, region):  # in this region; where the name was added, it was none
+            raise Refused(
+                f"{given.text} is a short name for {alias.number} here and a number too; write the number you mean with +"
+                " and country code",
+                status="5.1.4",
+            )
+        return Recipient(address, alias.number, asked)
+
+
+def _is_number(given: FaxAddress, region: str) -> bool:
+    try:
+        given.number(region)
+    except Refused:
+        return False
+    return True
+
+
+def check_same(first: Recipient, again: Recipient) -> None:
+    """A number that is named twice gets one fax. Raises Refused where it is wanted in two ways."""
+    if first.options != again.options:
+        raise Refused(
+            f"this mail goes to {first.number} already, with other options; send it in a mail of its own",
+            status="5.6.0",
+        )
+
+
+def may_choose(asked: Mapping[str, str], route: Route | None) -> None:
+    """Raise Refused for an option this sender may not choose: a station id says who is calling."""
+    if "tsi" in asked and not (route and route.own_tsi):
+        raise Refused(
+            "the station id (tsi) is not for you to choose; leave it out, or ask your administrator for a route with"
+            " own_tsi",
+            status="5.7.1",
+        )
