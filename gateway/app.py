@@ -361,6 +361,7 @@ class Gateway:
             if may:
                 names = await self.database.write(purge)
                 await asyncio.to_thread(self.spool.remove, names)
+        await self.accept.logins.purge()
 
     # --- what the edges ask ---------------------------------------------------------------------------------------
 

@@ -50,9 +50,19 @@ class NumberClass(StrEnum):
 # --- the door ---------------------------------------------------------------------------------------------------------
 
 
+class Identity(StrEnum):
+    """How a sender has proven who it is; of a sender route: the least proof that it asks for."""
+
+    ANY = "any"  # only of a route: whatever proof there is
+    NETWORK = "network"  # the client's address lies in the listener's networks
+    DKIM = "dkim"  # the From address of the mail is proven by a signature of its domain
+    LOGIN = "login"  # AUTH
+    CERTIFICATE = "certificate"  # of the client, signed by an authority that the listener trusts
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who speaks at the SMTP door, as far as proven: address and login, never the From header."""
+    """Who speaks at the SMTP door, as far as proven: never the From header or the envelope sender by themselves."""
 
     listener: str
     address: str  # IP address, or "local" for a unix socket and the command line
@@ -62,11 +72,27 @@ class Peer:
     tls: str | None = None  # "TLSv1.3 TLS_AES_256_GCM_SHA384"
     login: str | None = None  # set only after a successful AUTH
     trusted_network: bool = False  # the address lies in the listener's networks
+    certificate: str | None = None  # name in the client's certificate, once verified
+    author: str | None = None  # From address of the mail, lower case, set only once a signature of its domain proves it
+
+    @property
+    def proofs(self) -> frozenset[Identity]:
+        """How this client has proven who it is; empty for a stranger."""
+        proven = {
+            Identity.NETWORK: self.trusted_network,
+            Identity.DKIM: self.author,
+            Identity.LOGIN: self.login,
+            Identity.CERTIFICATE: self.certificate,
+        }
+        return frozenset(identity for identity, proof in proven.items() if proof)
 
     @property
     def identity(self) -> str:
-        """What permission and limits hang on: ``user:NAME`` after AUTH, else ``ip:ADDRESS``."""
-        return f"user:{self.login}" if self.login else f"ip:{self.address}"
+        """What permission and limits hang on: ``user:NAME``, ``cert:NAME``, ``mail:ADDRESS``, else ``ip:ADDRESS``."""
+        for kind, proof in (("user", self.login), ("cert", self.certificate), ("mail", self.author)):
+            if proof:
+                return f"{kind}:{proof}"
+        return f"ip:{self.address}"
 
 
 class Notify(StrEnum):
@@ -419,8 +445,8 @@ class RouteKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``match`` is, for a DID, a number or ``*``; for a sender an address, ``@domain``, ``user:NAME``, ``ip:NETWORK``
-    or ``*``.
+    """``match`` is, for a DID, a number or ``*``; for a sender an address, ``@domain``, ``user:NAME``, ``cert:NAME``,
+    ``ip:NETWORK`` or ``*``.
     """
 
     kind: RouteKind
@@ -433,6 +459,7 @@ class Route:
     options: Mapping[str, str] = field(default_factory=dict)  # sender: as in mail.options, where a mail says nothing
     own_tsi: bool = False  # sender: may choose the station id in the mail
     note: str = ""
+    identity: Identity = Identity.NETWORK  # sender: the least proof it asks for
     id: int = 0
     created_at: float = 0.0
 

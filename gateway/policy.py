@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from gateway.errors import Refused
-from gateway.model import Alias, FaxNumber, NumberClass, Peer, Route, RouteKind
+from gateway.model import Alias, FaxNumber, Identity, NumberClass, Peer, Route, RouteKind
 from gateway.numbers import NumberFacts, classify, format_human
 
 T = TypeVar("T")
@@ -61,49 +61,64 @@ def _denied(number: FaxNumber, why: str, remedy: str) -> Refused:
 
 # --- senders ----------------------------------------------------------------------------------------------------------
 
+_STRONG = frozenset({Identity.LOGIN, Identity.CERTIFICATE})
+_ENOUGH: dict[Identity, frozenset[Identity]] = {  # for what a route asks at least
+    Identity.ANY: _STRONG | {Identity.NETWORK, Identity.DKIM},
+    Identity.NETWORK: _STRONG | {Identity.NETWORK},
+    Identity.DKIM: _STRONG | {Identity.DKIM},
+    Identity.LOGIN: _STRONG,
+    Identity.CERTIFICATE: frozenset({Identity.CERTIFICATE}),
+}
+_REMEDY = {
+    Identity.NETWORK: "log in, or ask your administrator to add the address to the networks of this listener",
+    Identity.DKIM: "log in, or send through a mail server that signs with DKIM",
+    Identity.LOGIN: "log in with a user name and a password",
+    Identity.CERTIFICATE: "send under TLS with a client certificate",
+}
 
-def sender_route(routes: Iterable[Route], peer: Peer, sender: str) -> Route | None:
-    """The most specific route: ``user:NAME``, the address, ``ip:NETWORK`` (longest prefix), ``@domain``, ``*``.
+
+def sender_route(routes: Iterable[Route], peer: Peer, sender: str, *, claimed: bool = False) -> Route | None:
+    """The most specific route: ``user:`` or ``cert:NAME``, the address, ``ip:NETWORK`` (longest prefix), ``@domain``, ``*``.
 
     ``sender`` is the envelope sender, a claim. It refines what applies to a client that has proven who it is, and
-    counts for nothing with any other.
+    counts for nothing with any other, unless ``claimed`` says that the mail itself is still to prove it.
     """
     matches = [(route.match, route) for route in routes if route.kind is RouteKind.SENDER]
-    return _most_specific(matches, peer, sender)
+    return _most_specific(matches, peer, sender, believed=claimed or bool(peer.proofs))
 
 
 def alias_for(aliases: Iterable[Alias], peer: Peer, sender: str) -> Alias | None:
     """Of the aliases of one name that whose scope is most specific for this client, as for :func:`sender_route`."""
-    return _most_specific([(alias.scope, alias) for alias in aliases], peer, sender)
+    return _most_specific([(alias.scope, alias) for alias in aliases], peer, sender, believed=bool(peer.proofs))
 
 
-def _most_specific(candidates: Iterable[tuple[str, T]], peer: Peer, sender: str) -> T | None:
+def _most_specific(candidates: Iterable[tuple[str, T]], peer: Peer, sender: str, *, believed: bool) -> T | None:
     best, best_rank = None, (0, 0)
     for match, candidate in candidates:
-        rank = _rank(match, peer, sender)
+        rank = _rank(match, peer, sender, believed)
         if rank > best_rank:
             best, best_rank = candidate, rank
     return best
 
 
-def may_send(peer: Peer, sender: str, route: Route | None, settings: PolicySettings) -> None:
-    """Raise Refused unless this client may send: 5.7.0 without a proven identity, 5.7.1 with one that is not allowed.
+def may_send(
+    peer: Peer, sender: str, route: Route | None, settings: PolicySettings, *, mail_may_prove: bool = False
+) -> None:
+    """Raise Refused unless this client may send: 5.7.0 without the proof that is asked for, 5.7.1 when it is denied.
 
-    ``route`` is what :func:`sender_route` found.
+    ``route`` is what :func:`sender_route` found. ``mail_may_prove``: the mail is still to come, and its signature may
+    be the proof.
     """
     who = peer.login or sender or peer.address
-    if not _proven(peer):
-        raise Refused(
-            f"{peer.address} may not send faxes without logging in; log in, or ask your administrator to add the"
-            " address to the networks of this listener",
-            status="5.7.0",
-        )
-    if route is not None and not route.allow:
+    if route is not None and not route.allow and (peer.proofs or mail_may_prove):
         raise Refused(
             f"{_line(who)} may not send faxes: the route for {_line(route.match)} denies it; ask your administrator to"
             " change it",
             status="5.7.1",
         )
+    enough = _enough(route)
+    if not peer.proofs & enough and not (mail_may_prove and Identity.DKIM in enough):
+        raise _unproven(peer, route)
     if route is None and settings.senders == "routed":
         raise Refused(
             f"{_line(who)} may not send faxes: no route allows it; ask your administrator to add one with"
@@ -112,21 +127,40 @@ def may_send(peer: Peer, sender: str, route: Route | None, settings: PolicySetti
         )
 
 
-def _proven(peer: Peer) -> bool:
-    return bool(peer.login) or peer.trusted_network
+def _enough(route: Route | None) -> frozenset[Identity]:
+    """The proofs that will do. A signature proves an address, so it counts for routes that name one or its domain."""
+    if route is None:
+        return _ENOUGH[Identity.NETWORK]
+    enough = _ENOUGH[route.identity]
+    return enough if names_mail(route.match) else enough - {Identity.DKIM}
 
 
-def _rank(match: str, peer: Peer, sender: str) -> tuple[int, int]:
+def names_mail(match: str) -> bool:
+    """Whether a sender route is for an address or a domain."""
+    return "@" in match and not match.startswith(("user:", "cert:"))
+
+
+def _unproven(peer: Peer, route: Route | None) -> Refused:
+    if route is None or route.identity in (Identity.ANY, Identity.NETWORK):
+        who, wanted = f"{peer.address} may not send faxes without logging in", Identity.NETWORK
+    else:
+        who, wanted = f"the route for {_line(route.match)} wants more proof of who sends", route.identity
+    return Refused(f"{who}; {_REMEDY[wanted]}", status="5.7.0")
+
+
+def _rank(match: str, peer: Peer, sender: str, believed: bool) -> tuple[int, int]:
     """How specific a match is: (kind, prefix length); (0, 0) when it does not match."""
-    address = sender.lower()
     if match == "*":
         return 1, 0
     if match.startswith("user:"):
         return (5, 0) if peer.login and match == f"user:{peer.login}" else (0, 0)
+    if match.startswith("cert:"):
+        return (5, 0) if peer.certificate and match == f"cert:{peer.certificate}" else (0, 0)
     if match.startswith("ip:"):
         length = _prefix_length(match.removeprefix("ip:"), peer.address)
         return (0, 0) if length is None else (3, length)
-    if not _proven(peer) or "@" not in address:
+    address = sender.lower()
+    if not believed or "@" not in address:
         return 0, 0
     if match.startswith("@"):
         return (2, 0) if address.rpartition("@")[2] == match[1:].lower() else (0, 0)

@@ -14,6 +14,7 @@ from gateway.policy import PolicySettings
 from gateway.provider.faxto import FaxToSettings
 from gateway.service.accept import AcceptSettings
 from gateway.service.inbound import InboundSettings
+from gateway.service.logins import LoginSettings
 from gateway.service.notices import NoticeSettings
 from gateway.service.outbound import OutboundSettings
 from gateway.service.postman import PostmanSettings
@@ -126,6 +127,11 @@ def accept(config: Config) -> AcceptSettings:
         region=config.default_region,
         max_message=config.smtp.max_message,
         repeat_window=config.smtp.repeat_window,
+        logins=LoginSettings(
+            per_address=config.smtp.max_login_failures,
+            per_user=config.smtp.max_login_failures_per_user,
+            window=config.smtp.login_window,
+        ),
         policy=PolicySettings(
             countries=frozenset(config.policy.countries),
             numbers=tuple(config.policy.numbers),

@@ -85,6 +85,7 @@ def _counter(name: str, text: str, *labels: str) -> Counter:
 
 _accepted = _counter("mails_accepted", "Mails accepted at the SMTP door")
 _rejected = _counter("mails_rejected", "Mails and recipients refused at the SMTP door", "status")
+_logins = _counter("logins", "Logins tried at the SMTP door", "result")
 _pages = _counter("pages_prepared", "Fax pages prepared")
 _submits = _counter("submits", "Sends to the provider by outcome", "outcome")
 _results = _counter("faxes_ended", "Faxes that reached a final state", "state", "code")
@@ -158,6 +159,16 @@ def duplicate(submission: str, *, client: str) -> None:
 def rejected(status: str, *, client: str, why: str) -> None:
     _rejected.labels(status).inc()
     _tell("rejected", status=status, client=client, why=why)
+
+
+def login(result: str, *, client: str) -> None:
+    """``result`` is good, wrong, repeated (the same wrong password) or throttled; all but the first read "login failed".
+
+    The words and ``client=`` are what docs/senders.md gives to fail2ban.
+    """
+    _logins.labels(result).inc()
+    if result != "good":
+        _tell("login failed", client=client, why=result)
 
 
 def prepared(job: str, *, pages: int, size: int, seconds: float) -> None:

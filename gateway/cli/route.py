@@ -9,7 +9,7 @@ import click
 from gateway.cli import output
 from gateway.cli.base import EX_DATA, Group, Session, json_option, pass_session
 from gateway.cli.client import ask
-from gateway.model import RouteKind
+from gateway.model import Identity, RouteKind
 
 _KINDS = click.Choice([kind.value for kind in RouteKind])
 
@@ -19,7 +19,7 @@ def route() -> None:
     """Where received faxes go, and who may send how.
 
     A did route names the mailboxes for a number of yours (or * for all others). A sender route says whether an address,
-    @domain, user:NAME, ip:NETWORK or * may send, and how. Changes work at once.
+    @domain, user:NAME, cert:NAME, ip:NETWORK or * may send, how, and with which proof. Changes work at once.
     """
 
 
@@ -47,7 +47,7 @@ def _effect(route: output.Row) -> str:
     """What a route does, in words."""
     if route["kind"] == RouteKind.DID:
         return f"to {', '.join(route['mailboxes'])}"
-    words = ["may send" if route["allow"] else "may not send"]
+    words = [f"may send (identity: {route['identity']})" if route["allow"] else "may not send"]
     words += [f"station id {route['tsi']}"] if route["tsi"] else []
     words += [f"numbers as in {route['region']}"] if route["region"] else []
     words += [f"results to {route['results_to']}"] if route["results_to"] else []
@@ -69,6 +69,11 @@ def _effect(route: output.Row) -> str:
     "--option", multiple=True, metavar="NAME=VALUE", help="sender: for faxes that do not say themselves; repeatable."
 )
 @click.option("--own-tsi", is_flag=True, help="sender: may choose the station id in the mail.")
+@click.option(
+    "--identity",
+    type=click.Choice([each.value for each in Identity]),
+    help="sender: the least proof of who sends; default network.",
+)
 @click.option("--note", metavar="TEXT", help="For people.")
 @json_option
 @pass_session
@@ -86,8 +91,8 @@ def add(
     """Add a route, or replace the one with the same kind and MATCH.
 
     MATCH of a did route is a number of yours, in any form people write it, or * for all others. MATCH of a sender route
-    is an address, @domain, user:NAME, ip:NETWORK or *; the most exact route counts, in the order user, address, network,
-    domain, *.
+    is an address, @domain, user:NAME, cert:NAME (of a client certificate), ip:NETWORK or *; the most exact route counts, in
+    the order user or cert, address, network, domain, *.
     """
     fields = {"kind": kind, "match": match, "mailboxes": [*mailboxes, *more], "option": [*option], **options}
     routes = ask(session, "route.add", {name: value for name, value in fields.items() if value is not None})["routes"]
@@ -115,6 +120,8 @@ def remove(session: Session, kind: str, match: str) -> None:
 @click.option(
     "--client", metavar="IP", help="As if a client with this address, in the networks of its listener, wrote."
 )
+@click.option("--certificate", metavar="NAME", help="As if the client had a certificate with this name.")
+@click.option("--signed", is_flag=True, help="As if a DKIM signature proved the address of --from.")
 @click.option("--did", metavar="NUMBER", help="Where a fax received at this number would go, instead.")
 @json_option
 @pass_session
@@ -124,6 +131,8 @@ def test(
     sender: str | None,
     user: str | None,
     client: str | None,
+    certificate: str | None,
+    signed: bool,
     did: str | None,
     as_json: bool,
 ) -> int:
@@ -133,7 +142,10 @@ def test(
     """
     if (address is None) == (did is None):
         raise click.UsageError("name an ADDRESS or --did NUMBER")
-    wanted = {"address": address, "sender": sender, "user": user, "client": client, "did": did}
+    wanted = {
+        "address": address, "sender": sender, "user": user, "client": client, "certificate": certificate,
+        "signed": signed or None, "did": did,
+    }  # fmt: skip
     found = ask(session, "route.test", {name: value for name, value in wanted.items() if value is not None})
     if as_json:
         output.as_json(found)

@@ -119,12 +119,18 @@ def is_loopback(host: str) -> bool:
         return host.lower().rstrip(".") in {"localhost", "localhost.localdomain"}
 
 
+_MANY = {4: 2**25, 6: 2 ** (128 - 20)}  # more public addresses than any one owner has: an IPv4 /7, an IPv6 /20
+
+
 def is_everybody(networks: Sequence[str]) -> bool:
-    """Whether the networks together cover all of IPv4 or of IPv6."""
+    """Whether the networks together hold a good part of the public Internet, however it is cut into pieces."""
     known = [ipaddress.ip_network(network) for network in networks]
     four = ipaddress.collapse_addresses(network for network in known if isinstance(network, ipaddress.IPv4Network))
     six = ipaddress.collapse_addresses(network for network in known if isinstance(network, ipaddress.IPv6Network))
-    return any(network.prefixlen == 0 for network in four) or any(network.prefixlen == 0 for network in six)
+    return any(
+        sum(network.num_addresses for network in of_version if not network.is_private) > _MANY[version]
+        for version, of_version in ((4, four), (6, six))
+    )
 
 
 def is_local(address: str) -> bool:

@@ -52,7 +52,7 @@ class Listener(Section):
             ]
         if self.auth != "required" and is_everybody(self.networks):
             text = (
-                "covers the whole Internet, and those clients need no login: an open relay for faxes, at your cost;"
+                "holds a good part of the Internet, and those clients need no login: an open relay for faxes, at your cost;"
                 " name your own networks or set auth: required"
             )
             return [(("networks",), text)]
@@ -92,6 +92,12 @@ class Smtp(Section):
     max_connections_per_client: PositiveInt = 50
     max_errors: PositiveInt = 20
     """wrong commands in a session before it is closed"""
+    max_login_failures: PositiveInt = 20
+    """passwords of one address that are verified and wrong in a login_window, before it must wait"""
+    max_login_failures_per_user: PositiveInt = 50
+    """and of one user at all addresses, before strange ones have two"""
+    login_window: Duration = 3600.0
+    """how long a wrong password counts"""
     repeat_window: DurationOrZero = 1800.0
     """the same mail again, from a client that may not have read our answer to the first, is the first one for so long"""
 

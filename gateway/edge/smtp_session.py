@@ -353,11 +353,12 @@ class Conversation(SMTP):
         if self._transaction.begun:
             raise BadCommand("503 5.5.1 AUTH comes before MAIL")
         login, password = await credentials(argument, self._ask)
+        self._auth_failures += 1  # also when it is told to try later
         if not await self._door.authenticate(self._peer, login, password):
-            self._auth_failures += 1
             if self._auth_failures >= _AUTH_FAILURES:
                 raise Hangup("421 4.7.0 too many failed logins; good bye")
             raise BadCommand("535 5.7.8 login or password is wrong")
+        self._auth_failures = 0
         self._peer = replace(self._peer, login=login)
         self._set_protocol()
         return "235 2.7.0 logged in"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-
-import argon2
+from dataclasses import dataclass, field
 
 from gateway import policy, telemetry
 from gateway.document.worker import WorkerPool
@@ -28,15 +25,11 @@ from gateway.model import (
     Submission,
 )
 from gateway.service.addressing import Addressing, check_same, may_choose
+from gateway.service.logins import Logins, LoginSettings
 from gateway.spool import Draft, Spool
-from gateway.store import jobs, routes, users
+from gateway.store import jobs, routes
 from gateway.store.db import Database, Tx
 from gateway.store.ids import new_id
-
-_DUMMY_HASH = (  # of a random password: an unknown login costs as long as a known one
-    "$argon2id$v=19$m=65536,t=3,p=4$IRKDxOxuV7kUcSgAEGOPqw$TrkWxLgDb0R0tDEO5lxa4WwfsKXqXuXMQVeX9LBdNvk"
-)
-_VERIFICATIONS = 2  # at once: each takes 64 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +45,7 @@ class AcceptSettings:
     max_message: int = 50_000_000
     max_delay: float = 30 * 86400.0
     repeat_window: float = 1800.0
+    logins: LoginSettings = field(default_factory=LoginSettings)
 
 
 class Accept:
@@ -74,29 +68,13 @@ class Accept:
         self._on_accepted = on_accepted
         self._clock = clock
         self._addressing = Addressing(database, settings.domains, settings.region)
-        self._hasher = argon2.PasswordHasher()
-        self._verifying = asyncio.Semaphore(_VERIFICATIONS)
+        self.logins = Logins(database, settings.logins, clock=clock)
 
     # --- who ------------------------------------------------------------------------------------------------------
 
     async def authenticate(self, peer: Peer, login: str, password: str) -> bool:
-        """Whether this is the login's password. The hash is verified off the event loop."""
-        stored = await self._database.read(lambda tx: users.password_hash(tx, login))
-        async with self._verifying:
-            good = await asyncio.to_thread(self._verify, stored or _DUMMY_HASH, password)
-        if not good or stored is None:
-            # without the name: people type passwords where names belong
-            telemetry.rejected("5.7.8", client=peer.address, why="wrong login or password")
-            return False
-        return True
-
-    def _verify(self, stored: str, password: str) -> bool:
-        try:
-            return self._hasher.verify(stored, password)
-        except argon2.exceptions.Argon2Error:
-            return False
-        except argon2.exceptions.InvalidHash:
-            return False
+        """Whether this is the login's password. Raises TryLater after too many wrong ones."""
+        return await self.logins.authenticate(peer, login, password)
 
     async def _route(self, peer: Peer, sender: str) -> Route | None:
         known = await self._database.read(lambda tx: routes.listing(tx, RouteKind.SENDER))

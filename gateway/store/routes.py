@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gateway.model import Route, RouteKind
+from gateway.model import Identity, Route, RouteKind
 from gateway.store.db import Tx
 
-_ROUTE = "kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, id, created_at"
+_ROUTE = "kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, id, created_at"
 
 
 def _route(row: tuple[Any, ...]) -> Route:
-    kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, id_, created_at = row
+    kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, id_, created_at = row
     return Route(
         RouteKind(kind),
         match,
@@ -24,6 +24,7 @@ def _route(row: tuple[Any, ...]) -> Route:
         json.loads(options),
         bool(own_tsi),
         note,
+        Identity(identity),
         id_,
         created_at,
     )
@@ -32,13 +33,13 @@ def _route(row: tuple[Any, ...]) -> Route:
 def put(tx: Tx, route: Route, now: float) -> None:
     """Add a route, or replace the one with the same kind and match."""
     tx.execute(
-        "INSERT INTO route (kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, match) DO UPDATE SET mailboxes = excluded.mailboxes,"
+        "INSERT INTO route (kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, match) DO UPDATE SET mailboxes = excluded.mailboxes,"
         " allow = excluded.allow, tsi = excluded.tsi, region = excluded.region, results_to = excluded.results_to,"
-        " options = excluded.options, own_tsi = excluded.own_tsi, note = excluded.note",
+        " options = excluded.options, own_tsi = excluded.own_tsi, note = excluded.note, identity = excluded.identity",
         (
             route.kind, route.match, json.dumps(list(route.mailboxes)), int(route.allow), route.tsi, route.region,
-            route.results_to, json.dumps(dict(route.options)), int(route.own_tsi), route.note, now,
+            route.results_to, json.dumps(dict(route.options)), int(route.own_tsi), route.note, route.identity, now,
         ),
     )  # fmt: skip
 

@@ -40,6 +40,7 @@ async def test_a_did_is_kept_in_one_form_however_it_is_written(house: House, giv
         ("Ann@Example.ORG", "ann@example.org"),
         ("@Example.org", "@example.org"),
         ("user:Ann", "user:Ann"),
+        ("cert:Scanner 2, Example", "cert:Scanner 2, Example"),
         ("ip:192.168.1.0/24", "ip:192.168.1.0/24"),
         ("ip:192.168.1.7", "ip:192.168.1.7/32"),
         ("ip:2001:db8::/32", "ip:2001:db8::/32"),
@@ -74,12 +75,15 @@ async def test_a_sender_is_kept_in_one_form_however_it_is_written(house: House, 
         ({"kind": "did", "match": "*", "mailboxes": ["+1202@FAX.example"]}, "+1202@FAX.example is a fax address"),
         (
             {"kind": "did", "match": "*", "mailboxes": ["a@b"], "tsi": "x"},
-            "station id, region, results, options and denying",
+            "station id, region, results, options, identity",
         ),
-        (
-            {"kind": "did", "match": "*", "mailboxes": ["a@b"], "allow": False},
-            "station id, region, results, options and",
-        ),
+        ({"kind": "did", "match": "*", "mailboxes": ["a@b"], "allow": False}, "options, identity and denying"),
+        ({"kind": "did", "match": "*", "mailboxes": ["a@b"], "identity": "login"}, "for sender routes"),
+        ({"kind": "sender", "match": "*", "identity": "trust"}, "one of any, network, dkim, login, certificate"),
+        ({"kind": "sender", "match": "*", "identity": "any"}, "everybody in who can sign a mail"),
+        ({"kind": "sender", "match": "ip:10.0.0.0/8", "identity": "dkim"}, "for routes of an address or a @domain"),
+        ({"kind": "sender", "match": "user:a@b.example", "identity": "dkim"}, "for routes of an address or a @domain"),
+        ({"kind": "sender", "match": "cert:"}, "the name in a certificate"),
         ({"kind": "sender", "match": "*", "mailboxes": ["a@b"]}, "mailboxes are for did routes"),
         (
             {"kind": "sender", "match": "example.org"},
@@ -109,7 +113,7 @@ async def test_what_cannot_be_meant_is_refused_and_nothing_is_stored(
 ) -> None:
     with pytest.raises(Refused) as caught:
         await house.ask("route.add", **route)
-    assert caught.value.public.startswith(words)
+    assert words in caught.value.public
     assert (await house.ask("route.list"))["routes"] == []
 
 
@@ -211,3 +215,37 @@ async def test_what_the_test_says_is_what_the_gateway_does(house: House) -> None
         job = await house.reach(submission, "submitted")
         assert (job["to"], house.service.sends[-1]["fax_number"]) == (said["number"], said["number"])
         assert house.service.sends[-1].get("tsi_number", "") == said["station_id"]
+
+
+@pytest.mark.parametrize(
+    ("identity", "who", "allowed"),
+    [
+        ("network", {}, True),
+        ("network", {"user": "ann"}, True),
+        ("network", {"signed": True}, False),
+        ("any", {"signed": True}, True),
+        ("any", {"client": "10.0.0.7"}, True),
+        ("dkim", {"signed": True}, True),
+        ("dkim", {"client": "10.0.0.7"}, False),
+        ("dkim", {"user": "ann"}, True),
+        ("login", {"client": "10.0.0.7"}, False),
+        ("login", {"user": "ann"}, True),
+        ("login", {"certificate": "scanner"}, True),
+        ("certificate", {"user": "ann"}, False),
+        ("certificate", {"certificate": "scanner"}, True),
+    ],
+)
+async def test_the_proof_a_route_asks_for(house: House, identity: str, who: dict[str, Any], allowed: bool) -> None:
+    route = await _add(house, "sender", "ann@example.org", identity=identity)
+    assert route["identity"] == identity
+    found = await house.ask("route.test", address="+12025550123", sender="ann@example.org", **who)
+    assert found["allowed"] is allowed, found["reason"]
+    if not allowed:
+        assert "log in" in found["reason"] or "certificate" in found["reason"]
+
+
+async def test_a_route_of_a_certificate(house: House) -> None:
+    await _add(house, "sender", "cert:scanner", tsi="Scanner")
+    found = await house.ask("route.test", address="+12025550123", sender="a@example.org", certificate="scanner")
+    assert found["station_id"] == "Scanner"
+    assert "cert:scanner lets a@example.org send" in found["reason"]

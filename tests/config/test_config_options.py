@@ -242,14 +242,33 @@ def listener(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "networks", ["0.0.0.0/0", "'::/0'", "10.0.0.0/8, 0.0.0.0/0", "0.0.0.0/1, 128.0.0.0/1", "'::/1', '8000::/1'"]
-)
+    "networks",
+    [
+        "0.0.0.0/0", "'::/0'", "10.0.0.0/8, 0.0.0.0/0", "0.0.0.0/1, 128.0.0.0/1", "'::/1', '8000::/1'",
+        "0.0.0.0/1", "128.0.0.0/2", "16.0.0.0/6, 10.0.0.0/8", "'2000::/3'", "4.0.0.0/8, 5.0.0.0/8, 6.0.0.0/8",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("auth", ["none", "optional"])
 def test_no_open_relay_for_faxes(problems: Problems, networks: str, auth: str) -> None:
     (found,) = problems(listener(f"address: '0.0.0.0:25', networks: [{networks}], auth: {auth}"))
     assert found.startswith("3:")
-    assert "smtp.listeners[0].networks: covers the whole Internet" in found
+    assert "smtp.listeners[0].networks: holds a good part of the Internet" in found
     assert "set auth: required" in found
+
+
+@pytest.mark.parametrize(
+    "networks",
+    ["10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16", "17.0.0.0/8", "'fc00::/7', 'fe80::/10'", "'2001:db8::/29'"],
+)
+def test_networks_that_one_owner_may_have(read: Read, networks: str) -> None:
+    assert read(listener(f"address: '0.0.0.0:25', networks: [{networks}]")).smtp.listeners[0].auth == "none"
+
+
+@pytest.mark.parametrize("address", ["fd:smtp", "'0.0.0.0:25'", "'[::]:25'", "127.0.0.1:25"])
+def test_halves_of_the_internet_on_two_listeners_are_no_way_around_it(problems: Problems, address: str) -> None:
+    text = listener(f"address: {address}, networks: [0.0.0.0/1]")
+    text += "    - {address: '127.0.0.1:26', networks: [128.0.0.0/1]}\n"
+    assert len(problems(text)) == 2
 
 
 def test_a_public_listener_with_login(read: Read) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Refused
-from gateway.model import FaxNumber, NumberClass, Peer, Route, RouteKind
+from gateway.model import FaxNumber, Identity, NumberClass, Peer, Route, RouteKind
 from gateway.policy import PolicySettings, may_dial, may_send, sender_route
 
 DEFAULT = PolicySettings()
@@ -221,3 +221,64 @@ def test_routed_senders_need_a_route() -> None:
     may_send(LAN, "scanner@example.org", route("@example.org"), routed)
     assert "192.168.1.20 may not" in refusal(LAN, "", None, routed).public
     assert "denies" in refusal(LAN, "", route("*", allow=False), routed).public
+
+
+# --- how much proof ---------------------------------------------------------------------------------------------------
+
+SIGNED = Peer(listener="smtp0", address="203.0.113.9", author="ann@example.org")
+CERTIFIED = Peer(listener="smtp0", address="203.0.113.9", certificate="scanner")
+EVERYBODY = {"network": LAN, "dkim": SIGNED, "login": ANN, "certificate": CERTIFIED, "nobody": STRANGER}
+ENOUGH = {
+    Identity.ANY: {"network", "dkim", "login", "certificate"},
+    Identity.NETWORK: {"network", "login", "certificate"},
+    Identity.DKIM: {"dkim", "login", "certificate"},
+    Identity.LOGIN: {"login", "certificate"},
+    Identity.CERTIFICATE: {"certificate"},
+}
+
+
+@pytest.mark.parametrize("proof", EVERYBODY)
+@pytest.mark.parametrize("identity", Identity)
+def test_a_route_asks_for_the_least_proof(identity: Identity, proof: str) -> None:
+    for match in ("ann@example.org", "@example.org"):
+        found = route(match, identity=identity)
+        if proof in ENOUGH[identity]:
+            may_send(EVERYBODY[proof], "ann@example.org", found, DEFAULT)
+        else:
+            refused = refusal(EVERYBODY[proof], "ann@example.org", found)
+            assert refused.status == "5.7.0"
+            assert "; log in" in refused.public or "certificate" in refused.public
+
+
+@pytest.mark.parametrize("match", ["*", "ip:203.0.113.9", "user:ann@example.org", "cert:ann@example.org"])
+@pytest.mark.parametrize("identity", [Identity.ANY, Identity.DKIM])
+def test_a_signature_opens_no_route_that_names_no_mail_address(match: str, identity: Identity) -> None:
+    assert refusal(SIGNED, "ann@example.org", route(match, identity=identity)).status == "5.7.0"
+    assert refusal(SIGNED, "ann@example.org", None).status == "5.7.0"
+
+
+def test_the_mail_may_prove_later_what_is_claimed_now() -> None:
+    routes = [route("@example.org", identity=Identity.ANY), route("eve@example.org", allow=False)]
+    found = sender_route(routes, STRANGER, "ann@example.org", claimed=True)
+    assert found is routes[0]
+    may_send(STRANGER, "ann@example.org", found, DEFAULT, mail_may_prove=True)
+    refusal(STRANGER, "ann@example.org", found)
+    denied = sender_route(routes, STRANGER, "eve@example.org", claimed=True)
+    with pytest.raises(Refused, match="denies it"):
+        may_send(STRANGER, "eve@example.org", denied, DEFAULT, mail_may_prove=True)
+    for other in (None, route("@example.org"), route("@example.org", identity=Identity.LOGIN)):
+        with pytest.raises(Refused, match="log in"):
+            may_send(STRANGER, "ann@example.org", other, DEFAULT, mail_may_prove=True)
+
+
+def test_a_certificate_has_routes_of_its_own() -> None:
+    ours = route("cert:scanner")
+    assert sender_route([ours, route("*")], CERTIFIED, "x@example.org") is ours
+    assert sender_route([ours], ANN, "x@example.org") is None
+    assert sender_route([route("cert:")], STRANGER, "") is None
+
+
+def test_limits_hang_on_the_strongest_proof() -> None:
+    assert [EVERYBODY[proof].identity for proof in EVERYBODY] == [
+        "ip:192.168.1.20", "mail:ann@example.org", "user:ann", "cert:scanner", "ip:203.0.113.9"
+    ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from gateway import numbers, policy
 from gateway.edge.admin import shown, words
 from gateway.errors import GatewayError, NotFound, Refused
-from gateway.model import FaxNumber, Peer, Route, RouteKind
+from gateway.model import FaxNumber, Identity, Peer, Route, RouteKind
 from gateway.service.accept import AcceptSettings
 from gateway.service.addressing import Addressing
 from gateway.store import routes
@@ -41,12 +41,13 @@ class Routes:
         option: list[str] | None = None,
         own_tsi: bool = False,
         note: str = "",
+        identity: str = "",
     ) -> dict[str, Any]:
         """Add a route, or replace the one with the same kind and match. Raises Refused for what cannot be meant."""
         now, note = self._clock(), words.line(note, "a note")
         if _kind(kind) is RouteKind.DID:
-            if tsi or region or results_to or option or own_tsi or not allow:
-                raise Refused("station id, region, results, options and denying are for sender routes")
+            if tsi or region or results_to or option or own_tsi or identity or not allow:
+                raise Refused("station id, region, results, options, identity and denying are for sender routes")
             if not mailboxes:
                 raise Refused("a did route needs at least one mailbox")
             number = words.did_match(match, region=self._settings.region)
@@ -57,9 +58,10 @@ class Routes:
                 raise Refused("mailboxes are for did routes; results of a sender go elsewhere with results_to")
             if region:
                 numbers.check_region(region.upper())
+            sender = words.sender_match(match)
             route = Route(
                 RouteKind.SENDER,
-                words.sender_match(match),
+                sender,
                 allow=allow,
                 tsi=words.station_id(tsi),
                 region=region.upper(),
@@ -67,6 +69,7 @@ class Routes:
                 options=words.options(option or []),
                 own_tsi=own_tsi,
                 note=note,
+                identity=_identity(identity, sender),
                 created_at=now,
             )
         await self._database.write(lambda tx: routes.put(tx, route, route.created_at))
@@ -88,21 +91,36 @@ class Routes:
     # --- what would happen ----------------------------------------------------------------------------------------
 
     async def test(
-        self, address: str = "", sender: str = "", user: str = "", client: str = "", did: str = ""
+        self,
+        address: str = "",
+        sender: str = "",
+        user: str = "",
+        client: str = "",
+        certificate: str = "",
+        signed: bool = False,
+        did: str = "",
     ) -> dict[str, Any]:
         """What would become of a fax to ``address``, or of one received at ``did``, and why; nothing is sent.
 
-        The mail comes from ``sender``, of a client that has proven to be ``user``, or whose address ``client`` lies in
-        the networks of its listener. Raises Refused when neither address nor did is given, or both.
+        The mail comes from ``sender``, of a client that has proven to be ``user`` or to own ``certificate``, whose mail
+        is ``signed`` by the sender's domain, or whose address ``client`` lies in the networks of its listener; with
+        none of these it is one in the networks. Raises Refused when neither address nor did is given, or both.
         """
         if bool(address) == bool(did):
             raise Refused("route.test needs an address or a did")
         if did:
             return await self._test_did(numbers.parse_number(did, region=self._settings.region))
-        peer = Peer(listener="test", address=client or "local", login=user or None, trusted_network=True)
+        peer = Peer(
+            listener="test",
+            address=client or "local",
+            login=user or None,
+            certificate=certificate or None,
+            author=sender.lower() if signed else None,
+            trusted_network=bool(client) or not (user or certificate or signed),
+        )
         route = await sender_route(self._database, peer, sender)
         region = route.region if route and route.region else self._settings.region
-        reasons, refusals = [_who(route, sender or user or client)], []
+        reasons, refusals = [_who(route, sender or user or certificate or client)], []
         facts: dict[str, Any] = {"address": address, "sender": sender, "route": shown.route(route) if route else None}
         try:
             policy.may_send(peer, sender, route, self._settings.policy)
@@ -149,6 +167,22 @@ def _kind(text: str) -> RouteKind:
         return RouteKind(text)
     except ValueError:
         raise Refused("a route is of the kind did or sender") from None
+
+
+def _identity(text: str, match: str) -> Identity:
+    """The least proof a sender route for ``match`` asks for. Raises Refused for one that could never be, or lets all in."""
+    if not text:
+        return Identity.NETWORK
+    try:
+        identity = Identity(text)
+    except ValueError:
+        raise Refused(f"the identity of a route is one of {', '.join(Identity)}") from None
+    if identity in (Identity.ANY, Identity.DKIM) and not policy.names_mail(match):
+        raise Refused(
+            f"the identity {identity} is for routes of an address or a @domain: a signature proves nothing else,"
+            f" and {match} would let everybody in who can sign a mail"
+        )
+    return identity
 
 
 def _who(route: Route | None, who: str) -> str:

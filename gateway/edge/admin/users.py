@@ -10,7 +10,7 @@ import argon2
 
 from gateway.edge.admin import shown, words
 from gateway.errors import NotFound, Refused
-from gateway.store import users
+from gateway.store import logins, users
 from gateway.store.db import Database, Tx
 
 _SHORTEST, _LONGEST = 8, 1000  # characters of a password
@@ -48,13 +48,19 @@ class Users:
         def commit(tx: Tx) -> None:
             _check(tx, name, new=new)  # hashing takes a while
             users.put(tx, name, hashed, now)
+            logins.forget_login(tx, name)
 
         await self._database.write(commit)
         return {"users": [{"name": name}]}
 
     async def remove(self, name: str) -> dict[str, Any]:
         """Raises NotFound."""
-        if not await self._database.write(lambda tx: users.remove(tx, name)):
+
+        def commit(tx: Tx) -> bool:
+            logins.forget_login(tx, name)
+            return users.remove(tx, name)
+
+        if not await self._database.write(commit):
             raise NotFound(f"there is no user {name}")
         return {"removed": [{"name": name}]}
 

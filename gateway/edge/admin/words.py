@@ -16,7 +16,7 @@ _STATION_ID = re.compile(
     r"[A-Za-z0-9+. -]{0,20}"
 )  # T.30 has 20 characters for it, and no others that all machines print
 _LONGEST_LINE = 200
-SENDER_MATCHES = "an address, @domain, user:NAME, ip:NETWORK or *"
+SENDER_MATCHES = "an address, @domain, user:NAME, cert:NAME, ip:NETWORK or *"
 
 
 def fax_address(text: str, *, domains: Sequence[str], region: str) -> str:
@@ -51,6 +51,10 @@ def sender_match(text: str) -> str:
     kind, colon, value = match.partition(":")
     if colon and kind == "user":
         return f"user:{login(value)}"
+    if colon and kind == "cert":
+        if not value.strip():
+            raise Refused("cert: needs the name in a certificate")
+        return f"cert:{line(value.strip(), 'the name in a certificate')}"
     if colon and kind == "ip":
         return f"ip:{_network(value)}"
     local, at, domain = match.rpartition("@")

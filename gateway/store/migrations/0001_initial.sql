@@ -181,6 +181,7 @@ CREATE TABLE route (
   options    TEXT NOT NULL,           -- JSON object: option -> value
   own_tsi    INTEGER NOT NULL,
   note       TEXT NOT NULL,
+  identity   TEXT NOT NULL,           -- the least proof of who sends: any, network, dkim, login, certificate
   created_at REAL NOT NULL,
   UNIQUE (kind, match)
 ) STRICT;
@@ -200,3 +201,20 @@ CREATE TABLE user (
   created_at    REAL NOT NULL,
   disabled      INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+CREATE TABLE login_failure (          -- passwords that were verified and wrong, for as long as they count
+  at      REAL NOT NULL,
+  address TEXT NOT NULL,              -- of the client; of IPv6 the /64
+  login   TEXT NOT NULL               -- digest under a key that dies with the process: people type passwords here
+) STRICT;
+CREATE INDEX login_failure_by_address ON login_failure (address, at);
+CREATE INDEX login_failure_by_login ON login_failure (login, at);
+CREATE INDEX login_failure_by_time ON login_failure (at);
+
+CREATE TABLE login_success (          -- where a login was good: nobody elsewhere can lock it out there
+  login   TEXT NOT NULL,
+  address TEXT NOT NULL,
+  at      REAL NOT NULL,              -- the last time, to a day
+  PRIMARY KEY (login, address)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX login_success_by_time ON login_success (at);

@@ -1,0 +1,160 @@
+"""Logins: a password is verified off the event loop, and guessing is slow while the rightful user still gets in.
+
+What costs a guesser is not connections but verifications. Failed ones are counted for each address in a sliding window,
+on disk, so that a restart gives nobody new guesses. An address where a login was good before is known for it: part of
+the address's guesses is kept for such logins, and nothing that happens elsewhere counts against them. When a login is
+guessed at from many addresses, each strange address has few guesses for it, but the first of them is always verified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+import argon2
+
+from gateway import telemetry
+from gateway.errors import TryLater
+from gateway.model import Peer
+from gateway.store import logins, users
+from gateway.store.db import Database, Tx
+
+_DUMMY_HASH = (  # of a random password: an unknown login costs as long as a known one
+    "$argon2id$v=19$m=65536,t=3,p=4$IRKDxOxuV7kUcSgAEGOPqw$TrkWxLgDb0R0tDEO5lxa4WwfsKXqXuXMQVeX9LBdNvk"
+)
+_DAY = 86_400.0
+_KNOWN_FOR = 90 * _DAY
+_UNDER_ATTACK = 2  # guesses of a strange address for a login that is guessed at from many
+_REMEMBERED = 10_000  # wrong passwords
+
+
+@dataclass(frozen=True, slots=True)
+class LoginSettings:
+    """``window`` is in seconds; the other two are failed verifications within it."""
+
+    per_address: int = 20
+    per_user: int = 50
+    window: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is on record when somebody tries a login at an address."""
+
+    password_hash: str | None
+    known_at: float | None  # when the login was good there
+    here: int  # failures of any login at the address
+    of_login: int  # of this login at the address
+    elsewhere: int  # of this login at all other addresses
+    oldest: float | None  # the first of the failures at the address
+
+
+class Logins:
+    """Whether a login's password is right."""
+
+    def __init__(
+        self, database: Database, settings: LoginSettings | None = None, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._settings = settings or LoginSettings()
+        self._clock = clock
+        self._hasher = argon2.PasswordHasher()
+        self._key = os.urandom(32)
+        self._wrong: OrderedDict[str, None] = OrderedDict()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # one verification at a time, of 64 MiB each, for those that are known and one for strangers: they never wait
+        # for each other
+        self._known, self._strange = asyncio.Semaphore(1), asyncio.Semaphore(1)
+
+    async def authenticate(self, peer: Peer, login: str, password: str) -> bool:
+        """Whether this is the login's password. Raises TryLater when there were too many wrong ones."""
+        address = _place(peer.address)
+        who = self._digest(login)
+        turn = self._turns.setdefault(address, asyncio.Lock())
+        async with turn:  # one after the other: the count is right before the next is let on
+            now = self._clock()
+            facts = await self._database.read(lambda tx: self._facts(tx, login, who, address, now))
+            guess = self._digest(address, login, password, facts.password_hash or "")
+            if guess in self._wrong:  # a device with an old password tries it all day long: nothing is learned by it
+                telemetry.login("repeated", client=peer.address)
+                return False
+            wait = self._wait(facts, now)
+            if wait:
+                telemetry.login("throttled", client=peer.address)
+                minutes = max(1, round(wait / 60))
+                raise TryLater(f"too many wrong passwords; try again in {minutes} minutes", status="4.7.0")
+            known = facts.known_at is not None
+            async with self._known if known else self._strange:
+                good = await asyncio.to_thread(self._verify, facts.password_hash or _DUMMY_HASH, password)
+            good = good and facts.password_hash is not None
+            if good:
+                telemetry.login("good", client=peer.address)
+                if facts.known_at is None or now - facts.known_at > _DAY:
+                    await self._database.write(lambda tx: logins.succeeded(tx, login, address, now))
+                return True
+            self._remember(guess)
+            telemetry.login("wrong", client=peer.address)  # without the name: people type passwords where names belong
+            await self._database.write(lambda tx: logins.failed(tx, who, address, now))
+            return False
+
+    async def purge(self) -> None:
+        """Forget what no longer counts."""
+        now = self._clock()
+        await self._database.write(
+            lambda tx: logins.forget(tx, failures_before=now - self._settings.window, successes_before=now - _KNOWN_FOR)
+        )
+
+    def _facts(self, tx: Tx, login: str, who: str, address: str, now: float) -> Facts:
+        since = now - self._settings.window
+        known_at = logins.last_success(tx, login, address)
+        return Facts(
+            password_hash=users.password_hash(tx, login),
+            known_at=known_at if known_at is not None and now - known_at < _KNOWN_FOR else None,
+            here=logins.failures(tx, address, since),
+            of_login=logins.failures_of(tx, who, address, since),
+            elsewhere=logins.failures_elsewhere(tx, who, address, since),
+            oldest=logins.oldest_failure(tx, address, since),
+        )
+
+    def _wait(self, facts: Facts, now: float) -> float:
+        """Seconds until the next guess is verified, 0.0 for now."""
+        most = self._settings.per_address
+        if facts.known_at is None:
+            most -= most // 4  # kept for those whose address this is
+        attacked = facts.known_at is None and facts.elsewhere >= self._settings.per_user
+        if facts.here < most and not (attacked and facts.of_login >= _UNDER_ATTACK):
+            return 0.0
+        assert facts.oldest is not None, "there are failures"
+        return max(1.0, facts.oldest + self._settings.window - now)
+
+    def _verify(self, stored: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(stored, password)
+        except (argon2.exceptions.Argon2Error, argon2.exceptions.InvalidHash):
+            return False
+
+    def _digest(self, *texts: str) -> str:
+        packed = "\0".join(texts).encode("utf-8", "surrogatepass")
+        return hmac.new(self._key, packed, hashlib.sha256).hexdigest()
+
+    def _remember(self, guess: str) -> None:
+        self._wrong[guess] = None
+        if len(self._wrong) > _REMEMBERED:
+            self._wrong.popitem(last=False)
+
+
+def _place(address: str) -> str:
+    """What counts as one address: with IPv6 a /64, which one client has to itself."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:  # a unix socket
+        return address
+    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else address

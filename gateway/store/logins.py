@@ -1,0 +1,63 @@
+"""Logins that failed, for as long as they count, and the addresses where a login was good."""
+
+from __future__ import annotations
+
+from gateway.store.db import Tx
+
+
+def failed(tx: Tx, login: str, address: str, now: float) -> None:
+    """Record a password that was verified and wrong. ``login`` is a digest."""
+    tx.execute("INSERT INTO login_failure (at, address, login) VALUES (?, ?, ?)", (now, address, login))
+
+
+def failures(tx: Tx, address: str, since: float) -> int:
+    """How many failed at an address."""
+    return _count(tx, "SELECT count(*) FROM login_failure WHERE address = ? AND at > ?", (address, since))
+
+
+def failures_elsewhere(tx: Tx, login: str, address: str, since: float) -> int:
+    """How many failed for a login at all other addresses."""
+    query = "SELECT count(*) FROM login_failure WHERE login = ? AND at > ? AND address <> ?"
+    return _count(tx, query, (login, since, address))
+
+
+def failures_of(tx: Tx, login: str, address: str, since: float) -> int:
+    """How many failed for a login at an address."""
+    query = "SELECT count(*) FROM login_failure WHERE address = ? AND at > ? AND login = ?"
+    return _count(tx, query, (address, since, login))
+
+
+def _count(tx: Tx, query: str, parameters: tuple[object, ...]) -> int:
+    return int(tx.execute(query, parameters).fetchone()[0])
+
+
+def oldest_failure(tx: Tx, address: str, since: float) -> float | None:
+    """When the first of the failures at an address was that still count."""
+    row = tx.execute("SELECT min(at) FROM login_failure WHERE address = ? AND at > ?", (address, since)).fetchone()
+    return None if row[0] is None else float(row[0])
+
+
+def succeeded(tx: Tx, login: str, address: str, now: float) -> None:
+    """Record where a login was good."""
+    tx.execute(
+        "INSERT INTO login_success (login, address, at) VALUES (?, ?, ?)"
+        " ON CONFLICT (login, address) DO UPDATE SET at = excluded.at",
+        (login, address, now),
+    )
+
+
+def last_success(tx: Tx, login: str, address: str) -> float | None:
+    """When the login was good at this address for the last time, to a day."""
+    row = tx.execute("SELECT at FROM login_success WHERE login = ? AND address = ?", (login, address)).fetchone()
+    return None if row is None else float(row[0])
+
+
+def forget(tx: Tx, *, failures_before: float, successes_before: float) -> None:
+    """What no longer counts goes."""
+    tx.execute("DELETE FROM login_failure WHERE at <= ?", (failures_before,))
+    tx.execute("DELETE FROM login_success WHERE at <= ?", (successes_before,))
+
+
+def forget_login(tx: Tx, login: str) -> None:
+    """A login that has gone or has a new password is known nowhere."""
+    tx.execute("DELETE FROM login_success WHERE login = ?", (login,))

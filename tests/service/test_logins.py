@@ -1,0 +1,186 @@
+"""Guessing passwords is slow, on disk and in parallel, and the rightful user still gets in."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import argon2
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.errors import TryLater
+from gateway.model import Peer
+from gateway.service.logins import Logins, LoginSettings
+from gateway.store import logins as store
+from gateway.store import users
+
+from .house import House
+
+DOCS = Path(__file__).parents[2] / "docs" / "senders.md"
+THIEF = Peer(listener="mail", address="203.0.113.66", tls="TLSv1.3")
+ANN = replace(THIEF, address="198.51.100.7")
+SECRET = "open sesame"
+
+
+class Counted(Logins):
+    """Counts what is really verified."""
+
+    def __init__(self, *given: object, **more: object) -> None:
+        super().__init__(*given, **more)  # type: ignore[arg-type]
+        self.verified = 0
+
+    def _verify(self, stored: str, password: str) -> bool:
+        self.verified += 1
+        return stored.startswith("$") and password == SECRET and stored != "$argon2id$dummy"
+
+
+async def _door(house: House, **settings: float) -> Counted:
+    hashed = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(SECRET)
+    for name in ("ann", "bob"):
+        await house.database.write(lambda tx, name=name: users.put(tx, name, hashed, 0.0))
+    return Counted(house.database, LoginSettings(**settings), clock=house.clock)  # type: ignore[arg-type]
+
+
+async def _tries(door: Logins, peer: Peer, login: str, password: str) -> str:
+    try:
+        return "in" if await door.authenticate(peer, login, password) else "wrong"
+    except TryLater as error:
+        return "later" if error.status == "4.7.0" else repr(error)
+
+
+async def test_many_guesses_of_one_address_cost_few_verifications_an_hour(house: House) -> None:
+    door = await _door(house)
+    answers = await asyncio.gather(*(_tries(door, THIEF, "ann", f"guess {n}") for n in range(1000)))
+    assert answers.count("wrong") == door.verified == 15  # five of the twenty are kept for those who belong there
+    assert answers.count("later") == 985
+    assert await _tries(door, ANN, "ann", SECRET) == "in"
+    for other in ("bob", "nobody", ""):  # other names are no way around it
+        assert await _tries(door, THIEF, other, "guess") == "later"
+    house.now += 3601
+    answers = [await _tries(door, THIEF, "bob", f"later {n}") for n in range(30)]
+    assert answers.count("wrong") == 15
+
+
+async def test_the_users_of_an_address_that_is_guessed_from_still_log_in_there(house: House) -> None:
+    """An office behind one address, and a machine in it that guesses."""
+    door = await _door(house)
+    assert await _tries(door, ANN, "ann", SECRET) == "in"
+    for n in range(30):
+        await _tries(door, ANN, "bob", f"guess {n}")
+    assert await _tries(door, ANN, "bob", "another") == "later"
+    assert await _tries(door, ANN, "ann", SECRET) == "in"
+    before = door.verified
+    for n in range(30):  # and not even with her name are there more than twenty
+        await _tries(door, ANN, "ann", f"guess {n}")
+    assert door.verified - before == 5
+    assert await _tries(door, replace(ANN, address="192.0.2.1"), "ann", SECRET) == "in"
+
+
+async def test_a_restart_gives_nobody_new_guesses(house: House) -> None:
+    door = await _door(house)
+    for n in range(20):
+        await _tries(door, THIEF, "ann", f"guess {n}")
+    again = await _door(house)
+    assert await _tries(again, THIEF, "ann", "guess 21") == "later"
+    assert again.verified == 0
+
+
+async def test_a_login_guessed_at_from_everywhere_stays_open_for_its_user(house: House) -> None:
+    door = await _door(house, per_user=50)
+    assert await _tries(door, ANN, "ann", SECRET) == "in"
+    thieves = [replace(THIEF, address=f"203.0.113.{n}") for n in range(100)]
+    for thief in thieves:
+        for n in range(15):
+            await _tries(door, thief, "ann", f"guess {n} of {thief.address}")
+    assert 50 + 2 * 95 < door.verified < 50 + 2 * 100 + 15
+    at_home = await _tries(door, ANN, "ann", SECRET)
+    on_a_journey = await _tries(door, replace(ANN, address="192.0.2.9"), "ann", SECRET)
+    assert (at_home, on_a_journey) == ("in", "in")
+
+
+async def test_a_device_with_an_old_password_locks_nobody_out(house: House) -> None:
+    door = await _door(house)
+    for _ in range(100):
+        assert await _tries(door, ANN, "ann", "last year's") == "wrong"
+    assert door.verified == 1
+    assert await _tries(door, ANN, "ann", SECRET) == "in"
+
+
+async def test_a_new_password_may_be_one_that_was_wrong(house: House) -> None:
+    door = await _door(house)
+    assert await _tries(door, ANN, "carol", SECRET) == "wrong"
+    hashed = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(SECRET)
+    await house.database.write(lambda tx: users.put(tx, "carol", hashed, 0.0))
+    assert await _tries(door, ANN, "carol", SECRET) == "in"
+
+
+async def test_an_ipv6_client_has_a_whole_network_and_counts_once(house: House) -> None:
+    door = await _door(house)
+    answers = [await _tries(door, replace(THIEF, address=f"2001:db8::{n:x}"), "ann", f"{n}") for n in range(1, 40)]
+    assert answers.count("wrong") == 15
+    assert await _tries(door, replace(THIEF, address="2001:db8:0:1::1"), "ann", SECRET) == "in"
+    assert await _tries(door, replace(THIEF, address="local"), "ann", SECRET) == "in"
+
+
+async def test_wrong_passwords_are_remembered_within_bounds(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.service.logins._REMEMBERED", 3)
+    door = await _door(house, per_address=1000)
+    for n in range(5):
+        await _tries(door, ANN, "ann", f"guess {n}")
+    assert len(door._wrong) == 3
+    assert len(door._turns) == 0
+
+
+async def test_what_no_longer_counts_is_forgotten(house: House) -> None:
+    door = await _door(house)
+    await _tries(door, ANN, "ann", SECRET)
+    await _tries(door, THIEF, "ann", "guess")
+    house.now += 3601
+    await door.purge()
+
+    async def rows() -> list[int]:
+        def count(tx: object) -> list[int]:
+            return [tx.execute(f"SELECT count(*) FROM login_{each}").fetchone()[0] for each in ("failure", "success")]  # type: ignore[attr-defined]
+
+        return await house.database.read(count)
+
+    assert await rows() == [0, 1]
+    house.now += 91 * 86400
+    assert (await _tries(door, ANN, "ann", "guess"), door.verified) == ("wrong", 3)
+    await door.purge()
+    assert await rows() == [1, 0]
+
+
+async def test_a_new_password_makes_every_address_strange(house: House) -> None:
+    door = await _door(house)
+    await _tries(door, ANN, "ann", SECRET)
+    await house.database.write(lambda tx: store.forget_login(tx, "ann"))
+    for n in range(30):
+        await _tries(door, ANN, "ann", f"guess {n}")
+    assert door.verified == 1 + 15
+
+
+async def test_the_database_holds_no_word_that_was_typed(house: House) -> None:
+    door = await _door(house)
+    await _tries(door, THIEF, "my-password-in-the-wrong-field", "guess")
+    stored = (house.root / "faxgateway.db").read_bytes() + (house.root / "faxgateway.db-wal").read_bytes()
+    assert b"my-password" not in stored
+
+
+async def test_fail2ban_finds_who_guesses(house: House) -> None:
+    """The expression in the documentation matches the line that is really logged, for each way to fail."""
+    (expression,) = re.findall(r"^failregex = (.*)$", DOCS.read_text(), re.MULTILINE)
+    door = await _door(house, per_address=2)
+    with capture_logs() as logs:
+        for guess in ("a", "a", "b", "c"):
+            await _tries(door, THIEF, "ann", guess)
+        await _tries(door, ANN, "ann", SECRET)
+    assert [line.get("why") for line in logs] == ["wrong", "repeated", "wrong", "throttled"]
+    for line in logs:
+        text = f"{line['event']} " + " ".join(f"{k}={v}" for k, v in line.items() if k not in ("event", "log_level"))
+        found = re.search(expression.replace("<HOST>", r"(?P<host>\S+)"), text)
+        assert found
+        assert found["host"] == THIEF.address
