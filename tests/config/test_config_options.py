@@ -261,7 +261,7 @@ def test_no_open_relay_for_faxes(problems: Problems, networks: str, auth: str) -
     ["10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16", "17.0.0.0/8", "'fc00::/7', 'fe80::/10'", "'2001:db8::/29'"],
 )
 def test_networks_that_one_owner_may_have(read: Read, networks: str) -> None:
-    assert read(listener(f"address: '0.0.0.0:25', networks: [{networks}]")).smtp.listeners[0].auth == "none"
+    assert read(listener(f"address: '0.0.0.0:2525', networks: [{networks}]")).smtp.listeners[0].auth == "none"
 
 
 @pytest.mark.parametrize("address", ["fd:smtp", "'0.0.0.0:25'", "'[::]:25'", "127.0.0.1:25"])
