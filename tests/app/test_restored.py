@@ -21,6 +21,7 @@ from campaign.journeys import received, route
 from campaign.kill import pool, settled
 from campaign.random_kill import Load
 from campaign.world import World, until, world
+from thorough import times
 
 from app.made import with_a_mail
 from gateway.cli.base import Failed
@@ -28,7 +29,8 @@ from gateway.cli.client import AdminClient
 from gateway.document.worker import WorkerPool
 
 ROOT = Path(__file__).parents[2]
-SOON = 90.0  # seconds within which anything happens
+SOON = 300.0  # seconds within which anything happens, on however busy a machine
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
@@ -78,14 +80,16 @@ def held(state: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-async def test_twenty_backups_made_under_load_all_restore_and_no_fax_is_sent_again(here: World, tmp_path: Path) -> None:
+async def test_backups_made_under_load_all_restore_and_no_fax_is_sent_again(here: World, tmp_path: Path) -> None:
     await here.gateway.start()
     await route(here)
     load = Load(here, random.Random(20), pause=0.5)
     clients = asyncio.create_task(load.clients())
-    made = []
-    for n in range(20):
+    made: list[dict[str, Any]] = []
+    wanted = times(4, 20)
+    while len(made) < wanted or not any(one["open_jobs"] for one in made):
+        n = len(made)
+        assert n < 20, "no backup caught a fax under way"
         await asyncio.sleep(random.Random(n).uniform(0, 0.3))
         out, _ = await faxgateway("backup", str(tmp_path / f"backup{n}"), "-c", str(here.config), "--json")
         made.append(json.loads(out))
@@ -93,7 +97,6 @@ async def test_twenty_backups_made_under_load_all_restore_and_no_fax_is_sent_aga
     await clients
     assert await until(lambda: settled(here), SOON)
     assert await here.gateway.stop() == 0
-    assert sum(one["open_jobs"] for one in made) > 0, "no backup caught a fax under way"
     before = await executed(here)
     assert set(before.values()) == {1}
 
@@ -207,15 +210,14 @@ async def _asked(here: World) -> bool:
     return now["reconcile"] is not None or now["provider"]["state"] == "ok"
 
 
-@pytest.mark.parametrize("seconds", [0.2, 0.9, 1.6])
-async def test_killed_while_it_compares_it_compares_again(here: World, tmp_path: Path, seconds: float) -> None:
+async def test_killed_while_it_compares_it_compares_again(here: World, tmp_path: Path) -> None:
     await busy(here)
     await faxgateway("backup", str(tmp_path / "backup"), "-c", str(here.config))
     await go_on(here)
     assert await here.gateway.stop() == 0
     before = await executed(here)
     await faxgateway("restore", "--yes", str(tmp_path / "backup"), "-c", str(here.config))
-    for _ in range(3):
+    for seconds in (0.2, 0.9, 1.6):
         assert await here.gateway.start(), here.gateway.log.read_text()
         await asyncio.sleep(seconds)
         await here.gateway.kill()

@@ -36,29 +36,37 @@ def _commands() -> list[tuple[str, ...]]:
     return found
 
 
-def _imported(*args: str) -> set[str]:
-    """The top-level modules that a run of the program imports."""
+def _imported(*runs: tuple[str, ...]) -> list[set[str]]:
+    """The top-level modules that a process has imported after each of these runs of the program, one after another."""
     code = (
         "import json, sys\n"
         "from gateway.cli import main\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    status = end.code\n"
-        "sys.stdout.flush()\n"
-        "print(json.dumps([status, *sorted({name.partition('.')[0] for name in sys.modules})]), file=sys.stderr)\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    sys.argv[1:] = arguments\n"
+        "    try:\n        main()\n    except SystemExit as end:\n        status = end.code\n"
+        "    sys.stdout.flush()\n"
+        "    print(json.dumps([status, *sorted({name.partition('.')[0] for name in sys.modules})]), file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60, check=True)
-    status, *modules = json.loads(done.stderr)
-    assert status == 0, done.stderr
-    return set(modules)
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(runs)], capture_output=True, text=True, timeout=60, check=True
+    )
+    found = []
+    for arguments, line in zip(runs, done.stderr.splitlines(), strict=True):
+        status, *modules = json.loads(line)
+        assert status == 0, arguments
+        found.append(set(modules))
+    return found
 
 
 def test_help_imports_nothing_heavy() -> None:
-    assert _imported("--help") & HEAVY == set()
-    assert _imported("--version") & HEAVY == set()
+    for modules in _imported(("--help",), ("--version",)):
+        assert modules & HEAVY == set()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_of_a_command_imports_no_library_it_needs_only_to_run(command: str) -> None:
-    assert _imported(command, "--help") & HEAVY <= {"asyncio"}
+def test_the_help_of_a_command_imports_no_library_it_needs_only_to_run() -> None:
+    runs = [(command, "--help") for command in COMMANDS]
+    for (command, _), modules in zip(runs, _imported(*runs), strict=True):
+        assert modules & HEAVY <= {"asyncio"}, command
 
 
 @pytest.mark.parametrize("args", _commands(), ids=" ".join)
@@ -148,14 +156,15 @@ def test_a_program_that_calls_it_gets_the_errors_themselves(offline: Cli) -> Non
 def test_debug_shows_where_it_happened_and_keeps_the_status(offline: Cli, tmp_path: Path) -> None:
     broken = tmp_path / "broken.yaml"
     broken.write_text("domian: x\n")
-    quiet = run("check-config", "-c", str(broken))
+    quiet = CliRunner().invoke(cli, ["check-config", "-c", str(broken)])
     loud = run("check-config", "--debug", "-c", str(broken))
-    assert (quiet.returncode, loud.returncode) == (78, 78)
+    assert (quiet.exit_code, loud.returncode) == (78, 78)
     assert "Traceback" not in quiet.stderr
     assert "Traceback (most recent call last)" in loud.stderr
     assert loud.stderr.endswith(quiet.stderr)
-    assert "Traceback" not in run("check-config", "--debug", "--nonsense").stderr
-    assert run("--debug", "queue", "show", "x", "-c", str(offline.config)).stderr.startswith("Traceback")
+    assert "Traceback" not in CliRunner().invoke(cli, ["check-config", "--debug", "--nonsense"]).stderr
+    above = CliRunner().invoke(cli, ["--debug", "queue", "show", "x", "-c", str(offline.config)])
+    assert above.stderr.startswith("Traceback")
 
 
 def test_the_configuration_may_be_named_before_or_after_the_command(tmp_path: Path) -> None:

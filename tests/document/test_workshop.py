@@ -36,11 +36,17 @@ def test_the_answer_and_what_was_worked_on() -> None:
 
 
 def test_working_too_long_and_waiting_too_long_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = {**LIMITS, "timeout": 0.5}
-    said = "it took longer than 0.5 seconds"
-    assert run("sleep", limits, seconds=60) == {"failed": said, "at": "sleepy.pdf"}
+    def in_vain(what: str, **arguments: object) -> dict[str, object]:
+        """The answer to a job that has begun; on a busy machine half a second may end before it does."""
+        for timeout in (0.5, 5.0, 20.0):
+            answer = run(what, {**LIMITS, "timeout": timeout}, **arguments)
+            if answer["at"]:
+                break
+        return {kind: f"{words}".replace(f"{timeout:g} seconds", "TIME") for kind, words in answer.items()}
+
+    assert in_vain("sleep", seconds=60) == {"failed": "it took longer than TIME", "at": "sleepy.pdf"}
     monkeypatch.setattr(workshop, "_MANY", 0.01)  # however busy this machine is
-    assert run("spin", limits) == {"over": said, "at": "slow.pdf"}
+    assert in_vain("spin") == {"over": "it took longer than TIME", "at": "slow.pdf"}
 
 
 def test_a_crash_for_want_of_memory_is_told_from_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from click.testing import CliRunner
+
+from gateway.cli.root import cli
 
 from .world import KEY, Receiver, pdf, until
 
@@ -23,12 +26,10 @@ def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", _MAIN, "sandbox", *arguments]
 
 
-async def _run(*arguments: str) -> tuple[int, str]:
-    """A start that must fail: status and what it said."""
-    process = await asyncio.create_subprocess_exec(*_command(*arguments), stderr=asyncio.subprocess.PIPE)
-    _, said = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode is not None
-    return process.returncode, said.decode()
+def _run(*arguments: str) -> tuple[int, str]:
+    """A start that must fail, in this process: status and what it said."""
+    result = CliRunner().invoke(cli, ["sandbox", *arguments], prog_name="faxgateway")
+    return result.exit_code, result.stderr
 
 
 class Running:
@@ -128,36 +129,38 @@ async def test_a_call_under_way_when_it_is_killed_ends_afterwards(tmp_path: Path
         (("--pace", "slow"), "'slow' is not one of"),
     ],
 )
-async def test_a_bad_option_is_a_sentence_and_status_64(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
-    status, said = await _run("--state-dir", str(tmp_path / "s"), "--api-key", KEY, *arguments)
+def test_a_bad_option_is_a_sentence_and_status_64(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    status, said = _run("--state-dir", str(tmp_path / "s"), "--api-key", KEY, *arguments)
     assert (status, words in said, "Traceback" in said) == (64, True, False), said
     assert not (tmp_path / "s").exists()
 
 
-async def test_an_address_that_cannot_be_had_is_a_sentence_and_status_69(tmp_path: Path) -> None:
+def test_an_address_that_cannot_be_had_is_a_sentence_and_status_69(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         for listen in (address, "no.such.host.invalid:8026", f"{'x' * 70}.example:8026"):
-            status, said = await _run("--state-dir", str(tmp_path / "s"), "--api-key", KEY, "--listen", listen)
+            status, said = _run("--state-dir", str(tmp_path / "s"), "--api-key", KEY, "--listen", listen)
             assert (status, f"cannot listen on {listen}" in said, "Traceback" in said) == (69, True, False), said
 
 
-async def test_a_directory_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "sandbox.db").write_text("this is no database, however long it may be" * 100)
     for name in ("file", "other"):
         directory = str(tmp_path / name)
-        status, said = await _run("--state-dir", directory, "--api-key", KEY, "--listen", "127.0.0.1:0")
+        status, said = _run("--state-dir", directory, "--api-key", KEY, "--listen", "127.0.0.1:0")
         assert (status, f"{directory} cannot be used" in said, "Traceback" in said) == (73, True, False), said
 
 
 async def test_a_directory_belongs_to_one_sandbox(tmp_path: Path) -> None:
     async with running(tmp_path / "s"):
-        status, said = await _run("--state-dir", str(tmp_path / "s"), "--api-key", KEY, "--listen", "127.0.0.1:0")
-        assert (status, "another sandbox uses" in said) == (69, True), said
+        command = _command("--state-dir", str(tmp_path / "s"), "--api-key", KEY, "--listen", "127.0.0.1:0")
+        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+        _, said = await asyncio.wait_for(process.communicate(), 60)
+        assert (process.returncode, b"another sandbox uses" in said) == (69, True), said
 
 
 async def test_an_address_others_reach_is_pointed_out(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from thorough import THOROUGH
 
 from gateway.document.worker import WorkerPool
 from gateway.sandbox.faults import CALLBACKS, EXECUTE_THEN, OPERATIONS, SPOILED, STATUSES, UNANSWERED, WIRE, faults_of
@@ -90,6 +91,16 @@ def test_every_operation_has_every_fault_of_its_kind() -> None:
 # --- the faults that all have -----------------------------------------------------------------------------------------
 
 
+UNLIKE = {
+    "send",
+    "upload",
+    "status",
+    "history",
+    "fetch",
+    "delete",
+}  # calls that change, list, bring a file, have no JSON
+
+
 @pytest.mark.parametrize("operation", sorted(GOOD))
 async def test_an_operations_faults_do_what_their_lines_say(s: World, operation: str) -> None:
     if operation == "login":
@@ -98,6 +109,8 @@ async def test_an_operations_faults_do_what_their_lines_say(s: World, operation:
         await s.sent(3001)
     good = GOOD[operation]
     common = [name for name in faults_of(operation) if is_common(name)]
+    if operation not in UNLIKE and not THOROUGH:  # the faults are made in one place; each call is hurt by some of them
+        common = common[sorted(GOOD).index(operation) % 5 :: 5]
     for name in common:
         if operation == "delete":
             s_document = await s.upload()
