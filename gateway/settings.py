@@ -126,6 +126,7 @@ def accept(config: Config) -> AcceptSettings:
         domains=tuple(config.domains),
         region=config.default_region,
         max_message=config.smtp.max_message,
+        max_delay=config.smtp.max_delay,
         repeat_window=config.smtp.repeat_window,
         logins=LoginSettings(
             per_address=config.smtp.max_login_failures,

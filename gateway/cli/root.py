@@ -22,6 +22,7 @@ COMMANDS = {
     "queue": ("gateway.cli.queue:queue", "Faxes going out: list show hold release retry cancel."),
     "inbound": ("gateway.cli.inbound:inbound", "Faxes received: list show redeliver."),
     "route": ("gateway.cli.route:route", "Who may send, where faxes go: list add remove test."),
+    "alias": ("gateway.cli.alias:alias", "Short names for numbers: list add remove."),
     "user": ("gateway.cli.user:user", "Logins of the SMTP door: list add passwd remove."),
     "backup": ("gateway.cli.backup:backup", "Copy database, mails and faxes, also of a running gateway."),
     "restore": ("gateway.cli.backup:restore", "Put a backup in the place of what is there."),

@@ -28,7 +28,7 @@ _LONGEST = 1000  # characters between the brackets
 _SHOWN = 40  # characters of a wrong name or value that a refusal repeats
 _YES, _NO = {"yes", "on", "true", "1"}, {"no", "off", "false", "0"}
 _PRIORITIES = {"high": 1, "normal": 0, "low": -1}
-_OTHER_NAMES = {
+OTHER_NAMES = {
     "reference": "ref",
     "billing": "ref",
     "billing-code": "ref",
@@ -110,7 +110,7 @@ def read(pairs: Iterable[tuple[str, str]], where: str) -> Asked:
     """
     found: dict[str, str] = {}
     for given, text in pairs:
-        name = _OTHER_NAMES.get(given.lower(), given.lower())
+        name = OTHER_NAMES.get(given.lower(), given.lower())
         if name not in OPTIONS:
             raise _refused(f"{_shown(given)} {where} is no option of a fax; there are {', '.join(OPTIONS)}")
         check, said = OPTIONS[name]

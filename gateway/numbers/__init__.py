@@ -9,7 +9,7 @@ from __future__ import annotations
 from gateway.numbers.address import FaxAddress, parse_number, read_address
 from gateway.numbers.classes import NumberFacts, classify
 from gateway.numbers.countries import COUNTRIES
-from gateway.numbers.plan import check_region, format_human
+from gateway.numbers.plan import check_region, format_human, meaning
 
 __all__ = [
     "COUNTRIES",
@@ -18,6 +18,7 @@ __all__ = [
     "check_region",
     "classify",
     "format_human",
+    "meaning",
     "parse_number",
     "read_address",
 ]

@@ -166,7 +166,7 @@ def _number(text: str, human: bool, region: str) -> FaxNumber:
     """Separators are stripped where the grammar has them, any other character refuses. Raises Unreadable."""
     form = (_HUMAN_NUMBER if human else _PLAIN_NUMBER).fullmatch(text)
     if not form or not _BRACKETS.fullmatch(text):
-        raise Unreadable(_why_not(text))
+        raise Unreadable(_why_not(text, human))
     plus, written = form[1], form[2]
     zero = _OPTIONAL_ZERO.fullmatch(written) if plus else None
     if zero:
@@ -178,7 +178,7 @@ def _digits(written: str) -> str:
     return re.sub("[-. ()]", "", written)
 
 
-def _why_not(text: str) -> str:
+def _why_not(text: str, human: bool) -> str:
     if not text:
         return "there is no number in it"
     if not text.isascii():
@@ -189,6 +189,6 @@ def _why_not(text: str) -> str:
     strange = re.search(r"[^0-9+. ()-]", text)
     if strange and strange[0].isprintable():
         return f"a number has no {strange[0]!r} in it"
-    if " " in text:
+    if " " in text and not human:
         return "blanks are taken between quotes only"
     return "it is not written as a number"

@@ -168,6 +168,14 @@ def without_plus(digits: str, region: str) -> FaxNumber:
     raise Unreadable(f"nobody dials so in {COUNTRIES[region]}, other countries need + and the country code")
 
 
+def meaning(digits: str, region: str) -> str:
+    """What short ``digits`` are for who dials them in ``region``, "" when they are nothing there."""
+    if phonenumbers.is_emergency_number(digits, region):
+        return "an emergency number"
+    home = Reading(phonenumbers.country_code_for_region(region), digits)
+    return "a number" if home.fit is Fit.VALID else ""
+
+
 def optional_zero(before: str, after: str) -> str:
     """The digits meant by ``+49 (0) 30...``: a zero in brackets behind the country code. Raises :class:`Unreadable`.
 

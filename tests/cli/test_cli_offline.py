@@ -69,7 +69,7 @@ def test_routes_are_kept_without_a_daemon(offline: Cli, tmp_path: Path) -> None:
     )
     (did, sender) = offline.json("route", "list")
     assert sorted(did) == sorted(sender) == [
-        "allow", "created_at", "kind", "mailboxes", "match", "note", "region", "results_to", "tsi",
+        "allow", "created_at", "kind", "mailboxes", "match", "note", "options", "own_tsi", "region", "results_to", "tsi",
     ]  # fmt: skip
     table = offline("route", "list").stdout.splitlines()
     assert table[0].split() == ["KIND", "MATCH", "DOES", "NOTE"]
@@ -82,6 +82,24 @@ def test_routes_are_kept_without_a_daemon(offline: Cli, tmp_path: Path) -> None:
     wrong = offline("route", "add", "did", "+12025550100", status=65)
     assert wrong.stderr == "faxgateway: a did route needs at least one mailbox\n"
     assert oct((tmp_path / "state/faxgateway.db").stat().st_mode & 0o777) == "0o600"
+
+
+def test_short_names_can_be_set_before_the_first_start(offline: Cli) -> None:
+    assert offline.json("alias", "list") == []
+    assert "No short names." in offline("alias", "list").stderr
+    said = offline("alias", "add", "Reception", "(202) 555-0123", "--note", "desk").stderr
+    assert said == "reception is +12025550123 for everybody\n"
+    (added,) = offline.json("alias", "add", "4711", "+12025550177", "--for", "ip:192.168.7.0/24")
+    assert {"name": "4711", "number": "+12025550177", "scope": "ip:192.168.7.0/24"}.items() <= added.items()
+    table = offline("alias", "list").stdout.splitlines()
+    assert [row.split() for row in table] == [
+        ["NAME", "NUMBER", "FOR", "NOTE"],
+        ["4711", "+12025550177", "ip:192.168.7.0/24"],
+        ["reception", "+12025550123", "*", "desk"],
+    ]
+    removed = offline("alias", "remove", "4711", "--for", "ip:192.168.7.0/24").stderr
+    assert removed == "4711 for ip:192.168.7.0/24: removed\n"
+    assert "there is no short name 4711 for *" in offline("alias", "remove", "4711", status=65).stderr
 
 
 def test_route_test_explains_itself(offline: Cli) -> None:

@@ -18,7 +18,7 @@ from gateway.service.postman import PostmanSettings
 OTHER = """
 domain: other.local
 default_region: DE
-smtp: {max_message: 1MB, repeat_window: 7m}
+smtp: {max_message: 1MB, repeat_window: 7m, max_delay: 2d}
 http: {callbacks: {token: 0123456789abcdef0123456789abcdef}}
 provider:
   api_key: k
@@ -91,3 +91,4 @@ def test_values_arrive_as_they_were_written(other: Config) -> None:
     assert (inbound.give_up_after, inbound.sweep.window, inbound.sweep.baseline) == (14.0, 13.0, False)
     assert outbound.settle.redial == {"busy": 1, "no_answer": 2, "hangup": 3, "unknown": 4}
     assert settings.accept(other).repeat_window == 420.0
+    assert settings.accept(other).max_delay == 2 * 86400.0

@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway import __version__
 from gateway.edge.admin.account import Account, Asked
+from gateway.edge.admin.aliases import Aliases
 from gateway.edge.admin.arguments import Operation, bind
 from gateway.edge.admin.queue import Queue
 from gateway.edge.admin.received import Received
@@ -53,6 +54,7 @@ class Admin:
         queue = Queue(database, outbound, settings.region, clock)
         received = Received(database, inbound, settings.domains)
         routes = Routes(database, settings, fallback, clock)
+        aliases = Aliases(database, settings, clock)
         users = Users(database, clock)
         account = Account(provider, settings.region)
         self.operations: Mapping[str, Operation] = {
@@ -72,6 +74,9 @@ class Admin:
             "route.add": routes.add,
             "route.remove": routes.remove,
             "route.test": routes.test,
+            "alias.list": aliases.listing,
+            "alias.add": aliases.add,
+            "alias.remove": aliases.remove,
             "user.list": users.listing,
             "user.add": users.add,
             "user.remove": users.remove,

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.model import FaxDocument, FaxJob, InboundFax, OutgoingMail, Route, Submission
+from gateway.model import Alias, FaxDocument, FaxJob, InboundFax, OutgoingMail, Route, Submission
 from gateway.store import jobs, outbox, receipts
 from gateway.store.db import Tx
 
@@ -112,6 +112,10 @@ def received_in_full(tx: Tx, fax: InboundFax) -> Shown:
     """A received fax with all that was claimed of it; the address of its document is a secret."""
     claims = {name: value for name, value in asdict(fax.arrival).items() if name != "file_url"}
     return {**received(tx, fax), "sha256": fax.sha256, "file_type": fax.file_type, "claims": claims}
+
+
+def alias(alias: Alias) -> Shown:
+    return {**asdict(alias), "number": alias.number.e164, "created_at": iso(alias.created_at)}
 
 
 def route(route: Route) -> Shown:
