@@ -147,6 +147,7 @@ class Envelope:
     recipients: tuple[Recipient, ...]
     envid: str | None = None
     ret: str | None = None  # FULL or HDRS
+    postmaster: str = ""  # the address of the postmaster as received, when the mail is (also) for a person
 
 
 @dataclass(frozen=True, slots=True)

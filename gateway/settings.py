@@ -154,6 +154,8 @@ def smtp(config: Config) -> SmtpSettings:
         max_connections=s.max_connections,
         max_connections_per_client=s.max_connections_per_client,
         max_errors=s.max_errors,
+        max_commands=s.max_commands,
+        min_data_rate=s.min_data_rate,
     )
 
 
@@ -166,6 +168,12 @@ def listener(index: int, listener: Any) -> ListenerSettings:
         auth=listener.auth,
         certificate=listener.certificate,
         key=listener.key,
+        client_ca=listener.client_ca,
+        profile=listener.profile,
+        bare_newline=listener.bare_newline,
+        clear_auth=listener.clear_auth,
+        auth_after_helo=listener.auth_after_helo,
+        proxies=tuple(listener.proxies),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     Field,
+    NonNegativeInt,
     PositiveInt,
     field_validator,
     model_validator,
@@ -39,10 +40,22 @@ class Listener(Section):
     """PEM file with the certificate chain, for starttls and implicit"""
     key: OptionalPath = None
     """PEM file with the private key"""
+    client_ca: OptionalPath = None
+    """PEM file with who signs client certificates; one that is shown and verifies names the client"""
+    profile: Literal["standard", "legacy"] = "standard"
+    """legacy: for old devices, in networks alone; TLS 1.0 and 1.1 too"""
+    bare_newline: Literal["normalise", "reject"] = "normalise"
+    """a mail with line ends other than CRLF, or with NUL"""
+    clear_auth: bool = False
+    """take passwords without TLS too: for devices that have none, on a network that nobody listens to"""
+    auth_after_helo: bool = True
+    """take a login behind HELO, where SMTP wants EHLO"""
+    proxies: tuple[Network, ...] = ()
+    """proxies that say whom they speak for (PROXY protocol 1 or 2); they must"""
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        complain([*self._door_problems(), *self._tls_problems()])
+        complain([*self._door_problems(), *self._device_problems(), *self._tls_problems()])
         return self
 
     def _door_problems(self) -> Problems:
@@ -58,11 +71,26 @@ class Listener(Section):
             return [(("networks",), text)]
         return []
 
+    def _device_problems(self) -> Problems:
+        problems = []
+        if self.profile == "legacy" and (not self.networks or is_everybody(self.networks)):
+            problems.append((("networks",), "must name the devices of a legacy listener: old TLS is for them alone"))
+        if self.clear_auth and self.auth == "none":
+            problems.append((("clear_auth",), "has no meaning with auth: none"))
+        if is_everybody(self.proxies):
+            problems.append((("proxies",), "covers the whole Internet: everybody could pretend to be any client"))
+        return problems
+
     def _tls_problems(self) -> Problems:
         if self.tls == "none":
+            if self.client_ca is not None:
+                return [(("client_ca",), "has no meaning with tls: none; set tls to starttls or implicit")]
             return []
         problems = []
-        for name, path in (("certificate", self.certificate), ("key", self.key)):
+        files = (("certificate", self.certificate), ("key", self.key), ("client_ca", self.client_ca))
+        for name, path in files:
+            if path is None and name == "client_ca":
+                continue
             if path is None:
                 problems.append(((name,), f"is needed for tls: {self.tls}, the path of a PEM file"))
             elif not path.is_file():
@@ -89,9 +117,15 @@ class Smtp(Section):
     data_timeout: Duration = 180.0
     """longest silence while a mail comes in"""
     max_connections: PositiveInt = 200
+    """at once; when all are taken, the slowest has to go for the next"""
     max_connections_per_client: PositiveInt = 50
+    """at once, per address other than this machine's"""
     max_errors: PositiveInt = 20
     """wrong commands in a session before it is closed"""
+    max_commands: PositiveInt = 1000
+    """commands in a session before it is closed, unless a mail was accepted; beside max_recipients"""
+    min_data_rate: NonNegativeInt = 500
+    """bytes per second that a mail must come in at, over data_timeout or a minute; 0: no limit"""
     max_login_failures: PositiveInt = 20
     """passwords of one address that are verified and wrong in a login_window, before it must wait"""
     max_login_failures_per_user: PositiveInt = 50

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from gateway.edge.smtp_replies import SHUTTING_DOWN, Hangup
+from gateway.edge.smtp_replies import SHUTTING_DOWN, TOO_SLOW, Hangup
 from gateway.edge.smtp_settings import ListenerSettings, SmtpSettings
 from gateway.errors import GatewayError
 from gateway.model import Peer
@@ -21,13 +21,23 @@ log = structlog.get_logger("smtpd")
 
 _COMMIT_GRACE = 10.0  # seconds for commits whose clients have gone
 _CANCEL_GRACE = 10.0  # and for what was cancelled to clean up
+_SLOW = 1.0  # seconds of slowness from which a client may lose its place to another
 
 
-class Interruptible(Protocol):
+class Guest(Protocol):
     """A conversation, as the register of clients sees it."""
+
+    @property
+    def slowness(self) -> float | None:
+        """Seconds the client has kept us waiting; None while it is our turn."""
+        ...
 
     def interrupt(self) -> None:
         """The door closes."""
+        ...
+
+    def send_away(self, reply: str) -> None:
+        """Its place is wanted."""
         ...
 
 
@@ -36,12 +46,13 @@ class Clients:
 
     def __init__(self, settings: SmtpSettings) -> None:
         self._settings = settings
-        self._conversations: dict[asyncio.Task[None], Interruptible] = {}
+        self._conversations: dict[asyncio.Task[None], Guest] = {}
         self._background: set[asyncio.Task[Any]] = set()
+        self._present: dict[Guest, str] = {}
         self._counts: Counter[str] = Counter()
         self.stopping = False
 
-    def track(self, conversation: Interruptible, task: asyncio.Task[None]) -> None:
+    def track(self, conversation: Guest, task: asyncio.Task[None]) -> None:
         self._conversations[task] = conversation
         task.add_done_callback(lambda done: self._conversations.pop(done, None))
 
@@ -58,23 +69,45 @@ class Clients:
             log.warning("work after a conversation failed", why=repr(error))
 
     @contextmanager
-    def present(self, peer: Peer) -> Iterator[None]:
-        """A client counts while it is here. Raises :class:`Hangup` when it may not come in."""
+    def present(self, guest: Guest, peer: Peer) -> Iterator[None]:
+        """A client counts while it is here. Raises :class:`Hangup` when it may not come in.
+
+        When all places are taken, the client that keeps us waiting longest has to go: mails get through, however many
+        connections say nothing, or say it slowly.
+        """
         if self.stopping:
             raise Hangup(SHUTTING_DOWN)
-        if self._counts.total() >= self._settings.max_connections:
-            log.warning("too many connections", count=self._counts.total())
-            raise Hangup("421 4.3.2 too many connections; try again later")
         if not is_local(peer) and self._counts[peer.address] >= self._settings.max_connections_per_client:
             log.warning("too many connections of one client", client=peer.address)
             raise Hangup("421 4.7.0 too many connections from your address; try again later")
+        if len(self._present) >= self._settings.max_connections and not self._make_room():
+            log.warning("too many connections", count=len(self._present))
+            raise Hangup("421 4.3.2 too many connections; try again later")
+        self._present[guest] = peer.address
         self._counts[peer.address] += 1
         try:
             yield
         finally:
-            self._counts[peer.address] -= 1
-            if not self._counts[peer.address]:
-                del self._counts[peer.address]
+            self._leaves(guest)
+
+    def _make_room(self) -> bool:
+        """Send the slowest client away, if one is slow."""
+        slow = [(slowness, guest) for guest in self._present if (slowness := guest.slowness) is not None]
+        slowness, slowest = max(slow, key=lambda entry: entry[0], default=(0.0, None))
+        if slowest is None or slowness < _SLOW:
+            return False
+        log.warning("too many connections: the slowest goes", client=self._present[slowest], seconds=round(slowness))
+        self._leaves(slowest)
+        slowest.send_away(TOO_SLOW)
+        return True
+
+    def _leaves(self, guest: Guest) -> None:
+        address = self._present.pop(guest, None)
+        if address is None:  # it was sent away before
+            return
+        self._counts[address] -= 1
+        if not self._counts[address]:
+            del self._counts[address]
 
     async def drain(self, grace: float) -> None:
         """Let clients and what they began come to an end: idle ones hear 421 now, late ones after ``grace`` seconds.
@@ -103,17 +136,36 @@ def peer_of(transport: Any, listener: ListenerSettings) -> Peer:
     """What a connection proves by itself."""
     name = transport.get_extra_info("peername")
     if transport.get_extra_info("socket").family == socket.AF_UNIX:  # whoever may open it is trusted
-        address, port, trusted = "local", 0, True
-    elif not name:  # it has gone already
+        return Peer(listener=listener.name, address="local", trusted_network=True)
+    if not name:  # it has gone already
         raise Hangup
-    else:
-        address, port = str(name[0]).partition("%")[0], int(name[1])
-        ip = ipaddress.ip_address(address)
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-            ip = ip.ipv4_mapped
-        address = str(ip)
-        trusted = any(ip in ipaddress.ip_network(network, strict=False) for network in listener.networks)
-    return Peer(listener=listener.name, address=address, port=port, tls=tls_of(transport), trusted_network=trusted)
+    return client_at(str(name[0]).partition("%")[0], int(name[1]), listener)
+
+
+def client_at(address: str, port: int, listener: ListenerSettings) -> Peer:
+    """A client at an IP address, which may be one of IPv4 written as IPv6."""
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return Peer(listener=listener.name, address=str(ip), port=port, trusted_network=_is_in(str(ip), listener.networks))
+
+
+def is_proxy(peer: Peer, listener: ListenerSettings) -> bool:
+    """Whether the client speaks for others."""
+    return peer.address != "local" and _is_in(peer.address, listener.proxies)
+
+
+def _is_in(address: str, networks: tuple[str, ...]) -> bool:
+    ip = ipaddress.ip_address(address)
+    return any(ip in ipaddress.ip_network(network, strict=False) for network in networks)
+
+
+def name_of(transport: Any) -> str:
+    """The name in the client certificate that was verified: its common name, else its first e-mail or DNS name; or ""."""
+    found = transport.get_extra_info("peercert") or {}
+    names = [value for part in found.get("subject", ()) for kind, value in part if kind == "commonName"]
+    names += [value for kind, value in found.get("subjectAltName", ()) if kind in ("email", "DNS")]
+    return "".join(c if c.isprintable() else "?" for c in names[0]) if names else ""
 
 
 def tls_of(transport: Any) -> str | None:

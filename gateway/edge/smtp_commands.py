@@ -95,6 +95,14 @@ def read_rcpt(argument: str) -> RcptCommand:
     return RcptCommand(path, orcpt, notify)
 
 
+def read_bdat(argument: str) -> tuple[int, bool]:
+    """Parse what follows ``BDAT``: how many octets, and whether they are the last (RFC 3030). Raises :class:`BadCommand`."""
+    match = re.fullmatch(r"([0-9]{1,20})(?:[ \t]+(LAST))?", argument, re.ASCII | re.IGNORECASE)
+    if match is None:
+        raise BadCommand("501 5.5.4 write BDAT SIZE or BDAT SIZE LAST; good bye")
+    return int(match[1]), match[2] is not None
+
+
 def _path(argument: str, word: str, example: str) -> tuple[str, str]:
     """The address between the angle brackets and what follows; blanks after the colon and missing brackets are forgiven."""
     if argument[: len(word)].upper() != word:

@@ -6,11 +6,15 @@ Only CRLF.CRLF ends a message, whatever else it holds. Nothing here keeps more t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
 
 END = b"\r\n.\r\n"
 CHUNK = 256 << 10
 
+_FAIR_PACE = 10_000  # bytes per second of a client that is not slow
 _TLS_HELLO = b"\x16\x03"  # a TLS record that begins a handshake
 _WRONG_ENDS = (b"\n.\n", b"\n.\r\n", b"\r.\r")
 _WRONG_END_SILENCE = 5.0  # seconds
@@ -33,11 +37,34 @@ class Closed(ConnectionError):
 
 
 class Input:
-    """What comes from the client, with room to push back what was read too far."""
+    """What comes from the client, with room to push back what was read too far, and a stopwatch for how slowly it comes."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
         self._held = b""
+        self._waiting_since: float | None = None
+        self._waited = 0.0  # seconds, less those that what came was worth
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Meanwhile it is the client's turn."""
+        self._waiting_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waited += time.monotonic() - self._waiting_since
+            self._waiting_since = None
+
+    @property
+    def slowness(self) -> float | None:
+        """How many seconds the client has kept us waiting beyond what it has sent; None while it is our turn."""
+        if self._waiting_since is None or self._reader._buffer:  # type: ignore[attr-defined]  # nothing public tells
+            return None
+        return self._waited + time.monotonic() - self._waiting_since
+
+    def forgive(self) -> None:
+        """Forget how slow it was."""
+        self._waited = 0.0
 
     @property
     def pending(self) -> bool:
@@ -73,11 +100,13 @@ class Input:
     async def chunk(self) -> bytes:
         """Whatever comes next, at most :data:`CHUNK` bytes beyond what was pushed back. Raises :class:`Closed`."""
         try:
-            chunk = await self._reader.read(CHUNK)
+            with self.waiting():
+                chunk = await self._reader.read(CHUNK)
         except OSError as error:  # what the connection ended with
             raise Closed from error
         if not chunk:
             raise Closed
+        self._waited -= len(chunk) / _FAIR_PACE
         return chunk
 
     async def next(self) -> bytes:
@@ -86,6 +115,35 @@ class Input:
             data, self._held = self._held, b""
             return data
         return await self.chunk()
+
+
+class Source(Protocol):
+    """Something of known end in the stream: a message, or a chunk of one."""
+
+    ended: bool
+
+    async def read(self, sink: Callable[[bytes], None], timeout: float) -> None: ...  # noqa: ASYNC109
+
+
+class Chunk:
+    """The ``size`` octets that follow one BDAT. A :meth:`read` that was broken off can be taken up again."""
+
+    def __init__(self, source: Input, size: int) -> None:
+        self._source = source
+        self._left = size
+        self.ended = not size
+
+    async def read(self, sink: Callable[[bytes], None], timeout: float) -> None:  # noqa: ASYNC109
+        """Read on to the end into ``sink``, as :meth:`Message.read` does."""
+        while not self.ended:
+            async with asyncio.timeout(timeout):
+                data = await self._source.next()
+            if len(data) > self._left:
+                self._source.push_back(data[self._left :])
+                data = data[: self._left]
+            self._left -= len(data)
+            self.ended = not self._left
+            sink(data)
 
 
 class Message:

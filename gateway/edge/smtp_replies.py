@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from gateway.errors import GatewayError, Refused
 
-_CODES = {"5.1.3": 553, "5.1.7": 553, "5.3.4": 552, "5.7.0": 530, "4.3.1": 452, "4.5.3": 452, "4.7.0": 454}
+_CODES = {
+    "5.1.3": 553,
+    "5.1.7": 553,
+    "5.3.4": 552,
+    "5.6.11": 550,
+    "5.7.0": 530,
+    "4.3.1": 452,
+    "4.5.3": 452,
+    "4.7.0": 454,
+}
 
 SHUTTING_DOWN = "421 4.3.2 the gateway is shutting down; try again in a minute"
+TOO_SLOW = "421 4.3.2 too many connections, and this one was the slowest; try again later"
 TROUBLE = "451 4.3.0 the gateway has trouble of its own; try again later"
 
 

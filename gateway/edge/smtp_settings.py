@@ -27,7 +27,11 @@ class Door(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ListenerSettings:
-    """One listener. ``address`` is ``host:port``, ``[::1]:port``, ``unix:/path`` or ``fd:NAME``; files are PEM."""
+    """One listener. ``address`` is ``host:port``, ``[::1]:port``, ``unix:/path`` or ``fd:NAME``; files are PEM.
+
+    A ``legacy`` listener serves old devices in ``networks`` alone, with whatever TLS they have. Clients in ``proxies``
+    say whom they speak for (PROXY protocol).
+    """
 
     name: str
     address: str
@@ -36,11 +40,21 @@ class ListenerSettings:
     auth: str = "none"  # none, optional, required
     certificate: str | None = None
     key: str | None = None
+    client_ca: str | None = None  # who signs the certificates of clients
+    profile: str = "standard"  # standard, legacy
+    bare_newline: str = "normalise"  # normalise, reject
+    clear_auth: bool = False
+    auth_after_helo: bool = True
+    proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpSettings:
-    """Bytes, counts and seconds. Time limits are for one command and for one silence within DATA, never for a session."""
+    """Bytes, counts and seconds. Time limits are for one command and for one silence within a mail, never for a session.
+
+    ``min_data_rate`` (bytes per second, 0 for none) is what a mail must come in at within each ``data_timeout``, or minute
+    where that is longer.
+    """
 
     hostname: str
     max_message: int = 50_000_000
@@ -50,3 +64,5 @@ class SmtpSettings:
     max_connections: int = 200
     max_connections_per_client: int = 50
     max_errors: int = 20
+    max_commands: int = 1000  # of a session, beside its recipients, without a mail that was accepted
+    min_data_rate: int = 500

@@ -1,4 +1,4 @@
-"""One mail's transaction: MAIL, RCPT, and the message on its way into its draft (RFC 5321 section 3.3)."""
+"""One mail's transaction: MAIL, RCPT, and the chunks of a mail that comes by BDAT (RFC 5321 section 3.3, RFC 3030)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ import email.utils
 import time
 from dataclasses import replace
 
-import structlog
-
 from gateway import telemetry
 from gateway.edge.smtp_commands import BadCommand, MailCommand, read_mail, read_rcpt
+from gateway.edge.smtp_intake import Intake
 from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.model import Envelope, Peer, Recipient
 from gateway.service.addressing import check_same
-from gateway.spool import Draft
-
-log = structlog.get_logger("smtpd")
 
 
 class Transaction:
@@ -28,11 +24,22 @@ class Transaction:
         self._listener = listener
         self._mail: MailCommand | None = None
         self._recipients: list[Recipient] = []
+        self._chunks: Intake | None = None
 
     @property
     def begun(self) -> bool:
         """Whether MAIL was said."""
         return self._mail is not None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a chunk was refused: then only RSET, or a new greeting, leads on (RFC 3030 section 2)."""
+        return self._chunks is not None and self._chunks.trouble is not None
+
+    def discard(self) -> None:
+        """Leave nothing of a mail whose last chunk has not come."""
+        if self._chunks is not None:
+            self._chunks.discard()
 
     async def mail(self, peer: Peer, argument: str) -> str:
         """MAIL: who sends, and may this client? Raises BadCommand, Refused, TryLater."""
@@ -46,7 +53,7 @@ class Transaction:
 
     def _check_client(self, peer: Peer) -> None:
         """Raise Refused for a client that has not proven who it is, as this listener wants it proven."""
-        if peer.login or (peer.trusted_network and self._listener.auth != "required"):
+        if peer.login or peer.certificate or (peer.trusted_network and self._listener.auth != "required"):
             return
         if self._listener.auth == "none":
             error = Refused(
@@ -62,6 +69,7 @@ class Transaction:
         """RCPT: one number more. Raises BadCommand, Refused, TryLater."""
         if self._mail is None:
             raise BadCommand("503 5.5.1 MAIL comes first")
+        self._no_chunks()
         command = read_rcpt(argument)
         recipient = await self._door.check_recipient(peer, self._mail.sender, command.address)
         known = next((known for known in self._recipients if known.number == recipient.number), None)
@@ -77,52 +85,41 @@ class Transaction:
         return f"250 2.1.5 will fax to {recipient.number}"
 
     def envelope(self, peer: Peer) -> Envelope:
-        """At DATA. Raises BadCommand while the envelope is not whole."""
+        """At DATA or BDAT. Raises BadCommand while the envelope is not whole."""
         if self._mail is None:
             raise BadCommand("503 5.5.1 MAIL comes first")
         if not self._recipients:
             raise BadCommand("554 5.5.1 no recipient was accepted")
         return Envelope(peer, self._mail.sender, tuple(self._recipients), self._mail.envid, self._mail.ret)
 
-
-class FarTooLarge(Exception):  # not an error: it only stops the reading
-    """The message has grown to twice the size that may be."""
-
-
-class Intake:
-    """The sink of a message's bytes: its draft. ``trouble`` is what hindered it, to be told at the message's end."""
-
-    def __init__(self, draft: Draft, most: int) -> None:
-        self._draft = draft
-        self._most = most
-        self.taken = 0  # bytes
-        self.trouble: GatewayError | None = None
-
-    def write(self, data: bytes) -> None:
-        """Take the next bytes; those too many, or behind a failed write, are dropped. Raises :class:`FarTooLarge` once."""
-        before, self.taken = self.taken, self.taken + len(data)
-        if self.trouble is None:
-            self.trouble = self._written(data)
-            if self.trouble is not None:
-                self._draft.discard()
-        if before <= 2 * self._most < self.taken:
-            raise FarTooLarge
-
-    def _written(self, data: bytes) -> GatewayError | None:
-        if self.taken > self._most:
-            return Refused(
-                f"the mail is larger than the {self._most / 1_000_000:g} MB accepted here;"
-                " send fewer or smaller attachments",
-                status="5.3.4",
-            )
+    def begin(self, peer: Peer) -> Intake:
+        """The intake of the mail, headed by our trace field. Raises BadCommand, Refused, TryLater."""
+        self.envelope(peer)
+        self._no_chunks()
+        draft = self._door.draft()
         try:
-            self._draft.write(data)
-        except GatewayError as error:
-            return error
-        except Exception as error:  # the message must be read to its end: it is not to be taken for commands
-            log.exception("a mail could not be written")
-            return TryLater("the gateway could not store the mail; try again later", repr(error))
-        return None
+            draft.write(received_line(peer, self._settings.hostname))
+        except BaseException:
+            draft.discard()
+            raise
+        return Intake(draft, self._settings, self._listener.bare_newline)
+
+    def chunks(self, peer: Peer) -> Intake:
+        """The intake of the mail that comes by BDAT, from its first chunk on. Raises BadCommand."""
+        if self._chunks is None:
+            try:
+                self._chunks = self.begin(peer)
+            except GatewayError as error:
+                self._chunks = self.lost(error)
+        return self._chunks
+
+    def lost(self, trouble: GatewayError) -> Intake:
+        """An intake that only counts what it is given."""
+        return Intake(None, self._settings, self._listener.bare_newline, trouble)
+
+    def _no_chunks(self) -> None:
+        if self._chunks is not None:
+            raise BadCommand("503 5.5.1 the mail comes by BDAT: end it with BDAT LAST, or begin anew with RSET")
 
 
 def received_line(peer: Peer, hostname: str) -> bytes:

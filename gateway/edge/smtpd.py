@@ -6,12 +6,17 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import warnings
+
+import structlog
 
 from gateway.edge.listen import addresses, listen
 from gateway.edge.smtp_clients import Clients
 from gateway.edge.smtp_session import Conversation
 from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.errors import TryLater
+
+log = structlog.get_logger("smtpd")
 
 _CLOSE_GRACE = 5.0  # seconds
 
@@ -45,6 +50,10 @@ class SmtpDoor:
             raise
 
     async def _bind(self, listener: ListenerSettings) -> None:
+        if listener.clear_auth:
+            log.warning(
+                "passwords may come in clear here, where others can read them on the way", listener=listener.address
+            )
         context = None
         if listener.tls != "none":
             context = self._contexts[listener.name] = _context(listener)
@@ -82,7 +91,13 @@ class SmtpDoor:
 
 def _context(listener: ListenerSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if listener.profile == "legacy":  # RFC 8996 has taken these versions back; some devices know no other
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # without it OpenSSL 3 finds no cipher for them
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = ssl.TLSVersion.TLSv1
+    else:
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, listener)
     return context
 
@@ -95,3 +110,12 @@ def _load(context: ssl.SSLContext, listener: ListenerSettings) -> None:
         raise TryLater(
             f"the certificate of the listener {listener.address} cannot be used: {listener.certificate}", str(error)
         ) from error
+    if listener.client_ca is None:
+        return
+    try:
+        context.load_verify_locations(listener.client_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise TryLater(
+            f"the client_ca of the listener {listener.address} cannot be used: {listener.client_ca}", str(error)
+        ) from error
+    context.verify_mode = ssl.CERT_OPTIONAL  # a certificate is asked for; one that does not verify ends the handshake

@@ -16,7 +16,7 @@ async def test_the_greeting_offers_what_is_there(doors: Doors, stub: Stub) -> No
     async with talking(address, greeting="") as client:
         reply = await client.ask("EHLO copier.example")
     assert reply.lines[0] == "fax.local"
-    assert set(reply.lines[1:]) == {"SIZE 12345", "8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES", "DSN"}
+    assert set(reply.lines[1:]) == {"SIZE 12345", "8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING"}
 
 
 @pytest.mark.parametrize("greeting", ["HELO copier", "helo", "EHLO", "ehlo [192.0.2.1]", "EHLO a b c", ""])
@@ -40,10 +40,11 @@ async def test_the_small_commands(doors: Doors, stub: Stub) -> None:
 @pytest.mark.parametrize(
     ("line", "code"),
     [
-        ("EXPN list", "500 5.5.1 EXPN is no command here"),
+        ("EXPN list", "502 5.5.1"),
+        ("ETRN fax.local", "502 5.5.1"),
         ("", "500 5.5.2"),
         ("XYZ\x01\x02", "500 5.5.1 XYZ??"),
-        ("BDAT 5 LAST", "500 5.5.1"),
+        ("BDAT 0 LAST", "503 5.5.1 MAIL comes first"),
         ("MAIL TO:<a@b>", "501 5.5.4"),
         ("RCPT TO:<+12025550123@fax.local>", "503 5.5.1 MAIL comes first"),
         ("DATA", "503 5.5.1 MAIL comes first"),
@@ -285,7 +286,7 @@ async def test_trouble_in_the_middle_of_a_mail_ends_the_session_before_a_line_of
     async def fail(*_arguments: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("gateway.edge.smtp_session.Message.read", fail)
+    monkeypatch.setattr("gateway.edge.smtp_data.Message.read", fail)
     (address,) = await doors.open(stub)
     async with talking(address) as client:
         assert await client.asks("MAIL FROM:<you@example.org>", "RCPT TO:<+12025550123@fax.local>") == [250, 250]

@@ -139,7 +139,8 @@ async def test_each_listener_has_its_own_profile(doors: Doors, stub: Stub) -> No
 # --- caps -------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_house_is_full_and_has_room_again(doors: Doors, stub: Stub) -> None:
+async def test_the_house_is_full_and_has_room_again(doors: Doors, stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.edge.smtp_clients._SLOW", 60.0)
     (address,) = await doors.open(stub, max_connections=2)
     async with talking(address) as first, talking(address):
         third = await Client.connect(address)
@@ -163,6 +164,35 @@ async def test_one_client_cannot_take_every_place(doors: Doors, stub: Stub, monk
         second = await Client.connect(address)
         assert str(await second.reply()) == "421 4.7.0 too many connections from your address; try again later"
         second.cut()
+
+
+@pytest.mark.parametrize("talk", ["nothing", "commands", "a mail", "chunks"])
+async def test_when_the_house_is_full_the_slowest_has_to_go(
+    doors: Doors, stub: Stub, monkeypatch: pytest.MonkeyPatch, talk: str
+) -> None:
+    """Clients that trickle cannot keep others out, and one whose mail is being stored is never sent away."""
+    monkeypatch.setattr("gateway.edge.smtp_clients._SLOW", 0.2)
+    (address,) = await doors.open(stub, max_connections=3)
+    stub.open.clear()
+    async with talking(address) as storing, talking(address) as slow:
+        envelope = ("MAIL FROM:<a@example.org>", "RCPT TO:<+12025550123@fax.local>")
+        assert await storing.asks(*envelope, "DATA") == [250, 250, 354]
+        await storing.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        await until(lambda: stub.accepting)
+        if talk in ("a mail", "chunks"):
+            assert await slow.asks(*envelope) == [250, 250]
+            await slow.send(b"DATA\r\n" if talk == "a mail" else b"BDAT 1000 LAST\r\n")
+        for _ in range(6):
+            await asyncio.sleep(0.05)
+            if talk != "nothing":
+                await slow.send(b"x")
+        async with talking(address) as other, talking(address) as good:
+            stub.open.set()
+            assert (await good.mail(b"Subject: x\r\n\r\nhello")).code == 250
+            assert (await other.ask("NOOP")).code == 250
+        assert (await storing.reply()).code == 250
+        assert b"421 4.3.2 too many connections, and this one was the slowest" in await slow.closed()
+    await until(lambda: stub.left == [])
 
 
 # --- closing ----------------------------------------------------------------------------------------------------------

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from smtp_harness import PATIENCE, Client, Doors, Stub, talking, until
+from smtp_harness import LOCAL, PATIENCE, Client, Doors, Stub, talking, until
 
+from gateway.edge.smtp_settings import ListenerSettings
 from gateway.errors import NoSpace
 
 MB = 1_000_000
 
 
-async def begin(client: Client, *, sender: str = "you@example.org") -> None:
-    """Up to the 354."""
-    assert await client.asks(f"MAIL FROM:<{sender}>", "RCPT TO:<+12025550123@fax.local>", "DATA") == [250, 250, 354]
+async def begin(client: Client, *, sender: str = "you@example.org", data: bool = True) -> None:
+    """Up to the 354, or to where a BDAT may come."""
+    assert await client.asks(f"MAIL FROM:<{sender}>", "RCPT TO:<+12025550123@fax.local>") == [250, 250]
+    if data:
+        assert (await client.ask("DATA")).code == 354
 
 
 async def for_ever(client: Client, data: bytes) -> None:
@@ -38,7 +41,7 @@ def body(mail: bytes) -> bytes:
         (b"a\r\n.b\r\n.\r\n", b"a\r\nb\r\n"),
         (b".\r\n", b""),
         (b"\r\n.\r\n", b"\r\n"),
-        (b"a\nb\rc\r\r\nd\x00\xff\r\n.\r\n", b"a\nb\rc\r\r\nd\x00\xff\r\n"),
+        (b"a\xff\tb \r\n.\r\n", b"a\xff\tb \r\n"),
     ],
 )
 async def test_dots_are_unstuffed_and_nothing_else_is_touched(
@@ -51,6 +54,44 @@ async def test_dots_are_unstuffed_and_nothing_else_is_touched(
         assert (await client.reply()).code == 250
         assert (await client.ask("NOOP")).code == 250
     assert body(stub.mails[0][1]) == stored
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        (b"a\nb\r\nc\n\nd\r\n", b"a\r\nb\r\nc\r\n\r\nd\r\n"),
+        (b"x: 1\r\r\n\r\r\nbody\r\n", b"x: 1\r\n\r\nbody\r\n"),  # CR CR LF is one line end
+        (b"x: 1\ry: 2\r\n", b"x: 1 y: 2\r\n"),  # no header is made of the middle of another
+        (b"a\0b\r\0\nc\r\n", b"ab\r\nc\r\n"),
+    ],
+)
+@pytest.mark.parametrize("how", ["DATA", "BDAT"])
+async def test_wrong_line_ends_are_put_right_or_refused_as_the_listener_says(
+    doors: Doors, stub: Stub, sent: bytes, stored: bytes, how: str
+) -> None:
+    listeners = [
+        ListenerSettings(f"smtp{n}", "127.0.0.1:0", networks=LOCAL, bare_newline=policy)
+        for n, policy in enumerate(("normalise", "reject"))
+    ]
+    for address, code in zip(await doors.open(stub, *listeners), ("250 2.0.0", "550 5.6.11"), strict=True):
+        async with talking(address) as client:
+            for cut in range(1, len(sent)):
+                await begin(client, data=how == "DATA")
+                if how == "DATA":
+                    await client.send(sent[:cut])
+                    await asyncio.sleep(0.002)
+                    await client.send(sent[cut:] + b".\r\n")
+                    reply = await client.reply()
+                else:
+                    await client.send(b"BDAT %d\r\n" % cut + sent[:cut])
+                    await client.send(b"BDAT %d LAST\r\n" % (len(sent) - cut) + sent[cut:])
+                    first, second = await client.reply(), await client.reply()
+                    reply = second if first.code == 250 else first
+                    assert first.code == 250 or str(second).startswith("503 5.5.1")
+                    assert (await client.ask("RSET")).code == 250
+                assert str(reply).startswith(code)
+    assert {body(mail) for _, mail in stub.mails} == {stored}
+    assert stub.left == []
 
 
 SMUGGLED = b"MAIL FROM:<evil@example.org>\r\nRCPT TO:<+12025550199@fax.local>\r\nDATA\r\nfake\r\n"
@@ -74,7 +115,8 @@ async def test_what_only_looks_like_an_end_never_makes_a_second_mail(doors: Door
     assert len(stub.mails) == len(fake) + 1
     for envelope, mail in stub.mails:
         assert envelope.sender == "you@example.org"
-        assert body(mail) == stream[:-3].replace(b"\r\n.", b"\r\n")
+        lines = stream[:-3].replace(b"\r\n.", b"\r\n").replace(b"\0", b"").replace(b"\r\r\n", b"\r\n")
+        assert body(mail) == lines.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\n", b"\r\n")
 
 
 @pytest.mark.parametrize("fake", FAKES)

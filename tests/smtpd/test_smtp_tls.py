@@ -338,7 +338,7 @@ async def test_a_password_is_taken_under_tls_alone(
     (address,) = await doors.open(stub, listener(tmp_path, "starttls", "required"))
     async with talking(address, greeting="") as client:
         assert offered((await client.ask("EHLO me")).lines) == "AUTH PLAIN LOGIN"
-    monkeypatch.setattr("gateway.edge.smtp_session.is_local", lambda _peer: False)
+    monkeypatch.setattr("gateway.edge.smtp_dialogue.is_local", lambda _peer: False)
     async with talking(address, greeting="") as client:
         assert offered((await client.ask("EHLO me")).lines) == ""
         reply = await client.ask(f"AUTH PLAIN {plain('copier', 'secret')}")
