@@ -1,0 +1,96 @@
+"""What a mail asks for is read from fields, subject and text, and is in none of the parts that become pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+from gateway.mail.parse import extract, inspect
+from gateway.model import MailPart, MailSummary
+
+WISH = "[fax: cover=none]"
+
+
+class Reader:
+    def __init__(self, directory: Path) -> None:
+        self._mail, self._directory = directory / "mail", directory
+
+    def read(self, raw: str) -> tuple[MailSummary, list[MailPart]]:
+        """The summary, and the parts whose text is printed."""
+        self._mail.write_bytes(raw.replace("\n", "\r\n").encode())
+        summary = MailSummary(**inspect(str(self._mail)))
+        found = extract(str(self._mail), mkdtemp(dir=self._directory))
+        assert "[fax:" not in found["headers"].get("subject", "").lower()
+        return summary, [MailPart(**part) for part in found["parts"]]
+
+    def refusal(self, raw: str) -> str:
+        self._mail.write_bytes(raw.replace("\n", "\r\n").encode())
+        return MailSummary(**inspect(str(self._mail))).refusal
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Reader:
+    return Reader(tmp_path)
+
+
+def text(part: MailPart) -> str:
+    return Path(part.path).read_bytes().decode(part.charset or "ascii")
+
+
+def test_a_field_counts_more_than_the_subject_and_the_subject_more_than_the_text(reader: Reader) -> None:
+    summary, (part,) = reader.read(
+        "Subject: =?utf-8?q?R=C3=A9sum=C3=A9_=5Bfax=3A_cover=3Dauto=2C_ref=3D2=5D?=\nX-Fax-Cover: formal\n\n"
+        "[fax: ref=3, paper=a4]\nDear all,\n"
+    )
+    assert summary.options == {"cover": "formal", "ref": "2", "paper": "a4"}
+    assert summary.subject == "Résumé"
+    assert text(part) == "Dear all,\r\n"
+
+
+def test_the_form_of_the_text_that_is_printed_is_read_and_is_without_it(reader: Reader) -> None:
+    plain, html = f"{WISH}\nDear all,\n", f"<p>{WISH}</p><p>Dear all,</p>"
+    mail = (
+        "Content-Type: multipart/alternative; boundary=b\n\n--b\nContent-Type: text/plain\n\n"
+        + plain
+        + "\n--b\nContent-Type: text/html; charset=iso-8859-1\n\n"
+        + html
+        + "\n--b--\n"
+    )
+    summary, (part,) = reader.read(mail)
+    assert (summary.options, part.role, text(part)) == ({"cover": "none"}, "body-text", "Dear all,\r\n")
+    summary, (part,) = reader.read(f"Content-Type: text/html; charset=iso-8859-1\n\n{html}\n")
+    assert (summary.options, part.role) == ({"cover": "none"}, "body-html")
+    assert text(part).strip() == "<p></p><p>Dear all,</p>"
+
+
+def test_a_text_of_nothing_but_options_is_no_page(reader: Reader) -> None:
+    attached = "--b\nContent-Type: application/pdf; name=a.pdf\n\n%PDF-1.4\n--b--\n"
+    mail = f"Content-Type: multipart/mixed; boundary=b\n\n--b\n\n{WISH}\n\n{attached}"
+    summary, parts = reader.read(mail)
+    assert (summary.options, summary.has_text) == ({"cover": "none"}, False)
+    assert [part.name for part in parts] == ["a.pdf"]
+    assert "there is nothing to fax" in reader.refusal(f"Subject: x\n\n{WISH}\n")
+
+
+def test_a_mail_that_is_attached_asks_for_nothing(reader: Reader) -> None:
+    inner = f"Subject: Inner {WISH}\nX-Fax-Ref: 4711\n\n{WISH}\nthe inner text\n"
+    mail = f"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nDear all,\n--b\nContent-Type: message/rfc822\n\n{inner}\n--b--\n"
+    summary, _ = reader.read(mail)
+    assert summary.options == {}
+    assert summary.refusal == ""
+
+
+@pytest.mark.parametrize(
+    ("mail", "words"),
+    [
+        ("Subject: x [fax: covr=none]\n\nDear all,\n", "covr in the subject is no option of a fax"),
+        ("X-Fax-Pages: 3\n\nDear all,\n", "pages in an X-Fax header field is no option"),
+        ("X-Fax-Ref: 1\nX-Fax-Ref: 2\n\nDear all,\n", "ref is given twice in an X-Fax header field"),
+        ("Subject: x\n\n[fax: paper=a3]\nDear all,\n", "paper=a3 at the beginning of the text cannot be understood"),
+        (f"Subject: x\n\nDear all,\n{WISH}\n", "options stand at the very beginning of the text"),
+    ],
+)
+def test_what_cannot_be_understood_is_a_refusal(reader: Reader, mail: str, words: str) -> None:
+    assert words in reader.refusal(mail)

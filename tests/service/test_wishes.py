@@ -1,0 +1,195 @@
+"""What a sender asks for in his mail is what his fax is like, when it is sent, and what he is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.errors import Refused
+from gateway.model import Envelope, FaxJob, FaxOptions, JobState, MailKind
+from gateway.store import jobs, waiting
+
+from .house import LETTER, NUMBER, PEER, START, House
+
+SECOND, THIRD = "+12025550124", "+12025550125"
+HOUR = 3600.0
+
+
+def letter(subject: str = "Invoice", text: str = "Please read.") -> bytes:
+    return f"From: a@example.org\r\nSubject: {subject}\r\n\r\n{text}\r\n".encode()
+
+
+async def send(house: House, *to: str, mail: bytes = LETTER) -> list[FaxJob]:
+    """A mail comes in at the door; the jobs it makes."""
+    recipients = [await house.accept.check_recipient(PEER, "a@example.org", f"{local}@fax.local") for local in to]
+    draft = house.accept.draft()
+    draft.write(mail)
+    queue_id = await house.accept.accept(Envelope(PEER, "a@example.org", tuple(recipients)), draft)
+    return await house.database.read(lambda tx: jobs.of_submission(tx, queue_id))
+
+
+async def test_the_address_counts_before_the_mail_and_the_mail_before_the_route(house: House) -> None:
+    await house.route("a@example.org", options={"cover": "formal", "resolution": "standard", "ref": "route"})
+    mail = letter("Invoice [fax: cover=auto, ref=mail]", "[fax: cover=none, priority=high]\r\nPlease read.")
+    first, second = await send(house, NUMBER, f"{SECOND}/ref=address/cover=none/attn=Joe", mail=mail)
+    assert first.options == FaxOptions(cover="auto", resolution="standard", reference="mail", priority=1)
+    assert second.options == FaxOptions(
+        cover="none", resolution="standard", reference="address", attn="Joe", priority=1
+    )
+    assert (await house.submission(first.submission)).subject == "Invoice"
+    assert await house.job(second.id) == second, "as it was stored"
+
+
+async def test_a_reference_is_told_with_the_result(house: House) -> None:
+    await send(house, f"{NUMBER}/ref=4711")
+    house.workshop.faults.append({"refused": "it is a picture of a cat", "status": "5.6.1"})
+    await house.turn("prepare")
+    (mail,) = await house.mails(MailKind.FAILED)
+    assert mail.facts["reference"] == "4711"
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+async def test_faxes_that_want_the_same_pages_share_a_document_and_others_have_their_own(house: House) -> None:
+    await send(house, NUMBER, f"{SECOND}/resolution=standard", f"{THIRD}/ref=4711")
+    await house.turn("prepare")
+    first, second, third = [job.document for job in await house.jobs()]
+    assert first is not None
+    assert second is not None
+    assert first == third
+    assert first.file != second.file
+    assert first.seconds > second.seconds
+    assert house.workshop.calls == ["inspect", "extract", "render", "extract", "render"]
+    assert len(house.files("document")) == 2
+
+
+async def test_what_makes_one_fax_impossible_does_not_hinder_the_others(house: House) -> None:
+    await send(house, f"{NUMBER}/body=never", SECOND)
+    await house.turn("prepare")
+    first, second = await house.jobs()
+    assert (first.state, second.state) == (JobState.FAILED, JobState.PREPARED)
+    assert await house.told(first.id) == [("failed", "content")]
+    assert await house.told(second.id) == []
+
+
+async def test_a_conversion_to_be_tried_again_leaves_alone_what_is_made(house: House) -> None:
+    await send(house, NUMBER, f"{SECOND}/paper=a4")
+    (first, _) = await house.jobs()
+    real = house.workshop.run
+
+    async def run(function: str, /, **arguments: Any) -> Any:
+        if house.workshop.calls.count("render") == 1:  # the second document
+            house.workshop.faults.append({"failed": "the converter crashed"})
+        return await real(function, **arguments)
+
+    house.workshop.run = run  # type: ignore[method-assign]
+    await house.turn("prepare")
+    assert await house.states() == ["prepared", "accepted"]
+    made = (await house.job(first.id)).document
+    house.workshop.run = real  # type: ignore[method-assign]
+    house.now += HOUR
+    await house.turn("prepare")
+    assert await house.states() == ["prepared", "prepared"]
+    assert (await house.job(first.id)).document == made
+
+
+# --- when -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_fax_for_later_is_prepared_at_once_and_sent_when_it_is_wanted(house: House) -> None:
+    (job,) = await send(house, f"{NUMBER}/send-at=+2d")
+    assert job.options.send_at == START + 48 * HOUR
+    await house.settle()
+    job = await house.job(job.id)
+    assert (job.state, job.next_at) == (JobState.PREPARED, START + 48 * HOUR)
+    house.now += 47 * HOUR
+    await house.outbound.mend_times()
+    await house.settle()
+    assert await house.states() == ["prepared"]
+    assert await house.mails() == [], "it is not late"
+    house.now += HOUR
+    await house.settle()
+    assert await house.states() == ["submitted"]
+    assert (await house.jobs())[0].attempts == 1
+
+
+async def test_waiting_is_counted_from_the_time_a_fax_is_wanted(house: House) -> None:
+    (job,) = await send(house, f"{NUMBER}/send-at=+2d")
+    await house.turn("prepare")
+    assert await house.database.read(waiting.oldest_untold) == START + 48 * HOUR
+    assert await house.database.read(lambda tx: waiting.overdue(tx, START + 48 * HOUR, 9)) == []
+    assert await house.database.read(lambda tx: waiting.overdue(tx, START + 49 * HOUR, 9)) == [await house.job(job.id)]
+
+
+async def test_a_fax_for_later_can_be_held_released_and_cancelled(house: House) -> None:
+    (job,) = await send(house, f"{NUMBER}/send-at=+2h")
+    await house.turn("prepare")
+
+    async def prepared() -> FaxJob:
+        return await house.job(job.id)
+
+    held = await prepared()
+    assert await house.database.write(lambda tx: jobs.hold(tx, held, house.now, "by the operator"))
+    assert await house.database.write(lambda tx: jobs.release(tx, held, house.now))
+    assert (await prepared()).next_at == START + 2 * HOUR, "released, it still waits for its time"
+    assert await house.outbound.settle.cancel(await prepared(), silent=False)
+    house.now += 3 * HOUR
+    await house.settle()
+    assert await house.states() == ["cancelled"]
+    assert house.provider.names == []
+
+
+async def test_of_those_due_the_faxes_of_high_priority_go_first(house: House) -> None:
+    for n, priority in enumerate(["low", "normal", "high", "normal", "high"]):
+        await send(house, f"+120255501{n:02}/priority={priority}", mail=letter(f"{n}"))
+        house.now += 1
+    due = await house.database.read(lambda tx: jobs.due(tx, JobState.ACCEPTED, house.now, 9))
+    assert [job.number.e164[-1] for job in due] == ["2", "4", "1", "3", "0"]
+    some = await house.database.read(lambda tx: jobs.due(tx, JobState.ACCEPTED, house.now, 3))
+    assert [job.number.e164[-1] for job in some] == ["2", "4", "1"]
+    assert await house.database.read(lambda tx: jobs.next_due(tx, [JobState.ACCEPTED])) == START
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mail", [letter("x [fax: tsi=911]"), letter(text="[fax: tsi=911]\r\nHi")])
+async def test_a_station_id_is_not_for_everybody_to_choose(house: House, mail: bytes) -> None:
+    with pytest.raises(Refused, match="the station id") as caught:
+        await send(house, f"{NUMBER}/tsi=911")
+    assert caught.value.status == "5.7.1"
+    with pytest.raises(Refused, match="the station id"):
+        await send(house, NUMBER, mail=mail)
+    assert await house.jobs() == []
+    await house.route("a@example.org", tsi="Example Inc.", own_tsi=True)
+    (job,) = await send(house, NUMBER, mail=mail)
+    assert job.tsi == "911"
+    (job,) = await send(house, SECOND)
+    assert job.tsi == "Example Inc."
+
+
+async def test_an_option_that_is_none_is_refused_at_the_address_and_at_the_end_of_the_mail(house: House) -> None:
+    with pytest.raises(Refused, match="covr in the address is no option of a fax; there are cover, header") as caught:
+        await send(house, f"{NUMBER}/covr=none")
+    assert caught.value.status == "5.6.0"
+    with pytest.raises(Refused, match="covr in the subject is no option of a fax") as caught:
+        await send(house, NUMBER, mail=letter("x [fax: covr=none]"))
+    assert caught.value.status.startswith("5.6")
+    with pytest.raises(Refused, match="is in the past"):
+        await send(house, f"{NUMBER}/send-at=2020-01-01T0800")
+    assert await house.jobs() == []
+    assert house.files("mail") == house.files("tmp") == []
+
+
+async def test_one_number_in_two_ways_is_refused_and_twice_in_one_way_is_one_fax(house: House) -> None:
+    with pytest.raises(Refused, match=r"this mail goes to \+12025550123 already, with other options"):
+        await send(house, NUMBER, f"{NUMBER}/ref=4711")
+    assert len(await send(house, f"{NUMBER}/ref=4711", "2025550123/reference=4711")) == 1
+
+
+async def test_the_same_mail_with_other_options_is_another_wish(house: House) -> None:
+    first = await send(house, f"{NUMBER}/ref=1")
+    assert await send(house, f"{NUMBER}/ref=1") == first, "its 250 was not read"
+    assert await send(house, f"{NUMBER}/ref=2") != first
