@@ -7,7 +7,7 @@ account's currency. Numbers are E.164. The :data:`TRANSITIONS` table is the only
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -165,6 +165,7 @@ class MailSummary:
     documents: int = 0  # parts that look like documents
     has_text: bool = False
     options: Mapping[str, str] = field(default_factory=dict)  # as in mail.options, of header, subject and text
+    starts: Sequence[tuple[str, str]] = ()  # name and first bytes, as Latin-1, of each attachment
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,8 @@ def accept(config: Config) -> AcceptSettings:
         max_message=config.smtp.max_message,
         max_delay=config.smtp.max_delay,
         repeat_window=config.smtp.repeat_window,
+        hostname=config.host,
+        max_hops=config.smtp.max_hops,
         logins=LoginSettings(
             per_address=config.smtp.max_login_failures,
             per_user=config.smtp.max_login_failures_per_user,

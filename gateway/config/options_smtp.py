@@ -126,6 +126,8 @@ class Smtp(Section):
     """commands in a session before it is closed, unless a mail was accepted; beside max_recipients"""
     min_data_rate: NonNegativeInt = 500
     """bytes per second that a mail must come in at, over data_timeout or a minute; 0: no limit"""
+    max_hops: PositiveInt = 100
+    """mail servers a mail went through that prove a loop"""
     max_login_failures: PositiveInt = 20
     """passwords of one address that are verified and wrong in a login_window, before it must wait"""
     max_login_failures_per_user: PositiveInt = 50

@@ -51,6 +51,16 @@ def sniff(path: Path) -> str:
     return sniff_bytes(start)
 
 
+def refusal(kind: str, name: str) -> str:
+    """Why a document of such a kind can become no page, "" when it may."""
+    if kind not in REFUSED:
+        return ""
+    return (
+        f"{name} is {REFUSED[kind]}, which cannot be faxed from here; send it as {SUPPORTED}, for example by printing it"
+        " to PDF"
+    )
+
+
 def sniff_bytes(start: bytes) -> str:
     """As :func:`sniff`, from the first bytes (4096 suffice)."""
     for magic, kind in _MAGIC:

@@ -27,10 +27,7 @@ def pages(
         return picture.pages(path, name, target, room)
     if kind in (sniff.TEXT, sniff.HTML):
         return _text(path, kind, name, target, charset, room)
-    what = sniff.REFUSED.get(kind, sniff.REFUSED[sniff.UNKNOWN])
-    raise Unfaxable(
-        f"{name} is {what}, which cannot be faxed from here; send it as {sniff.SUPPORTED}, for example by printing it to PDF"
-    )
+    raise Unfaxable(sniff.refusal(kind, name) or sniff.refusal(sniff.UNKNOWN, name))
 
 
 def _text(path: Path, kind: str, name: str, target: Grid, charset: str | None, room: int) -> Iterator[Page]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import email.utils
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from gateway import telemetry
@@ -45,7 +47,8 @@ class Transaction:
         """MAIL: who sends, and may this client? Raises BadCommand, Refused, TryLater."""
         if self._mail is not None:
             raise BadCommand("503 5.5.1 a mail has begun already")
-        command = read_mail(argument)
+        with _told(peer):
+            command = read_mail(argument)
         self._check_client(peer)
         await self._door.check_sender(peer, command.sender, command.size)
         self._mail = command
@@ -70,7 +73,8 @@ class Transaction:
         if self._mail is None:
             raise BadCommand("503 5.5.1 MAIL comes first")
         self._no_chunks()
-        command = read_rcpt(argument)
+        with _told(peer):
+            command = read_rcpt(argument)
         recipient = await self._door.check_recipient(peer, self._mail.sender, command.address)
         known = next((known for known in self._recipients if known.number == recipient.number), None)
         if known is not None:
@@ -120,6 +124,20 @@ class Transaction:
     def _no_chunks(self) -> None:
         if self._chunks is not None:
             raise BadCommand("503 5.5.1 the mail comes by BDAT: end it with BDAT LAST, or begin anew with RSET")
+
+
+@contextmanager
+def _told(peer: Peer) -> Iterator[None]:
+    """A command that cannot be read is a refusal like others: the log tells why this client's mails do not come."""
+    try:
+        yield
+    except BadCommand as error:
+        _, status, why = error.reply.split(" ", 2)
+        telemetry.rejected(status, client=peer.address, why=why)
+        raise
+    except GatewayError as error:
+        telemetry.rejected(error.status, client=peer.address, why=error.public)
+        raise
 
 
 def received_line(peer: Peer, hostname: str) -> bytes:

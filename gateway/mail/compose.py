@@ -21,8 +21,8 @@ from jinja2.sandbox import SandboxedEnvironment
 from gateway.errors import Refused
 from gateway.mail import advice, mime
 from gateway.mail.advice import Advice
+from gateway.mail.automatic import LOOP_HEADER
 from gateway.mail.mime import Part
-from gateway.mail.parse import LOOP_HEADER
 from gateway.mail.words import one_line
 from gateway.model import FaxNumber, MailKind, OutgoingMail
 from gateway.numbers import format_human, parse_number

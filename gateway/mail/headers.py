@@ -29,12 +29,13 @@ class Headers:
         """Field names, in lower case."""
         return (name for name, _ in self._fields)
 
+    def every(self, name: str) -> Iterator[str]:
+        """All such fields unfolded, in mail order; 8-bit text is read as UTF-8 or Windows-1252."""
+        return (_FOLD.sub("", to_text(value)).strip() for found, value in self._fields if found == name)
+
     def raw(self, name: str) -> str:
-        """The first such field unfolded, "" when there is none; 8-bit text is read as UTF-8 or Windows-1252."""
-        for found, value in self._fields:
-            if found == name:
-                return _FOLD.sub("", to_text(value)).strip()
-        return ""
+        """The first such field as :meth:`every` gives it, "" when there is none."""
+        return next(self.every(name), "")
 
     def lines(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Fields whose lower-case names begin so, each decoded and on one clean line."""

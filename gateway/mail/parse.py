@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import html
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,46 +15,43 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import Refused
-from gateway.mail import asked, buffer, options, structure, transfer
+from gateway.mail import asked, automatic, buffer, options, structure, transfer
 from gateway.mail.buffer import Buffer
-from gateway.mail.headers import Headers, split
+from gateway.mail.headers import split
 from gateway.mail.structure import Leaf, Mail
-from gateway.mail.words import one_line, to_text
+from gateway.mail.words import to_text
 from gateway.model import MailPart, MailSummary
 
-LOOP_HEADER = "X-Faxgateway-Loop"  # in every mail we make; a mail that has it came from us
-
-_HOPS = 100  # Received fields that prove a loop, RFC 5321 section 6.3
-_LIST_FIELDS = {f"list-{name}" for name in ("id", "post", "help", "subscribe", "unsubscribe", "owner", "archive")}
+_START = 4096  # bytes of an attachment that tell what it is
 _SHOWN = ("from", "to", "cc", "reply-to", "date", "subject", "message-id")
 
 
-def inspect(mail: str) -> dict[str, Any]:
-    """Judge the raw mail at path ``mail`` by its structure.
+def inspect(mail: str, hops: int = 100, hostname: str = "") -> dict[str, Any]:
+    """Judge the raw mail at path ``mail`` by its structure; ``hops`` and ``hostname`` as in :func:`automatic.reason`.
 
-    Returns the fields of a :class:`~gateway.model.MailSummary`. Attachments are not decoded here, so that the 250 comes
-    fast. Raises OSError only.
+    Returns the fields of a :class:`~gateway.model.MailSummary`. Attachments are not decoded here but for their first
+    bytes, so that the 250 comes fast. Raises OSError only.
     """
     with _opened(mail) as source:
         try:
             headers, body = split(source, 0, len(source))
         except Refused as error:
             return asdict(MailSummary(refusal=error.public))
-        refusal, documents, has_text, wishes = _judge(source)
-        names = list(headers.names())
+        refusal, documents, has_text, wishes, starts = _judge(source)
         return asdict(
             MailSummary(
                 message_id=headers.line("message-id"),
                 subject=options.without(headers.line("subject")),
                 date=headers.line("date"),
                 from_header=headers.line("from"),
-                automatic=_automatic(headers, names),
-                received_count=names.count("received"),
+                automatic=automatic.reason(headers, hops=hops, hostname=hostname),
+                received_count=sum(1 for _ in headers.every("received")),
                 body_sha256=_digest(source, body),
                 refusal=refusal,
                 documents=documents,
                 has_text=has_text,
                 options=wishes,
+                starts=starts,
             )
         )
 
@@ -99,19 +95,23 @@ def _opened(path: str) -> Iterator[Buffer]:
 # --- judging ----------------------------------------------------------------------------------------------------------
 
 
-def _judge(source: Buffer) -> tuple[str, int, bool, dict[str, str]]:
-    """Why it can never become a fax ("" when it may), how many documents it holds, whether there is text, its options."""
+def _judge(source: Buffer) -> tuple[str, int, bool, dict[str, str], list[tuple[str, str]]]:
+    """Why it can never become a fax ("" when it may), how many documents it holds, whether there is text, its options,
+    and how its attachments begin.
+    """
     try:
         found = structure.read(source)
         wishes = asked.take(found)
         _refuse_empty(found)
     except Refused as error:
-        return error.public, 0, False, {}
+        return error.public, 0, False, {}, []
     used = [leaf for leaf in found.leaves if not leaf.left_out]
     broken = [leaf for leaf in used if leaf.defect]
     refusal = f"{broken[0].name} cannot be faxed: {broken[0].defect}; send it again" if broken else ""
     documents = sum(not leaf.message_text and not found.shows(leaf) for leaf in used)
-    return refusal, documents, any(leaf.message_text and leaf.substance for leaf in used), wishes
+    has_text = any(leaf.message_text and leaf.substance for leaf in used)
+    starts = [(leaf.name, start) for leaf in used if not leaf.message_text and (start := _start(leaf))]
+    return refusal, documents, has_text, wishes, starts
 
 
 def _refuse_empty(found: Mail) -> None:
@@ -119,24 +119,16 @@ def _refuse_empty(found: Mail) -> None:
         raise Refused("there is nothing to fax: the mail has no text and no attachment", status="5.6.1")
 
 
-def _automatic(headers: Headers, names: list[str]) -> str:
-    """Why no person sent this mail for faxing, "" when one may have: RFC 3834 section 2, RFC 5321 section 6.3."""
-    submitted = re.match(r"[\w-]*", headers.raw("auto-submitted").lower())
-    if submitted and submitted[0] not in ("", "no"):
-        return f"it says that a machine sent it (Auto-Submitted: {one_line(submitted[0], 40)})"
-    if LOOP_HEADER.lower() in names:
-        return "it is a mail of a fax gateway (write a new mail to send its content on)"
-    if headers.raw("content-type").lower().startswith("multipart/report"):
-        return "it is a delivery report"
-    mailing_list = sorted(_LIST_FIELDS.intersection(names))
-    if mailing_list:
-        return f"it comes from a mailing list ({mailing_list[0].title()})"
-    precedence = headers.raw("precedence").lower()
-    if precedence in ("bulk", "list", "junk"):
-        return f"it is bulk mail (Precedence: {precedence})"
-    if names.count("received") >= _HOPS:
-        return f"it went through {names.count('received')} servers, so it goes round in a loop"
-    return ""
+def _start(leaf: Leaf) -> str:
+    """The first bytes of an attachment, decoded, as Latin-1; "" when that is not known without a closer look."""
+    if leaf.data is not None:
+        return leaf.data[:_START].decode("latin-1") if leaf.preface is None else ""
+    chunks: list[bytes] = []
+    end = min(leaf.end, leaf.start + 2 * _START)
+    if end < leaf.end:  # between two lines, so that no group of base64 is cut
+        end = leaf.source.rfind(b"\n", leaf.start, end) + 1 or end
+    transfer.decode(leaf.source, leaf.start, end, leaf.encoding, chunks.append)
+    return b"".join(chunks)[:_START].decode("latin-1")
 
 
 def _digest(source: Buffer, start: int) -> str:

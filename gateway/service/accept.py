@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway import policy, telemetry
+from gateway.document import sniff
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.mail.options import decide
@@ -45,6 +46,8 @@ class AcceptSettings:
     max_message: int = 50_000_000
     max_delay: float = 30 * 86400.0
     repeat_window: float = 1800.0
+    hostname: str = ""  # of our own Message-IDs
+    max_hops: int = 100
     logins: LoginSettings = field(default_factory=LoginSettings)
 
 
@@ -149,7 +152,12 @@ class Accept:
 
     async def _accept(self, envelope: Envelope, draft: Draft) -> str:
         try:
-            found = await self._reader.run("gateway.mail.parse:inspect", mail=str(draft.path))
+            found = await self._reader.run(
+                "gateway.mail.parse:inspect",
+                mail=str(draft.path),
+                hops=self._settings.max_hops,
+                hostname=self._settings.hostname,
+            )
         except TryLater as error:
             raise TryLater("the gateway could not look into the mail; try again later", str(error)) from error
         summary = MailSummary(**found)
@@ -157,6 +165,9 @@ class Accept:
             raise Refused(f"automatic mails are not faxed: {summary.automatic}", status="5.7.1")
         if summary.refusal:
             raise Refused(summary.refusal, status="5.6.1")
+        for name, start in summary.starts:
+            if why := sniff.refusal(sniff.sniff_bytes(start.encode("latin-1")), name):
+                raise Refused(why, status="5.6.1")
         self._spool.check_room()
         now = self._clock()
         route = await self._route(envelope.peer, envelope.sender)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import quopri
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
@@ -25,9 +26,9 @@ class Reader:
         self._mail = directory / "mail"
         self._directory = directory
 
-    def inspect(self, raw: bytes) -> MailSummary:
+    def inspect(self, raw: bytes, **more: Any) -> MailSummary:
         self._mail.write_bytes(raw)
-        return MailSummary(**inspect(str(self._mail)))
+        return MailSummary(**inspect(str(self._mail), **more))
 
     def extract(self, raw: bytes) -> dict[str, Any]:
         self._mail.write_bytes(raw)
@@ -69,6 +70,7 @@ def test_summary(reader: Reader) -> None:
         body_sha256=hashlib.sha256(body).hexdigest(),
         documents=0,
         has_text=True,
+        starts=[],
     )
 
 
@@ -93,14 +95,63 @@ def test_bodies_tell_mails_apart_and_headers_do_not(reader: Reader) -> None:
         ("List-Id: <x.example.com>", "it comes from a mailing list (List-Id)"),
         ("LIST-POST: NO", "it comes from a mailing list (List-Post)"),
         ("X-Faxgateway-Loop: gw", "it is a mail of a fax gateway (write a new mail to send its content on)"),
-        ("X-Auto-Response-Suppress: All", ""),
+        (
+            "Auto-Submitted: no\r\nAuto-Submitted: auto-replied",
+            "it says that a machine sent it (Auto-Submitted: auto-replied)",
+        ),
+        ("Precedence: first-class\r\nPrecedence: bulk (x)", "it is bulk mail (Precedence: bulk)"),
+        ("Precedence: auto_reply", "it is bulk mail (Precedence: auto_reply)"),
+        ("List-Unsubscribe-Post: List-Unsubscribe=One-Click", "it comes from a mailing list (List-Unsubscribe-Post)"),
+        ("X-Autoreply: yes", "it is an automatic answer or a report (X-Autoreply)"),
+        ("X-Failed-Recipients: a@b", "it is an automatic answer or a report (X-Failed-Recipients)"),
+        (
+            "X-MS-Exchange-Generated-Message-Source: Mailbox Rules Agent",
+            "it is an automatic answer or a report (X-Ms-Exchange-Generated-Message-Source)",
+        ),
+        ("X-Auto-Response-Suppress: DR, RN", ""),
+        ("X-Auto-Response-Suppress: All\r\nAuto-Submitted: no", ""),
+        ("Return-Path: <>", "it is a delivery report"),
+        ("Return-Path: <a@b>", ""),
+        ("Content-Type: message/disposition-notification", "it is a delivery report"),
+        (
+            "Message-ID: <failed.abc-1@gw.example>",
+            "it is a mail of a fax gateway (write a new mail to send its content on)",
+        ),
+        ("Message-ID: <failed.abc-1@other.example>", ""),
+        ("Message-ID: <a.b@gw.example>", ""),
         ("Content-Type: multipart/report; boundary=b", "it is a delivery report"),
         ("\r\n".join(["Received: x"] * 99), ""),
         ("\r\n".join(["Received: x"] * 100), "it went through 100 servers, so it goes round in a loop"),
     ],
 )
 def test_automatic_mails(reader: Reader, field: str, why: str) -> None:
-    assert reader.inspect(f"From: a@example.com\r\n{field}\r\n\r\ntext".encode()).automatic == why
+    raw = f"From: a@example.com\r\n{field}\r\n\r\ntext".encode()
+    assert reader.inspect(raw, hostname="GW.example").automatic == why
+
+
+@pytest.mark.parametrize("value", ["All", "OOF", "DR, OOF, AutoReply", "autoreply"])
+def test_a_mail_that_wants_no_automatic_answer_is_one_unless_it_says_no(reader: Reader, value: str) -> None:
+    """So are the out-of-office answers of Exchange, and nearly nothing that people write."""
+    why = reader.inspect(f"X-Auto-Response-Suppress: {value}\r\n\r\ntext".encode()).automatic
+    assert "Auto-Submitted: no" in why
+
+
+def test_the_number_of_servers_that_proves_a_loop_is_an_option(reader: Reader) -> None:
+    raw = b"Received: x\r\n" * 5 + b"\r\ntext"
+    assert "5 servers" in reader.inspect(raw, hops=5).automatic
+    assert not reader.inspect(raw, hops=6).automatic
+
+
+@pytest.mark.parametrize("encoding", ["base64", "quoted-printable", "8bit"])
+def test_attachments_are_known_by_their_first_bytes(reader: Reader, encoding: str) -> None:
+    content = b"%PDF-1.7\r\n" + b"x" * 50_000
+    coded = {"base64": base64.encodebytes, "quoted-printable": quopri.encodestring}.get(encoding, bytes)(content)
+    raw = (
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\n"
+        b"Content-Transfer-Encoding: " + encoding.encode() + b"\r\n\r\n" + coded + b"\r\n--b--\r\n"
+    )
+    ((name, start),) = reader.inspect(raw).starts
+    assert (name, start[:10], len(start) <= 4096) == ("a.pdf", "%PDF-1.7\r\n", True)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +217,33 @@ async def test_what_can_never_be_a_fax_is_refused_now_and_leaves_nothing(house: 
         await house.submit(mail=b"Subject: empty\r\n\r\n")
     assert caught.value.status == "5.6.1"
     assert (await house.jobs(), house.files("mail"), house.files("tmp")) == ([], [], [])
+
+
+def _attached(name: str, content: bytes) -> bytes:
+    message = EmailMessage()
+    message["From"], message["Subject"] = "a@example.org", "Papers"
+    message.set_content("see attached")
+    message.add_attachment(content, maintype="application", subtype="pdf", filename=name)
+    return message.as_bytes(policy=SMTP)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (bytes(range(256)) * 20, "scan.pdf is a file of an unknown kind, which cannot be faxed"),
+        (b"MZ" + b"\0" * 100, "scan.pdf is a program"),
+        (b"ID3\3" + b"x" * 9000, "scan.pdf is a sound or video file"),
+    ],
+)
+async def test_an_attachment_that_can_never_be_pages_is_refused_in_the_dialogue(
+    house: House, content: bytes, why: str
+) -> None:
+    with pytest.raises(Refused, match=why) as caught:
+        await house.submit(mail=_attached("scan.pdf", content))
+    assert caught.value.status == "5.6.1"
+    assert caught.value.public.isascii()
+    assert (await house.jobs(), house.files("mail"), house.files("tmp")) == ([], [], [])
+    await house.submit(mail=_attached("scan.pdf", b"%PDF-1.4 whether this is whole the conversion will tell"))
 
 
 # --- the same mail again ----------------------------------------------------------------------------------------------
