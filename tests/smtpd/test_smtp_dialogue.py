@@ -7,6 +7,7 @@ import smtplib
 
 import pytest
 from smtp_harness import Client, Doors, Stub, talking, until
+from structlog.testing import capture_logs
 
 from gateway.errors import NoSpace, Refused, TryLater
 
@@ -329,3 +330,17 @@ async def test_a_client_that_only_looks_in_leaves_nothing(doors: Doors, stub: St
     client.writer.write_eof()
     assert await client.closed() == b""
     client.cut()
+
+
+async def test_commands_that_cannot_be_read_are_in_the_log(doors: Doors, stub: Stub) -> None:
+    """Somebody whose mails do not come must find out why, also when they fail at the first line."""
+    (address,) = await doors.open(stub)
+    with capture_logs() as logs:
+        async with talking(address) as client:
+            assert await client.asks("MAIL FROM:you", "RSET", "MAIL FROM:<a@b> SIZE=x", "MAIL FROM:<a@b> NO=SUCH") == [
+                250, 250, 501, 555,
+            ]  # fmt: skip
+            await client.ask("MAIL FROM:<a@b>")
+            assert await client.asks("RCPT TO:<(1)202@fax.local>", "RCPT TO:<>") == [553, 501]
+    rejected = [(line["status"], line["client"]) for line in logs if line["event"] == "rejected"]
+    assert rejected == [(status, "127.0.0.1") for status in ("5.5.4", "5.5.4", "5.1.3", "5.1.3")]
