@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import re
 import smtplib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -100,9 +101,11 @@ class House:
     def callback(self) -> str:
         return f"http://{self.gateway.addresses()['callbacks']}/callback/{TOKEN}"
 
-    def send(self, to: list[str], text: str = "Please read.", attachment: bytes = b"") -> tuple[str, dict[str, Any]]:
+    def send(
+        self, to: list[str], text: str = "Please read.", attachment: bytes = b"", subject: str = "Report"
+    ) -> tuple[str, dict[str, Any]]:
         message = email.message.EmailMessage()
-        message["Subject"], message["From"], message["To"] = "Report", "you@example.org", "x@fax.local"
+        message["Subject"], message["From"], message["To"] = subject, "you@example.org", "x@fax.local"
         message.set_content(text)
         if attachment:
             message.add_attachment(attachment, maintype="text", subtype="plain", filename="list.txt")
@@ -179,6 +182,41 @@ async def test_a_mail_becomes_one_fax_and_its_result_one_mail(house: House) -> N
     await asyncio.sleep(0.1)
     assert len(house.sink.mails) == 2
     assert len(house.service.sends) == 2
+
+
+async def test_options_in_address_subject_and_text_are_obeyed_and_on_no_page(house: House) -> None:
+    to = [
+        "+15551234567@fax.local",
+        "+12025550123/ref=4712/resolution=standard@fax.local",
+        "+12025550124/covr=x@fax.local",
+    ]
+    text = "[fax: priority=high]\nPlease read."
+    _, refused = await asyncio.to_thread(house.send, to, text, subject="Report [fax: ref=4711]")
+    assert list(refused) == [to[2]]
+    assert refused[to[2]][0] == 554
+    assert "5.6.0 covr in the address is no option of a fax; there are cover," in refused[to[2]][1]
+    await asyncio.to_thread(house.send, ["+12025550125@fax.local"], "Please read.")
+    await house.until(lambda: len(house.service.sends) == 3)
+    pages = {number: house.service.uploads[document] for document, number in house.service.sends}
+    assert pages["+15551234567"] == pages["+12025550125"], "the same page as that of the mail without options"
+    assert pages["+15551234567"] != pages["+12025550123"]
+    house.service.final = True
+    async with aiohttp.ClientSession() as client:
+        for n in range(len(house.service.sends)):
+            receipt = {"fax_job_id": str(901 + n), "status": "success", "msg_code": "ok", "message": "sent"}
+            async with client.post(house.callback, data=receipt) as answer:
+                assert answer.status == 200
+    await house.until(lambda: len(house.sink.mails) == 3)
+    told = {message["X-Faxgateway-Number"]: message for _, _, message in house.sink.mails}
+    assert "[fax:" not in told["+15551234567"]["Subject"]
+    for number, reference in (("+15551234567", "4711"), ("+12025550123", "4712")):
+        assert re.search(rf"Reference +{reference}\s", told[number].get_body().get_content())
+    listed = (await house.gateway.admin("queue.list", {}))["jobs"]
+    assert {job["to"]: (job["reference"], job["priority"]) for job in listed} == {
+        "+15551234567": ("4711", 1),
+        "+12025550123": ("4712", 1),
+        "+12025550125": ("", 0),
+    }
 
 
 async def test_a_received_fax_becomes_one_mail_however_often_it_is_told(house: House) -> None:

@@ -18,7 +18,7 @@ from gateway.service.postman import PostmanSettings
 OTHER = """
 domain: other.local
 default_region: DE
-smtp: {max_message: 1MB, repeat_window: 7m, max_delay: 2d}
+smtp: {max_message: 1MB, repeat_window: 7m, max_delay: 2d, max_login_failures: 3, max_login_failures_per_user: 4, login_window: 5m}
 http: {callbacks: {token: 0123456789abcdef0123456789abcdef}}
 provider:
   api_key: k
