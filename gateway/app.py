@@ -35,7 +35,7 @@ from gateway.service.outbound import Outbound
 from gateway.service.postman import Postman
 from gateway.service.reconcile import Reconcile
 from gateway.spool import Draft, Spool
-from gateway.store import files, jobs, outbox, receipts, retention
+from gateway.store import files, jobs, outbox, receipts, retention, spending
 from gateway.store import inbound as inbound_store
 from gateway.store.db import Database, Tx
 from gateway.store.file import StoreBroken
@@ -105,8 +105,9 @@ class Gateway:
         self._keeping = Keeping()
         accept_settings = settings.accept(config)
         self.accept = Accept(
-            self.database, self.spool, self._reader, accept_settings, on_accepted=self.outbound.nudge, clock=clock
-        )
+            self.database, self.spool, self._reader, accept_settings, self.outbound.allowance,
+            on_accepted=self.outbound.nudge, clock=clock,
+        )  # fmt: skip
         self.admin = Admin(
             self.database, self.accept, self.outbound, self.inbound, self.provider, accept_settings,
             fallback=config.mail.fallback, status=self._status, reload=self.reload, keep_files=self._keeping.keep,
@@ -172,7 +173,7 @@ class Gateway:
             self.postman.start()
             self._tasks = [
                 asyncio.create_task(self._housekeeping(), name="housekeeping"),
-                asyncio.create_task(self._probe_key(), name="key-probe"),
+                asyncio.create_task(self._probe_account(), name="account-probe"),
             ]
             telemetry.started()
             self._ready = True
@@ -230,8 +231,8 @@ class Gateway:
 
         Raises TryLater for a broken certificate; the old one stays in use then.
         """
-        if self.gate.is_shut:
-            await self._try_key()
+        if self.gate.is_shut or self.gate.lacks_credit:
+            await self._try_account()
         self.outbound.nudge()
         self.inbound.sweep_soon()
         self.postman.nudge()
@@ -281,22 +282,24 @@ class Gateway:
         self._tasks.append(task)
         task.add_done_callback(lambda done: self._tasks.remove(done) if done in self._tasks else None)
 
-    async def _probe_key(self) -> None:
-        """While the key is refused, ask for the balance now and then: the first answer opens the gate."""
+    async def _probe_account(self) -> None:
+        """While the key is refused or the account cannot pay, ask for the balance now and then: it opens the gate."""
         while True:
             await asyncio.sleep(self.config.provider.key_check_every)
-            if self.gate.is_shut:
-                await self._try_key()
+            if self.gate.is_shut or self.gate.lacks_credit:
+                await self._try_account()
 
-    async def _try_key(self) -> None:
+    async def _try_account(self) -> None:
         try:
-            await self.provider.balance()
+            amount = await self.provider.balance()
         except GatewayError as error:
-            log.info("the key is still refused", why=str(error))
+            log.info("the balance is not told", why=str(error))
         except Exception:
-            log.exception("unexpected failure while the key was tried")
+            log.exception("unexpected failure while the balance was asked for")
         else:
+            telemetry.balance(float(amount))
             self.gate.succeeded()
+            self.gate.balance(amount)
 
     # --- housekeeping ---------------------------------------------------------------------------------------------
 
@@ -355,6 +358,7 @@ class Gateway:
             retention.forget_history(tx, now - keep.history)
             outbox.forget(tx, now - keep.history, list(MailKind))
             receipts.purge_orphans(tx, now - keep.history)
+            spending.forget(tx, now, keep.history)
             return names
 
         async with self._keeping.removing() as may:
@@ -397,6 +401,8 @@ class Gateway:
     def _provider_state(self) -> str:
         if self.gate.is_shut:
             return "key refused"
+        if self.gate.lacks_credit:
+            return "no credit"
         return "ok" if self.gate.is_open else "waiting"
 
 

@@ -9,6 +9,7 @@
     ├── TryLater(after=...)           temporary: 4xx at the door, the job stays, 503 to a callback
     │   ├── KeyRefused                the provider does not accept our key: stop every send
     │   ├── SlowDown                  the provider wants fewer calls
+    │   ├── NoCredit                  the account cannot pay: nothing is sent until it can
     │   └── NoSpace                   the disk is full or nearly so
     └── OutcomeUnknown                the effect may have happened; only the provider's send raises it
 
@@ -16,6 +17,8 @@ Adapters translate outside errors into these at their own door.
 """
 
 from __future__ import annotations
+
+from decimal import Decimal
 
 
 class GatewayError(Exception):
@@ -76,6 +79,16 @@ class SlowDown(TryLater):
     """The provider asks for fewer calls (Fax.to: 403; elsewhere 429): everybody pauses, and nobody loses his place."""
 
     default_status = "4.4.5"
+
+
+class NoCredit(TryLater):
+    """The provider sends nothing more for want of credit. ``need`` is what the refused fax costs, where that is known."""
+
+    default_status = "4.3.5"
+
+    def __init__(self, public: str, detail: str = "", *, need: Decimal | None = None) -> None:
+        super().__init__(public, detail)
+        self.need = need
 
 
 class NoSpace(TryLater):

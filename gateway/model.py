@@ -13,6 +13,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from gateway.limits import Approval, Cap
+
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -270,6 +272,8 @@ class Submission:
     date: str = ""
     envid: str | None = None
     ret: str | None = None
+    address: str = ""  # Peer.address
+    route: str = ""  # match of the sender route that applied; "" for none
 
 
 MAY_BE_SENT = "the fax may have been sent"  # how a hold begins that only a person's word on that may end
@@ -288,6 +292,7 @@ class FaxJob:
     updated_at: float
     next_at: float = 0.0  # nothing is due before
     hold: str = ""  # why a person must release it; "" when free
+    approved: bool = False  # a person has released it: only caps may stop it
     strikes: int = 0  # tries of the present step begun
     attempts: int = 0  # sends recorded, see Attempt
     redials: int = 0  # sends repeated after a clear busy, no answer...
@@ -464,6 +469,8 @@ class Route:
     identity: Identity = Identity.NETWORK  # sender: the least proof it asks for
     id: int = 0
     created_at: float = 0.0
+    caps: tuple[Cap, ...] = ()  # sender: of all sends of this route together
+    approval: Approval = field(default_factory=Approval)  # sender: what a person must see first
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from gateway import __version__
 from gateway.config import Config
 from gateway.edge.callbacks import CallbackSettings
 from gateway.edge.smtp_settings import ListenerSettings, SmtpSettings
+from gateway.limits import AnomalySettings, CapSettings, Scope
 from gateway.mail.compose import Letterhead
 from gateway.mail.transport import RelaySettings
 from gateway.policy import PolicySettings
 from gateway.provider.faxto import FaxToSettings
 from gateway.service.accept import AcceptSettings
+from gateway.service.allowance import AllowanceSettings
 from gateway.service.inbound import InboundSettings
 from gateway.service.logins import LoginSettings
 from gateway.service.notices import NoticeSettings
@@ -101,6 +103,17 @@ def outbound(config: Config) -> OutboundSettings:
             redial_after=redial.after,
             alone=p.sole_user,
             expire_after=p.expire_after,
+        ),
+        allowance=allowance(config),
+    )
+
+
+def allowance(config: Config) -> AllowanceSettings:
+    p = config.policy
+    return AllowanceSettings(
+        caps=CapSettings({scope: getattr(p.caps, scope) for scope in Scope}, p.price_unknown),
+        anomaly=AnomalySettings(
+            watch=p.anomaly.watch, faxes=p.anomaly.faxes, factor=p.anomaly.factor, new_numbers=p.anomaly.new_numbers
         ),
     )
 

@@ -152,13 +152,23 @@ def hold(session: Session, ids: tuple[str, ...], reason: str | None, as_json: bo
     return _change(session, "hold", _read(ids), {"reason": reason} if reason else {}, json=as_json)
 
 
+_ids_or_sender = click.argument("ids", nargs=-1)
+_sender = click.option(
+    "--sender", metavar="WHO", help="All held faxes of user:NAME, ip:ADDRESS or an envelope sender, instead of IDS."
+)
+
+
 @queue.command()
-@_ids
+@_ids_or_sender
+@_sender
 @json_option
 @pass_session
-def release(session: Session, ids: tuple[str, ...], as_json: bool) -> int:
-    """Let held faxes go on where they were."""
-    return _change(session, "release", _read(ids), {}, json=as_json)
+def release(session: Session, ids: tuple[str, ...], sender: str | None, as_json: bool) -> int:
+    """Let held faxes go on where they were; who needs approval is approved by this.
+
+    With --sender a sender who was stopped for unusual use may send again.
+    """
+    return _change(session, "release", _named(ids, sender), {"sender": sender} if sender else {}, json=as_json)
 
 
 @queue.command()
@@ -177,13 +187,25 @@ def retry(session: Session, ids: tuple[str, ...], resend: bool, as_json: bool) -
 
 
 @queue.command(short_help="End faxes that the provider does not have yet.")
-@_ids
+@_ids_or_sender
+@_sender
 @click.option("--silent", is_flag=True, help="Do not tell the sender.")
 @json_option
 @pass_session
-def cancel(session: Session, ids: tuple[str, ...], silent: bool, as_json: bool) -> int:
-    """Cancel faxes that are not yet at the provider, and tell their senders."""
-    return _change(session, "cancel", _read(ids), {"silent": silent}, json=as_json)
+def cancel(session: Session, ids: tuple[str, ...], sender: str | None, silent: bool, as_json: bool) -> int:
+    """Cancel faxes that are not yet at the provider, and tell their senders.
+
+    With --sender all held faxes of that sender; one who was stopped stays so until he is released.
+    """
+    more = {"silent": silent, **({"sender": sender} if sender else {})}
+    return _change(session, "cancel", _named(ids, sender), more, json=as_json)
+
+
+def _named(ids: tuple[str, ...], sender: str | None) -> list[str]:
+    """The ids named, or none with a sender. Raises UsageError for both or neither."""
+    if bool(ids) == bool(sender):
+        raise click.UsageError("name faxes by their ids, or --sender WHO")
+    return _read(ids) if ids else []
 
 
 def _read(ids: tuple[str, ...]) -> list[str]:
@@ -211,6 +233,8 @@ def _change(session: Session, verb: str, ids: list[str], more: dict[str, Any], *
             click.echo(output.clean(each))
         for each in unchanged:
             output.say(f"{each['id']}: {each['why']}")
-        if not changed and not unchanged:
+        for each in done.get("lifted", []):
+            output.say(f"{each} may send again.")
+        if not changed and not unchanged and not done.get("lifted"):
             output.say("No faxes.")
     return EX_DATA if unchanged else 0

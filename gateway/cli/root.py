@@ -20,6 +20,7 @@ COMMANDS = {
     "send": ("gateway.cli.send:send", "Fax files or a text."),
     "preview": ("gateway.cli.preview:preview", "Make pictures of the pages as they will arrive."),
     "queue": ("gateway.cli.queue:queue", "Faxes going out: list show hold release retry cancel."),
+    "limits": ("gateway.cli.limits:limits", "Show what is used of the limits, and who is stopped."),
     "inbound": ("gateway.cli.inbound:inbound", "Faxes received: list show redeliver."),
     "route": ("gateway.cli.route:route", "Who may send, where faxes go: list add remove test."),
     "alias": ("gateway.cli.alias:alias", "Short names for numbers: list add remove."),

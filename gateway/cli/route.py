@@ -53,6 +53,8 @@ def _effect(route: output.Row) -> str:
     words += [f"results to {route['results_to']}"] if route["results_to"] else []
     words += [f"{name}={value}" for name, value in route["options"].items()]
     words += ["may choose its station id"] if route["own_tsi"] else []
+    words += [f"at most {' and '.join(route['caps'])}"] if route["caps"] else []
+    words += [route["approval"]["text"]] if route["approval"]["text"] else []
     return ", ".join(words)
 
 
@@ -74,6 +76,11 @@ def _effect(route: output.Row) -> str:
     type=click.Choice([each.value for each in Identity]),
     help="sender: the least proof of who sends; default network.",
 )
+@click.option("--cap", "caps", multiple=True, metavar="CAP", help="sender: such as day:money=5.00; repeatable.")
+@click.option("--approve-new-country", is_flag=True, help="sender: hold the first fax to a country for approval.")
+@click.option("--approve-pages", type=click.IntRange(1), metavar="N", help="sender: hold faxes of more pages.")
+@click.option("--approve-price", metavar="AMOUNT", help="sender: hold faxes that cost more.")
+@click.option("--approver", metavar="ADDRESS", help="sender: who is asked to approve, instead of the operator.")
 @click.option("--note", metavar="TEXT", help="For people.")
 @json_option
 @pass_session
@@ -85,6 +92,7 @@ def add(
     mailboxes: tuple[str, ...],
     more: tuple[str, ...],
     option: tuple[str, ...],
+    caps: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -94,7 +102,9 @@ def add(
     is an address, @domain, user:NAME, cert:NAME (of a client certificate), ip:NETWORK or *; the most exact route counts, in
     the order user or cert, address, network, domain, *.
     """
-    fields = {"kind": kind, "match": match, "mailboxes": [*mailboxes, *more], "option": [*option], **options}
+    fields = {
+        "kind": kind, "match": match, "mailboxes": [*mailboxes, *more], "option": [*option], "caps": [*caps], **options,
+    }  # fmt: skip
     routes = ask(session, "route.add", {name: value for name, value in fields.items() if value is not None})["routes"]
     if as_json:
         output.as_json(routes)

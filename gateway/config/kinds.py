@@ -9,6 +9,7 @@ import ipaddress
 import re
 import zoneinfo
 from collections.abc import Sequence
+from decimal import Decimal
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema
 
 from gateway.config.secrets import surroundings
+from gateway.limits import SCHEMA, Cap
 from gateway.numbers import COUNTRIES
 
 # --- durations and sizes ----------------------------------------------------------------------------------------------
@@ -202,6 +204,28 @@ def _time_zone(value: str) -> str:
     return value
 
 
+def _cap(value: Any) -> Cap:
+    return value if isinstance(value, Cap) else Cap.parse(str(value))
+
+
+def _page_price(value: Any) -> Decimal | None:
+    """``wait``, or an amount of money."""
+    if value is None or value == "wait":
+        return None
+    if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", str(value)) and Decimal(str(value)) > 0:
+        return Decimal(str(value))
+    raise ValueError("must be wait, or what a page costs at most, such as 0.50")
+
+
+CapOption = Annotated[
+    Cap, BeforeValidator(_cap), PlainSerializer(str, return_type=str), _text_schema(SCHEMA, "day:money=5.00")
+]
+PagePrice = Annotated[
+    Decimal | None,
+    BeforeValidator(_page_price),
+    PlainSerializer(lambda price: "wait" if price is None else str(price), return_type=str),
+    WithJsonSchema({"anyOf": [{"const": "wait"}, {"type": "number"}]}),
+]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Network = Annotated[str, AfterValidator(_network)]
 Domain = Annotated[str, AfterValidator(_domain)]

@@ -92,6 +92,13 @@ FAILED = {
         "5.0.0",
         ours=True,
     ),
+    "over_limit": Advice(
+        "over the limit",
+        "was not sent: it is more than may be sent at once.",
+        "Send it in parts, or ask the people who run the gateway to raise the limit named above.",
+        "5.7.1",
+        ours=True,
+    ),
     "expired": Advice(
         "not sent in time",
         "was not sent: it could not be handed over within the time it was given.",

@@ -26,6 +26,7 @@ from gateway.model import (
     Submission,
 )
 from gateway.service.addressing import Addressing, check_same, may_choose
+from gateway.service.allowance import Allowance
 from gateway.service.logins import Logins, LoginSettings
 from gateway.spool import Draft, Spool
 from gateway.store import jobs, routes
@@ -60,6 +61,7 @@ class Accept:
         spool: Spool,
         reader: WorkerPool,
         settings: AcceptSettings,
+        allowance: Allowance,
         *,
         on_accepted: Callable[[], None],
         clock: Callable[[], float] = time.time,
@@ -68,6 +70,7 @@ class Accept:
         self._spool = spool
         self._reader = reader
         self._settings = settings
+        self._allowance = allowance
         self._on_accepted = on_accepted
         self._clock = clock
         self._addressing = Addressing(database, settings.domains, settings.region)
@@ -122,6 +125,7 @@ class Accept:
             route = await self._route(peer, sender)
             recipient = await self._addressing.recipient(peer, sender, route, address)
             policy.may_dial(recipient.number, self._settings.policy)
+            await self._database.read(lambda tx: self._allowance.at_the_door(tx, peer, route, recipient.number))
         except GatewayError as error:
             telemetry.rejected(error.status, client=peer.address, why=error.public)
             raise
@@ -188,6 +192,8 @@ class Accept:
             date=summary.date,
             envid=envelope.envid,
             ret=envelope.ret,
+            address=envelope.peer.address,
+            route=route.match if route else "",
         )
         new_jobs = [
             FaxJob(

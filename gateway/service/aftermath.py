@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gateway.model import MAY_BE_SENT, FaxJob, JobState, MailKind
 from gateway.ports import HistoryEntry
+from gateway.service.allowance import count_found
 from gateway.service.comparison import Comparison
 from gateway.service.notices import Notices
 from gateway.store import jobs, outbox, receipts, waiting
@@ -73,6 +74,7 @@ def _adopt(tx: Tx, job: FaxJob, sent: Sequence[HistoryEntry], now: float) -> Non
             jobs.change(tx, _now(tx, job), JobState.UPLOADED, now, what, document_ref=fax.document_ref)
         attempt = jobs.begin_attempt(tx, _now(tx, job), now)
         assert attempt is not None, "it is uploaded, and not held"
+        count_found(tx, job, attempt.n)
         what = f"found in the provider's history as fax {fax.provider_ref}"
         jobs.change(tx, _now(tx, job), JobState.SUBMITTED, now, what, provider_ref=fax.provider_ref)
         jobs.end_attempt(tx, job.id, attempt.n, now, "found", provider_ref=fax.provider_ref)

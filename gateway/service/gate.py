@@ -1,6 +1,6 @@
 """The gate before every call that sends: how many may be begun now.
 
-Shut by a refused key, until a call with the key succeeds. Paused when the provider asks us to slow down or fails again
+Shut by a refused key, until a call with the key succeeds, and by an account without credit, until the balance is back. Paused when the provider asks us to slow down or fails again
 and again. Kept by ourselves while we do not know what was sent already. Behind each of these, and after a start, calls
 are let through one at a time until one has succeeded.
 """
@@ -11,8 +11,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
-from gateway.errors import GatewayError, KeyRefused, SlowDown
+from gateway.errors import GatewayError, KeyRefused, NoCredit, SlowDown
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Gate:
         self._settings = settings or GateSettings()
         self._clock = clock
         self._steady = steady
-        self._refused = self._kept = self._trouble = ""
+        self._refused = self._kept = self._unpaid = self._trouble = ""
+        self._need: Decimal | None = None  # what the cheapest fax costs that was refused for want of credit
         self._paused_until = 0.0
         self._pauses = 0  # in a row
         self._failures = 0  # in a row
@@ -50,7 +52,7 @@ class Gate:
     @property
     def why(self) -> str:
         """What hinders a send now."""
-        return self._refused or self._kept or (self._trouble if self._is_paused else "")
+        return self._refused or self._kept or self._unpaid or (self._trouble if self._is_paused else "")
 
     @property
     def is_open(self) -> bool:
@@ -61,6 +63,11 @@ class Gate:
     def is_shut(self) -> bool:
         """Whether the key is refused."""
         return bool(self._refused)
+
+    @property
+    def lacks_credit(self) -> bool:
+        """Whether the account cannot pay."""
+        return bool(self._unpaid)
 
     @property
     def may_ask(self) -> bool:
@@ -94,6 +101,10 @@ class Gate:
         """A call failed for a reason that lies with the provider, not with the fax."""
         if isinstance(error, KeyRefused):
             self.shut(error.public)
+        elif isinstance(error, NoCredit):
+            known = [need for need in (self._need, error.need) if need is not None]
+            self._unpaid, self._need, self._proven = error.public, min(known, default=None), False
+            self._tell()
         elif isinstance(error, SlowDown):
             self._pause(error.after or self._next_pause(), error.public)
         else:
@@ -120,6 +131,12 @@ class Gate:
         self._refused, self.shut_at, self._proven = why, self._clock(), False
         self._tell()
         return True
+
+    def balance(self, amount: Decimal) -> None:
+        """The account holds so much: sends go on when that pays for the fax that was refused."""
+        if self._unpaid and amount > 0 and (self._need is None or amount >= self._need):
+            self._unpaid, self._need = "", None
+            self._tell()
 
     def keep(self, why: str) -> None:
         """Hold sends back until :meth:`let_go`; questions go on."""

@@ -143,10 +143,19 @@ class Notices:
             case _:
                 return True
 
-    def operator(self, key: str, now: float, *, title: str, text: str, remedy: str) -> OutgoingMail:
-        """A notice to the operator; ``key`` makes it unique, so that one trouble is told once."""
-        return self._mail(
-            MailKind.OPERATOR, key, self._settings.fallback, now, {"title": title, "text": text, "remedy": remedy}
+    def operator(self, key: str, now: float, *, title: str, text: str, remedy: str, to: str = "") -> OutgoingMail:
+        """A notice to the operator, or to whom he has named; ``key`` makes it unique, so that a trouble is told once."""
+        facts = {"title": title, "text": text, "remedy": remedy}
+        return self._mail(MailKind.OPERATOR, key, to or self._settings.fallback, now, facts)
+
+    def no_credit(self, why: str, now: float) -> OutgoingMail:
+        """The alarm that the account cannot pay, once a day."""
+        return self.operator(
+            f"no-credit.{int(now // 86400)}",
+            now,
+            title="The fax account lacks credit: faxes wait",
+            text=f"{why[:1].upper()}{why[1:]}. Mail is still accepted, and no fax is lost.",
+            remedy="Pay in at the provider. Sending goes on by itself when the balance is back; nothing need be released.",
         )
 
     def missing(self, what: Sequence[str], now: float) -> OutgoingMail:

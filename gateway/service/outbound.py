@@ -24,10 +24,12 @@ from gateway.model import FaxDocument, FaxJob, JobState, Receipt
 from gateway.ports import FaxProvider
 from gateway.service import leftovers
 from gateway.service.absence import Absence
+from gateway.service.allowance import Allowance, AllowanceSettings
 from gateway.service.doubt import Doubt
 from gateway.service.due import DueLoop
 from gateway.service.gate import Gate
 from gateway.service.history import History
+from gateway.service.ledgertime import uptime
 from gateway.service.notices import Notices
 from gateway.service.patience import Patience
 from gateway.service.prepare import Prepare, PrepareSettings
@@ -58,6 +60,7 @@ class OutboundSettings:
     delay_after: float = 4 * 3600.0
     prepare: PrepareSettings = field(default_factory=PrepareSettings)
     settle: SettleSettings = field(default_factory=SettleSettings)
+    allowance: AllowanceSettings = field(default_factory=AllowanceSettings)
 
 
 class Outbound:
@@ -75,7 +78,7 @@ class Outbound:
         gate: Gate,
         on_mail: Callable[[], None],
         clock: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
+        steady: Callable[[], float] = uptime,
     ) -> None:
         self._database = database
         self._spool = spool
@@ -96,9 +99,10 @@ class Outbound:
             database, absence, notices, settings.settle, self.settle, on_mail=on_mail, nudge=self.nudge, clock=clock,
             steady=steady,
         )  # fmt: skip
+        self.allowance = Allowance(notices, settings.allowance, clock=clock, steady=steady)
         submit = Submit(
-            database, provider, history, settings.settle, self.settle, self._patience, gate=gate, nudge=self.nudge, clock=clock,
-            steady=steady,
+            database, provider, history, settings.settle, self.settle, self._patience, self.allowance, notices,
+            gate=gate, on_mail=on_mail, nudge=self.nudge, clock=clock, steady=steady,
         )  # fmt: skip
         prepare = Prepare(
             database, spool, pool, notices, settings.prepare, on_mail=on_mail, nudge=self.nudge, clock=clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway import telemetry
-from gateway.errors import KeyRefused, SlowDown, TryLater
+from gateway.errors import KeyRefused, NoCredit, SlowDown, TryLater
 from gateway.model import FaxJob
 from gateway.service.settle import Settle
 from gateway.store import jobs
@@ -56,4 +56,4 @@ class Patience:
 
 def is_of_all(error: TryLater) -> bool:
     """Whether it says nothing of the one fax: every other would have met it too, and the gate sees to it."""
-    return isinstance(error, KeyRefused | SlowDown)
+    return isinstance(error, KeyRefused | SlowDown | NoCredit)

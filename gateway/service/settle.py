@@ -324,10 +324,12 @@ class Settle:
             self._nudge()
         return done
 
-    async def hold(self, job: FaxJob, why: str, *, tell: MailKind = MailKind.DELAYED, remedy: str = "") -> bool:
-        """Keep a job for a person; the operator is told, and the sender by a mail of the kind ``tell``."""
+    async def hold(
+        self, job: FaxJob, why: str, *, tell: MailKind = MailKind.DELAYED, remedy: str = "", to: str = ""
+    ) -> bool:
+        """Keep a job for a person; he is told, at ``to`` or as the operator, and the sender by a mail of the kind ``tell``."""
         now = self._clock()
-        held = await self._database.write(lambda tx: self.hold_in(tx, job, now, why, tell=tell, remedy=remedy))
+        held = await self._database.write(lambda tx: self.hold_in(tx, job, now, why, tell=tell, remedy=remedy, to=to))
         if held:
             self.held(job, why)
         return held
@@ -342,6 +344,7 @@ class Settle:
         tell: MailKind = MailKind.DELAYED,
         code: str = "held",
         remedy: str = "",
+        to: str = "",
     ) -> bool:
         """:meth:`hold` within a transaction; :meth:`held` follows its commit."""
         if not jobs.hold(tx, job, now, why):
@@ -356,6 +359,7 @@ class Settle:
                 title=f"Fax {job.id} is held",
                 text=f"The fax from {submission.sender} to {job.number} is held: {why}",
                 remedy=remedy or f"Mend the cause, then: faxgateway queue release {job.id} (or cancel it).",
+                to=to,
             ),
         )
         if tell is MailKind.DELAYED and not waiting.told(tx, job, now):

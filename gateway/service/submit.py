@@ -17,15 +17,26 @@ from typing import Any
 import structlog
 
 from gateway import telemetry
-from gateway.errors import GatewayError, KeyRefused, NotFound, OutcomeUnknown, Refused, SlowDown, TryLater
+from gateway.errors import (
+    GatewayError,
+    KeyRefused,
+    NoCredit,
+    NotFound,
+    OutcomeUnknown,
+    Refused,
+    SlowDown,
+    TryLater,
+)
 from gateway.faultpoint import reach
-from gateway.model import Attempt, FaxJob, JobState
+from gateway.model import Attempt, FaxJob, JobState, OutgoingMail
 from gateway.ports import FaxProvider, Submitted
+from gateway.service.allowance import Allowance, How, Stop
 from gateway.service.gate import Gate
 from gateway.service.history import History
+from gateway.service.notices import Notices
 from gateway.service.patience import Patience
 from gateway.service.settle import Settle, SettleSettings
-from gateway.store import jobs, receipts, witness
+from gateway.store import jobs, outbox, receipts, witness
 from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("submit")
@@ -45,8 +56,11 @@ class Submit:
         settings: SettleSettings,
         settle: Settle,
         patience: Patience,
+        allowance: Allowance,
+        notices: Notices,
         *,
         gate: Gate,
+        on_mail: Callable[[], None],
         nudge: Callable[[], None],
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
@@ -57,7 +71,10 @@ class Submit:
         self._settings = settings
         self._settle = settle
         self._patience = patience
+        self._allowance = allowance
+        self._notices = notices
         self._gate = gate
+        self._on_mail = on_mail
         self._nudge = nudge
         self._clock = clock
         self._steady = steady
@@ -66,62 +83,86 @@ class Submit:
 
     async def __call__(self, job: FaxJob) -> None:
         """Send a fax, unless something speaks against it."""
-        assert job.document_ref is not None
         now = self._clock()
-        tries = await self._database.write(lambda tx: jobs.strike(tx, job, now, now + self._patience.longest))
+
+        def strike(tx: Tx) -> int:
+            self._allowance.note_time(tx)
+            return jobs.strike(tx, job, now, now + self._patience.longest)
+
+        tries = await self._database.write(strike)
         if not tries:
             return
+        earlier = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
+        was_refused = bool(earlier) and earlier[-1].outcome == "not_sent"
+        if not was_refused:  # else it may have been sent for all that, which the history must tell first
+            stop = await self._database.read(lambda tx: self._allowance.judge(tx, job, None, asked=False))
+            if stop is not None:
+                await self._stop(job, stop, tries)
+                return
+        step = "cost"
         try:
             cost = await self._cost(job)
-        except (KeyRefused, SlowDown) as error:
-            self._gate.failed(error)
-            await self._patience.put_off(job, "cost", error, tries, self._clock())
+            step = "history"
+            listed = await self._listed(job) if was_refused else 0
+        except TryLater as error:
+            if step == "cost":
+                self._gate.failed(error)
+            await self._patience.put_off(job, step, error, tries, self._clock())
             return
-        listed = 0
-        earlier = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
-        if earlier and earlier[-1].outcome == "not_sent":
-            try:
-                listed = await self._listed(job)
-            except TryLater as error:
-                await self._patience.put_off(job, "history", error, tries, self._clock())
-                return
         balance = await self._known_balance()
         now = self._clock()
         if not self._gate.is_open:  # shut by another call meanwhile: no try of this job, which waits for the gate
             await self._database.write(lambda tx: jobs.touch(tx, job, now, next_at=job.next_at, strikes=tries - 1))
             return
 
-        def begin(tx: Tx) -> FaxJob | None:
-            attempt = jobs.begin_attempt(tx, job, now, cost)
-            if attempt is not None and balance is not None:
-                witness.note_balance(tx, job.id, attempt.n, balance)
-            return jobs.get(tx, job.id) if attempt else None
+        def begin(tx: Tx) -> FaxJob | Stop | None:
+            return self._begin(tx, job, cost, balance, now, listed=bool(listed))
 
-        sending = await self._database.write(begin)
-        if sending is None:
-            return
-        if listed:
-            await self._found(sending, listed)
-            return
+        begun = await self._database.write(begin)
+        if isinstance(begun, Stop):
+            await self._stop(job, begun, tries)
+        elif begun is not None and listed:
+            await self._found(begun, listed)
+        elif begun is not None:
+            await self._send(begun, tries, place=job.next_at)
+
+    def _begin(
+        self, tx: Tx, job: FaxJob, cost: Decimal | None, balance: witness.Balance | None, now: float, *, listed: bool
+    ) -> FaxJob | Stop | None:
+        """The intent of a send, with what it takes from the limits: both or neither. None when the job is not free."""
+        stop = self._allowance.judge(tx, job, cost) if not listed else None
+        if stop is not None:
+            return stop
+        attempt = jobs.begin_attempt(tx, job, now, cost)
+        if attempt is None:
+            return None
+        self._allowance.reserve(tx, job, attempt.n, cost)
+        if balance is not None:
+            witness.note_balance(tx, job.id, attempt.n, balance)
+        return jobs.get(tx, job.id)
+
+    async def _send(self, job: FaxJob, tries: int, *, place: float) -> None:
+        """The one request; ``place`` is the job's place in the queue."""
+        assert job.document_ref is not None
         try:
             reach("provider.sending")
             submitted = await self._provider.submit(job.document_ref, job.number, job.tsi)
             reach("provider.sent")
         except Refused as error:
             self._gate.succeeded()
-            await self._refused(sending, error)
+            await self._refused(job, error, tries, place=place)
         except TryLater as error:
             self._gate.failed(error)
-            await self._not_now(sending, error, tries, place=job.next_at)
+            await self._not_now(job, error, tries, place=place)
         except OutcomeUnknown as error:
             self._gate.failed(error)
-            await self._in_doubt(sending, error)
+            await self._in_doubt(job, error)
         except Exception as error:
             log.exception("unexpected failure of a send", id=job.id)
-            await self._in_doubt(sending, OutcomeUnknown("the send ended in an unexpected way", repr(error)))
+            await self._in_doubt(job, OutcomeUnknown("the send ended in an unexpected way", repr(error)))
         else:
             self._gate.succeeded()
-            await self._submitted(sending, submitted)
+            await self._submitted(job, submitted)
 
     async def _cost(self, job: FaxJob) -> Decimal | None:
         """The price, which is wanted, not needed: a provider that cannot tell it may still send.
@@ -182,7 +223,26 @@ class Submit:
             await self._learn(submitted.balance)
         self._nudge()
 
-    async def _refused(self, job: FaxJob, error: Refused) -> None:
+    async def _stop(self, job: FaxJob, stop: Stop, tries: int) -> None:
+        """It may not be sent now: nothing was begun."""
+        now = self._clock()
+        match stop.how:
+            case How.WAITS:
+                await self._database.write(lambda tx: self._allowance.tell(tx, job, stop, now))
+                await self._patience.put_off(job, "limit", TryLater(stop.why, after=stop.after), tries, now)
+            case How.HELD:
+                remedy = (
+                    f"To let it go: faxgateway queue release {job.id}. To end it: faxgateway queue cancel {job.id}."
+                )
+                await self._settle.hold(job, stop.why, remedy=remedy, to=stop.approver)
+            case How.STOPS:
+                await self._database.write(lambda tx: self._allowance.stop_sender(tx, job, stop, now))
+                telemetry.held(job.id, why=stop.why)
+            case How.FAILS:
+                await self._settle.fail(job, code="over_limit", text=stop.why, status="5.7.1")
+        self._on_mail()
+
+    async def _refused(self, job: FaxJob, error: Refused, tries: int, *, place: float) -> None:
         """A clear no, unless the history shows the fax."""
         listed = 0
         with contextlib.suppress(TryLater):
@@ -190,9 +250,9 @@ class Submit:
         if listed:
             await self._found(job, listed)
         elif isinstance(error, NotFound):
-            await self._lost_document(job, error)
+            await self._lost_document(job, error, tries, place=place)
         else:
-            await self._not_sent(job, error)
+            await self._not_sent(job, error, tries, place=place)
 
     async def _listed(self, job: FaxJob) -> int:
         """The provider's id of a send of this job that the history shows and we do not know, 0 for none.
@@ -228,25 +288,30 @@ class Submit:
         telemetry.submit_ended(job.id, number=job.number.e164, outcome="found", provider_ref=ref)
         self._nudge()
 
-    async def _not_sent(self, job: FaxJob, error: Refused) -> None:
-        """A clear, permanent no. Lack of credit is the operator's matter: the job waits for him."""
+    async def _not_sent(self, job: FaxJob, error: Refused, tries: int, *, place: float) -> None:
+        """A clear, permanent no; one for want of credit lasts until the account is paid."""
+        if _about_credit(error.public):
+            await self._unpaid(job, error, tries, place=place)
+            return
         telemetry.submit_ended(job.id, number=job.number.e164, outcome="not_sent", why=str(error))
-        now = self._clock()
+        await self._settle.fail(job, code="refused", text=error.public, status="5.1.1", attempt="not_sent")
 
+    async def _unpaid(self, job: FaxJob, error: Refused, tries: int, *, place: float) -> None:
+        """Nothing is sent until the balance is back; where it would pay for this fax, only this one waits."""
+        amount = None
+        with contextlib.suppress(GatewayError):
+            amount = await self._provider.balance()
         why = f"the fax account lacks credit: {error.public}"
+        suffices = amount is not None and job.cost is not None and amount >= job.cost
+        verdict = TryLater(why, after=self._patience.longest) if suffices else NoCredit(why, need=job.cost)
+        if not suffices:
+            telemetry.provider_trouble("no-credit", why)
+            self._gate.failed(verdict)
+        await self._not_now(job, verdict, tries, place, alarm=self._notices.no_credit(why, self._clock()))
 
-        def hold(tx: Tx) -> bool:
-            self._back(tx, job, error, now)
-            free = jobs.get(tx, job.id)
-            assert free is not None
-            return self._settle.hold_in(tx, free, now, why)
-
-        if not _about_credit(error.public):
-            await self._settle.fail(job, code="refused", text=error.public, status="5.1.1", attempt="not_sent")
-        elif await self._settle.record(hold):
-            self._settle.held(job, why)
-
-    async def _not_now(self, job: FaxJob, error: TryLater, tries: int, place: float) -> None:
+    async def _not_now(
+        self, job: FaxJob, error: TryLater, tries: int, place: float, *, alarm: OutgoingMail | None = None
+    ) -> None:
         """Provably not sent, and worth another try: the same document goes again later."""
         telemetry.submit_ended(job.id, number=job.number.e164, outcome="not_now", why=str(error))
         now = self._clock()
@@ -254,7 +319,14 @@ class Submit:
             await self._patience.expire(job, error, attempt="not_sent")
             return
         columns = self._patience.after(error, replace(job, next_at=place), tries, now)
-        await self._settle.record(lambda tx: self._back(tx, job, error, now, **columns))
+
+        def commit(tx: Tx) -> None:
+            self._back(tx, job, error, now, **columns)
+            if alarm is not None:
+                outbox.add(tx, alarm)
+
+        await self._settle.record(commit)
+        self._on_mail()
         telemetry.retry(job.id, step="submit", wait=max(0.0, columns["next_at"] - now), why=str(error))
 
     def _back(self, tx: Tx, job: FaxJob, error: GatewayError, now: float, **columns: Any) -> None:
@@ -262,10 +334,10 @@ class Submit:
         jobs.end_attempt(tx, job.id, job.attempts, now, "not_sent", detail=error.public)
         jobs.change(tx, job, JobState.UPLOADED, now, f"not sent: {error.public}", last_error=error.public, **columns)
 
-    async def _lost_document(self, job: FaxJob, error: NotFound) -> None:
+    async def _lost_document(self, job: FaxJob, error: NotFound, tries: int, *, place: float) -> None:
         """The provider does not know our upload (any more): provably not sent; upload again, a few times."""
         if job.attempts >= _UPLOADS:
-            await self._not_sent(job, Refused(error.public, error.detail))
+            await self._not_sent(job, Refused(error.public, error.detail), tries, place=place)
             return
         now = self._clock()
 

@@ -25,13 +25,15 @@ from gateway.model import (
     Notify,
     Submission,
 )
+from gateway.store import spending
 from gateway.store.db import Tx
 
 _SUBMISSION = (
-    "id, created_at, mail_file, size, sender, identity, results_to, client, subject, message_id, date, envid, ret"
+    "id, created_at, mail_file, size, sender, identity, results_to, client, subject, message_id, date, envid, ret,"
+    " address, route"
 )
 _JOB = (
-    "id, submission, rcpt, number, state, created_at, updated_at, next_at, hold, strikes, attempts, redials,"
+    "id, submission, rcpt, number, state, created_at, updated_at, next_at, hold, approved, strikes, attempts, redials,"
     " document_file, document_pages, document_size, document_sha256, document_seconds, document_ledger,"
     " document_ref, provider_ref, tsi, options, priority, send_at, orcpt, notify, cost, outcome, last_error"
 )
@@ -57,7 +59,7 @@ def _submission(row: tuple[Any, ...]) -> Submission:
 
 
 def _job(row: tuple[Any, ...]) -> FaxJob:
-    (id_, submission, rcpt, number, state, created_at, updated_at, next_at, hold, strikes, attempts, redials,
+    (id_, submission, rcpt, number, state, created_at, updated_at, next_at, hold, approved, strikes, attempts, redials,
      file, pages, size, sha256, seconds, ledger,
      document_ref, provider_ref, tsi, options, priority, send_at, orcpt, notify, cost, outcome, last_error) = row  # fmt: skip
     document = None
@@ -66,8 +68,8 @@ def _job(row: tuple[Any, ...]) -> FaxJob:
         document = FaxDocument(file, pages, size, sha256, seconds, entries)
     return FaxJob(
         id=id_, submission=submission, rcpt=rcpt, number=FaxNumber(number), state=JobState(state),
-        created_at=created_at, updated_at=updated_at, next_at=next_at, hold=hold, strikes=strikes, attempts=attempts,
-        redials=redials, document=document, document_ref=document_ref, provider_ref=provider_ref, tsi=tsi,
+        created_at=created_at, updated_at=updated_at, next_at=next_at, hold=hold, approved=bool(approved), strikes=strikes,
+        attempts=attempts, redials=redials, document=document, document_ref=document_ref, provider_ref=provider_ref, tsi=tsi,
         options=FaxOptions(**json.loads(options), priority=priority, send_at=send_at), orcpt=orcpt,
         notify=frozenset(Notify(word) for word in notify.split()), cost=None if cost is None else Decimal(cost),
         outcome=outcome, last_error=last_error,
@@ -95,11 +97,11 @@ def _options(options: FaxOptions) -> str:
 def add(tx: Tx, submission: Submission, jobs: Sequence[FaxJob], dedupe_key: str) -> None:
     """Store an accepted mail and its jobs."""
     tx.execute(
-        f"INSERT INTO submission ({_SUBMISSION}, dedupe_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO submission ({_SUBMISSION}, dedupe_key) VALUES ({', '.join('?' * 16)})",
         (
             submission.id, submission.created_at, submission.mail_file, submission.size, submission.sender,
             submission.identity, submission.results_to, submission.client, submission.subject, submission.message_id,
-            submission.date, submission.envid, submission.ret, dedupe_key,
+            submission.date, submission.envid, submission.ret, submission.address, submission.route, dedupe_key,
         ),
     )  # fmt: skip
     for job in jobs:
@@ -269,9 +271,12 @@ def hold(tx: Tx, job: FaxJob, now: float, why: str) -> bool:
 
 
 def release(tx: Tx, job: FaxJob, now: float) -> bool:
-    """Let a held job go on now, or when its sender wants it, with fresh tries."""
+    """Let a held job go on now, or when its sender wants it, with fresh tries.
+
+    Who releases it has looked at it: only caps may stop it again.
+    """
     changed = tx.execute(
-        "UPDATE job SET hold = '', strikes = 0, next_at = max(?, send_at), updated_at = ?"
+        "UPDATE job SET hold = '', approved = 1, strikes = 0, next_at = max(?, send_at), updated_at = ?"
         " WHERE id = ? AND state = ? AND hold <> ''",
         (now, now, job.id, job.state),
     ).rowcount
@@ -320,7 +325,8 @@ def end_attempt(
     cost: Decimal | None = None,
     detail: str = "",
 ) -> None:
-    """Record what became of attempt ``n``."""
+    """Record what became of attempt ``n``, and what it is known to have cost."""
+    spending.settle(tx, job, n, outcome, cost)
     tx.execute(
         "UPDATE attempt SET ended_at = ?, outcome = ?, provider_ref = ?, cost = coalesce(?, cost), detail = ?,"
         " ended_event = (SELECT coalesce(max(id), 0) FROM event) WHERE job = ? AND n = ?",

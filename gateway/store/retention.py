@@ -34,7 +34,7 @@ def forget_history(tx: Tx, before: float, limit: int = 500) -> int:
     ).fetchall()
     for (submission,) in rows:
         mine = "(SELECT id FROM job WHERE submission = ?)"
-        for table in ("event", "attempt", "receipt"):
+        for table in ("event", "attempt", "spending", "receipt"):
             tx.execute(f"DELETE FROM {table} WHERE job IN {mine}", (submission,))
         tx.execute("DELETE FROM job WHERE submission = ?", (submission,))
         tx.execute("DELETE FROM submission WHERE id = ?", (submission,))

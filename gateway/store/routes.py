@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from decimal import Decimal
 from typing import Any
 
+from gateway.limits import Approval, Cap
 from gateway.model import Identity, Route, RouteKind
 from gateway.store.db import Tx
 
-_ROUTE = "kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, id, created_at"
+_ROUTE = (
+    "kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, id, created_at, caps,"
+    " approval"
+)
 
 
 def _route(row: tuple[Any, ...]) -> Route:
-    kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, id_, created_at = row
+    (kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, id_, created_at, caps,
+     approval) = row  # fmt: skip
     return Route(
         RouteKind(kind),
         match,
@@ -27,19 +34,31 @@ def _route(row: tuple[Any, ...]) -> Route:
         Identity(identity),
         id_,
         created_at,
+        tuple(Cap.parse(cap) for cap in json.loads(caps)),
+        _approval(json.loads(approval)),
     )
+
+
+def _approval(shown: dict[str, Any]) -> Approval:
+    price = shown["price"]
+    return Approval(**{**shown, "price": None if price is None else Decimal(price)})
 
 
 def put(tx: Tx, route: Route, now: float) -> None:
     """Add a route, or replace the one with the same kind and match."""
+    approval = asdict(route.approval)
     tx.execute(
-        "INSERT INTO route (kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, match) DO UPDATE SET mailboxes = excluded.mailboxes,"
+        "INSERT INTO route (kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity,"
+        " created_at, caps, approval)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, match) DO UPDATE SET"
+        " mailboxes = excluded.mailboxes,"
         " allow = excluded.allow, tsi = excluded.tsi, region = excluded.region, results_to = excluded.results_to,"
-        " options = excluded.options, own_tsi = excluded.own_tsi, note = excluded.note, identity = excluded.identity",
+        " options = excluded.options, own_tsi = excluded.own_tsi, note = excluded.note, identity = excluded.identity,"
+        " caps = excluded.caps, approval = excluded.approval",
         (
             route.kind, route.match, json.dumps(list(route.mailboxes)), int(route.allow), route.tsi, route.region,
             route.results_to, json.dumps(dict(route.options)), int(route.own_tsi), route.note, route.identity, now,
+            json.dumps([str(cap) for cap in route.caps]), json.dumps(approval, default=str),
         ),
     )  # fmt: skip
 
@@ -64,4 +83,10 @@ def for_did(tx: Tx, digits: str) -> Route | None:
         f"SELECT {_ROUTE} FROM route WHERE kind = 'did' AND match IN (?, '*') ORDER BY match = '*' LIMIT 1",
         (f"+{digits}",),
     ).fetchone()
+    return None if row is None else _route(row)
+
+
+def sender(tx: Tx, match: str) -> Route | None:
+    """The sender route with this match, as it is now."""
+    row = tx.execute(f"SELECT {_ROUTE} FROM route WHERE kind = 'sender' AND match = ?", (match,)).fetchone()
     return None if row is None else _route(row)

@@ -17,6 +17,16 @@ def overdue(tx: Tx, before: float, limit: int) -> list[FaxJob]:
     return [job for (id_,) in rows if (job := jobs.get(tx, id_)) is not None]
 
 
+def of_identity(tx: Tx, identity: str) -> list[FaxJob]:
+    """Jobs of a sender that were not sent, held ones too, the oldest first."""
+    rows = tx.execute(
+        "SELECT job.id FROM job JOIN submission ON submission.id = job.submission WHERE job.finished_at IS NULL"
+        f" AND job.state IN ({', '.join('?' * len(UNSENT))}) AND submission.identity = ? ORDER BY job.rowid",
+        (*UNSENT, identity),
+    ).fetchall()
+    return [job for (id_,) in rows if (job := jobs.get(tx, id_)) is not None]
+
+
 def oldest_untold(tx: Tx) -> float | None:
     """When the oldest job was wanted that was not sent and whose sender was not told."""
     row = tx.execute("SELECT min(wanted_at) FROM job WHERE overdue").fetchone()

@@ -118,12 +118,15 @@ async def test_backups_made_under_load_all_restore_and_no_fax_is_sent_again(here
 
 
 async def busy(here: World) -> None:
-    """A gateway with six faxes that wait: three are uploaded, and held for lack of credit; three cannot be uploaded."""
+    """A gateway with six faxes that wait: three are uploaded, and held by the operator; three cannot be uploaded."""
     await here.gateway.start()
     await here.order("send", "no-credit", rate=1.0)
     for _ in range(3):
         await here.send(here.wish(1))
-    assert await until(lambda: len(held(here.state)) == 3, SOON)
+    assert await until(lambda: Counter(_states(here.state)) == {"uploaded": 3}, SOON)
+    async with AdminClient(here.state / "admin.sock") as ask:
+        while len(held(here.state)) < 3:  # those that are refused at this moment are asked again
+            await ask("queue.hold", {"ids": ["ALL"]})
     await here.order("upload", "503", rate=1.0)
     for _ in range(3):
         await here.send(here.wish(1))

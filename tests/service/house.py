@@ -121,7 +121,7 @@ class House:
         )  # fmt: skip
         self.accept = Accept(
             self.database, self.spool, self.workshop,  # type: ignore[arg-type]
-            AcceptSettings(("fax.local",), "US", policy or PolicySettings()),
+            AcceptSettings(("fax.local",), "US", policy or PolicySettings()), self.outbound.allowance,
             on_accepted=self.outbound.nudge, clock=self.clock,
         )  # fmt: skip
 

@@ -126,29 +126,51 @@ async def test_a_permanent_no_fails_the_fax(house: House) -> None:
 
 
 @pytest.mark.parametrize("words", ["Insufficient credit", "Your balance is too low", "not enough FUNDS"])
-async def test_lack_of_credit_holds_the_fax_and_tells_both_sides_once(house: House, words: str) -> None:
-    house.provider.execute = False
+async def test_an_account_without_credit_stops_all_sends_with_one_alarm_until_the_balance_is_back(
+    house: House, words: str
+) -> None:
+    house.provider.execute, house.provider.amount = False, Decimal("0.09")
     house.provider.answer_submit = answer(Refused(words))
-    await house.submit()
+    for n in range(3):
+        await house.submit(f"+1202555012{n}", mail=LETTER + str(n).encode())
     await house.settle()
-    (job,) = await house.jobs()
-    assert state_of(job) == (JobState.UPLOADED, True)
-    assert await house.told(job.id) == [("delayed", "held")]
-    assert await house.alarms() == [f"Fax {job.id} is held"]
-    assert words in (await house.mails(MailKind.DELAYED))[0].facts["text"]
-    await house.database.write(lambda tx: jobs.release(tx, job, house.now))
-    house.now += 1
+    assert (house.gate.is_open, house.gate.lacks_credit, house.provider.submits) == (False, True, 1)
+    assert [state_of(job) for job in await house.jobs()] == [(JobState.UPLOADED, False)] * 3
+    assert await house.alarms() == ["The fax account lacks credit: faxes wait"]
+    assert words in str((await house.mails(MailKind.OPERATOR))[0].facts["text"])
+    house.now += 3600
+    house.gate.balance(Decimal("0.09"))  # does not pay for the fax that was refused
     await house.settle()
-    assert state_of(await house.job(job.id)) == (JobState.UPLOADED, True)
-    assert await house.told(job.id) == [("delayed", "held")]  # once is enough
-    assert len(await house.alarms()) == 2
-    house.provider.execute = True
-    house.provider.answer_submit = Submitted
-    held = await house.job(job.id)
-    await house.database.write(lambda tx: jobs.release(tx, held, house.now))
+    assert house.provider.submits == 1
+    house.provider.execute, house.provider.answer_submit = True, Submitted
+    house.gate.balance(Decimal("0.10"))
+    await house.turn("submit")
+    assert await house.states() == ["submitted"] * 3
+    assert len(await house.alarms()) == 1
+
+
+async def test_a_fax_refused_for_credit_that_is_there_waits_alone(house: House) -> None:
+    """The provider contradicts itself: that is no reason to stop the others."""
+    house.provider.execute = False
+    house.provider.answer_submit = answer(Refused("Insufficient credit"))
+    job = await house.submitted()
+    assert (state_of(job), house.gate.is_open, job.next_at) == ((JobState.UPLOADED, False), True, house.now + 900)
+    assert await house.alarms() == ["The fax account lacks credit: faxes wait"]
+    house.provider.execute, house.provider.answer_submit = True, Submitted
+    house.now += 900
     await house.turn("submit")
     assert await house.states() == ["submitted"]
-    assert [attempt.outcome for attempt in await house.attempts(job.id)] == ["not_sent", "not_sent", "sent"]
+
+
+async def test_a_price_that_is_not_known_waits_for_any_balance(house: House) -> None:
+    house.provider.execute, house.provider.balance_error = False, TryLater("no answer")
+    house.provider.cost_error = Refused("no price list")
+    house.provider.answer_submit = answer(Refused("Insufficient credit"))
+    await house.submitted()
+    house.gate.balance(Decimal(0))
+    assert house.gate.lacks_credit
+    house.gate.balance(Decimal("0.01"))
+    assert house.gate.is_open
 
 
 async def test_not_now_is_tried_again_later_with_the_same_document(house: House) -> None:

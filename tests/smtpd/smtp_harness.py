@@ -15,6 +15,8 @@ from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.edge.smtpd import SmtpDoor
 from gateway.model import Envelope, FaxJob, JobState, Peer, Recipient, Submission
 from gateway.service.accept import Accept, AcceptSettings
+from gateway.service.allowance import Allowance
+from gateway.service.notices import Notices, NoticeSettings
 from gateway.spool import Draft, Spool
 from gateway.store import jobs
 from gateway.store.db import Database
@@ -180,7 +182,8 @@ class House:
     def __init__(self, spool: Spool, database: Database, reader: WorkerPool, settings: AcceptSettings) -> None:
         self.spool, self.database, self.reader = spool, database, reader
         self.woken = 0
-        self.accept = Accept(database, spool, reader, settings, on_accepted=self._wake)
+        allowance = Allowance(Notices(NoticeSettings("gw.example", "bounce@example.org", "admin@example.org")))
+        self.accept = Accept(database, spool, reader, settings, allowance, on_accepted=self._wake)
 
     def _wake(self) -> None:
         self.woken += 1

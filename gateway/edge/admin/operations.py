@@ -11,6 +11,7 @@ from gateway import __version__
 from gateway.edge.admin.account import Account, Asked
 from gateway.edge.admin.aliases import Aliases
 from gateway.edge.admin.arguments import Operation, bind
+from gateway.edge.admin.limits import Limits
 from gateway.edge.admin.queue import Queue
 from gateway.edge.admin.received import Received
 from gateway.edge.admin.routes import Routes
@@ -55,6 +56,7 @@ class Admin:
         received = Received(database, inbound, settings.domains)
         routes = Routes(database, settings, fallback, clock)
         aliases = Aliases(database, settings, clock)
+        spent = Limits(database, outbound)
         users = Users(database, clock)
         account = Account(provider, settings.region)
         self.operations: Mapping[str, Operation] = {
@@ -77,6 +79,7 @@ class Admin:
             "alias.list": aliases.listing,
             "alias.add": aliases.add,
             "alias.remove": aliases.remove,
+            "limits.show": spent.show,
             "user.list": users.listing,
             "user.add": users.add,
             "user.remove": users.remove,

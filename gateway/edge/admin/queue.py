@@ -10,7 +10,7 @@ from gateway.edge.admin import shown, words
 from gateway.errors import NotFound, Refused
 from gateway.model import FaxJob, JobState
 from gateway.service.outbound import Outbound
-from gateway.store import jobs
+from gateway.store import jobs, spending
 from gateway.store.db import Database, Tx
 
 _MOST = 1_000_000
@@ -56,15 +56,28 @@ class Queue:
 
         return await self._each(ids, self._changing(change))
 
-    async def release(self, ids: list[str]) -> dict[str, Any]:
-        return await self._each(ids, self._changing(_release))
+    async def release(self, ids: list[str] | None = None, sender: str = "") -> dict[str, Any]:
+        """Let held jobs go on: those named, or all of a sender, who may then send again if he was stopped."""
+        if not sender:
+            return await self._each(ids or [], self._changing(_release))
+        lifted = await self._database.write(lambda tx: _let_go(tx, sender))
+        held = await self._database.read(lambda tx: _of_sender(tx, sender))
+        done = await self._each(held, self._changing(_release)) if held else {"changed": [], "unchanged": []}
+        return {**done, "lifted": lifted}
 
     async def retry(self, ids: list[str], resend: bool = False) -> dict[str, Any]:
         """Make jobs due now, held ones too; with ``resend`` even one that may have been faxed."""
         return await self._each(ids, self._changing(lambda tx, job, now: _retry(tx, job, now, resend=resend)))
 
-    async def cancel(self, ids: list[str], silent: bool = False) -> dict[str, Any]:
-        """End jobs that the provider does not have; ``silent`` tells the sender nothing."""
+    async def cancel(self, ids: list[str] | None = None, silent: bool = False, sender: str = "") -> dict[str, Any]:
+        """End jobs that the provider does not have, those named or the held ones of a sender.
+
+        ``silent`` tells the sender nothing.
+        """
+        if sender:
+            ids = await self._database.read(lambda tx: _of_sender(tx, sender))
+            if not ids:
+                return {"changed": [], "unchanged": []}
 
         async def act(job_id: str) -> str:
             job = await self._get(job_id)
@@ -77,7 +90,7 @@ class Queue:
             now = await self._get(job_id) or job
             return f"it is {now.state}{'' if now.state.terminal else ': the provider has it, and cannot be stopped'}"
 
-        return await self._each(ids, act)
+        return await self._each(ids or [], act)
 
     async def _get(self, job_id: str) -> FaxJob | None:
         return await self._database.read(lambda tx: jobs.get(tx, job_id))
@@ -136,6 +149,19 @@ def _select(tx: Tx, ids: list[str]) -> list[str]:
         several = [] if jobs.get(tx, wanted) else jobs.of_submission(tx, wanted)
         found.update(dict.fromkeys([job.id for job in several] or [wanted]))
     return list(found)
+
+
+def _of_sender(tx: Tx, sender: str) -> list[str]:
+    """Held jobs of an identity (user:NAME, ip:ADDRESS), or of an envelope sender; the oldest first."""
+    return [
+        job.id
+        for job, submission in reversed(jobs.listing(tx, held=True, limit=_MOST))
+        if sender == submission.identity or sender.lower() == submission.sender.lower()
+    ]
+
+
+def _let_go(tx: Tx, sender: str) -> list[str]:
+    return [sender] if spending.let_go(tx, sender) else []
 
 
 def _release(tx: Tx, job: FaxJob, now: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from gateway import numbers, policy
 from gateway.edge.admin import shown, words
 from gateway.errors import GatewayError, NotFound, Refused
+from gateway.limits import Approval
 from gateway.model import FaxNumber, Identity, Peer, Route, RouteKind
 from gateway.service.accept import AcceptSettings
 from gateway.service.addressing import Addressing
@@ -42,12 +43,37 @@ class Routes:
         own_tsi: bool = False,
         note: str = "",
         identity: str = "",
+        caps: list[str] | None = None,
+        approve_new_country: bool = False,
+        approve_pages: int = 0,
+        approve_price: str = "",
+        approver: str = "",
     ) -> dict[str, Any]:
         """Add a route, or replace the one with the same kind and match. Raises Refused for what cannot be meant."""
         now, note = self._clock(), words.line(note, "a note")
+        approval = Approval(
+            approve_new_country,
+            words.pages(approve_pages),
+            words.price(approve_price) if approve_price else None,
+            self._mailbox(approver) if approver else "",
+        )
+        if approver and not approval.text:
+            raise Refused("an approver needs something to approve: a new country, pages or a price")
         if _kind(kind) is RouteKind.DID:
-            if tsi or region or results_to or option or own_tsi or identity or not allow:
-                raise Refused("station id, region, results, options, identity and denying are for sender routes")
+            if (
+                tsi
+                or region
+                or results_to
+                or option
+                or own_tsi
+                or identity
+                or not allow
+                or caps
+                or approval != Approval()
+            ):
+                raise Refused(
+                    "station id, region, results, options, identity, denying, caps and approval are for sender routes"
+                )
             if not mailboxes:
                 raise Refused("a did route needs at least one mailbox")
             number = words.did_match(match, region=self._settings.region)
@@ -71,6 +97,8 @@ class Routes:
                 note=note,
                 identity=_identity(identity, sender),
                 created_at=now,
+                caps=words.caps(caps or []),
+                approval=approval,
             )
         await self._database.write(lambda tx: routes.put(tx, route, route.created_at))
         return {"routes": [shown.route(route)]}

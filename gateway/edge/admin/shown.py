@@ -119,6 +119,13 @@ def alias(alias: Alias) -> Shown:
 
 
 def route(route: Route) -> Shown:
-    shown = asdict(route)
+    shown, approval = asdict(route), asdict(route.approval)
     shown.pop("id")
-    return {**shown, "created_at": iso(route.created_at), "mailboxes": list(route.mailboxes)}
+    price = route.approval.price
+    return {
+        **shown,
+        "created_at": iso(route.created_at),
+        "mailboxes": list(route.mailboxes),
+        "caps": [str(cap) for cap in route.caps],
+        "approval": {**approval, "price": None if price is None else str(price), "text": route.approval.text},
+    }

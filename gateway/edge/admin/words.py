@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 
 from gateway import numbers
 from gateway.errors import Refused
+from gateway.limits import Cap
 from gateway.mail.options import Asked, read
 
 _DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE)
@@ -15,6 +17,7 @@ _LOCAL_PART = re.compile(r'[^\s<>,;:"()\\@\x00-\x1f\x7f]+')
 _STATION_ID = re.compile(
     r"[A-Za-z0-9+. -]{0,20}"
 )  # T.30 has 20 characters for it, and no others that all machines print
+_PRICE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 _LONGEST_LINE = 200
 SENDER_MATCHES = "an address, @domain, user:NAME, cert:NAME, ip:NETWORK or *"
 
@@ -96,6 +99,28 @@ def options(pairs: Sequence[str]) -> Asked:
     if strange := {"tsi", "send-at"} & asked.keys():
         raise Refused(f"{min(strange)} is no option of a route; a station id is set with --tsi")
     return asked
+
+
+def caps(texts: Sequence[str]) -> tuple[Cap, ...]:
+    """Caps of a route, each as ``day:money=5.00``. Raises Refused."""
+    try:
+        return tuple(dict.fromkeys(Cap.parse(text) for text in texts))
+    except ValueError as error:
+        raise Refused(str(error)) from None
+
+
+def pages(number: int) -> int:
+    """Raises Refused for what is no number of pages."""
+    if number < 0:
+        raise Refused("a number of pages is not negative")
+    return number
+
+
+def price(text: str) -> Decimal:
+    """An amount of money. Raises Refused."""
+    if not _PRICE.fullmatch(text):
+        raise Refused(f"{text!a} is not a price such as 2.50")
+    return Decimal(text)
 
 
 def line(text: str, what: str) -> str:

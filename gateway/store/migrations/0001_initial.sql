@@ -19,6 +19,8 @@ CREATE TABLE submission (
   date         TEXT NOT NULL,
   envid        TEXT,
   ret          TEXT,
+  address      TEXT NOT NULL,         -- of the client
+  route        TEXT NOT NULL,         -- match of the sender route that applied; '' for none
   dedupe_key   TEXT NOT NULL,
   confirmed_at REAL                   -- the client spoke again after our 250, so it has seen it
 ) STRICT;
@@ -35,6 +37,7 @@ CREATE TABLE job (
   updated_at       REAL NOT NULL,
   next_at          REAL NOT NULL,
   hold             TEXT NOT NULL DEFAULT '',
+  approved         INTEGER NOT NULL DEFAULT 0,   -- a person has released it: only caps may stop it
   strikes          INTEGER NOT NULL DEFAULT 0,   -- tries of the present step begun
   polls            INTEGER NOT NULL DEFAULT 0,   -- status polls in the present state
   attempts         INTEGER NOT NULL DEFAULT 0,   -- sends recorded
@@ -100,6 +103,57 @@ CREATE TABLE attempt (
 CREATE UNIQUE INDEX attempt_provider_ref ON attempt (provider_ref) WHERE provider_ref IS NOT NULL;
 CREATE UNIQUE INDEX attempt_open ON attempt (job) WHERE outcome = '';
 CREATE INDEX attempt_by_end ON attempt (ended_event) WHERE provider_ref IS NOT NULL;
+
+CREATE TABLE spending (                          -- sends that count: all but those that provably were none
+  job         TEXT NOT NULL,
+  n           INTEGER NOT NULL,
+  at          REAL NOT NULL,                     -- time of the ledger, which no clock sets back
+  identity    TEXT NOT NULL,
+  client      TEXT NOT NULL,
+  destination TEXT NOT NULL,
+  route       TEXT NOT NULL,
+  pages       INTEGER NOT NULL,
+  money       INTEGER NOT NULL,                  -- millionths
+  approved    INTEGER NOT NULL,                  -- a person had released it
+  PRIMARY KEY (job, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX spending_by_identity ON spending (identity, at) WHERE NOT approved;
+
+CREATE TABLE spent (                             -- their sums, by whose sends they are and by slots of time
+  scope TEXT NOT NULL,
+  who   TEXT NOT NULL,
+  span  INTEGER NOT NULL,                        -- seconds of the slot
+  start INTEGER NOT NULL,
+  faxes INTEGER NOT NULL,
+  pages INTEGER NOT NULL,
+  money INTEGER NOT NULL,
+  PRIMARY KEY (scope, who, span, start)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX spent_by_time ON spent (span, start);
+
+CREATE TABLE destination (                       -- whom each sender has faxed
+  identity TEXT NOT NULL,
+  number   TEXT NOT NULL,
+  country  TEXT NOT NULL,
+  first_at REAL NOT NULL,                        -- times of the ledger
+  last_at  REAL NOT NULL,
+  PRIMARY KEY (identity, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX destination_country ON destination (identity, country);
+CREATE INDEX destination_first ON destination (identity, first_at);
+CREATE INDEX destination_last ON destination (last_at);
+
+CREATE TABLE stopped (                           -- senders whose faxes are held
+  identity    TEXT PRIMARY KEY,
+  at          REAL NOT NULL,
+  why         TEXT NOT NULL,                     -- '' once released
+  released_at REAL NOT NULL DEFAULT 0            -- time of the ledger
+) STRICT;
+
+CREATE TABLE told (                              -- what need not be told again
+  what TEXT PRIMARY KEY,
+  at   REAL NOT NULL
+) STRICT;
 
 CREATE TABLE event (
   id         INTEGER PRIMARY KEY,
@@ -182,6 +236,8 @@ CREATE TABLE route (
   own_tsi    INTEGER NOT NULL,
   note       TEXT NOT NULL,
   identity   TEXT NOT NULL,           -- the least proof of who sends: any, network, dkim, login, certificate
+  caps       TEXT NOT NULL,           -- JSON list, "day:money=5.00"
+  approval   TEXT NOT NULL,           -- JSON: new_country, pages, price, approver
   created_at REAL NOT NULL,
   UNIQUE (kind, match)
 ) STRICT;

@@ -1,0 +1,295 @@
+"""May this fax be sent now, at this price? Caps, approval, and senders that do what they never did.
+
+What is decided here is decided in the transaction that begins the send, and what is decided for it is reserved there:
+neither many sends at once nor a crash let more through.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+import structlog
+
+from gateway import limits
+from gateway.errors import TryLater
+from gateway.limits import HOUR, Amounts, AnomalySettings, Capped, CapSettings, Scope
+from gateway.model import FaxJob, FaxNumber, MailKind, Peer, Route, RouteKind, Submission
+from gateway.numbers import classify
+from gateway.service.ledgertime import LedgerTime, uptime
+from gateway.service.notices import Notices
+from gateway.store import jobs, outbox, routes, spending, waiting
+from gateway.store.db import Tx
+from gateway.store.spending import Spender
+
+log = structlog.get_logger("allowance")
+
+_DAY = 86400.0
+_SHOWN = 20  # users, numbers... of a cap
+_PRICE_AGAIN = 300.0  # seconds after which a price that was not told is asked for again
+
+
+@dataclass(frozen=True, slots=True)
+class AllowanceSettings:
+    caps: CapSettings = field(default_factory=CapSettings)
+    anomaly: AnomalySettings = field(default_factory=AnomalySettings)
+
+
+class How(StrEnum):
+    """What becomes of a fax that may not be sent now."""
+
+    WAITS = "waits"  # it goes by itself, later
+    HELD = "held"  # until a person releases it
+    STOPS = "stops"  # as HELD, and with it all of its sender
+    FAILS = "fails"  # it can never go
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a fax may not be sent now. ``after`` (s) for what waits; ``cap`` where one is the reason."""
+
+    how: How
+    why: str
+    after: float = 0.0
+    cap: Capped | None = None
+    approver: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A fax with all that is known of it."""
+
+    job: FaxJob
+    submission: Submission
+    route: Route | None
+    spender: Spender
+    pages: int
+
+
+class Allowance:
+    """``steady`` is a clock that is never set; see :class:`LedgerTime`."""
+
+    def __init__(
+        self,
+        notices: Notices,
+        settings: AllowanceSettings | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = uptime,
+    ) -> None:
+        self._notices = notices
+        self._settings = settings or AllowanceSettings()
+        self._clock = clock
+        self._time = LedgerTime(clock, steady)
+
+    def _now(self, tx: Tx) -> float:
+        return self._time.now(lambda: spending.latest(tx))
+
+    def note_time(self, tx: Tx) -> None:
+        """Keep how late it is, so that no start can be earlier."""
+        spending.note_time(tx, self._now(tx))
+
+    # --- at the door ----------------------------------------------------------------------------------------------
+
+    def at_the_door(self, tx: Tx, peer: Peer, route: Route | None, number: FaxNumber) -> None:
+        """Raise TryLater where a cap is used up, so that even the smallest fax would only wait.
+
+        A client that tries again succeeds, and one that cannot tells its user now.
+        """
+        spender = Spender(peer.identity, peer.address, number.e164, route.match if route else "")
+        at, smallest = self._now(tx), Amounts(1, 1, 1)
+        for capped in limits.caps_of(self._settings.caps, spender.scopes, route.caps if route else ()):
+            if not limits.fits(capped.cap, spending.used(tx, capped, at), smallest):
+                raise TryLater(self._used_up(tx, capped, smallest, at)[0], status="4.7.1")
+
+    def _used_up(self, tx: Tx, capped: Capped, need: Amounts, at: float) -> tuple[str, float]:
+        """A sentence with the cap and the time when it opens, and the seconds until then."""
+        wait = max(1.0, limits.opens_at(capped.cap, spending.slots(tx, capped, at), need) - at)
+        opens = datetime.fromtimestamp(self._clock() + wait, UTC)
+        return f"{capped.text}, and this is used up until {opens:%Y-%m-%d %H:%M} UTC", wait
+
+    # --- before a send --------------------------------------------------------------------------------------------
+
+    def judge(self, tx: Tx, job: FaxJob, price: Decimal | None, *, asked: bool = True) -> Stop | None:
+        """Why a fax may not be sent now, None if it may; reads only. ``asked``: whether the price was asked for already.
+
+        What needs a price passes before that.
+        """
+        case = _case(tx, job)
+        at = self._now(tx)
+        if not job.approved:
+            stop = self._of_sender(tx, case, at) or self._unapproved(tx, case, price, asked=asked)
+            if stop is not None:
+                return stop
+        return self._capped(tx, case, price, at, asked=asked)
+
+    def _of_sender(self, tx: Tx, case: _Case, at: float) -> Stop | None:
+        identity, settings = case.spender.identity, self._settings.anomaly
+        if spending.stopped(tx, identity):
+            return Stop(How.STOPS, f"the faxes of {identity} are held until a person has looked at them")
+        if not settings.watches(identity):
+            return None
+        since = max(at - HOUR, spending.released_at(tx, identity))
+        is_new = not spending.knows_number(tx, identity, case.spender.destination)
+        why = limits.unusual(
+            settings,
+            faxes=spending.faxes_since(tx, identity, since) + 1,
+            busiest=spending.busiest_hour(tx, identity, since),
+            new_numbers=spending.new_numbers(tx, identity, since) + is_new,
+        )
+        return Stop(How.STOPS, f"unusual for {identity}: {why}") if why else None
+
+    def _unapproved(self, tx: Tx, case: _Case, price: Decimal | None, *, asked: bool) -> Stop | None:
+        if case.route is None:
+            return None
+        rule, facts = case.route.approval, classify(case.job.number)
+        is_new = not spending.knows_country(tx, case.spender.identity, _country(case.job.number))
+        why = limits.must_be_approved(
+            rule if asked else limits.without_price(rule),
+            new_place=facts.place if is_new else "", pages=case.pages, price=price,
+        )  # fmt: skip
+        return Stop(How.HELD, f"it needs approval: {why}", approver=rule.approver) if why else None
+
+    def _capped(self, tx: Tx, case: _Case, price: Decimal | None, at: float, *, asked: bool) -> Stop | None:
+        caps = limits.caps_of(self._settings.caps, case.spender.scopes, case.route.caps if case.route else ())
+        money = self._money(case, price)
+        if asked and money is None and any(capped.cap.unit == "money" for capped in caps):
+            why = "its price is not known, and what may be spent is limited"
+            return Stop(How.WAITS, why, _PRICE_AGAIN)
+        need = Amounts(1, case.pages, money or 0)
+        stops = []
+        for capped in caps:
+            if limits.never_fits(capped.cap, need):
+                has = (
+                    f"costs {limits.shown_money(need.money)}"
+                    if capped.cap.unit == "money"
+                    else f"has {case.pages} pages"
+                )
+                return Stop(How.FAILS, f"{capped.text}, and this fax alone {has}", cap=capped)
+            if not limits.fits(capped.cap, spending.used(tx, capped, at), need):
+                why, wait = self._used_up(tx, capped, need, at)
+                stops.append(Stop(How.WAITS, why, wait, capped))
+        return max(stops, key=lambda stop: stop.after, default=None)
+
+    def _money(self, case: _Case, price: Decimal | None) -> int | None:
+        """What the send is counted as, in millionths; None when that cannot be said."""
+        if price is not None:
+            return limits.units(price)
+        bound = self._settings.caps.page_price
+        return None if bound is None else limits.units(bound * case.pages)
+
+    # --- for people -----------------------------------------------------------------------------------------------
+
+    def usage(self, tx: Tx) -> list[tuple[Capped, int]]:
+        """What is used of each cap, by those who have used most of it."""
+        at, found = self._now(tx), []
+        for scope, caps in self._settings.caps.caps.items():
+            for cap in caps:
+                who = [("", spending.used(tx, Capped(scope, "", cap), at))] if scope is Scope.TOTAL else []
+                who += spending.spenders(tx, scope, cap, at, _SHOWN) if scope is not Scope.TOTAL else []
+                found += [(Capped(scope, name, cap), amounts.of(cap.unit)) for name, amounts in who]
+        for route in routes.listing(tx, RouteKind.SENDER):
+            of_route = [Capped(Scope.ROUTE, route.match, cap) for cap in route.caps]
+            found += [(capped, spending.used(tx, capped, at).of(capped.cap.unit)) for capped in of_route]
+        return found
+
+    # --- what follows, in the same transaction --------------------------------------------------------------------
+
+    def reserve(self, tx: Tx, job: FaxJob, n: int, price: Decimal | None) -> None:
+        """Count attempt ``n``."""
+        case = _case(tx, job)
+        money = self._money(case, price) or 0
+        _count(tx, case, n, self._now(tx), money)
+
+    def tell(self, tx: Tx, job: FaxJob, stop: Stop, now: float) -> None:
+        """A cap makes faxes wait: the operator hears of it once a day, and so does each sender."""
+        if stop.cap is None:
+            return
+        submission = jobs.get_submission(tx, job.submission)
+        assert submission is not None
+        capped, day = stop.cap, int(now // _DAY)
+        key = f"{capped.scope}.{capped.who}.{capped.cap}.{day}"
+        outbox.add(
+            tx,
+            self._notices.operator(
+                f"cap.{key}", now,
+                title="A limit is used up: faxes wait",
+                text=f"The fax {job.id} of {submission.identity} to {job.number}, and perhaps others, wait: {stop.why}."
+                " They go out by themselves when there is room again.",
+                remedy="See faxgateway limits. To let them go sooner, raise the limit: "
+                + _where(capped)
+                + ". To end them: faxgateway queue cancel.",
+            ),
+        )  # fmt: skip
+        if spending.tell_once(tx, f"cap.{submission.results_to}.{key}", now) and waiting.told(tx, job, now):
+            text = f"{stop.why}. Other faxes of yours may wait for the same reason"
+            mail = self._notices.result(MailKind.DELAYED, job, submission, now, code="waiting", text=text)
+            if mail:
+                outbox.add(tx, mail)
+
+    def stop_sender(self, tx: Tx, job: FaxJob, stop: Stop, now: float) -> int:
+        """Hold all that a sender has waiting, and what he sends from now on; the operator is told. Returns how many.
+
+        When he was stopped before, only this one is held, and nobody told.
+        """
+        submission = jobs.get_submission(tx, job.submission)
+        assert submission is not None
+        identity = submission.identity
+        if spending.stopped(tx, identity):
+            return int(jobs.hold(tx, job, now, stop.why))
+        spending.stop(tx, identity, now, stop.why)
+        held = [each for each in waiting.of_identity(tx, identity) if jobs.hold(tx, each, now, stop.why)]
+        numbers = sorted({each.number.e164 for each in held})
+        outbox.add(
+            tx,
+            self._notices.operator(
+                f"unusual.{identity}.{int(now)}", now,
+                title=f"The faxes of {identity} are held: unusual use",
+                text=f"{stop.why}. {len(held)} faxes that were not sent yet are held, to {', '.join(numbers[:10])}"
+                f"{f' and {len(numbers) - 10} more numbers' if len(numbers) > 10 else ''}; the last mail came from"
+                f" {submission.client}, in the name of {submission.sender}. Mails of {identity} are still accepted, and"
+                " their faxes held.",
+                remedy=f"If it is really him: faxgateway queue release --sender {identity}. If not, change his password"
+                f" or deny him with a route, then: faxgateway queue cancel --sender {identity}.",
+            ),
+        )  # fmt: skip
+        log.warning("a sender is stopped", identity=identity, why=stop.why, held=len(held))
+        return len(held)
+
+
+def count_found(tx: Tx, job: FaxJob, n: int) -> None:
+    """Attempt ``n`` was made and is found only now, so that nothing was reserved for it."""
+    _count(tx, _case(tx, job), n, spending.latest(tx), limits.units(job.cost or Decimal(0)))
+
+
+def _case(tx: Tx, job: FaxJob) -> _Case:
+    submission = jobs.get_submission(tx, job.submission)
+    assert submission is not None
+    assert job.document is not None
+    route = routes.sender(tx, submission.route) if submission.route else None
+    spender = Spender(submission.identity, submission.address, job.number.e164, submission.route)
+    return _Case(job, submission, route, spender, job.document.pages)
+
+
+def _count(tx: Tx, case: _Case, n: int, at: float, money: int) -> None:
+    job = case.job
+    spending.reserve(
+        tx, case.spender, job.id, n, at,
+        pages=case.pages, money=money, country=_country(job.number), approved=job.approved,
+    )  # fmt: skip
+
+
+def _country(number: FaxNumber) -> str:
+    """A country, or the code of what is none."""
+    facts = classify(number)
+    return facts.region or facts.prefix
+
+
+def _where(capped: Capped) -> str:
+    """Where a cap is set."""
+    route = f"faxgateway route add sender {capped.who!r} --cap ..." if capped.who else ""
+    return f"policy.caps.{capped.scope}{f', or {route}' if capped.scope is Scope.ROUTE else ''}"

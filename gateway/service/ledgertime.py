@@ -1,0 +1,31 @@
+"""The time by which spending is counted: it goes forward as time really passes, whatever is done to the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def uptime() -> float:
+    """Seconds since the machine was started, those in which it slept included where the system tells them."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
+
+
+class LedgerTime:
+    """``clock`` is believed once, at the start, and only if it is not behind what was noted before; then ``steady`` counts.
+
+    So a clock that is set, back or forward, opens no window: not while we run, and one set back not at the next start
+    either. Time that passed while we were away counts when the clock shows it.
+    """
+
+    def __init__(self, clock: Callable[[], float], steady: Callable[[], float] = uptime) -> None:
+        self._clock = clock
+        self._steady = steady
+        self._offset: float | None = None
+
+    def now(self, noted: Callable[[], float]) -> float:
+        """Seconds; ``noted`` reads the last time that was noted, and is asked once."""
+        if self._offset is None:
+            self._offset = max(self._clock(), noted()) - self._steady()
+        return self._steady() + self._offset
