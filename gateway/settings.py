@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway import __version__
 from gateway.config import Config
+from gateway.document import office
 from gateway.edge.callbacks import CallbackSettings
 from gateway.edge.smtp_settings import ListenerSettings, SmtpSettings
 from gateway.limits import AnomalySettings, CapSettings, Scope
@@ -87,6 +88,7 @@ def outbound(config: Config) -> OutboundSettings:
             retry_after=p.retry_after,
             retry_max=p.retry_max,
             document={"paper": d.paper, "resolution": d.resolution, "max_pages": d.max_pages, "body": d.body},
+            office=office.find(d.office),
         ),
         settle=SettleSettings(
             poll_after=tuple(p.poll_after),
@@ -142,6 +144,7 @@ def accept(config: Config) -> AcceptSettings:
         max_delay=config.smtp.max_delay,
         repeat_window=config.smtp.repeat_window,
         hostname=config.host,
+        office=bool(office.find(config.document.office)),
         max_hops=config.smtp.max_hops,
         logins=LoginSettings(
             per_address=config.smtp.max_login_failures,

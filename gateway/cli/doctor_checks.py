@@ -60,6 +60,8 @@ async def everything(session: Session) -> AsyncIterator[Finding]:
         yield finding
     if config is None:
         return
+    for finding in converters(config.document.office):
+        yield finding
     for finding in (*state_directory(config), *certificates(config, time.time())):
         yield finding
     async for finding in daemon(config):
@@ -117,6 +119,29 @@ def isolation() -> Finding:
         "use a kernel with seccomp and Landlock (5.13 or later), and allow both where the gateway runs; the systemd unit"
         " does",
     )  # fmt: skip
+
+
+def converters(setting: str) -> Iterator[Finding]:
+    """What is there for the formats that need more than the gateway itself."""
+    from gateway.document import office, picture
+
+    place = office.find(setting)
+    if place:
+        yield Finding("office documents", OK, f"LibreOffice in {place}")
+    elif setting != office.NONE:
+        yield Finding(
+            "office documents", WARN, "no LibreOffice: Word, Excel, PowerPoint, OpenDocument and RTF are refused",
+            "apt install libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui, or set document.office: none",
+        )  # fmt: skip
+    if picture.HEIC:
+        yield Finding("photos of iPhones", OK, "HEIC by pillow-heif")
+    else:
+        yield Finding(
+            "photos of iPhones",
+            WARN,
+            "HEIC photos are refused",
+            "pip install 'faxgateway[heic]', if you get such mails",
+        )
 
 
 async def conversion() -> Finding:

@@ -78,7 +78,7 @@ def _options(session: Session) -> dict[str, Any]:
             raise
         return {}
     document = session.config(secrets=False).document
-    return {name: getattr(document, name) for name in ("paper", "resolution", "max_pages", "body")}
+    return {name: getattr(document, name) for name in ("paper", "resolution", "max_pages", "body", "office")}
 
 
 async def _make(mail: Path, out: Path, pdf: Path, options: dict[str, Any]) -> dict[str, Any]:
@@ -99,8 +99,12 @@ async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, option
 
     Raises Refused and TryLater as the conversions do.
     """
+    from gateway.document import office
+    from gateway.document.opening import opened
+
     with tempfile.TemporaryDirectory(prefix="faxgateway-parts-") as parts:
         found = await pool.run("gateway.mail.parse:extract", mail=str(mail), directory=parts)
+        found = await opened(pool, found, Path(parts), office.find(options.get("office", office.AUTO)))
         made = await pool.run(
             "gateway.document.render:render",
             parts=found["parts"], left_out=found["left_out"], out=str(pdf), options=options,

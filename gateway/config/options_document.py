@@ -22,6 +22,9 @@ class Document(Section):
     """fine: 204x196 dpi, standard: 204x98"""
     body: Literal["with-text", "always", "without-attachment", "never"] = "with-text"
     """when the text of the mail becomes pages"""
+    office: Annotated[str, Field(min_length=1)] = "auto"
+    """LibreOffice for Word, Excel, PowerPoint, OpenDocument and RTF: auto looks for it, none refuses such documents, else the
+    directory of its programs"""
     max_pages: PositiveInt = 200
     workers: Annotated[PositiveInt, Field(le=64)] = 2
     """conversions at once"""

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageOps, UnidentifiedImageError
 
-from gateway.document import raster
+from gateway.document import raster, sniff
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import TooLong, Unfaxable
 
-FORMATS = ("TIFF", "JPEG", "PNG", "GIF", "BMP", "WEBP")  # what of Pillow is used
+FORMATS = ["TIFF", "JPEG", "PNG", "GIF", "BMP", "WEBP", "AVIF"]  # what of Pillow is used
 MAX_PIXELS = 120_000_000  # of one image: A3 at 600 dpi, twice over
 _SCREEN_DPI = 96
 _STANDARD_ROWS = 1500  # a fax page with fewer rows has 98 to the inch
@@ -31,6 +31,23 @@ _DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError,
     struct.error,
 )  # fmt: skip
+
+
+def _can_read_heic() -> bool:
+    """Whether the photos of iPhones can be read: by pillow-heif, which the extra ``heic`` installs."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.options.DECODE_THREADS = 0
+    pillow_heif.register_heif_opener(thumbnails=False)
+    FORMATS.append("HEIF")
+    return True
+
+
+HEIC = _can_read_heic()
+
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a job may start none
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses what has twice as many, and warns before
 
@@ -54,6 +71,11 @@ def reading(name: str) -> Iterator[None]:
 
 def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
     """The pages of an image file: all of a TIFF, else one."""
+    if not HEIC and sniff.sniff(path) == sniff.HEIC:
+        raise Unfaxable(
+            f"{name} is a HEIC photo, which this gateway is not set up to read; send it as JPEG or PDF (on an iPhone: Settings,"
+            " Camera, Formats, Most Compatible)"
+        )
     with reading(name), Image.open(path, formats=FORMATS) as source:
         if source.format != "TIFF":  # an animation is one picture
             raster.check_room(name, 1, room)

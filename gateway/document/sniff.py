@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 
 _START = 4096  # bytes looked at; a PDF may have up to 1024 bytes before its header
@@ -10,9 +11,17 @@ PDF = "application/pdf"
 TIFF = "image/tiff"
 TEXT = "text/plain"
 HTML = "text/html"
+OFFICE = "application/x-office"
+OLE = "application/x-ole"
+RTF = "application/rtf"
+OFFICES = {OFFICE, OLE, RTF}
+ZIP = "application/zip"
+ARCHIVE = "application/gzip"
+HEIC = "image/heic"
+AVIF = "image/avif"
 UNKNOWN = "application/octet-stream"
-IMAGES = {TIFF, "image/jpeg", "image/png", "image/gif", "image/bmp", "image/webp"}
-SUPPORTED = "PDF, TIFF, JPEG, PNG, GIF, BMP, WEBP or plain text"
+IMAGES = {TIFF, "image/jpeg", "image/png", "image/gif", "image/bmp", "image/webp", "image/heic", "image/avif"}
+SUPPORTED = "PDF, TIFF, JPEG, PNG, GIF, BMP, WEBP, AVIF or plain text"
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"II*\0", TIFF),
@@ -26,17 +35,19 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"BM", "image/bmp"),
 )
 
+_OFFICE_FILES = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"customXml/", b"word/", b"xl/", b"ppt/", b"mimetype")
+_PICTURES = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}
+
 # type -> what a person calls it, for what cannot be converted
 REFUSED = {
-    "application/zip": "a ZIP archive",
-    "application/x-office": "an office document (Word, Excel, PowerPoint or OpenDocument)",
-    "application/x-ole": "an old office document (Word, Excel or PowerPoint)",
-    "application/rtf": "an RTF document",
+    ZIP: "a ZIP archive",
+    OFFICE: "an office document (Word, Excel, PowerPoint or OpenDocument)",
+    OLE: "an old office document (Word, Excel or PowerPoint)",
+    RTF: "an RTF document",
     "application/postscript": "a PostScript file",
-    "image/heic": "a HEIC or AVIF photo",
     "application/ms-tnef": "an Outlook winmail.dat",
     "application/x-executable": "a program",
-    "application/gzip": "a compressed archive",
+    ARCHIVE: "a compressed archive",
     "video/audio": "a sound or video file",
     "image/svg+xml": "an SVG drawing",
     "image/jp2": "a JPEG 2000 picture",
@@ -51,10 +62,12 @@ def sniff(path: Path) -> str:
     return sniff_bytes(start)
 
 
-def refusal(kind: str, name: str) -> str:
-    """Why a document of such a kind can become no page, "" when it may."""
-    if kind not in REFUSED:
+def refusal(kind: str, name: str, *, opened: Container[str] = ()) -> str:
+    """Why a document of such a kind can become no page, "" when it may; ``opened``: kinds that are made into others."""
+    if kind not in REFUSED or kind in opened:
         return ""
+    if kind in OFFICES:
+        return f"{name} is {REFUSED[kind]}, which takes LibreOffice to print, and this gateway has none; send it as PDF"
     return (
         f"{name} is {REFUSED[kind]}, which cannot be faxed from here; send it as {SUPPORTED}, for example by printing it"
         " to PDF"
@@ -66,32 +79,39 @@ def sniff_bytes(start: bytes) -> str:
     for magic, kind in _MAGIC:
         if start.startswith(magic) and (kind != "image/bmp" or start[6:10] == b"\0\0\0\0"):
             return kind
-    if b"%PDF-" in start[:1024]:
-        return PDF
     if start[:4] == b"RIFF":
         return "image/webp" if start[8:12] == b"WEBP" else "video/audio"
     if start[4:8] == b"ftyp":
-        return "image/heic" if start[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"heim", b"avif") else "video/audio"
-    if start.startswith(b"PK\x03\x04"):
-        office = (b"[Content_Types].xml", b"word/", b"xl/", b"ppt/", b"mimetypeapplication/vnd.oasis")
-        return "application/x-office" if any(mark in start for mark in office) else "application/zip"
+        return _boxes(start)
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):  # the second of one without a file
+        name = start[30 : 30 + int.from_bytes(start[26:28], "little")]  # of its first file
+        return OFFICE if name.startswith(_OFFICE_FILES) else ZIP
     for magic, kind in (
-        (b"\xd0\xcf\x11\xe0", "application/x-ole"),
-        (b"{\\rtf", "application/rtf"),
+        (b"\xd0\xcf\x11\xe0", OLE),
+        (b"{\\rtf", RTF),
         (b"%!", "application/postscript"),
         (b"\x78\x9f\x3e\x22", "application/ms-tnef"),
         (b"\x7fELF", "application/x-executable"),
         (b"MZ", "application/x-executable"),
-        (b"\x1f\x8b", "application/gzip"),
-        (b"7z\xbc\xaf", "application/zip"),
-        (b"Rar!", "application/zip"),
+        (b"\x1f\x8b", ARCHIVE),
+        (b"7z\xbc\xaf", ARCHIVE),
+        (b"Rar!", ARCHIVE),
         (b"\0\0\0\x0cjP  ", "image/jp2"),
         (b"\xffO\xffQ", "image/jp2"),
         (b"ID3", "video/audio"),
     ):
         if start.startswith(magic):
             return kind
-    return _text(start)
+    # last: an archive may begin with a PDF that is not all of it
+    return PDF if b"%PDF-" in start[:1024] else _text(start)
+
+
+def _boxes(start: bytes) -> str:
+    """What an ISO media file is, by its brands: a picture or a film."""
+    brands = {start[at : at + 4] for at in range(8, min(int.from_bytes(start[:4], "big"), 256), 4)}
+    if b"avif" in brands:
+        return AVIF
+    return HEIC if brands & _PICTURES else "video/audio"
 
 
 def _text(start: bytes) -> str:

@@ -1,8 +1,9 @@
 """What a converting process gives up before it opens a stranger's document. Linux only; each wall stands or is missing.
 
-*Calls*: a seccomp filter takes away the system calls that no converter needs: sockets, new processes and threads, signals,
-other processes' memory. *Network*: the same filter, or where it is missing an empty network namespace. *Files*: Landlock
-leaves the libraries, fonts, and the files and directories of the job. None needs a privilege, none can be taken back.
+*Calls*: a seccomp filter takes away the system calls that no converter needs: sockets, new processes, signals, other
+processes' memory; threads may be started. *Network*: the same filter, or where it is missing an empty network namespace.
+*Files*: Landlock leaves the libraries, fonts, and the files and directories of the job; LibreOffice gets its own on top.
+None needs a privilege, none can be taken back.
 """
 
 from __future__ import annotations
@@ -21,21 +22,25 @@ _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 38, 22
 
 # --- system calls: numbers on x86_64 and aarch64 (linux/arch/*/syscall tables), None where there is none
 _TAKEN: dict[str, tuple[int | None, int | None]] = {
-    "socket": (41, 198), "socketpair": (53, 199), "clone": (56, 220), "fork": (57, None), "vfork": (58, None),
-    "clone3": (435, 435), "execve": (59, 221), "execveat": (322, 281), "kill": (62, 129), "tkill": (200, 130),
+    "socket": (41, 198), "socketpair": (53, 199), "fork": (57, None), "vfork": (58, None),
+    "execve": (59, 221), "execveat": (322, 281), "kill": (62, 129), "tkill": (200, 130),
     "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240), "pidfd_open": (434, 434),
     "pidfd_send_signal": (424, 424), "ptrace": (101, 117), "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271), "io_uring_setup": (425, 425), "unshare": (272, 97), "setns": (308, 268),
     "mount": (165, 40), "bpf": (321, 280), "add_key": (248, 217), "keyctl": (250, 219), "userfaultfd": (323, 282),
     "perf_event_open": (298, 241),
 }  # fmt: skip
+_CLONE, _CLONE3 = (56, 220), (435, 435)  # which make threads too
+_CLONE_THREAD = 0x10000
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, AUDIT_ARCH_*
 _X32 = 0x40000000  # x86_64: calls of another numbering
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_ALLOW, _DENY = 0x7FFF0000, 0x00050000 | 1  # EPERM
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _DENY, _UNKNOWN = 0x7FFF0000, 0x00050000 | 1, 0x00050000 | 38  # EPERM, ENOSYS
 _FILTER_MODE = 2
 
 # --- Landlock
+_ALL = 0xFFFF & ~(1 << 0 | 1 << 6 | 1 << 11)  # of the rights to files: all but to run them, and to make devices
+_OF_FILES = 1 << 1 | 1 << 2 | 1 << 14  # which make sense for a file: to write, to read, to truncate
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _READ_FILE, _READ_DIRECTORY = 1 << 2, 1 << 3
 _WRITE_FILE, _REMOVE_FILE, _MAKE_FILE, _TRUNCATE = 1 << 1, 1 << 5, 1 << 8, 1 << 14
@@ -48,6 +53,7 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _FONTS = ("/usr/share/fonts", "/usr/local/share/fonts")
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _DEVICES = ("/dev/null", "/dev/urandom")
+_FOR_OFFICE = ("/usr/share", "/var/spool/libreoffice", "/etc/fonts", "/etc/libreoffice", "/var/cache/fontconfig")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -60,9 +66,12 @@ class Walls:
     files: bool
 
 
-def put_up(read: Iterable[str] = (), write: Iterable[str] = ()) -> Walls:
-    """Give up what this process does not need. ``read``: files it may read; ``write``: directories it may fill."""
-    files = _only_files(read, write)
+def put_up(read: Iterable[str] = (), write: Iterable[str] = (), *, office: str = "") -> Walls:
+    """Give up what this process does not need. ``read``: files it may read; ``write``: directories it may fill.
+
+    ``office``: the directory of LibreOffice's programs, where it does the work.
+    """
+    files = _only_files(read, write, office)
     return Walls(leave_network(), files)
 
 
@@ -87,14 +96,21 @@ def _leave_calls() -> bool:
 
 
 def _program(column: int, arch: int) -> list[bytes]:
-    """The filter, as instructions (struct sock_filter) over struct seccomp_data: number at 0, architecture at 4."""
+    """The filter, as instructions (struct sock_filter) over struct seccomp_data: number at 0, architecture at 4, the
+    first argument at 16. A thread may be cloned, a process not; clone3, which cannot be looked into, is said to be unknown.
+    """
     numbers = [number for each in _TAKEN.values() if (number := each[column]) is not None]
-    tests = [(_AT_LEAST, _X32), *((_EQUAL, number) for number in numbers)]
-    last = len(tests) + 3  # where denial stands; before it what is left is allowed
-    program = [(_LOAD, 0, 0, 4), (_EQUAL, 0, last - 1, arch), (_LOAD, 0, 0, 0)]
-    program += [(test, last - at - 3, 0, number) for at, (test, number) in enumerate(tests)]
-    program += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _DENY)]
-    return [struct.pack("HBBI", *instruction) for instruction in program]
+    steps: list[tuple[int, int | None, int | None, int]] = [  # code, steps to pass over if so and if not; None: to denial
+        (_LOAD, 0, 0, 4), (_EQUAL, 0, None, arch), (_LOAD, 0, 0, 0), (_AT_LEAST, None, 0, _X32),
+        *((_EQUAL, None, 0, number) for number in numbers),
+        (_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _UNKNOWN),
+        (_EQUAL, 0, 2, _CLONE[column]), (_LOAD, 0, 0, 16), (_ANY_BIT, 0, None, _CLONE_THREAD),
+        (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _DENY),
+    ]  # fmt: skip
+    return [
+        struct.pack("HBBI", code, *(len(steps) - 2 - at if skip is None else skip for skip in (yes, no)), value)
+        for at, (code, yes, no, value) in enumerate(steps)
+    ]
 
 
 def _empty_namespace() -> bool:
@@ -105,8 +121,8 @@ def _empty_namespace() -> bool:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _only_files(read: Iterable[str], write: Iterable[str]) -> bool:
-    """Leave libraries, fonts, ``read`` and ``write``; False where the kernel has no Landlock."""
+def _only_files(read: Iterable[str], write: Iterable[str], office: str) -> bool:
+    """Leave libraries, fonts, ``read``, ``write`` and what LibreOffice needs; False where the kernel has no Landlock."""
     version = _libc.syscall(_CREATE_RULESET, None, 0, 1)
     if version < 1:
         return False
@@ -119,11 +135,11 @@ def _only_files(read: Iterable[str], write: Iterable[str]) -> bool:
     if rules < 0:
         return False
     try:
-        for path in (*system(), *read):
+        for path in (*system(), *read, *((str(Path(office).parent), *_FOR_OFFICE) if office else ())):
             _allow(rules, path, _READ_FILE | _READ_DIRECTORY)
         for path in write:
             rights = _READ_FILE | _READ_DIRECTORY | _WRITE_FILE | _REMOVE_FILE | _MAKE_FILE | _TRUNCATE
-            _allow(rules, path, rights & known)
+            _allow(rules, path, (_ALL if office else rights) & known)
         return bool(_libc.syscall(_RESTRICT_SELF, rules, 0) == 0)
     finally:
         os.close(rules)
@@ -153,7 +169,7 @@ def _allow(rules: int, path: str, rights: int) -> None:
         return
     try:
         if not os.path.isdir(path):  # noqa: PTH112  # the same test, without an object
-            rights &= ~(_READ_DIRECTORY | _REMOVE_FILE | _MAKE_FILE)
+            rights &= _OF_FILES
         _libc.syscall(_ADD_RULE, rules, 1, ctypes.c_char_p(struct.pack("=Qi", rights, at)), 0)
     finally:
         os.close(at)

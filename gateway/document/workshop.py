@@ -3,7 +3,7 @@
 It reads a JSON line a job on standard input and answers a JSON line on standard output. A child has limits on memory,
 CPU, files and time, no environment worth stealing, and no more of the machine than :mod:`gateway.document.walls` leaves
 it: of a job's arguments, ``mail``, ``path``, ``document`` and the ``path`` of each of ``parts`` may be read, ``directory``
-and the directory of ``out`` filled.
+and the directory of ``out`` filled, and the programs in ``office`` used.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _confine(arguments: dict[str, Any], limits: dict[str, Any], parent: int, wri
     _limit(limits)
     seconds = math.ceil(float(limits["timeout"])) + _SLACK
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # the signal of the second says nothing
-    walls.put_up(_readable(arguments), _writable(arguments))
+    walls.put_up(_readable(arguments), _writable(arguments), office=arguments.get("office", ""))
 
 
 def _write(writer: int, answer: dict[str, Any]) -> None:

@@ -48,6 +48,7 @@ class AcceptSettings:
     max_delay: float = 30 * 86400.0
     repeat_window: float = 1800.0
     hostname: str = ""  # of our own Message-IDs
+    office: bool = False  # office documents can be converted
     max_hops: int = 100
     logins: LoginSettings = field(default_factory=LoginSettings)
 
@@ -170,7 +171,8 @@ class Accept:
         if summary.refusal:
             raise Refused(summary.refusal, status="5.6.1")
         for name, start in summary.starts:
-            if why := sniff.refusal(sniff.sniff_bytes(start.encode("latin-1")), name):
+            opened = {sniff.ZIP, *(sniff.OFFICES if self._settings.office else ())}
+            if why := sniff.refusal(sniff.sniff_bytes(start.encode("latin-1")), name, opened=opened):
                 raise Refused(why, status="5.6.1")
         self._spool.check_room()
         now = self._clock()

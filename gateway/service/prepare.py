@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway import telemetry
+from gateway.document.opening import opened
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.model import FaxDocument, FaxJob, JobState, LedgerEntry, MailKind, Submission
@@ -28,13 +29,15 @@ _CONVERTER = "5.6.5"  # the status with which the workers say that a conversion 
 
 @dataclass(frozen=True, slots=True)
 class PrepareSettings:
-    """Seconds. ``tries`` of a conversion before a mail is set aside; ``document``: options of document.render."""
+    """Seconds. ``tries`` of a conversion before a mail is set aside; ``document``: options of document.render; ``office``:
+    the directory of LibreOffice's programs, "" where there is none."""
 
     tries: int = 3
     timeout: float = 60.0  # of a conversion; a mail takes two
     retry_after: float = 30.0
     retry_max: float = 900.0
     document: dict[str, Any] = field(default_factory=dict)
+    office: str = ""
 
 
 class Prepare:
@@ -109,6 +112,7 @@ class Prepare:
                 mail=str(source),
                 directory=str(parts),
             )
+            mail = await opened(self._pool, mail, parts, self._settings.office)
             out = work / "fax.pdf"
             made = await self._pool.run(
                 "gateway.document.render:render",

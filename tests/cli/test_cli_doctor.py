@@ -41,14 +41,22 @@ def _found(cli: Cli, *, status: int) -> dict[str, list[dict[str, str]]]:
     return found
 
 
+@pytest.mark.parametrize("setting", ["none", "/nowhere", "auto"])
+def test_the_converters_that_are_there_are_told(setting: str) -> None:
+    found = {each.check: each for each in checks.converters(setting)}
+    assert ("office documents" in found) is (setting != "none")
+    assert setting != "/nowhere" or "are refused" in found["office documents"].text
+    assert all(each.remedy for each in found.values() if each.state != OK)
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
 def test_with_a_daemon_and_everything_in_place_nothing_fails(daemon: Daemon) -> None:
     found = _found(daemon, status=0)
     assert list(found) == [
-        "python", "sqlite", "fonts", "isolation", "conversion", "configuration", "state directory", "gateway",
-        "mail server", "provider",
+        "python", "sqlite", "fonts", "isolation", "conversion", "configuration", "office documents",
+        "photos of iPhones", "state directory", "gateway", "mail server", "provider",
     ]  # fmt: skip
     assert "FAIL" not in [each["state"] for several in found.values() for each in several]
     assert found["gateway"][0]["text"].endswith(f"runs as process {daemon.process.pid}")

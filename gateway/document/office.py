@@ -1,0 +1,132 @@
+"""Office documents become PDF by LibreOffice, where it is installed, through the library it is made of (LibreOfficeKit).
+
+It is loaded in the process of the job, which is thrown away with it: no program is started. Its profile is thrown away
+too; macros do not run in it and nothing is loaded from elsewhere, which the walls (:mod:`gateway.document.walls`) make sure of.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gateway.document import progress, sniff
+from gateway.document.refusal import Unfaxable
+
+AUTO, NONE = "auto", "none"
+
+_PLACES = ("/usr/lib/libreoffice", "/usr/lib64/libreoffice", "/opt/libreoffice*", "/usr/local/lib/libreoffice")
+_LIBRARIES = ("libmergedlo.so", "libsofficeapp.so")  # which has the kit in it
+_EXTENSIONS = {sniff.OFFICE: "odt", sniff.OLE: "doc", sniff.RTF: "rtf"}  # its content tells what it is
+_LOCKED = "EncryptedPackage".encode("utf-16-le")  # a stream's name in an OLE file: an encrypted DOCX, XLSX or PPTX
+# LibreOfficeKit.h: places in the tables of functions, behind their size
+_DOCUMENT_LOAD, _GET_ERROR, _SAVE_AS = 1, 2, 1
+_SETTINGS = (
+    ("/org.openoffice.Office.Common/Security/Scripting", "MacroSecurityLevel", "3"),
+    ("/org.openoffice.Office.Common/Security/Scripting", "DisableMacrosExecution", "true"),
+    ("/org.openoffice.Office.Common/Security/Scripting", "BlockUntrustedRefererLinks", "true"),
+    ("/org.openoffice.Office.Common/Load", "UpdateDocMode", "0"),  # fields and links stay as they were saved
+    ("/org.openoffice.Office.Calc/Content/Update", "Link", "2"),
+    ("/org.openoffice.Office.Writer/Content/Update", "Link", "2"),
+    ("/org.openoffice.Office.Java/VirtualMachine", "EnableJava", "false"),
+)
+
+
+def find(setting: str) -> str:
+    """The directory of programs that ``setting`` (auto, none or that directory) means, "" where there is none."""
+    if setting == NONE:
+        return ""
+    if setting != AUTO:
+        return setting if _library(Path(setting)) else ""
+    return next((str(place) for place in _places() if _library(place)), "")
+
+
+def _places() -> Iterator[Path]:
+    for name in ("soffice", "libreoffice"):
+        if started := shutil.which(name):
+            yield Path(started).resolve().parent
+    for place in _PLACES:
+        for root in sorted(Path("/").glob(place.lstrip("/")), reverse=True):
+            yield root / "program"
+
+
+def _library(place: Path) -> Path | None:
+    return next((place / name for name in _LIBRARIES if (place / name).is_file()), None)
+
+
+def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> str:
+    """Worker function: the document of an office ``kind`` at ``path`` as a PDF in ``directory``; returns its path.
+
+    ``office`` is the directory of LibreOffice's programs. Raises Unfaxable, naming the document by ``name``.
+    """
+    progress.begin(name)
+    if _is_locked(Path(path)):
+        raise _protected(name)
+    work = Path(directory)
+    profile = work / "profile"
+    (profile / "user").mkdir(parents=True)
+    (profile / "user" / "registrymodifications.xcu").write_text(_settings(), encoding="utf-8")
+    source = work / f"document.{_EXTENSIONS[kind]}"
+    shutil.copyfile(path, source)
+    os.environ |= {"HOME": str(profile), "TMPDIR": str(profile), "SAL_USE_VCLPLUGIN": "svp"}
+    os.chdir(profile)
+    made = work / "document.pdf"
+    said = _convert(Path(office), profile, source, made)
+    if not made.is_file() or not made.stat().st_size:
+        if "password" in said.lower():
+            raise _protected(name)
+        raise Unfaxable(
+            f"{name} cannot be read by LibreOffice: it is damaged, or protected by a password; print it to a PDF and send that",
+            said,
+        )
+    return str(made)
+
+
+def _protected(name: str) -> Unfaxable:
+    return Unfaxable(f"{name} is protected by a password; send it without one, or print it to a PDF", status="5.7.4")
+
+
+def _is_locked(path: Path) -> bool:
+    data = path.read_bytes()
+    return sniff.sniff_bytes(data[:4096]) == sniff.OLE and _LOCKED in data
+
+
+# --- the kit ----------------------------------------------------------------------------------------------------------
+
+
+def _convert(office: Path, profile: Path, source: Path, made: Path) -> str:
+    """Have it load and save; returns what it said about a failure."""
+    library = _library(office)
+    if library is None:
+        return "LibreOffice is gone"
+    hook = ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL).libreofficekit_hook_2
+    hook.restype, hook.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_char_p]
+    kit = hook(os.fsencode(office), profile.as_uri().encode())
+    if not kit:
+        return "LibreOffice did not start"
+    document = _function(kit, _DOCUMENT_LOAD, ctypes.c_void_p, 1)(kit, source.as_uri().encode())
+    if document and _function(document, _SAVE_AS, ctypes.c_int, 3)(document, made.as_uri().encode(), b"pdf", None):
+        return ""
+    said = _function(kit, _GET_ERROR, ctypes.c_char_p, 0)(kit)
+    return said.decode("utf-8", "replace") if said else ""
+
+
+def _function(thing: int, place: int, result: Any, texts: int) -> Any:
+    """A function of a LibreOfficeKit object, which takes that many texts: its first member points to their table."""
+    table = ctypes.cast(thing, ctypes.POINTER(ctypes.c_void_p))[0]
+    address = ctypes.cast(table, ctypes.POINTER(ctypes.c_void_p))[1 + place]
+    return ctypes.CFUNCTYPE(result, ctypes.c_void_p, *[ctypes.c_char_p] * texts)(address)
+
+
+def _settings() -> str:
+    items = "".join(
+        f'<item oor:path="{path}"><prop oor:name="{name}" oor:op="fuse"><value>{value}</value></prop></item>'
+        for path, name, value in _SETTINGS
+    )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><oor:items xmlns:oor="http://openoffice.org/2001/registry"'
+        f' xmlns:xs="http://www.w3.org/2001/XMLSchema">{items}</oor:items>'
+    )

@@ -1,0 +1,212 @@
+"""Archives are unpacked, office documents become PDF: each file inside is pages, or the mail is refused by its name."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from gateway.document import office
+from gateway.document.opening import opened
+from gateway.document.worker import WorkerLimits, WorkerPool
+from gateway.errors import Refused
+
+from .conftest import Fax
+from .made import letters, photo
+
+behind_walls = pytest.mark.asyncio(loop_scope="module")
+LIBRE_OFFICE = office.find(office.AUTO)
+RICH = rb"{\rtf1\ansi\ansicpg1252 Dear Ann,\par here is \b the\b0 offer.\page Second page.}"
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def pool() -> AsyncIterator[WorkerPool]:
+    pool = WorkerPool(1, WorkerLimits(timeout=60))
+    await pool.start()
+    yield pool
+    await pool.close()
+
+
+class Sender:
+    """Sends a mail's parts through the whole way."""
+
+    def __init__(self, pool: WorkerPool, fax: Fax, directory: Path) -> None:
+        self._pool, self._fax, self._directory = pool, fax, directory
+
+    async def send(self, *parts: dict[str, Any], place: str = "") -> list[str]:
+        """What the ledger says."""
+        from gateway.model import LedgerEntry
+
+        found = await opened(self._pool, {"parts": list(parts), "left_out": []}, self._directory, place)
+        made = await self._pool.run(
+            "gateway.document.render:render",
+            parts=found["parts"], left_out=found["left_out"], out=str(self._fax.out), options={},
+        )  # fmt: skip
+        return [LedgerEntry(**entry).text for entry in made["ledger"]]
+
+    async def refused(self, data: bytes, name: str = "papers.zip", place: str = "") -> str:
+        with pytest.raises(Refused) as caught:
+            await self.send(self._fax.part(name, data), place=place)
+        assert name in caught.value.public
+        return caught.value.public
+
+
+@pytest.fixture
+def sender(pool: WorkerPool, fax: Fax, tmp_path: Path) -> Sender:
+    directory = tmp_path / "opened"
+    directory.mkdir()
+    return Sender(pool, fax, directory)
+
+
+def zipped(files: dict[str, bytes], kind: int = zipfile.ZIP_DEFLATED) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", kind) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+# --- archives ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@behind_walls
+async def test_each_file_of_an_archive_is_pages_in_its_order(sender: Sender, fax: Fax, kind: int) -> None:
+    files = {
+        "letters/b.PDF": letters(2),
+        "a.txt": b"a note",
+        "__MACOSX/letters/._b.PDF": b"x",
+        "../../etc/x.pdf": letters(1),
+    }
+    said = await sender.send(
+        fax.text("See the archive."), fax.part("papers.zip", zipped(files, kind)), fax.part("c.pdf", letters(1))
+    )
+    assert said == [
+        "message text: page 1", "b.PDF in papers.zip: pages 2-3", "a.txt in papers.zip: page 4", "x.pdf in papers.zip: page 5",
+        "c.pdf: page 6", "._b.PDF in papers.zip: left out, it holds nothing to print",
+    ]  # fmt: skip
+
+
+def locked() -> bytes:
+    data = bytearray(zipped({"a.pdf": letters(1)}))
+    for sign, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(sign) + at] |= 1
+    return bytes(data)
+
+
+def lying(claimed: int) -> bytes:
+    """An archive that says its file of 64 MB is small."""
+    data = bytearray(zipped({"a.txt": b"\n" * (64 << 20)}))
+    struct.pack_into("<I", data, data.index(b"PK\x01\x02") + 24, claimed)
+    struct.pack_into("<I", data, 22, claimed)
+    return bytes(data)
+
+
+def overlapping() -> bytes:
+    """Many entries that are one piece of data."""
+    data = zipped({"a.txt": b"\n" * (8 << 20)})
+    start, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    entry = data[start:end]
+    directory = b"".join(entry.replace(b"a.txt", b"%05d" % n) for n in range(90))
+    tail = bytearray(data[end:])
+    struct.pack_into("<HHI", tail, 8, 90, 90, len(directory))
+    return data[:start] + directory + bytes(tail)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (locked(), "a ZIP archive with a password"),
+        (zipped({"x.zip": zipped({"a": b"a"})}), "an archive within an archive"),
+        (zipped({"x.7z": b"7z\xbc\xaf\x27\x1c"}), "an archive within an archive"),
+        (zipped({f"{n}.txt": b"x" for n in range(101)}), "holds 101 files, and 100 may be"),
+        (zipped({"a.txt": b"x" * (300 << 20)}), "holds more than a fax may have"),
+        (lying(100), "damaged"),
+        (lying(64 << 20), "holds more than a fax may have"),
+        (overlapping(), "holds more than a fax may have|damaged"),
+        (zipped({}), "damaged|without a document"),
+        (zipped({"__MACOSX/x": b"x"}), "without a document"),
+        (zipped({"a.pdf": letters(1)})[:-30], "damaged"),
+        (zipped({"a.pdf": letters(1)}, zipfile.ZIP_STORED).replace(b"%%EOF", b"%%EOX"), "damaged"),
+        (zipped({"a.exe": b"MZ\0\0"}), "a program"),
+        (zipped({"empty.pdf": b""}), "empty"),
+    ],
+)  # fmt: skip
+@behind_walls
+async def test_an_archive_that_is_no_set_of_documents_is_refused(sender: Sender, data: bytes, why: str) -> None:
+    import re
+
+    assert re.search(why, await sender.refused(data))
+
+
+# --- office documents -------------------------------------------------------------------------------------------------
+
+
+@behind_walls
+async def test_without_libreoffice_it_is_named(sender: Sender) -> None:
+    said = await sender.refused(RICH, "letter.rtf")
+    assert said.endswith("an RTF document, which takes LibreOffice to print, and this gateway has none; send it as PDF")
+
+
+needs_office = pytest.mark.skipif(not LIBRE_OFFICE, reason="needs LibreOffice")
+
+
+@needs_office
+@pytest.mark.system
+@behind_walls
+async def test_an_office_document_becomes_its_pages(sender: Sender, fax: Fax) -> None:
+    archive = zipped({"letter.rtf": RICH})
+    said = await sender.send(fax.part("letters.zip", archive), place=LIBRE_OFFICE)
+    assert said == ["letter.rtf in letters.zip: pages 1-2"]
+
+
+@needs_office
+@pytest.mark.system
+@behind_walls
+async def test_what_libreoffice_cannot_read_is_refused_by_name(sender: Sender) -> None:
+    broken = zipped({"[Content_Types].xml": b"<x", "word/document.xml": b"nonsense"})
+    assert "cannot be read by LibreOffice" in await sender.refused(broken, "letter.docx", LIBRE_OFFICE)
+
+
+@behind_walls
+async def test_an_encrypted_office_document_is_refused_before_anything_is_started(sender: Sender) -> None:
+    data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + "EncryptedPackage".encode("utf-16-le") + bytes(600)
+    assert "protected by a password" in await sender.refused(data, "secret.docx", "/nowhere")
+
+
+def test_where_libreoffice_is(tmp_path: Path) -> None:
+    assert office.find(office.NONE) == ""
+    assert office.find(str(tmp_path)) == ""
+    (tmp_path / "libsofficeapp.so").touch()
+    assert office.find(str(tmp_path)) == str(tmp_path)
+
+
+# --- photos of telephones ---------------------------------------------------------------------------------------------
+
+
+@behind_walls
+async def test_avif_behind_the_walls(sender: Sender, fax: Fax) -> None:
+    out = io.BytesIO()
+    photo(1200, 900).save(out, format="AVIF")
+    assert await sender.send(fax.part("IMG_1.avif", out.getvalue())) == ["IMG_1.avif: page 1"]
+
+
+@behind_walls
+async def test_heic_behind_the_walls(sender: Sender, fax: Fax) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    out = io.BytesIO()
+    heif.from_pillow(photo(1200, 900)).save(out, format="HEIF")
+    assert await sender.send(fax.part("IMG_1.HEIC", out.getvalue())) == ["IMG_1.HEIC: page 1"]
+
+
+def test_heic_is_named_where_it_cannot_be_read(refusal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.document.picture.HEIC", False)
+    assert (
+        "HEIC photo, which this gateway is not set up to read" in refusal(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").public
+    )
