@@ -33,6 +33,7 @@ from gateway.service.keeping import Keeping
 from gateway.service.notices import Notices
 from gateway.service.outbound import Outbound
 from gateway.service.postman import Postman
+from gateway.service.postmaster import Postmaster
 from gateway.service.reconcile import Reconcile
 from gateway.spool import Draft, Spool
 from gateway.store import files, jobs, outbox, receipts, retention, spending
@@ -106,7 +107,11 @@ class Gateway:
         accept_settings = settings.accept(config)
         self.accept = Accept(
             self.database, self.spool, self._reader, accept_settings, self.outbound.allowance,
-            on_accepted=self.outbound.nudge, clock=clock,
+            on_accepted=self.outbound.nudge,
+            postmaster=Postmaster(
+                self.database, self.spool, self.notices, accept_settings.domains, on_mail=self.postman.nudge, clock=clock
+            ),
+            clock=clock,
         )  # fmt: skip
         self.admin = Admin(
             self.database, self.accept, self.outbound, self.inbound, self.provider, accept_settings,

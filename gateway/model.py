@@ -415,6 +415,7 @@ class MailKind(StrEnum):
     DELAYED = "delayed"  # no result yet: it was not sent and waits
     INBOUND = "inbound"  # a received fax
     OPERATOR = "operator"  # a notice to the operator
+    POSTMASTER = "postmaster"  # a mail for the postmaster, sent on
 
 
 class MailState(StrEnum):

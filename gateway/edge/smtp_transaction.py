@@ -15,6 +15,9 @@ from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.model import Envelope, Peer, Recipient
 from gateway.service.addressing import check_same
+from gateway.spool import Draft
+
+_STRANGERS_MAIL = 1_000_000  # bytes that somebody may write to the postmaster who may not fax
 
 
 class Transaction:
@@ -26,6 +29,8 @@ class Transaction:
         self._listener = listener
         self._mail: MailCommand | None = None
         self._recipients: list[Recipient] = []
+        self._postmaster = ""
+        self._stranger: Refused | None = None  # why nothing but mail for the postmaster is taken
         self._chunks: Intake | None = None
 
     @property
@@ -49,22 +54,26 @@ class Transaction:
             raise BadCommand("503 5.5.1 a mail has begun already")
         with _told(peer):
             command = read_mail(argument)
-        self._check_client(peer)
-        await self._door.check_sender(peer, command.sender, command.size)
+        self._stranger = self._check_client(peer)
+        if self._stranger is None:
+            await self._door.check_sender(peer, command.sender, command.size)
         self._mail = command
         return "250 2.1.0 sender ok"
 
-    def _check_client(self, peer: Peer) -> None:
-        """Raise Refused for a client that has not proven who it is, as this listener wants it proven."""
+    def _check_client(self, peer: Peer) -> Refused | None:
+        """Raise Refused for a client that has to log in; return one for a stranger where nobody can.
+
+        A stranger may still write to the postmaster, and hears at RCPT that he may not fax. Where there is a login, the
+        answer to MAIL has to ask for it: some copiers go on without one and report nothing.
+        """
         if peer.login or peer.certificate or (peer.trusted_network and self._listener.auth != "required"):
-            return
+            return None
         if self._listener.auth == "none":
-            error = Refused(
+            return Refused(
                 f"{peer.address} may not send faxes here; ask the administrator to add it to the listener's networks"
             )
-        else:
-            tls = " under TLS (STARTTLS)" if self._listener.tls == "starttls" and not peer.tls else ""
-            error = Refused(f"log in first{tls}: this door wants a user name and a password", status="5.7.0")
+        tls = " under TLS (STARTTLS)" if self._listener.tls == "starttls" and not peer.tls else ""
+        error = Refused(f"log in first{tls}: this door wants a user name and a password", status="5.7.0")
         telemetry.rejected(error.status, client=peer.address, why=error.public)
         raise error
 
@@ -75,6 +84,14 @@ class Transaction:
         self._no_chunks()
         with _told(peer):
             command = read_rcpt(argument)
+        if self._postmaster or (self._recipients and self._door.is_postmaster(command.address)):
+            raise TryLater("the postmaster gets mails of their own; send this one to him apart", status="4.5.3")
+        if self._door.is_postmaster(command.address):
+            self._postmaster = command.address
+            return "250 2.1.5 the postmaster will read it; nothing is faxed"
+        if self._stranger is not None:
+            telemetry.rejected(self._stranger.status, client=peer.address, why=self._stranger.public)
+            raise self._stranger
         recipient = await self._door.check_recipient(peer, self._mail.sender, command.address)
         known = next((known for known in self._recipients if known.number == recipient.number), None)
         if known is not None:
@@ -92,9 +109,11 @@ class Transaction:
         """At DATA or BDAT. Raises BadCommand while the envelope is not whole."""
         if self._mail is None:
             raise BadCommand("503 5.5.1 MAIL comes first")
-        if not self._recipients:
+        if not self._recipients and not self._postmaster:
             raise BadCommand("554 5.5.1 no recipient was accepted")
-        return Envelope(peer, self._mail.sender, tuple(self._recipients), self._mail.envid, self._mail.ret)
+        return Envelope(
+            peer, self._mail.sender, tuple(self._recipients), self._mail.envid, self._mail.ret, self._postmaster
+        )
 
     def begin(self, peer: Peer) -> Intake:
         """The intake of the mail, headed by our trace field. Raises BadCommand, Refused, TryLater."""
@@ -106,7 +125,7 @@ class Transaction:
         except BaseException:
             draft.discard()
             raise
-        return Intake(draft, self._settings, self._listener.bare_newline)
+        return self._intake(draft)
 
     def chunks(self, peer: Peer) -> Intake:
         """The intake of the mail that comes by BDAT, from its first chunk on. Raises BadCommand."""
@@ -119,7 +138,13 @@ class Transaction:
 
     def lost(self, trouble: GatewayError) -> Intake:
         """An intake that only counts what it is given."""
-        return Intake(None, self._settings, self._listener.bare_newline, trouble)
+        return self._intake(None, trouble)
+
+    def _intake(self, draft: Draft | None, trouble: GatewayError | None = None) -> Intake:
+        settings = self._settings
+        if self._stranger is not None:
+            settings = replace(settings, max_message=min(settings.max_message, _STRANGERS_MAIL))
+        return Intake(draft, settings, self._listener.bare_newline, trouble)
 
     def _no_chunks(self) -> None:
         if self._chunks is not None:

@@ -59,7 +59,7 @@ class Letterhead:
 def compose(mail: OutgoingMail, letterhead: Letterhead, attachment: bytes | None = None) -> bytes:
     """The whole mail (RFC 5322): ASCII, CRLF, no line longer than 998 characters, deterministic.
 
-    ``attachment`` is the document of a received fax, None when there is none.
+    ``attachment`` is the document of a received fax or the mail for the postmaster, None when there is none.
     """
     facts = {key: _clean(key, value) for key, value in mail.facts.items()}
     match mail.kind:
@@ -67,6 +67,8 @@ def compose(mail: OutgoingMail, letterhead: Letterhead, attachment: bytes | None
             fields, part = _inbound(mail, facts, letterhead, attachment)
         case MailKind.OPERATOR:
             fields, part = _operator(facts, letterhead)
+        case MailKind.POSTMASTER:
+            fields, part = _postmaster(mail, facts, letterhead, attachment)
         case _:
             fields, part = _result(mail, facts, letterhead)
     display, address = mime.split_mailbox(letterhead.sender)
@@ -387,6 +389,32 @@ def _operator(facts: dict[str, Any], letterhead: Letterhead) -> tuple[dict[str, 
     )
     title = str(facts.get("title") or "Notice")
     return {"subject": f"[{letterhead.hostname}] {title}", "Auto-Submitted": "auto-generated"}, mime.text(text)
+
+
+def _postmaster(
+    mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead, attachment: bytes | None
+) -> tuple[dict[str, str], Part]:
+    sender = str(facts.get("sender") or "")
+    rows = [
+        ("From", sender or "nobody: it is a report or an automatic answer"),
+        ("To", facts.get("to")),
+        ("Client", facts.get("client")),
+        ("Received", _when(mail.created_at)),
+    ]
+    paragraphs = [
+        f"This mail came for the postmaster of {letterhead.domain}. It was not faxed; it is attached as it came."
+    ]
+    text = _render("operator.txt", facts, letterhead, paragraphs=paragraphs, remedy="", table=_table(rows))
+    fields = {
+        "subject": f"Mail for the postmaster of {letterhead.domain}"
+        + (f" from {one_line(sender, 80)}" if sender else ""),
+        "Auto-Submitted": "auto-generated",
+    }
+    if attachment is None:
+        return fields, mime.text(text)
+    # not message/rfc822: that may not be encoded, and what came may be anything
+    kept = mime.attachment(attachment, "application/octet-stream", "mail.eml")
+    return fields, mime.multipart("mixed", [mime.text(text), kept], mail.message_id)
 
 
 # --- text -------------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from gateway.model import (
 from gateway.service.addressing import Addressing, check_same, may_choose
 from gateway.service.allowance import Allowance
 from gateway.service.logins import Logins, LoginSettings
+from gateway.service.postmaster import Postmaster
 from gateway.spool import Draft, Spool
 from gateway.store import jobs, routes
 from gateway.store.db import Database, Tx
@@ -65,6 +66,7 @@ class Accept:
         allowance: Allowance,
         *,
         on_accepted: Callable[[], None],
+        postmaster: Postmaster,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -74,6 +76,7 @@ class Accept:
         self._allowance = allowance
         self._on_accepted = on_accepted
         self._clock = clock
+        self._postmaster = postmaster
         self._addressing = Addressing(database, settings.domains, settings.region)
         self.logins = Logins(database, settings.logins, clock=clock)
 
@@ -92,20 +95,18 @@ class Accept:
     async def check_sender(self, peer: Peer, sender: str, size: int | None) -> None:
         """At MAIL: may this client send at all, and is there room? Raises Refused or TryLater."""
         try:
-            if not sender:
-                raise Refused(
-                    "mails from the null sender are not faxed: they are reports and automatic answers", status="5.7.1"
-                )
             if size is not None and size > self._settings.max_message:
                 raise Refused(
                     f"the mail is larger than the {self._settings.max_message // 1_000_000} MB accepted here;"
                     " send fewer or smaller attachments",
                     status="5.3.4",
                 )
+            self._spool.check_room(size or 0)
+            if not sender:  # who may write to the postmaster
+                return
             route = await self._route(peer, sender)
             policy.may_send(peer, sender, route, self._settings.policy)
             self._check_reachable(sender, route)
-            self._spool.check_room(size or 0)
         except GatewayError as error:
             telemetry.rejected(error.status, client=peer.address, why=error.public)
             raise
@@ -120,9 +121,17 @@ class Accept:
                 status="5.1.8",
             )
 
+    def is_postmaster(self, address: str) -> bool:
+        """At RCPT: whether the mail is for a person here."""
+        return self._postmaster.is_meant(address)
+
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient:
         """At RCPT: the number that will be dialled, exactly. Raises Refused naming the number and the remedy."""
         try:
+            if not sender:
+                raise Refused(
+                    "mails from the null sender are not faxed: they are reports and automatic answers", status="5.7.1"
+                )
             route = await self._route(peer, sender)
             recipient = await self._addressing.recipient(peer, sender, route, address)
             policy.may_dial(recipient.number, self._settings.policy)
@@ -147,13 +156,14 @@ class Accept:
         """
         peer = envelope.peer
         try:
-            submission = await self._accept(envelope, draft)
+            if envelope.postmaster:
+                return await self._postmaster.accept(envelope, draft)
+            return await self._accept(envelope, draft)
         except GatewayError as error:
             telemetry.rejected(error.status, client=peer.address, why=error.public)
             raise
         finally:
             draft.discard()
-        return submission
 
     async def _accept(self, envelope: Envelope, draft: Draft) -> str:
         try:

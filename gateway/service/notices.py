@@ -7,7 +7,7 @@ fax goes out from the bounce mailbox, so that a bounce of it reaches a person.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gateway.model import FaxJob, InboundFax, MailKind, Notify, OutgoingMail, Submission
@@ -157,6 +157,12 @@ class Notices:
             text=f"{why[:1].upper()}{why[1:]}. Mail is still accepted, and no fax is lost.",
             remedy="Pay in at the provider. Sending goes on by itself when the balance is back; nothing need be released.",
         )
+
+    def for_postmaster(self, submission: Submission, address: str, now: float) -> OutgoingMail:
+        """What sends a mail for the postmaster on. Without a bounce: an undeliverable one stays visible here."""
+        facts = {"sender": submission.sender, "client": submission.client, "to": address}
+        mail = self._mail(MailKind.POSTMASTER, submission.id, self._settings.fallback, now, facts)
+        return replace(mail, file=submission.mail_file)
 
     def missing(self, what: Sequence[str], now: float) -> OutgoingMail:
         """The notice of files that are lost, once a day."""

@@ -39,6 +39,7 @@ from gateway.service.gate import Gate
 from gateway.service.inbound import Inbound, InboundSettings
 from gateway.service.notices import Notices, NoticeSettings
 from gateway.service.outbound import Outbound, OutboundSettings
+from gateway.service.postmaster import Postmaster
 from gateway.service.reconcile import Reconcile
 from gateway.spool import Spool
 from gateway.store import inbound, jobs, outbox, routes
@@ -123,6 +124,9 @@ class House:
             self.database, self.spool, self.workshop,  # type: ignore[arg-type]
             AcceptSettings(("fax.local",), "US", policy or PolicySettings()), self.outbound.allowance,
             on_accepted=self.outbound.nudge, clock=self.clock,
+            postmaster=Postmaster(
+                self.database, self.spool, self.notices, ("fax.local",), on_mail=self._mail, clock=self.clock
+            ),
         )  # fmt: skip
 
     def clock(self) -> float:

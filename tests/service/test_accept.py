@@ -61,7 +61,7 @@ async def test_a_route_may_deny_one_of_many(house: House) -> None:
 
 async def test_the_null_sender_is_no_sender(house: House) -> None:
     with pytest.raises(Refused, match="null sender") as caught:
-        await house.accept.check_sender(PEER, "", None)
+        await house.accept.check_recipient(PEER, "", "+12025550123@fax.local")
     assert caught.value.status == "5.7.1"
 
 

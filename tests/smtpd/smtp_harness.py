@@ -17,6 +17,7 @@ from gateway.model import Envelope, FaxJob, JobState, Peer, Recipient, Submissio
 from gateway.service.accept import Accept, AcceptSettings
 from gateway.service.allowance import Allowance
 from gateway.service.notices import Notices, NoticeSettings
+from gateway.service.postmaster import Postmaster
 from gateway.spool import Draft, Spool
 from gateway.store import jobs
 from gateway.store.db import Database
@@ -147,6 +148,9 @@ class Stub:
     async def check_sender(self, peer: Peer, sender: str, size: int | None) -> None:
         self._may_fail("check_sender")
 
+    def is_postmaster(self, address: str) -> bool:
+        return address.lower() == "postmaster"
+
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient:
         self._may_fail("check_recipient")
         return Recipient(address, numbers.read_address(address, domains=["fax.local"]).number("US"))
@@ -182,8 +186,15 @@ class House:
     def __init__(self, spool: Spool, database: Database, reader: WorkerPool, settings: AcceptSettings) -> None:
         self.spool, self.database, self.reader = spool, database, reader
         self.woken = 0
-        allowance = Allowance(Notices(NoticeSettings("gw.example", "bounce@example.org", "admin@example.org")))
-        self.accept = Accept(database, spool, reader, settings, allowance, on_accepted=self._wake)
+        self.mails_queued = 0
+        notices = Notices(NoticeSettings("fax.local", "bounce@example.org", "admin@example.org"))
+        postmaster = Postmaster(database, spool, notices, settings.domains, on_mail=self._queued)
+        self.accept = Accept(
+            database, spool, reader, settings, Allowance(notices), on_accepted=self._wake, postmaster=postmaster
+        )
+
+    def _queued(self) -> None:
+        self.mails_queued += 1
 
     def _wake(self) -> None:
         self.woken += 1

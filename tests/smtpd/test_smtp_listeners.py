@@ -30,11 +30,13 @@ async def test_a_client_outside_the_networks_is_told_what_to_ask_for(
 ) -> None:
     (address,) = await doors.open(stub, ListenerSettings("mail", "127.0.0.1:0", networks=networks))
     async with talking(address) as client:
-        reply = await client.ask("MAIL FROM:<you@example.org>")
+        assert await client.asks("MAIL FROM:<you@example.org>") == [250]
+        reply = await client.ask("RCPT TO:<+12025550123@fax.local>")
         assert str(reply) == (
             "550 5.7.1 127.0.0.1 may not send faxes here; ask the administrator to add it to the listener's networks"
         )
-        assert await client.asks("RCPT TO:<+12025550123@fax.local>", "DATA", "NOOP", "QUIT") == [503, 503, 250, 221]
+        assert await client.asks("DATA", "NOOP", "QUIT") == [554, 250, 221]
+    assert stub.mails == []
 
 
 async def test_a_client_outside_the_networks_may_log_in_where_that_is_offered(doors: Doors, stub: Stub) -> None:

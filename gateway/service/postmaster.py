@@ -1,0 +1,85 @@
+"""Mail for the postmaster goes to a person and never to a fax machine (RFC 5321 section 4.5.1)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from gateway.errors import GatewayError, Refused
+from gateway.mail.automatic import LOOP_HEADER
+from gateway.model import Envelope, Submission
+from gateway.service.notices import Notices
+from gateway.spool import Draft, Spool
+from gateway.store import jobs, outbox
+from gateway.store.db import Database, Tx
+from gateway.store.ids import new_id
+
+_HEADER = 256 << 10  # bytes of a mail in which its header is looked for
+_HOPS = 50
+_OURS = re.compile(rb"^%s:" % LOOP_HEADER.encode(), re.IGNORECASE | re.MULTILINE)
+_RECEIVED = re.compile(rb"^received:", re.IGNORECASE | re.MULTILINE)
+
+
+class Postmaster:
+    """``domains`` are ours; what comes is kept and mailed as a whole to the fallback mailbox."""
+
+    def __init__(
+        self,
+        database: Database,
+        spool: Spool,
+        notices: Notices,
+        domains: tuple[str, ...],
+        *,
+        on_mail: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._spool = spool
+        self._notices = notices
+        self._domains = {domain.lower() for domain in domains}
+        self._on_mail = on_mail
+        self._clock = clock
+
+    def is_meant(self, address: str) -> bool:
+        """Whether this is the postmaster, alone or at a domain of ours, in any case."""
+        local, _, domain = address.lower().partition("@")
+        return local in ("postmaster", '"postmaster"') and (not domain or domain.rstrip(".") in self._domains)
+
+    async def accept(self, envelope: Envelope, draft: Draft) -> str:
+        """Make the mail durable, with the row that sends it on; returns the queue id for the 250.
+
+        A submission without faxes. Raises Refused for a mail that goes round, TryLater on trouble of ours.
+        """
+        with draft.path.open("rb") as stream:
+            header = stream.read(_HEADER).partition(b"\r\n\r\n")[0]
+        if _OURS.search(header) or len(_RECEIVED.findall(header)) > _HOPS:
+            raise Refused("this mail goes round in a loop: it was here before", status="5.4.6")
+        self._spool.check_room()
+        now = self._clock()
+        size = draft.size
+        file = await draft.commit("mail")
+        peer = envelope.peer
+        submission = Submission(
+            id=new_id(now),
+            created_at=now,
+            mail_file=file,
+            size=size,
+            sender=envelope.sender,
+            identity=peer.identity,
+            results_to="",
+            client=f"{peer.helo or 'unknown'} [{peer.address}]",
+        )
+        mail = self._notices.for_postmaster(submission, envelope.postmaster, now)
+
+        def commit(tx: Tx) -> None:
+            jobs.add(tx, submission, [], submission.id)
+            outbox.add(tx, mail)
+
+        try:
+            await self._database.write(commit)
+        except GatewayError:  # not so when cancelled: then the row may stand, and the sweep judges the file
+            self._spool.remove([file])
+            raise
+        self._on_mail()
+        return submission.id
