@@ -84,9 +84,10 @@ class Transaction:
         self._no_chunks()
         with _told(peer):
             command = read_rcpt(argument)
-        if self._postmaster or (self._recipients and self._door.is_postmaster(command.address)):
-            raise TryLater("the postmaster gets mails of their own; send this one to him apart", status="4.5.3")
-        if self._door.is_postmaster(command.address):
+        for_a_person = self._door.is_postmaster(command.address)
+        if self._recipients if for_a_person else self._postmaster:
+            raise TryLater("a mail for the postmaster goes to nobody else; send him one of his own", status="4.5.3")
+        if for_a_person:
             self._postmaster = command.address
             return "250 2.1.5 the postmaster will read it; nothing is faxed"
         if self._stranger is not None:
