@@ -169,6 +169,7 @@ def test(
                 "number": found.get("number"),
                 "country": found.get("country"),
                 "class": found.get("class"),
+                "options": [f"{name}={value}" for name, value in found.get("options", {}).items()],
                 "sender": found.get("sender"),
                 "route": rule and f"{rule['match']}: {_effect(rule)}",
                 "station id": found["station_id"],

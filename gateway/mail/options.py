@@ -41,6 +41,7 @@ _BLANK = r"(?:\s|&nbsp;|&#160;|&#xa0;|[\u200b\u200c\ufeff])"
 _OPEN = re.compile(rf"{_BLANK}*\[fax:", re.IGNORECASE)
 _BRACKET = re.compile(rf"{_BLANK}*\[fax:([^\[\]]{{0,{_LONGEST}}})\]", re.IGNORECASE)
 _IN_LINE = re.compile(r"[ \t]*\[fax:([^\[\]]*)\]", re.IGNORECASE)
+_ANYWHERE = re.compile(r"\[fax:", re.IGNORECASE)
 _LATER = re.compile(r"^[ \t]*\[fax:[^\]\n]*=", re.IGNORECASE | re.MULTILINE)
 _PAIR = re.compile(r"""\s*([^=,;"]*?)\s*=\s*(?:"([^"]*)"|([^,;"\r\n]*?))\s*(?:[,;\r\n]+\s*|\Z)""")
 _SOON = re.compile(r"\+?([0-9]{1,4})([mhd])")
@@ -147,7 +148,7 @@ def from_text(text: str, *, markup: bool) -> tuple[str, Asked]:
     Raises Refused, also where one begins a later line: it was meant, and would be printed.
     """
     where = "at the beginning of the text"
-    spans = list(visible_spans(text)) if markup else [(0, len(text))]
+    spans = list(_first(visible_spans(text))) if markup else [(0, len(text))]
     seen = "".join(text[start:end] for start, end in spans)
     pairs: list[tuple[str, str]] = []
     taken = 0
@@ -157,10 +158,23 @@ def from_text(text: str, *, markup: bool) -> tuple[str, Asked]:
     if _OPEN.match(seen, taken):
         raise _refused(f"the [fax: {where} is not closed; write it like [fax: cover=none, ref=4711]")
     rest = _without(text, spans, taken) if taken else text
-    later = [rest[start:end] for start, end in visible_spans(rest)] if markup else [rest]
-    if any(map(_LATER.search, later)):
+    if _ANYWHERE.search(rest) and any(map(_LATER.search, _pieces(rest, markup=markup))):
         raise _refused("options stand at the very beginning of the text: move [fax: ...] there, or remove it")
     return rest, read(pairs, where)
+
+
+def _first(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """As many as there may be options in: a text may be large, and its sender waits."""
+    room = 4 * _LONGEST
+    for start, end in spans:
+        yield start, end
+        room -= end - start
+        if room < 0:
+            return
+
+
+def _pieces(text: str, *, markup: bool) -> Iterator[str]:
+    return (text[start:end] for start, end in visible_spans(text)) if markup else iter([text])
 
 
 def _without(text: str, spans: list[tuple[int, int]], taken: int) -> str:

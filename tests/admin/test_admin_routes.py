@@ -142,6 +142,7 @@ async def test_the_test_tells_what_would_be_dialled_and_why(house: House) -> Non
         "sender": "ann@example.org",
         "route": None,
         "number": "+12025550123",
+        "options": {},
         "class": "ordinary",
         "country": "US",
         "station_id": "",
@@ -155,6 +156,9 @@ async def test_the_test_tells_what_would_be_dialled_and_why(house: House) -> Non
     assert (found["number"], found["country"], found["route"]["match"]) == ("+442079460018", "GB", "@example.org")
     assert (found["station_id"], found["results_to"]) == ("ACME", "log@example.org")
     assert found["reason"].startswith("the route for @example.org lets ann@example.org send; ordinary numbers of the U")
+    found = await house.ask("route.test", address="020 7946 0018/ref=4711", sender="ann@example.org")
+    assert (found["number"], found["options"]) == ("+442079460018", {"ref": "4711"})
+    found = await house.ask("route.test", address="020 7946 0018", sender="ann@example.org")
     by_address = await house.ask("route.test", address="02079460018@fax.example", sender="ann@example.org")
     assert {**by_address, "address": found["address"]} == found
 

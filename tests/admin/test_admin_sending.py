@@ -31,6 +31,18 @@ async def test_a_number_is_taken_as_people_write_it_and_dialled_exactly(house: H
     ]
 
 
+async def test_options_may_stand_behind_the_number(house: House) -> None:
+    submission = await house.send("(202) 555-0123/ref=4711/send-at=+2h")
+    job = await house.job(submission)
+    assert (job["to"], job["rcpt"], job["reference"]) == (
+        "+12025550123",
+        "+12025550123/ref=4711/send-at=+2h@fax.local",
+        "4711",
+    )
+    assert job["send_at"] is not None
+    assert job["options"]["reference"] == "4711"
+
+
 async def test_a_number_without_a_plus_is_read_as_the_senders_route_says(house: House) -> None:
     await house.ask("route.add", kind="sender", match="ann@example.org", region="GB")
     submission = await house.send("020 7946 0018", sender="ann@example.org")

@@ -158,6 +158,11 @@ def test_plain_text(text: str, rest: str, asked: dict[str, str]) -> None:
             "<style>[fax: a=b]</style><p><b></b><br>Hi",
             {"cover": "none", "attn": "Joe Doe & Co"},
         ),
+        (  # as Outlook marks a word it does not know
+            "<p>[<span class=SpellE>fax</span>: ref=1]</p><p>Hi",
+            "<p><span class=SpellE></span></p><p>Hi",
+            {"ref": "1"},
+        ),
         ("<p>[fax: cover=none]</p>\n<p>[fax: ref=1]</p><p>x", "<p></p><p></p><p>x", {"cover": "none", "ref": "1"}),
     ],
 )

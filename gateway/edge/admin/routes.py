@@ -156,7 +156,8 @@ class Routes:
             refusals.append(error.public)
         try:
             full = words.fax_address(address, domains=self._settings.domains, region=region)
-            number = (await self._addressing.recipient(peer, sender, route, full)).number
+            recipient = await self._addressing.recipient(peer, sender, route, full)
+            number, facts["options"] = recipient.number, dict(recipient.options)
             about = numbers.classify(number)
             facts |= {"number": number.e164, "class": about.number_class, "country": about.region}
             reasons.append(f"{about.number_class} numbers of {about.place} are allowed")

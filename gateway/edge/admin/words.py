@@ -23,11 +23,15 @@ SENDER_MATCHES = "an address, @domain, user:NAME, cert:NAME, ip:NETWORK or *"
 
 
 def fax_address(text: str, *, domains: Sequence[str], region: str) -> str:
-    """A fax address: one as it is, or a number as people write it, ``+1 (202) 555-0123``, at our first domain.
+    """A fax address: one as it is, or a number as people write it, ``+1 (202) 555-0123``, at our first domain; options may
+    stand behind it.
 
     Raises Refused for what is no number.
     """
-    return text if "@" in text else f"{numbers.parse_number(text, region=region).e164}@{domains[0]}"
+    if "@" in text:
+        return text
+    number, slash, asked = text.partition("/")
+    return f"{numbers.parse_number(number, region=region).e164}{slash}{asked}@{domains[0]}"
 
 
 def mailbox(text: str, *, domains: Sequence[str]) -> str:
