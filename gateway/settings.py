@@ -89,6 +89,7 @@ def outbound(config: Config) -> OutboundSettings:
             retry_max=p.retry_max,
             document={"paper": d.paper, "resolution": d.resolution, "max_pages": d.max_pages, "body": d.body},
             office=office.find(d.office),
+            trim=d.trim,
         ),
         settle=SettleSettings(
             poll_after=tuple(p.poll_after),

@@ -78,7 +78,7 @@ def _options(session: Session) -> dict[str, Any]:
             raise
         return {}
     document = session.config(secrets=False).document
-    return {name: getattr(document, name) for name in ("paper", "resolution", "max_pages", "body", "office")}
+    return {name: getattr(document, name) for name in ("paper", "resolution", "max_pages", "body", "office", "trim")}
 
 
 async def _make(mail: Path, out: Path, pdf: Path, options: dict[str, Any]) -> dict[str, Any]:
@@ -101,9 +101,13 @@ async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, option
     """
     from gateway.document import office
     from gateway.document.opening import opened
+    from gateway.mail.trim import ALL
 
     with tempfile.TemporaryDirectory(prefix="faxgateway-parts-") as parts:
-        found = await pool.run("gateway.mail.parse:extract", mail=str(mail), directory=parts)
+        found = await pool.run(
+            "gateway.mail.parse:extract",
+            mail=str(mail), directory=parts, trim=list(options.get("trim", ALL)), head=options.get("body") == "always",
+        )  # fmt: skip
         found = await opened(pool, found, Path(parts), office.find(options.get("office", office.AUTO)))
         made = await pool.run(
             "gateway.document.render:render",

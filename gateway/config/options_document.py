@@ -22,6 +22,14 @@ class Document(Section):
     """fine: 204x196 dpi, standard: 204x98"""
     body: Literal["with-text", "always", "without-attachment", "never"] = "with-text"
     """when the text of the mail becomes pages"""
+    trim: tuple[Literal["quoted", "signature", "disclaimer", "footer"], ...] = (
+        "quoted",
+        "signature",
+        "disclaimer",
+        "footer",
+    )
+    """what the text of a mail loses at its end, where a rule is sure of it and tells it: the mail it answers, the signature,
+    the legal notice, the advert of the mail program"""
     office: Annotated[str, Field(min_length=1)] = "auto"
     """LibreOffice for Word, Excel, PowerPoint, OpenDocument and RTF: auto looks for it, none refuses such documents, else the
     directory of its programs"""

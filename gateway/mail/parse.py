@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from mmap import ACCESS_READ, mmap
@@ -16,6 +16,7 @@ from typing import Any
 
 from gateway.errors import Refused
 from gateway.mail import asked, automatic, buffer, options, structure, transfer
+from gateway.mail import trim as trimming
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import split
 from gateway.mail.structure import Leaf, Mail
@@ -56,11 +57,14 @@ def inspect(mail: str, hops: int = 100, hostname: str = "") -> dict[str, Any]:
         )
 
 
-def extract(mail: str, directory: str) -> dict[str, Any]:
+def extract(mail: str, directory: str, trim: Sequence[str] = (), *, head: bool = False) -> dict[str, Any]:
     """Decode the leaves of the raw mail at path ``mail`` into files in ``directory``, in mail order.
 
+    ``trim`` names the ends that message texts are to lose, of :data:`gateway.mail.trim.ALL`.
+
     Returns ``parts`` (fields of :class:`~gateway.model.MailPart`), ``left_out`` (``part``, ``type``, ``reason``) and
-    ``headers`` (decoded values by lower-case name). A part that did not come whole has its ``defect`` set. Raises
+    ``headers`` (decoded values by lower-case name). With ``head`` a mail without a text has a first part all the same, which
+    says who writes about what. A part that did not come whole has its ``defect`` set. Raises
     Refused for what :func:`inspect` refuses by structure, OSError.
     """
     parts: list[dict[str, Any]] = []
@@ -69,6 +73,10 @@ def extract(mail: str, directory: str) -> dict[str, Any]:
         found = structure.read(source)
         asked.take(found)
         _refuse_empty(found)
+        headers = {name: options.without(line) for name in _SHOWN if (line := found.headers.line(name))}
+        if head and not any(leaf.message_text and leaf.substance and not leaf.left_out for leaf in found.leaves):
+            parts.append(asdict(_head(headers, Path(directory) / "head.part")))
+        trimmed = _trim(found, trim, headers.get("subject", ""))
         for leaf in found.leaves:
             if leaf.left_out:
                 entry = {"part": leaf.name, "type": leaf.type, "reason": leaf.left_out}
@@ -77,8 +85,30 @@ def extract(mail: str, directory: str) -> dict[str, Any]:
             elif not leaf.is_blank:
                 path = Path(directory) / f"{len(parts) + 1:03}.part"
                 parts.append(asdict(_write(leaf, path, found)))
-        headers = {name: options.without(line) for name in _SHOWN if (line := found.headers.line(name))}
-    return {"parts": parts, "left_out": left_out, "headers": headers}
+    return {"parts": parts, "left_out": trimmed + left_out, "headers": headers}
+
+
+def _trim(found: Mail, wanted: Sequence[str], subject: str) -> list[dict[str, str]]:
+    """Take off the ends of the plain message texts that a rule knows; returns what went, for the ledger.
+
+    A text of which nothing would be left stays.
+    """
+    texts = [
+        leaf for leaf in found.leaves if leaf.message_text and not leaf.left_out and not leaf.is_html and leaf.substance
+    ]
+    removed: list[tuple[str, str]] = []
+    if len(texts) == 1:  # several stand around a document: which of them ends the mail is not sure
+        (leaf,) = texts
+        text, removed = trimming.trim(to_text(leaf.data or b"", leaf.charset), wanted, subject)
+        if removed:
+            leaf.data, leaf.charset = text.encode("utf-8", "replace"), "utf-8"
+    return [{"part": part, "type": "text/plain", "reason": reason} for part, reason in removed]
+
+
+def _head(headers: dict[str, str], path: Path) -> MailPart:
+    lines = [f"{name.title()}: {headers[name]}" for name in ("from", "date", "subject") if name in headers]
+    path.write_text("\n".join(lines) or "A mail without a text", encoding="utf-8")
+    return MailPart(str(path), "body-text", "message", "text/plain", path.stat().st_size, charset="utf-8")
 
 
 @contextmanager

@@ -30,7 +30,7 @@ _CONVERTER = "5.6.5"  # the status with which the workers say that a conversion 
 @dataclass(frozen=True, slots=True)
 class PrepareSettings:
     """Seconds. ``tries`` of a conversion before a mail is set aside; ``document``: options of document.render; ``office``:
-    the directory of LibreOffice's programs, "" where there is none."""
+    the directory of LibreOffice's programs, "" where there is none; ``trim``: what message texts lose at their end."""
 
     tries: int = 3
     timeout: float = 60.0  # of a conversion; a mail takes two
@@ -38,6 +38,7 @@ class PrepareSettings:
     retry_max: float = 900.0
     document: dict[str, Any] = field(default_factory=dict)
     office: str = ""
+    trim: tuple[str, ...] = ()
 
 
 class Prepare:
@@ -105,12 +106,15 @@ class Prepare:
         self._spool.check_room()
         work = self._spool.work_directory()
         try:
+            options = {**self._settings.document, **wanted}
             parts = work / "parts"
             parts.mkdir(mode=0o700)
             mail = await self._pool.run(
                 "gateway.mail.parse:extract",
                 mail=str(source),
                 directory=str(parts),
+                trim=list(self._settings.trim),
+                head=options.get("body") == "always",
             )
             mail = await opened(self._pool, mail, parts, self._settings.office)
             out = work / "fax.pdf"
@@ -119,7 +123,7 @@ class Prepare:
                 parts=mail["parts"],
                 left_out=mail["left_out"],
                 out=str(out),
-                options={**self._settings.document, **wanted},
+                options=options,
             )
             file = await self._spool.adopt(out, "document")
         finally:
