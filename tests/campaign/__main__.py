@@ -16,7 +16,7 @@ from pathlib import Path
 from gateway import telemetry
 from gateway.document.worker import WorkerPool
 
-from . import chaos, disk_full, edges, io_errors, kill, power_cut, random_kill, stops
+from . import caps, chaos, disk_full, edges, io_errors, kill, power_cut, random_kill, stops
 from .kill import Run, pool
 from .random_kill import Outcome
 
@@ -92,6 +92,10 @@ async def _stops(size: Size, seed: int, workers: WorkerPool, directory: Path) ->
     return await stops.run(workers, directory, size.of(15, 200), seed)
 
 
+async def _caps(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    return await caps.run(workers, directory, size.of(10, 300), size.of(40, 1500), seed)
+
+
 async def _provider(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
     return await chaos.provider(workers, directory, size.of(300, 10_000), share=0.3, seed=seed)
 
@@ -113,6 +117,7 @@ PARTS = (
     Part("errors", "EIO or ENOSPC at the N-th call, for every N: no false 250 or 200", _errors),
     Part("full", "a full disk: put off, recorded, and going on by itself", _full),
     Part("stops", "SIGTERM under load: in time, and no outcome made unknown", _stops),
+    Part("caps", "50 attackers at once, kills and lost answers: never a cent above the cap, nothing doubled", _caps),
     Part("provider", "30 % of the provider's answers are wrong in every way the sandbox knows", _provider),
     Part("withheld", "the same with a history that is withheld: held, never sent twice", _withheld),
     Part("smarthost", "30 % of the smarthost's sessions fail in every way", _smarthost),

@@ -42,7 +42,7 @@ class Records:
 
 
 @contextlib.contextmanager
-def _reading(database: Path) -> Iterator[sqlite3.Connection]:
+def reading(database: Path) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
     connection.row_factory = sqlite3.Row
     try:
@@ -56,7 +56,7 @@ def read(state: Path) -> Records:
     database = state / "faxgateway.db"
     if not database.exists():
         return Records()
-    with _reading(database) as db:
+    with reading(database) as db:
         db.execute("BEGIN")
 
         def rows(sql: str) -> list[dict[str, Any]]:
@@ -91,7 +91,7 @@ def is_quiet(state: Path) -> bool:
     database = state / "faxgateway.db"
     if not database.exists():
         return False
-    with _reading(database) as db:
+    with reading(database) as db:
         counts = [
             db.execute(sql).fetchone()[0]
             for sql in (
@@ -105,5 +105,5 @@ def is_quiet(state: Path) -> bool:
 
 def integrity(state: Path) -> str:
     """SQLite's own judgement of the database: "ok", or what is wrong."""
-    with _reading(state / "faxgateway.db") as db:
+    with reading(state / "faxgateway.db") as db:
         return "; ".join(str(row[0]) for row in db.execute("PRAGMA integrity_check(5)"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from . import caps
 from .kill import evidence, pool, settled
 from .world import World, until, world
 
@@ -76,3 +77,20 @@ async def test_a_provider_that_fails_again_and_again_is_left_in_peace_for_a_whil
     await here.send(here.wish(20))
     assert await until(lambda: "nothing is sent for now" in here.gateway.log.read_text(), 20)
     assert len(await delivered(here)) == 20
+
+
+async def test_fifty_attackers_and_kills_cost_no_more_than_the_cap(tmp_path: Path) -> None:
+    async with pool() as workers:
+        outcome = await caps.run(workers, tmp_path, kills=2, faxes=12, seed=1)
+    assert outcome.breaches == []
+    assert (outcome.hurts, outcome.jobs > 12) == (2, True)
+
+
+async def test_an_account_without_credit_alarms_once_and_goes_on_by_itself(here: World) -> None:
+    await here.set_balance(0)
+    for _ in range(3):
+        await here.send(here.wish(2))
+    assert await until(lambda: any("lacks credit" in mail.subject for mail in here.sink.taken), 20)
+    await here.set_balance(100)
+    assert len(await delivered(here)) == 6
+    assert sum("lacks credit" in mail.subject for mail in here.sink.taken) == 1

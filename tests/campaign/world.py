@@ -206,6 +206,14 @@ class World:
             if answer.status >= 300:
                 raise ValueError(await answer.text())
 
+    async def set_balance(self, amount: float) -> None:
+        """What the account holds from now on."""
+        async with (
+            aiohttp.ClientSession() as client,
+            client.post(f"http://{self.sandbox.address}/sandbox/balance", json={"balance": amount}) as answer,
+        ):
+            answer.raise_for_status()
+
     async def no_faults(self) -> None:
         async with (
             aiohttp.ClientSession() as client,
