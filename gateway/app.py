@@ -362,8 +362,8 @@ class Gateway:
             names += inbound_store.forget_documents(tx, now - keep.inbound)
             retention.forget_history(tx, now - keep.history)
             outbox.forget(tx, now - keep.history, list(MailKind))
-            receipts.purge_orphans(tx, now - keep.history)
             spending.forget(tx, now, keep.history)
+            receipts.purge_orphans(tx, now - keep.history)
             return names
 
         async with self._keeping.removing() as may:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from gateway.cli import output
@@ -25,4 +27,4 @@ def limits(session: Session, as_json: bool) -> None:
     output.listing(found["caps"], columns, json=False, empty="No limits, or nothing sent.")
     for each in found["stopped"]:
         output.say(f"Held since {output.moment(each['since'])}: {each['who']}; {each['why']}.")
-        output.say(f"  To let it go: faxgateway queue release --sender {each['who']}")
+        output.say(f"  To let it go: faxgateway queue release --sender {shlex.quote(each['who'])}")

@@ -135,7 +135,8 @@ class Accept:
             route = await self._route(peer, sender)
             recipient = await self._addressing.recipient(peer, sender, route, address)
             policy.may_dial(recipient.number, self._settings.policy)
-            await self._database.read(lambda tx: self._allowance.at_the_door(tx, peer, route, recipient.number))
+            if caps := self._allowance.caps(peer, route, recipient.number):
+                await self._database.read(lambda tx: self._allowance.at_the_door(tx, caps))
         except GatewayError as error:
             telemetry.rejected(error.status, client=peer.address, why=error.public)
             raise

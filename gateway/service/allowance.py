@@ -6,8 +6,10 @@ neither many sends at once nor a crash let more through.
 
 from __future__ import annotations
 
+import hashlib
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -95,16 +97,21 @@ class Allowance:
 
     # --- at the door ----------------------------------------------------------------------------------------------
 
-    def at_the_door(self, tx: Tx, peer: Peer, route: Route | None, number: FaxNumber) -> None:
+    def caps(self, peer: Peer, route: Route | None, number: FaxNumber) -> list[Capped]:
+        """The caps that would limit a fax."""
+        spender = Spender(peer.identity, peer.address, number.e164, route.match if route else "")
+        return limits.caps_of(self._settings.caps, spender.scopes, route.caps if route else ())
+
+    def at_the_door(self, tx: Tx, caps: Sequence[Capped]) -> None:
         """Raise TryLater where a cap is used up, so that even the smallest fax would only wait.
 
         A client that tries again succeeds, and one that cannot tells its user now.
         """
-        spender = Spender(peer.identity, peer.address, number.e164, route.match if route else "")
         at, smallest = self._now(tx), Amounts(1, 1, 1)
-        for capped in limits.caps_of(self._settings.caps, spender.scopes, route.caps if route else ()):
+        for capped in caps:
             if not limits.fits(capped.cap, spending.used(tx, capped, at), smallest):
-                raise TryLater(self._used_up(tx, capped, smallest, at)[0], status="4.7.1")
+                why = self._used_up(tx, capped, smallest, at)[0]
+                raise TryLater(f"{why}; try again then, or ask your administrator for more", status="4.7.1")
 
     def _used_up(self, tx: Tx, capped: Capped, need: Amounts, at: float) -> tuple[str, float]:
         """A sentence with the cap and the time when it opens, and the seconds until then."""
@@ -211,8 +218,8 @@ class Allowance:
             return
         submission = jobs.get_submission(tx, job.submission)
         assert submission is not None
-        capped, day = stop.cap, int(now // _DAY)
-        key = f"{capped.scope}.{capped.who}.{capped.cap}.{day}"
+        capped = stop.cap
+        key = f"{capped.scope}.{_token(f'{capped.who} {capped.cap}')}.{int(now // _DAY)}"
         outbox.add(
             tx,
             self._notices.operator(
@@ -247,14 +254,15 @@ class Allowance:
         outbox.add(
             tx,
             self._notices.operator(
-                f"unusual.{identity}.{int(now)}", now,
+                f"unusual.{_token(identity)}.{int(now)}", now,
                 title=f"The faxes of {identity} are held: unusual use",
                 text=f"{stop.why}. {len(held)} faxes that were not sent yet are held, to {', '.join(numbers[:10])}"
                 f"{f' and {len(numbers) - 10} more numbers' if len(numbers) > 10 else ''}; the last mail came from"
                 f" {submission.client}, in the name of {submission.sender}. Mails of {identity} are still accepted, and"
                 " their faxes held.",
-                remedy=f"If it is really him: faxgateway queue release --sender {identity}. If not, change his password"
-                f" or deny him with a route, then: faxgateway queue cancel --sender {identity}.",
+                remedy=f"If it is really him: faxgateway queue release --sender {shlex.quote(identity)}. If not, change his"
+                " password or deny him with a route, then end his faxes: faxgateway queue cancel --sender"
+                f" {shlex.quote(identity)}.",
             ),
         )  # fmt: skip
         log.warning("a sender is stopped", identity=identity, why=stop.why, held=len(held))
@@ -289,7 +297,12 @@ def _country(number: FaxNumber) -> str:
     return facts.region or facts.prefix
 
 
+def _token(text: str) -> str:
+    """Something to tell keys apart by that fits into a Message-ID, whatever people are called."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
 def _where(capped: Capped) -> str:
     """Where a cap is set."""
-    route = f"faxgateway route add sender {capped.who!r} --cap ..." if capped.who else ""
+    route = f"faxgateway route add sender {shlex.quote(capped.who)} --cap ..."
     return f"policy.caps.{capped.scope}{f', or {route}' if capped.scope is Scope.ROUTE else ''}"

@@ -140,12 +140,16 @@ MUTATIONS = (
         "attempt not written ahead", "the intent is committed before the send", _edge("killed-in-the-send"),
         (
             Edit(
-                _SUBMIT, "        sending = await self._database.write(begin)",
-                "        sending = replace(job, state=JobState.SUBMITTING, attempts=job.attempts + 1)",
+                _SUBMIT, "        begun = await self._database.write(begin)",
+                "        begun = replace(job, state=JobState.SUBMITTING, attempts=job.attempts + 1)",
             ),
             Edit(
                 _SUBMIT, '            reach("provider.sent")',
-                '            reach("provider.sent")\n            await self._database.write(begin)',
+                '            reach("provider.sent")\n'
+                "            before = replace(job, state=JobState.UPLOADED, attempts=job.attempts - 1)\n"
+                "            await self._database.write(\n"
+                "                lambda tx: self._begin(tx, before, job.cost, None, self._clock(), listed=False)\n"
+                "            )",
             ),
         ),
     ),

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import Refused
 from gateway.model import FaxNumber, NumberClass
-from gateway.numbers import COUNTRIES, NumberFacts, classify
+from gateway.numbers import COUNTRIES, NumberFacts, classify, parse_number
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,49 @@ def test_premium_lines_that_the_library_shows_are_premium() -> None:
             continue
         number = FaxNumber(phonenumbers.format_number(sample, phonenumbers.PhoneNumberFormat.E164))
         assert classify(number).number_class is NumberClass.PREMIUM, number
+
+
+@pytest.mark.parametrize(
+    "kind", [phonenumbers.PhoneNumberType.SHARED_COST, phonenumbers.PhoneNumberType.PERSONAL_NUMBER]
+)
+def test_shared_cost_lines_that_the_library_shows_are_shared_cost(kind: int) -> None:
+    shown = 0
+    for region in sorted(COUNTRIES):
+        sample = phonenumbers.example_number_for_type(region, kind)
+        if sample is not None:
+            number = FaxNumber(phonenumbers.format_number(sample, phonenumbers.PhoneNumberFormat.E164))
+            assert classify(number).number_class is NumberClass.SHARED_COST, number
+            shown += 1
+    assert shown > 50
+
+
+def test_no_emergency_or_short_number_of_any_country_is_dialled_as_an_ordinary_one() -> None:
+    """As people write it at home, and behind the country code: refused, or of a class that is not allowed."""
+    tried = 0
+    for region in sorted(COUNTRIES):
+        metadata = phonenumbers.PhoneMetadata.short_metadata_for_region(region)
+        if metadata is None:
+            continue
+        kinds = (
+            "emergency",
+            "short_code",
+            "premium_rate",
+            "standard_rate",
+            "toll_free",
+            "carrier_specific",
+            "sms_services",
+        )
+        described = [getattr(metadata, kind) for kind in kinds]
+        shorts = {each.example_number for each in described if each is not None and each.example_number}
+        shorts |= {"110", "112", "911", "999", "000"}
+        for written in (*shorts, *(f"+{phonenumbers.country_code_for_region(region)}{short}" for short in shorts)):
+            tried += 1
+            try:
+                number = parse_number(written, region=region)
+            except Refused:
+                continue
+            assert classify(number).number_class not in (NumberClass.ORDINARY, NumberClass.TOLL_FREE), (region, written)
+    assert tried > 3000
 
 
 @given(st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True))
