@@ -187,8 +187,6 @@ def _without(text: str, spans: list[tuple[int, int]], taken: int) -> str:
         kept.append(text[position:start])
         position = start + cut
         taken -= cut
-        if not taken:
-            break
     return "".join(kept) + text[position:]
 
 

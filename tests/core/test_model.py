@@ -7,9 +7,12 @@ import dataclasses
 import pytest
 
 from gateway.model import (
+    MAY_BE_SENT,
     TRANSITIONS,
     Envelope,
+    FaxJob,
     FaxNumber,
+    FaxOptions,
     JobState,
     LedgerEntry,
     Notify,
@@ -122,3 +125,11 @@ def test_defaults_say_nothing_that_was_not_said() -> None:
     assert envelope.envid is envelope.ret is recipient.orcpt is None
     assert Route(RouteKind.SENDER, "*").allow
     assert {*Notify} == {"never", "success", "failure", "delay"}
+
+
+def test_a_fax_is_wanted_when_it_is_accepted_or_later_if_its_sender_says_so() -> None:
+    job = FaxJob("s-1", "s", "1@fax.local", FaxNumber("+15551234567"), JobState.ACCEPTED, 100.0, 100.0)
+    assert job.wanted_at == 100.0
+    assert dataclasses.replace(job, options=FaxOptions(send_at=200.0)).wanted_at == 200.0
+    assert not job.may_be_sent
+    assert dataclasses.replace(job, hold=f"{MAY_BE_SENT}: ask").may_be_sent

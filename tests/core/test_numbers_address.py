@@ -12,7 +12,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from gateway.errors import Refused
 from gateway.model import FaxNumber
-from gateway.numbers import COUNTRIES, check_region, format_human, parse_number, read_address
+from gateway.numbers import COUNTRIES, check_region, format_human, meaning, parse_number, read_address
 
 ODD = ("AR", "BY", "KI", "PM")  # mobile numbers that change abroad, second prefixes, numbers as short as extensions
 DOMAINS = ("fax.local", "fax.example.org")
@@ -327,6 +327,14 @@ def test_a_local_part_alone() -> None:
 )
 def test_format_human(number: str, human: str) -> None:
     assert format_human(FaxNumber(number)) == human
+
+
+@pytest.mark.parametrize(
+    ("digits", "region", "what"),
+    [("911", "US", "an emergency number"), ("201234", "FO", "a number"), ("201234", "US", ""), ("4711", "DE", "")],
+)
+def test_what_short_digits_are_in_a_region(digits: str, region: str, what: str) -> None:
+    assert meaning(digits, region) == what
 
 
 def test_check_region() -> None:

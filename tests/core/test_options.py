@@ -187,6 +187,14 @@ def test_a_text_that_would_print_options(text: str, markup: bool, words: str) ->
     assert words in refused(options.from_text, text, markup=markup)
 
 
+def test_of_a_long_text_only_the_beginning_is_searched_for_options_but_all_of_it_for_stray_ones() -> None:
+    long = "<p>word</p>" * 2000
+    assert options.from_text(f"[fax: ref=1]{long}", markup=True) == (long, {"ref": "1"})
+    assert "options stand at the very beginning" in refused(
+        options.from_text, f"{long}<p>[fax: ref=1]</p>", markup=True
+    )
+
+
 @given(st.text(alphabet="[]fax: =,;\"'\n<b>&ref1", max_size=80), st.booleans())
 def test_no_text_passes_with_options_at_its_beginning(text: str, markup: bool) -> None:
     try:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Refused
-from gateway.model import FaxNumber, Identity, NumberClass, Peer, Route, RouteKind
-from gateway.policy import PolicySettings, may_dial, may_send, sender_route
+from gateway.model import Alias, FaxNumber, Identity, NumberClass, Peer, Route, RouteKind
+from gateway.policy import PolicySettings, alias_for, may_dial, may_send, sender_route
 
 DEFAULT = PolicySettings()
 LAN = Peer(listener="smtp0", address="192.168.1.20", trusted_network=True)
@@ -282,3 +282,16 @@ def test_limits_hang_on_the_strongest_proof() -> None:
     assert [EVERYBODY[proof].identity for proof in EVERYBODY] == [
         "ip:192.168.1.20", "mail:ann@example.org", "user:ann", "cert:scanner", "ip:203.0.113.9"
     ]  # fmt: skip
+
+
+# --- short names ------------------------------------------------------------------------------------------------------
+
+
+def test_of_the_aliases_of_a_name_that_for_the_most_exact_sender_counts() -> None:
+    number = FaxNumber("+12025550123")
+    for_all, for_network, for_ann = [Alias("desk", number, scope) for scope in ("*", "ip:192.168.1.0/24", "user:ann")]
+    known = [for_all, for_network, for_ann]
+    assert alias_for(known, ANN, "ann@example.org") is for_ann
+    assert alias_for(known, LAN, "bob@example.org") is for_network
+    assert alias_for([for_network, for_ann], STRANGER, "ann@example.org") is None
+    assert alias_for([], ANN, "ann@example.org") is None
