@@ -35,15 +35,17 @@ from gateway.service.outbound import Outbound
 from gateway.service.postman import Postman
 from gateway.service.postmaster import Postmaster
 from gateway.service.reconcile import Reconcile
+from gateway.service.wallclock import WallClock
 from gateway.spool import Draft, Spool
 from gateway.store import files, jobs, outbox, receipts, retention, spending
 from gateway.store import inbound as inbound_store
-from gateway.store.db import Database, Tx
+from gateway.store.db import Database, Tx, get_meta, set_meta
 from gateway.store.file import StoreBroken
 from gateway.store.lock import StateLock
 
 log = structlog.get_logger("gateway")
 
+_BELIEVED = "clock.believed_at"
 _READING = ("gateway.mail.parse", "gateway.provider.faxto_callback")  # what the reader process imports at its start
 
 
@@ -104,6 +106,7 @@ class Gateway:
             gate=self.gate, on_mail=self.postman.nudge, nudge=self.outbound.nudge, clock=clock,
         )  # fmt: skip
         self._keeping = Keeping()
+        self._wall = WallClock(clock)
         accept_settings = settings.accept(config)
         self.accept = Accept(
             self.database, self.spool, self._reader, accept_settings, self.outbound.allowance,
@@ -159,6 +162,9 @@ class Gateway:
         """Start everything; when this returns, every listener is bound and mail is accepted."""
         await self.open()
         try:
+            believed_at = await self.database.read(lambda tx: get_meta(tx, _BELIEVED))
+            self._wall.begin(float(believed_at) if believed_at else None)
+            await self._note_time()
             doubtful = await self.outbound.recover()
             if doubtful:
                 log.warning("sends without an outcome are in doubt", count=doubtful)
@@ -321,9 +327,17 @@ class Gateway:
             alarm = self.notices.missing([f"{named[name]} (spool/{name})" for name in missing], now)
             await self.database.write(lambda tx: outbox.add(tx, alarm))
 
+    async def _note_time(self) -> None:
+        """A start far from the last believed time is no time to throw anything away."""
+        if self._wall.is_believed:
+            now = str(self._clock())
+            await self.database.write(lambda tx: set_meta(tx, _BELIEVED, now))
+
     async def _sweep_orphans(self) -> None:
         known = await self.database.read(files.named)
         before = self._clock() - self.config.retention.orphans
+        if not self._wall.is_believed:
+            return
         async with self._keeping.removing() as may:
             removed = await asyncio.to_thread(self.spool.sweep, known.keys(), older_than=before) if may else []
         if removed:
@@ -332,7 +346,14 @@ class Gateway:
     async def _housekeeping(self) -> None:
         while True:
             await asyncio.sleep(self.config.retention.purge_every)
-            for work in (self._purge, self._sweep_orphans, self._mend_times, self._sweep_uploads, self._keep_reserve):
+            for work in (
+                self._note_time,
+                self._purge,
+                self._sweep_orphans,
+                self._mend_times,
+                self._sweep_uploads,
+                self._keep_reserve,
+            ):
                 try:
                     await work()
                 except (GatewayError, OSError) as error:
@@ -356,12 +377,16 @@ class Gateway:
     async def _purge(self) -> None:
         """What has served its time goes: the row first, then the file."""
         keep, now = self.config.retention, self._clock()
+        if not self._wall.is_believed:
+            log.info("nothing is purged: the clock was set, or stood long; it must go on for a day")
+            return
 
         def purge(tx: Tx) -> list[str]:
-            names = retention.forget_documents(tx, now - keep.documents)
-            names += inbound_store.forget_documents(tx, now - keep.inbound)
-            retention.forget_history(tx, now - keep.history)
-            outbox.forget(tx, now - keep.history, list(MailKind))
+            since = float(get_meta(tx, "created_at") or 0.0)  # what is older was stamped by a wrong clock
+            names = retention.forget_documents(tx, now - keep.documents, since=since)
+            names += inbound_store.forget_documents(tx, now - keep.inbound, since=since)
+            retention.forget_history(tx, now - keep.history, since=since)
+            outbox.forget(tx, now - keep.history, list(MailKind), since=since)
             spending.forget(tx, now, keep.history)
             receipts.purge_orphans(tx, now - keep.history)
             return names

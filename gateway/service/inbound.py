@@ -337,8 +337,14 @@ class Inbound:
             self._on_mail()
 
     def _twin(self, tx: Tx, fax: InboundFax) -> InboundFax | None:
-        """The row that has this very fax already: the same content, and no name that tells the two apart."""
-        for other in self._alike(tx, fax):
+        """The row that has this very fax already: the same content, and no name that tells the two apart.
+
+        A fax of the list is one that a callback brought and that is in the list under no other name, whenever that was:
+        the clock may have been set between.
+        """
+        listed = fax.arrival.inbox_id is not None
+        unlisted = inbound.unlisted(tx, fax.did, inbound.digits(fax.arrival.sender), fax.sha256) if listed else []
+        for other in (*self._alike(tx, fax), *unlisted):
             names_differ = (other.arrival.uuid and fax.arrival.uuid) or (
                 other.arrival.inbox_id is not None and fax.arrival.inbox_id is not None
             )

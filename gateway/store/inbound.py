@@ -67,6 +67,16 @@ def alike(tx: Tx, did: str, caller: str, since: float, until: float) -> list[Inb
     return [_fax(row) for row in rows]
 
 
+def unlisted(tx: Tx, did: str, caller: str, sha256: str) -> list[InboundFax]:
+    """Faxes with this content from one number to one DID, of whenever, that are no entry of the provider's list yet."""
+    rows = tx.execute(
+        f"SELECT {_INBOUND} FROM inbound WHERE sha256 = ? AND sha256 <> '' AND did = ? AND caller = ? AND inbox_id IS NULL"
+        " AND state IN ('pending', 'dispatched') ORDER BY rowid",
+        (sha256, did, caller),
+    )
+    return [_fax(row) for row in rows]
+
+
 def bind(tx: Tx, fax: str, *, inbox_id: int | None = None, uuid: str = "", file_url: str = "") -> None:
     """Note under which names the provider knows a fax, and where its document lies."""
     if inbox_id is not None:
@@ -157,16 +167,17 @@ def listing(tx: Tx, limit: int = 1000) -> list[InboundFax]:
     return [_fax(row) for row in rows]
 
 
-def forget_documents(tx: Tx, before: float, limit: int = 500) -> list[str]:
-    """Unname documents received before ``before`` that were delivered; returns the spool names to unlink.
+def forget_documents(tx: Tx, before: float, limit: int = 500, *, since: float = 0.0) -> list[str]:
+    """Unname documents received between ``since`` and ``before`` that were delivered; returns the spool names to unlink.
 
     Delivered: no mail with it waits, and where one was given up a later one was sent instead.
     """
     rows = tx.execute(
-        "SELECT id, file FROM inbound WHERE file <> '' AND received_at < ? AND state = 'dispatched' AND NOT EXISTS"
+        "SELECT id, file FROM inbound WHERE file <> '' AND received_at >= ? AND received_at < ? AND state = 'dispatched'"
+        " AND NOT EXISTS"
         " (SELECT 1 FROM outbox o WHERE o.file = inbound.file AND (o.state = 'queued' OR o.state = 'dead' AND NOT EXISTS"
         " (SELECT 1 FROM outbox i WHERE i.file = o.file AND i.state = 'sent' AND i.rowid > o.rowid))) LIMIT ?",
-        (before, limit),
+        (since, before, limit),
     ).fetchall()
     for fax, file in rows:
         tx.execute("UPDATE inbound SET file = '' WHERE id = ?", (fax,))

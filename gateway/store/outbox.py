@@ -126,10 +126,10 @@ def counts(tx: Tx) -> dict[str, int]:
     return {"queued": int(queued), "dead": int(dead_)}
 
 
-def forget(tx: Tx, before: float, kinds: Iterable[MailKind]) -> int:
-    """Delete mails of these kinds that were sent before ``before``."""
+def forget(tx: Tx, before: float, kinds: Iterable[MailKind], *, since: float = 0.0) -> int:
+    """Delete mails of these kinds that were sent between ``since`` and ``before``."""
     marks = list(kinds)
     return tx.execute(
-        f"DELETE FROM outbox WHERE ended_at < ? AND state = 'sent' AND kind IN ({', '.join('?' * len(marks))})",
-        (before, *marks),
+        f"DELETE FROM outbox WHERE ended_at >= ? AND ended_at < ? AND state = 'sent' AND kind IN ({', '.join('?' * len(marks))})",
+        (since, before, *marks),
     ).rowcount

@@ -1,17 +1,20 @@
-"""Forgetting what has served its time: the row first, then the caller removes the files."""
+"""Forgetting what has served its time: the row first, then the caller removes the files.
+
+A time before ``since``, when the store was made, is the mark of a wrong clock and tells no age.
+"""
 
 from __future__ import annotations
 
 from gateway.store.db import Tx
 
 
-def forget_documents(tx: Tx, before: float, limit: int = 500) -> list[str]:
+def forget_documents(tx: Tx, before: float, limit: int = 500, *, since: float = 0.0) -> list[str]:
     """Unname the files of submissions all of whose jobs ended before ``before``; returns the spool names to unlink."""
     rows = tx.execute(
-        "SELECT id, mail_file FROM submission s WHERE mail_file <> '' AND created_at < ? AND NOT EXISTS"
-        " (SELECT 1 FROM job WHERE submission = s.id AND (finished_at IS NULL OR finished_at >= ? OR erasable))"
+        "SELECT id, mail_file FROM submission s WHERE mail_file <> '' AND created_at >= ? AND created_at < ? AND NOT EXISTS"
+        " (SELECT 1 FROM job WHERE submission = s.id AND (finished_at IS NULL OR finished_at < ? OR finished_at >= ? OR erasable))"
         " LIMIT ?",
-        (before, before, limit),
+        (since, before, since, before, limit),
     ).fetchall()
     names: list[str] = []
     for submission, mail_file in rows:
@@ -25,12 +28,12 @@ def forget_documents(tx: Tx, before: float, limit: int = 500) -> list[str]:
     return names
 
 
-def forget_history(tx: Tx, before: float, limit: int = 500) -> int:
+def forget_history(tx: Tx, before: float, limit: int = 500, *, since: float = 0.0) -> int:
     """Delete submissions whose files are gone and whose jobs ended before ``before``; returns how many."""
     rows = tx.execute(
-        "SELECT id FROM submission s WHERE mail_file = '' AND created_at < ? AND NOT EXISTS"
-        " (SELECT 1 FROM job WHERE submission = s.id AND (finished_at IS NULL OR finished_at >= ?)) LIMIT ?",
-        (before, before, limit),
+        "SELECT id FROM submission s WHERE mail_file = '' AND created_at >= ? AND created_at < ? AND NOT EXISTS"
+        " (SELECT 1 FROM job WHERE submission = s.id AND (finished_at IS NULL OR finished_at < ? OR finished_at >= ?)) LIMIT ?",
+        (since, before, since, before, limit),
     ).fetchall()
     for (submission,) in rows:
         mine = "(SELECT id FROM job WHERE submission = ?)"

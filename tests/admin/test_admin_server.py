@@ -324,7 +324,7 @@ async def test_while_files_are_kept_nothing_is_purged_and_nothing_swept(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    monkeypatch.setattr(retention, "forget_documents", lambda *_: done.append("purge") or [])
+    monkeypatch.setattr(retention, "forget_documents", lambda *_, **__: done.append("purge") or [])
     monkeypatch.setattr(house.gateway.spool, "sweep", lambda *_, **__: done.append("sweep") or [])
     await house.ask("files.keep", seconds=60)
     await house.gateway._purge()

@@ -16,7 +16,7 @@ from pathlib import Path
 from gateway import telemetry
 from gateway.document.worker import WorkerPool
 
-from . import caps, chaos, disk_full, edges, io_errors, kill, power_cut, random_kill, stops
+from . import caps, chaos, clock, disk_full, edges, io_errors, kill, power_cut, random_kill, stops
 from .kill import Run, pool
 from .random_kill import Outcome
 
@@ -96,6 +96,12 @@ async def _caps(size: Size, seed: int, workers: WorkerPool, directory: Path) -> 
     return await caps.run(workers, directory, size.of(10, 300), size.of(40, 1500), seed)
 
 
+async def _clock(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
+    if why := clock.lacking():
+        return Outcome("the clock is set under load", notes=[f"not run: {why}"])
+    return await clock.run(workers, directory, size.of(24, 500), seed)
+
+
 async def _provider(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
     return await chaos.provider(workers, directory, size.of(300, 10_000), share=0.3, seed=seed)
 
@@ -118,6 +124,7 @@ PARTS = (
     Part("full", "a full disk: put off, recorded, and going on by itself", _full),
     Part("stops", "SIGTERM under load: in time, and no outcome made unknown", _stops),
     Part("caps", "50 attackers at once, kills and lost answers: never a cent above the cap, nothing doubled", _caps),
+    Part("clock", "the clock is set on and back by up to five years, and to 1970", _clock),
     Part("provider", "30 % of the provider's answers are wrong in every way the sandbox knows", _provider),
     Part("withheld", "the same with a history that is withheld: held, never sent twice", _withheld),
     Part("smarthost", "30 % of the smarthost's sessions fail in every way", _smarthost),
