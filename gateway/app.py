@@ -114,6 +114,7 @@ class Gateway:
             postmaster=Postmaster(
                 self.database, self.spool, self.notices, accept_settings.domains, on_mail=self.postman.nudge, clock=clock
             ),
+            clock_believed=lambda: self._wall.is_believed,
             clock=clock,
         )  # fmt: skip
         self.admin = Admin(
@@ -362,7 +363,13 @@ class Gateway:
                     log.exception("unexpected failure of housekeeping", what=work.__name__.strip("_"))
 
     async def _mend_times(self) -> None:
-        await asyncio.gather(self.outbound.mend_times(), self.inbound.mend_times(), self.postman.mend_times())
+        soon = self._wall.take_jump()
+        services = (self.outbound, self.inbound, self.postman)
+        await asyncio.gather(*(each.mend_times(soon=soon) for each in services))
+        if soon:
+            log.warning("the clock was set: what waited is looked at now")
+            for each in services:
+                each.nudge()
 
     async def _sweep_uploads(self) -> None:
         """Once in the time that leftovers are kept, and again at the next purge where the provider is away."""

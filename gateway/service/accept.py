@@ -67,6 +67,7 @@ class Accept:
         *,
         on_accepted: Callable[[], None],
         postmaster: Postmaster,
+        clock_believed: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -75,6 +76,7 @@ class Accept:
         self._settings = settings
         self._allowance = allowance
         self._on_accepted = on_accepted
+        self._clock_believed = clock_believed
         self._clock = clock
         self._postmaster = postmaster
         self._addressing = Addressing(database, settings.domains, settings.region)
@@ -228,7 +230,9 @@ class Accept:
         key = _dedupe_key(envelope, summary)
 
         def commit(tx: Tx) -> str:
-            earlier = jobs.unconfirmed(tx, key, now - self._settings.repeat_window)
+            # after the clock was set nobody knows how long ago something was
+            since = now - self._settings.repeat_window if self._clock_believed() else 0.0
+            earlier = jobs.unconfirmed(tx, key, since)
             if earlier is not None:
                 return earlier
             jobs.add(tx, submission, new_jobs, key)

@@ -82,9 +82,9 @@ class Inbound:
         now, settings = self._clock(), self._settings
         await self._database.write(lambda tx: inbound.resume(tx, now, settings.retry_after, settings.retry_max))
 
-    async def mend_times(self) -> None:
-        """Nothing waits longer than the longest pause, whatever the clock has done."""
-        latest = self._clock() + self._settings.retry_max
+    async def mend_times(self, *, soon: bool = False) -> None:
+        """Nothing waits longer than the longest pause, whatever the clock has done; ``soon``: all is due now."""
+        latest = self._clock() + (0.0 if soon else self._settings.retry_max)
         await self._database.write(lambda tx: inbound.not_after(tx, latest))
 
     def start(self) -> None:

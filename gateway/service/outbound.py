@@ -191,15 +191,15 @@ class Outbound:
 
         return await self._database.write(doubt)
 
-    async def mend_times(self) -> None:
-        """Nothing waits longer than the longest pause, whatever the clock has done."""
+    async def mend_times(self, *, soon: bool = False) -> None:
+        """Nothing waits longer than the longest pause, whatever the clock has done; ``soon``: all is due now."""
         settings = self._settings
         longest = max(
             _LONGEST_WAIT, settings.retry_max, 2 * settings.prepare.timeout + settings.prepare.retry_max,
             settings.settle.redial_after, *settings.settle.poll_after, *settings.settle.confirm_after,
             *settings.settle.doubt_poll_after,
         )  # fmt: skip
-        latest = self._clock() + longest
+        latest = self._clock() + (0.0 if soon else longest)
         await self._database.write(lambda tx: waiting.not_after(tx, latest))
 
     def _heard(self, error: GatewayError | None) -> None:

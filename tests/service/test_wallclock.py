@@ -66,3 +66,14 @@ def test_a_new_store_and_an_old_one_after_a_pause_are_believed() -> None:
         watch = Clocks().watch()
         watch.begin(last)
         assert watch.is_believed
+
+
+def test_each_jump_is_told_once() -> None:
+    clocks = Clocks()
+    watch = clocks.watch()
+    watch.begin(clocks.wall - YEAR)
+    assert watch.take_jump() and not watch.take_jump()
+    clocks.wall -= HOUR
+    assert watch.take_jump() and not watch.take_jump()
+    clocks.pass_(2 * DAY)
+    assert not watch.take_jump()
