@@ -117,7 +117,7 @@ class _House:
         reader, writer = await asyncio.open_connection(host, int(port))
         heard = asyncio.create_task(reader.read())  # to its end
         try:
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):  # also of a socket that is gone
                 for piece in pieces:
                     writer.write(piece)
                     await writer.drain()
@@ -127,7 +127,7 @@ class _House:
                 if end == "cut":
                     writer.transport.abort()
             async with asyncio.timeout(_PATIENCE):
-                with contextlib.suppress(ConnectionError):
+                with contextlib.suppress(OSError):
                     return _ids(await heard)
         except TimeoutError:
             raise Found("a session hangs") from None
