@@ -17,6 +17,7 @@ _CELL = 4  # pixels across of the cells in which the ground is looked at, about 
 _DARK = 118  # darker than this is ink, unless something darker still is written on it
 _WRITTEN = 32  # grey levels by which dark writing differs from a dark ground
 _PAPER = 160  # paper is at least as light
+_EDGE = 0.37  # of the way from the ground to the ink of a stroke: beyond it is ink
 _RATIO, _NOISE_RATIO, _LEAST_RATIO = 0.86, 0.02, 0.70
 
 
@@ -44,7 +45,11 @@ def _levels(small: Image.Image, ground: Image.Image) -> Image.Image:
     below = ImageChops.subtract(ground, small)
     ratio = max(_LEAST_RATIO, _RATIO - _NOISE_RATIO * _noise(below))
     # the ground reaches one cell further than it is seen, so that tints have an outline and light letters a rim
-    levels = grown(ground, 1).point([max(_DARK, round(v * ratio)) for v in range(256)])
+    around = grown(ground, 1)
+    levels = around.point([round(v * ratio) for v in range(256)])
+    # a stroke fills half of a cell at most places, so it is twice as dark as its cell
+    edges = ImageChops.subtract(around, grown(below, 1).point([round(v * 2 * _EDGE) for v in range(256)]))
+    levels = ImageChops.darker(levels, edges).point([max(_DARK, v) for v in range(256)])
     written = ImageChops.darker(
         below.point([255 if v >= _WRITTEN else 0 for v in range(256)]),
         ground.point([255 if v < _DARK else 0 for v in range(256)]),
