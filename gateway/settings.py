@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway import __version__
 from gateway.config import Config
+from gateway.config.options_document import Document
 from gateway.document import office
 from gateway.edge.callbacks import CallbackSettings
 from gateway.edge.smtp_settings import ListenerSettings, SmtpSettings
@@ -73,6 +74,12 @@ def postman(config: Config) -> PostmanSettings:
     )
 
 
+def document(section: Document) -> dict[str, Any]:
+    """Options of document.render."""
+    names = ("paper", "resolution", "body", "header", "header_text", "blank_pages", "max_pages")
+    return {name: getattr(section, name) for name in names}
+
+
 def outbound(config: Config) -> OutboundSettings:
     p, d = config.provider, config.document
     redial = p.redial
@@ -87,7 +94,7 @@ def outbound(config: Config) -> OutboundSettings:
             timeout=d.timeout,
             retry_after=p.retry_after,
             retry_max=p.retry_max,
-            document={"paper": d.paper, "resolution": d.resolution, "max_pages": d.max_pages, "body": d.body},
+            document=document(d),
             office=office.find(d.office),
             trim=d.trim,
         ),

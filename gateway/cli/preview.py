@@ -12,11 +12,12 @@ import click
 from gateway.cli import letter, output
 from gateway.cli.base import Command, Session, json_option, pass_session
 from gateway.errors import ConfigError
-from gateway.model import LedgerEntry
+from gateway.model import FaxPage, LedgerEntry
 
 if TYPE_CHECKING:
     from gateway.document.worker import WorkerPool
 
+_HEADER_FACTS = {"date": "2026-01-31 12:00", "from": "sender@example.org", "to": "+15550100"}  # a preview has none
 _MAILS = (".eml", ".msg822")
 
 
@@ -62,7 +63,11 @@ def preview(
         return
     for entry in made["ledger"]:
         output.say(entry)
+    for warning in made["warnings"]:
+        output.say(warning)
     output.say(f"{output.plural(made['pages'], 'page')}, about {made['seconds']:.0f} s on the line")
+    if made["pages"] > 1:
+        output.say("seconds of each page: " + ", ".join(f"{seconds:.0f}" for seconds in made["weights"]))
     for picture in made["pictures"]:
         click.echo(picture)
 
@@ -77,8 +82,11 @@ def _options(session: Session) -> dict[str, Any]:
         if session.config_path:
             raise
         return {}
+    from gateway import settings
+
     document = session.config(secrets=False).document
-    return {name: getattr(document, name) for name in ("paper", "resolution", "max_pages", "body", "office", "trim")}
+    settled = settings.document(document)
+    return {**settled, "office": document.office, "trim": document.trim, "header_facts": _HEADER_FACTS}
 
 
 async def _make(mail: Path, out: Path, pdf: Path, options: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +103,8 @@ async def _make(mail: Path, out: Path, pdf: Path, options: dict[str, Any]) -> di
 
 
 async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Fax document ``pdf`` and pictures in ``out`` of a raw mail; returns ``pages``, ``seconds``, ``ledger``, ``pictures``.
+    """Fax document ``pdf`` and pictures in ``out`` of a raw mail; returns ``pages``, ``seconds``, ``ledger``, ``pictures``,
+    ``weights`` (seconds on the line of each page), ``warnings``.
 
     Raises Refused and TryLater as the conversions do.
     """
@@ -115,4 +124,12 @@ async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, option
         )  # fmt: skip
     pictures = await pool.run("gateway.document.render:previews", document=str(pdf), directory=str(out))
     ledger = [LedgerEntry(**entry).text for entry in made["ledger"]]
-    return {"pages": made["pages"], "seconds": made["seconds"], "ledger": ledger, "pictures": pictures}
+    sheets = [FaxPage(page["seconds"], tuple(page["warnings"])) for page in made["sheets"]]
+    return {
+        "pages": made["pages"],
+        "seconds": made["seconds"],
+        "ledger": ledger,
+        "weights": [page.seconds for page in sheets],
+        "warnings": [f"page {n} {text}" for n, page in enumerate(sheets, 1) for text in page.warnings],
+        "pictures": pictures,
+    }

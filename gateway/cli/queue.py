@@ -120,6 +120,12 @@ def _facts(job: dict[str, Any]) -> dict[str, Any]:
         "next step": output.moment(job.get("next_at")),
         "pages": document
         and f"{document['pages']} ({document['size']:,} bytes, about {document['seconds']:.0f} s on the line)",
+        "weights": " + ".join(f"{page['seconds']:.0f}" for page in document.get("sheets", ())) + " s, page by page"
+        if document.get("sheets")
+        else None,
+        "warnings": [
+            f"page {n} {text}" for n, page in enumerate(document.get("sheets", ()), 1) for text in page["warnings"]
+        ],
         "parts": job.get("ledger"),
         "cost": job.get("cost"),
         "provider": job.get("provider_ref") and f"fax {job['provider_ref']}",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import (
     Field,
     PositiveInt,
+    field_validator,
 )
 
 from gateway.config.kinds import (
@@ -33,6 +34,12 @@ class Document(Section):
     office: Annotated[str, Field(min_length=1)] = "auto"
     """LibreOffice for Word, Excel, PowerPoint, OpenDocument and RTF: auto looks for it, none refuses such documents, else the
     directory of its programs"""
+    header: bool = False
+    """a line at the top of each page; off, as providers print one of their own"""
+    header_text: str = "{date}   From: {from}   To: {to}   Page {page} of {pages}"
+    """of the header: {from} is the station id, else the sender's address"""
+    blank_pages: Literal["keep", "remove"] = "keep"
+    """remove: blank pages are left out, and the sender is told which"""
     max_pages: PositiveInt = 200
     workers: Annotated[PositiveInt, Field(le=64)] = 2
     """conversions at once"""
@@ -42,3 +49,14 @@ class Document(Section):
     """of a conversion"""
     tries: PositiveInt = 3
     """conversions of a mail that may crash or hang before it is set aside"""
+
+    @field_validator("header_text")
+    @classmethod
+    def _fields_are_known(cls, text: str) -> str:
+        known = ("date", "from", "to", "page", "pages")
+        try:
+            text.format(**dict.fromkeys(known, "1"))
+        except (LookupError, ValueError, AttributeError):
+            fields = ", ".join(f"{{{name}}}" for name in known)
+            raise ValueError(f"a header line may hold {fields}; write a brace that is to be printed twice") from None
+        return text

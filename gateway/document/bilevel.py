@@ -7,9 +7,12 @@ stands in black, and what is dark stays dark. Photographs are halftoned.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from PIL import Image, ImageChops
 
 from gateway.document import photographs
+from gateway.document.legibility import faintness
 from gateway.document.neighbourhood import STROKE, closed, grown
 from gateway.document.raster import STANDARD
 
@@ -21,28 +24,42 @@ _EDGE = 0.37  # of the way from the ground to the ink of a stroke: beyond it is 
 _RATIO, _NOISE_RATIO, _LEAST_RATIO = 0.86, 0.02, 0.70
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen of a page on the way: tiles of light writing (see legibility), and whether photographs are on it."""
+
+    faint: int = 0
+    photographs: bool = False
+
+
 def to_bilevel(image: Image.Image, y_dpi: int) -> Image.Image:
     """Black and white of a grey page, whose rows are ``y_dpi`` to the inch."""
+    return inked(image, y_dpi)[0]
+
+
+def inked(image: Image.Image, y_dpi: int) -> tuple[Image.Image, Look]:
+    """As :func:`to_bilevel`, and what was seen of the page."""
     if image.mode == "1":
-        return image
+        return image, Look()
     grey = image if image.mode == "L" else image.convert("L")
     cell = (_CELL, _CELL // 2 if y_dpi == STANDARD else _CELL)
     small = grey.reduce(cell)
     ground = closed(small, STROKE)
     box = (0.0, 0.0, grey.width / cell[0], grey.height / cell[1])
-    levels = _levels(small, ground).resize(grey.size, Image.Resampling.BILINEAR, box=box)
+    below = ImageChops.subtract(ground, small)
+    levels = _levels(small, ground, below).resize(grey.size, Image.Resampling.BILINEAR, box=box)
     ink = ImageChops.subtract(grey, levels).point([0] + [255] * 255, "1")
-    for region, mask in photographs.find(small, ground, cell):
+    found = list(photographs.find(small, ground, cell))
+    for region, mask in found:
         left, top, right, bottom = region
         around = ground.crop((left // cell[0], top // cell[1], right // cell[0], bottom // cell[1]))
         tones = grey.crop(region).point(_curve(around)).convert("1")
         ink.paste(tones, region, mask)
-    return ink
+    return ink, Look(0 if found else faintness(below), bool(found))
 
 
-def _levels(small: Image.Image, ground: Image.Image) -> Image.Image:
-    """For each cell the grey level up to which a point is ink."""
-    below = ImageChops.subtract(ground, small)
+def _levels(small: Image.Image, ground: Image.Image, below: Image.Image) -> Image.Image:
+    """For each cell the grey level up to which a point is ink; ``below``: how far each cell is below its ground."""
     ratio = max(_LEAST_RATIO, _RATIO - _NOISE_RATIO * _noise(below))
     # the ground reaches one cell further than it is seen, so that tints have an outline and light letters a rim
     around = grown(ground, 1)

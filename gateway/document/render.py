@@ -6,8 +6,9 @@ They run in throw-away processes: paths in, plain values out.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,37 @@ import img2pdf
 from PIL import Image, ImageSequence
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from gateway.document import picture, progress, raster, sniff, sources, text
-from gateway.document.bilevel import to_bilevel
+from gateway.document import headline, legibility, picture, progress, raster, sniff, sources, text
+from gateway.document.bilevel import inked, to_bilevel
 from gateway.document.refusal import TooLong, Unfaxable
-from gateway.document.weight import call_seconds
-from gateway.model import LedgerEntry, MailPart
+from gateway.document.weight import call_seconds, page_seconds
+from gateway.model import FaxPage, LedgerEntry, MailPart
 
 _SMALL = 300 * 300  # pixels: an inline image below is decoration
-_DEFAULTS: dict[str, Any] = {"paper": "letter", "resolution": "fine", "max_pages": 200, "body": "with-text"}
+_DEFAULTS: dict[str, Any] = {
+    "paper": "letter", "resolution": "fine", "max_pages": 200, "body": "with-text", "blank_pages": "keep",
+    "header": False, "header_text": headline.TEXT, "header_facts": {},
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """A finished page: a one-page TIFF, its rows to the inch, what its sender should know of it, whether it is blank."""
+
+    tiff: bytes
+    y_dpi: int
+    warnings: tuple[str, ...]
+    blank: bool
+
+    @property
+    def seconds(self) -> float:
+        return page_seconds(raster.strip_size(self.tiff))
+
+    def headed(self, template: str, facts: dict[str, str | int]) -> _Sheet:
+        """With a line at its top."""
+        with Image.open(io.BytesIO(self.tiff)) as page:
+            stamped = headline.stamped(page.convert("1", dither=Image.Dither.NONE), self.y_dpi, template, facts)
+        return replace(self, tiff=raster.g4(stamped, self.y_dpi))
 
 
 def render(
@@ -31,13 +55,16 @@ def render(
     """Write the fax document of a mail to ``out``: an image-only PDF of one-bit G4 pages.
 
     ``parts`` are fields of :class:`~gateway.model.MailPart`, in mail order; ``left_out`` what the mail's reader left out,
-    with its reason. Returns ``pages``, ``size`` (bytes), ``sha256``, ``seconds`` (estimate on the line), ``ledger``.
+    with its reason. ``options``: ``paper``, ``resolution``, ``max_pages``, ``body``; ``blank_pages`` (keep, remove);
+    ``header`` (whether each page has a line at its top), ``header_text`` (see document.headline) and ``header_facts``
+    (its fields but the pages). Returns ``pages``, ``size`` (bytes), ``sha256``, ``seconds`` (estimate on the line),
+    ``ledger``, and ``sheets``, the fields of :class:`~gateway.model.FaxPage` of each page.
     Raises Refused naming the part that cannot become pages: never half a fax.
     """
     options = {**_DEFAULTS, **options}
     target = raster.grid(options["paper"], options["resolution"])
     ledger: list[LedgerEntry] = []
-    sheets: list[bytes] = []
+    sheets: list[_Sheet] = []
     for part, kind, reason in _chosen([MailPart(**part) for part in parts], options["body"]):
         if reason:
             ledger.append(LedgerEntry(part.name, kind, reason=reason))
@@ -45,26 +72,49 @@ def render(
         if part.defect:
             raise Unfaxable(f"{part.name} cannot be faxed: {part.defect}; send it again")
         first = len(sheets) + 1
-        sheets += _sheets(part, kind, target, options["max_pages"] - len(sheets))
-        ledger.append(LedgerEntry(part.name, kind, first, len(sheets)))
+        found = _sheets(part, kind, target, options["max_pages"] - len(sheets))
+        blank = [n for n, sheet in enumerate(found, 1) if sheet.blank and options["blank_pages"] == "remove"]
+        sheets += [sheet for n, sheet in enumerate(found, 1) if n not in blank]
+        ledger.append(_fate(part.name, kind, first, len(sheets), blank))
     ledger += [LedgerEntry(entry["part"], entry["type"], reason=entry["reason"]) for entry in left_out]
     if not sheets:
         reasons = "; ".join(entry.text for entry in ledger)
         raise Unfaxable("the mail holds nothing to fax: " + (reasons or "no document and no text"))
-    made = _write(sheets, out)
-    return {**made, "ledger": [asdict(entry) for entry in ledger]}
+    if options["header"]:
+        facts = {**options["header_facts"], "pages": len(sheets)}
+        sheets = [sheet.headed(options["header_text"], {**facts, "page": n}) for n, sheet in enumerate(sheets, 1)]
+    made = _write([sheet.tiff for sheet in sheets], out)
+    pages = [FaxPage(round(sheet.seconds, 1), sheet.warnings) for sheet in sheets]
+    return {**made, "ledger": [asdict(entry) for entry in ledger], "sheets": [asdict(page) for page in pages]}
 
 
-def _sheets(part: MailPart, kind: str, target: raster.Grid, room: int) -> list[bytes]:
-    """The pages of a part, as one-page TIFFs."""
+def _fate(name: str, kind: str, first: int, last: int, blank: list[int]) -> LedgerEntry:
+    """The entry of a part whose ``blank`` pages, by their numbers in it, are left out."""
+    if last < first:
+        return LedgerEntry(name, kind, reason="all of it is blank" if blank else "it has no page")
+    numbers = ", ".join(map(str, blank))
+    note = f"left out of it, as blank: {'page' if len(blank) == 1 else 'pages'} {numbers}" if blank else ""
+    return LedgerEntry(name, kind, first, last, note=note)
+
+
+def _sheets(part: MailPart, kind: str, target: raster.Grid, room: int) -> list[_Sheet]:
+    """The pages of a part."""
     progress.begin(part.name)
     try:
         return [
-            raster.g4(to_bilevel(page.image, page.y_dpi), page.y_dpi)
+            _sheet(page)
             for page in sources.pages(Path(part.path), kind, part.name, target, charset=part.charset, room=room)
         ]
     except MemoryError as error:
         raise TooLong(f"{part.name} needs more memory to convert than a fax may have; send it smaller") from error
+
+
+def _sheet(page: raster.Page) -> _Sheet:
+    image, look = inked(page.image, page.y_dpi)
+    tiff = raster.g4(image, page.y_dpi)
+    seconds = page_seconds(raster.strip_size(tiff))
+    warnings = legibility.warnings(image, page.y_dpi, seconds=seconds, faint=look.faint, photographs=look.photographs)
+    return _Sheet(tiff, page.y_dpi, tuple(warnings), legibility.is_blank(image))
 
 
 def _write(sheets: list[bytes], out: str) -> dict[str, Any]:

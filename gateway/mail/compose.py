@@ -160,6 +160,7 @@ def _result(mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead) -
         headed=mail.kind is not MailKind.DELIVERED,
         reason=_sentence(facts, "text") if told.ours else "",
         ledger=facts.get("ledger") or [],
+        warnings=facts.get("warnings") or [],
         table=_table(_result_rows(mail, facts, told)),
     )
     original = str(facts.get("message_id") or "")

@@ -109,6 +109,7 @@ class Notices:
             "pages": document.pages if document else None,
             "seconds": document.seconds if document else None,
             "ledger": [entry.text for entry in document.ledger] if document else [],
+            "warnings": document.warnings if document else [],
             "attempts": job.attempts,
             "cost": str(job.cost) if job.cost is not None and charged else None,
             "provider_ref": job.provider_ref,

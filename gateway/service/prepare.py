@@ -11,13 +11,14 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from gateway import telemetry
 from gateway.document.opening import opened
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
-from gateway.model import FaxDocument, FaxJob, JobState, LedgerEntry, MailKind, Submission
+from gateway.model import FaxDocument, FaxJob, FaxPage, JobState, LedgerEntry, MailKind, Submission
 from gateway.service.notices import Notices
 from gateway.spool import Spool
 from gateway.store import jobs, outbox
@@ -79,14 +80,14 @@ class Prepare:
         if tries > settings.tries:
             await self._set_aside(job, submission)
             return
-        for alike in await self._database.read(lambda tx: _alike(tx, job.submission)):
+        for alike in await self._database.read(lambda tx: _alike(tx, job.submission, self._settings.document)):
             if not await self._make(job, submission, alike, tries):
                 return
 
     async def _make(self, job: FaxJob, submission: Submission, alike: list[FaxJob], tries: int) -> bool:
         """Make the document of ``alike``, jobs that want the same pages; False when it is to be tried later."""
         try:
-            document = await self._render(submission, alike[0].options.document)
+            document = await self._render(submission, alike[0])
         except Refused as error:
             await self._failed(submission, error, alike)
         except TryLater as error:
@@ -99,14 +100,14 @@ class Prepare:
             await self._prepared(submission, document, alike)
         return True
 
-    async def _render(self, submission: Submission, wanted: dict[str, Any]) -> FaxDocument:
+    async def _render(self, submission: Submission, job: FaxJob) -> FaxDocument:
         source = self._spool.path(submission.mail_file)
         if not source.is_file():
             raise Refused("the gateway has lost the file of this mail; send it again", status="5.3.0")
         self._spool.check_room()
         work = self._spool.work_directory()
         try:
-            options = {**self._settings.document, **wanted}
+            options = self._options(submission, job)
             parts = work / "parts"
             parts.mkdir(mode=0o700)
             mail = await self._pool.run(
@@ -135,7 +136,17 @@ class Prepare:
             sha256=made["sha256"],
             seconds=made["seconds"],
             ledger=tuple(LedgerEntry(**entry) for entry in made["ledger"]),
+            sheets=tuple(FaxPage(page["seconds"], tuple(page["warnings"])) for page in made["sheets"]),
         )
+
+    def _options(self, submission: Submission, job: FaxJob) -> dict[str, Any]:
+        """Options of document.render for a job: the configuration's, then what its sender said, and what a header says."""
+        facts = {
+            "date": datetime.fromtimestamp(self._clock()).astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+            "from": job.tsi or submission.sender,
+            "to": job.number.e164,
+        }
+        return {**self._settings.document, **job.options.document, "header_facts": facts}
 
     async def _prepared(self, submission: Submission, document: FaxDocument, alike: list[FaxJob]) -> None:
         now = self._clock()
@@ -241,10 +252,15 @@ class Prepare:
         return start.partition(b"\r\n\r\n")[0].decode("ascii", "replace")
 
 
-def _alike(tx: Tx, submission: str) -> list[list[FaxJob]]:
-    """The jobs of a mail that wait for their document, those together that want the same pages."""
+def _alike(tx: Tx, submission: str, configured: dict[str, Any]) -> list[list[FaxJob]]:
+    """The jobs of a mail that wait for their document, those together that want the same pages.
+
+    A header line names the number it goes to, so each number has pages of its own then.
+    """
     groups: dict[str, list[FaxJob]] = {}
     for job in jobs.of_submission(tx, submission):
         if job.state is JobState.ACCEPTED:
-            groups.setdefault(str(job.options.document), []).append(job)
+            wanted = {**configured, **job.options.document}
+            own = (job.number.e164, job.tsi) if wanted.get("header") else ()
+            groups.setdefault(str((job.options.document, own)), []).append(job)
     return list(groups.values())

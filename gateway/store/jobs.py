@@ -20,6 +20,7 @@ from gateway.model import (
     FaxJob,
     FaxNumber,
     FaxOptions,
+    FaxPage,
     JobState,
     LedgerEntry,
     Notify,
@@ -35,7 +36,7 @@ _SUBMISSION = (
 _JOB = (
     "id, submission, rcpt, number, state, created_at, updated_at, next_at, hold, approved, strikes, attempts, redials,"
     " document_file, document_pages, document_size, document_sha256, document_seconds, document_ledger,"
-    " document_ref, provider_ref, tsi, options, priority, send_at, orcpt, notify, cost, outcome, last_error"
+    " document_sheets, document_ref, provider_ref, tsi, options, priority, send_at, orcpt, notify, cost, outcome, last_error"
 )
 _PRIORITIES = (1, 0, -1)
 _SETTABLE = {
@@ -60,12 +61,13 @@ def _submission(row: tuple[Any, ...]) -> Submission:
 
 def _job(row: tuple[Any, ...]) -> FaxJob:
     (id_, submission, rcpt, number, state, created_at, updated_at, next_at, hold, approved, strikes, attempts, redials,
-     file, pages, size, sha256, seconds, ledger,
+     file, pages, size, sha256, seconds, ledger, sheets,
      document_ref, provider_ref, tsi, options, priority, send_at, orcpt, notify, cost, outcome, last_error) = row  # fmt: skip
     document = None
     if sha256 is not None:
         entries = tuple(LedgerEntry(**entry) for entry in json.loads(ledger))
-        document = FaxDocument(file, pages, size, sha256, seconds, entries)
+        weighed = tuple(FaxPage(each["seconds"], tuple(each["warnings"])) for each in json.loads(sheets))
+        document = FaxDocument(file, pages, size, sha256, seconds, entries, weighed)
     return FaxJob(
         id=id_, submission=submission, rcpt=rcpt, number=FaxNumber(number), state=JobState(state),
         created_at=created_at, updated_at=updated_at, next_at=next_at, hold=hold, approved=bool(approved), strikes=strikes,
@@ -185,10 +187,11 @@ def set_document(tx: Tx, job: str, document: FaxDocument) -> None:
     """Bind a finished document to a job, in the transaction that makes it prepared."""
     tx.execute(
         "UPDATE job SET document_file = ?, document_pages = ?, document_size = ?, document_sha256 = ?,"
-        " document_seconds = ?, document_ledger = ? WHERE id = ?",
+        " document_seconds = ?, document_ledger = ?, document_sheets = ? WHERE id = ?",
         (
             document.file, document.pages, document.size, document.sha256, document.seconds,
-            json.dumps([asdict(entry) for entry in document.ledger]), job,
+            json.dumps([asdict(entry) for entry in document.ledger]),
+            json.dumps([asdict(page) for page in document.sheets]), job,
         ),
     )  # fmt: skip
 

@@ -86,6 +86,7 @@ def _document(document: FaxDocument | None) -> Shown | None:
         "size": document.size,
         "sha256": document.sha256,
         "seconds": document.seconds,
+        "sheets": [{"seconds": page.seconds, "warnings": list(page.warnings)} for page in document.sheets],
     }
 
 

@@ -49,6 +49,7 @@ CREATE TABLE job (
   document_sha256  TEXT,
   document_seconds REAL,
   document_ledger  TEXT,
+  document_sheets  TEXT,
   document_ref     INTEGER,
   provider_ref     INTEGER,
   erased_at        REAL,                         -- the provider's copy of the document is gone

@@ -1,0 +1,98 @@
+"""A sender is told what of his pages will be hard to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw
+
+from gateway.document import legibility
+from gateway.document.render import render
+from gateway.model import FaxPage
+
+from .made import Sheet, photo
+from .made import pdf as pdf_of
+
+LINE = "The quick brown fox jumps over the lazy dog 0123456789 and more of it"
+
+
+def made(tmp_path: Path, sheets: list[Sheet], **options: Any) -> dict[str, Any]:
+    source = tmp_path / "paper.pdf"
+    source.write_bytes(pdf_of(sheets))
+    part = {"path": str(source), "name": "paper.pdf", "declared_type": "application/pdf", "size": source.stat().st_size,
+            "role": "attachment", "disposition": "attachment"}  # fmt: skip
+    return render([part], [], str(tmp_path / "fax.pdf"), options)
+
+
+def said(tmp_path: Path, sheet: Sheet, **options: Any) -> str:
+    (page,) = made(tmp_path, [sheet], **options)["sheets"]
+    return "; ".join(page["warnings"])
+
+
+def words(size: float, grey: float = 0, rows: int = 12) -> Sheet:
+    sheet = Sheet()
+    for row in range(rows):
+        sheet.text(70, 100 + row * size * 1.5, LINE, size, grey=grey)
+    return sheet
+
+
+@pytest.mark.parametrize("size", [8, 10, 12])
+def test_a_common_letter_needs_no_word(tmp_path: Path, size: float) -> None:
+    assert said(tmp_path, words(size)) == ""
+
+
+def test_tiny_print_is_told(tmp_path: Path) -> None:
+    assert "very small print" in said(tmp_path, words(5))
+
+
+def test_small_print_in_standard_resolution_is_told_with_the_remedy(tmp_path: Path) -> None:
+    assert "fine resolution" in said(tmp_path, words(7), resolution="standard")
+
+
+def test_light_writing_is_told(tmp_path: Path) -> None:
+    assert "light writing" in said(tmp_path, words(10, 0.8))
+
+
+def test_a_black_page_is_told(tmp_path: Path) -> None:
+    assert "% black" in said(tmp_path, Sheet().box(40, 40, 530, 700, 0))
+
+
+def test_a_photograph_is_told_with_its_time_on_the_line(tmp_path: Path) -> None:
+    sheet = Sheet().picture(40, 40, 530, 700, photo(1060, 1400))
+    assert "minutes on the line for its photographs" in said(tmp_path, sheet)
+
+
+def test_each_page_has_its_weight(tmp_path: Path) -> None:
+    fax = made(tmp_path, [words(10, rows=2), words(10, rows=40)])
+    light, heavy = (FaxPage(**sheet).seconds for sheet in fax["sheets"])
+    assert light < heavy
+    assert fax["seconds"] == pytest.approx(11.6 + light + heavy, abs=0.2)
+
+
+def test_blank_pages_are_left_out_where_that_is_wished_and_told(tmp_path: Path) -> None:
+    sheets = [words(10), Sheet(), words(10), Sheet()]
+    assert made(tmp_path, sheets)["pages"] == 4
+    fax = made(tmp_path, sheets, blank_pages="remove")
+    assert fax["pages"] == 2
+    (entry,) = fax["ledger"]
+    assert entry["note"] == "left out of it, as blank: pages 2, 4"
+
+
+def test_specks_are_blank_and_a_full_stop_is_not() -> None:
+    page = Image.new("1", (1728, 2292), 1)
+    draw = ImageDraw.Draw(page)
+    for n in range(200):
+        draw.rectangle((100 + n * 7, 100, 101 + n * 7, 101), fill=0)
+    assert legibility.is_blank(page)
+    draw.rectangle((800, 1000, 803, 1003), fill=0)
+    assert not legibility.is_blank(page)
+
+
+def test_each_page_has_the_header_and_its_number(tmp_path: Path) -> None:
+    sheets = [words(10), words(10)]
+    plain = made(tmp_path, sheets)
+    headed = made(tmp_path, sheets, header=True, header_facts={"date": "2026-01-31", "from": "A", "to": "+1555"})
+    assert headed["pages"] == plain["pages"]
+    assert headed["size"] > plain["size"]
