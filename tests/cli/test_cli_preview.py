@@ -43,7 +43,7 @@ def test_a_mail_is_taken_as_it_is(tmp_path: Path) -> None:
         b"--b\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename=list.txt\r\n\r\none\r\n--b--\r\n"
     )
     made = json.loads(invoke(str(mail), "--json", "-o", str(tmp_path / "out")).stdout)
-    assert sorted(made) == ["ledger", "pages", "pictures", "seconds"]
+    assert sorted(made) == ["ledger", "pages", "pictures", "seconds", "warnings", "weights"]
     assert [line.partition(":")[0] for line in made["ledger"]] == ["message text", "list.txt"]
     assert len(made["pictures"]) == made["pages"]
 

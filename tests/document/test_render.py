@@ -140,7 +140,7 @@ def test_a_part_too_large_for_the_memory_is_named(fax: Fax, monkeypatch: pytest.
     def exhausted(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(render, "to_bilevel", exhausted)
+    monkeypatch.setattr(render, "inked", exhausted)
     with pytest.raises(Unfaxable, match=r"^a.pdf needs more memory to convert than a fax may have; send it smaller$"):
         fax.make(fax.part("a.pdf", letters(1)))
 
