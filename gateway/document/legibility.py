@@ -15,7 +15,7 @@ _LINES = re.compile(rb"\x01(?:\x00{0,2}\x01)*")  # rows that are written on, and
 _SMALL_LINES = 6  # bands of small lines that are worth a word
 _BLACK = 0.35  # share of ink of a page that is mostly black
 _LONG = 120.0  # seconds on the line of a page that old machines may not bear
-_FAINT = range(10, 46)  # grey levels between light writing and its ground, in the mean of a cell
+_FAINT = range(24, 46)  # grey levels between light writing and its ground, in the mean of a cell
 _FAINT_TILES = 60  # tiles of 32 pixels that hold nothing darker: about three lines
 _SPECKS = 3000  # points of ink of a page that may be only specks
 

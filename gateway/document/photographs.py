@@ -21,6 +21,9 @@ _MANY, _SOME = 0.63, 0.88  # its three most common levels hold less than this pa
 _LEAST, _LEAST_SHARE = 8, 0.05  # tiles of many levels that make a photograph, and their share of all of it
 _FULL = 0.7  # of its rectangle: a region that fills more is the whole rectangle
 _CHANGE, _ROUGH = 3, 38  # grey levels that are a change; of 255: share of changes in a photograph
+_WIDE = 40  # tiles, 4 square centimetres, of a smooth photograph at the least
+_LEVELS = 8  # steps of _BIN grey levels, each in a fiftieth of it, that it has at the least
+_WRITTEN, _UNWRITTEN = 32, 0.045  # grey levels of writing from its ground; the share of it that is no writing yet
 _SLOPE = range(5, 81)  # grey levels over two tiles in a sky
 
 Box = tuple[int, int, int, int]
@@ -40,14 +43,17 @@ def find(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> Iter
     if candidate.getbbox() is None:
         return
     common = _common(samples)
+    slopes = ImageChops.darker(candidate, _slopes(samples))
     strong = ImageChops.darker(ImageChops.darker(candidate, _rough(samples)), _fewer(common, middle, _MANY))
-    if strong.getbbox() is None:
-        return
-    lit = _samples(opened(small, STROKE))  # without light writing
-    strong = ImageChops.darker(strong, _fewer(_common(lit), _share(lit, _LOW, _HIGH), _MANY))
-    weak = ImageChops.darker(candidate, ImageChops.lighter(_fewer(common, middle, _SOME), _slopes(samples)))
+    found: list[list[int]] = []
+    if strong.getbbox() is not None:
+        lit = _samples(opened(small, STROKE))  # without light writing
+        strong = ImageChops.darker(strong, _fewer(_common(lit), _share(lit, _LOW, _HIGH), _MANY))
+        weak = ImageChops.lighter(ImageChops.darker(candidate, _fewer(common, middle, _SOME)), slopes)
+        found += _regions(strong, ImageChops.lighter(weak, strong))
+    found += _smooth(slopes, candidate, found, samples, _samples(ImageChops.subtract(ground, small)))
     across, down = cell[0] * _STEP * _TILE, cell[1] * _STEP * _TILE
-    for tiles in _regions(strong, ImageChops.lighter(weak, strong)):
+    for tiles in found:
         box, full = _bounds(tiles, strong.size)
         left, top, right, bottom = box
         mask = None
@@ -55,6 +61,32 @@ def find(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> Iter
             size = ((right - left) * across, (bottom - top) * down)
             mask = _mask(tiles, strong.size).crop(box).resize(size, Image.Resampling.NEAREST)
         yield (left * across, top * down, right * across, bottom * down), mask
+
+
+def _smooth(
+    slopes: Image.Image, candidate: Image.Image, found: list[list[int]], samples: Image.Image, below: Image.Image
+) -> Iterator[list[int]]:
+    """Rectangles of soft gradients without writing: a sky, a wall, a dawn.
+
+    Few levels are near each other in them, but there are many in all. Paper in uneven light is no rectangle, or has
+    writing on it.
+    """
+    left = bytearray(candidate.tobytes())
+    for tiles in found:
+        for tile in tiles:
+            left[tile] = 0
+    rest = Image.frombytes("L", candidate.size, bytes(left))
+    for tiles in _regions(ImageChops.darker(slopes, rest), rest):
+        (x, y, to_x, to_y), full = _bounds(tiles, candidate.size)
+        if len(tiles) < _WIDE or not full:
+            continue
+        box = x * _TILE, y * _TILE, to_x * _TILE, to_y * _TILE
+        area = (to_x - x) * (to_y - y) * _TILE * _TILE
+        written = sum(below.crop(box).histogram()[_WRITTEN:])
+        counts = samples.crop(box).histogram()
+        levels = sum(sum(counts[low : low + _BIN]) > 0.02 * area for low in range(_LOW, _HIGH, _BIN))
+        if written < _UNWRITTEN * area and levels >= _LEVELS:
+            yield tiles
 
 
 def _samples(cells: Image.Image) -> Image.Image:
