@@ -13,6 +13,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from gateway.faxdocument import FaxDocument as FaxDocument  # noqa: PLC0414  # a value of the model
+from gateway.faxdocument import FaxPage as FaxPage  # noqa: PLC0414  # a value of the model
+from gateway.faxdocument import LedgerEntry as LedgerEntry  # noqa: PLC0414  # a value of the model
 from gateway.limits import Approval, Cap
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -221,54 +224,6 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.FAILED: frozenset(),
     JobState.CANCELLED: frozenset(),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
-    """The fate of one part of the mail: pages, or a reason it became none."""
-
-    part: str  # "invoice.pdf", "message text"
-    type: str  # detected type, "application/pdf"
-    first_page: int | None = None
-    last_page: int | None = None
-    reason: str = ""  # why it was left out; "" when it became pages
-    note: str = ""  # what else is to say of its pages
-
-    @property
-    def text(self) -> str:
-        """One line a sender understands."""
-        if self.first_page is None:
-            return f"{self.part}: left out, {self.reason}"
-        note = f"; {self.note}" if self.note else ""
-        if self.first_page == self.last_page:
-            return f"{self.part}: page {self.first_page}{note}"
-        return f"{self.part}: pages {self.first_page}-{self.last_page}{note}"
-
-
-@dataclass(frozen=True, slots=True)
-class FaxPage:
-    """One page of a fax document: seconds on the line at 14,400 bit/s, and what will be hard to read on it."""
-
-    seconds: float
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FaxDocument:
-    """A finished fax document in the spool: an image-only PDF of 1-bit fax pages."""
-
-    file: str  # spool name
-    pages: int
-    size: int  # bytes
-    sha256: str
-    seconds: float  # estimate of its time on the line at 14,400 bit/s
-    ledger: tuple[LedgerEntry, ...] = ()
-    sheets: tuple[FaxPage, ...] = ()  # its pages in order
-
-    @property
-    def warnings(self) -> list[str]:
-        """A line for each thing on a page that will be hard to read: "page 2 has light writing on it"."""
-        return [f"page {n} {text}" for n, page in enumerate(self.sheets, 1) for text in page.warnings]
 
 
 @dataclass(frozen=True, slots=True)
