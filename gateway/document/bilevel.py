@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops
 
-from gateway.document import photographs
+from gateway.document import photographs, shade
 from gateway.document.legibility import faintness
 from gateway.document.neighbourhood import STROKE, closed, grown
 from gateway.document.raster import STANDARD
@@ -66,7 +66,10 @@ def _levels(small: Image.Image, ground: Image.Image, below: Image.Image) -> Imag
     levels = around.point([round(v * ratio) for v in range(256)])
     # a stroke fills half of a cell at most places, so it is twice as dark as its cell
     edges = ImageChops.subtract(around, grown(below, 1).point([round(v * 2 * _EDGE) for v in range(256)]))
-    levels = ImageChops.darker(levels, edges).point([max(_DARK, v) for v in range(256)])
+    levels = ImageChops.darker(levels, edges)
+    shaded = shade.shaded(ground, _DARK)
+    floor = levels.point([max(_DARK, v) for v in range(256)])
+    levels = floor if shaded is None else Image.composite(levels, floor, shaded)
     written = ImageChops.darker(
         below.point([255 if v >= _WRITTEN else 0 for v in range(256)]),
         ground.point([255 if v < _DARK else 0 for v in range(256)]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
 from gateway.document.neighbourhood import grown
 from gateway.document.raster import FINE, STANDARD
@@ -16,6 +16,7 @@ _SMALL_LINES = 6  # bands of small lines that are worth a word
 _BLACK = 0.35  # share of ink of a page that is mostly black
 _LONG = 120.0  # seconds on the line of a page that old machines may not bear
 _FAINT = range(24, 46)  # grey levels between light writing and its ground, in the mean of a cell
+_FILLED = 70  # of 255: share of a tile that writing fills
 _FAINT_TILES = 60  # tiles of 32 pixels that hold nothing darker: about three lines
 _SPECKS = 3000  # points of ink of a page that may be only specks
 
@@ -53,8 +54,10 @@ def warnings(page: Image.Image, y_dpi: int, *, seconds: float, faint: int, photo
 def faintness(below: Image.Image) -> int:
     """Tiles that hold light writing and none that is darker; ``below``: how far each cell is below its ground."""
     size = max(1, below.width // 8), max(1, below.height // 8)
-    counts = grown(below, 4).resize(size, Image.Resampling.NEAREST).histogram()
-    return sum(counts[level] for level in _FAINT)
+    darkest = grown(below, 4).resize(size, Image.Resampling.BOX).point([255 if v in _FAINT else 0 for v in range(256)])
+    inked = below.point([255 if v >= _FAINT.start // 2 else 0 for v in range(256)]).resize(size, Image.Resampling.BOX)
+    filled = inked.point([255 if v >= _FILLED else 0 for v in range(256)])  # a rule fills less of a tile than writing
+    return ImageChops.darker(darkest, filled).histogram()[255]
 
 
 def _small_lines(page: Image.Image, y_dpi: int) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from PIL import Image, ImageChops, ImageFilter
 
 from gateway.document.neighbourhood import STROKE, opened
+from gateway.document.shade import areas, edges, is_soft
 
 _STEP = 2  # cells of the ground between samples
 _TILE = 4  # samples to a tile: 32 pixels across
@@ -53,7 +54,10 @@ def find(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> Iter
         found += _regions(strong, ImageChops.lighter(weak, strong))
     found += _smooth(slopes, candidate, found, samples, _samples(ImageChops.subtract(ground, small)))
     across, down = cell[0] * _STEP * _TILE, cell[1] * _STEP * _TILE
+    sharp = edges(ground).crop((0, 0, *strong.size)) if found else strong
     for tiles in found:
+        if is_soft(tiles, sharp):
+            continue  # paper in uneven light
         box, full = _bounds(tiles, strong.size)
         left, top, right, bottom = box
         mask = None
@@ -138,20 +142,8 @@ def _slopes(samples: Image.Image) -> Image.Image:
 
 def _regions(strong: Image.Image, weak: Image.Image) -> Iterator[list[int]]:
     """Connected tiles, by their numbers, of which enough are strong."""
-    width, height = strong.size
-    seeds, left = strong.tobytes(), bytearray(weak.tobytes())
-    for start, seed in enumerate(seeds):
-        if not seed or not left[start]:
-            continue
-        left[start] = 0
-        tiles = [start]
-        for tile in tiles:  # which grows as neighbours are found
-            x, y = tile % width, tile // width
-            for row in range(max(0, y - 1), min(height, y + 2)):
-                for neighbour in range(row * width + max(0, x - 1), row * width + min(width, x + 2)):
-                    if left[neighbour]:
-                        left[neighbour] = 0
-                        tiles.append(neighbour)
+    seeds = strong.tobytes()
+    for tiles in areas(weak):
         if sum(seeds[tile] > 0 for tile in tiles) >= max(_LEAST, _LEAST_SHARE * len(tiles)):
             yield tiles
 

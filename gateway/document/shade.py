@@ -1,0 +1,79 @@
+"""Paper in shade, told from what is dark by ink: a shadow ends softly, a box or a photograph sharply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageChops, ImageFilter
+
+from gateway.document.neighbourhood import grown
+
+_TILE = 8  # cells across
+_SHARP = 26  # grey levels within three cells (a millimetre and a half) that no shadow's edge has
+_HARD = 0.4  # share of its border that is sharp, of what is no shade
+_BORDER = 12  # tiles of border within the page that are enough to judge by
+
+
+def edges(ground: Image.Image) -> Image.Image:
+    """For each tile of 8 cells, 255 where a sharp edge of the ground is within two tiles, else 0."""
+    dark = ImageChops.invert(grown(ImageChops.invert(ground), 1))
+    sharp = ImageChops.subtract(grown(ground, 1), dark).point([255 if v >= _SHARP else 0 for v in range(256)])
+    inner = (_TILE, _TILE, max(_TILE, ground.width - _TILE), max(_TILE, ground.height - _TILE))
+    framed = Image.new("L", ground.size)
+    framed.paste(sharp.crop(inner), inner[:2])  # at the page's own edges its sides are neighbours, see _run
+    tiles = framed.reduce(_TILE).point([0] + [255] * 255)
+    return tiles.filter(ImageFilter.MaxFilter(5))
+
+
+def is_soft(tiles: Sequence[int], sharp: Image.Image) -> bool | None:
+    """Whether the border of an area of tiles, by their numbers, is that of shade; None where the page's edge hides it."""
+    width, height = sharp.size
+    seen, inside = sharp.tobytes(), set(tiles)
+    border = [
+        tile for tile in tiles
+        if (tile % width and tile - 1 not in inside) or ((tile + 1) % width and tile + 1 not in inside)
+        or (tile >= width and tile - width not in inside)
+        or (tile < width * (height - 1) and tile + width not in inside)
+    ]  # fmt: skip
+    if len(border) < _BORDER:
+        return None
+    return sum(seen[tile] > 0 for tile in border) < _HARD * len(border)
+
+
+def shaded(ground: Image.Image, dark: int) -> Image.Image | None:
+    """A mask, a point a cell, of ground below ``dark`` that is paper in shade; None where there is none."""
+    tiles = ground.reduce(_TILE).point([255 if v < dark + 6 else 0 for v in range(256)])
+    if tiles.getbbox() is None:
+        return None
+    sharp = edges(ground)
+    mask = bytearray(len(tiles.tobytes()))
+    for area in areas(tiles):
+        if is_soft(area, sharp):
+            for tile in area:
+                mask[tile] = 255
+    if not any(mask):
+        return None
+    size = tiles.width * _TILE, tiles.height * _TILE
+    found = Image.frombytes("L", tiles.size, bytes(mask)).filter(ImageFilter.MaxFilter(3))
+    return found.resize(size, Image.Resampling.NEAREST).crop((0, 0, *ground.size))
+
+
+def areas(tiles: Image.Image) -> list[list[int]]:
+    """Connected tiles, by their numbers."""
+    width, height = tiles.size
+    left = bytearray(tiles.tobytes())
+    found = []
+    for start in range(len(left)):
+        if not left[start]:
+            continue
+        left[start] = 0
+        area = [start]
+        for tile in area:  # which grows as neighbours are found
+            x, y = tile % width, tile // width
+            for row in range(max(0, y - 1), min(height, y + 2)):
+                for neighbour in range(row * width + max(0, x - 1), row * width + min(width, x + 2)):
+                    if left[neighbour]:
+                        left[neighbour] = 0
+                        area.append(neighbour)
+        found.append(area)
+    return found
