@@ -13,17 +13,34 @@ Pick = Callable[[Image.Image, Image.Image], Image.Image]
 
 def closed(image: Image.Image, size: int) -> Image.Image:
     """Without what is dark and narrower than ``size``: it is filled with what surrounds it; other edges stay in place."""
-    return _run(_run(image, size, ImageChops.lighter, 1), size, ImageChops.darker, -1)
+    return _cut(_run(_run(_wider(image, size), size, ImageChops.lighter, 1), size, ImageChops.darker, -1), size)
 
 
 def opened(image: Image.Image, size: int) -> Image.Image:
     """Without what is light and narrower than ``size``."""
-    return _run(_run(image, size, ImageChops.darker, 1), size, ImageChops.lighter, -1)
+    return _cut(_run(_run(_wider(image, size), size, ImageChops.darker, 1), size, ImageChops.lighter, -1), size)
 
 
 def grown(image: Image.Image, by: int) -> Image.Image:
     """What is lighter reaches ``by`` points further to all sides."""
-    return ImageChops.offset(_run(image, 2 * by + 1, ImageChops.lighter, 1), -by, -by)
+    reach = 2 * by + 1
+    return _cut(ImageChops.offset(_run(_wider(image, reach), reach, ImageChops.lighter, 1), -by, -by), reach)
+
+
+def _wider(image: Image.Image, by: int) -> Image.Image:
+    """With its edges repeated ``by`` times on all sides: what is shifted over one side comes in at the other."""
+    width, height = image.size
+    wide = Image.new(image.mode, (width + 2 * by, height + 2 * by))
+    wide.paste(image, (by, by))
+    for x, to in ((0, 0), (width - 1, by + width)):
+        wide.paste(image.crop((x, 0, x + 1, height)).resize((by, height)), (to, by))
+    for y, to in ((by, 0), (by + height - 1, by + height)):
+        wide.paste(wide.crop((0, y, wide.width, y + 1)).resize((wide.width, by)), (0, to))
+    return wide
+
+
+def _cut(wide: Image.Image, by: int) -> Image.Image:
+    return wide.crop((by, by, wide.width - by, wide.height - by))
 
 
 def _run(image: Image.Image, size: int, pick: Pick, sign: int) -> Image.Image:

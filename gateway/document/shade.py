@@ -11,6 +11,7 @@ from gateway.document.neighbourhood import grown
 _TILE = 8  # cells across
 _SHARP = 26  # grey levels within three cells (a millimetre and a half) that no shadow's edge has
 _HARD = 0.4  # share of its border that is sharp, of what is no shade
+_BLACK = 50  # paper in shade is lighter
 _BORDER = 12  # tiles of border within the page that are enough to judge by
 
 
@@ -18,10 +19,7 @@ def edges(ground: Image.Image) -> Image.Image:
     """For each tile of 8 cells, 255 where a sharp edge of the ground is within two tiles, else 0."""
     dark = ImageChops.invert(grown(ImageChops.invert(ground), 1))
     sharp = ImageChops.subtract(grown(ground, 1), dark).point([255 if v >= _SHARP else 0 for v in range(256)])
-    inner = (_TILE, _TILE, max(_TILE, ground.width - _TILE), max(_TILE, ground.height - _TILE))
-    framed = Image.new("L", ground.size)
-    framed.paste(sharp.crop(inner), inner[:2])  # at the page's own edges its sides are neighbours, see _run
-    tiles = framed.reduce(_TILE).point([0] + [255] * 255)
+    tiles = sharp.reduce(_TILE).point([0] + [255] * 255)
     return tiles.filter(ImageFilter.MaxFilter(5))
 
 
@@ -55,7 +53,8 @@ def shaded(ground: Image.Image, dark: int) -> Image.Image | None:
         return None
     size = tiles.width * _TILE, tiles.height * _TILE
     found = Image.frombytes("L", tiles.size, bytes(mask)).filter(ImageFilter.MaxFilter(3))
-    return found.resize(size, Image.Resampling.NEAREST).crop((0, 0, *ground.size))
+    paper = ground.point([255 if v >= _BLACK else 0 for v in range(256)])
+    return ImageChops.darker(found.resize(size, Image.Resampling.NEAREST).crop((0, 0, *ground.size)), paper)
 
 
 def areas(tiles: Image.Image) -> list[list[int]]:

@@ -301,3 +301,38 @@ def test_a_gradient_is_no_crash_and_monotonous() -> None:
     top, bottom = shown.crop((0, 0, 1728, 700)), shown.crop((0, 1500, 1728, 2156))
     assert mean(top) < mean(bottom)
     assert math.isclose(mean(shown.crop((0, 0, 1728, 400))), 0, abs_tol=60)
+
+
+# --- shade ------------------------------------------------------------------------------------------------------------
+
+
+def shadow(image: Image.Image, across: float) -> Image.Image:
+    """The page as a book's spine at its left darkens it, down to two fifths, over this part of its width."""
+    light = Image.new("L", (200, 1))
+    light.putdata([round(255 * (1 - 0.6 * max(0.0, 1 - x / (200 * across)))) for x in range(200)])
+    return ImageChops.multiply(image, light.resize(image.size, Image.Resampling.BICUBIC))
+
+
+@pytest.mark.parametrize("across", [0.3, 0.8])
+def test_paper_in_shade_is_white_and_its_words_are_whole(reading: Reading, across: float) -> None:
+    sheet = words(Sheet(), rows=30)
+    ideal = reading.black(sheet)
+    shown = to_bilevel(shadow(reading.grey(sheet), across), FINE).convert("L")
+    assert reads(shown, ideal, box(rows=30))
+    assert shown.crop((0, 0, LEFT, shown.height)).histogram()[0] < 0.01 * LEFT * shown.height
+
+
+def test_a_smooth_photograph_beside_text_is_halftoned_and_the_text_is_not(reading: Reading) -> None:
+    sky = Image.linear_gradient("L").resize((900, 600)).point([110 + v // 2 for v in range(256)])
+    sheet = words(Sheet()).picture(LEFT, 400, 300, 200, sky)
+    shown = reading.black(sheet)
+    for top, bottom, light in ((405, 425, 115), (490, 510, 173), (575, 595, 232)):
+        part = shown.crop(tuple(round(v) for v in (100 / 72 * 204, top / 72 * 196, 360 / 72 * 204, bottom / 72 * 196)))
+        assert math.isclose(mean(part), light, abs_tol=25)
+    ideal = reading.black(words(Sheet()))
+    assert reads(shown, ideal, box())
+
+
+def test_a_dark_box_is_no_shade(reading: Reading) -> None:
+    shown = reading.black(Sheet().box(LEFT, TOP, 300, 200, 0.3))
+    assert mean(shown.crop((300, 600, 900, 1000))) < 5
