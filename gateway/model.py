@@ -171,6 +171,7 @@ class MailSummary:
     has_text: bool = False
     options: Mapping[str, str] = field(default_factory=dict)  # as in mail.options, of header, subject and text
     starts: Sequence[tuple[str, str]] = ()  # name and first bytes, as Latin-1, of each attachment
+    author: str = ""  # the From address, lower case, where the mail server in front says its domain vouches for it
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,11 @@ def _rank(match: str, peer: Peer, sender: str, believed: bool) -> tuple[int, int
     return (4, 0) if address == match.lower() else (0, 0)
 
 
+def lies_in(network: str, address: str) -> bool:
+    """Whether an address lies in a network. A unix socket has none."""
+    return _prefix_length(network, address) is not None
+
+
 def _prefix_length(network: str, address: str) -> int | None:
     """Length of the network's prefix when the address lies in it. A unix socket has no address."""
     try:

@@ -154,6 +154,8 @@ def accept(config: Config) -> AcceptSettings:
         hostname=config.host,
         office=bool(office.find(config.document.office)),
         max_hops=config.smtp.max_hops,
+        authserv_id=config.smtp.front.authserv_id or "",
+        authserv_networks=tuple(config.smtp.front.networks),
         logins=LoginSettings(
             per_address=config.smtp.max_login_failures,
             per_user=config.smtp.max_login_failures_per_user,

@@ -25,7 +25,7 @@ from gateway.config.kinds import (
     host_and_port,
     is_everybody,
 )
-from gateway.config.sections import Problems, Section, complain
+from gateway.config.sections import Problems, Section, complain, section
 
 
 class Listener(Section):
@@ -106,8 +106,18 @@ class Listener(Section):
         return problems
 
 
+class Front(Section):
+    """The mail server in front, whose word on the author of a mail is taken."""
+
+    authserv_id: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]+$", max_length=255)
+    """the name in its Authentication-Results fields; it must remove such fields from mails that come in"""
+    networks: Annotated[tuple[Network, ...], OneOrMore] = ("127.0.0.0/8", "::1/128")
+    """where it speaks from; its name from elsewhere counts for nothing"""
+
+
 class Smtp(Section):
     listeners: Annotated[tuple[Listener, ...], NotEmpty] = Field(default_factory=lambda: ({},), validate_default=True)
+    front: Front = section()
     max_message: Size = 50_000_000
     """largest mail taken"""
     max_recipients: PositiveInt = 100

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import Refused
-from gateway.mail import asked, automatic, buffer, options, structure, transfer
+from gateway.mail import asked, author, automatic, buffer, options, structure, transfer
 from gateway.mail import trim as trimming
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import split
@@ -27,8 +27,10 @@ _START = 4096  # bytes of an attachment that tell what it is
 _SHOWN = ("from", "to", "cc", "reply-to", "date", "subject", "message-id")
 
 
-def inspect(mail: str, hops: int = 100, hostname: str = "") -> dict[str, Any]:
+def inspect(mail: str, hops: int = 100, hostname: str = "", authserv_id: str = "") -> dict[str, Any]:
     """Judge the raw mail at path ``mail`` by its structure; ``hops`` and ``hostname`` as in :func:`automatic.reason`.
+
+    ``authserv_id`` names the mail server whose word on the author is taken, "" for none.
 
     Returns the fields of a :class:`~gateway.model.MailSummary`. Attachments are not decoded here but for their first
     bytes, so that the 250 comes fast. Raises OSError only.
@@ -53,6 +55,7 @@ def inspect(mail: str, hops: int = 100, hostname: str = "") -> dict[str, Any]:
                 has_text=has_text,
                 options=wishes,
                 starts=starts,
+                author=author.proven(headers, authserv_id) if authserv_id else "",
             )
         )
 

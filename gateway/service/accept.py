@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway import policy, telemetry
 from gateway.document import sniff
@@ -51,6 +51,8 @@ class AcceptSettings:
     hostname: str = ""  # of our own Message-IDs
     office: bool = False  # office documents can be converted
     max_hops: int = 100
+    authserv_id: str = ""  # of the mail server whose Authentication-Results are believed
+    authserv_networks: tuple[str, ...] = ()  # where it speaks from
     logins: LoginSettings = field(default_factory=LoginSettings)
 
 
@@ -92,6 +94,26 @@ class Accept:
         known = await self._database.read(lambda tx: routes.listing(tx, RouteKind.SENDER))
         return policy.sender_route(known, peer, sender)
 
+    def _mail_may_prove(self, peer: Peer) -> bool:
+        """Whether the client is the mail server whose word on the author of a mail is taken."""
+        if not self._settings.authserv_id:
+            return False
+        return peer.address == "local" or any(
+            policy.lies_in(network, peer.address) for network in self._settings.authserv_networks
+        )
+
+    async def _proven(self, envelope: Envelope, summary: MailSummary) -> tuple[Envelope, Route | None]:
+        """The envelope with the author, once he is proven, and the route that counts then. Raises Refused.
+
+        The author counts where he is the envelope sender: that is who the route was chosen for, and who hears of it.
+        """
+        peer, sender = envelope.peer, envelope.sender
+        if summary.author and summary.author == sender.lower():
+            peer = replace(peer, author=summary.author)
+        route = await self._route(peer, sender)
+        policy.may_send(peer, sender, route, self._settings.policy)
+        return replace(envelope, peer=peer), route
+
     # --- the dialogue ---------------------------------------------------------------------------------------------
 
     async def check_sender(self, peer: Peer, sender: str, size: int | None) -> None:
@@ -107,7 +129,8 @@ class Accept:
             if not sender:  # who may write to the postmaster
                 return
             route = await self._route(peer, sender)
-            policy.may_send(peer, sender, route, self._settings.policy)
+            may_prove = self._mail_may_prove(peer)
+            policy.may_send(peer, sender, route, self._settings.policy, mail_may_prove=may_prove)
             self._check_reachable(sender, route)
         except GatewayError as error:
             telemetry.rejected(error.status, client=peer.address, why=error.public)
@@ -175,6 +198,7 @@ class Accept:
                 mail=str(draft.path),
                 hops=self._settings.max_hops,
                 hostname=self._settings.hostname,
+                authserv_id=self._settings.authserv_id if self._mail_may_prove(envelope.peer) else "",
             )
         except TryLater as error:
             raise TryLater("the gateway could not look into the mail; try again later", str(error)) from error
@@ -187,9 +211,9 @@ class Accept:
             opened = {sniff.ZIP, *(sniff.OFFICES if self._settings.office else ())}
             if why := sniff.refusal(sniff.sniff_bytes(start.encode("latin-1")), name, opened=opened):
                 raise Refused(why, status="5.6.1")
+        envelope, route = await self._proven(envelope, summary)
         self._spool.check_room()
         now = self._clock()
-        route = await self._route(envelope.peer, envelope.sender)
         wanted = [(recipient, self._options(recipient, summary, route, now)) for recipient in _once(envelope)]
         size = draft.size
         file = await draft.commit("mail")

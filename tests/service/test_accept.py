@@ -16,7 +16,7 @@ import argon2
 import pytest
 
 from gateway.errors import NoSpace, Refused, TryLater
-from gateway.model import Envelope, FaxNumber, JobState, Notify, NumberClass, Recipient
+from gateway.model import Envelope, FaxNumber, Identity, JobState, Notify, NumberClass, Peer, Recipient
 from gateway.policy import PolicySettings
 from gateway.spool import SyncFailed
 from gateway.store import files, jobs, users
@@ -441,3 +441,57 @@ def test_root_of_a_house_is_private(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     spool.open()
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "x" / "spool").iterdir()} == {0o700}
+
+
+# --- who wrote it, by the word of the mail server in front ------------------------------------------------------------
+
+VERIFIED = b"Authentication-Results: mx.example.org; dmarc=pass header.from=example.org\r\n"
+
+
+async def _behind_a_server(build: Build) -> House:
+    """Mails of everybody come in through one server; routes decide by who wrote them."""
+    house = await build(policy=PolicySettings(senders="routed"))
+    house.accept._settings = replace(
+        house.accept._settings, authserv_id="mx.example.org", authserv_networks=("127.0.0.1",)
+    )
+    await house.route("@example.org", identity=Identity.DKIM)
+    return house
+
+
+async def test_the_author_is_who_the_server_in_front_has_verified(build: Build) -> None:
+    house = await _behind_a_server(build)
+    await house.accept.check_sender(PEER, "a@example.org", None)
+    queue_id = await house.submit(mail=VERIFIED + LETTER, sender="A@example.org")
+    assert (await house.submission(queue_id)).identity == "mail:a@example.org"
+
+
+@pytest.mark.parametrize(
+    ("mail", "sender", "peer"),
+    [
+        (LETTER, "a@example.org", PEER),
+        (VERIFIED.replace(b"pass", b"fail") + LETTER, "a@example.org", PEER),
+        (VERIFIED.replace(b"mx.", b"mx2.") + LETTER, "a@example.org", PEER),
+        (VERIFIED + LETTER, "boss@example.org", PEER),  # whom the mail does not say it is from
+        (VERIFIED + LETTER, "a@example.org", replace(PEER, address="127.0.0.2")),  # our server's name, from elsewhere
+    ],
+)
+async def test_without_its_word_nobody_is_the_author(build: Build, mail: bytes, sender: str, peer: Peer) -> None:
+    house = await _behind_a_server(build)
+    with pytest.raises(Refused, match="DKIM") as caught:
+        await house.submit(mail=mail, sender=sender, peer=peer)
+    assert (caught.value.status, house.files("mail")) == ("5.7.0", [])
+
+
+async def test_what_no_mail_could_prove_is_refused_before_it_comes(build: Build) -> None:
+    house = await _behind_a_server(build)
+    with pytest.raises(Refused, match="no route"):
+        await house.accept.check_sender(PEER, "a@elsewhere.example", None)
+    with pytest.raises(Refused, match="more proof"):
+        await house.accept.check_sender(replace(PEER, address="127.0.0.2"), "a@example.org", None)
+    await house.accept.check_sender(replace(PEER, address="local"), "a@example.org", None)
+
+
+async def test_a_login_is_proof_enough_without_a_signature(build: Build) -> None:
+    house = await _behind_a_server(build)
+    queue_id = await house.submit(peer=replace(PEER, login="ann"))
+    assert (await house.submission(queue_id)).identity == "user:ann"
