@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from typing import Literal
 
 _MONEY = 1_000_000  # millionths: no price is told in smaller parts
+_MOST = 10**15  # of them: a cap is less, and thousands of them fit into 64 bits
 SCHEMA = r"^(hour|day|month):(faxes|pages|money)=([0-9]{1,9}(\.[0-9]{1,6})?)$"
 _CAP = re.compile(SCHEMA, re.ASCII)
 _SHOWN = "day:money=5.00, hour:faxes=20 or month:pages=1000"
@@ -50,8 +51,8 @@ FINE, COARSE = 300, 3600  # seconds
 
 
 def units(money: Decimal) -> int:
-    """An amount in millionths, rounded up."""
-    return int((money * _MONEY).to_integral_value(ROUND_CEILING))
+    """An amount in millionths, rounded up; one that is beyond all reason counts as the most that can be summed up."""
+    return min(int((money * _MONEY).to_integral_value(ROUND_CEILING)), _MOST)
 
 
 def shown_money(millionths: int) -> str:
@@ -198,11 +199,6 @@ class Approval:
         parts += [f"a price above {shown_money(units(self.price))}"] if self.price is not None else []
         by = f" of {self.approver}" if self.approver else ""
         return f"approval{by} for {', '.join(parts)}" if parts else ""
-
-
-def without_price(rule: Approval) -> Approval:
-    """The rule as far as it can be judged before a price is known."""
-    return replace(rule, price=None)
 
 
 def must_be_approved(rule: Approval, *, new_place: str, pages: int, price: Decimal | None) -> str:

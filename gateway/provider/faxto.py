@@ -23,7 +23,7 @@ from gateway.ports import HistoryEntry, HistoryPage, InboxEntry, InboxPage, JobS
 from gateway.provider import wording
 from gateway.provider.calls import Answer, Calls
 from gateway.provider.download import Downloads
-from gateway.provider.reading import Unreadable, as_int, as_money, as_object, as_time, clean, digits, first
+from gateway.provider.reading import Unreadable, as_int, as_money, as_object, as_price, as_time, clean, digits, first
 
 log = structlog.get_logger("provider")
 
@@ -88,7 +88,7 @@ class FaxTo:
         """``GET /fax/{document_id}/costs``."""
         answer = await self._call("GET", f"/fax/{document_ref}/costs", {"fax_number": number.e164})
         record = _record(answer)
-        cost = as_money(first(record, "cost", "price"))
+        cost = as_price(first(record, "cost", "price"))
         if cost is None:
             raise _lacking(answer, record, "tells no price")
         return cost
@@ -107,7 +107,7 @@ class FaxTo:
         if reference is not None:
             return Submitted(
                 reference,
-                cost=as_money(record.get("cost")),
+                cost=as_price(record.get("cost")),
                 balance=as_money(record.get("user_cash_balance")),
                 failed=_failed(record),
                 text=answer.says(),

@@ -112,6 +112,12 @@ def as_money(value: Any) -> Decimal | None:
     return money if money.is_finite() and -_MAX_MONEY < money < _MAX_MONEY else None
 
 
+def as_price(value: Any) -> Decimal | None:
+    """Money that may be asked for something: never less than nothing, or it would pay for other faxes."""
+    money = as_money(value)
+    return money if money is not None and money >= 0 else None
+
+
 def as_time(value: Any, naive: tzinfo = UTC) -> float | None:
     """Epoch seconds from a PHP date object, ``Y-m-d H:i:s``, a date or ISO 8601; naive times are in ``naive``."""
     zone: tzinfo = naive

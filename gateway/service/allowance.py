@@ -129,7 +129,7 @@ class Allowance:
         case = _case(tx, job)
         at = self._now(tx)
         if not job.approved:
-            stop = self._of_sender(tx, case, at) or self._unapproved(tx, case, price, asked=asked)
+            stop = self._of_sender(tx, case, at) or (self._unapproved(tx, case, price) if asked else None)
             if stop is not None:
                 return stop
         return self._capped(tx, case, price, at, asked=asked)
@@ -150,16 +150,17 @@ class Allowance:
         )
         return Stop(How.STOPS, f"unusual for {identity}: {why}") if why else None
 
-    def _unapproved(self, tx: Tx, case: _Case, price: Decimal | None, *, asked: bool) -> Stop | None:
+    def _unapproved(self, tx: Tx, case: _Case, price: Decimal | None) -> Stop | None:
         if case.route is None:
             return None
         rule, facts = case.route.approval, classify(case.job.number)
         is_new = not spending.knows_country(tx, case.spender.identity, _country(case.job.number))
-        why = limits.must_be_approved(
-            rule if asked else limits.without_price(rule),
-            new_place=facts.place if is_new else "", pages=case.pages, price=price,
-        )  # fmt: skip
-        return Stop(How.HELD, f"it needs approval: {why}", approver=rule.approver) if why else None
+        why = limits.must_be_approved(rule, new_place=facts.place if is_new else "", pages=case.pages, price=price)
+        if not why:
+            return None
+        told = "not known" if price is None else limits.shown_money(limits.units(price))
+        what = f"from {case.spender.identity}, pages: {case.pages}, price: {told}"
+        return Stop(How.HELD, f"it needs approval: {why} ({what})", approver=rule.approver)
 
     def _capped(self, tx: Tx, case: _Case, price: Decimal | None, at: float, *, asked: bool) -> Stop | None:
         caps = limits.caps_of(self._settings.caps, case.spender.scopes, case.route.caps if case.route else ())
@@ -256,12 +257,12 @@ class Allowance:
             self._notices.operator(
                 f"unusual.{_token(identity)}.{int(now)}", now,
                 title=f"The faxes of {identity} are held: unusual use",
-                text=f"{stop.why}. {len(held)} faxes that were not sent yet are held, to {', '.join(numbers[:10])}"
+                text=f"{stop.why[:1].upper()}{stop.why[1:]}. {len(held)} faxes that were not sent yet are held, to {', '.join(numbers[:10])}"
                 f"{f' and {len(numbers) - 10} more numbers' if len(numbers) > 10 else ''}; the last mail came from"
                 f" {submission.client}, in the name of {submission.sender}. Mails of {identity} are still accepted, and"
                 " their faxes held.",
-                remedy=f"If it is really him: faxgateway queue release --sender {shlex.quote(identity)}. If not, change his"
-                " password or deny him with a route, then end his faxes: faxgateway queue cancel --sender"
+                remedy=f"If this is as it should be: faxgateway queue release --sender {shlex.quote(identity)}. If not, change the"
+                " password or deny the sender with a route, then end the faxes: faxgateway queue cancel --sender"
                 f" {shlex.quote(identity)}.",
             ),
         )  # fmt: skip
@@ -304,5 +305,5 @@ def _token(text: str) -> str:
 
 def _where(capped: Capped) -> str:
     """Where a cap is set."""
-    route = f"faxgateway route add sender {shlex.quote(capped.who)} --cap ..."
-    return f"policy.caps.{capped.scope}{f', or {route}' if capped.scope is Scope.ROUTE else ''}"
+    route = f", or faxgateway route add sender {shlex.quote(capped.who)} --cap ..."
+    return f"policy.caps.{capped.scope} (and restart){route if capped.scope is Scope.ROUTE else ''}"

@@ -155,7 +155,7 @@ class Notices:
             f"no-credit.{int(now // 86400)}",
             now,
             title="The fax account lacks credit: faxes wait",
-            text=f"{why[:1].upper()}{why[1:]}. Mail is still accepted, and no fax is lost.",
+            text=f"{why[:1].upper()}{why[1:].rstrip('.')}. Mail is still accepted, and no fax is lost.",
             remedy="Pay in at the provider. Sending goes on by itself when the balance is back; nothing need be released.",
         )
 

@@ -23,6 +23,7 @@ from gateway.provider.reading import (
     as_int,
     as_money,
     as_object,
+    as_price,
     as_time,
     clean,
     digits,
@@ -137,6 +138,10 @@ def test_an_id_is_a_positive_whole_number(value: Any, number: int | None) -> Non
 )  # fmt: skip
 def test_money_is_a_plain_amount(value: Any, money: str | None) -> None:
     assert as_money(value) == (None if money is None else Decimal(money))
+
+
+def test_a_price_is_no_gift() -> None:
+    assert [as_price(value) for value in ("0.10", 0, -1, "no")] == [Decimal("0.10"), Decimal(0), None, None]
 
 
 MARCH = 1489073728.0

@@ -18,13 +18,21 @@ from gateway.service.outbound import OutboundSettings
 from gateway.service.settle import SettleSettings
 from gateway.store import jobs, spending
 
+from . import house as houses
 from .conftest import Build
 from .house import LETTER, START, House, state_of
+from .test_life import Quick
 from .test_submit import answer
 
 ANN = Peer(listener="smtp0", address="203.0.113.9", login="ann")
 BOB = Peer(listener="smtp0", address="203.0.113.9", login="bob")
 DAY = 86400.0
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the pages show is of no matter here: no conversion, a page for each mail."""
+    monkeypatch.setattr(houses, "Workshop", Quick)
 
 
 def settings(
@@ -302,7 +310,8 @@ async def test_what_needs_approval_is_held_until_a_person_releases_it(build: Bui
     await house.route("user:ann", approval=Approval(rule.new_country, 0, rule.price, "boss@example.org"))
     await send(house, 1)
     (job,) = await house.jobs()
-    assert (state_of(job), job.hold) == ((JobState.UPLOADED, True), f"it needs approval: {why}")
+    assert state_of(job) == (JobState.UPLOADED, True)
+    assert job.hold == f"it needs approval: {why} (from user:ann, pages: 1, price: 0.10)"
     assert await house.told(job.id) == [("delayed", "held")]
     (asked,) = await house.mails(MailKind.OPERATOR)
     assert asked.to == "boss@example.org"
