@@ -117,6 +117,7 @@ def _facts(job: dict[str, Any]) -> dict[str, Any]:
         "held": job.get("hold"),
         "outcome": job.get("outcome"),
         "last error": job.get("last_error"),
+        "not before": output.moment(job.get("send_at")),
         "next step": output.moment(job.get("next_at")),
         "pages": document
         and f"{document['pages']} ({document['size']:,} bytes, about {document['seconds']:.0f} s on the line)",

@@ -172,6 +172,7 @@ def _result(mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead) -
         "Auto-Submitted": "auto-replied",
         "X-Faxgateway-Job": str(facts.get("job") or ""),
         "X-Faxgateway-Number": str(facts.get("number") or ""),
+        "X-Faxgateway-Reference": str(facts.get("reference") or ""),
         "X-Faxgateway-Code": code,
     }
     if told.short:

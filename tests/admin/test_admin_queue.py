@@ -141,6 +141,19 @@ async def test_retry_takes_the_next_step_now_and_lets_a_held_fax_go(house: House
     assert len(house.service.sends) == 1
 
 
+async def test_a_fax_for_later_waits_when_it_is_released_and_goes_at_once_by_retry(house: House) -> None:
+    submission = await house.send("+12025550123/send-at=+2h")
+    job = (await house.reach(submission, "prepared"))["id"]
+    assert await _change(house, "hold", job) == ([job], {})
+    assert await _change(house, "release", job) == ([job], {})
+    waiting = await house.job(submission)
+    assert (waiting["state"], waiting["next_at"]) == ("prepared", waiting["send_at"])
+    assert "send_at" not in waiting["options"], "it is told once"
+    await _change(house, "hold", job)
+    assert await _change(house, "retry", job) == ([job], {})
+    await house.reach(submission, "submitted")
+
+
 async def test_what_may_have_been_faxed_is_sent_again_by_an_explicit_word_only(house: House) -> None:
     house.service.sending, house.service.history_status = "drop", 503
     submission = await house.send()

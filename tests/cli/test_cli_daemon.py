@@ -15,7 +15,7 @@ import pytest
 
 from cli.conftest import PROGRAM, Cli, Daemon
 
-QUEUE_KEYS = ["id", "submission", "state", "to", "from", "pages", "created_at", "last_error"]
+QUEUE_KEYS = ["id", "submission", "state", "to", "from", "pages", "created_at", "reference", "send_at", "last_error"]
 DELIVERED = "Sent! Fax Has Been Answered."
 
 

@@ -210,6 +210,7 @@ async def test_options_in_address_subject_and_text_are_obeyed_and_on_no_page(hou
     told = {message["X-Faxgateway-Number"]: message for _, _, message in house.sink.mails}
     assert "[fax:" not in told["+15551234567"]["Subject"]
     for number, reference in (("+15551234567", "4711"), ("+12025550123", "4712")):
+        assert told[number]["X-Faxgateway-Reference"] == reference
         assert re.search(rf"Reference +{reference}\s", told[number].get_body().get_content())
     listed = (await house.gateway.admin("queue.list", {}))["jobs"]
     assert {job["to"]: (job["reference"], job["priority"]) for job in listed} == {

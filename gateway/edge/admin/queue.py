@@ -184,7 +184,8 @@ def _retry(tx: Tx, job: FaxJob, now: float, *, resend: bool) -> str:
         return ""
     if job.hold:
         jobs.release(tx, job, now)
-        return ""
+        if job.options.send_at <= now:
+            return ""
     if job.state is JobState.SUBMITTING:
         return "it is being sent at this moment"
     jobs.touch(tx, job, now, "due now, by the operator's word", next_at=now, strikes=0)

@@ -48,7 +48,11 @@ def job_in_full(tx: Tx, one: FaxJob, submission: Submission) -> Shown:
     return {
         **job(one, submission),
         "rcpt": one.rcpt,
-        "options": {name: value for name, value in asdict(one.options).items() if value not in ("", None, 0)},
+        "options": {
+            name: value
+            for name, value in asdict(one.options).items()
+            if value not in ("", None, 0) and name != "send_at"
+        },
         "client": submission.client,
         "identity": submission.identity,
         "message_id": submission.message_id,
