@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 
 import structlog
@@ -17,6 +18,8 @@ from gateway.spool import SyncFailed
 
 log = structlog.get_logger("gateway")
 
+_DESCRIPTORS = 65536  # a client has a connection and a file; a shell grants 1024 until more are asked for
+
 
 async def serve(config: Config) -> int:
     """Run the daemon until a signal; returns the exit status.
@@ -26,6 +29,7 @@ async def serve(config: Config) -> int:
     telemetry.set_up_logging(config.log.level, config.log.format)
     for warning in config.warnings:
         log.warning("configuration", why=warning)
+    _ask_for_descriptors()
     gateway = Gateway(config)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -69,6 +73,13 @@ async def serve(config: Config) -> int:
     await gateway.stop()
     log.info("stopped")
     return 0
+
+
+def _ask_for_descriptors() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _watchdog(gateway: Gateway, notifier: systemd.Notifier) -> None:

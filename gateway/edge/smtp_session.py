@@ -145,7 +145,7 @@ class Conversation(SMTP):
             with self._clients.present(self, peer):
                 await self._bye(await self._talk(peer))
         except Hangup as hangup:
-            await self._bye(hangup.reply)
+            await self._bye(hangup.reply, linger=False)  # whoever is not let in shall not stay
         finally:
             if self.transport is not None:
                 self.transport.close()
@@ -232,7 +232,7 @@ class Conversation(SMTP):
         finally:
             self._listening = False
 
-    async def _bye(self, reply: str) -> None:
+    async def _bye(self, reply: str, *, linger: bool = True) -> None:
         """Say the last word, see to it that it arrives, and close."""
         if self.transport is None or (self._listener.tls == "implicit" and not self._over_ssl):
             return
@@ -240,7 +240,7 @@ class Conversation(SMTP):
             if reply:
                 async with asyncio.timeout(_LAST_WORD):
                     await self.say(reply)
-                if not (reply.startswith("221") or self._clients.stopping or self._sent_away):
+                if linger and not (reply.startswith("221") or self._clients.stopping or self._sent_away):
                     await self._linger()
         except OSError:
             if self.transport is not None:

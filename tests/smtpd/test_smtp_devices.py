@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import ipaddress
 import ssl
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from smtp_harness import LOCAL, Client, Doors, Stub, talking, until
+from smtp_harness import LOCAL, Client, Doors, House, Stub, talking, until
 from structlog.testing import capture_logs
 
 from gateway.edge.smtp_settings import ListenerSettings
@@ -94,6 +95,23 @@ async def test_a_password_in_clear_only_where_the_listener_says_so(
         assert str(await client.ask(f"AUTH PLAIN {word}")).startswith("503 5.5.1")
 
 
+@pytest.mark.parametrize(
+    "greeting", ["HELO ", "HELO 192.168.1.20", "EHLO NPI65E56-", "EHLO [IPV6:fe80::1]", "EHLO a copier"]
+)
+async def test_a_copier_that_sends_a_document_and_no_word(doors: Doors, house: House, greeting: str) -> None:
+    """No Date, no Message-ID, an empty subject and an empty text, and lines that end in LF."""
+    listener = ListenerSettings("old", "127.0.0.1:0", networks=LOCAL, profile="legacy")
+    (address,) = await doors.open(house.accept, listener)
+    scan = (
+        b"From: scan\nTo: fax\nSubject: \nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n"
+        b"Content-Type: text/plain\n\n\n--b\nContent-Type: application/pdf; name=DOC001.PDF\n"
+        b"Content-Transfer-Encoding: base64\n\n" + base64.encodebytes(b"%PDF-1.4\n" + b"x" * 99) + b"--b--"
+    )
+    async with talking(address, greeting=greeting) as client:
+        assert str(await client.mail(scan)).startswith("250 2.0.0 queued as ")
+    assert len(await house.jobs()) == 1
+
+
 async def test_talking_before_the_greeting_is_logged(doors: Doors, stub: Stub) -> None:
     (address,) = await doors.open(stub)
     with capture_logs() as logs:
@@ -150,6 +168,20 @@ async def test_a_certificate_of_somebody_else_opens_nothing(
         await doors.open(
             stub, ListenerSettings("a", "127.0.0.1:0", tls="implicit", client_ca=str(tmp_path / "broken.pem"), **files)
         )
+
+
+async def test_a_handshake_that_never_comes_keeps_nobody_out(
+    doors: Doors, stub: Stub, files: dict[str, str], trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.edge.smtp_clients._SLOW", 0.1)
+    listener = ListenerSettings("a", "127.0.0.1:0", networks=LOCAL, tls="implicit", **files)
+    (address,) = await doors.open(stub, listener, max_connections=1)
+    silent = await Client.connect(address)
+    await asyncio.sleep(0.3)
+    async with talking(address, trusting) as client:
+        assert (await client.mail(MAIL)).code == 250
+    assert await silent.closed() == b""
+    silent.cut()
 
 
 # --- proxies ----------------------------------------------------------------------------------------------------------

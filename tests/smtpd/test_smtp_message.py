@@ -268,6 +268,22 @@ async def test_silence_within_a_mail_ends_it(doors: Doors, stub: Stub) -> None:
     await until(lambda: stub.left == [])
 
 
+@pytest.mark.parametrize("how", ["DATA", "BDAT"])
+async def test_a_mail_that_trickles_is_cut(doors: Doors, stub: Stub, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr("gateway.edge.smtp_intake._WINDOW", 0.3)
+    (address,) = await doors.open(stub, data_timeout=0.2, min_data_rate=1000)
+    async with talking(address) as client:
+        await begin(client, data=how == "DATA")
+        if how == "BDAT":
+            await client.send(b"BDAT 100000 LAST\r\n")
+        trickling = asyncio.create_task(for_ever(client, b"x"))
+        reply = await client.reply()
+        trickling.cancel()
+        await asyncio.gather(trickling, return_exceptions=True)
+        assert str(reply) == "421 4.4.2 the mail came slower than 1000 bytes a second; good bye"
+    await until(lambda: stub.left == [])
+
+
 async def test_a_slow_but_steady_client_is_not_cut(doors: Doors, stub: Stub) -> None:
     """The limits are for silence, not for the whole."""
     (address,) = await doors.open(stub, command_timeout=1.5, data_timeout=1.5)
