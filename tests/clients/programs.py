@@ -107,7 +107,7 @@ async def s_nail(way: Way, letter: Letter) -> str:
     ]
     options += [f"tls-ca-file={way.authority}", "tls-ca-no-defaults", "tls-verify=strict"] if way.tls else []
     options += ["smtp-use-starttls"] if way.name == "starttls" else []
-    options += ["v15-compat", f"from={letter.sender}", "sendwait", "hostname=client.example.org", "record=", "nosave"]
+    options += ["v15-compat", f"from={letter.sender}", "sendwait", "hostname=client.example.org"]
     sets = [word for option in options for word in ("-S", option)]
     return await run("s-nail", "-:/", *sets, "-s", "A letter", f"<{letter.to}>", say=letter.text, env=_plain_env())
 

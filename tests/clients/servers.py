@@ -198,8 +198,10 @@ async def opensmtpd(way: Way, letter: Letter) -> str:
             "bash", "-c", 'exec -a sendmail smtpctl "$@"', "sendmail", *dsn, "-f", letter.sender, letter.to,
             say=letter.message,
         )  # fmt: skip
-        await _until(lambda: "result=" in (place / "log").read_text("utf-8", "replace"))
-        (line,) = [line for line in (place / "log").read_text("utf-8", "replace").splitlines() if "result=" in line][:1]
+        await _until(lambda: "mta delivery" in (place / "log").read_text("utf-8", "replace"))
+        (line,) = [
+            line for line in (place / "log").read_text("utf-8", "replace").splitlines() if "mta delivery" in line
+        ][:1]
         if 'result="Ok"' not in line:
             raise RuntimeError(line)
         return line
