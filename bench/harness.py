@@ -35,7 +35,9 @@ def parser(doc: str | None, rounds: int) -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, default=rounds, help="rounds; the median is shown (default %(default)s)")
     made.add_argument("--workdir", help="folder on the disk that is measured (default: /var/tmp; never a RAM disk)")
     made.add_argument("--out", help="file for the results as JSON")
-    made.add_argument("--gateway", default=str(Path(sys.executable).with_name("faxgateway")), help="the faxgateway command")
+    made.add_argument(
+        "--gateway", default=str(Path(sys.executable).with_name("faxgateway")), help="the faxgateway command"
+    )
     return made
 
 
@@ -74,7 +76,9 @@ def table(rows: list[dict[str, Any]]) -> None:
         return
     cells = [list(rows[0]), *([_shown(row[name]) for name in rows[0]] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
+    ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     print("\n".join(lines), flush=True)
 
@@ -97,7 +101,10 @@ def free_port() -> int:
 def start(command: Sequence[object], **options: Any) -> subprocess.Popen[bytes]:
     """A process that ends when the benchmark does."""
     return subprocess.Popen(
-        [str(word) for word in command], stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent, **options
+        [str(word) for word in command],
+        stdin=subprocess.DEVNULL,
+        preexec_fn=_die_with_parent,  # noqa: PLW1509  # no threads here
+        **options,
     )
 
 

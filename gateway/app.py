@@ -110,7 +110,7 @@ class Gateway:
         accept_settings = settings.accept(config)
         self.accept = Accept(
             self.database, self.spool, self._reader, accept_settings, self.outbound.allowance,
-            on_accepted=self.outbound.nudge,
+            on_accepted=self.outbound.accepted,
             postmaster=Postmaster(
                 self.database, self.spool, self.notices, accept_settings.domains, on_mail=self.postman.nudge, clock=clock
             ),

@@ -150,6 +150,7 @@ def accept(config: Config) -> AcceptSettings:
         region=config.default_region,
         max_message=config.smtp.max_message,
         max_delay=config.smtp.max_delay,
+        small_mail=config.smtp.small_mail,
         repeat_window=config.smtp.repeat_window,
         hostname=config.host,
         office=bool(office.find(config.document.office)),

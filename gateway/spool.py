@@ -53,8 +53,9 @@ def sync_directory(path: Path) -> None:
 class Draft:
     """One file being written in ``tmp/``: exclusive, mode 0600. It ends in :meth:`commit` or :meth:`discard`."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, *, hashing: bool = True) -> None:
         self._spool = spool
+        self._hashing = hashing
         self.path = spool.root / "tmp" / new_name()
         self.size = 0
         self._hash = hashlib.sha256()
@@ -74,7 +75,8 @@ class Draft:
         """Append. Raises :class:`NoSpace` or :class:`TryLater`; the draft is then only good to discard."""
         assert self._descriptor is not None, "the draft is closed"
         view = memoryview(data)
-        self._hash.update(view)
+        if self._hashing:
+            self._hash.update(view)
         self.size += len(view)
         try:
             while view:
@@ -94,6 +96,7 @@ class Draft:
     @property
     def sha256(self) -> str:
         """Hex digest of what was written so far."""
+        assert self._hashing, "nobody was to ask"
         return self._hash.hexdigest()
 
     @property
@@ -143,6 +146,56 @@ class Draft:
             os.close(self._descriptor)
             self._descriptor = None
         self.path.unlink(missing_ok=True)
+
+
+class MailDraft:
+    """A mail that comes in: in memory up to ``small`` bytes, in a :class:`Draft` from there on.
+
+    It ends in one of :meth:`keep` (as a file), :meth:`discard`, or in the database as :attr:`content`.
+    """
+
+    def __init__(self, spool: Spool, small: int) -> None:
+        spool.check_room()
+        self._spool = spool
+        self._small = small
+        self._memory: bytearray | None = bytearray()
+        self._file: Draft | None = None
+        self.size = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """As :meth:`Draft.write`."""
+        self.size += len(data)
+        if self._memory is not None:
+            self._memory += data
+            if self.size > self._small:
+                self.spill()
+        elif self._file is not None:
+            self._file.write(data)
+
+    @property
+    def content(self) -> bytes | None:
+        """All of a small mail; None when it is in a file."""
+        return None if self._memory is None else bytes(self._memory)
+
+    def spill(self) -> Path:
+        """Have it in a file, whose path is returned. Raises as :meth:`Draft.write`."""
+        if self._file is None:
+            memory, self._memory = self._memory or bytearray(), None
+            self._file = Draft(self._spool, hashing=False)
+            self._file.write(memory)
+        return self._file.path
+
+    async def keep(self) -> str:
+        """Make it a durable file of the spool; returns its spool name. Raises as :meth:`Draft.commit`."""
+        self.spill()
+        assert self._file is not None
+        return await self._file.commit("mail")
+
+    def discard(self) -> None:
+        """Harmless when repeated, or after :meth:`keep`."""
+        self._memory = None
+        if self._file is not None:
+            self._file.discard()
 
 
 def new_name() -> str:
@@ -231,6 +284,10 @@ class Spool:
         """Begin a file. Raises :class:`NoSpace` below the floor, :class:`TryLater` on other trouble."""
         self.check_room()
         return Draft(self)
+
+    def mail_draft(self, small: int) -> MailDraft:
+        """Begin a mail. Raises as :meth:`draft`."""
+        return MailDraft(self, small)
 
     def work_directory(self) -> Path:
         """A fresh private directory for a conversion, on the spool's file system; the caller removes it."""

@@ -120,6 +120,8 @@ class Smtp(Section):
     front: Front = section()
     max_message: Size = 50_000_000
     """largest mail taken"""
+    small_mail: Size = 128 << 10
+    """up to this size a mail is kept in the database, which is quicker; larger ones are files in the spool"""
     max_recipients: PositiveInt = 100
     """per mail"""
     command_timeout: Duration = 300.0

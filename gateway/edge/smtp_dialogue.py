@@ -26,7 +26,7 @@ from gateway.edge.smtp_transaction import Transaction
 from gateway.errors import GatewayError, TryLater
 from gateway.faultpoint import reach
 from gateway.model import Envelope, Peer
-from gateway.spool import Draft
+from gateway.spool import MailDraft
 
 log = structlog.get_logger("smtpd")
 
@@ -304,7 +304,7 @@ class Dialogue:
         self._transaction = Transaction(self._door, self._settings, self._listener)  # the draft is the door's now
         return await self._accept(envelope, draft)
 
-    def _whole(self, intake: Intake) -> Draft:
+    def _whole(self, intake: Intake) -> MailDraft:
         """What the intake has taken. Raises what has hindered it."""
         draft = intake.finish()
         if draft is None:
@@ -347,7 +347,7 @@ class Dialogue:
             assert intake.trouble is not None, "that is why we are here"
             raise Hangup(refusal(intake.trouble))
 
-    async def _accept(self, envelope: Envelope, draft: Draft) -> str:
+    async def _accept(self, envelope: Envelope, draft: MailDraft) -> str:
         """Have the mail made durable, come what may of the client: only then it reads 250."""
         try:
             queue_id = await asyncio.shield(self._clients.background(self._door.accept(envelope, draft)))

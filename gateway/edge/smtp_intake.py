@@ -10,7 +10,7 @@ import structlog
 from gateway.edge.smtp_replies import Hangup
 from gateway.edge.smtp_settings import SmtpSettings
 from gateway.errors import GatewayError, Refused, TryLater
-from gateway.spool import Draft
+from gateway.spool import MailDraft
 
 log = structlog.get_logger("smtpd")
 
@@ -31,7 +31,7 @@ class Intake:
     """
 
     def __init__(
-        self, draft: Draft | None, settings: SmtpSettings, newlines: str, trouble: GatewayError | None = None
+        self, draft: MailDraft | None, settings: SmtpSettings, newlines: str, trouble: GatewayError | None = None
     ) -> None:
         assert draft is not None or trouble is not None
         self.draft = draft
@@ -59,7 +59,7 @@ class Intake:
     def is_far_too_large(self) -> bool:
         return self.taken > 2 * self._settings.max_message
 
-    def finish(self) -> Draft | None:
+    def finish(self) -> MailDraft | None:
         """The draft of the whole message; None when it was hindered, then see ``trouble``."""
         if self.trouble is None and self._held:
             self._fail(self._written(b"\n"))  # a line that ends in CR ends here

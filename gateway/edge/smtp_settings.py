@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.model import Envelope, Peer, Recipient
-from gateway.spool import Draft
+from gateway.spool import MailDraft
 
 
 class Door(Protocol):
@@ -20,9 +20,9 @@ class Door(Protocol):
 
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient: ...
 
-    def draft(self) -> Draft: ...
+    def draft(self) -> MailDraft: ...
 
-    async def accept(self, envelope: Envelope, draft: Draft) -> str: ...
+    async def accept(self, envelope: Envelope, draft: MailDraft) -> str: ...
 
     async def confirmed(self, queue_id: str) -> None: ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import PhoneNumberType
@@ -50,6 +51,7 @@ class NumberFacts:
         return f"{COUNTRIES[self.region]} ({self.prefix})" if self.region else self.prefix
 
 
+@lru_cache(maxsize=1000)
 def classify(number: FaxNumber) -> NumberFacts:
     """Region and class of a number. Never fails: what is not known is ``UNKNOWN``, in no region."""
     reading = Reading.of(number.digits)

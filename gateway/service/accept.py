@@ -6,11 +6,13 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from gateway import policy, telemetry
 from gateway.document import sniff
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
+from gateway.mail import parse
 from gateway.mail.options import decide
 from gateway.model import (
     Envelope,
@@ -29,8 +31,8 @@ from gateway.service.addressing import Addressing, check_same, may_choose
 from gateway.service.allowance import Allowance
 from gateway.service.logins import Logins, LoginSettings
 from gateway.service.postmaster import Postmaster
-from gateway.spool import Draft, Spool
-from gateway.store import jobs, routes
+from gateway.spool import MailDraft, Spool
+from gateway.store import bodies, jobs, routes
 from gateway.store.db import Database, Tx
 from gateway.store.ids import new_id
 
@@ -39,7 +41,8 @@ from gateway.store.ids import new_id
 class AcceptSettings:
     """``domains`` are ours; ``region`` reads numbers without a +; ``repeat_window`` (s): see :meth:`Accept.accept`.
 
-    A sender may put his fax off by ``max_delay`` (s).
+    A sender may put his fax off by ``max_delay`` (s). A mail of at most ``small_mail`` bytes is kept in the database, a
+    larger one in a file.
     """
 
     domains: tuple[str, ...]
@@ -47,6 +50,7 @@ class AcceptSettings:
     policy: policy.PolicySettings
     max_message: int = 50_000_000
     max_delay: float = 30 * 86400.0
+    small_mail: int = 131_072
     repeat_window: float = 1800.0
     hostname: str = ""  # of our own Message-IDs
     office: bool = False  # office documents can be converted
@@ -83,6 +87,8 @@ class Accept:
         self._postmaster = postmaster
         self._addressing = Addressing(database, settings.domains, settings.region)
         self.logins = Logins(database, settings.logins, clock=clock)
+        self._routes: list[Route] | None = None  # of senders, while they are known to be those of the database
+        self._routes_asked: object = None
 
     # --- who ------------------------------------------------------------------------------------------------------
 
@@ -90,8 +96,18 @@ class Accept:
         """Whether this is the login's password. Raises TryLater after too many wrong ones."""
         return await self.logins.authenticate(peer, login, password)
 
+    def forget_routes(self) -> None:
+        """The routes have changed: they are read again when they are next asked for."""
+        self._routes = self._routes_asked = None
+
     async def _route(self, peer: Peer, sender: str) -> Route | None:
-        known = await self._database.read(lambda tx: routes.listing(tx, RouteKind.SENDER))
+        self._database.check()
+        known = self._routes
+        if known is None:
+            asked = self._routes_asked = object()
+            known = await self._database.read(lambda tx: routes.listing(tx, RouteKind.SENDER))
+            if asked is self._routes_asked:  # or else they have changed meanwhile
+                self._routes = known
         return policy.sender_route(known, peer, sender)
 
     def _mail_may_prove(self, peer: Peer) -> bool:
@@ -167,16 +183,17 @@ class Accept:
             raise
         return recipient
 
-    def draft(self) -> Draft:
-        """A file for the mail's data. Raises NoSpace."""
-        return self._spool.draft()
+    def draft(self) -> MailDraft:
+        """A place for the mail's data. Raises NoSpace."""
+        return self._spool.mail_draft(self._settings.small_mail)
 
     # --- the durable step -----------------------------------------------------------------------------------------
 
-    async def accept(self, envelope: Envelope, draft: Draft) -> str:
+    async def accept(self, envelope: Envelope, draft: MailDraft) -> str:
         """Make the mail and its jobs durable; returns the queue id for the 250. Takes over the draft.
 
-        Order: file synced and named, then the row, then the caller's reply. A client that never saw our 250 and sends
+        Order: a large mail's file synced and named, then the rows, with the content of a small one, then the caller's
+        reply. A client that never saw our 250 and sends
         the same again within ``repeat_window`` gets the same id and causes no second fax (RFC 1047).
         Raises Refused for what can never become a fax, TryLater on trouble of ours; nothing is kept then.
         """
@@ -191,18 +208,9 @@ class Accept:
         finally:
             draft.discard()
 
-    async def _accept(self, envelope: Envelope, draft: Draft) -> str:
-        try:
-            found = await self._reader.run(
-                "gateway.mail.parse:inspect",
-                mail=str(draft.path),
-                hops=self._settings.max_hops,
-                hostname=self._settings.hostname,
-                authserv_id=self._settings.authserv_id if self._mail_may_prove(envelope.peer) else "",
-            )
-        except TryLater as error:
-            raise TryLater("the gateway could not look into the mail; try again later", str(error)) from error
-        summary = MailSummary(**found)
+    async def _accept(self, envelope: Envelope, draft: MailDraft) -> str:
+        content = draft.content
+        summary = await self._inspect(draft, content, envelope.peer)
         if summary.automatic:
             raise Refused(f"automatic mails are not faxed: {summary.automatic}", status="5.7.1")
         if summary.refusal:
@@ -216,7 +224,7 @@ class Accept:
         now = self._clock()
         wanted = [(recipient, self._options(recipient, summary, route, now)) for recipient in _once(envelope)]
         size = draft.size
-        file = await draft.commit("mail")
+        file = bodies.HERE if content is not None else await draft.keep()
         submission = Submission(
             id=new_id(now),
             created_at=now,
@@ -260,15 +268,17 @@ class Accept:
             if earlier is not None:
                 return earlier
             jobs.add(tx, submission, new_jobs, key)
+            if content is not None:
+                bodies.put(tx, submission.id, content)
             return submission.id
 
         try:
             stored = await self._database.write(commit)
         except GatewayError:  # not so when cancelled: then the row may stand, and the sweep judges the file
-            self._spool.remove([file])
+            self._remove(file)
             raise
         if stored != submission.id:
-            self._spool.remove([file])
+            self._remove(file)
             telemetry.duplicate(stored, client=envelope.peer.address)
             return stored
         telemetry.accepted(
@@ -289,10 +299,29 @@ class Accept:
             recipient.options, summary.options, defaults, now=now, date=summary.date, most=self._settings.max_delay
         )
 
+    async def _inspect(self, draft: MailDraft, content: bytes | None, peer: Peer) -> MailSummary:
+        """What the mail is. A small and simple one is read here, in a few milliseconds at most."""
+        asked: dict[str, Any] = {
+            "hops": self._settings.max_hops,
+            "hostname": self._settings.hostname,
+            "authserv_id": self._settings.authserv_id if self._mail_may_prove(peer) else "",
+        }
+        if content is not None and parse.is_simple(content):
+            return parse.summary(content, **asked)
+        try:
+            found = await self._reader.run("gateway.mail.parse:inspect", mail=str(draft.spill()), **asked)
+        except TryLater as error:
+            raise TryLater("the gateway could not look into the mail; try again later", str(error)) from error
+        return MailSummary(**found)
+
+    def _remove(self, file: str) -> None:
+        if file != bodies.HERE:
+            self._spool.remove([file])
+
     async def confirmed(self, queue_id: str) -> None:
         """The client spoke again after our 250, so it has seen it: the same mail again is a new wish."""
         now = self._clock()
-        await self._database.write(lambda tx: jobs.confirm(tx, queue_id, now))
+        await self._database.write(lambda tx: jobs.confirm(tx, queue_id, now), soon=False)
 
 
 def _once(envelope: Envelope) -> list[Recipient]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gateway import numbers, policy
 from gateway.errors import Refused
 from gateway.mail import options
-from gateway.model import Peer, Recipient, Route
+from gateway.model import Alias, Peer, Recipient, Route
 from gateway.numbers import FaxAddress
 from gateway.store import aliases
 from gateway.store.db import Database
@@ -29,8 +29,7 @@ class Addressing:
         given = numbers.read_address(address, domains=self._domains)
         asked = options.read(given.options, "in the address")
         may_choose(asked, route)
-        known = await self._database.read(lambda tx: aliases.listing(tx, given.text.lower()))
-        alias = policy.alias_for(known, peer, sender)
+        alias = None if given.text.startswith("+") else await self._alias(peer, sender, given.text)
         region = route.region if route and route.region else self._region
         if alias is None:
             return Recipient(address, given.number(region), asked)
@@ -41,6 +40,10 @@ class Addressing:
                 status="5.1.4",
             )
         return Recipient(address, alias.number, asked)
+
+    async def _alias(self, peer: Peer, sender: str, name: str) -> Alias | None:
+        known = await self._database.read(lambda tx: aliases.listing(tx, name.lower()))
+        return policy.alias_for(known, peer, sender)
 
 
 def _is_number(given: FaxAddress, region: str) -> bool:

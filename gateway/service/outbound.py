@@ -217,6 +217,10 @@ class Outbound:
         for loop in self._loops:
             loop.nudge()
 
+    def accepted(self) -> None:
+        """A mail has become jobs: its first step is due, and nothing else."""
+        self._loops[0].nudge()
+
     async def stop(self, grace: float) -> None:
         """Begin nothing more; a send under way is waited for, so that its outcome is recorded."""
         await asyncio.gather(*(loop.stop(grace) for loop in self._loops))

@@ -10,7 +10,7 @@ from gateway.errors import GatewayError, Refused
 from gateway.mail.automatic import LOOP_HEADER
 from gateway.model import Envelope, Submission
 from gateway.service.notices import Notices
-from gateway.spool import Draft, Spool
+from gateway.spool import MailDraft, Spool
 from gateway.store import jobs, outbox
 from gateway.store.db import Database, Tx
 from gateway.store.ids import new_id
@@ -46,19 +46,19 @@ class Postmaster:
         local, _, domain = address.lower().partition("@")
         return local in ("postmaster", '"postmaster"') and (not domain or domain.rstrip(".") in self._domains)
 
-    async def accept(self, envelope: Envelope, draft: Draft) -> str:
+    async def accept(self, envelope: Envelope, draft: MailDraft) -> str:
         """Make the mail durable, with the row that sends it on; returns the queue id for the 250.
 
         A submission without faxes. Raises Refused for a mail that goes round, TryLater on trouble of ours.
         """
-        with draft.path.open("rb") as stream:
+        with draft.spill().open("rb") as stream:
             header = stream.read(_HEADER).partition(b"\r\n\r\n")[0]
         if _OURS.search(header) or len(_RECEIVED.findall(header)) > _HOPS:
             raise Refused("this mail goes round in a loop: it was here before", status="5.4.6")
         self._spool.check_room()
         now = self._clock()
         size = draft.size
-        file = await draft.commit("mail")
+        file = await draft.keep()
         peer = envelope.peer
         submission = Submission(
             id=new_id(now),

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from gateway import telemetry
@@ -21,7 +22,7 @@ from gateway.errors import GatewayError, Refused, TryLater
 from gateway.model import FaxDocument, FaxJob, FaxPage, JobState, LedgerEntry, MailKind, Submission
 from gateway.service.notices import Notices
 from gateway.spool import Spool
-from gateway.store import jobs, outbox
+from gateway.store import bodies, jobs, outbox
 from gateway.store.db import Database, Tx
 
 _HEADERS = 16_384  # bytes of the original's header shown in a failure report
@@ -101,13 +102,11 @@ class Prepare:
         return True
 
     async def _render(self, submission: Submission, job: FaxJob) -> FaxDocument:
-        source = self._spool.path(submission.mail_file)
-        if not source.is_file():
-            raise Refused("the gateway has lost the file of this mail; send it again", status="5.3.0")
         self._spool.check_room()
         work = self._spool.work_directory()
         try:
             options = self._options(submission, job)
+            source = await self._mail(submission, work)
             parts = work / "parts"
             parts.mkdir(mode=0o700)
             mail = await self._pool.run(
@@ -147,6 +146,18 @@ class Prepare:
             "to": job.number.e164,
         }
         return {**self._settings.document, **job.options.document, "header_facts": facts}
+
+    async def _mail(self, submission: Submission, work: Path) -> Path:
+        """The mail as a file, in ``work`` when it is kept in the database. Raises Refused when it is lost."""
+        if submission.mail_file == bodies.HERE:
+            content = await self._database.read(lambda tx: bodies.get(tx, submission.id))
+            if content is not None:
+                source = work / "mail.eml"
+                await asyncio.to_thread(source.write_bytes, content)
+                return source
+        elif (source := self._spool.path(submission.mail_file)).is_file():
+            return source
+        raise Refused("the gateway has lost the file of this mail; send it again", status="5.3.0")
 
     async def _prepared(self, submission: Submission, document: FaxDocument, alike: list[FaxJob]) -> None:
         now = self._clock()
@@ -191,7 +202,22 @@ class Prepare:
 
     # --- what cannot be faxed -------------------------------------------------------------------------------------
 
+    async def _as_file(self, submission: Submission) -> str:
+        """The spool name of a mail that a person is to look at."""
+        if submission.mail_file != bodies.HERE:
+            return submission.mail_file
+        content = await self._database.read(lambda tx: bodies.get(tx, submission.id))
+        draft = self._spool.mail_draft(0)
+        try:
+            draft.write(content or b"")
+            file = await draft.keep()
+        finally:
+            draft.discard()
+        await self._database.write(lambda tx: bodies.move(tx, submission.id, file))
+        return file
+
     async def _set_aside(self, job: FaxJob, submission: Submission) -> None:
+        file = await self._as_file(submission)
         why = job.last_error or "the gateway itself ended each time it worked on it"
         error = Refused(
             f"the gateway could not convert this mail in {self._settings.tries} tries: {why}", status=_CONVERTER
@@ -202,7 +228,7 @@ class Prepare:
             title=f"The mail {submission.id} is set aside",
             text=f"The mail from {submission.sender or 'nobody'}: {error.public}. Its faxes have failed, and the sender"
             " was told.",
-            remedy=f"While it is kept, copy the file spool/{submission.mail_file} to set-aside.eml and see what happens:"
+            remedy=f"While it is kept, copy the file spool/{file} to set-aside.eml and see what happens:"
             " faxgateway preview set-aside.eml",
         )  # fmt: skip
         await self._failed(submission, error, [], alarm=lambda tx: outbox.add(tx, alarm))
@@ -217,7 +243,7 @@ class Prepare:
     ) -> None:
         """What the mail holds can never become these faxes, or any when none is named: they fail, each with its notice."""
         ids = {job.id for job in alike}
-        headers = await asyncio.to_thread(self._read_headers, submission.mail_file)
+        headers = await self._headers(submission)
         now = self._clock()
 
         def commit(tx: Tx) -> list[FaxJob]:
@@ -243,13 +269,17 @@ class Prepare:
             )  # fmt: skip
         self._on_mail()
 
-    def _read_headers(self, mail_file: str) -> str:
+    async def _headers(self, submission: Submission) -> str:
+        content = await self._database.read(lambda tx: bodies.get(tx, submission.id))
+        start = await asyncio.to_thread(self._read_start, submission.mail_file) if content is None else content
+        return start[:_HEADERS].partition(b"\r\n\r\n")[0].decode("ascii", "replace")
+
+    def _read_start(self, mail_file: str) -> bytes:
         try:
             with self._spool.path(mail_file).open("rb") as stream:
-                start = stream.read(_HEADERS)
+                return stream.read(_HEADERS)
         except (OSError, ValueError):
-            return ""
-        return start.partition(b"\r\n\r\n")[0].decode("ascii", "replace")
+            return b""
 
 
 def _alike(tx: Tx, submission: str, configured: dict[str, Any]) -> list[list[FaxJob]]:

@@ -33,6 +33,7 @@ T = TypeVar("T")
 _FULL, _IO, _CANNOT_OPEN = 13, 10, 14  # primary result codes, https://www.sqlite.org/rescode.html
 _FATAL = {8: "read-only", 10: "I/O error", 11: "corrupt", 26: "not a database"}
 _BATCH = 200
+_PATIENCE = 0.2  # seconds
 _LEAST = 1 << 20  # bytes that a start needs at most
 
 
@@ -67,6 +68,7 @@ class Database:
         self._writer: _Connection | None = None
         self._reader: _Connection | None = None
         self._queue: asyncio.Queue[tuple[Callable[[Tx], Any], asyncio.Future[Any]] | None] = asyncio.Queue()
+        self._patient: list[tuple[Callable[[Tx], Any], asyncio.Future[Any]]] = []
         self._task: asyncio.Task[None] | None = None
         self._broken: Exception | None = None
         self.place = ""  # where the file is, see store.file; known once it is open
@@ -134,17 +136,28 @@ class Database:
                     await connection.close()
         self._reader = self._writer = None
 
-    async def write(self, function: Callable[[Tx], T]) -> T:
+    def check(self) -> None:
+        """Raise :class:`TryLater` when nothing can be recorded, as :meth:`write` would."""
+        if self._broken is not None or self._task is None:
+            raise TryLater("the gateway cannot record anything now", str(self._broken or "the database is closed"))
+
+    async def write(self, function: Callable[[Tx], T], *, soon: bool = True) -> T:
         """Run ``function`` in a transaction and return its result once it is on disk.
+
+        What is not wanted ``soon`` waits for the next commit that is, but not long; it stands before it.
 
         ``function`` may run twice (after a full disk was relieved) and must do nothing but SQL. A cancelled caller does
         not undo it. Raises what ``function`` raised (then nothing of it is stored), :class:`NoSpace`, or
         :class:`TryLater` when the database is broken.
         """
-        if self._broken is not None or self._task is None:
-            raise TryLater("the gateway cannot record anything now", str(self._broken or "the database is closed"))
+        self.check()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait((function, future))
+        if soon:
+            self._queue.put_nowait((function, future))
+        else:
+            if not self._patient:
+                asyncio.get_running_loop().call_later(_PATIENCE, self._wake)
+            self._patient.append((function, future))
         return await asyncio.shield(future)
 
     async def read(self, function: Callable[[Tx], T]) -> T:
@@ -153,15 +166,20 @@ class Database:
             raise TryLater("the gateway cannot read its records now", "the database is closed")
         return await self._reader.run(function)
 
+    def _wake(self) -> None:
+        if self._patient:
+            self._queue.put_nowait(self._patient.pop(0))
+
     async def _commit_loop(self) -> None:
         while True:
             batch = [await self._queue.get()]
             while not self._queue.empty() and len(batch) < _BATCH:
                 batch.append(self._queue.get_nowait())
-            work = [entry for entry in batch if entry is not None]
+            patient, self._patient = self._patient, []
+            work = [*patient, *(entry for entry in batch if entry is not None)]
             if work:
                 await self._commit(work)
-            if len(work) < len(batch):
+            if None in batch:
                 return
 
     async def _commit(self, work: list[tuple[Callable[[Tx], Any], asyncio.Future[Any]]]) -> None:

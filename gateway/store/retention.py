@@ -5,6 +5,7 @@ A time before ``since``, when the store was made, is the mark of a wrong clock a
 
 from __future__ import annotations
 
+from gateway.store import bodies
 from gateway.store.db import Tx
 
 
@@ -18,7 +19,10 @@ def forget_documents(tx: Tx, before: float, limit: int = 500, *, since: float = 
     ).fetchall()
     names: list[str] = []
     for submission, mail_file in rows:
-        names.append(mail_file)
+        if mail_file == bodies.HERE:
+            bodies.forget(tx, submission)
+        else:
+            names.append(mail_file)
         files = tx.execute(
             "SELECT DISTINCT document_file FROM job WHERE submission = ? AND document_file <> ''", (submission,)
         )

@@ -8,7 +8,7 @@ import pytest
 
 from admin.conftest import House
 from gateway.errors import KeyRefused, NoSpace, NotFound, Refused
-from gateway.spool import Draft
+from gateway.spool import MailDraft
 
 MAIL = b"Subject: Report\r\nMessage-ID: <1@t>\r\n\r\nPlease read.\r\n"
 
@@ -95,10 +95,10 @@ async def test_the_very_same_mail_again_is_no_second_fax(house: House) -> None:
 async def test_without_room_nothing_is_accepted_and_nothing_left(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_draft: Draft, _data: bytes) -> None:
+    def full(_draft: MailDraft, _data: bytes) -> None:
         raise NoSpace("the gateway's disk is full")
 
-    monkeypatch.setattr(Draft, "write", full)
+    monkeypatch.setattr(MailDraft, "write", full)
     with pytest.raises(NoSpace):
         await house.gateway.admin.send(MAIL, ["+12025550123"], "you@example.org")
     assert _files(tmp_path) == []

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from gateway.model import TRANSITIONS, JobState
+from gateway.store import bodies
 
 from .records import Records
 from .sink import Taken
@@ -194,7 +195,16 @@ def attempts_are_written_ahead(e: Evidence) -> Iterator[str]:
 
 
 def files_and_rows_agree(e: Evidence) -> Iterator[str]:
-    sizes = {row["mail_file"]: row["size"] for row in e.records.submissions.values()}
+    sizes = {}
+    for mail in e.records.submissions.values():
+        if mail["mail_file"] != bodies.HERE:
+            sizes[mail["mail_file"]] = mail["size"]
+        elif e.records.bodies.get(mail["id"]) != mail["size"]:
+            yield f"the mail {mail['id']} has {mail['size']} bytes, {e.records.bodies.get(mail['id'])} are kept"
+    for submission in e.records.bodies.keys() - {
+        m["id"] for m in e.records.submissions.values() if m["mail_file"] == bodies.HERE
+    }:
+        yield f"the content of {submission} is kept, and nothing says so"
     sizes |= {row["document_file"]: row["document_size"] for row in e.records.jobs.values()}
     sizes |= {row["file"]: row["size"] for row in e.records.inbound}
     named = (sizes.keys() | {row["file"] for row in e.records.outbox}) - {""}

@@ -110,10 +110,13 @@ MUTATIONS = (
     Mutation(
         "row before file", "file before row", _killed("out", "spool.synced:1"),
         (
-            Edit(_ACCEPT, '        file = await draft.commit("mail")', '        file = f"mail/{draft.path.name}"'),
+            Edit(
+                _ACCEPT, "        file = bodies.HERE if content is not None else await draft.keep()",
+                '        file = bodies.HERE if content is not None else f"mail/{draft.spill().name}"',
+            ),
             Edit(
                 _ACCEPT, "            stored = await self._database.write(commit)",
-                '            stored = await self._database.write(commit)\n            await draft.commit("mail")',
+                '            stored = await self._database.write(commit)\n            if content is None:\n                await draft.keep()',
             ),
             Edit(
                 _SPOOL, '        name = f"{kind}/{new_name()}"',

@@ -22,6 +22,7 @@ class Records:
     attempts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     inbound: list[dict[str, Any]] = field(default_factory=list)
     outbox: list[dict[str, Any]] = field(default_factory=list)
+    bodies: dict[str, int] = field(default_factory=dict)  # bytes of mails that are kept in the database
     files: Mapping[str, int] = field(default_factory=dict)
     drafts: frozenset[str] = frozenset()
 
@@ -75,6 +76,9 @@ def read(state: Path) -> Records:
             attempts=attempts,
             inbound=rows("SELECT * FROM inbound"),
             outbox=rows("SELECT * FROM outbox"),
+            bodies={
+                row["submission"]: row["size"] for row in rows("SELECT submission, length(content) size FROM mail_body")
+            },
             files={name: size for kind in KINDS for name, size in _sizes(state / "spool", kind)},
             drafts=frozenset(each.name for each in (state / "spool" / "tmp").iterdir()),
         )

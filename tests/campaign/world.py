@@ -40,6 +40,7 @@ state_dir: {state}
 domain: fax.local
 smtp:
   listeners: [{{address: "127.0.0.1:{smtp}", networks: [127.0.0.0/8]}}]
+  small_mail: 1KB
   max_connections: 500
   max_connections_per_client: 500
 http: {{callbacks: {{address: "127.0.0.1:{http}", token: {token}}}}}
@@ -79,6 +80,7 @@ class Wish:
     message_id: str
     told: list[str] = field(default_factory=list)  # queue ids of every 250 read
     refused: str = ""  # a 5xx that was read
+    large: bool = True  # kept as a file; a small one in the database
 
     @property
     def settled(self) -> bool:
@@ -90,6 +92,8 @@ class Wish:
         made = EmailMessage(policy=SMTP)
         made["From"], made["To"], made["Subject"] = SENDER, "fax@fax.local", "Campaign"
         made["Message-ID"], made["Date"] = self.message_id, "Tue, 24 Nov 2026 10:00:00 +0000"
+        if self.large:
+            made["X-Bulk"] = "x" * 1000
         made.set_content(self.text)
         return made.as_bytes()
 
@@ -145,6 +149,7 @@ class World:
         numbers = (*(f"+1202{2_000_000 + self._numbers + n:07d}" for n in range(recipients)), *also)
         self._numbers += recipients
         made = Wish(numbers, text or f"For {', '.join(numbers)}.", f"<wish-{self._numbers}@client.example.org>")
+        made.large = len(self.wishes) % 2 == 0
         self.wishes.append(made)
         return made
 

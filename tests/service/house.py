@@ -92,10 +92,11 @@ class House:
         notices: NoticeSettings | None = None,
         free: Callable[[Path], int] | None = None,
         steady: Callable[[], float] | None = None,
+        small_mail: int = 1,  # each mail is in a file
     ) -> None:
         self._settings = {
             "outbound": outbound, "inbound": inbound, "policy": policy, "notices": notices, "free": free,
-            "steady": steady,
+            "steady": steady, "small_mail": small_mail,
         }  # fmt: skip
         self.root, self.now = root, now
         self._reborn: House | None = None
@@ -122,8 +123,8 @@ class House:
         )  # fmt: skip
         self.accept = Accept(
             self.database, self.spool, self.workshop,  # type: ignore[arg-type]
-            AcceptSettings(("fax.local",), "US", policy or PolicySettings()), self.outbound.allowance,
-            on_accepted=self.outbound.nudge, clock=self.clock,
+            AcceptSettings(("fax.local",), "US", policy or PolicySettings(), small_mail=small_mail), self.outbound.allowance,
+            on_accepted=self.outbound.accepted, clock=self.clock,
             postmaster=Postmaster(
                 self.database, self.spool, self.notices, ("fax.local",), on_mail=self._mail, clock=self.clock
             ),
@@ -275,6 +276,7 @@ class House:
         kind = RouteKind.DID if mailboxes else RouteKind.SENDER
         route = Route(kind, match, mailboxes, **more)
         await self.database.write(lambda tx: routes.put(tx, route, self.now))
+        self.accept.forget_routes()
 
     def files(self, kind: str) -> list[Path]:
         return sorted((self.root / "spool" / kind).iterdir())

@@ -36,7 +36,10 @@ async def house(spool: Spool, tmp_path: Path) -> AsyncIterator[House]:
     reader = WorkerPool(1, WorkerLimits(), fork=False)
     await database.open()
     await reader.start()
-    yield House(spool, database, reader, AcceptSettings(("fax.local",), "US", PolicySettings(), max_message=1_000_000))
+    settings = AcceptSettings(
+        ("fax.local",), "US", PolicySettings(), max_message=1_000_000, small_mail=1
+    )  # all in files
+    yield House(spool, database, reader, settings)
     await reader.close()
     await database.close()
 

@@ -19,12 +19,20 @@ from gateway.store.db import Database
 class Routes:
     """``fallback`` is the mailbox for faxes to a number without a route."""
 
-    def __init__(self, database: Database, settings: AcceptSettings, fallback: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: AcceptSettings,
+        fallback: str,
+        clock: Callable[[], float],
+        on_change: Callable[[], None],
+    ) -> None:
         self._database = database
         self._settings = settings
         self._fallback = fallback
         self._clock = clock
         self._addressing = Addressing(database, settings.domains, settings.region)
+        self._on_change = on_change
 
     async def listing(self) -> dict[str, Any]:
         found = await self._database.read(routes.listing)
@@ -101,6 +109,7 @@ class Routes:
                 approval=approval,
             )
         await self._database.write(lambda tx: routes.put(tx, route, route.created_at))
+        self._on_change()
         return {"routes": [shown.route(route)]}
 
     def _mailbox(self, text: str) -> str:
@@ -112,7 +121,9 @@ class Routes:
         wanted = (
             words.did_match(match, region=self._settings.region) if of is RouteKind.DID else words.sender_match(match)
         )
-        if not await self._database.write(lambda tx: routes.remove(tx, of, wanted)):
+        removed = await self._database.write(lambda tx: routes.remove(tx, of, wanted))
+        self._on_change()
+        if not removed:
             raise NotFound(f"there is no {of} route for {wanted}")
         return {"removed": [{"kind": of, "match": wanted}]}
 

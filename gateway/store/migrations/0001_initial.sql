@@ -8,7 +8,7 @@ CREATE TABLE meta (
 CREATE TABLE submission (
   id           TEXT PRIMARY KEY,      -- the queue id told in the 250
   created_at   REAL NOT NULL,
-  mail_file    TEXT NOT NULL,         -- spool name; '' once purged
+  mail_file    TEXT NOT NULL,         -- spool name, or 'database' (see mail_body); '' once purged
   size         INTEGER NOT NULL,
   sender       TEXT NOT NULL,         -- envelope sender, '' = null reverse-path
   identity     TEXT NOT NULL,
@@ -26,6 +26,11 @@ CREATE TABLE submission (
 ) STRICT;
 CREATE INDEX submission_unconfirmed ON submission (dedupe_key) WHERE confirmed_at IS NULL;
 CREATE INDEX submission_by_time ON submission (created_at);
+
+CREATE TABLE mail_body (              -- of small mails; larger ones are files
+  submission TEXT PRIMARY KEY REFERENCES submission (id),
+  content    BLOB NOT NULL
+) STRICT;
 
 CREATE TABLE job (
   id               TEXT PRIMARY KEY,

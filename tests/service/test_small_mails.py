@@ -1,0 +1,204 @@
+"""A small mail is kept in the database: durable with its row, made into pages, shown, set aside and forgotten from there."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from dataclasses import replace
+
+import pytest
+
+from gateway.errors import NoSpace, TryLater
+from gateway.mail import parse
+from gateway.model import Route, RouteKind
+from gateway.store import bodies, files, jobs, retention, routes
+from gateway.store.db import Database
+
+from .conftest import Build
+from .house import LETTER, PEER, House
+
+SMALL = 1000
+
+
+@pytest.fixture
+async def house(build: Build) -> House:
+    return await build(small_mail=SMALL)
+
+
+def letter(size: int) -> bytes:
+    return LETTER + b"x" * (size - len(LETTER))
+
+
+async def test_it_is_on_disk_with_its_row_and_in_no_file(house: House) -> None:
+    queue_id = await house.submit()
+    assert house.on_disk("SELECT submission, content FROM mail_body") == [(queue_id, LETTER)]
+    assert (await house.submission(queue_id)).mail_file == bodies.HERE
+    assert house.files("mail") == house.files("tmp") == []
+    assert await house.database.read(files.named) == {}
+    assert house.workshop.calls == []  # it was looked at where it came in
+
+
+@pytest.mark.parametrize(("size", "where"), [(SMALL, bodies.HERE), (SMALL + 1, "mail/")])
+async def test_one_byte_more_and_it_is_a_file(house: House, size: int, where: str) -> None:
+    queue_id = await house.submit(mail=letter(size))
+    submission = await house.submission(queue_id)
+    assert submission.mail_file.startswith(where)
+    assert submission.size == size
+    if where != bodies.HERE:
+        assert house.spool.path(submission.mail_file).read_bytes() == letter(size)
+        assert house.workshop.calls == ["inspect"]
+
+
+async def test_what_is_not_simple_is_read_by_the_reader_and_kept_all_the_same(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parse, "is_simple", lambda _mail: False)
+    queue_id = await house.submit()
+    assert house.workshop.calls == ["inspect"]
+    assert house.on_disk("SELECT submission FROM mail_body") == [(queue_id,)]
+    assert house.files("mail") == house.files("tmp") == []
+
+
+async def test_it_becomes_a_fax(house: House) -> None:
+    await house.submit()
+    await house.turn("prepare")
+    assert await house.states() == ["prepared"]
+    assert house.files("tmp") == []
+
+
+async def test_it_fails_with_its_headers_shown(house: House) -> None:
+    await house.submit()
+    house.workshop.faults.append({"refused": "no", "status": "5.6.1"})
+    await house.turn("prepare")
+    (mail,) = await house.mails()
+    assert "Subject: Invoice" in mail.facts["headers"]
+
+
+async def test_its_row_is_lost(house: House) -> None:
+    queue_id = await house.submit()
+    await house.database.write(lambda tx: bodies.forget(tx, queue_id))
+    await house.turn("prepare")
+    (mail,) = await house.mails()
+    assert "lost the file" in mail.facts["text"]
+
+
+async def test_set_aside_it_is_a_file_that_a_person_can_look_at(house: House) -> None:
+    queue_id = await house.submit()
+    for _ in range(4):
+        house.workshop.faults.append({"failed": "it crashed"})
+        await house.turn("prepare")
+        house.now = (await house.jobs())[0].next_at
+    assert await house.states() == ["failed"]
+    submission = await house.submission(queue_id)
+    assert house.spool.path(submission.mail_file).read_bytes() == LETTER
+    assert house.on_disk("SELECT * FROM mail_body") == []
+    assert any(submission.mail_file in str(mail.facts) for mail in await house.mails())
+    assert set(await house.database.read(files.named)) == {submission.mail_file}
+
+
+async def test_it_goes_with_what_has_served_its_time(house: House) -> None:
+    queue_id = await house.submit()
+    (job,) = await house.jobs()
+    await house.outbound.settle.cancel(job, silent=True)
+    assert await house.database.write(lambda tx: retention.forget_documents(tx, house.now + 1)) == []
+    assert house.on_disk("SELECT mail_file FROM submission") == [("",)]
+    assert house.on_disk("SELECT * FROM mail_body") == []
+    assert await house.database.write(lambda tx: retention.forget_history(tx, house.now + 1)) == 1
+    assert await house.database.read(lambda tx: jobs.get_submission(tx, queue_id)) is None
+
+
+async def test_what_is_not_stored_leaves_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise NoSpace("the gateway's disk is full")
+
+    monkeypatch.setattr(bodies, "put", full)
+    with pytest.raises(NoSpace):
+        await house.submit()
+    assert house.on_disk("SELECT * FROM submission") == house.on_disk("SELECT * FROM mail_body") == []
+
+
+async def test_sent_again_unread_it_is_stored_once(house: House) -> None:
+    assert await house.submit() == await house.submit()
+    assert len(house.on_disk("SELECT * FROM mail_body")) == 1
+
+
+# --- what else the quick way needs ------------------------------------------------------------------------------------
+
+
+def simple(**changed: int) -> bytes:
+    counts = {"fields": 1, "dashes": 0, "tags": 0, "size": 200, **changed}
+    mail = b"X-A: 1\r\n" * counts["fields"] + b"\r\n" + b"-" * counts["dashes"] + b"<" * counts["tags"]
+    return mail.ljust(counts["size"], b"x")
+
+
+def test_a_mail_that_could_take_long_to_read_is_not_simple() -> None:
+    assert parse.is_simple(simple())
+    for changed in ({"fields": 5000}, {"dashes": 5000}, {"tags": 5000}, {"size": 300_000}):
+        assert not parse.is_simple(simple(**changed)), changed
+    assert not parse.is_simple(b"Subject: no end of the header\r\n")
+
+
+async def test_a_route_counts_from_its_first_moment_and_no_longer(house: House) -> None:
+    await house.submit()
+    denied = Route(RouteKind.SENDER, "*", allow=False)
+    await house.database.write(lambda tx: routes.put(tx, denied, house.now))
+    house.accept.forget_routes()
+    with pytest.raises(Exception, match="denies"):
+        await house.accept.check_sender(PEER, "a@example.org", None)
+    await house.database.write(lambda tx: routes.put(tx, replace(denied, allow=True), house.now))
+    house.accept.forget_routes()
+    await house.accept.check_sender(PEER, "a@example.org", None)
+
+
+async def test_routes_that_change_while_they_are_read_are_read_again(house: House) -> None:
+    house.accept.forget_routes()
+    read = house.database.read
+
+    async def late(function: object) -> object:
+        found = await read(function)  # type: ignore[arg-type]
+        await house.database.write(lambda tx: routes.put(tx, Route(RouteKind.SENDER, "*", allow=False), house.now))
+        house.accept.forget_routes()
+        return found
+
+    house.database.read = late  # type: ignore[method-assign,assignment]
+    await house.accept.check_sender(PEER, "a@example.org", None)  # asked before the change
+    house.database.read = read  # type: ignore[method-assign]
+    with pytest.raises(Exception, match="denies"):
+        await house.accept.check_sender(PEER, "a@example.org", None)
+
+
+def _confirmed(database: Database) -> list[tuple[object, ...]]:
+    with sqlite3.connect(f"file:{database.path}?mode=ro", uri=True) as tx:
+        return tx.execute("SELECT confirmed_at IS NOT NULL FROM submission ORDER BY created_at").fetchall()
+
+
+async def test_a_confirmation_stands_before_what_is_written_after_it(house: House) -> None:
+    first = await house.submit()
+    confirming = house.accept.confirmed(first)
+    task = asyncio.ensure_future(confirming)
+    await asyncio.sleep(0)
+    second = await house.submit()  # the same mail: a new wish
+    assert second != first
+    assert _confirmed(house.database) == [(1,), (0,)]
+    await task
+
+
+async def test_alone_it_waits_only_a_moment(house: House) -> None:
+    await house.accept.confirmed(await house.submit())
+    assert _confirmed(house.database) == [(1,)]
+
+
+async def test_and_a_close_takes_it_along(house: House) -> None:
+    first = await house.submit()
+    task = asyncio.ensure_future(house.accept.confirmed(first))
+    await asyncio.sleep(0)
+    await house.database.close()
+    await task
+    assert _confirmed(house.database) == [(1,)]
+
+
+async def test_nothing_is_taken_that_cannot_be_recorded(house: House) -> None:
+    await house.accept.check_sender(PEER, "a@example.org", None)
+    await house.database.close()
+    with pytest.raises(TryLater):
+        await house.accept.check_sender(PEER, "a@example.org", None)
