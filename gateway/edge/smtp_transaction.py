@@ -15,7 +15,7 @@ from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.model import Envelope, Peer, Recipient
 from gateway.service.addressing import check_same
-from gateway.spool import Draft
+from gateway.spool import MailDraft
 
 _STRANGERS_MAIL = 1_000_000  # bytes that somebody may write to the postmaster who may not fax
 
@@ -141,7 +141,7 @@ class Transaction:
         """An intake that only counts what it is given."""
         return self._intake(None, trouble)
 
-    def _intake(self, draft: Draft | None, trouble: GatewayError | None = None) -> Intake:
+    def _intake(self, draft: MailDraft | None, trouble: GatewayError | None = None) -> Intake:
         settings = self._settings
         if self._stranger is not None:
             settings = replace(settings, max_message=min(settings.max_message, _STRANGERS_MAIL))
