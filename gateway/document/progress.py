@@ -1,10 +1,11 @@
-"""What a conversion is working on, told as it goes, so that one that is ended can be named."""
+"""What a conversion is working on, told as it goes, so that one that is ended can be named; and what it could not show."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 _listeners: list[Callable[[str], None]] = []
+_lacking: dict[str, None] = {}  # characters, in the order they were met
 
 
 def listen(listener: Callable[[str], None]) -> None:
@@ -14,5 +15,16 @@ def listen(listener: Callable[[str], None]) -> None:
 
 def begin(name: str) -> None:
     """Say that the part of this name is worked on from now on."""
+    _lacking.clear()
     for listener in _listeners:
         listener(name)
+
+
+def lacking(character: str) -> None:
+    """Say that no font has this character."""
+    _lacking[character] = None
+
+
+def lacked() -> list[str]:
+    """The characters that could not be shown in the part begun last."""
+    return list(_lacking)

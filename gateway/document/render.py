@@ -23,6 +23,7 @@ from gateway.document.weight import call_seconds, page_seconds
 from gateway.model import FaxPage, LedgerEntry, MailPart
 
 _SMALL = 300 * 300  # pixels: an inline image below is decoration
+_NAMED = 8  # characters that no font has, of which so many are named
 _DEFAULTS: dict[str, Any] = {
     "paper": "letter", "resolution": "fine", "max_pages": 200, "body": "with-text", "blank_pages": "keep",
     "header": False, "header_text": headline.TEXT, "header_facts": {},
@@ -75,7 +76,7 @@ def render(
         found = _sheets(part, kind, target, options["max_pages"] - len(sheets))
         blank = [n for n, sheet in enumerate(found, 1) if sheet.blank and options["blank_pages"] == "remove"]
         sheets += [sheet for n, sheet in enumerate(found, 1) if n not in blank]
-        ledger.append(_fate(part.name, kind, first, len(sheets), blank))
+        ledger.append(_fate(part.name, kind, first, len(sheets), blank, progress.lacked()))
     ledger += [LedgerEntry(entry["part"], entry["type"], reason=entry["reason"]) for entry in left_out]
     if not sheets:
         reasons = "; ".join(entry.text for entry in ledger)
@@ -88,13 +89,20 @@ def render(
     return {**made, "ledger": [asdict(entry) for entry in ledger], "sheets": [asdict(page) for page in pages]}
 
 
-def _fate(name: str, kind: str, first: int, last: int, blank: list[int]) -> LedgerEntry:
-    """The entry of a part whose ``blank`` pages, by their numbers in it, are left out."""
+def _fate(name: str, kind: str, first: int, last: int, blank: list[int], lacked: list[str]) -> LedgerEntry:
+    """The entry of a part whose ``blank`` pages, by their numbers in it, are left out; ``lacked``: as progress tells."""
     if last < first:
         return LedgerEntry(name, kind, reason="all of it is blank" if blank else "it has no page")
     numbers = ", ".join(map(str, blank))
-    note = f"left out of it, as blank: {'page' if len(blank) == 1 else 'pages'} {numbers}" if blank else ""
-    return LedgerEntry(name, kind, first, last, note=note)
+    notes = [f"left out of it, as blank: {'page' if len(blank) == 1 else 'pages'} {numbers}"] if blank else []
+    notes += [_lacking(lacked)] if lacked else []
+    return LedgerEntry(name, kind, first, last, note="; ".join(notes))
+
+
+def _lacking(characters: list[str]) -> str:
+    named = " ".join(f"U+{ord(each):04X}" for each in characters[:_NAMED])
+    more = " and others" if len(characters) > _NAMED else ""
+    return f"boxes stand for characters that no font of this gateway has: {named}{more}"
 
 
 def _sheets(part: MailPart, kind: str, target: raster.Grid, room: int) -> list[_Sheet]:
@@ -134,6 +142,7 @@ def _write(sheets: list[bytes], out: str) -> dict[str, Any]:
 
 def _chosen(parts: list[MailPart], body: str) -> Iterator[tuple[MailPart, str, str]]:
     """Each part with its type and, where it becomes no page, the reason."""
+    parts = [_as_it_is(part) for part in parts]
     kinds = [_kind(part) for part in parts]
     attached = [
         part for part, kind in zip(parts, kinds, strict=True)
@@ -147,6 +156,15 @@ def _chosen(parts: list[MailPart], body: str) -> Iterator[tuple[MailPart, str, s
             yield _sized(part), kind, ""
         else:
             yield part, kind, "a picture of the message's decoration"
+
+
+def _as_it_is(part: MailPart) -> MailPart:
+    """A message text that is none, but a document without its label, is an attachment."""
+    if part.role != "body-text" or (part.charset or "").startswith(("utf-16", "utf-32")):
+        return part
+    with Path(part.path).open("rb") as stream:
+        start = stream.read(4096)
+    return replace(part, role="attachment", disposition="attachment") if sniff.is_binary(start) else part
 
 
 def _kind(part: MailPart) -> str:

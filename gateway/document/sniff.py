@@ -114,12 +114,19 @@ def _boxes(start: bytes) -> str:
     return HEIC if brands & _PICTURES else "video/audio"
 
 
+def is_binary(start: bytes) -> bool:
+    """Whether these are the first bytes of no text, whatever says so: a PDF, or bytes that no text has."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
+        return False
+    controls = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in start)
+    return start.startswith(b"%PDF-1.") or b"\0" in start or controls * 50 > len(start)
+
+
 def _text(start: bytes) -> str:
     """Text has no NUL (but for UTF-16 and UTF-32 with their marks) and few control characters."""
     if start.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
         return TEXT
-    controls = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in start)
-    if b"\0" in start or controls * 50 > len(start):
+    if is_binary(start):
         return UNKNOWN
     head = start[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if head.startswith(b"<svg") or (head.startswith((b"<?xml", b"<!doctype svg")) and b"<svg" in head):

@@ -13,6 +13,7 @@ from pathlib import Path
 import charset_normalizer
 from PIL import Image, ImageDraw, ImageFont
 
+from gateway.document import progress, systemfonts
 from gateway.document.raster import FINE, WIDTH, X_DPI, Grid
 
 _FONTS = Path(__file__).parent / "fonts"
@@ -141,6 +142,11 @@ class _Typesetter:
         for n in range(2, len(self._fonts)):
             if _shape(self._fonts[n], character) != self._missing[n]:
                 return n
+        if found := _asked_for(character, self._size):
+            self._fonts.append(found)
+            self._missing.append(_shape(found, "\uffff"))
+            return len(self._fonts) - 1
+        progress.lacking(character)
         return 0  # drawn as the font's box for what it lacks: visible, not silently dropped
 
     def runs(self, line: str) -> Iterator[tuple[ImageFont.FreeTypeFont, str]]:
@@ -194,6 +200,18 @@ def _before_marks(line: str, start: int, cut: int) -> int:
 
 def _shape(font: ImageFont.FreeTypeFont, character: str) -> bytes:
     return bytes(font.getmask(character))
+
+
+def _asked_for(character: str, size: int) -> ImageFont.FreeTypeFont | None:
+    """The font that the system names for a character, if it can be opened and has it."""
+    place = systemfonts.find(character)
+    if place is None:
+        return None
+    try:
+        font = ImageFont.truetype(place[0], size, index=place[1])
+        return font if _shape(font, character) != _shape(font, "\uffff") else None
+    except (OSError, ValueError):
+        return None
 
 
 def _system_fonts(size: int) -> list[ImageFont.FreeTypeFont]:

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from gateway.document import progress, walls
+from gateway.document import progress, systemfonts, walls
 
 _PR_SET_PDEATHSIG = 1
 _SLACK = 5  # seconds of CPU time beyond the wall-clock limit, which comes first while this process lives
@@ -228,6 +228,7 @@ def main() -> None:
     for module in settings["modules"]:
         importlib.import_module(module)
     walls.system()
+    systemfonts.ready()
     if not settings["fork"]:
         _limit(settings)
         walls.leave_network()

@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.document import raster, sources, text
+from gateway.document import raster, sources, systemfonts, text
 from gateway.document.raster import Page
 from gateway.document.refusal import TooLong, Unfaxable
+from gateway.model import LedgerEntry
 
-from .conftest import Pages
+from .conftest import Fax, Pages
+from .made import letters
 
 FINE = raster.grid("letter", "fine")
 
@@ -279,3 +281,37 @@ def test_a_table_wants_letters_of_one_width() -> None:
 
 def test_the_fonts_are_there() -> None:
     assert {path.name for path in Path(text._FONTS).iterdir()} >= {"DejaVuSans.ttf", "DejaVuSansMono.ttf", "LICENSE"}
+
+
+# --- fonts of the system ----------------------------------------------------------------------------------------------
+
+
+def test_the_system_is_asked_for_a_font() -> None:
+    if systemfonts.ready() is None:
+        pytest.skip("no fontconfig here")
+    found = systemfonts.find("A")
+    assert found
+    assert Path(found[0]).is_file()
+    assert systemfonts.find("\U000e1234") is None
+
+
+def test_what_no_font_has_is_told(fax: Fax, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "_system_fonts", lambda _size: [])
+    monkeypatch.setattr(systemfonts, "find", lambda _character: None)
+    made = fax.make(fax.text("before \U00013000\U00013001 behind"), fax.text("nothing amiss", name="second"))
+    texts = [LedgerEntry(**entry).text for entry in made["ledger"]]
+    assert texts == [
+        "message text: page 1; boxes stand for characters that no font of this gateway has: U+13000 U+13001",
+        "second: page 2",
+    ]
+
+
+def test_a_document_without_its_label_is_a_document(fax: Fax) -> None:
+    made = fax.make(fax.part("message text", letters(2), "body-text", disposition="", charset=None))
+    assert made["pages"] == 2
+    assert made["ledger"][0]["type"] == "application/pdf"
+    with pytest.raises(Unfaxable, match="unknown kind"):
+        fax.make(fax.part("message text", bytes(range(256)) * 9, "body-text", disposition=""))
+    assert (
+        fax.make(fax.part("message text", "words".encode("utf-16-le"), "body-text", charset="utf-16-le"))["pages"] == 1
+    )
