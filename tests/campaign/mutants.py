@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.document.worker import WorkerPool
 from gateway.faultpoint import VARIABLE
 
-from . import edges, kill
+from . import caps, edges, kill
 from .journeys import JOURNEYS
 
 
@@ -49,6 +49,13 @@ def _killed(journey: str, point: str) -> Hurt:
         return (await kill.one(workers, JOURNEYS[journey], point, env={VARIABLE: point})).breaches
 
     return Hurt(f"points, {journey} at {point}", run)
+
+
+def _capped() -> Hurt:
+    async def run(workers: WorkerPool, directory: Path) -> list[str]:
+        return (await caps.run(workers, directory, kills=3, faxes=12, seed=1)).breaches
+
+    return Hurt("caps", run)
 
 
 def _one(name: str, breaks: str, hurt: Hurt, file: str, old: str, new: str) -> Mutation:
@@ -224,6 +231,15 @@ MUTATIONS = (
         "last digit of the number lost", "no page to a wrong number", _killed("out", "nowhere"),
         "provider/faxto.py", '{"fax_number": number.e164, "document_id": str(document_ref)}',
         '{"fax_number": number.e164[:-1], "document_id": str(document_ref)}',
+    ),
+    # --- what it may cost ---------------------------------------------------------------------------------------------
+    _one(
+        "limits not judged with the intent", "no fax is begun that does not fit under a cap", _capped(),
+        _SUBMIT, "        stop = self._allowance.judge(tx, job, cost) if not listed else None", "        stop: Stop | None = None",
+    ),
+    _one(
+        "unknown outcome costs nothing", "a send without an answer counts as spent", _capped(),
+        "store/spending.py", '    if outcome == "not_sent":', '    if outcome in ("not_sent", "unknown"):',
     ),
     # --- the end of a fax ---------------------------------------------------------------------------------------------
     Mutation(
