@@ -62,7 +62,7 @@ async def everything(session: Session) -> AsyncIterator[Finding]:
         return
     for finding in converters(config.document.office):
         yield finding
-    for finding in (*state_directory(config), *certificates(config, time.time())):
+    for finding in (*limits(config), *state_directory(config), *certificates(config, time.time())):
         yield finding
     async for finding in daemon(config):
         yield finding
@@ -179,6 +179,15 @@ def configuration(session: Session) -> tuple[list[Finding], Config | None]:
         return [Finding("configuration", FAIL, problem, remedy) for problem in error.problems], None
     findings = [Finding("configuration", WARN, warning, "see the text") for warning in config.warnings]
     return findings or [Finding("configuration", OK, str(path))], config
+
+
+def limits(config: Config) -> Iterator[Finding]:
+    """Whether a stolen password could empty the account. A sandbox costs nothing."""
+    caps = config.policy.caps
+    limited = any(cap.unit == "money" for cap in (*caps.total, *caps.user, *caps.client, *caps.route))
+    if not limited and not config.provider_is_local:
+        remedy = "set policy.caps, such as total: [day:money=20, month:money=200]; docs/limits.md tells more"
+        yield Finding("limits", WARN, "nothing limits what may be spent on faxes", remedy)
 
 
 def state_directory(config: Config) -> Iterator[Finding]:

@@ -100,6 +100,18 @@ def test_a_configuration_with_problems_is_told_whole_and_ends_the_look(tmp_path:
     assert "no configuration file" in _found(missing, status=1)["configuration"][0]["text"]
 
 
+def test_an_account_that_nothing_protects_is_told(tmp_path: Path) -> None:
+    here = load(write_config(tmp_path), {})
+    assert list(checks.limits(here)) == []  # a provider on this machine costs nothing
+    text = write_config(tmp_path).read_text()
+    real = re.sub(r"base_url: .*", "base_url: https://fax.example/api/v2", text)
+    (tmp_path / "real.yaml").write_text(real)
+    (found,) = checks.limits(load(tmp_path / "real.yaml", {}))
+    assert (found.state, found.text) == (WARN, "nothing limits what may be spent on faxes")
+    (tmp_path / "real.yaml").write_text(f"{real}\npolicy: {{caps: {{total: 'month:money=200'}}}}\n")
+    assert list(checks.limits(load(tmp_path / "real.yaml", {}))) == []
+
+
 def test_warnings_of_the_configuration_are_findings(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     config.write_text(
