@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import time
 from collections import Counter
 from collections.abc import Collection, Coroutine, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ log = structlog.get_logger("smtpd")
 
 _COMMIT_GRACE = 10.0  # seconds for commits whose clients have gone
 _CANCEL_GRACE = 10.0  # and for what was cancelled to clean up
+_SILENCE = 10.0  # seconds between two lines of the log about the same
 _SLOW = 1.0  # seconds of slowness from which a client may lose its place to another
 
 
@@ -50,6 +52,8 @@ class Clients:
         self._background: set[asyncio.Task[Any]] = set()
         self._present: dict[Guest, str] = {}
         self._counts: Counter[str] = Counter()
+        self._unsaid: Counter[str] = Counter()
+        self._silent_until: dict[str, float] = {}
         self.stopping = False
 
     def track(self, conversation: Guest, task: asyncio.Task[None]) -> None:
@@ -78,10 +82,10 @@ class Clients:
         if self.stopping:
             raise Hangup(SHUTTING_DOWN)
         if not is_local(peer) and self._counts[peer.address] >= self._settings.max_connections_per_client:
-            log.warning("too many connections of one client", client=peer.address)
+            self._warn("too many connections of one client", client=peer.address)
             raise Hangup("421 4.7.0 too many connections from your address; try again later")
         if len(self._present) >= self._settings.max_connections and not self._make_room():
-            log.warning("too many connections", count=len(self._present))
+            self._warn("too many connections", count=len(self._present))
             raise Hangup("421 4.3.2 too many connections; try again later")
         self._present[guest] = peer.address
         self._counts[peer.address] += 1
@@ -96,10 +100,18 @@ class Clients:
         slowness, slowest = max(slow, key=lambda entry: entry[0], default=(0.0, None))
         if slowest is None or slowness < _SLOW:
             return False
-        log.warning("too many connections: the slowest goes", client=self._present[slowest], seconds=round(slowness))
+        self._warn("too many connections: the slowest goes", client=self._present[slowest], seconds=round(slowness))
         self._leaves(slowest)
         slowest.send_away(TOO_SLOW)
         return True
+
+    def _warn(self, event: str, **facts: Any) -> None:
+        """Log an event of a crowd, now and then, and how often it was."""
+        self._unsaid[event] += 1
+        now = time.monotonic()
+        if now >= self._silent_until.get(event, 0.0):
+            log.warning(event, times=self._unsaid.pop(event), **facts)
+            self._silent_until[event] = now + _SILENCE
 
     def _leaves(self, guest: Guest) -> None:
         address = self._present.pop(guest, None)
