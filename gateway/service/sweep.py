@@ -8,6 +8,7 @@ each entry has its document in a mail: a doubled mail is a nuisance, a missing f
 from __future__ import annotations
 
 import asyncio
+import bisect
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -162,62 +163,42 @@ class Sweep:
                 unknown.append(entry)
             elif known.state is InboundState.PENDING and entry.arrival.file_url:
                 inbound.bind(tx, known.id, file_url=entry.arrival.file_url)  # addresses may go stale
-        fate = {_id(entry): self._fate(tx, entry, unknown, now) for entry in unknown}
+        ours = _Ours(tx, unknown, self._settings.window, now)
+        fate = {_id(entry): self._fate(ours, entry, unknown, now) for entry in unknown}
         self._open = {id_ for id_, decided in fate.items() if decided is _Fate.LATER}
         found = 0
         for entry in unknown:
             is_old = entry.created_at is None or entry.created_at <= started
-            if first and self._settings.baseline and is_old and not self._unbound(tx, entry, now):
+            if first and self._settings.baseline and is_old and not ours.unbound(entry):
                 self._add(tx, entry, InboundState.BASELINE, entry.created_at or now, now)
             elif fate[_id(entry)] is _Fate.OURS:
-                for fax in self._candidates(tx, entry, now)[:1]:
+                for fax in ours.candidates(entry)[:1]:
                     inbound.bind(tx, fax.id, inbox_id=_id(entry))
+                    ours.taken(entry, fax)
             elif fate[_id(entry)] is _Fate.MISSED:
                 self._add(tx, entry, InboundState.PENDING, now, now)
-                told = self._told_bare(tx, entry, now)[:1]
+                told = ours.told_bare(entry)[:1]
                 for fax in told:
                     inbound.merged(tx, fax.id)
+                    ours.taken(entry, fax)
                 found += not told
         if first:
             set_meta(tx, _BASELINE, str(now))
         return found
 
-    def _fate(self, tx: Tx, entry: InboxEntry, unknown: Sequence[InboxEntry], now: float) -> _Fate:
-        if self._told_bare(tx, entry, now):
+    def _fate(self, ours: _Ours, entry: InboxEntry, unknown: Sequence[InboxEntry], now: float) -> _Fate:
+        if ours.told_bare(entry):
             return _Fate.MISSED  # a callback said that there is something to fetch: perhaps this, and else no harm
         grace = self._settings.grace
-        candidates = self._candidates(tx, entry, now)
+        candidates = ours.candidates(entry)
         age = float("inf") if entry.created_at is None else now - entry.created_at
         young = any(fax.received_at > now - grace for fax in candidates)
         if age < grace or (age < 2 * grace and young):
             return _Fate.LATER  # its callback may still come, or the entry of the callback that came
-        rivals = sum(self._same_claims(entry, other) for other in unknown) + self._undecided(tx, entry, now)
-        return _Fate.OURS if rivals == len(candidates) == 1 and not young else _Fate.MISSED
-
-    def _candidates(self, tx: Tx, entry: InboxEntry, now: float) -> list[InboundFax]:
-        """Faxes that this entry may be."""
-        return [fax for fax in self._unbound(tx, entry, now) if not _is_bare(fax)]
-
-    def _told_bare(self, tx: Tx, entry: InboxEntry, now: float) -> list[InboundFax]:
-        """Callbacks without a document that this entry may be meant by."""
-        return [fax for fax in self._unbound(tx, entry, now) if _is_bare(fax)]
-
-    def _unbound(self, tx: Tx, entry: InboxEntry, now: float) -> list[InboundFax]:
-        """Faxes with the same numbers and pages, about the same time, that are no other entry."""
-        return [fax for fax in self._alike(tx, entry, now) if fax.arrival.inbox_id is None and same_pages(fax, entry)]
-
-    def _undecided(self, tx: Tx, entry: InboxEntry, now: float) -> int:
-        """How many entries like this one wait for their content to be compared."""
-        return sum(
-            fax.state is InboundState.PENDING and fax.arrival.inbox_id is not None and not fax.arrival.uuid
-            for fax in self._alike(tx, entry, now)
-            if same_pages(fax, entry)
-        )
-
-    def _alike(self, tx: Tx, entry: InboxEntry, now: float) -> list[InboundFax]:
-        span = self._settings.window
-        since, until = (0.0, now) if entry.created_at is None else (entry.created_at - span, entry.created_at + span)
-        return inbound.alike(tx, *_numbers(entry), since, until)
+        if len(candidates) != 1 or young:
+            return _Fate.MISSED
+        rivals = sum(self._same_claims(entry, other) for other in unknown) + ours.undecided(entry)
+        return _Fate.OURS if rivals == 1 else _Fate.MISSED
 
     def _same_claims(self, one: InboxEntry, other: InboxEntry) -> bool:
         """Whether two entries may be taken for each other; an entry always for itself."""
@@ -236,6 +217,63 @@ class Sweep:
             next_at=now,
         )
         inbound.add(tx, fax)
+
+
+class _Ours:
+    """The faxes on record that an entry of the list may be, within one transaction.
+
+    Those of two numbers are read once: many faxes of one caller must not make a comparison long.
+    """
+
+    def __init__(self, tx: Tx, entries: Sequence[InboxEntry], window: float, now: float) -> None:
+        times = [now if entry.created_at is None else entry.created_at for entry in entries]
+        all_told = all(entry.created_at is not None for entry in entries)
+        self._since = min(times, default=now) - window if all_told else 0.0
+        self._until = max(times, default=now) + window
+        self._tx = tx
+        self._window = window
+        self._now = now
+        self._read: dict[tuple[str, str], list[InboundFax]] = {}
+
+    def candidates(self, entry: InboxEntry) -> list[InboundFax]:
+        """Faxes that this entry may be."""
+        return [fax for fax in self.unbound(entry) if not _is_bare(fax)]
+
+    def told_bare(self, entry: InboxEntry) -> list[InboundFax]:
+        """Callbacks without a document that this entry may be meant by."""
+        return [fax for fax in self.unbound(entry) if _is_bare(fax)]
+
+    def unbound(self, entry: InboxEntry) -> list[InboundFax]:
+        """Faxes with the same numbers and pages, about the same time, that are no other entry."""
+        return [fax for fax in self._alike(entry) if fax.arrival.inbox_id is None and same_pages(fax, entry)]
+
+    def undecided(self, entry: InboxEntry) -> int:
+        """How many entries like this one wait for their content to be compared."""
+        return sum(
+            fax.state is InboundState.PENDING and fax.arrival.inbox_id is not None and not fax.arrival.uuid
+            for fax in self._alike(entry)
+            if same_pages(fax, entry)
+        )
+
+    def taken(self, entry: InboxEntry, fax: InboundFax) -> None:
+        """This fax is this entry, and so no other."""
+        self._read[_numbers(entry)].remove(fax)
+
+    def _alike(self, entry: InboxEntry) -> list[InboundFax]:
+        numbers = _numbers(entry)
+        if numbers not in self._read:
+            self._read[numbers] = inbound.alike(self._tx, *numbers, self._since, self._until)
+        if entry.created_at is None:
+            since, until = 0.0, self._now
+        else:
+            since, until = entry.created_at - self._window, entry.created_at + self._window
+        all_ = self._read[numbers]
+        first = bisect.bisect_left(all_, since, key=_received_at)
+        return all_[first : bisect.bisect_right(all_, until, key=_received_at)]
+
+
+def _received_at(fax: InboundFax) -> float:
+    return fax.received_at
 
 
 class _Fate(Enum):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from thorough import times
 
 from gateway.errors import KeyRefused, TryLater
-from gateway.model import InboundState
+from gateway.model import InboundFax, InboundState
 from gateway.ports import InboxEntry, InboxPage
 from gateway.service.inbound import InboundSettings
 from gateway.service.sweep import SweepSettings
+from gateway.store import inbound
 from gateway.store.db import get_meta
 
 from .conftest import Build
@@ -531,3 +533,29 @@ async def test_a_shut_gate_sweeps_nothing(build: Build) -> None:
 
 def test_the_caller_and_the_number_differ() -> None:
     assert CALLER != DID
+
+
+# --- many -------------------------------------------------------------------------------------------------------------
+
+
+async def test_many_faxes_of_one_caller_are_read_once_for_a_comparison(
+    desk: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading them anew for each entry kept the writer for minutes with a thousand faxes."""
+    entries = []
+    for n in range(60):
+        await arrive(desk, told(f"u{n}"), PDF + b"%d" % n)
+        entries.append(entry(desk, n, PDF + b"%d" % n))
+    listed(desk, *entries)
+    desk.now += 2 * GRACE
+    asked = 0
+
+    def counted(*args: Any) -> list[InboundFax]:
+        nonlocal asked
+        asked += 1
+        return alike(*args)
+
+    alike = inbound.alike
+    monkeypatch.setattr(inbound, "alike", counted)
+    await desk.inbound.sweep()
+    assert asked == 1
