@@ -36,9 +36,9 @@ async def test_all_faxes_of_a_mail_share_one_document(house: House) -> None:
 
 
 async def test_what_cannot_be_faxed_fails_every_fax_with_one_notice_each(house: House) -> None:
-    header = b"Content-Type: application/msword; name=a.doc\r\nContent-Transfer-Encoding: base64\r\n"
-    word = base64.b64encode(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000))
-    queue_id = await house.submit(NUMBER, SECOND, mail=header + LETTER.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + word)
+    header = b"Content-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n"
+    broken = base64.b64encode(b"%PDF-1.4\nno more of it")
+    queue_id = await house.submit(NUMBER, SECOND, mail=header + LETTER.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + broken)
     await house.settle()
     for job in await house.jobs():
         assert (job.state, job.outcome, job.attempts) == (JobState.FAILED, "content", 0)

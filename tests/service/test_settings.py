@@ -18,7 +18,16 @@ from gateway.service.postman import PostmanSettings
 OTHER = """
 domain: other.local
 default_region: DE
-smtp: {max_message: 1MB, repeat_window: 7m, max_delay: 2d, max_login_failures: 3, max_login_failures_per_user: 4, login_window: 5m}
+smtp:
+  max_message: 1MB
+  repeat_window: 7m
+  max_delay: 2d
+  small_mail: 1KB
+  max_hops: 17
+  max_login_failures: 3
+  max_login_failures_per_user: 4
+  login_window: 5m
+  front: {authserv_id: mx.other.local, networks: [10.0.0.0/8]}
 http: {callbacks: {token: 0123456789abcdef0123456789abcdef}}
 provider:
   api_key: k
@@ -37,7 +46,15 @@ provider:
   delay_notice_after: 17s
   expire_after: 18s
 mail: {retry_after: 19s, retry_max: 20s, expire_after: 21s, concurrency: 8, notify_success: false}
-policy: {countries: [DE], numbers: ["+8835100"], classes: [premium], test_numbers: allow, senders: routed}
+policy:
+  countries: [DE]
+  numbers: ["+8835100"]
+  classes: [premium]
+  test_numbers: allow
+  senders: routed
+  caps: {user: [day:faxes=5]}
+  price_unknown: 0.50
+  anomaly: {watch: all, faxes: 6, factor: 7, new_numbers: 8}
 document: {paper: a4, resolution: standard, max_pages: 9, body: always, workers: 3, timeout: 22s, tries: 4}
 """
 
@@ -81,7 +98,7 @@ def test_the_defaults_of_options_are_those_of_the_settings(defaults: Config, roo
     shown = getattr(settings, room)(defaults)
     for path in set(unchanged(plain, room)) - set(unchanged(shown, room)):
         # what has no scalar default of its own: the options of documents, and no redial at all
-        assert path.rpartition(".")[2] in ("document", "redial"), path
+        assert path.rpartition(".")[2] in ("document", "redial", "caps", "trim", "office"), path
 
 
 def test_values_arrive_as_they_were_written(other: Config) -> None:
