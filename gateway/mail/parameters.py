@@ -12,6 +12,7 @@ _NAME = re.compile(r"[\s;]*([^=;]*)(=?)\s*", re.ASCII)
 _QUOTED = re.compile(r'"((?:[^"\\]+|\\.)*)"?[^;]*', re.DOTALL)
 _ENCODED = re.compile(r"(?:=\?[^?\s]*\?[bBqQ]\?[^?]*\?=\s*)+")
 _PLAIN = re.compile(r"[^;]*")
+_URL_CODED = re.compile(r"(?:[^%\s]|%[0-9A-Fa-f]{2})+")
 _SECTION = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*?)", re.ASCII)
 
 
@@ -89,5 +90,13 @@ def without_comment(value: str) -> str:
 
 
 def display_name(parameter: str) -> str:
-    """A file name parameter with its encoded words decoded: RFC 2047 section 5 forbids them there, mailers do it."""
-    return decode_words(parameter)
+    """A file name parameter as it was meant: RFC 2047 section 5 forbids encoded words there, mailers write them; others
+    write it as in a URL.
+    """
+    name = decode_words(parameter)
+    if "%" not in name or not _URL_CODED.fullmatch(name):
+        return name
+    try:
+        return unquote_to_bytes(name).decode("utf-8")
+    except UnicodeDecodeError:
+        return name

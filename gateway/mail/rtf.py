@@ -6,7 +6,8 @@ import codecs
 import re
 import struct
 
-MOST = 4 << 20  # bytes of an unpacked text
+MOST = 2 << 20  # bytes of an unpacked text
+_DEEPEST = 500  # groups in groups
 
 _PACKED, _STORED = b"LZFu", b"MELA"
 _START = (  # what the dictionary holds before the first byte, MS-OXRTFCP section 2.1.3.1
@@ -68,8 +69,8 @@ def decompressed(data: bytes) -> bytes | None:
     return bytes(out[len(_START) : wanted]) if len(out) >= wanted else None
 
 
-def to_text(rtf: bytes) -> str:  # noqa: PLR0912  # a branch for each kind of token
-    """The words of an RTF text; pictures, tables of fonts and the like are no words."""
+def to_text(rtf: bytes) -> str | None:  # noqa: PLR0912  # a branch for each kind of token
+    """The words of an RTF text; pictures, tables of fonts and the like are no words. None when it is nested beyond sense."""
     source = rtf[:MOST].decode("latin-1")
     charset = _charset(source)
     out: list[str] = []
@@ -77,7 +78,8 @@ def to_text(rtf: bytes) -> str:  # noqa: PLR0912  # a branch for each kind of to
     hidden, fallback = False, 1  # characters that stand for a Unicode one, and are passed over behind it
     skip = 0
     pending = bytearray()
-    for word, number, byte, symbol, brace, plain in _TOKEN.findall(source):
+    for token in _TOKEN.finditer(source):
+        word, number, byte, symbol, brace, plain = token.groups("")
         if byte:
             if skip:
                 skip -= 1
@@ -89,6 +91,8 @@ def to_text(rtf: bytes) -> str:  # noqa: PLR0912  # a branch for each kind of to
             pending.clear()
         if brace == "{":
             stack.append((hidden, fallback))
+            if len(stack) > _DEEPEST:
+                return None
         elif brace == "}":
             hidden, fallback = stack.pop() if stack else (False, 1)
             skip = 0

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from gateway.errors import Refused
-from gateway.mail import bodies, buffer, pkcs7, rtf, tnef, transfer
+from gateway.mail import bodies, buffer, pkcs7, tnef, transfer
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, split
 from gateway.mail.parameters import display_name, parse, without_comment
@@ -239,7 +239,7 @@ class _Walk:
         for kind, data, charset in (
             ("text/html", message.html, message.charset),
             ("text/plain", message.text.encode("utf-8", "replace"), "utf-8"),
-            ("text/plain", rtf.to_text(message.rtf).encode("utf-8", "replace"), "utf-8"),
+            ("text/plain", message.plain.encode("utf-8", "replace"), "utf-8"),
         ):
             if data.strip(b"\0\r\n\t "):
                 text = Leaf(data, 0, len(data), kind, "", charset=charset, message_text=True, spare=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from gateway.mail.rtf import decompressed
+from gateway.mail import rtf
 from gateway.mail.transfer import CUT_OFF, DAMAGED
 from gateway.mail.words import to_text
 
@@ -54,7 +54,7 @@ class Message:
     sender: str = ""
     text: str = ""
     html: bytes = b""
-    rtf: bytes = b""
+    plain: str = ""  # of its Rich Text
     charset: str = "cp1252"
     attachments: list[Attachment] = field(default_factory=list)
     defect: str = ""
@@ -210,10 +210,11 @@ def _message(message: Message, properties: Properties) -> None:
         message.charset = "utf-8"
     packed = _data(properties, _P_RTF)
     if packed:
-        rtf = decompressed(packed)
-        if rtf is None and not (message.text or message.html):
+        rich = rtf.decompressed(packed)
+        words = None if rich is None else rtf.to_text(rich)
+        if words is None and not (message.text or message.html):
             raise _Broken(DAMAGED)
-        message.rtf = rtf or b""
+        message.plain = words or ""
 
 
 def _attachment(message: Message, properties: Properties, depth: int, deepest: int) -> None:

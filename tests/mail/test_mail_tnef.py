@@ -177,6 +177,11 @@ def test_compressed_rtf(packed: str, plain: bytes | None) -> None:
     assert rtf.decompressed(bytes.fromhex(packed)) == plain
 
 
+def test_groups_in_groups_end_somewhere() -> None:
+    assert rtf.to_text(b"{" * 2_000_000) is None
+    assert tnef.read(stream(message((0x1009, BINARY, stored(b"{" * 9000))))).defect
+
+
 @given(st.binary(max_size=300))
 @settings(deadline=None, max_examples=200)
 def test_rubbish_is_survived(rubbish: bytes) -> None:

@@ -242,3 +242,18 @@ def test_header_blocks(block: bytes, fields: dict[str, str], body: bytes) -> Non
     assert {name: headers.raw(name) for name in headers.names()} == fields
     assert block[start:] == body
     assert headers.raw("missing") == ""
+
+
+@pytest.mark.parametrize(
+    ("claimed", "shown"),
+    [
+        ("Scan%20M%C3%A4rz.pdf", "Scan März.pdf"),
+        ("..%2F..%2Fetc%2Fpasswd", "passwd"),
+        ("50%25.pdf", "50%.pdf"),
+        ("100% sure.pdf", "100% sure.pdf"),
+        ("50%e4.pdf", "50%e4.pdf"),
+        ("=?utf-8?q?M=C3=A4rz?=.pdf", "März.pdf"),
+    ],
+)
+def test_names_in_every_disguise(claimed: str, shown: str) -> None:
+    assert file_name(display_name(claimed)) == shown
