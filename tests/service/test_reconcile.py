@@ -103,6 +103,8 @@ async def test_a_fax_that_was_sent_since_is_adopted_and_goes_on_to_its_result(to
     assert (job.state, job.provider_ref, job.attempts) == (JobState.SUBMITTED, 9000, 1)
     (attempt,) = await copy.attempts(job.id)
     assert (attempt.outcome, attempt.provider_ref, attempt.document_ref) == ("found", 9000, job.document_ref)
+    counted = "SELECT count(*), sum(faxes), sum(spent.pages) FROM spending, spent WHERE scope = 'total' AND span = 300"
+    assert copy.on_disk(counted) == [(1, 1, 1)]  # it was paid for, so the limits know of it
     assert copy.gate.is_open
     copy.provider.statuses[9000] = JobStatus(Verdict.SUCCESS, "ok", "Sent")
     copy.now += 60
