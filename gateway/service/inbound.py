@@ -339,16 +339,14 @@ class Inbound:
     def _twin(self, tx: Tx, fax: InboundFax) -> InboundFax | None:
         """The row that has this very fax already: the same content, and no name that tells the two apart.
 
-        A fax of the list is one that a callback brought and that is in the list under no other name, whenever that was:
-        the clock may have been set between.
+        A fax of the list is also one that a callback brought at another time and that is in the list under no name: the
+        clock may have been set between.
         """
-        listed = fax.arrival.inbox_id is not None
-        unlisted = inbound.unlisted(tx, fax.did, inbound.digits(fax.arrival.sender), fax.sha256) if listed else []
-        for other in (*self._alike(tx, fax), *unlisted):
-            names_differ = (other.arrival.uuid and fax.arrival.uuid) or (
-                other.arrival.inbox_id is not None and fax.arrival.inbox_id is not None
-            )
-            if other.id != fax.id and other.sha256 == fax.sha256 and not names_differ:
+        window, listed = self._settings.sweep.window, fax.arrival.inbox_id is not None
+        for other in inbound.same_content(tx, fax.did, inbound.digits(fax.arrival.sender), fax.sha256):
+            names_differ = (other.arrival.uuid and fax.arrival.uuid) or (other.arrival.inbox_id is not None and listed)
+            near = abs(other.received_at - fax.received_at) <= window or (listed and other.arrival.inbox_id is None)
+            if other.id != fax.id and near and not names_differ:
                 return other
         return None
 

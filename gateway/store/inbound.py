@@ -67,11 +67,11 @@ def alike(tx: Tx, did: str, caller: str, since: float, until: float) -> list[Inb
     return [_fax(row) for row in rows]
 
 
-def unlisted(tx: Tx, did: str, caller: str, sha256: str) -> list[InboundFax]:
-    """Faxes with this content from one number to one DID, of whenever, that are no entry of the provider's list yet."""
+def same_content(tx: Tx, did: str, caller: str, sha256: str) -> list[InboundFax]:
+    """Faxes with this content from one number to one DID, of whenever; only ones that are mailed."""
     rows = tx.execute(
-        f"SELECT {_INBOUND} FROM inbound WHERE sha256 = ? AND sha256 <> '' AND did = ? AND caller = ? AND inbox_id IS NULL"
-        " AND state IN ('pending', 'dispatched') ORDER BY rowid",
+        f"SELECT {_INBOUND} FROM inbound WHERE sha256 = ? AND sha256 <> '' AND did = ? AND caller = ?"
+        " AND state IN ('pending', 'dispatched') ORDER BY received_at, rowid",
         (sha256, did, caller),
     )
     return [_fax(row) for row in rows]

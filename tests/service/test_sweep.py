@@ -559,3 +559,15 @@ async def test_many_faxes_of_one_caller_are_read_once_for_a_comparison(
     monkeypatch.setattr(inbound, "alike", counted)
     await desk.inbound.sweep()
     assert asked == 1
+
+
+async def test_a_fax_that_came_while_the_clock_was_wrong_is_not_mailed_again(desk: House) -> None:
+    right = desk.now
+    listed(desk, entry(desk, 7, PDF))
+    desk.now -= 20 * 365 * 86400
+    await arrive(desk, told("u1"), PDF)
+    desk.now = right + 2 * GRACE
+    for _ in range(3):
+        await sweep(desk)
+        desk.now += GRACE
+    assert await documents(desk) == [PDF]
