@@ -121,6 +121,10 @@ class FaxOptions:
     reference: str = ""  # the sender's own, or a billing code
     attn: str = ""  # the person the fax is for
     org: str = ""  # and the company
+    language: str = ""  # of the cover page: en, de, fr, es
+    from_company: str = ""  # the sender's
+    from_department: str = ""
+    from_voice: str = ""  # number at which people reach him
     tsi: str = ""  # station id
     priority: int = 0  # 1 high, -1 low
     send_at: float = 0.0  # not before

@@ -7,9 +7,11 @@ from typing import Any
 from gateway import __version__
 from gateway.config import Config
 from gateway.config.options_document import Document
-from gateway.document import office
+from gateway.document import cover_choice, office
+from gateway.document.cover_choice import CoverChoice
 from gateway.edge.callbacks import CallbackSettings
 from gateway.edge.smtp_settings import ListenerSettings, SmtpSettings
+from gateway.errors import ConfigError
 from gateway.limits import AnomalySettings, CapSettings, Scope
 from gateway.mail.compose import Letterhead
 from gateway.mail.transport import RelaySettings
@@ -74,10 +76,41 @@ def postman(config: Config) -> PostmanSettings:
     )
 
 
-def document(section: Document) -> dict[str, Any]:
-    """Options of document.render."""
+def document(d: Document) -> dict[str, Any]:
+    """Options of document.render. Raises ConfigError for a cover page that cannot be used."""
     names = ("paper", "resolution", "body", "header", "header_text", "blank_pages", "max_pages")
-    return {name: getattr(section, name) for name in names}
+    return {**{name: getattr(d, name) for name in names}, "covers": _covers(d)}
+
+
+def cover(d: Document) -> CoverChoice:
+    """Which cover pages there are. Raises ConfigError where the one to use is not among them."""
+    names = tuple(sorted({*cover_choice.shipped(), *_covers(d)}))
+    if d.cover_template not in names:
+        raise ConfigError(
+            f"document.cover_template: there is no cover page {d.cover_template}; there are {', '.join(names)}"
+        )
+    return CoverChoice(d.cover, d.cover_template, names)
+
+
+def cover_facts(d: Document) -> dict[str, str]:
+    """What the configuration says of the sender."""
+    f = d.cover_from
+    return {
+        "language": f.language, "from_company": f.company, "from_department": f.department, "from_voice": f.voice,
+        "from_fax": f.fax, "confidentiality": f.confidentiality,
+    }  # fmt: skip
+
+
+def _covers(d: Document) -> dict[str, str]:
+    """The administrator's templates by their names. Raises ConfigError."""
+    if d.cover_templates is None:
+        return {}
+    from gateway.document.cover import CoverError, own  # draws them: needed only where there are some
+
+    try:
+        return own(d.cover_templates)
+    except CoverError as error:
+        raise ConfigError(f"document.cover_templates: {error}") from error
 
 
 def outbound(config: Config) -> OutboundSettings:
@@ -97,6 +130,8 @@ def outbound(config: Config) -> OutboundSettings:
             document=document(d),
             office=office.find(d.office),
             trim=d.trim,
+            cover=cover(d),
+            cover_facts=cover_facts(d),
         ),
         settle=SettleSettings(
             poll_after=tuple(p.poll_after),
@@ -152,6 +187,7 @@ def accept(config: Config) -> AcceptSettings:
         max_delay=config.smtp.max_delay,
         small_mail=config.smtp.small_mail,
         repeat_window=config.smtp.repeat_window,
+        cover=cover(config.document),
         hostname=config.host,
         office=bool(office.find(config.document.office)),
         max_hops=config.smtp.max_hops,

@@ -19,6 +19,7 @@ def check_config(session: Session, show: bool, schema: bool) -> None:
 
     The status is 78 when the gateway could not start with it.
     """
+    from gateway import settings
     from gateway.config import find, json_schema
 
     if schema:
@@ -26,6 +27,7 @@ def check_config(session: Session, show: bool, schema: bool) -> None:
         return
     path = find(session.config_path)
     config = session.config()
+    settings.cover(config.document)
     if show:
         import yaml
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from gateway.errors import ConfigError
 from gateway.model import FaxPage, LedgerEntry
 
 if TYPE_CHECKING:
+    from gateway.document.cover_choice import CoverChoice
     from gateway.document.worker import WorkerPool
 
 _HEADER_FACTS = {"date": "2026-01-31 12:00", "from": "sender@example.org", "to": "+15550100"}  # a preview has none
@@ -29,6 +31,9 @@ _MAILS = (".eml", ".msg822")
 @click.option("--pdf", type=click.Path(dir_okay=False, path_type=Path), help="Also write the fax document itself here.")
 @click.option("--text", metavar="TEXT", default="", help="Text before the files, as with send.")
 @click.option("--paper", type=click.Choice(["letter", "a4"]), help="Instead of what the configuration says.")
+@click.option(
+    "--cover", metavar="NAME", default="", help="With this cover page; auto: with the one of the configuration."
+)
 @click.option("--resolution", type=click.Choice(["fine", "standard"]), help="Instead of what the configuration says.")
 @json_option
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -40,6 +45,7 @@ def preview(
     pdf: Path | None,
     text: str,
     paper: str | None,
+    cover: str,
     resolution: str | None,
     as_json: bool,
     files: tuple[Path, ...],
@@ -48,7 +54,7 @@ def preview(
 
     Needs no running gateway and no configuration; where there is one, its document options are used.
     """
-    options = _options(session)
+    options, choice, facts = _options(session)
     options |= {name: value for name, value in (("paper", paper), ("resolution", resolution)) if value}
     with tempfile.TemporaryDirectory(prefix="faxgateway-") as scratch:
         mail = Path(scratch, "mail")
@@ -56,6 +62,7 @@ def preview(
             mail.write_bytes(files[0].read_bytes())
         else:
             mail.write_bytes(letter.make(files, text=text, domain="localhost"))
+        options["cover"], options["cover_facts"] = choice(cover), facts
         out.mkdir(parents=True, exist_ok=True)
         made = asyncio.run(_make(mail, out, pdf or Path(scratch, "fax.pdf"), options))
     if as_json:
@@ -72,21 +79,41 @@ def preview(
         click.echo(picture)
 
 
-def _options(session: Session) -> dict[str, Any]:
-    """The document options of the configuration; the defaults when there is none and none was named."""
+def _options(session: Session) -> tuple[dict[str, Any], CoverChoice, dict[str, str]]:
+    """The document options of the configuration, its cover pages and what it says on them.
+
+    The defaults when there is none and none was named.
+    """
+    from gateway import settings
     from gateway.config import find
+    from gateway.config.options_document import Document
 
     try:
         find(session.config_path)
     except ConfigError:
         if session.config_path:
             raise
-        return {}
-    from gateway import settings
+        document = Document()
+    else:
+        document = session.config(secrets=False).document
+    options = {
+        **settings.document(document),
+        "office": document.office,
+        "trim": document.trim,
+        "header_facts": _HEADER_FACTS,
+    }
+    return options, settings.cover(document), settings.cover_facts(document)
 
-    document = session.config(secrets=False).document
-    settled = settings.document(document)
-    return {**settled, "office": document.office, "trim": document.trim, "header_facts": _HEADER_FACTS}
+
+def _facts(headers: dict[str, str], ours: dict[str, str]) -> dict[str, Any]:
+    """What stands on the cover page: as the mail says, and as of now, to a number that nobody has."""
+    from gateway.document.cover_facts import gather
+    from gateway.model import FaxOptions
+
+    return gather(
+        headers, FaxOptions(), ours,
+        rcpt="", number="+15550100", sender="", subject=headers.get("subject", ""), at=time.time(),
+    )  # fmt: skip
 
 
 async def _make(mail: Path, out: Path, pdf: Path, options: dict[str, Any]) -> dict[str, Any]:
@@ -118,6 +145,8 @@ async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, option
             mail=str(mail), directory=parts, trim=list(options.get("trim", ALL)), head=options.get("body") == "always",
         )  # fmt: skip
         found = await opened(pool, found, Path(parts), office.find(options.get("office", office.AUTO)))
+        if options.get("cover"):
+            options = {**options, "cover_facts": _facts(found["headers"], options["cover_facts"])}
         made = await pool.run(
             "gateway.document.render:render",
             parts=found["parts"], left_out=found["left_out"], out=str(pdf), options=options,

@@ -12,9 +12,23 @@ from pydantic import (
 
 from gateway.config.kinds import (
     Duration,
+    OptionalPath,
     Size,
 )
-from gateway.config.sections import Section
+from gateway.config.sections import Section, section
+
+
+class CoverFrom(Section):
+    language: Literal["en", "de", "fr", "es"] = "en"
+    """of the words on the cover page"""
+    company: str = ""
+    department: str = ""
+    voice: str = ""
+    """telephone number"""
+    fax: str = ""
+    """number at which you receive faxes"""
+    confidentiality: str = ""
+    """the notice at its foot; empty: ours, in its language; none: without"""
 
 
 class Document(Section):
@@ -40,6 +54,14 @@ class Document(Section):
     """of the header: {from} is the station id, else the sender's address"""
     blank_pages: Literal["keep", "remove"] = "keep"
     """remove: blank pages are left out, and the sender is told which"""
+    cover: Literal["none", "on-request", "auto", "enforced"] = "on-request"
+    """none: never; on-request: where the mail or its route asks for one; auto: unless the mail says cover=none; enforced: always"""
+    cover_template: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")] = "classic"
+    """where none is named: classic, modern, compact, or one of your own"""
+    cover_templates: OptionalPath = None
+    """directory of your own: files NAME.cover, see docs/cover-pages.md"""
+    cover_from: CoverFrom = section()
+    """who sends, on the cover page"""
     max_pages: PositiveInt = 200
     workers: Annotated[PositiveInt, Field(le=64)] = 2
     """conversions at once"""

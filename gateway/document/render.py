@@ -16,7 +16,7 @@ import img2pdf
 from PIL import Image, ImageSequence
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from gateway.document import headline, legibility, picture, progress, raster, sniff, sources, text
+from gateway.document import cover, headline, legibility, picture, progress, raster, sniff, sources, text
 from gateway.document.bilevel import inked, to_bilevel
 from gateway.document.refusal import TooLong, Unfaxable
 from gateway.document.weight import call_seconds, page_seconds
@@ -25,7 +25,7 @@ from gateway.model import FaxPage, LedgerEntry, MailPart
 _SMALL = 300 * 300  # pixels: an inline image below is decoration
 _NAMED = 8  # characters that no font has, of which so many are named
 _DEFAULTS: dict[str, Any] = {
-    "paper": "letter", "resolution": "fine", "max_pages": 200, "body": "with-text", "blank_pages": "keep",
+    "paper": "letter", "resolution": "fine", "max_pages": 200, "body": "with-text", "cover": "", "blank_pages": "keep",
     "header": False, "header_text": headline.TEXT, "header_facts": {},
 }  # fmt: skip
 
@@ -58,7 +58,7 @@ def render(
     ``parts`` are fields of :class:`~gateway.model.MailPart`, in mail order; ``left_out`` what the mail's reader left out,
     with its reason. ``options``: ``paper``, ``resolution``, ``max_pages``, ``body``; ``blank_pages`` (keep, remove);
     ``header`` (whether each page has a line at its top), ``header_text`` (see document.headline) and ``header_facts``
-    (its fields but the pages). Returns ``pages``, ``size`` (bytes), ``sha256``, ``seconds`` (estimate on the line),
+    (its fields but the pages); ``cover`` (the name of the cover page or "") and what else document.cover.page takes. Returns ``pages``, ``size`` (bytes), ``sha256``, ``seconds`` (estimate on the line),
     ``ledger``, and ``sheets``, the fields of :class:`~gateway.model.FaxPage` of each page.
     Raises Refused naming the part that cannot become pages: never half a fax.
     """
@@ -66,7 +66,15 @@ def render(
     target = raster.grid(options["paper"], options["resolution"])
     ledger: list[LedgerEntry] = []
     sheets: list[_Sheet] = []
-    for part, kind, reason in _chosen([MailPart(**part) for part in parts], options["body"]):
+    chosen = list(_chosen([MailPart(**part) for part in parts], options["body"]))
+    comments = ""
+    if front := options["cover"]:
+        ledger.append(LedgerEntry(f"cover page {front}", "cover page", 1, 1))
+        sheets.append(_Sheet(b"", target.y_dpi, (), blank=False))  # drawn when the number of pages is known
+        comments, chosen = _comments(chosen, options, target)
+        if comments:
+            ledger.append(LedgerEntry("message text, on the cover page", sniff.TEXT, 1, 1))
+    for part, kind, reason in chosen:
         if reason:
             ledger.append(LedgerEntry(part.name, kind, reason=reason))
             continue
@@ -78,9 +86,11 @@ def render(
         sheets += [sheet for n, sheet in enumerate(found, 1) if n not in blank]
         ledger.append(_fate(part.name, kind, first, len(sheets), blank, progress.lacked()))
     ledger += [LedgerEntry(entry["part"], entry["type"], reason=entry["reason"]) for entry in left_out]
-    if not sheets:
-        reasons = "; ".join(entry.text for entry in ledger)
+    if len(sheets) == bool(front) and not comments:
+        reasons = "; ".join(entry.text for entry in ledger if entry.reason)
         raise Unfaxable("the mail holds nothing to fax: " + (reasons or "no document and no text"))
+    if front:
+        sheets[0] = _cover(options, comments, len(sheets), target)
     if options["header"]:
         facts = {**options["header_facts"], "pages": len(sheets)}
         sheets = [sheet.headed(options["header_text"], {**facts, "page": n}) for n, sheet in enumerate(sheets, 1)]
@@ -123,6 +133,29 @@ def _sheet(page: raster.Page) -> _Sheet:
     seconds = page_seconds(raster.strip_size(tiff))
     warnings = legibility.warnings(image, page.y_dpi, seconds=seconds, faint=look.faint, photographs=look.photographs)
     return _Sheet(tiff, page.y_dpi, tuple(warnings), legibility.is_blank(image))
+
+
+def _cover(options: dict[str, Any], comments: str, pages: int, target: raster.Grid) -> _Sheet:
+    page = cover.page(options, comments, pages, target)
+    if page is None:
+        raise Unfaxable(
+            f"what is to stand on the cover page {options['cover']} is more than a page; send it with a shorter subject,"
+            " or with cover=none"
+        )
+    return _sheet(page)
+
+
+def _comments(
+    chosen: list[tuple[MailPart, str, str]], options: dict[str, Any], target: raster.Grid
+) -> tuple[str, list[tuple[MailPart, str, str]]]:
+    """A message text that is short enough for the cover page, and the other parts; "" when it has pages of its own."""
+    for n, (part, kind, reason) in enumerate(chosen):
+        if part.role.startswith("body") and not reason and not part.defect and part.size <= cover.LARGEST:
+            content = text.decode(Path(part.path).read_bytes(), part.charset)
+            content = (text.from_html(content) if kind == sniff.HTML else content).strip()
+            if len(content) <= cover.SHORT and cover.page(options, content, options["max_pages"], target):
+                return content, chosen[:n] + chosen[n + 1 :]
+    return "", chosen
 
 
 def _write(sheets: list[bytes], out: str) -> dict[str, Any]:

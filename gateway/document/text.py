@@ -117,12 +117,12 @@ def from_html(source: str) -> str:
     return "\n".join(kept).strip("\n")
 
 
-class _Typesetter:
-    """Measures and draws lines with fallback fonts; ``mono`` for tables and listings."""
+class Typesetter:
+    """Measures and draws lines of ``points`` in a font we ship (``face``: the name of its file) and in fallback fonts."""
 
-    def __init__(self, mono: bool) -> None:
-        size = round(_POINTS * (0.92 if mono else 1.0) * FINE / 72)
-        names = [_FONTS / ("DejaVuSansMono.ttf" if mono else "DejaVuSans.ttf"), _FONTS / "DejaVuSans.ttf"]
+    def __init__(self, face: str = "DejaVuSans", points: float = _POINTS) -> None:
+        size = round(points * FINE / 72)
+        names = [_FONTS / f"{face}.ttf", _FONTS / "DejaVuSans.ttf"]
         self._fonts = [ImageFont.truetype(str(name), size) for name in names]
         self._size = size
         self._missing = [_shape(font, "\uffff") for font in self._fonts]
@@ -163,9 +163,13 @@ class _Typesetter:
     def _measure(self, character: str) -> float:
         return float(self._fonts[self._choice(character)].getlength(character))
 
-    def draw(self, canvas: ImageDraw.ImageDraw, x: float, y: float, line: str) -> None:
+    def length(self, line: str) -> float:
+        """Its width in pixels."""
+        return sum(float(font.getlength(text)) for font, text in self.runs(line))
+
+    def draw(self, canvas: ImageDraw.ImageDraw, x: float, y: float, line: str, fill: int = 0) -> None:
         for font, text in self.runs(line):
-            canvas.text((x, y), text, font=font, fill=0)
+            canvas.text((x, y), text, font=font, fill=fill)
             x += font.getlength(text)
 
     def wrap(self, line: str, room: float) -> Iterator[str]:
@@ -226,13 +230,13 @@ def _system_fonts(size: int) -> list[ImageFont.FreeTypeFont]:
 
 def pages(text: str, target: Grid, *, mono: bool) -> Iterator[Image.Image]:
     """Grey pages of a text; a form feed begins a new page."""
-    setter = _Typesetter(mono)
+    setter = Typesetter("DejaVuSansMono", 0.92 * _POINTS) if mono else Typesetter()
     room = WIDTH - 2 * _SIDE * X_DPI
     # laid out on fine rows: letters come out 4 per cent narrower than drawn, and crisper than scaled ones
     height = round(target.inches * FINE)
     per_page = max(1, int((height - 2 * _TOP * FINE) // setter.line_height))
     for sheet in text.replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\f"):
-        lines = (wrapped for line in sheet.split("\n") for wrapped in setter.wrap(_clean(line), room))
+        lines = (wrapped for line in sheet.split("\n") for wrapped in setter.wrap(clean(line), room))
         while page_lines := list(islice(lines, per_page)):
             page = Image.new("L", (WIDTH, height), 255)
             canvas = ImageDraw.Draw(page)
@@ -241,7 +245,7 @@ def pages(text: str, target: Grid, *, mono: bool) -> Iterator[Image.Image]:
             yield page if height == target.height else page.resize((WIDTH, target.height), Image.Resampling.BOX)
 
 
-def _clean(line: str) -> str:
+def clean(line: str) -> str:
     """Tabs become blanks, control characters too; marks that only steer other programs go."""
     return "".join(filter(None, map(_printed, line.expandtabs(_TAB)))).rstrip()
 

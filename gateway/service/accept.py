@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway import policy, telemetry
 from gateway.document import sniff
+from gateway.document.cover_choice import ENFORCED, NONE, CoverChoice
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.mail import parse
@@ -57,6 +58,7 @@ class AcceptSettings:
     max_hops: int = 100
     authserv_id: str = ""  # of the mail server whose Authentication-Results are believed
     authserv_networks: tuple[str, ...] = ()  # where it speaks from
+    cover: CoverChoice = field(default_factory=CoverChoice)
     logins: LoginSettings = field(default_factory=LoginSettings)
 
 
@@ -295,9 +297,13 @@ class Accept:
         """What is asked for in the address, else in the mail, else by the route. Raises Refused."""
         may_choose(summary.options, route)
         defaults = route.options if route else {}
-        return decide(
+        options = decide(
             recipient.options, summary.options, defaults, now=now, date=summary.date, most=self._settings.max_delay
         )
+        if defaults.get("cover") == ENFORCED and options.cover == NONE:
+            options = replace(options, cover=ENFORCED)
+        self._settings.cover(options.cover)
+        return options
 
     async def _inspect(self, draft: MailDraft, content: bytes | None, peer: Peer) -> MailSummary:
         """What the mail is. A small and simple one is read here, in a few milliseconds at most."""

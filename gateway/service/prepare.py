@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway import telemetry
+from gateway.document.cover_choice import CoverChoice
+from gateway.document.cover_facts import gather
 from gateway.document.opening import opened
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
@@ -41,6 +43,8 @@ class PrepareSettings:
     document: dict[str, Any] = field(default_factory=dict)
     office: str = ""
     trim: tuple[str, ...] = ()
+    cover: CoverChoice = field(default_factory=CoverChoice)
+    cover_facts: dict[str, str] = field(default_factory=dict)  # what the configuration says of the sender
 
 
 class Prepare:
@@ -81,7 +85,7 @@ class Prepare:
         if tries > settings.tries:
             await self._set_aside(job, submission)
             return
-        for alike in await self._database.read(lambda tx: _alike(tx, job.submission, self._settings.document)):
+        for alike in await self._database.read(lambda tx: self._alike(tx, job.submission)):
             if not await self._make(job, submission, alike, tries):
                 return
 
@@ -114,7 +118,7 @@ class Prepare:
                 mail=str(source),
                 directory=str(parts),
                 trim=list(self._settings.trim),
-                head=options.get("body") == "always",
+                head=options.get("body") == "always" and not options["cover"],
             )
             mail = await opened(self._pool, mail, parts, self._settings.office)
             out = work / "fax.pdf"
@@ -123,7 +127,7 @@ class Prepare:
                 parts=mail["parts"],
                 left_out=mail["left_out"],
                 out=str(out),
-                options=options,
+                options={**options, "cover_facts": self._facts(submission, job, mail["headers"])},
             )
             file = await self._spool.adopt(out, "document")
         finally:
@@ -145,7 +149,15 @@ class Prepare:
             "from": job.tsi or submission.sender,
             "to": job.number.e164,
         }
-        return {**self._settings.document, **job.options.document, "header_facts": facts}
+        front = self._settings.cover(job.options.cover)
+        return {**self._settings.document, **job.options.document, "cover": front, "header_facts": facts}
+
+    def _facts(self, submission: Submission, job: FaxJob, headers: dict[str, str]) -> dict[str, Any]:
+        return gather(
+            headers, job.options, self._settings.cover_facts,
+            rcpt=job.rcpt, number=job.number.e164, sender=submission.sender, subject=submission.subject,
+            at=submission.created_at,
+        )  # fmt: skip
 
     async def _mail(self, submission: Submission, work: Path) -> Path:
         """The mail as a file, in ``work`` when it is kept in the database. Raises Refused when it is lost."""
@@ -199,6 +211,27 @@ class Prepare:
         except TryLater:
             return False
         return True
+
+    def _alike(self, tx: Tx, submission: str) -> list[list[FaxJob]]:
+        """The jobs of a mail that wait for their document, those together that want the same pages.
+
+        A header line names the number it goes to and a cover page its recipient, so each has pages of its own then.
+        """
+        groups: dict[str, list[FaxJob]] = {}
+        for job in jobs.of_submission(tx, submission):
+            if job.state is JobState.ACCEPTED:
+                groups.setdefault(self._look(job), []).append(job)
+        return list(groups.values())
+
+    def _look(self, job: FaxJob) -> str:
+        """The same for jobs whose pages are the same."""
+        wanted = {**self._settings.document, **job.options.document}
+        try:
+            covered = bool(self._settings.cover(job.options.cover))
+        except Refused:  # to be told when its pages are made
+            covered = True
+        headed = (job.number.e164, job.tsi) if wanted.get("header") else ()
+        return str((job.options.document, headed, (job.rcpt, job.number, job.options) if covered else ()))
 
     # --- what cannot be faxed -------------------------------------------------------------------------------------
 
@@ -280,17 +313,3 @@ class Prepare:
                 return stream.read(_HEADERS)
         except (OSError, ValueError):
             return b""
-
-
-def _alike(tx: Tx, submission: str, configured: dict[str, Any]) -> list[list[FaxJob]]:
-    """The jobs of a mail that wait for their document, those together that want the same pages.
-
-    A header line names the number it goes to, so each number has pages of its own then.
-    """
-    groups: dict[str, list[FaxJob]] = {}
-    for job in jobs.of_submission(tx, submission):
-        if job.state is JobState.ACCEPTED:
-            wanted = {**configured, **job.options.document}
-            own = (job.number.e164, job.tsi) if wanted.get("header") else ()
-            groups.setdefault(str((job.options.document, own)), []).append(job)
-    return list(groups.values())

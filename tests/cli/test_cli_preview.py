@@ -86,3 +86,32 @@ def test_it_runs_as_the_front_page_says(tmp_path: Path) -> None:
     done = run("preview", str(readme), "--out", str(tmp_path / "pages"))
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == len(list((tmp_path / "pages").iterdir())) >= 1
+
+
+def test_a_cover_page_is_looked_at_before_it_is_used(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    (tmp_path / "covers").mkdir()
+    template = tmp_path / "covers" / "ours.cover"
+    template.write_text("<page><text>{{ from_company }}: {{ regarding }}</text></page>")
+    ours = f"document: {{cover_templates: {template.parent}, cover_template: ours, cover_from: {{company: Miller}}}}"
+    config.write_text(config.read_text().replace("document: {workers: 1}", ours))
+    for name in ("auto", "modern"):
+        made = invoke("--text", "Please sign.", "--cover", name, "-c", str(config), "-o", str(tmp_path / name))
+        cover = {"auto": "ours"}.get(name, name)
+        assert f"cover page {cover}: page 1\n" in made.stderr
+    assert (
+        "there is no cover page blue; there are classic, "
+        in invoke("--text", "x", "--cover", "blue", "-c", str(config), status=65).stderr
+    )
+    template.write_text("<page>\n<text>{{ company }}</text></page>")
+    for args in (["preview", "--text", "x"], ["check-config"]):
+        result = CliRunner().invoke(cli, [*args, "-c", str(config)])
+        assert result.exit_code == 78
+        assert f"document.cover_templates: {template}: 'company' is undefined" in result.stderr
+    template.rename(tmp_path / "covers" / "other.cover")
+    (tmp_path / "covers" / "other.cover").write_text("<page/>")
+    result = CliRunner().invoke(cli, ["check-config", "-c", str(config)])
+    assert (
+        result.exit_code,
+        "there is no cover page ours; there are classic, compact, modern, other" in result.stderr,
+    ) == (78, True)

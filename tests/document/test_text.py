@@ -125,7 +125,7 @@ def test_long_lines_are_wrapped_and_nothing_is_lost(pages: Pages) -> None:
     ],
 )  # fmt: skip
 def test_wrapping_keeps_every_character(line: str) -> None:
-    setter = text._Typesetter(mono=False)
+    setter = text.Typesetter()
     room = 1728 - 2 * 0.6 * 204
     pieces = list(setter.wrap(line, room))
     assert "".join("".join(pieces).split()) == "".join(line.split())
@@ -197,7 +197,7 @@ def test_a_system_font_helps_where_ours_lack_letters(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(
         text, "_system_fonts", lambda size: [text.ImageFont.truetype(str(text._FONTS / "DejaVuSansMono.ttf"), size)]
     )
-    setter = text._Typesetter(mono=False)
+    setter = text.Typesetter()
     monkeypatch.setattr(setter, "_missing", [text._shape(font, "A") for font in setter._fonts])
     assert [run for _, run in setter.runs("xAy")] == ["x", "A", "y"]
     assert len(setter._fonts) == 3

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.document.cover_choice import CoverChoice
 from gateway.errors import NoSpace, Refused
 from gateway.model import JobState, MailKind, Notify
 from gateway.service.outbound import OutboundSettings
@@ -327,3 +328,39 @@ async def test_an_old_wait_is_cut_where_a_clock_had_set_it(house: House, tmp_pat
     assert job.next_at <= house.now + 3600
     await house.database.write(lambda tx: waiting.not_after(tx, house.now - 1))
     assert (await house.jobs())[0].next_at == house.now - 1
+
+
+# --- cover pages ------------------------------------------------------------------------------------------------------
+
+COVERS = CoverChoice("on-request", "classic", ("classic", "compact", "modern"))
+
+
+async def test_a_cover_page_names_its_recipient_so_each_has_a_document_of_its_own(build: Build) -> None:
+    document = {"paper": "a4", "resolution": "standard"}
+    facts = {"from_company": "Miller & Sons", "language": "de"}
+    house = await build(
+        outbound=OutboundSettings(prepare=PrepareSettings(document=document, cover=COVERS, cover_facts=facts))
+    )
+    await house.submit(NUMBER, SECOND, mail=LETTER.replace(b"Invoice", b"Invoice [fax: cover=compact]"))
+    await house.submit(NUMBER, SECOND, mail=LETTER)
+    await house.settle()
+    plain, plain_too, first, second = await house.jobs()
+    if first.document == second.document:
+        plain, plain_too, first, second = first, second, plain, plain_too
+    assert plain.document == plain_too.document != None  # noqa: E711
+    assert first.document is not None
+    assert second.document is not None
+    assert first.document.sha256 != second.document.sha256
+    ledger = ["cover page compact: page 1", "message text, on the cover page: page 1"]
+    assert [entry.text for entry in first.document.ledger] == ledger
+    assert [job.state for job in await house.jobs()] == [JobState.SUBMITTED] * 4
+
+
+async def test_a_cover_page_that_is_gone_fails_the_fax_in_words(build: Build) -> None:
+    """Accepted, and then the configuration changed."""
+    house = await build(outbound=OutboundSettings(prepare=PrepareSettings(cover=CoverChoice("none", "classic"))))
+    queue_id = await house.submit(mail=LETTER.replace(b"Invoice", b"Invoice [fax: cover=auto]"))
+    await house.settle()
+    job = await house.job(f"{queue_id}-1")
+    assert (job.state, job.outcome) == (JobState.FAILED, "content")
+    assert job.last_error == "cover pages are not used here; send it without asking for one"

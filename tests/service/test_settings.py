@@ -55,7 +55,7 @@ policy:
   caps: {user: [day:faxes=5]}
   price_unknown: 0.50
   anomaly: {watch: all, faxes: 6, factor: 7, new_numbers: 8}
-document: {paper: a4, resolution: standard, max_pages: 9, body: always, workers: 3, timeout: 22s, tries: 4}
+document: {paper: a4, resolution: standard, max_pages: 9, body: always, workers: 3, timeout: 22s, tries: 4, cover: auto, cover_template: modern, cover_templates: covers, cover_from: {company: Us}}
 """
 
 
@@ -63,6 +63,8 @@ document: {paper: a4, resolution: standard, max_pages: 9, body: always, workers:
 def other(tmp_path: Path) -> Config:
     path = tmp_path / "config.yaml"
     path.write_text(OTHER)
+    (tmp_path / "covers").mkdir()
+    (tmp_path / "covers" / "ours.cover").write_text("<page/>")
     return load(path)
 
 
@@ -98,7 +100,7 @@ def test_the_defaults_of_options_are_those_of_the_settings(defaults: Config, roo
     shown = getattr(settings, room)(defaults)
     for path in set(unchanged(plain, room)) - set(unchanged(shown, room)):
         # what has no scalar default of its own: the options of documents, and no redial at all
-        assert path.rpartition(".")[2] in ("document", "redial", "caps", "trim", "office"), path
+        assert path.rpartition(".")[2] in ("document", "redial", "caps", "trim", "office", "cover_facts"), path
 
 
 def test_values_arrive_as_they_were_written(other: Config) -> None:

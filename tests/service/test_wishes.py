@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from gateway.document.cover_choice import CoverChoice
 from gateway.errors import Refused
 from gateway.model import Envelope, FaxJob, FaxOptions, JobState, MailKind
 from gateway.store import jobs, waiting
@@ -193,3 +195,28 @@ async def test_the_same_mail_with_other_options_is_another_wish(house: House) ->
     first = await send(house, f"{NUMBER}/ref=1")
     assert await send(house, f"{NUMBER}/ref=1") == first, "its 250 was not read"
     assert await send(house, f"{NUMBER}/ref=2") != first
+
+
+# --- cover pages ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_cover_page_that_there_is_not_is_refused_in_the_dialogue_with_those_there_are(house: House) -> None:
+    covers = CoverChoice("on-request", "classic", ("classic", "modern"))
+    house.accept._settings = replace(house.accept._settings, cover=covers)
+    with pytest.raises(Refused, match="there is no cover page blue; there are classic, modern, or say cover=none"):
+        await send(house, NUMBER, mail=letter("Invoice [fax: cover=blue]"))
+    (job,) = await send(house, NUMBER, mail=letter("Invoice [fax: cover=mod]"))
+    assert job.options.cover == "mod"
+
+
+async def test_where_a_route_enforces_a_cover_page_the_mail_chooses_only_which(house: House) -> None:
+    covers = CoverChoice("on-request", "classic", ("classic", "modern"))
+    house.accept._settings = replace(house.accept._settings, cover=covers)
+    await house.route("a@example.org", options={"cover": "enforced"})
+    for subject, expected in (
+        ("Invoice [fax: cover=none]", "classic"),
+        ("A", "classic"),
+        ("B [fax: cover=modern]", "modern"),
+    ):
+        (job,) = await send(house, NUMBER, mail=letter(subject))
+        assert covers(job.options.cover) == expected
