@@ -23,6 +23,7 @@ from gateway.document.weight import call_seconds, page_seconds
 from gateway.model import FaxPage, LedgerEntry, MailPart
 
 _SMALL = 300 * 300  # pixels: an inline image below is decoration
+_MEDIA = ("audio/", "video/", "image/")
 _NAMED = 8  # characters that no font has, of which so many are named
 _DEFAULTS: dict[str, Any] = {
     "paper": "letter", "resolution": "fine", "max_pages": 200, "body": "with-text", "cover": "", "blank_pages": "keep",
@@ -203,7 +204,20 @@ def _as_it_is(part: MailPart) -> MailPart:
 def _kind(part: MailPart) -> str:
     if part.role == "body-text":
         return sniff.TEXT
-    return sniff.HTML if part.role == "body-html" else sniff.sniff(Path(part.path))
+    if part.role == "body-html":
+        return sniff.HTML
+    kind = sniff.sniff(Path(part.path))
+    if kind == sniff.TEXT and part.declared_type.startswith(_MEDIA) and not _is_utf8(Path(part.path)):
+        return sniff.UNKNOWN  # sound without a head looks like text of some old charset
+    return kind
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _sized(part: MailPart) -> MailPart:

@@ -315,3 +315,10 @@ def test_a_document_without_its_label_is_a_document(fax: Fax) -> None:
     assert (
         fax.make(fax.part("message text", "words".encode("utf-16-le"), "body-text", charset="utf-16-le"))["pages"] == 1
     )
+
+
+def test_sound_without_a_head_is_no_text(fax: Fax) -> None:
+    sound = bytes(range(0x60, 0x100)) * 20
+    with pytest.raises(Unfaxable, match="a file of an unknown kind"):
+        fax.make(fax.part("voice.au", sound, declared_type="audio/basic"))
+    assert fax.make(fax.part("words.tif", "Grüße".encode(), declared_type="image/tiff"))["pages"] == 1
