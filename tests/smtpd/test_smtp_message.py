@@ -271,7 +271,7 @@ async def test_silence_within_a_mail_ends_it(doors: Doors, stub: Stub) -> None:
 @pytest.mark.parametrize("how", ["DATA", "BDAT"])
 async def test_a_mail_that_trickles_is_cut(doors: Doors, stub: Stub, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.setattr("gateway.edge.smtp_intake._WINDOW", 0.3)
-    (address,) = await doors.open(stub, data_timeout=0.2, min_data_rate=1000)
+    (address,) = await doors.open(stub, data_timeout=1.0, min_data_rate=1000)
     async with talking(address) as client:
         await begin(client, data=how == "DATA")
         if how == "BDAT":
