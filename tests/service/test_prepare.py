@@ -36,6 +36,17 @@ async def test_all_faxes_of_a_mail_share_one_document(house: House) -> None:
     assert house.workshop.calls == ["inspect", "extract", "render"]
 
 
+async def test_with_a_header_line_each_number_has_pages_of_its_own(build: Build) -> None:
+    house = await build(outbound=OutboundSettings(prepare=PrepareSettings(document={"header": True})))
+    await house.submit(NUMBER, SECOND)
+    await house.turn("prepare")
+    first, second = [job.document for job in await house.jobs()]
+    assert first is not None and second is not None
+    assert first.sha256 != second.sha256
+    assert [page.seconds > 0 for page in first.sheets] == [True]
+    assert len(house.files("document")) == 2
+
+
 async def test_what_cannot_be_faxed_fails_every_fax_with_one_notice_each(house: House) -> None:
     header = b"Content-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n"
     broken = base64.b64encode(b"%PDF-1.4\nno more of it")
