@@ -20,7 +20,7 @@ _CELL = 4  # pixels across of the cells in which the ground is looked at, about 
 _DARK = 118  # darker than this is ink, unless something darker still is written on it
 _WRITTEN = 32  # grey levels by which dark writing differs from a dark ground
 _PAPER = 160  # paper is at least as light
-_EDGE = 0.37  # of the way from the ground to the ink of a stroke: beyond it is ink
+_EDGE = 0.39  # of the way from the ground to the ink of a stroke: beyond it is ink
 _RATIO, _NOISE_RATIO, _LEAST_RATIO = 0.86, 0.02, 0.70
 
 
