@@ -9,10 +9,12 @@ import pwd
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import harness
 import yaml
@@ -178,6 +180,23 @@ def mail(size: int, number: int = 0) -> bytes:
     tail = b"--limit--\n"
     room = max(0, (size - len(head) - len(tail)) * 57 // 77 - 9)
     return head + base64.encodebytes(b"%PDF-1.4\n" + os.urandom(room)) + tail
+
+
+class Replies(Protocol):
+    """What a server says, line by line."""
+
+    def readline(self) -> bytes: ...
+
+
+def envelope(client: socket.socket, replies: Replies, *, first: bool = True) -> None:
+    """Speak up to the 354 of DATA. Raises SystemExit when the server refuses."""
+    said = ["EHLO load.example.org"] if first else []
+    for command in (*said, f"MAIL FROM:<{SENDER}>", f"RCPT TO:<{NUMBER}>", "DATA"):
+        client.sendall(command.encode() + b"\r\n")
+        while (reply := replies.readline())[3:4] == b"-":
+            pass
+        if reply[:1] not in (b"2", b"3"):
+            raise SystemExit(f"{command}: {reply!r}")
 
 
 def smtp_source(port: int, file: Path, count: int, sessions: int) -> float:
