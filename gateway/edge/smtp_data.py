@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 END = b"\r\n.\r\n"
-CHUNK = 256 << 10
+CHUNK = 64 << 10
 
 _FAIR_PACE = 10_000  # bytes per second of a client that is not slow
 _TLS_HELLO = b"\x16\x03"  # a TLS record that begins a handshake
