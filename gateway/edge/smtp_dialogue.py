@@ -231,11 +231,18 @@ class Dialogue:
         login, password = await credentials(argument, self._ask)
         if not self.peer.tls and not is_local(self.peer):
             log.warning("a password came in clear, where others can read it on the way", client=self.peer.address)
-        self._auth_failures += 1  # also when it is told to try later
-        if not await self._door.authenticate(self.peer, login, password):
+        failure = "535 5.7.8 login or password is wrong"
+        try:
+            good = await self._door.authenticate(self.peer, login, password)
+        except TryLater as error:
+            if error.status != "4.7.0":  # trouble of ours
+                raise
+            good, failure = False, refusal(error)
+        if not good:
+            self._auth_failures += 1
             if self._auth_failures >= _AUTH_FAILURES:
                 raise Hangup("421 4.7.0 too many failed logins; good bye")
-            raise BadCommand("535 5.7.8 login or password is wrong")
+            raise BadCommand(failure)
         self._auth_failures = 0
         self.peer = replace(self.peer, login=login)
         self._set_protocol()

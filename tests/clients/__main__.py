@@ -170,7 +170,7 @@ async def _settle(rows: list[Row], sandbox: Sandbox, sink: Sink) -> None:
     """Wait for the faxes and the notices of success, and say what became of each letter."""
     sent = [row for row in rows if not row.result]
     async with aiohttp.ClientSession() as client:
-        for _ in range(1200):
+        for _ in range(600):
             async with client.get(f"http://{sandbox.address}/sandbox/faxes") as answer:
                 faxed = [fax["fax_number"].lstrip("+") for fax in (await answer.json())["faxes"]]
             told = [mail.subject for mail in sink.taken if mail.kind == "delivered"]

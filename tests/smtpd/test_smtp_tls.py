@@ -331,6 +331,19 @@ async def test_trouble_in_checking_a_password_is_no_wrong_password(
         assert (await client.ask(f"AUTH PLAIN {plain('copier', 'secret')}")).code == 235
 
 
+async def test_who_guesses_too_often_is_told_to_wait_and_shown_out(
+    doors: Doors, stub: Stub, tmp_path: Path, trusting: ssl.SSLContext
+) -> None:
+    (address,) = await doors.open(stub, listener(tmp_path, "implicit", "required"))
+    stub.fail = {"authenticate": TryLater("too many wrong passwords; try again in 40 minutes", status="4.7.0")}
+    async with talking(address, trusting) as client:
+        for _ in range(2):
+            said = str(await client.ask(f"AUTH PLAIN {plain('copier', 'secret')}"))
+            assert said == "454 4.7.0 too many wrong passwords; try again in 40 minutes"
+        assert (await client.ask(f"AUTH PLAIN {plain('copier', 'secret')}")).code == 421
+        assert await client.closed() == b""
+
+
 async def test_a_password_is_taken_under_tls_alone(
     doors: Doors, stub: Stub, tmp_path: Path, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
