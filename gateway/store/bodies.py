@@ -1,4 +1,4 @@
-"""The content of small mails: a row under the shared commit costs a tenth of a file with a sync of its own."""
+"""The content of small mails: a row shares the sync of a commit, a file needs two of its own."""
 
 from __future__ import annotations
 
