@@ -21,12 +21,14 @@ from gateway.model import (
     FaxNumber,
     JobState,
     LedgerEntry,
+    MailKind,
     Notify,
+    OutgoingMail,
     Receipt,
     Submission,
     Verdict,
 )
-from gateway.store import files, jobs, receipts, retention
+from gateway.store import files, jobs, outbox, receipts, retention
 from gateway.store.db import Database, _prepare, migrations
 
 NUMBER = FaxNumber("+12025550123")
@@ -223,6 +225,15 @@ async def test_purging_forgets_rows_before_files_and_open_jobs_never(database: D
     assert await database.write(lambda tx: retention.forget_history(tx, 900.0)) == 0
     assert await database.write(lambda tx: retention.forget_history(tx, 5000.0)) == 1
     assert await database.read(lambda tx: jobs.get(tx, "S1-1")) is None
+
+
+async def test_a_mail_that_waits_to_be_sent_on_is_kept(database: Database) -> None:
+    await database.write(lambda tx: jobs.add(tx, submission(), [], "key"))
+    waiting = OutgoingMail("M1", MailKind.POSTMASTER, "S1", "admin@example.org", "", "<m1@fax.local>", 1000.0)
+    await database.write(lambda tx: outbox.add(tx, waiting))
+    assert await database.write(lambda tx: retention.forget_documents(tx, 5000.0)) == []
+    await database.write(lambda tx: outbox.sent(tx, "M1", 2000.0, "250"))
+    assert await database.write(lambda tx: retention.forget_documents(tx, 5000.0)) == ["mail/S1"]
 
 
 class JobMachine(RuleBasedStateMachine):
