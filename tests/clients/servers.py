@@ -198,10 +198,15 @@ async def opensmtpd(way: Way, letter: Letter) -> str:
             "bash", "-c", 'exec -a sendmail smtpctl "$@"', "sendmail", *dsn, "-f", letter.sender, letter.to,
             say=letter.message,
         )  # fmt: skip
-        await _until(lambda: "mta delivery" in (place / "log").read_text("utf-8", "replace"))
-        (line,) = [
-            line for line in (place / "log").read_text("utf-8", "replace").splitlines() if "mta delivery" in line
-        ][:1]
+        # its queue is the system's: there may be mails of others in it
+        own = f"to=<{letter.to}>"
+
+        def ended() -> list[str]:
+            lines = (place / "log").read_text("utf-8", "replace").splitlines()
+            return [line for line in lines if "mta delivery" in line and own in line]
+
+        await _until(ended)
+        line = ended()[0]
         if 'result="Ok"' not in line:
             raise RuntimeError(line)
         return line
