@@ -257,7 +257,7 @@ async def test_an_upload_answers_as_documented(w: World) -> None:
     ("content", "words"),
     [
         (b"", "empty"),
-        (b"PK\x03\x04 word/document.xml", "office document"),
+        (b"PK\x03\x04 reports.txt", "ZIP archive"),
         (b"%PDF-1.4 broken off", "incomplete"),
         (b"\xff\xd8\xff\xe0 no JPEG", "damaged"),
     ],

@@ -116,7 +116,7 @@ class Quick(Workshop):
         if self.faults or function.endswith("inspect"):
             return await super().run(function, **arguments)
         if function.endswith("extract"):
-            return {"parts": [], "left_out": []}
+            return {"parts": [], "left_out": [], "headers": {}}
         data = b"%PDF-1.4 " + hashlib.sha256(arguments["out"].encode()).digest()
         Path(arguments["out"]).write_bytes(data)
         return {
