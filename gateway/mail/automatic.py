@@ -23,7 +23,6 @@ _ANSWERS = {  # fields that only automatic answers and reports have
     "x-ms-exchange-generated-message-source",
 }  # fmt: skip
 _BULK = {"bulk", "list", "junk", "auto_reply"}
-_SUPPRESSED = {"all", "oof", "autoreply"}
 _REPORTS = (
     "multipart/report",
     "message/delivery-status",
@@ -58,14 +57,6 @@ def reason(headers: Headers, *, hops: int, hostname: str) -> str:
     bulk = sorted({_word(value) for value in headers.every("precedence")} & _BULK)
     if bulk:
         return f"it is bulk mail (Precedence: {bulk[0]})"
-    suppressed = {
-        word.strip() for each in headers.every("x-auto-response-suppress") for word in each.lower().split(",")
-    }
-    if suppressed & _SUPPRESSED and "no" not in submitted:
-        return (
-            "it asks for no automatic answer (X-Auto-Response-Suppress), as automatic answers do; a program that sends"
-            " for a person says Auto-Submitted: no"
-        )
     if names.count("received") >= hops:
         return f"it went through {names.count('received')} servers, so it goes round in a loop"
     return ""
