@@ -62,6 +62,7 @@ async def run(workers: WorkerPool, directory: Path, kills: int, faxes: int, seed
                 await attack
         if not await until(lambda: _is_still(here), _REST):
             outcome.breaches.append("sends never came to an end")
+        await until(lambda: _told(here), _REST)
         if status := await here.gateway.stop():
             outcome.breaches.append(f"the gateway ended with {status}")
         found = await evidence(here)
@@ -101,6 +102,13 @@ async def _spent(here: World, cap: Decimal) -> bool:
     with records.reading(here.state / "faxgateway.db") as db:
         reserved = db.execute("SELECT coalesce(sum(money), 0) FROM spending").fetchone()[0]
     return Decimal(reserved) / 1_000_000 + _PRICE > cap
+
+
+async def _told(here: World) -> bool:
+    """Whether the operator has been told of a cap."""
+    with records.reading(here.state / "faxgateway.db") as db:
+        told = "SELECT count(*) FROM outbox WHERE kind = 'operator' AND cause LIKE 'cap.%'"
+        return bool(db.execute(told).fetchone()[0])
 
 
 async def _is_still(here: World) -> bool:

@@ -24,7 +24,7 @@ def test_a_backup_of_a_running_gateway_is_told_and_restores(
     assert re.search(rf"^backup +{tmp_path / 'b1'}$", shown, re.M)
     assert re.search(r"^made +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d by faxgateway \d", shown, re.M)
     assert re.search(r"^faxes under way +1$", shown, re.M)
-    assert re.search(r"^files +2, [\d,]+ bytes with the database$", shown, re.M)
+    assert re.search(r"^files +1, [\d,]+ bytes with the database$", shown, re.M)
     assert "missing" not in shown
     in_use = daemon("restore", "--yes", str(tmp_path / "b1"), status=75).stderr
     assert f"another faxgateway (process {daemon.process.pid}) is using" in in_use
@@ -86,12 +86,12 @@ def test_what_is_no_backup_is_refused_before_anybody_is_asked(offline: Cli, tmp_
 def test_files_that_are_missing_are_told_and_the_rest_is_saved(daemon: Daemon, tmp_path: Path) -> None:
     daemon.service.uploading = False
     daemon.reach(daemon.send(), "prepared")
-    (mail,) = (tmp_path / "state/spool/mail").iterdir()
-    mail.unlink()
+    (pages,) = (tmp_path / "state/spool/document").iterdir()
+    pages.unlink()
     result = daemon("backup", str(tmp_path / "b1"), status=65)
-    assert result.stderr == f"missing, and not in the backup: mail/{mail.name}\n"
+    assert result.stderr == f"missing, and not in the backup: document/{pages.name}\n"
     assert "1 files were missing when it was made" in result.stdout
-    assert json.loads((tmp_path / "b1/manifest.json").read_text())["missing"] == [f"mail/{mail.name}"]
+    assert json.loads((tmp_path / "b1/manifest.json").read_text())["missing"] == [f"document/{pages.name}"]
 
 
 def test_while_a_backup_is_made_the_daemon_removes_no_file(daemon: Daemon, tmp_path: Path) -> None:

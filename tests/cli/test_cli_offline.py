@@ -69,12 +69,13 @@ def test_routes_are_kept_without_a_daemon(offline: Cli, tmp_path: Path) -> None:
     )
     (did, sender) = offline.json("route", "list")
     assert sorted(did) == sorted(sender) == [
-        "allow", "created_at", "kind", "mailboxes", "match", "note", "options", "own_tsi", "region", "results_to", "tsi",
+        "allow", "approval", "caps", "created_at", "identity", "kind", "mailboxes", "match", "note", "options", "own_tsi",
+        "region", "results_to", "tsi",
     ]  # fmt: skip
     table = offline("route", "list").stdout.splitlines()
     assert table[0].split() == ["KIND", "MATCH", "DOES", "NOTE"]
     assert table[1].split("  ")[0] == "did"
-    assert "may send, station id ACME, numbers as in GB, results to log@example.org" in table[2]
+    assert "may send (identity: network), station id ACME, numbers as in GB, results to log@example.org" in table[2]
     assert offline.json("route", "add", "sender", "*", "--deny")[0]["allow"] is False
     assert offline("route", "remove", "did", "+1 202 555 0100").stderr == "did +12025550100: removed\n"
     gone = offline("route", "remove", "did", "+12025550100", status=65)
@@ -111,7 +112,7 @@ def test_route_test_explains_itself(offline: Cli) -> None:
         "country": "   US",
         "class": "     ordinary",
         "sender": "    ann@example.org",
-        "route": "     user:ann: may send, station id ACME, numbers as in GB, results to log@example.org",
+        "route": "     user:ann: may send (identity: network), station id ACME, numbers as in GB, results to log@example.org",
         "station id": "ACME",
         "results to": "log@example.org",
         "faxed": "     yes",
