@@ -199,8 +199,9 @@ class Outbound:
             settings.settle.redial_after, *settings.settle.poll_after, *settings.settle.confirm_after,
             *settings.settle.doubt_poll_after,
         )  # fmt: skip
-        latest = self._clock() + (0.0 if soon else longest)
-        await self._database.write(lambda tx: waiting.not_after(tx, latest))
+        now = self._clock()
+        latest = now + (0.0 if soon else longest)
+        await self._database.write(lambda tx: waiting.not_after(tx, latest, now))
 
     def _heard(self, error: GatewayError | None) -> None:
         if error is None:

@@ -50,7 +50,10 @@ def resume(tx: Tx, now: float, first: float, most: float) -> None:
     )
 
 
-def not_after(tx: Tx, latest: float) -> None:
-    """No job waits beyond ``latest``, or the time its sender wants: one further away was computed by a wrong clock."""
-    tx.execute("UPDATE job SET next_at = max(?, send_at) WHERE active AND next_at > max(?, send_at)", (latest, latest))
-    tx.execute("UPDATE job SET next_at = ? WHERE erasable AND next_at > ?", (latest, latest))
+def not_after(tx: Tx, latest: float, now: float) -> None:
+    """What waits beyond ``latest``, or the time its sender wants, is due now: a clock that was wrong computed that."""
+    tx.execute(
+        "UPDATE job SET next_at = max(?, send_at) WHERE active AND next_at > max(?, send_at)",
+        (min(now, latest), latest),
+    )
+    tx.execute("UPDATE job SET next_at = ? WHERE erasable AND next_at > ?", (min(now, latest), latest))

@@ -337,7 +337,7 @@ async def test_an_old_wait_is_cut_where_a_clock_had_set_it(house: House, tmp_pat
     await house.outbound.mend_times()
     (job,) = await house.jobs()
     assert job.next_at <= house.now + 3600
-    await house.database.write(lambda tx: waiting.not_after(tx, house.now - 1))
+    await house.database.write(lambda tx: waiting.not_after(tx, house.now - 1, house.now))
     assert (await house.jobs())[0].next_at == house.now - 1
 
 
