@@ -84,8 +84,9 @@ class Inbound:
 
     async def mend_times(self, *, soon: bool = False) -> None:
         """Nothing waits longer than the longest pause, whatever the clock has done; ``soon``: all is due now."""
-        latest = self._clock() + (0.0 if soon else self._settings.retry_max)
-        await self._database.write(lambda tx: inbound.not_after(tx, latest))
+        now = self._clock()
+        latest = now + (0.0 if soon else self._settings.retry_max)
+        await self._database.write(lambda tx: inbound.not_after(tx, latest, now))
 
     def start(self) -> None:
         self._fetches.start()

@@ -86,8 +86,9 @@ class Postman:
 
     async def mend_times(self, *, soon: bool = False) -> None:
         """Nothing waits longer than the longest pause, whatever the clock has done; ``soon``: all is due now."""
-        latest = self._clock() + (0.0 if soon else self._settings.retry_max * (1 + _SPREAD))
-        await self._database.write(lambda tx: outbox.not_after(tx, latest))
+        now = self._clock()
+        latest = now + (0.0 if soon else self._settings.retry_max * (1 + _SPREAD))
+        await self._database.write(lambda tx: outbox.not_after(tx, latest, now))
 
     def start(self) -> None:
         self._loop.start()

@@ -138,9 +138,9 @@ def resume(tx: Tx, now: float, first: float, most: float) -> None:
     )
 
 
-def not_after(tx: Tx, latest: float) -> None:
-    """No fax waits beyond ``latest``: a time further away was computed by a clock that was wrong."""
-    tx.execute("UPDATE inbound SET next_at = ? WHERE state = 'pending' AND next_at > ?", (latest, latest))
+def not_after(tx: Tx, latest: float, now: float) -> None:
+    """As for jobs, what waits beyond ``latest`` is due now (:func:`gateway.store.waiting.not_after`)."""
+    tx.execute("UPDATE inbound SET next_at = ? WHERE state = 'pending' AND next_at > ?", (min(now, latest), latest))
 
 
 def due(tx: Tx, now: float, limit: int) -> list[InboundFax]:

@@ -68,9 +68,9 @@ def resume(tx: Tx, now: float, first: float, most: float) -> None:
     )
 
 
-def not_after(tx: Tx, latest: float) -> None:
-    """No mail waits beyond ``latest``: a time further away was computed by a clock that was wrong."""
-    tx.execute("UPDATE outbox SET next_at = ? WHERE state = 'queued' AND next_at > ?", (latest, latest))
+def not_after(tx: Tx, latest: float, now: float) -> None:
+    """As for jobs, what waits beyond ``latest`` is due now (:func:`gateway.store.waiting.not_after`)."""
+    tx.execute("UPDATE outbox SET next_at = ? WHERE state = 'queued' AND next_at > ?", (min(now, latest), latest))
 
 
 def sent(tx: Tx, mail: str, now: float, reply: str) -> None:
