@@ -31,7 +31,7 @@ from gateway.service.gate import Gate
 from gateway.service.history import History
 from gateway.service.ledgertime import uptime
 from gateway.service.notices import Notices
-from gateway.service.patience import Patience
+from gateway.service.patience import LONGEST, Patience
 from gateway.service.prepare import Prepare, PrepareSettings
 from gateway.service.settle import Settle, SettleSettings
 from gateway.service.submit import Submit
@@ -41,7 +41,6 @@ from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("outbound")
 
-_LONGEST_WAIT = 3600.0  # seconds: what a provider may ask for
 _SENDS = 2  # at once: so many more may be made, at most, when the first is answered that the key is refused
 _DOUBTS = 32  # at once: they share the readings of the history
 
@@ -195,7 +194,7 @@ class Outbound:
         """Nothing waits longer than the longest pause, whatever the clock has done; ``soon``: all is due now."""
         settings = self._settings
         longest = max(
-            _LONGEST_WAIT, settings.retry_max, 2 * settings.prepare.timeout + settings.prepare.retry_max,
+            LONGEST, settings.retry_max, 2 * settings.prepare.timeout + settings.prepare.retry_max,
             settings.settle.redial_after, *settings.settle.poll_after, *settings.settle.confirm_after,
             *settings.settle.doubt_poll_after,
         )  # fmt: skip

@@ -11,6 +11,7 @@ from gateway.service.settle import Settle
 from gateway.store import jobs
 from gateway.store.db import Database
 
+LONGEST = 2 * 3600.0  # seconds: what a provider or a cap may ask for; a longer pause was computed by a wrong clock
 _MIN_TRIES = 20  # a fax is not given up on age alone: a clock may jump, and a held one may have been released just now
 
 
@@ -25,9 +26,9 @@ class Patience:
     expire_after: float
 
     def wait(self, error: TryLater, tries: int) -> float:
-        """The pause after try number ``tries``: the provider's wish, or ours."""
+        """The pause after try number ``tries``: the provider's wish, or until a cap opens, or ours."""
         if error.after is not None:
-            return max(error.after, 1.0)
+            return min(max(error.after, 1.0), LONGEST)
         return float(min(self.longest, self.first * 2 ** min(tries - 1, 20)))
 
     def after(self, error: TryLater, job: FaxJob, tries: int, now: float) -> dict[str, float | int]:

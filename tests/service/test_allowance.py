@@ -388,3 +388,19 @@ async def test_clients_without_a_login_are_not_watched_unless_asked(build: Build
     house = await build(outbound=settings(anomaly=WATCH))
     await send(house, 6, Peer("smtp0", "192.0.2.1", trusted_network=True))
     assert house.provider.submits == 6
+
+
+async def test_what_waits_long_for_a_cap_is_no_trick_of_the_clock(build: Build) -> None:
+    house = await build(outbound=settings({Scope.TOTAL: "day:faxes=1"}))
+    await send(house, 2)
+    (job,) = [job for job in await house.jobs() if job.state is JobState.UPLOADED]
+    for _ in range(30):  # as housekeeping does every few minutes
+        house.now += 60
+        await house.outbound.mend_times()
+        await house.turn("submit")
+    again = await house.job(job.id)
+    assert (again.strikes, again.next_at) == (1, job.next_at)
+    assert job.next_at == START + 7200, "it is looked at again now and then"
+    house.now += DAY
+    await house.turn("submit")
+    assert house.provider.submits == 2
