@@ -149,7 +149,8 @@ class Smtp(Section):
     max_delay: Duration = 30 * 86400.0
     """how long a sender may put off his fax (send-at)"""
     repeat_window: DurationOrZero = 1800.0
-    """the same mail again, from a client that may not have read our answer to the first, is the first one for so long"""
+    """the same mail again, from a client that may not have read our answer to the first, is the first one for so long, an outage
+    not counted"""
 
     @field_validator("listeners")
     @classmethod

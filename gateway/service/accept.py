@@ -77,6 +77,7 @@ class Accept:
         postmaster: Postmaster,
         clock_believed: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._spool = spool
@@ -86,6 +87,8 @@ class Accept:
         self._on_accepted = on_accepted
         self._clock_believed = clock_believed
         self._clock = clock
+        self._steady = steady
+        self._begun, self._begun_at = steady(), clock()
         self._postmaster = postmaster
         self._addressing = Addressing(database, settings.domains, settings.region)
         self.logins = Logins(database, settings.logins, clock=clock)
@@ -262,11 +265,11 @@ class Accept:
             for n, (recipient, options) in enumerate(wanted, 1)
         ]
         key = _dedupe_key(envelope, summary)
+        # after the clock was set nobody knows how long ago something was
+        since = now - self._settings.repeat_window if self._clock_believed() else 0.0
 
         def commit(tx: Tx) -> str:
-            # after the clock was set nobody knows how long ago something was
-            since = now - self._settings.repeat_window if self._clock_believed() else 0.0
-            earlier = jobs.unconfirmed(tx, key, since)
+            earlier = jobs.unconfirmed(tx, key, self._repeats_since(tx, since))
             if earlier is not None:
                 return earlier
             jobs.add(tx, submission, new_jobs, key)
@@ -292,6 +295,13 @@ class Accept:
         )
         self._on_accepted()
         return submission.id
+
+    def _repeats_since(self, tx: Tx, since: float) -> float:
+        """Soon after our start the time does not count in which we were not there and nobody could try again."""
+        window = self._settings.repeat_window
+        if self._steady() - self._begun >= window:
+            return since
+        return min(since, jobs.last_accepted(tx, self._begun_at) - window)
 
     def _options(self, recipient: Recipient, summary: MailSummary, route: Route | None, now: float) -> FaxOptions:
         """What is asked for in the address, else in the mail, else by the route. Raises Refused."""

@@ -135,6 +135,12 @@ def unconfirmed(tx: Tx, dedupe_key: str, since: float) -> str | None:
     return None if row is None else str(row[0])
 
 
+def last_accepted(tx: Tx, before: float) -> float:
+    """When the last mail before a time was accepted; that time when there was none."""
+    row = tx.execute("SELECT max(created_at) FROM submission WHERE created_at < ?", (before,)).fetchone()
+    return before if row[0] is None else float(row[0])
+
+
 def confirm(tx: Tx, submission: str, now: float) -> None:
     """The client has seen our 250."""
     tx.execute("UPDATE submission SET confirmed_at = ? WHERE id = ? AND confirmed_at IS NULL", (now, submission))

@@ -124,7 +124,7 @@ class House:
         self.accept = Accept(
             self.database, self.spool, self.workshop,  # type: ignore[arg-type]
             AcceptSettings(("fax.local",), "US", policy or PolicySettings(), small_mail=small_mail), self.outbound.allowance,
-            on_accepted=self.outbound.accepted, clock=self.clock,
+            on_accepted=self.outbound.accepted, clock=self.clock, steady=self.clock,
             postmaster=Postmaster(
                 self.database, self.spool, self.notices, ("fax.local",), on_mail=self._mail, clock=self.clock
             ),

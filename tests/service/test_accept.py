@@ -259,6 +259,25 @@ async def test_the_same_mail_whose_250_was_never_read_is_the_first_one(house: Ho
     assert await house.submit(NUMBER, "+12025550124") != first
 
 
+async def test_a_mail_whose_250_was_lost_in_a_long_outage_is_the_first_one(house: House) -> None:
+    older = await house.submit(sender="older@example.org")
+    house.now += 1801
+    first = await house.submit()
+    reborn = await house.crash()
+    reborn.now += 6 * 3600.0  # nobody could try again meanwhile
+    again = House(reborn.root, reborn.provider, now=reborn.now)
+    await reborn.close()
+    await again.open()
+    try:
+        again.now += 1799
+        assert await again.submit() == first
+        assert await again.submit(sender="older@example.org") != older, "to that one there was time to try again"
+        again.now += 2
+        assert await again.submit() != first
+    finally:
+        await again.close()
+
+
 async def test_two_at_once_are_one(house: House) -> None:
     first, second = await house.submit(), await house.submit()
     assert first == second

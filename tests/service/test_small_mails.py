@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import NoSpace, TryLater
 from gateway.mail import parse
-from gateway.model import Route, RouteKind
+from gateway.model import MailKind, Route, RouteKind
 from gateway.store import bodies, files, jobs, retention, routes
 from gateway.store.db import Database
 
@@ -93,6 +93,8 @@ async def test_set_aside_it_is_a_file_that_a_person_can_look_at(house: House) ->
     assert house.spool.path(submission.mail_file).read_bytes() == LETTER
     assert house.on_disk("SELECT * FROM mail_body") == []
     assert any(submission.mail_file in str(mail.facts) for mail in await house.mails())
+    (told,) = await house.mails(MailKind.FAILED)
+    assert "Subject: Invoice" in told.facts["headers"]
     assert set(await house.database.read(files.named)) == {submission.mail_file}
 
 
