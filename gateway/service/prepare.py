@@ -10,7 +10,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -264,7 +264,7 @@ class Prepare:
             remedy=f"While it is kept, copy the file spool/{file} to set-aside.eml and see what happens:"
             " faxgateway preview set-aside.eml",
         )  # fmt: skip
-        await self._failed(submission, error, [], alarm=lambda tx: outbox.add(tx, alarm))
+        await self._failed(replace(submission, mail_file=file), error, [], alarm=lambda tx: outbox.add(tx, alarm))
 
     async def _failed(
         self,
