@@ -143,9 +143,9 @@ def reserve(
     )  # fmt: skip
     _add(tx, spender.scopes, at, faxes=1, pages=pages, money=money)
     tx.execute(
-        "INSERT INTO destination (identity, number, country, first_at, last_at) VALUES (?, ?, ?, ?, ?)"
+        "INSERT INTO destination (identity, number, country, first_at, last_at, approved) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET last_at = excluded.last_at",
-        (spender.identity, spender.destination, country, at, at),
+        (spender.identity, spender.destination, country, at, at, int(approved)),
     )
 
 
@@ -191,10 +191,10 @@ def busiest_hour(tx: Tx, identity: str, before: float) -> int:
 
 
 def new_numbers(tx: Tx, identity: str, since: float) -> int:
-    """How many numbers a sender has faxed after ``since`` for the first time."""
+    """How many numbers a sender has faxed after ``since`` for the first time, and nobody had looked at it."""
     return int(
         tx.execute(
-            "SELECT count(*) FROM destination WHERE identity = ? AND first_at > ?", (identity, since)
+            "SELECT count(*) FROM destination WHERE NOT approved AND identity = ? AND first_at > ?", (identity, since)
         ).fetchone()[0]
     )
 

@@ -404,3 +404,19 @@ async def test_what_waits_long_for_a_cap_is_no_trick_of_the_clock(build: Build) 
     house.now += DAY
     await house.turn("submit")
     assert house.provider.submits == 2
+
+
+async def test_what_a_person_let_go_is_not_unusual_again(build: Build) -> None:
+    house = await build(outbound=settings(anomaly=AnomalySettings("all", faxes=100, factor=3, new_numbers=2)))
+    await send(house, 8)
+    assert house.provider.submits == 2
+    house.now += 60
+    await house.database.write(lambda tx: spending.let_go(tx, "user:ann"))
+    for job in [job for job in await house.jobs() if job.hold]:
+        await house.database.write(lambda tx, job=job: jobs.release(tx, job, house.now))  # type: ignore[misc]
+    await house.turn("submit")
+    assert house.provider.submits == 8
+    house.now += 60
+    await send(house, 1, first=20)
+    assert house.provider.submits == 9
+    assert len(await house.alarms()) == 1

@@ -143,10 +143,11 @@ CREATE TABLE destination (                       -- whom each sender has faxed
   country  TEXT NOT NULL,
   first_at REAL NOT NULL,                        -- times of the ledger
   last_at  REAL NOT NULL,
+  approved INTEGER NOT NULL,                     -- a person had released the first
   PRIMARY KEY (identity, number)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX destination_country ON destination (identity, country);
-CREATE INDEX destination_first ON destination (identity, first_at);
+CREATE INDEX destination_first ON destination (identity, first_at) WHERE NOT approved;
 CREATE INDEX destination_last ON destination (last_at);
 
 CREATE TABLE stopped (                           -- senders whose faxes are held
