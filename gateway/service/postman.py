@@ -154,8 +154,11 @@ class Postman:
                 outbox.add(tx, self._notices.received(fax, self._notices.fallback, now, note=note, mark=".fallback"))
             elif fax is not None:  # a mail without the document may be taken where one with it was not
                 outbox.add(tx, self._undelivered(mail, now, why))
-            elif mail.kind is not MailKind.OPERATOR and mail.to != self._notices.fallback:
-                outbox.add(tx, self._untold(mail, now, why))
+            elif mail.kind is MailKind.POSTMASTER:
+                outbox.add(tx, self._unread(mail, now, why))
+            elif mail.to != self._notices.fallback:
+                notice = self._passed_on if mail.kind is MailKind.OPERATOR else self._untold
+                outbox.add(tx, notice(mail, now, why))
 
         await self._database.write(commit)
         self._tell(mail, "dead", why)
@@ -168,6 +171,25 @@ class Postman:
             title=f"The received fax {mail.cause} could not be delivered",
             text=f"The mail with it to {mail.to} was given up: {why}. The fax is kept here.",
             remedy=f"Mend the cause, then: faxgateway inbound redeliver {mail.cause} (--to ADDRESS for another mailbox)",
+        )
+
+    def _unread(self, mail: OutgoingMail, now: float, why: str) -> OutgoingMail:
+        return self._notices.operator(
+            f"dead.{mail.id}",
+            now,
+            title="A mail for the postmaster could not be delivered",
+            text=f"The mail from {mail.facts['sender'] or 'nobody'}, client {mail.facts['client']}, was given up: {why}",
+            remedy=f"Read it in the state directory while it is kept: spool/{mail.file}",
+        )
+
+    def _passed_on(self, mail: OutgoingMail, now: float, why: str) -> OutgoingMail:
+        """What was to be approved by somebody who cannot be reached."""
+        return self._notices.operator(
+            f"dead.{mail.id}",
+            now,
+            title=mail.facts["title"],
+            text=f"{mail.facts['text']}\nThe mail that asks {mail.to} was given up: {why}",
+            remedy=mail.facts["remedy"],
         )
 
     def _untold(self, mail: OutgoingMail, now: float, why: str) -> OutgoingMail:

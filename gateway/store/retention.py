@@ -12,14 +12,14 @@ from gateway.store.db import Tx
 def forget_documents(tx: Tx, before: float, limit: int = 500, *, since: float = 0.0) -> list[str]:
     """Unname the files of submissions all of whose jobs ended before ``before``; returns the spool names to unlink.
 
-    A mail that itself waits to be sent on is kept.
+    A mail that itself is sent on is kept until that ended before ``before`` too.
     """
     rows = tx.execute(
         "SELECT id, mail_file FROM submission s WHERE mail_file <> '' AND created_at >= ? AND created_at < ?"
-        " AND NOT EXISTS (SELECT 1 FROM outbox WHERE cause = s.id AND state = 'queued') AND NOT EXISTS"
+        " AND NOT EXISTS (SELECT 1 FROM outbox WHERE cause = s.id AND (state = 'queued' OR ended_at >= ?)) AND NOT EXISTS"
         " (SELECT 1 FROM job WHERE submission = s.id AND (finished_at IS NULL OR finished_at < ? OR finished_at >= ? OR erasable))"
         " LIMIT ?",
-        (since, before, since, before, limit),
+        (since, before, before, since, before, limit),
     ).fetchall()
     names: list[str] = []
     for submission, mail_file in rows:

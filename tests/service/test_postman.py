@@ -18,12 +18,12 @@ from aiosmtpd.smtp import SMTP
 from gateway.errors import Refused, TryLater
 from gateway.mail.compose import Letterhead
 from gateway.mail.transport import RelaySettings, Transport
-from gateway.model import FaxArrival, MailKind, MailState, OutgoingMail
+from gateway.model import Envelope, FaxArrival, MailKind, MailState, OutgoingMail
 from gateway.service.postman import Postman, PostmanSettings
-from gateway.store import inbound, outbox
+from gateway.store import inbound, outbox, retention
 from gateway.store.db import Tx
 
-from .house import House
+from .house import PEER, House
 
 HEAD = Letterhead(sender="Fax gateway <fax@example.org>", bounce="bounce@example.org", hostname="gw.example")
 PDF = b"%PDF-1.4 received"
@@ -377,9 +377,46 @@ async def test_a_mailbox_that_is_the_fallback_gets_it_once(house: House) -> None
 
 async def test_a_notice_to_the_operator_that_dies_causes_no_other(house: House) -> None:
     alarm = house.notices.operator("k", house.now, title="t", text="x", remedy="y")
-    await house.database.write(lambda tx: outbox.add(tx, replace(alarm, to="other@example.org")))
+    await house.database.write(lambda tx: outbox.add(tx, alarm))
     await Office(house, Carrier(Refused("no"))).due()
     assert [str(mail.state) for mail in await house.mails()] == ["dead"]
+
+
+async def test_what_an_approver_does_not_get_the_operator_gets(house: House) -> None:
+    asked = house.notices.operator(
+        "k", house.now, title="Fax 1 is held", text="It costs 9.", remedy="y", to="boss@example.org"
+    )
+    await house.database.write(lambda tx: outbox.add(tx, asked))
+    office = Office(house, Carrier(Refused("no such user"), Refused("nor here")))
+    await office.due()
+    _, told = await house.mails()
+    assert (told.to, told.facts["title"]) == ("admin@example.org", "Fax 1 is held")
+    assert "The mail that asks boss@example.org was given up: no such user" in told.facts["text"]
+    assert "It costs 9." in told.facts["text"] and told.facts["remedy"] == "y"
+    await office.due()
+    assert len(await house.mails()) == 2
+
+
+async def test_mail_for_the_postmaster_that_nobody_takes_is_told_and_kept_for_a_while(house: House) -> None:
+    draft = house.accept.draft()
+    draft.write(b"Subject: help\r\n\r\nIt does not fax.\r\n")
+    await house.accept.accept(Envelope(PEER, "ann@example.org", (), postmaster="postmaster@fax.local"), draft)
+    house.now += 10 * DAY
+    office = Office(house, Carrier(Refused("it looks like spam")))
+    await office.due()
+    _, told = await house.mails()
+    assert (told.kind, told.to) == (MailKind.OPERATOR, "admin@example.org")
+    assert "ann@example.org" in told.facts["text"] and "it looks like spam" in told.facts["text"]
+    (file,) = house.files("mail")
+    assert f"spool/mail/{file.name}" in told.facts["remedy"]
+    await office.due()
+
+    def forget(tx: Tx) -> list[str]:
+        return retention.forget_documents(tx, house.now - 7 * DAY)
+
+    assert await house.database.write(forget) == []
+    house.now += 8 * DAY
+    assert await house.database.write(forget) == [f"mail/{file.name}"]
 
 
 async def test_a_received_fax_that_is_forgotten_is_told_as_a_mail_that_died(house: House) -> None:
