@@ -20,7 +20,7 @@ from gateway.mail.compose import Letterhead
 from gateway.mail.transport import RelaySettings, Transport
 from gateway.model import Envelope, FaxArrival, MailKind, MailState, OutgoingMail
 from gateway.service.postman import Postman, PostmanSettings
-from gateway.store import inbound, outbox, retention
+from gateway.store import files, inbound, outbox, retention
 from gateway.store.db import Tx
 
 from .house import PEER, House
@@ -417,6 +417,7 @@ async def test_mail_for_the_postmaster_that_nobody_takes_is_told_and_kept_for_a_
     assert await house.database.write(forget) == []
     house.now += 8 * DAY
     assert await house.database.write(forget) == [f"mail/{file.name}"]
+    assert await house.database.read(files.named) == {}, "a start would miss it"
 
 
 async def test_a_received_fax_that_is_forgotten_is_told_as_a_mail_that_died(house: House) -> None:
