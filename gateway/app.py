@@ -45,7 +45,7 @@ from gateway.store.lock import StateLock
 
 log = structlog.get_logger("gateway")
 
-_BELIEVED = "clock.believed_at"
+_CLOCK = "clock"  # what it showed when we last looked, and for how long it had gone on then
 _READING = ("gateway.mail.parse", "gateway.provider.faxto_callback")  # what the reader process imports at its start
 
 
@@ -163,8 +163,8 @@ class Gateway:
         """Start everything; when this returns, every listener is bound and mail is accepted."""
         await self.open()
         try:
-            believed_at = await self.database.read(lambda tx: get_meta(tx, _BELIEVED))
-            self._wall.begin(float(believed_at) if believed_at else None)
+            noted = await self.database.read(lambda tx: get_meta(tx, _CLOCK))
+            self._wall.begin((float(noted.split()[0]), float(noted.split()[1])) if noted else None)
             await self._note_time()
             doubtful = await self.outbound.recover()
             if doubtful:
@@ -329,10 +329,9 @@ class Gateway:
             await self.database.write(lambda tx: outbox.add(tx, alarm))
 
     async def _note_time(self) -> None:
-        """A start far from the last believed time is no time to throw anything away."""
-        if self._wall.is_believed:
-            now = str(self._clock())
-            await self.database.write(lambda tx: set_meta(tx, _BELIEVED, now))
+        """A start far from the last time is no time to throw anything away."""
+        noted = f"{self._clock()} {self._wall.calm}"
+        await self.database.write(lambda tx: set_meta(tx, _CLOCK, noted))
 
     async def _sweep_orphans(self) -> None:
         known = await self.database.read(files.named)
