@@ -13,6 +13,7 @@ from gateway.document import sniff
 from gateway.document.cover_choice import ENFORCED, NONE, CoverChoice
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
+from gateway.limits import Capped
 from gateway.mail import parse
 from gateway.mail.options import decide
 from gateway.model import (
@@ -182,11 +183,20 @@ class Accept:
             recipient = await self._addressing.recipient(peer, sender, route, address)
             policy.may_dial(recipient.number, self._settings.policy)
             if caps := self._allowance.caps(peer, route, recipient.number):
-                await self._database.read(lambda tx: self._allowance.at_the_door(tx, caps))
+                await self._check_caps(caps, peer, recipient.number)
         except GatewayError as error:
             telemetry.rejected(error.status, client=peer.address, why=error.public)
             raise
         return recipient
+
+    async def _check_caps(self, caps: list[Capped], peer: Peer, number: FaxNumber) -> None:
+        """Raises TryLater where one is used up, and lets the operator know."""
+        stop = await self._database.read(lambda tx: self._allowance.at_the_door(tx, caps))
+        if stop is None:
+            return
+        now = self._clock()
+        await self._database.write(lambda tx: self._allowance.tell_refusal(tx, stop, peer.identity, number, now))
+        raise TryLater(f"{stop.why}; try again then, or ask your administrator for more", status="4.7.1")
 
     def draft(self) -> MailDraft:
         """A place for the mail's data. Raises NoSpace."""

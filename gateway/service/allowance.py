@@ -18,7 +18,6 @@ from enum import StrEnum
 import structlog
 
 from gateway import limits
-from gateway.errors import TryLater
 from gateway.limits import HOUR, Amounts, AnomalySettings, Capped, CapSettings, Scope
 from gateway.model import FaxJob, FaxNumber, MailKind, Peer, Route, RouteKind, Submission
 from gateway.numbers import classify
@@ -102,16 +101,17 @@ class Allowance:
         spender = Spender(peer.identity, peer.address, number.e164, route.match if route else "")
         return limits.caps_of(self._settings.caps, spender.scopes, route.caps if route else ())
 
-    def at_the_door(self, tx: Tx, caps: Sequence[Capped]) -> None:
-        """Raise TryLater where a cap is used up, so that even the smallest fax would only wait.
+    def at_the_door(self, tx: Tx, caps: Sequence[Capped]) -> Stop | None:
+        """Why even the smallest fax would only wait: a cap is used up. Reads only.
 
-        A client that tries again succeeds, and one that cannot tells its user now.
+        A client that is told so and tries again succeeds, and one that cannot tells its user now.
         """
         at, smallest = self._now(tx), Amounts(1, 1, 1)
         for capped in caps:
             if not limits.fits(capped.cap, spending.used(tx, capped, at), smallest):
-                why = self._used_up(tx, capped, smallest, at)[0]
-                raise TryLater(f"{why}; try again then, or ask your administrator for more", status="4.7.1")
+                why, wait = self._used_up(tx, capped, smallest, at)
+                return Stop(How.WAITS, why, wait, capped)
+        return None
 
     def _used_up(self, tx: Tx, capped: Capped, need: Amounts, at: float) -> tuple[str, float]:
         """A sentence with the cap and the time when it opens, and the seconds until then."""
@@ -219,25 +219,35 @@ class Allowance:
             return
         submission = jobs.get_submission(tx, job.submission)
         assert submission is not None
-        capped = stop.cap
-        key = f"{capped.scope}.{_token(f'{capped.who} {capped.cap}')}.{int(now // _DAY)}"
-        outbox.add(
-            tx,
-            self._notices.operator(
-                f"cap.{key}", now,
-                title="A limit is used up: faxes wait",
-                text=f"The fax {job.id} of {submission.identity} to {job.number}, and perhaps others, wait: {stop.why}."
-                " They go out by themselves when there is room again.",
-                remedy="See faxgateway limits. To let them go sooner, raise the limit: "
-                + _where(capped)
-                + ". To end them: faxgateway queue cancel.",
-            ),
+        key = self._tell_operator(
+            tx, stop.cap, now,
+            title="A limit is used up: faxes wait",
+            text=f"The fax {job.id} of {submission.identity} to {job.number}, and perhaps others, wait: {stop.why}."
+            " They go out by themselves when there is room again.",
+            more=" To end them: faxgateway queue cancel.",
         )  # fmt: skip
         if spending.tell_once(tx, f"cap.{submission.results_to}.{key}", now) and waiting.told(tx, job, now):
             text = f"{stop.why}. Other faxes of yours may wait for the same reason"
             mail = self._notices.result(MailKind.DELAYED, job, submission, now, code="waiting", text=text)
             if mail:
                 outbox.add(tx, mail)
+
+    def tell_refusal(self, tx: Tx, stop: Stop, identity: str, number: FaxNumber, now: float) -> None:
+        """A cap is used up and all is refused at the door, so that nothing waits: the operator hears of it once a day."""
+        if stop.cap is not None:
+            self._tell_operator(
+                tx, stop.cap, now,
+                title="A limit is used up: faxes are refused",
+                text=f"A fax of {identity} to {number} was refused while its mail was handed over, and so are others:"
+                f" {stop.why}. Mail servers go on trying for some days; people read when there is room again.",
+            )  # fmt: skip
+
+    def _tell_operator(self, tx: Tx, capped: Capped, now: float, *, title: str, text: str, more: str = "") -> str:
+        """Once a day for each cap; returns what tells cap and day from others."""
+        key = f"{capped.scope}.{_token(f'{capped.who} {capped.cap}')}.{int(now // _DAY)}"
+        remedy = f"See faxgateway limits. To let them go sooner, raise the limit: {_where(capped)}.{more}"
+        outbox.add(tx, self._notices.operator(f"cap.{key}", now, title=title, text=text, remedy=remedy))
+        return key
 
     def stop_sender(self, tx: Tx, job: FaxJob, stop: Stop, now: float) -> int:
         """Hold all that a sender has waiting, and what he sends from now on; the operator is told. Returns how many.

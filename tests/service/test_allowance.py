@@ -168,6 +168,38 @@ async def test_the_door_says_when_a_cap_opens_that_is_used_up(build: Build) -> N
     await house.accept.check_recipient(ANN, "a@example.org", "+12025550123@fax.local")
 
 
+async def test_the_operator_hears_of_a_cap_that_only_refuses_once_a_day(build: Build) -> None:
+    """All of it is refused at RCPT and nothing waits: nobody but who is refused would know."""
+    house = await build(outbound=settings({Scope.USER: "month:faxes=1"}), policy=PolicySettings())
+    await send(house, 1)
+
+    async def refused(peer: Peer = ANN) -> None:
+        with pytest.raises(TryLater):
+            await house.accept.check_recipient(peer, "a@example.org", "+12025550123@fax.local")
+
+    await refused()
+    await refused()
+    (alarm,) = await house.mails(MailKind.OPERATOR)
+    assert alarm.facts["title"] == "A limit is used up: faxes are refused"
+    assert "user:ann may send 1 fax a month, and this is used up until 20" in alarm.facts["text"]
+    assert "A fax of user:ann to +12025550123 was refused" in alarm.facts["text"]
+    assert "policy.caps.user" in alarm.facts["remedy"]
+    await send(house, 1, BOB, first=1)
+    await refused(BOB)
+    assert len(await house.alarms()) == 2
+    house.now += DAY
+    await refused()
+    assert len(await house.alarms()) == 3
+
+
+async def test_a_cap_of_which_the_operator_knows_is_not_told_again_at_the_door(build: Build) -> None:
+    house = await build(outbound=settings({Scope.TOTAL: "day:faxes=1"}), policy=PolicySettings())
+    await send(house, 2)
+    with pytest.raises(TryLater):
+        await house.accept.check_recipient(ANN, "a@example.org", "+12025550123@fax.local")
+    assert await house.alarms() == ["A limit is used up: faxes wait"]
+
+
 # --- what counts ------------------------------------------------------------------------------------------------------
 
 
