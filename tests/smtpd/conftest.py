@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from smtp_harness import Doors, House, Stub
+from smtp_harness import AUTHORITY, Doors, House, Stub
 
 from gateway.document.worker import WorkerLimits, WorkerPool
 from gateway.policy import PolicySettings
@@ -42,6 +43,13 @@ async def house(spool: Spool, tmp_path: Path) -> AsyncIterator[House]:
     yield House(spool, database, reader, settings)
     await reader.close()
     await database.close()
+
+
+@pytest.fixture
+def trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)
+    return context
 
 
 @pytest.fixture

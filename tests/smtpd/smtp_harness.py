@@ -7,7 +7,10 @@ import ssl
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import trustme
 
 from gateway import numbers
 from gateway.document.worker import WorkerPool
@@ -24,6 +27,16 @@ from gateway.store.db import Database
 
 LOCAL = ("127.0.0.0/8",)
 PATIENCE = 30.0
+AUTHORITY = trustme.CA()
+
+
+def issue(directory: Path, name: str = "localhost") -> dict[str, str]:
+    """Certificate and key files for a listener."""
+    issued = AUTHORITY.issue_cert(name)
+    issued.private_key_pem.write_to_path(directory / "key.pem")
+    with (directory / "certificate.pem").open("wb") as stream:
+        stream.writelines(blob.bytes() for blob in issued.cert_chain_pems)
+    return {"certificate": str(directory / "certificate.pem"), "key": str(directory / "key.pem")}
 
 
 async def until(condition: Callable[[], Any]) -> None:

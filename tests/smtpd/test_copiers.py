@@ -11,9 +11,8 @@ from pathlib import Path
 
 import argon2
 import pytest
-import trustme
 import yaml
-from smtp_harness import LOCAL, Client, Doors, House, talking
+from smtp_harness import LOCAL, Client, Doors, House, issue, talking
 
 from gateway import settings
 from gateway.config.options_smtp import Listener
@@ -86,16 +85,12 @@ class _Options:
 @pytest.fixture
 async def ways(doors: Doors, house: House, tmp_path: Path) -> dict[str, str]:
     """Where each listener of the guide is: the device's network is this machine, or none at all with a login."""
-    issued = trustme.CA().issue_cert("localhost")
-    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
-    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    files = issue(tmp_path)
     hashed = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash("secret")
     await house.database.write(lambda tx: users.put(tx, "copier", hashed, 0.0))
     made = []
     for each in _guided():
-        tls = (
-            {"certificate": str(tmp_path / "cert.pem"), "key": str(tmp_path / "key.pem")} if each.tls != "none" else {}
-        )
+        tls = files if each.tls != "none" else {}
         values = {
             name: getattr(each, name) for name in ("name", "tls", "auth", "profile", "clear_auth", "auth_after_helo")
         }

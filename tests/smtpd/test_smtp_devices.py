@@ -12,31 +12,19 @@ from pathlib import Path
 
 import pytest
 import trustme
-from smtp_harness import LOCAL, Client, Doors, House, Stub, talking, until
+from smtp_harness import AUTHORITY, LOCAL, Client, Doors, House, Stub, issue, talking, until
 from structlog.testing import capture_logs
 
 from gateway.edge.smtp_settings import ListenerSettings
 from gateway.errors import TryLater
 
-AUTHORITY = trustme.CA()
 OTHERS = ("192.0.2.0/24",)
 MAIL = b"Subject: x\r\n\r\nx"
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, str]:
-    issued = AUTHORITY.issue_cert("localhost")
-    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
-    with (tmp_path / "certificate.pem").open("wb") as stream:
-        stream.writelines(blob.bytes() for blob in issued.cert_chain_pems)
-    return {"certificate": str(tmp_path / "certificate.pem"), "key": str(tmp_path / "key.pem")}
-
-
-@pytest.fixture
-def trusting() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    AUTHORITY.configure_trust(context)
-    return context
+    return issue(tmp_path)
 
 
 # --- old devices ------------------------------------------------------------------------------------------------------

@@ -10,32 +10,13 @@ from pathlib import Path
 
 import argon2
 import pytest
-import trustme
 from cryptography.hazmat.primitives import serialization
-from smtp_harness import Client, Doors, House, Stub, talking, until
+from smtp_harness import AUTHORITY, Client, Doors, House, Stub, issue, talking, until
 from structlog.testing import capture_logs
 
 from gateway.edge.smtp_settings import ListenerSettings
 from gateway.errors import TryLater
 from gateway.store import users
-
-AUTHORITY = trustme.CA()
-
-
-def issue(directory: Path, name: str = "localhost") -> dict[str, str]:
-    """Certificate and key files for a listener."""
-    issued = AUTHORITY.issue_cert(name)
-    issued.private_key_pem.write_to_path(directory / "key.pem")
-    with (directory / "certificate.pem").open("wb") as stream:
-        stream.writelines(blob.bytes() for blob in issued.cert_chain_pems)
-    return {"certificate": str(directory / "certificate.pem"), "key": str(directory / "key.pem")}
-
-
-@pytest.fixture
-def trusting() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    AUTHORITY.configure_trust(context)
-    return context
 
 
 def listener(tmp_path: Path, tls: str, auth: str = "none", networks: tuple[str, ...] = ()) -> ListenerSettings:
