@@ -171,6 +171,7 @@ class MailSummary:
     received_count: int = 0
     body_sha256: str = ""  # of everything behind the header block
     refusal: str = ""  # why this can never become a fax; "" when it may
+    refusal_status: str = "5.6.1"  # the enhanced status that goes with it
     documents: int = 0  # parts that look like documents
     has_text: bool = False
     options: Mapping[str, str] = field(default_factory=dict)  # as in mail.options, of header, subject and text

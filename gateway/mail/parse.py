@@ -48,8 +48,7 @@ def summary(source: Buffer, *, hops: int, hostname: str, authserv_id: str) -> Ma
     try:
         headers, body = split(source, 0, len(source))
     except Refused as error:
-        return MailSummary(refusal=error.public)
-    refusal, documents, has_text, wishes, starts = _judge(source)
+        return MailSummary(refusal=error.public, refusal_status=error.status)
     return MailSummary(
         message_id=headers.line("message-id"),
         subject=options.without(headers.line("subject")),
@@ -58,11 +57,7 @@ def summary(source: Buffer, *, hops: int, hostname: str, authserv_id: str) -> Ma
         automatic=automatic.reason(headers, hops=hops, hostname=hostname),
         received_count=sum(1 for _ in headers.every("received")),
         body_sha256=_digest(source, body),
-        refusal=refusal,
-        documents=documents,
-        has_text=has_text,
-        options=wishes,
-        starts=starts,
+        **_judge(source),
         author=author.proven(headers, authserv_id) if authserv_id else "",
     )
 
@@ -149,23 +144,25 @@ def _opened(path: str) -> Iterator[Buffer]:
 # --- judging ----------------------------------------------------------------------------------------------------------
 
 
-def _judge(source: Buffer) -> tuple[str, int, bool, dict[str, str], list[tuple[str, str]]]:
-    """Why it can never become a fax ("" when it may), how many documents it holds, whether there is text, its options,
-    and how its attachments begin.
+def _judge(source: Buffer) -> dict[str, Any]:
+    """Fields of the summary: why it can never become a fax, its documents, whether there is text, its options, and how
+    its attachments begin.
     """
     try:
         found = structure.read(source)
         wishes = asked.take(found)
         _refuse_empty(found)
     except Refused as error:
-        return error.public, 0, False, {}, []
+        return {"refusal": error.public, "refusal_status": error.status}
     used = [leaf for leaf in found.leaves if not leaf.left_out]
     broken = [leaf for leaf in used if leaf.defect]
     refusal = f"{broken[0].name} cannot be faxed: {broken[0].defect}; send it again" if broken else ""
     documents = sum(not leaf.message_text and not found.shows(leaf) for leaf in used)
     has_text = any(leaf.message_text and leaf.substance for leaf in used)
     starts = [(leaf.name, start) for leaf in used if not leaf.message_text and (start := _start(leaf))]
-    return refusal, documents, has_text, wishes, starts
+    return {
+        "refusal": refusal, "documents": documents, "has_text": has_text, "options": wishes, "starts": starts,
+    }  # fmt: skip
 
 
 def _refuse_empty(found: Mail) -> None:

@@ -229,7 +229,7 @@ class Accept:
         if summary.automatic:
             raise Refused(f"automatic mails are not faxed: {summary.automatic}", status="5.7.1")
         if summary.refusal:
-            raise Refused(summary.refusal, status="5.6.1")
+            raise Refused(summary.refusal, status=summary.refusal_status)
         for name, start in summary.starts:
             opened = {sniff.ZIP, *(sniff.OFFICES if self._settings.office else ())}
             if why := sniff.refusal(sniff.sniff_bytes(start.encode("latin-1")), name, opened=opened):

@@ -135,8 +135,12 @@ async def test_a_size_that_is_told_is_refused_before_it_is_sent(doors: Doors, ho
         (b"Subject: nothing\r\n\r\n \r\n", "554 5.6.1 there is nothing to fax"),
         (mail(Auto_Submitted="auto-replied"), "550 5.7.1 automatic mails are not faxed"),
         (mail(List_Id="<list.example.org>"), "550 5.7.1 automatic mails are not faxed"),
-        (mail().replace(b"text/plain", b"application/pkcs7-mime"), "554 5.6.1 the mail is encrypted"),
-        (b"X: " + b"y" * 110_000 + b"\r\n\r\nhello", "554 5.6.1 the mail has a header larger than 100 KiB"),
+        (mail().replace(b"text/plain", b"application/pkcs7-mime"), "550 5.7.5 the mail is encrypted"),
+        (b"X: " + b"y" * 110_000 + b"\r\n\r\nhello", "554 5.6.0 the mail has a header larger than 100 KiB"),
+        (
+            b"Subject: x [fax: covr=none]\r\n\r\nhello",
+            "554 5.6.0 covr in the subject is no option of a fax; there are cover,",
+        ),
     ],
 )
 async def test_what_can_never_become_a_fax_is_refused_at_its_end_in_a_sentence(
