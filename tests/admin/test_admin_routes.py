@@ -179,6 +179,15 @@ async def test_the_test_tells_why_a_number_is_refused(house: House, address: str
     assert words in found["reason"]
 
 
+async def test_the_test_knows_of_a_cap_that_is_used_up(house: House) -> None:
+    await _add(house, "sender", "*", caps=["day:faxes=1"])
+    assert (await house.ask("route.test", address="2025550123"))["allowed"]
+    await house.reach(await house.send(), "submitted")
+    found = await house.ask("route.test", address="2025550123")
+    assert found["allowed"] is False
+    assert "senders of the route * may send 1 fax a day, and this is used up until 20" in found["reason"]
+
+
 async def test_the_test_takes_the_part_of_a_user_or_a_client(house: House) -> None:
     await _add(house, "sender", "user:ann", tsi="ANN")
     await _add(house, "sender", "ip:10.0.0.0/8", allow=False)

@@ -54,7 +54,7 @@ class Admin:
         self.send = Sending(database, accept, settings).send
         queue = Queue(database, outbound, settings.region, clock)
         received = Received(database, inbound, settings.domains)
-        routes = Routes(database, settings, fallback, clock, accept.forget_routes)
+        routes = Routes(database, settings, fallback, clock, accept.forget_routes, outbound.allowance)
         aliases = Aliases(database, settings, clock)
         spent = Limits(database, outbound)
         users = Users(database, clock)

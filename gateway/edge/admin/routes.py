@@ -12,6 +12,7 @@ from gateway.limits import Approval
 from gateway.model import FaxNumber, Identity, Peer, Route, RouteKind
 from gateway.service.accept import AcceptSettings
 from gateway.service.addressing import Addressing
+from gateway.service.allowance import Allowance
 from gateway.store import routes
 from gateway.store.db import Database
 
@@ -26,6 +27,7 @@ class Routes:
         fallback: str,
         clock: Callable[[], float],
         on_change: Callable[[], None],
+        allowance: Allowance,
     ) -> None:
         self._database = database
         self._settings = settings
@@ -33,6 +35,7 @@ class Routes:
         self._clock = clock
         self._addressing = Addressing(database, settings.domains, settings.region)
         self._on_change = on_change
+        self._allowance = allowance
 
     async def listing(self) -> dict[str, Any]:
         found = await self._database.read(routes.listing)
@@ -173,6 +176,9 @@ class Routes:
             facts |= {"number": number.e164, "class": about.number_class, "country": about.region}
             reasons.append(f"{about.number_class} numbers of {about.place} are allowed")
             policy.may_dial(number, self._settings.policy)
+            caps = self._allowance.caps(peer, route, number)
+            if stop := await self._database.read(lambda tx: self._allowance.at_the_door(tx, caps)):
+                refusals.append(f"not now: {stop.why}")
         except GatewayError as error:
             refusals.append(error.public)
         return {
