@@ -62,8 +62,8 @@ def classify(number: FaxNumber) -> NumberFacts:
     prefix = f"+{reading.code}"
     if phonenumbers.region_code_for_country_code(reading.code) not in COUNTRIES:
         return NumberFacts(None, _BY_CODE.get(reading.code, NumberClass.UNKNOWN), prefix)
-    region = phonenumbers.region_code_for_number(reading.library)
-    kind = _BY_TYPE.get(phonenumbers.number_type(reading.library), NumberClass.UNKNOWN)
+    region = phonenumbers.region_code_for_number(reading.parsed)
+    kind = _BY_TYPE.get(phonenumbers.number_type(reading.parsed), NumberClass.UNKNOWN)
     return NumberFacts(region or phonenumbers.region_code_for_country_code(reading.code), kind, prefix)
 
 
@@ -73,9 +73,9 @@ def _classify_nanp(reading: Reading) -> NumberFacts:
     Area codes that nobody has (555) count as the United States and ordinary: no call to them costs anything.
     """
     area = reading.national[:3]
-    known = reading if phonenumbers.is_valid_number(reading.library) else Reading(NANP, area + _PLAUSIBLE)
-    region = phonenumbers.region_code_for_number(known.library) or "US"
-    kind = _BY_TYPE.get(phonenumbers.number_type(known.library), NumberClass.ORDINARY)
+    known = reading if phonenumbers.is_valid_number(reading.parsed) else Reading(NANP, area + _PLAUSIBLE)
+    region = phonenumbers.region_code_for_number(known.parsed) or "US"
+    kind = _BY_TYPE.get(phonenumbers.number_type(known.parsed), NumberClass.ORDINARY)
     if reading.national[3:6] == _INFORMATION:
         kind = NumberClass.PREMIUM
     return NumberFacts(region, kind, "+1" if region == "US" else f"+1 {area}")

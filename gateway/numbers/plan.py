@@ -65,8 +65,8 @@ class Reading:
         return FaxNumber(f"+{self.code}{self.national}")
 
     @property
-    def library(self) -> PhoneNumber:
-        """The library's value for exactly these digits."""
+    def parsed(self) -> PhoneNumber:
+        """What the library takes for exactly these digits."""
         significant = self.national.lstrip("0") or "0"
         zeros = max(0, len(self.national) - len(significant))
         return PhoneNumber(
@@ -81,9 +81,9 @@ class Reading:
         """How well the number fits the plan of its country code."""
         if not self.national or not SHORTEST <= len(str(self.code)) + len(self.national) <= LONGEST:
             return Fit.NO
-        if self.code == TEST or phonenumbers.is_valid_number(self.library):
+        if self.code == TEST or phonenumbers.is_valid_number(self.parsed):
             return Fit.VALID
-        length = phonenumbers.is_possible_number_with_reason(self.library)
+        length = phonenumbers.is_possible_number_with_reason(self.parsed)
         if length == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:
             return Fit.LOCAL
         # in front of an unassigned number a zero is a trunk prefix too many; NANP area codes start with 2 to 9
@@ -98,7 +98,7 @@ class Reading:
     @property
     def country(self) -> str:
         """The country for people; "+882" where the number belongs to none."""
-        region = phonenumbers.region_code_for_number(self.library)
+        region = phonenumbers.region_code_for_number(self.parsed)
         return COUNTRIES.get(region or phonenumbers.region_code_for_country_code(self.code), f"+{self.code}")
 
     def __str__(self) -> str:
@@ -198,7 +198,7 @@ def format_human(number: FaxNumber) -> str:
         return number.e164
     if reading.code == TEST:
         return f"+{TEST} {reading.national[:4]} {reading.national[4:]}".rstrip()
-    written = phonenumbers.format_number(reading.library, PhoneNumberFormat.INTERNATIONAL)
+    written = phonenumbers.format_number(reading.parsed, PhoneNumberFormat.INTERNATIONAL)
     grouped = "+" + " ".join(re.findall("[0-9]+", written))
     return grouped if grouped.replace(" ", "") == number.e164 else number.e164
 
@@ -252,7 +252,7 @@ def _fault(reading: Reading) -> str:
         meant = Reading(reading.code, reading.national[len(trunk) :])
         if meant.fit >= Fit.POSSIBLE:
             return f"no {trunk} stands behind the country code +{reading.code}, {meant.number} may be meant"
-    reason = phonenumbers.is_possible_number_with_reason(reading.library)
+    reason = phonenumbers.is_possible_number_with_reason(reading.parsed)
     if reason == ValidationResult.TOO_SHORT:
         return f"it is too short for {reading.country}"
     if reason == ValidationResult.TOO_LONG:
