@@ -54,11 +54,11 @@ class SmtpDoor:
             log.warning(
                 "passwords may come in clear here, where others can read them on the way", listener=listener.address
             )
-        context = None
         if listener.tls != "none":
-            context = self._contexts[listener.name] = _context(listener)
+            self._contexts[listener.name] = _context(listener)
 
         def factory() -> Conversation:
+            context = self._contexts.get(listener.name)
             return Conversation(self._door, self._clients, self._settings, listener, context)
 
         self._servers.append(await listen(factory, listener.address, self._sockets))
@@ -69,12 +69,8 @@ class SmtpDoor:
 
     def reload_certificates(self) -> None:
         """Load the certificate files again, for connections from now on. Raises TryLater; the old ones stay then."""
-        for listener in self._listeners:
-            if listener.name in self._contexts:
-                _context(listener)  # a broken file must not replace a good one
-        for listener in self._listeners:
-            if listener.name in self._contexts:
-                _load(self._contexts[listener.name], listener)
+        # a context never forgets whom it has trusted, so there are new ones, and none of them before all are good
+        self._contexts = {listener.name: _context(listener) for listener in self._listeners if listener.tls != "none"}
 
     async def stop(self, grace: float) -> None:
         """Take nobody new, tell idle clients 421, let messages and commits under way end within ``grace`` seconds."""
@@ -98,11 +94,6 @@ def _context(listener: ListenerSettings) -> ssl.SSLContext:
             context.minimum_version = ssl.TLSVersion.TLSv1
     else:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load(context, listener)
-    return context
-
-
-def _load(context: ssl.SSLContext, listener: ListenerSettings) -> None:
     try:
         # without a password function OpenSSL would ask for one on the terminal
         context.load_cert_chain(listener.certificate or "", listener.key, password=lambda: "")
@@ -111,7 +102,7 @@ def _load(context: ssl.SSLContext, listener: ListenerSettings) -> None:
             f"the certificate of the listener {listener.address} cannot be used: {listener.certificate}", str(error)
         ) from error
     if listener.client_ca is None:
-        return
+        return context
     try:
         context.load_verify_locations(listener.client_ca)
     except (OSError, ssl.SSLError) as error:
@@ -119,3 +110,4 @@ def _load(context: ssl.SSLContext, listener: ListenerSettings) -> None:
             f"the client_ca of the listener {listener.address} cannot be used: {listener.client_ca}", str(error)
         ) from error
     context.verify_mode = ssl.CERT_OPTIONAL  # a certificate is asked for; one that does not verify ends the handshake
+    return context

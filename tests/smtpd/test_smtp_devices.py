@@ -158,6 +158,24 @@ async def test_a_certificate_of_somebody_else_opens_nothing(
         )
 
 
+async def test_an_authority_that_was_replaced_opens_nothing_any_more(
+    doors: Doors, stub: Stub, files: dict[str, str], trusting: ssl.SSLContext, tmp_path: Path
+) -> None:
+    authority = tmp_path / "ca.pem"
+    AUTHORITY.cert_pem.write_to_path(authority)
+    (address,) = await doors.open(
+        stub, ListenerSettings("a", "127.0.0.1:0", tls="implicit", client_ca=str(authority), **files)
+    )
+    AUTHORITY.issue_cert("copier.example").configure_cert(trusting)
+    async with talking(address, trusting) as client:
+        assert (await client.mail(MAIL)).code == 250
+    trustme.CA().cert_pem.write_to_path(authority)
+    doors.opened[0].reload_certificates()
+    with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+        async with talking(address, trusting):
+            pass
+
+
 async def test_a_handshake_that_never_comes_keeps_nobody_out(
     doors: Doors, stub: Stub, files: dict[str, str], trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
