@@ -15,6 +15,7 @@ END = b"\r\n.\r\n"
 CHUNK = 64 << 10
 
 _FAIR_PACE = 10_000  # bytes per second of a client that is not slow
+_CREDIT = 60.0  # seconds of silence at most that quick bytes have earned: a page is scanned
 _TLS_HELLO = b"\x16\x03"  # a TLS record that begins a handshake
 _WRONG_ENDS = (b"\n.\n", b"\n.\r\n", b"\r.\r")
 _WRONG_END_SILENCE = 5.0  # seconds
@@ -43,12 +44,13 @@ class Input:
         self._reader = reader
         self._held = b""
         self._waiting_since: float | None = None
+        self._for_bytes = False  # what we wait for is more to read
         self._waited = 0.0  # seconds, less those that what came was worth
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Meanwhile it is the client's turn."""
-        self._waiting_since = time.monotonic()
+    def waiting(self, *, for_bytes: bool = False) -> Iterator[None]:
+        """Meanwhile it is the client's turn: to say more, or to take what we say."""
+        self._waiting_since, self._for_bytes = time.monotonic(), for_bytes
         try:
             yield
         finally:
@@ -58,7 +60,9 @@ class Input:
     @property
     def slowness(self) -> float | None:
         """How many seconds the client has kept us waiting beyond what it has sent; None while it is our turn."""
-        if self._waiting_since is None or self._reader._buffer:  # type: ignore[attr-defined]  # nothing public tells
+        if self._waiting_since is None:
+            return None
+        if self._for_bytes and self._reader._buffer:  # type: ignore[attr-defined]  # nothing public tells
             return None
         return self._waited + time.monotonic() - self._waiting_since
 
@@ -100,13 +104,13 @@ class Input:
     async def chunk(self) -> bytes:
         """Whatever comes next, at most :data:`CHUNK` bytes beyond what was pushed back. Raises :class:`Closed`."""
         try:
-            with self.waiting():
+            with self.waiting(for_bytes=True):
                 chunk = await self._reader.read(CHUNK)
         except OSError as error:  # what the connection ended with
             raise Closed from error
         if not chunk:
             raise Closed
-        self._waited -= len(chunk) / _FAIR_PACE
+        self._waited = max(self._waited - len(chunk) / _FAIR_PACE, -_CREDIT)
         return chunk
 
     async def next(self) -> bytes:

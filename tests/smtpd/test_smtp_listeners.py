@@ -201,6 +201,37 @@ async def test_when_the_house_is_full_the_slowest_has_to_go(
     await until(lambda: stub.left == [])
 
 
+async def test_who_reads_no_answer_goes_first_however_much_he_has_said(
+    doors: Doors, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transport's word that it can send no more is given by hand, as below."""
+    monkeypatch.setattr("gateway.edge.smtp_clients._SLOW", 0.1)
+    monkeypatch.setattr("gateway.edge.smtp_data._CREDIT", 0.1)
+    (address,) = await doors.open(stub, max_connections=1)
+    async with talking(address) as deaf:
+        (conversation,) = doors.opened[0]._clients._conversations.values()
+        conversation.pause_writing()
+        await deaf.send(b"NOOP\r\n" * 20_000)
+        await asyncio.sleep(0.3)
+        async with talking(address) as good:
+            assert (await good.mail(b"Subject: x\r\n\r\nhello")).code == 250
+
+
+async def test_what_was_sent_quickly_buys_no_long_silence(
+    doors: Doors, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.edge.smtp_clients._SLOW", 0.1)
+    monkeypatch.setattr("gateway.edge.smtp_data._CREDIT", 0.1)
+    (address,) = await doors.open(stub, max_connections=1)
+    async with talking(address) as silent:
+        assert await silent.asks("MAIL FROM:<a@example.org>", "RCPT TO:<+12025550123@fax.local>") == [250, 250]
+        await silent.send(b"BDAT 1000000\r\n" + b"x" * 1_000_000)
+        assert (await silent.reply()).code == 250
+        await asyncio.sleep(0.4)
+        async with talking(address) as good:
+            assert (await good.mail(b"Subject: x\r\n\r\nhello")).code == 250
+
+
 # --- closing ----------------------------------------------------------------------------------------------------------
 
 
