@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.errors import Refused
 from gateway.model import FaxNumber
-from gateway.numbers.plan import Unreadable, optional_zero, with_plus, without_plus
+from gateway.numbers.plan import ZERO, Unreadable, optional_zero, with_plus, without_plus
 
 _MAX_ADDRESS = 512  # characters; RFC 5321 section 4.5.3.1 demands 256
 _SHOWN = 60  # characters of the address that a refusal repeats
@@ -21,6 +21,7 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _PLAIN_NUMBER = re.compile(r"(\+?)([0-9](?:[0-9.-]*[0-9])?)")
 _HUMAN_NUMBER = re.compile(r"(\+?)([0-9(](?:[0-9() .-]*[0-9])?)")
 _BRACKETS = re.compile(r"[^()]*(?:\([0-9]+\)[^()]*)?")
+_ZERO_WITHIN = re.compile(r"[0-9][ .-]*\(0\)")
 _OPTIONAL_ZERO = re.compile(r"([1-9][0-9]{0,2})[ .-]*\(0\)([0-9 .-]+)")
 _DIALLED = {"T33S": "a sub-address", "ISUB": "a sub-address", "POSTD": "digits after the call is answered"}
 _POSTAL = frozenset(["OFNO", "OFNA", "STR", "ADDR", "ADDU", "ADDL", "POB", "ZIP", "CO"])  # RFC 2846 section 3
@@ -171,6 +172,8 @@ def _number(text: str, human: bool, region: str) -> FaxNumber:
     zero = _OPTIONAL_ZERO.fullmatch(written) if plus else None
     if zero:
         return with_plus(optional_zero(zero[1], _digits(zero[2])))
+    if _ZERO_WITHIN.search(written):
+        raise Unreadable(ZERO)
     return with_plus(_digits(written)) if plus else without_plus(_digits(written), region)
 
 

@@ -22,6 +22,7 @@ NANP = 1  # North American Numbering Plan
 TEST = 999  # no country; the sandbox's scenario numbers
 SHORTEST, LONGEST = 7, 15  # digits with the country code (ITU-T E.164)
 _CODES = {str(code) for code in (TEST, *phonenumbers.COUNTRY_CODE_TO_REGION_CODE)}
+ZERO = "the (0) may or may not belong to the number"
 _SHORT_NUMBER = 6  # digits; a number of this length or less reaches a service or an extension
 
 
@@ -157,7 +158,7 @@ def without_plus(digits: str, region: str) -> FaxNumber:
     if away and away.reaches:
         if home.fit is not Fit.NO:
             raise _ambiguous(home, away)
-        return away.number
+        return _only(away, _behind_outside_line(digits, code))
     if home.reaches:
         raise Unreadable(
             f"it may lack the area code, in {COUNTRIES[region]} that begins with {_metadata(region).national_prefix},"
@@ -187,7 +188,7 @@ def optional_zero(before: str, after: str) -> str:
         readings.append(Reading(int(before), after))
     fitting = [reading for reading in readings if reading.fit is Fit.VALID]
     if len(fitting) != 1:
-        raise Unreadable("the (0) may or may not belong to the number")
+        raise Unreadable(ZERO)
     return fitting[0].number.digits
 
 
@@ -213,6 +214,12 @@ def _after_trunk_prefix(digits: str, region: str) -> Reading | None:
     if not trunk or not digits.startswith(trunk):
         return None
     return Reading(phonenumbers.country_code_for_region(region), digits[len(trunk) :])
+
+
+def _behind_outside_line(digits: str, code: int) -> Reading | None:
+    """What is dialled behind the 9 that leads out of many an office in the NANP: 9 1 202 555 0123, which looks Indian."""
+    behind = Reading.of(digits[1:]) if code == NANP and digits.startswith("9") else None
+    return behind if behind and behind.code == NANP else None
 
 
 def _has_area_code(digits: str, region: str) -> bool:
