@@ -12,6 +12,7 @@ from gateway.mail.words import decode_words, one_line, to_text
 MAX_HEADER = 102_400  # bytes of one header block, Postfix's header_size_limit
 
 _BLANK = re.compile(rb"(?:\A|\n)\r?\n")
+_TRUSTED = "authentication-results"
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _MIME = re.compile(rb"^(?:content-[a-z-]+|mime-version)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
@@ -56,7 +57,8 @@ def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
     """Read the header block at ``start`` and return it with the offset of the body behind it.
 
     Survives a missing blank line, an mbox ``From`` line and lines that are no fields. Raises Refused when the block is
-    larger than :data:`MAX_HEADER`.
+    larger than :data:`MAX_HEADER`. Trusted fields are read strictly: one that the mail server in front may have taken for
+    something else is none.
     """
     block = source[start : min(end, start + MAX_HEADER + 2)]
     blank = _BLANK.search(block)
@@ -68,6 +70,7 @@ def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
     spans: list[tuple[str, int, int]] = []  # name, and where in the block the value stands
     offset = 0
     last_mime: int | None = None
+    whole = True  # so far
     for line in block.split(b"\n"):
         match = _FIELD.match(line)
         following = offset + len(line) + 1
@@ -75,7 +78,10 @@ def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
             name, value, _ = spans[-1]
             spans[-1] = (name, value, following)
         elif match:
-            spans.append((match[1].decode("ascii").lower(), offset + match.end(), following))
+            name = match[1].decode("ascii").lower()
+            if name == _TRUSTED and not (whole and match.end() == len(name) + 1):
+                name = ""
+            spans.append((name, offset + match.end(), following))
         elif line.strip() and not (offset == 0 and line.startswith((b"From ", b">From "))):
             if last_mime is None:
                 last_mime = max((field.start() for field in _MIME.finditer(block)), default=-1)
@@ -83,6 +89,7 @@ def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
                 body = start + offset  # the blank line is missing: this is text already
                 break
             spans.append(("", offset, offset))  # a broken line among fields
+            whole = False
         offset = following
     else:
         if not blank and len(block) > MAX_HEADER:

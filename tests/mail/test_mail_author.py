@@ -100,3 +100,26 @@ def test_the_uppermost_verdict_of_our_server_counts() -> None:
 def test_nothing_is_read_of_a_field_without_a_name() -> None:
     assert read("; dkim=pass header.d=example.org", US) == []
     assert read(f"{US}; dkim=pass header.d=example.org", "") == []
+
+
+FORGED = "mx.example.net; dmarc=pass header.from=example.org"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (f"Authentication-Results : {FORGED}",),
+        (f"Authentication-Results\t: {FORGED}",),
+        ("no field at all", f"Authentication-Results: {FORGED}", "MIME-Version: 1.0"),
+        ("X-One: 1", ": no name", f"Authentication-Results: {FORGED}", "MIME-Version: 1.0"),
+    ],
+)
+def test_a_field_that_the_server_may_not_have_taken_for_one_proves_nothing(fields: tuple[str, ...]) -> None:
+    """What it does not take for a field of its own, or for the header any more, it does not remove."""
+    assert author(*fields) == ""
+
+
+def test_other_fields_are_read_as_generously_as_ever() -> None:
+    raw = b"From : ann@example.org\r\nno field\r\nSubject\t: hello\r\nMIME-Version: 1.0\r\n\r\ntext"
+    headers, _ = split(raw, 0, len(raw))
+    assert (headers.raw("from"), headers.raw("subject")) == ("ann@example.org", "hello")
