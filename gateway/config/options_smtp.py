@@ -77,6 +77,10 @@ class Listener(Section):
             problems.append((("networks",), "must name the devices of a legacy listener: old TLS is for them alone"))
         if self.clear_auth and self.auth == "none":
             problems.append((("clear_auth",), "has no meaning with auth: none"))
+        if self.proxies and self.address.startswith("unix:"):
+            problems.append(
+                (("proxies",), "has no meaning on a unix socket: whoever opens it is trusted; listen on HOST:PORT")
+            )
         if is_everybody(self.proxies):
             problems.append((("proxies",), "covers the whole Internet: everybody could pretend to be any client"))
         return problems

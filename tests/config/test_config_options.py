@@ -299,6 +299,12 @@ def test_a_listener_that_nobody_may_use(read: Read, problems: Problems) -> None:
     assert read(listener("address: 'unix:/run/smtp.sock', networks: []")).smtp.listeners[0].networks == ()
 
 
+def test_no_proxy_speaks_on_a_unix_socket(problems: Problems) -> None:
+    """It would be taken for a client, and all its clients for trusted ones."""
+    (found,) = problems(listener("address: 'unix:/run/smtp.sock', proxies: [10.0.0.2/32]"))
+    assert "smtp.listeners[0].proxies: has no meaning on a unix socket" in found
+
+
 def test_listeners_differ(read: Read, problems: Problems) -> None:
     (found,) = problems("smtp:\n  listeners:\n    - {address: 'a:1'}\n    - {address: 'b:1'}\n    - {address: 'a:1'}\n")
     assert found == "5:17: smtp.listeners[2].address: another listener has a:1 already"
