@@ -70,7 +70,7 @@ def try_out(source: str) -> None:
 
 
 def page(options: Mapping[str, Any], comments: str, pages: int, target: raster.Grid) -> raster.Page | None:
-    """The cover page of a fax of ``pages``, itself among them; None when it is more than a page.
+    """The cover page of a fax of ``pages``, itself among them; None when it is more than a page, or the comments are not on it.
 
     ``options``: its name (``cover``), what stands on it (``cover_facts``), and the administrator's templates by their names
     (``covers``). Raises Unfaxable.
@@ -89,7 +89,9 @@ def page(options: Mapping[str, Any], comments: str, pages: int, target: raster.G
 
 
 def draw(source: str, facts: Mapping[str, Any], pages: int, target: raster.Grid) -> tuple[Image.Image, bool]:
-    """A filled-in template as a picture, and whether all of it is on it. ``at`` in the facts is the time (s). Raises CoverError."""
+    """A filled-in template as a picture, and whether all of it is on it, the comments too: a template need not have them,
+    or may cut them. ``at`` in the facts is the time (s). Raises CoverError.
+    """
     language = str(facts.get("language") or "en")
     words = WORDS.get(language, WORDS["en"])
     when = datetime.fromtimestamp(float(facts.get("at", 0.0))).astimezone()
@@ -102,14 +104,23 @@ def draw(source: str, facts: Mapping[str, Any], pages: int, target: raster.Grid)
     )
     values["sender"] = values.pop("from")  # a word of the template's own language
     try:
-        filled = _environment().from_string(source).render(**values, words=words, language=language)
-        return layout.picture(filled, target)
+        template = _environment().from_string(source)
+        image, fits, shown = layout.picture(template.render(**values, words=words, language=language), target)
+        if fits and values["comments"]:
+            bare = template.render(**{**values, "comments": ""}, words=words, language=language)
+            fits = _count(values["comments"], shown) > _count(values["comments"], layout.picture(bare, target)[2])
     except jinja2.TemplateSyntaxError as error:
         raise CoverError(f"line {error.lineno}: {error.message}") from error
     except layout.LayoutError as error:
         raise CoverError(str(error)) from error
     except (jinja2.TemplateError, TypeError, ArithmeticError, LookupError, ValueError) as error:
         raise CoverError(str(error)) from error
+    return image, fits
+
+
+def _count(content: str, shown: str) -> int:
+    """How often it stands there, however lines are broken, and in capitals too."""
+    return "".join(shown.split()).casefold().count("".join(content.split()).casefold())
 
 
 def _cleaned(value: str, *, lines: bool) -> str:

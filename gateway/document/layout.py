@@ -7,6 +7,7 @@ where that is empty), ``<rule/>``, ``<space/>``, ``<columns>`` of ``<column>``, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -53,22 +54,24 @@ def _setter(face: str, points: float) -> Typesetter:
     return Typesetter(face, points)
 
 
-class _Node:
+class _Node(ABC):
     """Something with a height at a width; ``grows`` when it takes what is left of the page."""
 
     grows = False
 
-    def height(self, width: float) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def height(self, width: float) -> float: ...
 
+    @abstractmethod
     def draw(self, canvas: ImageDraw.ImageDraw, x: float, y: float, width: float, height: float) -> None:
-        """Nothing, unless it says otherwise; ``height`` is at least its own."""
+        """``height`` is at least its own."""
 
 
 class _Text(_Node):
     def __init__(self, text: str, style: _Style, most: int) -> None:
         self._style, self._most = style, most
         self._text = text.strip()
+        self.shown = ""  # what of it was drawn
         self._use(style.size)
 
     def _use(self, size: float) -> None:
@@ -93,7 +96,9 @@ class _Text(_Node):
 
     def draw(self, canvas: ImageDraw.ImageDraw, x: float, y: float, width: float, _height: float) -> None:
         style, gap = self._style, self._style.spacing * X_DPI / 72
-        for line in self._lines(width) if self._text else ():
+        lines = self._lines(width) if self._text else []
+        self.shown = " ".join(lines)
+        for line in lines:
             room = width - self._setter.length(line) - gap * max(0, len(line) - 1)
             at = x + {"left": 0.0, "center": room / 2, "right": room}[style.align]
             for piece in line if gap else (line,):
@@ -109,6 +114,9 @@ class _Space(_Node):
 
     def height(self, _width: float) -> float:
         return self._height
+
+    def draw(self, *_where: object) -> None:
+        pass
 
 
 class _Rule(_Node):
@@ -200,6 +208,7 @@ class _Reader:
     """From elements to nodes. Raises LayoutError."""
 
     def __init__(self) -> None:
+        self.texts: list[_Text] = []
         self._makers: dict[str, Callable[[ET.Element, _Style, int], _Node | None]] = {
             "text": self._text, "field": self._field, "rule": self._rule, "space": self._space, "fill": self._fill,
             "columns": self._columns, "box": self._box,
@@ -224,7 +233,11 @@ class _Reader:
         return _Flow(nodes)
 
     def _text(self, element: ET.Element, style: _Style, _deep: int) -> _Node:
-        return _Text(_content(element), style, round(_number(element, "lines", 0)))
+        return self._written(_content(element), element, style)
+
+    def _written(self, content: str, element: ET.Element, style: _Style) -> _Text:
+        self.texts.append(_Text(content, style, round(_number(element, "lines", 0))))
+        return self.texts[-1]
 
     def _field(self, element: ET.Element, style: _Style, _deep: int) -> _Node | None:
         said = _content(element)
@@ -232,7 +245,7 @@ class _Reader:
             return None
         label = replace(style, bold=not style.bold, align="left", size=_number(element, "label-size", style.size))
         return _Field(
-            _Text(element.get("label", ""), label, 0), _Text(said, style, round(_number(element, "lines", 0))),
+            _Text(element.get("label", ""), label, 0), self._written(said, element, style),
             _number(element, "label-width", 1.2), _number(element, "after", 0.06),
         )  # fmt: skip
 
@@ -325,8 +338,11 @@ def _check_attributes(root: ET.Element) -> None:
                 raise LayoutError(f"<{element.tag}> has no {name}; it has {', '.join(known)}")
 
 
-def picture(source: str, target: Grid) -> tuple[Image.Image, bool]:
-    """The page described by ``source`` as black and white of the grid, and whether all of it fits. Raises LayoutError."""
+def picture(source: str, target: Grid) -> tuple[Image.Image, bool, str]:
+    """The page described by ``source`` as black and white of the grid, whether all of it fits, and the words of its texts,
+    without those that ``lines`` has cut. Raises LayoutError.
+    """
+    _setter.cache_clear()  # a character that no font has is told of each page
     if "<!DOCTYPE" in source or "<!ENTITY" in source:
         raise LayoutError("a page has no document type of its own")
     try:
@@ -336,7 +352,8 @@ def picture(source: str, target: Grid) -> tuple[Image.Image, bool]:
     if root.tag != "page":
         raise LayoutError(f"its outermost element is <{root.tag}> and not <page>")
     _check_attributes(root)
-    inside = _Reader().flow(root, _styled(root, _Style()), 0)
+    reader = _Reader()
+    inside = reader.flow(root, _styled(root, _Style()), 0)
     margin = _number(root, "margin", 0.7)
     top = _number(root, "top", margin)
     height = round(target.inches * FINE)
@@ -348,4 +365,5 @@ def picture(source: str, target: Grid) -> tuple[Image.Image, bool]:
     inside.draw(ImageDraw.Draw(page), margin * X_DPI, top * FINE, width, room)
     if height != target.height:
         page = page.resize((WIDTH, target.height), Image.Resampling.BOX)
-    return page.point([0] * _LEVEL + [255] * (256 - _LEVEL), "1"), inside.height(width) <= room + 1
+    black = page.point([0] * _LEVEL + [255] * (256 - _LEVEL), "1")
+    return black, inside.height(width) <= room + 1, " ".join(text.shown for text in reader.texts)

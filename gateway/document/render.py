@@ -91,7 +91,9 @@ def render(
         reasons = "; ".join(entry.text for entry in ledger if entry.reason)
         raise Unfaxable("the mail holds nothing to fax: " + (reasons or "no document and no text"))
     if front:
+        progress.begin(f"cover page {front}")
         sheets[0] = _cover(options, comments, len(sheets), target)
+        ledger[0] = _fate(f"cover page {front}", "cover page", 1, 1, [], progress.lacked())
     if options["header"]:
         facts = {**options["header_facts"], "pages": len(sheets)}
         sheets = [sheet.headed(options["header_text"], {**facts, "page": n}) for n, sheet in enumerate(sheets, 1)]

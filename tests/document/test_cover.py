@@ -129,7 +129,7 @@ def test_a_directory_without_cover_pages_is_named(tmp_path: Path) -> None:
 
 def test_boxes_and_fills_share_what_is_left() -> None:
     box = '<box grow="yes" border="3"><text>x</text></box>'
-    image, fits = layout.picture(f'<page margin="1">{box}<fill/>{box}</page>', LETTER)
+    image, fits, _ = layout.picture(f'<page margin="1">{box}<fill/>{box}</page>', LETTER)
     assert fits
     rows = [not image.crop((500, row, 600, row + 1)).getextrema()[0] for row in range(image.height)]
     edges = [row for row in range(1, image.height) if rows[row] and not rows[row - 1]]
@@ -241,6 +241,34 @@ def test_a_template_of_ones_own_is_used_and_its_trouble_named(fax: Fax) -> None:
         fax.make(part, cover="ours", covers={"ours": "<page>{{ x }}</page>"})
     with pytest.raises(Unfaxable, match="more than a page"):
         fax.make(part, cover="ours", covers={"ours": '<page><space height="20"/></page>'})
+
+
+@pytest.mark.parametrize(
+    ("template", "on_it"),
+    [
+        ("<text>{{ comments|upper }}</text>", True),
+        ('<field label="Text">{{ comments }}</field>', True),
+        ("<text>{{ regarding }}: ok</text>", False),
+        ('<text lines="1">{{ comments }}</text>', False),
+        ("<text>{{ comments|truncate(20) }}</text>", False),
+    ],
+)
+@pytest.mark.parametrize("content", ["ok", "Please sign both copies today. " * 12])
+def test_a_template_that_does_not_show_the_text_leaves_it_its_own_page(
+    fax: Fax, template: str, on_it: bool, content: str
+) -> None:
+    part = fax.part("a.txt", b"a", charset="utf-8")
+    covers = {"ours": f"<page>{template}</page>"}
+    made = fax.make(fax.text(content), part, cover="ours", covers=covers, cover_facts={})
+    whole = on_it or (content == "ok" and "comments" in template)
+    assert made["pages"] == (2 if whole else 3)
+    assert _ledger(made)[1] == (("message text, on the cover page", 1, 1) if whole else ("message text", 2, 2))
+
+
+def test_what_no_font_has_is_told_of_a_cover_page_each_time(fax: Fax) -> None:
+    for _ in range(2):
+        made = fax.make(fax.text("Hi."), cover="classic", cover_facts={"regarding": "a \U0001316f"})
+        assert made["ledger"][0]["note"].endswith("U+1316F")
 
 
 def test_the_page_goes_out_exactly_as_drawn(fax: Fax) -> None:
