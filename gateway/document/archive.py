@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import re
 import zipfile
 import zlib
@@ -14,7 +16,7 @@ from gateway.document.refusal import TooLong, Unfaxable
 from gateway.model import MailPart
 
 MAX_FILES = 100
-MAX_BYTES = 200 << 20  # of all files in an archive
+MAX_BYTES = 200 << 20  # of all files in the archives of a mail
 _RATIO = 200  # a document packed tighter is made to hurt, if it is large
 _LARGE = 32 << 20  # bytes
 _WINDOW = 1 << 20
@@ -23,38 +25,56 @@ _NAME = 120  # characters
 _JUNK = re.compile(r"(^|/)(__MACOSX/.*|\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+")
 _OFFICE_FILES = {"[Content_Types].xml", "mimetype"}
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+_LOCKED, _PATCH, _STRONGLY_LOCKED = 0x1, 0x20, 0x40  # flags of an entry
+_HEAD = re.compile(rb"(?:[!-9;-~]+:.*\r?\n(?:[ \t].*\r?\n)*){3,}")
+_OF_MAILS = re.compile(
+    rb"^(?:message-id|mime-version|received|return-path):", re.IGNORECASE | re.MULTILINE
+)  # not of a memo
 
 
-def unpack(path: str, part: dict[str, Any], directory: str) -> dict[str, Any]:
+def unpack(
+    path: str, part: dict[str, Any], directory: str, files: int = MAX_FILES, room: int = MAX_BYTES
+) -> dict[str, Any]:
     """Worker function: the files of the archive ``part`` at ``path``, written into ``directory``.
 
     Returns ``parts`` (fields of :class:`~gateway.model.MailPart`) and ``left_out`` (``part``, ``type``, ``reason``), or no
-    parts when it is an office document that only looks like an archive. Raises Unfaxable naming the archive.
+    parts when it is an office document that only looks like an archive. ``files`` and ``room``: how many files, and bytes of
+    them, there may be. Raises Unfaxable naming the archive, and OSError for trouble with the disk.
     """
     archive = MailPart(**part)
     progress.begin(archive.name)
     try:
         with zipfile.ZipFile(path) as source:
-            return _unpack(source, archive, Path(directory))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+            return _unpack(source, archive, Path(directory), files, room)
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk: the errors of bz2 have no number, and a false offset in the archive is an invalid argument
         raise Unfaxable(f"{archive.name} is a damaged ZIP archive; send the files in it", repr(error)) from error
+    except NotImplementedError as error:  # a newer kind of archive than is known here
+        raise _unknown(archive.name, repr(error)) from error
 
 
-def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path) -> dict[str, Any]:
+def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: int, room: int) -> dict[str, Any]:
     entries = [entry for entry in source.infolist() if not entry.is_dir()]
     if _OFFICE_FILES & {entry.filename for entry in entries}:
         return {"parts": [], "left_out": [], "office": True}
-    if len(entries) > MAX_FILES:
-        raise TooLong(f"{archive.name} holds {len(entries)} files, and {MAX_FILES} may be in a ZIP archive; send fewer")
-    if any(entry.flag_bits & 1 for entry in entries):
+    if len(entries) > files:
+        others = " and the ZIP archives before it" if files < MAX_FILES else ""
+        count = len(entries) + MAX_FILES - files
+        raise TooLong(
+            f"{archive.name}{others} holds {count} files, and {MAX_FILES} may be in the ZIP archives of a mail; send fewer"
+        )
+    if any(entry.flag_bits & (_LOCKED | _STRONGLY_LOCKED) for entry in entries):
         raise Unfaxable(
             f"{archive.name} is a ZIP archive with a password; send the files in it without", status="5.7.4"
         )
-    if sum(entry.file_size for entry in entries) > MAX_BYTES:
+    if any(entry.compress_type not in _METHODS or entry.flag_bits & _PATCH for entry in entries):
+        raise _unknown(archive.name)
+    if sum(entry.file_size for entry in entries) > room:
         raise _too_large(archive.name)
     parts: list[dict[str, Any]] = []
     left_out: list[dict[str, str]] = []
-    room = MAX_BYTES
     for number, entry in enumerate(entries, 1):
         name = f"{_shown(entry.filename) or f'file {number}'} in {archive.name}"
         if _JUNK.search(entry.filename):
@@ -65,6 +85,8 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path) -> dict
         room -= size
         if sniff.sniff(path) in (sniff.ZIP, sniff.ARCHIVE):
             raise Unfaxable(f"{name} is an archive within an archive; send the files in it")
+        if _is_mail(path):
+            raise Unfaxable(f"{name} is a mail in an archive; attach the mail itself, or print it to PDF")
         parts.append(
             asdict(
                 replace(archive, path=str(path), name=name, size=size, charset=None, content_id=None, referenced=False)
@@ -85,6 +107,20 @@ def _copy(source: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, room: int
                 raise _too_large(archive)
             out.write(window)
     return size
+
+
+def _is_mail(path: Path) -> bool:
+    """Whether it is a saved mail: as a text it would be pages of its encoding."""
+    with path.open("rb") as stream:
+        head = _HEAD.match(stream.read(4096))
+    return bool(head and _OF_MAILS.search(head[0]))
+
+
+def _unknown(name: str, detail: str = "") -> Unfaxable:
+    return Unfaxable(
+        f"{name} is a ZIP archive packed in a way that is not known here; pack it as an ordinary ZIP, or send the files in it",
+        detail,
+    )
 
 
 def _too_large(name: str) -> TooLong:

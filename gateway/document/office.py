@@ -21,7 +21,9 @@ AUTO, NONE = "auto", "none"
 _PLACES = ("/usr/lib/libreoffice", "/usr/lib64/libreoffice", "/opt/libreoffice*", "/usr/local/lib/libreoffice")
 _LIBRARIES = ("libmergedlo.so", "libsofficeapp.so")  # which has the kit in it
 _EXTENSIONS = {sniff.OFFICE: "odt", sniff.OLE: "doc", sniff.RTF: "rtf"}  # its content tells what it is
+_ROOM = 4 << 20  # bytes
 _LOCKED = "EncryptedPackage".encode("utf-16-le")  # a stream's name in an OLE file: an encrypted DOCX, XLSX or PPTX
+_MESSAGE = "__substg1.0_".encode("utf-16-le")  # how the streams of a mail begin that Outlook has saved
 # LibreOfficeKit.h: places in the tables of functions, behind their size
 _DOCUMENT_LOAD, _GET_ERROR, _SAVE_AS = 1, 2, 1
 _SETTINGS = (
@@ -60,11 +62,14 @@ def _library(place: Path) -> Path | None:
 def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> str:
     """Worker function: the document of an office ``kind`` at ``path`` as a PDF in ``directory``; returns its path.
 
-    ``office`` is the directory of LibreOffice's programs. Raises Unfaxable, naming the document by ``name``.
+    ``office`` is the directory of LibreOffice's programs. Raises Unfaxable, naming the document by ``name``; OSError when the disk is full.
     """
     progress.begin(name)
-    if _is_locked(Path(path)):
+    old = _old(Path(path))
+    if _LOCKED in old:
         raise _protected(name)
+    if _MESSAGE in old:
+        raise Unfaxable(f"{name} is a mail as Outlook saves it; forward the mail itself, or print it to PDF")
     work = Path(directory)
     profile = work / "profile"
     (profile / "user").mkdir(parents=True)
@@ -78,6 +83,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> str:
     if not made.is_file() or not made.stat().st_size:
         if "password" in said.lower():
             raise _protected(name)
+        (work / "room").write_bytes(bytes(_ROOM))  # it says the same of a full disk: OSError then
         raise Unfaxable(
             f"{name} cannot be read by LibreOffice: it is damaged, or protected by a password; print it to a PDF and send that",
             said,
@@ -89,9 +95,10 @@ def _protected(name: str) -> Unfaxable:
     return Unfaxable(f"{name} is protected by a password; send it without one, or print it to a PDF", status="5.7.4")
 
 
-def _is_locked(path: Path) -> bool:
+def _old(path: Path) -> bytes:
+    """What an OLE file holds, b"" of any other."""
     data = path.read_bytes()
-    return sniff.sniff_bytes(data[:4096]) == sniff.OLE and _LOCKED in data
+    return data if sniff.sniff_bytes(data[:4096]) == sniff.OLE else b""
 
 
 # --- the kit ----------------------------------------------------------------------------------------------------------

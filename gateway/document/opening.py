@@ -7,8 +7,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gateway.document import sniff
-from gateway.document.worker import WorkerPool
+from gateway.document import archive, sniff
+from gateway.document.worker import FAILED, WorkerPool
+from gateway.errors import TryLater
 from gateway.model import MailPart
 
 
@@ -24,17 +25,21 @@ async def opened(pool: WorkerPool, found: dict[str, Any], directory: Path, offic
         return found
     made: list[MailPart] = []
     left_out = list(found["left_out"])
+    files, room = archive.MAX_FILES, archive.MAX_BYTES
     for part, kind in zip(parts, kinds, strict=True):
         inside = [(part, kind)]
         if kind in (sniff.ZIP, sniff.OFFICE) and not part.defect:
+            place = _fresh(directory)
             unpacked = await pool.run(
                 "gateway.document.archive:unpack",
-                path=part.path, part=asdict(part), directory=str(_fresh(directory)),
+                path=part.path, part=asdict(part), directory=str(place), files=files, room=room,
             )  # fmt: skip
             left_out += unpacked["left_out"]
-            files = [MailPart(**fields) for fields in unpacked["parts"]]
+            within = [MailPart(**fields) for fields in unpacked["parts"]]
+            _check(place, *(each.path for each in within))
+            files, room = files - len(within), room - sum(each.size for each in within)
             inside = [(part, sniff.OFFICE)] if unpacked["office"] else list(
-                zip(files, await asyncio.to_thread(_kinds, files), strict=True)
+                zip(within, await asyncio.to_thread(_kinds, within), strict=True)
             )  # fmt: skip
         for each, its in inside:
             made.append(await _converted(pool, each, its, directory, office))
@@ -44,10 +49,12 @@ async def opened(pool: WorkerPool, found: dict[str, Any], directory: Path, offic
 async def _converted(pool: WorkerPool, part: MailPart, kind: str, directory: Path, office: str) -> MailPart:
     if kind not in sniff.OFFICES or not office or part.defect:
         return part
+    place = _fresh(directory)
     path = await pool.run(
         "gateway.document.office:to_pdf",
-        path=part.path, kind=kind, name=part.name, directory=str(_fresh(directory)), office=office,
+        path=part.path, kind=kind, name=part.name, directory=str(place), office=office,
     )  # fmt: skip
+    _check(place, path)
     return replace(part, path=path)
 
 
@@ -55,6 +62,15 @@ def _kinds(parts: list[MailPart]) -> list[str]:
     """What is to be opened by its kind, "" for the rest: the first bytes are looked at, nothing is read in them."""
     kinds = [sniff.sniff(Path(part.path)) if part.role == "attachment" else "" for part in parts]
     return [kind if kind == sniff.ZIP or kind in sniff.OFFICES else "" for kind in kinds]
+
+
+def _check(place: Path, *paths: str) -> None:
+    """A job names what it made, and the next one may read that: a document that took its job over must not choose what."""
+    for path in paths:
+        if Path(path).resolve().parent != place.resolve() or not Path(path).is_file():
+            raise TryLater(
+                "a document could not be converted: its converter named a file that is not its own", path, status=FAILED
+            )
 
 
 def _fresh(directory: Path) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import struct
 import zipfile
 from collections.abc import AsyncIterator
@@ -12,10 +14,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.document import office
+from gateway.document import archive, office
 from gateway.document.opening import opened
 from gateway.document.worker import WorkerLimits, WorkerPool
-from gateway.errors import Refused
+from gateway.errors import Refused, TryLater
 
 from .conftest import Fax
 from .made import letters, photo
@@ -119,9 +121,67 @@ def overlapping() -> bytes:
     return data[:start] + directory + bytes(tail)
 
 
+def marked(flags: int, method: int = 8, made: bytes | None = None) -> bytes:
+    """An archive whose one entry says such things of itself."""
+    data = bytearray(made or zipped({"a.pdf": letters(1)}))
+    for sign, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        struct.pack_into("<HH", data, data.index(sign) + at, flags, method)
+    return bytes(data)
+
+
+def spoiled(kind: int) -> bytes:
+    data = bytearray(zipped({"a.txt": bytes(range(256)) * 40}, kind))
+    data[60:80] = b"\x5a" * 20
+    return bytes(data)
+
+
+SAVED = b"From: Ann <ann@example.org>\r\nTo: b@example.org\r\nSubject: Lease,\r\n as agreed\r\nMIME-Version: 1.0\r\n\r\nText\r\n"
+
+
+@behind_walls
+async def test_a_memo_in_an_archive_is_no_mail(sender: Sender, fax: Fax) -> None:
+    memo = b"From: Ann\r\nTo: all\r\nSubject: Keys\r\nDate: today\r\n\r\nThe Message-ID: of a mail is long.\r\n"
+    said = await sender.send(fax.part("papers.zip", zipped({"memo.txt": memo})))
+    assert said == ["memo.txt in papers.zip: page 1"]
+
+
+@behind_walls
+async def test_the_archives_of_a_mail_hold_together_what_one_may(
+    sender: Sender, fax: Fax, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [fax.part(f"{n}.zip", zipped({f"{each}.txt": b"x" for each in range(60)})) for n in range(2)]
+    with pytest.raises(Refused, match=r"1\.zip and the ZIP archives before it holds 120 files, and 100 may be"):
+        await sender.send(*many)
+    monkeypatch.setattr("gateway.document.archive.MAX_BYTES", 30_000)
+    large = [fax.part(f"{n}.zip", zipped({"a.txt": b"x" * 20_000})) for n in range(2)]
+    with pytest.raises(Refused, match=r"1\.zip is a ZIP archive that holds more"):
+        await sender.send(*large)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE])
+def test_trouble_of_ours_is_no_damage_of_the_archive(
+    fax: Fax, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*_arguments: Any) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(archive, "_copy", full)
+    part = fax.part("papers.zip", zipped({"a.txt": b"x"}))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        archive.unpack(part["path"], part, str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [
+        (marked(0x41), "a ZIP archive with a password"),
+        (marked(0, 9), "packed in a way that is not known here"),
+        (marked(0x20), "packed in a way that is not known here"),
+        (spoiled(zipfile.ZIP_LZMA), "damaged"),
+        (spoiled(zipfile.ZIP_BZIP2), "damaged"),
+        (spoiled(zipfile.ZIP_DEFLATED), "damaged"),
+        (zipped({"re.eml": SAVED}), "re.eml in papers.zip is a mail in an archive"),
+        (zipped({"re.txt": SAVED.replace(b"\r\n", b"\n")}), "re.txt in papers.zip is a mail in an archive"),
         (locked(), "a ZIP archive with a password"),
         (zipped({"x.zip": zipped({"a": b"a"})}), "an archive within an archive"),
         (zipped({"x.7z": b"7z\xbc\xaf\x27\x1c"}), "an archive within an archive"),
@@ -172,6 +232,46 @@ async def test_an_office_document_becomes_its_pages(sender: Sender, fax: Fax) ->
 async def test_what_libreoffice_cannot_read_is_refused_by_name(sender: Sender) -> None:
     broken = zipped({"[Content_Types].xml": b"<x", "word/document.xml": b"nonsense"})
     assert "cannot be read by LibreOffice" in await sender.refused(broken, "letter.docx", LIBRE_OFFICE)
+
+
+@behind_walls
+async def test_a_mail_saved_by_outlook_is_called_what_it_is(sender: Sender) -> None:
+    data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + "__substg1.0_0037001F".encode("utf-16-le") + bytes(600)
+    assert "a mail as Outlook saves it" in await sender.refused(data, "re.msg", "/nowhere")
+
+
+def test_a_full_disk_is_no_damage_of_an_office_document(
+    fax: Fax, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, work = fax.part("letter.rtf", RICH), tmp_path / "work"
+    work.mkdir()
+
+    def full(*_arguments: Any) -> str:
+        (work / "room").symlink_to("/dev/full")
+        return "write error"
+
+    monkeypatch.setattr(office, "_convert", full)
+    monkeypatch.setattr(os, "environ", {**os.environ})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match="No space left"):
+        office.to_pdf(part["path"], "application/rtf", "letter.rtf", str(work), "/nowhere")
+
+
+@pytest.mark.parametrize("elsewhere", ["{secret}", "{place}/link", "{place}/../opened-9/x", "{place}/none"])
+@behind_walls
+async def test_a_job_that_was_taken_over_cannot_choose_what_is_read_next(
+    sender: Sender, fax: Fax, tmp_path: Path, elsewhere: str, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the key")
+
+    async def taken_over(_function: str, /, *, directory: str, **_arguments: Any) -> str:
+        Path(directory, "link").symlink_to(secret)
+        return elsewhere.format(secret=secret, place=directory)
+
+    monkeypatch.setattr(pool, "run", taken_over)
+    with pytest.raises(TryLater, match="not its own"):
+        await sender.send(fax.part("letter.rtf", RICH), place="/nowhere")
 
 
 @behind_walls
