@@ -23,7 +23,7 @@ log = structlog.get_logger("worker")
 MODULES = ("gateway.mail.parse", "gateway.document.render")  # imported before the first job
 _SLACK = 5.0  # seconds the asyncio side waits longer than the warm process, which should have killed the child
 _LINE = 65 << 20  # bytes of an answer
-_FAILED = "5.6.5"  # RFC 3463: conversion failed
+FAILED = "5.6.5"  # RFC 3463: conversion failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class WorkerPool:
         """Run ``"gateway.package.module:function"`` with JSON arguments; returns its JSON result.
 
         Raises :class:`Refused` when the function does, or when it needs more computing, memory or disk than a job may
-        have; :class:`TryLater` when it crashed or was kept waiting too long (status 5.6.5), or when the pool closes. A
+        have; :class:`TryLater` when it crashed or was kept waiting too long (status 5.6.5), when the disk failed it, or when the pool closes. A
         cancelled caller ends the job.
         """
         worker = await self._idle.get()
@@ -135,7 +135,7 @@ class WorkerPool:
             await worker.kill()
             self._check_open()
             raise TryLater(
-                "the document could not be converted: the converter crashed or hung", repr(error), status=_FAILED
+                "the document could not be converted: the converter crashed or hung", repr(error), status=FAILED
             ) from error
         except BaseException:
             await asyncio.shield(worker.kill())
@@ -157,7 +157,8 @@ def _result(answer: dict[str, Any]) -> Any:
     what, detail = answer.get("at") or "the document", answer.get("detail", "")[-2000:]
     if "over" in answer:
         raise Refused(
-            f"{what} cannot be converted: {answer['over']}; send it simpler or smaller", detail, status=_FAILED
+            f"{what} cannot be converted: {answer['over']}; send it simpler or smaller", detail, status=FAILED
         )
     log.warning("job failed", why=answer["failed"], detail=detail)
-    raise TryLater(f"{what} could not be converted: {answer['failed']}", status=_FAILED)
+    text = f"{what} could not be converted: {answer['failed']}"
+    raise TryLater(text) if answer.get("ours") else TryLater(text, status=FAILED)

@@ -30,6 +30,10 @@ _PR_SET_PDEATHSIG = 1
 _SLACK = 5  # seconds of CPU time beyond the wall-clock limit, which comes first while this process lives
 _MOST = 64 << 20  # bytes of an answer
 _MANY = 0.5  # of its time or memory a job must have used up, for that to be why it ended
+_OURS = {  # trouble that no document makes
+    errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk is full", errno.EROFS: "the disk cannot be written to",
+    errno.EIO: "the disk has an error", errno.ENFILE: "the system has too many files open",
+}  # fmt: skip
 _MEMORY = "it needs more memory than it may have"
 
 
@@ -66,8 +70,8 @@ def call(function: str, arguments: dict[str, Any]) -> dict[str, Any]:
     except OSError as error:
         if error.errno == errno.EFBIG:
             return {"over": "it becomes a larger file than it may", "detail": repr(error)}
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return {"failed": "the disk is full" if full else "the converter failed", "detail": traceback.format_exc()}
+        ours = _OURS.get(error.errno or 0)
+        return {"failed": ours or "the converter failed", "ours": bool(ours), "detail": traceback.format_exc()}
     except Exception:  # noqa: BLE001  # the edge of the process: whatever a converter raises becomes an answer
         return {"failed": "the converter failed", "detail": traceback.format_exc()}
 
