@@ -146,7 +146,7 @@ def converters(setting: str) -> Iterator[Finding]:
 
 async def conversion() -> Finding:
     """One page through a worker, all the way."""
-    from gateway.cli.preview import fax_of_mail
+    from gateway.cli.preview import Wanted, fax_of_mail
     from gateway.document.worker import WorkerLimits, WorkerPool
 
     began = time.monotonic()
@@ -156,7 +156,7 @@ async def conversion() -> Finding:
         with tempfile.TemporaryDirectory(prefix="faxgateway-doctor-") as scratch:
             mail = Path(scratch, "mail")
             await asyncio.to_thread(mail.write_bytes, b"Subject: doctor\r\n\r\nOne page.\r\n")
-            made = await fax_of_mail(pool, mail, Path(scratch), Path(scratch, "fax.pdf"), {})
+            made = await fax_of_mail(pool, mail, Path(scratch), Path(scratch, "fax.pdf"), Wanted())
     except GatewayError as error:
         return Finding("conversion", FAIL, str(error), "install the package again, with all it needs")
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,21 @@ from gateway.errors import ConfigError
 from gateway.model import FaxPage, LedgerEntry
 
 if TYPE_CHECKING:
-    from gateway.document.cover_choice import CoverChoice
+    from gateway.config.options_document import Document
     from gateway.document.worker import WorkerPool
 
-_HEADER_FACTS = {"date": "2026-01-31 12:00", "from": "sender@example.org", "to": "+15550100"}  # a preview has none
+_NUMBER = "+15550100"  # nobody's
+_HEADER_FACTS = {"date": "2026-01-31 12:00", "from": "sender@example.org", "to": _NUMBER}  # a preview has none
 _MAILS = (".eml", ".msg822")
+_OF_SENDING = ("send-at", "priority", "tsi")  # options of a mail that change no page, or only for who may
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How the pages are to be: as the configuration says, if there is one; ``here`` says what goes before the mail's options."""
+
+    configured: Document | None = None
+    here: dict[str, str] = field(default_factory=dict)
 
 
 @click.command(cls=Command)
@@ -30,11 +41,15 @@ _MAILS = (".eml", ".msg822")
 )  # fmt: skip
 @click.option("--pdf", type=click.Path(dir_okay=False, path_type=Path), help="Also write the fax document itself here.")
 @click.option("--text", metavar="TEXT", default="", help="Text before the files, as with send.")
-@click.option("--paper", type=click.Choice(["letter", "a4"]), help="Instead of what the configuration says.")
+@click.option(
+    "--paper", type=click.Choice(["letter", "a4"]), help="Instead of what the mail or the configuration says."
+)
 @click.option(
     "--cover", metavar="NAME", default="", help="With this cover page; auto: with the one of the configuration."
 )
-@click.option("--resolution", type=click.Choice(["fine", "standard"]), help="Instead of what the configuration says.")
+@click.option(
+    "--resolution", type=click.Choice(["fine", "standard"]), help="Instead of what the mail or the configuration says."
+)
 @json_option
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @pass_session
@@ -52,19 +67,19 @@ def preview(
 ) -> None:
     """Make a PNG for each page that faxing FILES (or one mail, NAME.eml) would send: what the other machine prints.
 
-    Needs no running gateway and no configuration; where there is one, its document options are used.
+    Needs no running gateway and no configuration; where there is one, its document options are used. Options in the mail
+    count, but for what stands here; those of a route or in an address are not known.
     """
-    options, choice, facts = _options(session)
-    options |= {name: value for name, value in (("paper", paper), ("resolution", resolution)) if value}
+    here = {"paper": paper, "resolution": resolution, "cover": cover}
+    wanted = Wanted(_configured(session), {name: value for name, value in here.items() if value})
     with tempfile.TemporaryDirectory(prefix="faxgateway-") as scratch:
         mail = Path(scratch, "mail")
         if len(files) == 1 and files[0].suffix.lower() in _MAILS and not text:
             mail.write_bytes(files[0].read_bytes())
         else:
             mail.write_bytes(letter.make(files, text=text, domain="localhost"))
-        options["cover"], options["cover_facts"] = choice(cover), facts
         out.mkdir(parents=True, exist_ok=True)
-        made = asyncio.run(_make(mail, out, pdf or Path(scratch, "fax.pdf"), options))
+        made = asyncio.run(_make(mail, out, pdf or Path(scratch, "fax.pdf"), wanted))
     if as_json:
         output.as_json(made)
         return
@@ -79,74 +94,68 @@ def preview(
         click.echo(picture)
 
 
-def _options(session: Session) -> tuple[dict[str, Any], CoverChoice, dict[str, str]]:
-    """The document options of the configuration, its cover pages and what it says on them.
-
-    The defaults when there is none and none was named.
-    """
-    from gateway import settings
+def _configured(session: Session) -> Document | None:
+    """The document options of the configuration; None when there is none and none was named."""
     from gateway.config import find
-    from gateway.config.options_document import Document
 
     try:
         find(session.config_path)
     except ConfigError:
         if session.config_path:
             raise
-        document = Document()
-    else:
-        document = session.config(secrets=False).document
-    options = {
-        **settings.document(document),
-        "office": document.office,
-        "trim": document.trim,
-        "header_facts": _HEADER_FACTS,
-    }
-    return options, settings.cover(document), settings.cover_facts(document)
+        return None
+    return session.config(secrets=False).document
 
 
-def _facts(headers: dict[str, str], ours: dict[str, str]) -> dict[str, Any]:
-    """What stands on the cover page: as the mail says, and as of now, to a number that nobody has."""
-    from gateway.document.cover_facts import gather
-    from gateway.model import FaxOptions
-
-    return gather(
-        headers, FaxOptions(), ours,
-        rcpt="", number="+15550100", sender="", subject=headers.get("subject", ""), at=time.time(),
-    )  # fmt: skip
-
-
-async def _make(mail: Path, out: Path, pdf: Path, options: dict[str, Any]) -> dict[str, Any]:
+async def _make(mail: Path, out: Path, pdf: Path, wanted: Wanted) -> dict[str, Any]:
     from gateway import telemetry
     from gateway.document.worker import WorkerLimits, WorkerPool
 
     telemetry.set_up_logging("warning", "console")
-    pool = WorkerPool(1, WorkerLimits())
+    document = wanted.configured
+    pool = WorkerPool(1, WorkerLimits(document.timeout, document.memory) if document else WorkerLimits())
     await pool.start()
     try:
-        return await fax_of_mail(pool, mail, out, pdf, options)
+        return await fax_of_mail(pool, mail, out, pdf, wanted)
     finally:
         await pool.close()
 
 
-async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, options: dict[str, Any]) -> dict[str, Any]:
+async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, wanted: Wanted) -> dict[str, Any]:
     """Fax document ``pdf`` and pictures in ``out`` of a raw mail; returns ``pages``, ``seconds``, ``ledger``, ``pictures``,
     ``weights`` (seconds on the line of each page), ``warnings``.
 
-    Raises Refused and TryLater as the conversions do.
+    Raises Refused and TryLater as the conversions do, ConfigError.
     """
+    from gateway import settings
+    from gateway.config.options_document import Document
     from gateway.document import office
+    from gateway.document.cover_facts import gather
     from gateway.document.opening import opened
-    from gateway.mail.trim import ALL
+    from gateway.mail.options import decide
 
+    document, now = wanted.configured or Document(), time.time()
+    choice = settings.cover(document)
+    summary = await pool.run("gateway.mail.parse:inspect", mail=str(mail))
+    in_mail = {name: value for name, value in summary["options"].items() if name not in _OF_SENDING}
+    asked = decide(wanted.here, in_mail, now=now)
+    options = {
+        **settings.document(document),
+        **asked.document,
+        "cover": choice(asked.cover),
+        "header_facts": _HEADER_FACTS,
+    }
     with tempfile.TemporaryDirectory(prefix="faxgateway-parts-") as parts:
         found = await pool.run(
             "gateway.mail.parse:extract",
-            mail=str(mail), directory=parts, trim=list(options.get("trim", ALL)), head=options.get("body") == "always",
+            mail=str(mail), directory=parts, trim=list(document.trim),
+            head=options["body"] == "always" and not options["cover"],
         )  # fmt: skip
-        found = await opened(pool, found, Path(parts), office.find(options.get("office", office.AUTO)))
-        if options.get("cover"):
-            options = {**options, "cover_facts": _facts(found["headers"], options["cover_facts"])}
+        found = await opened(pool, found, Path(parts), office.find(document.office))
+        options["cover_facts"] = gather(
+            found["headers"], asked, settings.cover_facts(document),
+            rcpt="", number=_NUMBER, sender="", subject=summary["subject"], at=now,
+        )  # fmt: skip
         made = await pool.run(
             "gateway.document.render:render",
             parts=found["parts"], left_out=found["left_out"], out=str(pdf), options=options,

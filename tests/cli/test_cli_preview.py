@@ -115,3 +115,37 @@ def test_a_cover_page_is_looked_at_before_it_is_used(tmp_path: Path) -> None:
         result.exit_code,
         "there is no cover page ours; there are classic, compact, modern, other" in result.stderr,
     ) == (78, True)
+
+
+def size(fax: Path) -> tuple[int, int]:
+    with pikepdf.open(fax) as pdf:
+        (image,) = pdf.pages[0].obj.Resources.XObject.as_dict().values()
+        return int(image.Width), int(image.Height)
+
+
+def test_the_options_in_a_mail_count_as_when_it_is_sent(tmp_path: Path) -> None:
+    mail, fax = tmp_path / "mail.eml", tmp_path / "fax.pdf"
+    mail.write_bytes(
+        b"Subject: Lease [fax: cover=modern, paper=a4]\r\nX-Fax-Header: yes\r\nDate: Tue, 1 Dec 2020 08:00:00 +0000\r\n\r\n"
+        b"[fax: resolution=standard, attn=Eve, send-at=2020-12-01T18:00]\r\nPlease sign.\r\n"
+    )
+    said = invoke(str(mail), "--pdf", str(fax), "-o", str(tmp_path / "out")).stderr
+    assert "cover page modern: page 1\nmessage text, on the cover page: page 1\n" in said
+    assert size(fax) == (1728, 1146)
+    said = invoke(
+        str(mail), "--cover", "none", "--resolution", "fine", "--pdf", str(fax), "-o", str(tmp_path / "out")
+    ).stderr
+    assert said.startswith("message text: page 1\n")
+    assert size(fax)[1] > 2000
+    mail.write_bytes(b"Subject: x\r\n\r\n[fax: colour=yes]\r\nHi.\r\n")
+    assert "colour at the beginning of the text is no option" in invoke(str(mail), status=65).stderr
+
+
+def test_a_page_of_the_message_is_not_made_beside_a_cover_page(tmp_path: Path) -> None:
+    letter, config = tmp_path / "mail.eml", write_config(tmp_path)
+    config.write_text(config.read_text().replace("document: {workers: 1}", "document: {body: always, cover: auto}"))
+    letter.write_bytes(
+        b"Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; name=a.txt\r\nContent-Disposition: attachment\r\n\r\none\r\n"
+    )
+    made = json.loads(invoke(str(letter), "--json", "-c", str(config), "-o", str(tmp_path / "out")).stdout)
+    assert made["ledger"] == ["cover page classic: page 1", "a.txt: page 2"]
