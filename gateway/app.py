@@ -99,7 +99,7 @@ class Gateway:
         )  # fmt: skip
         self.inbound = Inbound(
             self.database, self.spool, self.provider, self.notices, settings.inbound(config), gate=self.gate,
-            on_mail=self.postman.nudge, clock=clock,
+            on_mail=self.postman.nudge, clock_believed=lambda: self._wall.is_believed, clock=clock,
         )  # fmt: skip
         self.reconcile = Reconcile(
             self.database, self.provider, self.outbound.history, self.notices, settings.outbound(config).settle,

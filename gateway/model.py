@@ -377,6 +377,7 @@ class InboundFax:
     next_at: float = 0.0
     strikes: int = 0
     last_error: str = ""
+    listed_at: float | None = None  # of one that the inbox list told: the provider's time of it
 
 
 # --- mail out ---------------------------------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ class Inbound:
         *,
         gate: Gate,
         on_mail: Callable[[], None],
+        clock_believed: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -63,6 +64,7 @@ class Inbound:
         self._notices = notices
         self._settings = settings
         self._on_mail = on_mail
+        self._clock_believed = clock_believed
         self._clock = clock
         self._fetches = DueLoop(
             "fetch",
@@ -309,13 +311,13 @@ class Inbound:
         sha256, size = draft.sha256, draft.size
         file = await draft.commit("inbound")
         found = replace(fax, file=file, file_type=file_type, size=size, sha256=sha256)
-        now = self._clock()
+        now, believed = self._clock(), self._clock_believed()
 
         def commit(tx: Tx) -> tuple[InboundFax, tuple[str, ...]]:
             current = inbound.get(tx, fax.id)
             if current is None or current.state is not InboundState.PENDING:
                 return current or fax, ()
-            twin = self._twin(tx, replace(found, arrival=current.arrival))
+            twin = self._twin(tx, replace(found, arrival=current.arrival), clock_believed=believed)
             if twin is None:
                 return self._complete(tx, current, found, now)
             inbound.remove(tx, fax.id)
@@ -337,16 +339,19 @@ class Inbound:
             )
             self._on_mail()
 
-    def _twin(self, tx: Tx, fax: InboundFax) -> InboundFax | None:
+    def _twin(self, tx: Tx, fax: InboundFax, *, clock_believed: bool) -> InboundFax | None:
         """The row that has this very fax already: the same content, and no name that tells the two apart.
 
-        A fax of the list is also one that a callback brought at another time and that is in the list under no name: the
-        clock may have been set between.
+        A fax of the list is also one that a callback brought at about the list's time, however late it was read, and
+        that is in the list under no name; at any time where the list tells none, or the clock was set between.
         """
         window, listed = self._settings.sweep.window, fax.arrival.inbox_id is not None
+        timeless = fax.listed_at is None or not clock_believed
         for other in inbound.same_content(tx, fax.did, inbound.digits(fax.arrival.sender), fax.sha256):
             names_differ = (other.arrival.uuid and fax.arrival.uuid) or (other.arrival.inbox_id is not None and listed)
-            near = abs(other.received_at - fax.received_at) <= window or (listed and other.arrival.inbox_id is None)
+            near = abs(other.received_at - fax.received_at) <= window
+            if listed and other.arrival.inbox_id is None:
+                near = near or timeless or abs(other.received_at - (fax.listed_at or 0.0)) <= window
             if other.id != fax.id and near and not names_differ:
                 return other
         return None

@@ -215,6 +215,7 @@ class Sweep:
             arrival=entry.arrival,
             did=inbound.digits(entry.arrival.recipient),
             next_at=now,
+            listed_at=entry.created_at,
         )
         inbound.add(tx, fax)
 

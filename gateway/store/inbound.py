@@ -9,7 +9,9 @@ from typing import Any
 from gateway.model import FaxArrival, InboundFax, InboundState
 from gateway.store.db import Tx
 
-_INBOUND = "id, state, received_at, arrival, did, file, file_type, size, sha256, next_at, strikes, last_error"
+_INBOUND = (
+    "id, state, received_at, arrival, did, file, file_type, size, sha256, next_at, strikes, last_error, listed_at"
+)
 
 
 def digits(text: str) -> str:
@@ -18,11 +20,12 @@ def digits(text: str) -> str:
 
 
 def _fax(row: tuple[Any, ...]) -> InboundFax:
-    id_, state, received_at, arrival, did, file, file_type, size, sha256, next_at, strikes, last_error = row
+    (id_, state, received_at, arrival, did, file, file_type, size, sha256, next_at, strikes, last_error,
+     listed_at) = row  # fmt: skip
     return InboundFax(
         id=id_, state=InboundState(state), received_at=received_at, arrival=FaxArrival(**json.loads(arrival)), did=did,
         file=file, file_type=file_type, size=size, sha256=sha256, next_at=next_at, strikes=strikes,
-        last_error=last_error,
+        last_error=last_error, listed_at=listed_at,
     )  # fmt: skip
 
 
@@ -33,10 +36,10 @@ def add(tx: Tx, fax: InboundFax, key: str = "") -> None:
     """
     tx.execute(
         f"INSERT INTO inbound ({_INBOUND}, uuid, inbox_id, caller)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             fax.id, fax.state, fax.received_at, json.dumps(asdict(fax.arrival)), fax.did, fax.file, fax.file_type,
-            fax.size, fax.sha256, fax.next_at, fax.strikes, fax.last_error, key or fax.arrival.uuid,
+            fax.size, fax.sha256, fax.next_at, fax.strikes, fax.last_error, fax.listed_at, key or fax.arrival.uuid,
             fax.arrival.inbox_id, digits(fax.arrival.sender),
         ),
     )  # fmt: skip

@@ -104,6 +104,7 @@ class House:
         self.fatal: list[Exception] = []
         self.failed_steps: list[GatewayError] = []
         self.mail_calls = 0
+        self.clock_believed = True
         self.spool = Spool(root / "spool", floor=1, reserve=0, free=free, on_fatal=self.fatal.append)
         self.database = Database(root / "faxgateway.db", on_fatal=self.fatal.append)
         self.workshop = Workshop()
@@ -119,12 +120,13 @@ class House:
         )  # fmt: skip
         self.inbound = Inbound(
             self.database, self.spool, self.provider, self.notices, inbound or InboundSettings(), gate=self.gate,
-            on_mail=self._mail, clock=self.clock,
+            on_mail=self._mail, clock_believed=lambda: self.clock_believed, clock=self.clock,
         )  # fmt: skip
         self.accept = Accept(
             self.database, self.spool, self.workshop,  # type: ignore[arg-type]
             AcceptSettings(("fax.local",), "US", policy or PolicySettings(), small_mail=small_mail), self.outbound.allowance,
-            on_accepted=self.outbound.accepted, clock=self.clock, steady=self.clock,
+            on_accepted=self.outbound.accepted, clock_believed=lambda: self.clock_believed, clock=self.clock,
+            steady=self.clock,
             postmaster=Postmaster(
                 self.database, self.spool, self.notices, ("fax.local",), on_mail=self._mail, clock=self.clock
             ),

@@ -567,7 +567,35 @@ async def test_a_fax_that_came_while_the_clock_was_wrong_is_not_mailed_again(des
     desk.now -= 20 * 365 * 86400
     await arrive(desk, told("u1"), PDF)
     desk.now = right + 2 * GRACE
+    desk.clock_believed = False
     for _ in range(3):
         await sweep(desk)
         desk.now += GRACE
     assert await documents(desk) == [PDF]
+
+
+async def test_the_same_form_again_whose_callback_was_lost_is_mailed_though_the_first_was_never_listed(
+    desk: House,
+) -> None:
+    await arrive(desk, told("u1"), PDF)
+    desk.now += 40 * 86400
+    listed(desk, entry(desk, 7, PDF))
+    for _ in range(3):
+        await sweep(desk)
+        desk.now += GRACE
+    assert await documents(desk) == [PDF, PDF]
+
+
+async def test_of_two_alike_that_callbacks_brought_each_is_mailed_once_though_the_list_is_read_days_later(
+    desk: House,
+) -> None:
+    for name, data in (("u1", PDF), ("u2", OTHER)):
+        await arrive(desk, told(name), data)
+        desk.now += 60
+    listed(desk, entry(desk, 7, PDF), entry(desk, 8, OTHER))
+    desk.now += 3 * 86400
+    for _ in range(3):
+        await sweep(desk)
+        desk.now += GRACE
+    assert len(desk.provider.fetched) == 2
+    assert await documents(desk) == sorted([PDF, OTHER])

@@ -199,7 +199,8 @@ CREATE TABLE inbound (
   sha256      TEXT NOT NULL,
   next_at     REAL NOT NULL,
   strikes     INTEGER NOT NULL DEFAULT 0,
-  last_error  TEXT NOT NULL DEFAULT ''
+  last_error  TEXT NOT NULL DEFAULT '',
+  listed_at   REAL                    -- the time that the provider's list gives
 ) STRICT;
 CREATE UNIQUE INDEX inbound_uuid ON inbound (uuid) WHERE uuid <> '';
 CREATE UNIQUE INDEX inbound_inbox_id ON inbound (inbox_id) WHERE inbox_id IS NOT NULL;
