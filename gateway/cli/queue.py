@@ -188,7 +188,8 @@ def release(session: Session, ids: tuple[str, ...], sender: str | None, as_json:
 def retry(session: Session, ids: tuple[str, ...], resend: bool, as_json: bool) -> int:
     """Take the next step of waiting faxes now.
 
-    A fax that is held because its outcome is unknown may have been sent: with --resend it is sent again.
+    Those that are held, or wanted later, only where they are named. A fax that is held because its
+    outcome is unknown may have been sent: with --resend it is sent again.
     """
     return _change(session, "retry", _read(ids), {"resend": resend}, json=as_json)
 

@@ -154,6 +154,20 @@ async def test_a_fax_for_later_waits_when_it_is_released_and_goes_at_once_by_ret
     await house.reach(submission, "submitted")
 
 
+async def test_retry_of_all_lets_no_held_fax_go_and_none_before_its_time(house: House) -> None:
+    house.service.uploading = False
+    now, later = await house.send(), await house.send("+12025550124/send-at=+2h")
+    held, deferred = (await house.reach(now, "prepared"))["id"], (await house.reach(later, "prepared"))["id"]
+    await _change(house, "hold", held)
+    changed, unchanged = await _change(house, "retry", "ALL")
+    assert changed == []
+    assert unchanged[held] == "it is held: by the operator; let it go by its id"
+    assert unchanged[deferred] == "its sender wants it later; send it now by its id"
+    assert (await house.job(now))["hold"] == "by the operator"
+    waiting = await house.job(later)
+    assert waiting["next_at"] == waiting["send_at"]
+
+
 async def test_what_may_have_been_faxed_is_sent_again_by_an_explicit_word_only(house: House) -> None:
     house.service.sending, house.service.history_status = "drop", 503
     submission = await house.send()

@@ -10,10 +10,11 @@ from gateway.edge.admin import shown, words
 from gateway.errors import NotFound, Refused
 from gateway.model import FaxJob, JobState
 from gateway.service.outbound import Outbound
-from gateway.store import jobs, spending
+from gateway.store import jobs, spending, waiting
 from gateway.store.db import Database, Tx
 
 _MOST = 1_000_000
+_ALL = ["ALL"]
 _MAY_BE_SENT = (
     "it may have been faxed already: ask the recipient, then cancel it, or send it again with"
     " faxgateway queue retry --resend"
@@ -66,8 +67,11 @@ class Queue:
         return {**done, "lifted": lifted}
 
     async def retry(self, ids: list[str], resend: bool = False) -> dict[str, Any]:
-        """Make jobs due now, held ones too; with ``resend`` even one that may have been faxed."""
-        return await self._each(ids, self._changing(lambda tx, job, now: _retry(tx, job, now, resend=resend)))
+        """Make jobs due now; those named even where they are held, with ``resend`` even one that may have been faxed."""
+        named = ids != _ALL
+        return await self._each(
+            ids, self._changing(lambda tx, job, now: _retry(tx, job, now, resend=resend, named=named))
+        )
 
     async def cancel(self, ids: list[str] | None = None, silent: bool = False, sender: str = "") -> dict[str, Any]:
         """End jobs that the provider does not have, those named or the held ones of a sender.
@@ -142,7 +146,7 @@ def _show(tx: Tx, wanted: str) -> list[shown.Shown]:
 
 def _select(tx: Tx, ids: list[str]) -> list[str]:
     """The ids of the jobs named, each once; a mail's id stands for all its jobs, what is unknown for itself."""
-    if ids == ["ALL"]:
+    if ids == _ALL:
         return [job.id for job, _ in jobs.listing(tx, ended=False, limit=_MOST)]
     found: dict[str, None] = {}
     for wanted in ids:
@@ -171,12 +175,19 @@ def _release(tx: Tx, job: FaxJob, now: float) -> str:
     return "" if jobs.release(tx, job, now) else "it is not held"
 
 
-def _retry(tx: Tx, job: FaxJob, now: float, *, resend: bool) -> str:
-    """Make a job due now; one held in doubt is, by the operator's word that it was not sent, sent again."""
+def _retry(tx: Tx, job: FaxJob, now: float, *, resend: bool, named: bool) -> str:
+    """Make a job due now; one held in doubt is, by the operator's word that it was not sent, sent again.
+
+    What waits for a person or for its time is meant only where it is ``named``.
+    """
     if job.state.terminal:
         return f"it is {job.state}; send the mail again for a new fax"
     if (job.may_be_sent or (job.state is JobState.IN_DOUBT and job.hold)) and not resend:
         return _MAY_BE_SENT
+    if job.hold and not named:
+        return f"it is held: {job.hold}; let it go by its id"
+    if job.options.send_at > now and job.state in waiting.UNSENT and not named:
+        return "its sender wants it later; send it now by its id"
     if job.state is JobState.IN_DOUBT and job.hold:
         jobs.end_attempt(tx, job.id, job.attempts, now, "absent", detail="the operator says it was not sent")
         jobs.release(tx, job, now)
