@@ -12,6 +12,7 @@ from gateway.document.raster import FINE, STANDARD
 _BANDS = 4  # parts of the width in which lines of writing are looked for
 _SMALL = {FINE: range(6, 16), STANDARD: range(4, 10)}  # rows that a line of small print is high, by rows to the inch
 _LINES = re.compile(rb"\x01(?:\x00{0,2}\x01)*")  # rows that are written on, and the gap below the dot of an i
+_WRITTEN = [2 if v < 100 else 1 if v < 254 else 0 for v in range(256)]  # what a row shows: a rule, writing or nothing
 _SMALL_LINES = 6  # bands of small lines that are worth a word
 _BLACK = 0.35  # share of ink of a page that is mostly black
 _LONG = 120.0  # seconds on the line of a page that old machines may not bear
@@ -65,7 +66,6 @@ def _small_lines(page: Image.Image, y_dpi: int) -> int:
     bands = page.convert("L").reduce((page.width // _BANDS, 1))
     found = 0
     for band in range(_BANDS):
-        # rows that show any writing
-        rows = bands.crop((band, 0, band + 1, bands.height)).point([1 if v < 254 else 0 for v in range(256)]).tobytes()
+        rows = bands.crop((band, 0, band + 1, bands.height)).point(_WRITTEN).tobytes()
         found += sum(len(run) in _SMALL[y_dpi] for run in _LINES.findall(rows))
     return found

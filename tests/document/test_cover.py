@@ -271,6 +271,14 @@ def test_what_no_font_has_is_told_of_a_cover_page_each_time(fax: Fax) -> None:
         assert made["ledger"][0]["note"].endswith("U+1316F")
 
 
+@pytest.mark.parametrize("resolution", ["fine", "standard"])
+@pytest.mark.parametrize("name", ["classic", "modern", "compact"])
+def test_a_sender_is_not_told_to_write_our_page_larger(fax: Fax, name: str, resolution: str) -> None:
+    part = fax.part("a.txt", b"a", charset="utf-8")
+    made = fax.make(part, cover=name, cover_facts=FACTS, resolution=resolution)
+    assert [page["warnings"] for page in made["sheets"]] == [(), ()]
+
+
 def test_the_page_goes_out_exactly_as_drawn(fax: Fax) -> None:
     fax.make(fax.part("a.txt", b"a", charset="utf-8"), cover="modern", cover_facts=FACTS)
     (first, _) = sources.pages(fax.out, "application/pdf", "x", LETTER)

@@ -47,6 +47,16 @@ def test_tiny_print_is_told(tmp_path: Path) -> None:
     assert "very small print" in said(tmp_path, words(5))
 
 
+def test_rules_are_no_print(tmp_path: Path) -> None:
+    sheet = words(11, rows=4)
+    for row in range(6):
+        sheet.line(40, 300 + 40 * row, 572, 300 + 40 * row, 3)
+    assert said(tmp_path, sheet) == ""
+    for row in range(12):
+        sheet.text(70, 310 + 40 * row, LINE, 5)
+    assert "very small print" in said(tmp_path, sheet)
+
+
 def test_small_print_in_standard_resolution_is_told_with_the_remedy(tmp_path: Path) -> None:
     assert "fine resolution" in said(tmp_path, words(7), resolution="standard")
 
