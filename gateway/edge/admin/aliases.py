@@ -45,7 +45,9 @@ class Aliases:
         name = text.strip().lower()
         for domain in self._settings.domains:
             name = name.removesuffix(f"@{domain.lower()}")
-        if not _NAME.fullmatch(name) or name.startswith(_RESERVED):
+        if name.startswith(_RESERVED):
+            raise Refused(f"{text!a} means something else in an address; take another short name")
+        if not _NAME.fullmatch(name):
             raise Refused(f"{text!a} is no short name: it has letters, digits and . - _, like reception or 4711")
         if re.search("[a-z]", name):
             return name
