@@ -106,10 +106,12 @@ class Logins:
             return False
 
     async def purge(self) -> None:
-        """Forget what no longer counts."""
-        now = self._clock()
+        """Forget what no longer counts; to be asked when the clock is believed."""
+        now, window = self._clock(), self._settings.window
         await self._database.write(
-            lambda tx: logins.forget(tx, failures_before=now - self._settings.window, successes_before=now - _KNOWN_FOR)
+            lambda tx: logins.forget(
+                tx, failures_before=now - window, failures_after=now + window, successes_before=now - _KNOWN_FOR
+            )
         )
 
     def _facts(self, tx: Tx, login: str, who: str, address: str, now: float) -> Facts:

@@ -52,9 +52,9 @@ def last_success(tx: Tx, login: str, address: str) -> float | None:
     return None if row is None else float(row[0])
 
 
-def forget(tx: Tx, *, failures_before: float, successes_before: float) -> None:
-    """What no longer counts goes."""
-    tx.execute("DELETE FROM login_failure WHERE at <= ?", (failures_before,))
+def forget(tx: Tx, *, failures_before: float, failures_after: float, successes_before: float) -> None:
+    """What no longer counts goes, and failures of a time to come: a clock was wrong."""
+    tx.execute("DELETE FROM login_failure WHERE at <= ? OR at > ?", (failures_before, failures_after))
     tx.execute("DELETE FROM login_success WHERE at <= ?", (successes_before,))
 
 
