@@ -30,11 +30,11 @@ from gateway.model import (
     Submission,
 )
 from gateway.service.addressing import Addressing, check_same, may_choose
-from gateway.service.allowance import Allowance
+from gateway.service.allowance import Allowance, Stop
 from gateway.service.logins import Logins, LoginSettings
 from gateway.service.postmaster import Postmaster
 from gateway.spool import MailDraft, Spool
-from gateway.store import bodies, jobs, routes
+from gateway.store import bodies, jobs, repeats, routes
 from gateway.store.db import Database, Tx
 from gateway.store.ids import new_id
 
@@ -183,18 +183,28 @@ class Accept:
             recipient = await self._addressing.recipient(peer, sender, route, address)
             policy.may_dial(recipient.number, self._settings.policy)
             if caps := self._allowance.caps(peer, route, recipient.number):
-                await self._check_caps(caps, peer, recipient.number)
+                await self._check_caps(caps, peer, sender, recipient.number)
         except GatewayError as error:
             telemetry.rejected(error.status, client=peer.address, why=error.public)
             raise
         return recipient
 
-    async def _check_caps(self, caps: list[Capped], peer: Peer, number: FaxNumber) -> None:
-        """Raises TryLater where one is used up, and lets the operator know."""
-        stop = await self._database.read(lambda tx: self._allowance.at_the_door(tx, caps))
+    async def _check_caps(self, caps: list[Capped], peer: Peer, sender: str, number: FaxNumber) -> None:
+        """Raises TryLater where one is used up, and lets the operator know.
+
+        What may be a mail that we have comes in all the same: put off, it would come when it is known no more.
+        """
+        now = self._clock()
+        since = self._since(now)
+
+        def judge(tx: Tx) -> Stop | None:
+            stop = self._allowance.at_the_door(tx, caps)
+            again = stop and repeats.may_be_one(tx, peer.address, sender, number, self._repeats_since(tx, since))
+            return None if again else stop
+
+        stop = await self._database.read(judge)
         if stop is None:
             return
-        now = self._clock()
         await self._database.write(lambda tx: self._allowance.tell_refusal(tx, stop, peer.identity, number, now))
         raise TryLater(f"{stop.why}; try again then, or ask your administrator for more", status="4.7.1")
 
@@ -275,11 +285,10 @@ class Accept:
             for n, (recipient, options) in enumerate(wanted, 1)
         ]
         key = _dedupe_key(envelope, summary)
-        # after the clock was set nobody knows how long ago something was
-        since = now - self._settings.repeat_window if self._clock_believed() else 0.0
+        since = self._since(now)
 
         def commit(tx: Tx) -> str:
-            earlier = jobs.unconfirmed(tx, key, self._repeats_since(tx, since))
+            earlier = repeats.unconfirmed(tx, key, self._repeats_since(tx, since))
             if earlier is not None:
                 return earlier
             jobs.add(tx, submission, new_jobs, key)
@@ -306,12 +315,16 @@ class Accept:
         self._on_accepted()
         return submission.id
 
+    def _since(self, now: float) -> float:
+        """From when on a mail may come again; after the clock was set nobody knows how long ago something was."""
+        return now - self._settings.repeat_window if self._clock_believed() else 0.0
+
     def _repeats_since(self, tx: Tx, since: float) -> float:
         """Soon after our start the time does not count in which we were not there and nobody could try again."""
         window = self._settings.repeat_window
         if self._steady() - self._begun >= window:
             return since
-        return min(since, jobs.last_accepted(tx, self._begun_at) - window)
+        return min(since, repeats.last_accepted(tx, self._begun_at) - window)
 
     def _options(self, recipient: Recipient, summary: MailSummary, route: Route | None, now: float) -> FaxOptions:
         """What is asked for in the address, else in the mail, else by the route. Raises Refused."""
@@ -347,7 +360,7 @@ class Accept:
     async def confirmed(self, queue_id: str) -> None:
         """The client spoke again after our 250, so it has seen it: the same mail again is a new wish."""
         now = self._clock()
-        await self._database.write(lambda tx: jobs.confirm(tx, queue_id, now), soon=False)
+        await self._database.write(lambda tx: repeats.confirm(tx, queue_id, now), soon=False)
 
 
 def _once(envelope: Envelope) -> list[Recipient]:

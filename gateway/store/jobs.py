@@ -125,27 +125,6 @@ def known_refs(tx: Tx, refs: Iterable[int]) -> set[int]:
     return {row[0] for row in known if row is not None}
 
 
-def unconfirmed(tx: Tx, dedupe_key: str, since: float) -> str | None:
-    """The id of an equal submission accepted after ``since`` whose client never showed that it saw our 250."""
-    row = tx.execute(
-        "SELECT id FROM submission WHERE dedupe_key = ? AND confirmed_at IS NULL AND created_at >= ?"
-        " ORDER BY created_at DESC LIMIT 1",
-        (dedupe_key, since),
-    ).fetchone()
-    return None if row is None else str(row[0])
-
-
-def last_accepted(tx: Tx, before: float) -> float:
-    """When the last mail before a time was accepted; that time when there was none."""
-    row = tx.execute("SELECT max(created_at) FROM submission WHERE created_at < ?", (before,)).fetchone()
-    return before if row[0] is None else float(row[0])
-
-
-def confirm(tx: Tx, submission: str, now: float) -> None:
-    """The client has seen our 250."""
-    tx.execute("UPDATE submission SET confirmed_at = ? WHERE id = ? AND confirmed_at IS NULL", (now, submission))
-
-
 # --- changing ---------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -166,6 +167,25 @@ async def test_the_door_says_when_a_cap_opens_that_is_used_up(build: Build) -> N
     await house.accept.check_recipient(BOB, "a@example.org", "+12025550123@fax.local")
     house.now += DAY + 301
     await house.accept.check_recipient(ANN, "a@example.org", "+12025550123@fax.local")
+
+
+async def test_no_cap_keeps_a_client_from_hearing_that_its_mail_is_here_already(build: Build) -> None:
+    """Put off until the cap opens, it would come when nobody knows the mail any more, and be faxed twice."""
+    house = await build(outbound=settings({Scope.USER: "day:faxes=1"}))
+    first = await fax(house, 1)
+    await house.turn("prepare", "upload", "submit")
+    await house.accept.check_recipient(ANN, "a@example.org", "+12025550001@fax.local")
+    assert await fax(house, 1) == first
+    for peer, sender, number in (
+        (ANN, "a@example.org", "+12025550002"),
+        (ANN, "b@example.org", "+12025550001"),
+        (replace(ANN, address="203.0.113.10"), "a@example.org", "+12025550001"),
+    ):
+        with pytest.raises(TryLater, match="used up"):
+            await house.accept.check_recipient(peer, sender, f"{number}@fax.local")
+    await house.accept.confirmed(first)
+    with pytest.raises(TryLater, match="used up"):
+        await house.accept.check_recipient(ANN, "a@example.org", "+12025550001@fax.local")
 
 
 async def test_the_operator_hears_of_a_cap_that_only_refuses_once_a_day(build: Build) -> None:

@@ -1,0 +1,37 @@
+"""Mails that may come again: their clients never showed that they read our 250."""
+
+from __future__ import annotations
+
+from gateway.model import FaxNumber
+from gateway.store.db import Tx
+
+
+def unconfirmed(tx: Tx, dedupe_key: str, since: float) -> str | None:
+    """The id of an equal submission accepted after ``since`` whose client never showed that it saw our 250."""
+    row = tx.execute(
+        "SELECT id FROM submission WHERE dedupe_key = ? AND confirmed_at IS NULL AND created_at >= ?"
+        " ORDER BY created_at DESC LIMIT 1",
+        (dedupe_key, since),
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def may_be_one(tx: Tx, address: str, sender: str, number: FaxNumber, since: float) -> bool:
+    """Whether a mail of this client, sender and number may be such a one, accepted after ``since``."""
+    row = tx.execute(
+        "SELECT 1 FROM submission s JOIN job ON job.submission = s.id WHERE s.confirmed_at IS NULL AND s.created_at >= ?"
+        " AND s.address = ? AND s.sender = ? AND job.number = ? LIMIT 1",
+        (since, address, sender, number.e164),
+    ).fetchone()
+    return row is not None
+
+
+def last_accepted(tx: Tx, before: float) -> float:
+    """When the last mail before a time was accepted; that time when there was none."""
+    row = tx.execute("SELECT max(created_at) FROM submission WHERE created_at < ?", (before,)).fetchone()
+    return before if row[0] is None else float(row[0])
+
+
+def confirm(tx: Tx, submission: str, now: float) -> None:
+    """The client has seen our 250."""
+    tx.execute("UPDATE submission SET confirmed_at = ? WHERE id = ? AND confirmed_at IS NULL", (now, submission))
