@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from collections import deque
 from collections.abc import Callable
 
-from gateway.errors import GatewayError, Refused
+from gateway.errors import GatewayError, Refused, TryLater
 from gateway.mail.automatic import LOOP_HEADER
-from gateway.model import Envelope, Submission
+from gateway.model import Envelope, Peer, Submission
 from gateway.service.notices import Notices
 from gateway.spool import MailDraft, Spool
 from gateway.store import jobs, outbox
@@ -17,6 +18,8 @@ from gateway.store.ids import new_id
 
 _HEADER = 256 << 10  # bytes of a mail in which its header is looked for
 _HOPS = 50
+_STRANGERS = 20  # mails an hour of clients that have proven nothing
+_AN_HOUR = 3600.0
 _OURS = re.compile(rb"^%s:" % LOOP_HEADER.encode(), re.IGNORECASE | re.MULTILINE)
 _RECEIVED = re.compile(rb"^received:", re.IGNORECASE | re.MULTILINE)
 
@@ -33,6 +36,7 @@ class Postmaster:
         *,
         on_mail: Callable[[], None],
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._spool = spool
@@ -40,6 +44,8 @@ class Postmaster:
         self._domains = {domain.lower() for domain in domains}
         self._on_mail = on_mail
         self._clock = clock
+        self._steady = steady
+        self._strangers: deque[float] = deque(maxlen=_STRANGERS)
 
     def is_meant(self, address: str) -> bool:
         """Whether this is the postmaster, alone or at a domain of ours, in any case."""
@@ -56,6 +62,7 @@ class Postmaster:
         if _OURS.search(header) or len(_RECEIVED.findall(header)) > _HOPS:
             raise Refused("this mail goes round in a loop: it was here before", status="5.4.6")
         self._spool.check_room()
+        self._count(envelope.peer)
         now = self._clock()
         size = draft.size
         file = await draft.keep()
@@ -83,3 +90,12 @@ class Postmaster:
             raise
         self._on_mail()
         return submission.id
+
+    def _count(self, peer: Peer) -> None:
+        """Raise TryLater once strangers have written much: results wait behind their mails, and the disk is for faxes."""
+        if peer.proofs:
+            return
+        now, latest = self._steady(), self._strangers
+        if len(latest) == _STRANGERS and now - latest[0] < _AN_HOUR:
+            raise TryLater("the postmaster has had much mail from strangers; try again in an hour", status="4.3.2")
+        latest.append(now)

@@ -63,6 +63,26 @@ async def test_a_stranger_may_write_to_him_a_little_and_nothing_else(doors: Door
     assert len([name for name in house.files if name.startswith(("mail/", "tmp/"))]) == 1
 
 
+async def test_strangers_cannot_bury_him(doors: Doors, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.service.postmaster._AN_HOUR", 30.0)
+    strange, known = await doors.open(
+        house.accept,
+        ListenerSettings("mail", "127.0.0.1:0", networks=("192.0.2.0/24",)),
+        ListenerSettings("office", "127.0.0.1:0", networks=LOCAL),
+    )
+    async with talking(strange) as client:
+        for _ in range(20):
+            assert (await client.mail(MAIL, "postmaster")).code == 250
+        assert str(await client.mail(MAIL, "postmaster")).startswith("451 4.3.2 the postmaster has had much mail")
+        monkeypatch.setattr("gateway.service.postmaster._AN_HOUR", 0.0)
+        assert (await client.mail(MAIL, "postmaster")).code == 250
+        monkeypatch.setattr("gateway.service.postmaster._AN_HOUR", 30.0)
+        assert (await client.mail(MAIL, "postmaster")).code == 451
+    async with talking(known) as client:
+        assert (await client.mail(MAIL, "postmaster")).code == 250
+    assert len(await queued(house)) == 22
+
+
 async def test_he_and_fax_numbers_get_mails_of_their_own(doors: Doors, house: House) -> None:
     (door,) = await doors.open(house.accept)
     async with talking(door) as client:
