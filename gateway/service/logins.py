@@ -49,6 +49,7 @@ class LoginSettings:
 class Facts:
     """What is on record when somebody tries a login at an address."""
 
+    who: str  # as whom failures count
     password_hash: str | None
     known_at: float | None  # when the login was good there
     here: int  # failures of any login at the address
@@ -77,11 +78,10 @@ class Logins:
     async def authenticate(self, peer: Peer, login: str, password: str) -> bool:
         """Whether this is the login's password. Raises TryLater when there were too many wrong ones."""
         address = _place(peer.address)
-        who = self._digest(login)
         turn = self._turns.setdefault(address, asyncio.Lock())
         async with turn:  # one after the other: the count is right before the next is let on
             now = self._clock()
-            facts = await self._database.read(lambda tx: self._facts(tx, login, who, address, now))
+            facts = await self._database.read(lambda tx: self._facts(tx, login, address, now))
             guess = self._digest(address, login, password, facts.password_hash or "")
             if guess in self._wrong:  # a device with an old password tries it all day long: nothing is learned by it
                 telemetry.login("repeated", client=peer.address)
@@ -102,7 +102,7 @@ class Logins:
                 return True
             self._remember(guess)
             telemetry.login("wrong", client=peer.address)  # without the name: people type passwords where names belong
-            await self._database.write(lambda tx: logins.failed(tx, who, address, now))
+            await self._database.write(lambda tx: logins.failed(tx, facts.who, address, now))
             return False
 
     async def purge(self) -> None:
@@ -114,11 +114,15 @@ class Logins:
             )
         )
 
-    def _facts(self, tx: Tx, login: str, who: str, address: str, now: float) -> Facts:
+    def _facts(self, tx: Tx, login: str, address: str, now: float) -> Facts:
         since = now - self._settings.window
+        password_hash = users.password_hash(tx, login)
+        # a user's name is on record anyhow; what is none may be a password, so its digest dies with the process
+        who = self._digest(login) if password_hash is None else f"user:{login}"
         known_at = logins.last_success(tx, login, address)
         return Facts(
-            password_hash=users.password_hash(tx, login),
+            who=who,
+            password_hash=password_hash,
             known_at=known_at if known_at is not None and now - known_at < _KNOWN_FOR else None,
             here=logins.failures(tx, address, since),
             of_login=logins.failures_of(tx, who, address, since),

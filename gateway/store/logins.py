@@ -6,7 +6,7 @@ from gateway.store.db import Tx
 
 
 def failed(tx: Tx, login: str, address: str, now: float) -> None:
-    """Record a password that was verified and wrong. ``login`` is a digest."""
+    """Record a password that was verified and wrong. ``login`` is that of a user, or a digest."""
     tx.execute("INSERT INTO login_failure (at, address, login) VALUES (?, ?, ?)", (now, address, login))
 
 

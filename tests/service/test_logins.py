@@ -88,6 +88,15 @@ async def test_a_restart_gives_nobody_new_guesses(house: House) -> None:
     assert again.verified == 0
 
 
+async def test_nor_to_those_who_guess_from_many_addresses(house: House) -> None:
+    door = await _door(house, per_user=30)
+    for n in range(60):
+        await _tries(door, replace(THIEF, address=f"203.0.113.{n % 4}"), "ann", f"guess {n}")
+    again = await _door(house, per_user=30)
+    answers = [await _tries(again, replace(THIEF, address="192.0.2.1"), "ann", f"guess {n}") for n in range(10)]
+    assert answers.count("wrong") == again.verified == 2
+
+
 async def test_a_login_guessed_at_from_everywhere_stays_open_for_its_user(house: House) -> None:
     door = await _door(house, per_user=50)
     assert await _tries(door, ANN, "ann", SECRET) == "in"

@@ -269,7 +269,7 @@ CREATE TABLE user (
 CREATE TABLE login_failure (          -- passwords that were verified and wrong, for as long as they count
   at      REAL NOT NULL,
   address TEXT NOT NULL,              -- of the client; of IPv6 the /64
-  login   TEXT NOT NULL               -- digest under a key that dies with the process: people type passwords here
+  login   TEXT NOT NULL               -- user:NAME, else a digest whose key dies with the process: people type passwords
 ) STRICT;
 CREATE INDEX login_failure_by_address ON login_failure (address, at);
 CREATE INDEX login_failure_by_login ON login_failure (login, at);
