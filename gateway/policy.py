@@ -77,25 +77,25 @@ _REMEDY = {
 }
 
 
-def sender_route(routes: Iterable[Route], peer: Peer, sender: str, *, claimed: bool = False) -> Route | None:
+def sender_route(routes: Iterable[Route], peer: Peer, sender: str) -> Route | None:
     """The most specific route: ``user:`` or ``cert:NAME``, the address, ``ip:NETWORK`` (longest prefix), ``@domain``, ``*``.
 
     ``sender`` is the envelope sender, a claim. It refines what applies to a client that has proven who it is, and
-    counts for nothing with any other, unless ``claimed`` says that the mail itself is still to prove it.
+    counts for nothing with any other.
     """
     matches = [(route.match, route) for route in routes if route.kind is RouteKind.SENDER]
-    return _most_specific(matches, peer, sender, believed=claimed or bool(peer.proofs))
+    return _most_specific(matches, peer, sender)
 
 
 def alias_for(aliases: Iterable[Alias], peer: Peer, sender: str) -> Alias | None:
     """Of the aliases of one name that whose scope is most specific for this client, as for :func:`sender_route`."""
-    return _most_specific([(alias.scope, alias) for alias in aliases], peer, sender, believed=bool(peer.proofs))
+    return _most_specific([(alias.scope, alias) for alias in aliases], peer, sender)
 
 
-def _most_specific(candidates: Iterable[tuple[str, T]], peer: Peer, sender: str, *, believed: bool) -> T | None:
+def _most_specific(candidates: Iterable[tuple[str, T]], peer: Peer, sender: str) -> T | None:
     best, best_rank = None, (0, 0)
     for match, candidate in candidates:
-        rank = _rank(match, peer, sender, believed)
+        rank = _rank(match, peer, sender)
         if rank > best_rank:
             best, best_rank = candidate, rank
     return best
@@ -148,7 +148,7 @@ def _unproven(peer: Peer, route: Route | None) -> Refused:
     return Refused(f"{who}; {_REMEDY[wanted]}", status="5.7.0")
 
 
-def _rank(match: str, peer: Peer, sender: str, believed: bool) -> tuple[int, int]:
+def _rank(match: str, peer: Peer, sender: str) -> tuple[int, int]:
     """How specific a match is: (kind, prefix length); (0, 0) when it does not match."""
     if match == "*":
         return 1, 0
@@ -160,7 +160,7 @@ def _rank(match: str, peer: Peer, sender: str, believed: bool) -> tuple[int, int
         length = _prefix_length(match.removeprefix("ip:"), peer.address)
         return (0, 0) if length is None else (3, length)
     address = sender.lower()
-    if not believed or "@" not in address:
+    if not peer.proofs or "@" not in address:
         return 0, 0
     if match.startswith("@"):
         return (2, 0) if address.rpartition("@")[2] == match[1:].lower() else (0, 0)
