@@ -143,7 +143,7 @@ class Accept:
         try:
             if size is not None and size > self._settings.max_message:
                 raise Refused(
-                    f"the mail is larger than the {self._settings.max_message // 1_000_000} MB accepted here;"
+                    f"the mail is larger than the {self._settings.max_message / 1_000_000:g} MB accepted here;"
                     " send fewer or smaller attachments",
                     status="5.3.4",
                 )

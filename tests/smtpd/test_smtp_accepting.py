@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sqlite3
+from dataclasses import replace
 from email.message import EmailMessage
 from email.policy import SMTP
 
@@ -121,6 +122,8 @@ async def test_a_size_that_is_told_is_refused_before_it_is_sent(doors: Doors, ho
         assert (await client.ask("RSET")).code == 250
         assert str(await client.ask("MAIL FROM:<you@example.org> SIZE=1000001")).startswith("552 5.3.4 ")
         assert str(await client.ask("MAIL FROM:<you@example.org> SIZE=99999999999999999999")).startswith("552 5.3.4 ")
+        house.accept._settings = replace(house.accept._settings, max_message=500_000)
+        assert "than the 0.5 MB accepted" in str(await client.ask("MAIL FROM:<you@example.org> SIZE=500001"))
         house.spool.floor = (1 << 60) - 1000
         assert str(await client.ask("MAIL FROM:<you@example.org> SIZE=500")).startswith("452 4.3.1 ")
 
