@@ -315,5 +315,9 @@ def _token(text: str) -> str:
 
 def _where(capped: Capped) -> str:
     """Where a cap is set."""
-    route = f", or faxgateway route add sender {shlex.quote(capped.who)} --cap ..."
-    return f"policy.caps.{capped.scope} (and restart){route if capped.scope is Scope.ROUTE else ''}"
+    if capped.scope is not Scope.ROUTE:
+        return f"policy.caps.{capped.scope} (and restart)"
+    return (
+        f"policy.caps.route (and restart) or that of the route: faxgateway route add sender {shlex.quote(capped.who)} --cap"
+        " ... with all its other options, as it replaces the route"
+    )

@@ -212,6 +212,16 @@ async def test_the_operator_hears_of_a_cap_that_only_refuses_once_a_day(build: B
     assert len(await house.alarms()) == 3
 
 
+async def test_who_raises_the_cap_of_a_route_is_reminded_of_what_else_it_says(build: Build) -> None:
+    house = await build(outbound=settings(), policy=PolicySettings())
+    await house.route("*", caps=(Cap.parse("day:faxes=1"),))
+    await send(house, 2)
+    (alarm,) = await house.mails(MailKind.OPERATOR)
+    assert (
+        "route add sender '*' --cap ... with all its other options, as it replaces the route" in alarm.facts["remedy"]
+    )
+
+
 async def test_a_cap_of_which_the_operator_knows_is_not_told_again_at_the_door(build: Build) -> None:
     house = await build(outbound=settings({Scope.TOTAL: "day:faxes=1"}), policy=PolicySettings())
     await send(house, 2)
