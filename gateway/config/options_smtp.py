@@ -154,7 +154,7 @@ class Smtp(Section):
     """how long a sender may put off his fax (send-at)"""
     repeat_window: DurationOrZero = 1800.0
     """the same mail again, from a client that may not have read our answer to the first, is the first one for so long, an outage
-    not counted"""
+    not counted; one with Message-ID and Date for five days, as long as mail servers try; 0: never"""
 
     @field_validator("listeners")
     @classmethod

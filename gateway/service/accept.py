@@ -38,6 +38,8 @@ from gateway.store import bodies, jobs, repeats, routes
 from gateway.store.db import Database, Tx
 from gateway.store.ids import new_id
 
+_TRIED = 5 * 86400.0  # seconds for which mail servers try to hand a mail over, with pauses of hours (RFC 5321 4.5.4.1)
+
 
 @dataclass(frozen=True, slots=True)
 class AcceptSettings:
@@ -195,11 +197,14 @@ class Accept:
         What may be a mail that we have comes in all the same: put off, it would come when it is known no more.
         """
         now = self._clock()
-        since = self._since(now)
+        window = self._window(is_named=True)
+        since = self._since(now, window)
 
         def judge(tx: Tx) -> Stop | None:
             stop = self._allowance.at_the_door(tx, caps)
-            again = stop and repeats.may_be_one(tx, peer.address, sender, number, self._repeats_since(tx, since))
+            again = stop and repeats.may_be_one(
+                tx, peer.address, sender, number, self._repeats_since(tx, since, window)
+            )
             return None if again else stop
 
         stop = await self._database.read(judge)
@@ -219,7 +224,8 @@ class Accept:
 
         Order: a large mail's file synced and named, then the rows, with the content of a small one, then the caller's
         reply. A client that never saw our 250 and sends
-        the same again within ``repeat_window`` gets the same id and causes no second fax (RFC 1047).
+        the same again within ``repeat_window`` gets the same id and causes no second fax (RFC 1047); where Message-ID and
+        Date name the mail, for as long as mail servers try.
         Raises Refused for what can never become a fax, TryLater on trouble of ours; nothing is kept then.
         """
         peer = envelope.peer
@@ -285,10 +291,11 @@ class Accept:
             for n, (recipient, options) in enumerate(wanted, 1)
         ]
         key = _dedupe_key(envelope, summary)
-        since = self._since(now)
+        window = self._window(is_named=bool(summary.message_id and summary.date))
+        since = self._since(now, window)
 
         def commit(tx: Tx) -> str:
-            earlier = repeats.unconfirmed(tx, key, self._repeats_since(tx, since))
+            earlier = repeats.unconfirmed(tx, key, self._repeats_since(tx, since, window))
             if earlier is not None:
                 return earlier
             jobs.add(tx, submission, new_jobs, key)
@@ -315,13 +322,17 @@ class Accept:
         self._on_accepted()
         return submission.id
 
-    def _since(self, now: float) -> float:
-        """From when on a mail may come again; after the clock was set nobody knows how long ago something was."""
-        return now - self._settings.repeat_window if self._clock_believed() else 0.0
-
-    def _repeats_since(self, tx: Tx, since: float) -> float:
-        """Soon after our start the time does not count in which we were not there and nobody could try again."""
+    def _window(self, *, is_named: bool) -> float:
+        """For how long (s) the same mail again is the first one. One that ``is_named`` is so for as long as servers try."""
         window = self._settings.repeat_window
+        return max(window, _TRIED) if window and is_named else window
+
+    def _since(self, now: float, window: float) -> float:
+        """From when on a mail may come again; after the clock was set nobody knows how long ago something was."""
+        return now - window if self._clock_believed() or not window else 0.0
+
+    def _repeats_since(self, tx: Tx, since: float, window: float) -> float:
+        """Soon after our start the time does not count in which we were not there and nobody could try again."""
         if self._steady() - self._begun >= window:
             return since
         return min(since, repeats.last_accepted(tx, self._begun_at) - window)

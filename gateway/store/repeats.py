@@ -19,7 +19,7 @@ def unconfirmed(tx: Tx, dedupe_key: str, since: float) -> str | None:
 def may_be_one(tx: Tx, address: str, sender: str, number: FaxNumber, since: float) -> bool:
     """Whether a mail of this client, sender and number may be such a one, accepted after ``since``."""
     row = tx.execute(
-        "SELECT 1 FROM submission s JOIN job ON job.submission = s.id WHERE s.confirmed_at IS NULL AND s.created_at >= ?"
+        "SELECT 1 FROM submission s INDEXED BY submission_unconfirmed JOIN job ON job.submission = s.id WHERE s.confirmed_at IS NULL AND s.created_at >= ?"
         " AND s.address = ? AND s.sender = ? AND job.number = ? LIMIT 1",
         (since, address, sender, number.e164),
     ).fetchone()

@@ -259,6 +259,16 @@ async def test_the_same_mail_whose_250_was_never_read_is_the_first_one(house: Ho
     assert await house.submit(NUMBER, "+12025550124") != first
 
 
+async def test_a_mail_server_tries_again_for_days_and_not_as_often_as_every_half_hour(house: House) -> None:
+    mail = LETTER.replace(b"Subject", b"Date: Mon, 23 Nov 2026 10:00:00 +0000\r\nSubject")
+    first = await house.submit(mail=mail)
+    for pause in (4000, 6 * 3600, 3 * 86400):
+        house.now += pause
+        assert await house.submit(mail=mail) == first
+    house.now += 2 * 86400
+    assert await house.submit(mail=mail) != first
+
+
 async def test_a_mail_whose_250_was_lost_in_a_long_outage_is_the_first_one(house: House) -> None:
     older = await house.submit(sender="older@example.org")
     house.now += 1801
