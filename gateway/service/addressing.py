@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from gateway import numbers, policy
@@ -11,6 +12,8 @@ from gateway.model import Alias, Peer, Recipient, Route
 from gateway.numbers import FaxAddress
 from gateway.store import aliases
 from gateway.store.db import Database
+
+_SHORT = re.compile(r"[a-z][a-z0-9._-]{0,63}|[0-9]{1,6}")  # what a person may have meant as a short name
 
 
 class Addressing:
@@ -32,7 +35,13 @@ class Addressing:
         alias = None if given.text.startswith("+") else await self._alias(peer, sender, given.text)
         region = route.region if route and route.region else self._region
         if alias is None:
-            return Recipient(address, given.number(region), asked)
+            try:
+                return Recipient(address, given.number(region), asked)
+            except Refused as error:
+                if _SHORT.fullmatch(given.text.lower()) and not numbers.meaning(given.text, region):
+                    public = f"{error.public}; nor is {given.text} a short name here for you"
+                    raise Refused(public, error.detail, status=error.status) from error
+                raise
         if _is_number(given, region):  # in this region; where the name was added, it was none
             raise Refused(
                 f"{given.text} is a short name for {alias.number} here and a number too; write the number you mean with +"

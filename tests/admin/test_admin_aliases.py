@@ -53,6 +53,15 @@ async def test_of_one_name_the_number_for_the_most_exact_sender_counts(house: Ho
     assert await _dialled(house, "4711", replace(COPIER, login="ann")) == "+12025550133"
 
 
+@pytest.mark.parametrize(
+    ("name", "told"), [("recepton", True), ("4712", True), ("5550123", False), ("+1202555", False), ("911", False)]
+)
+async def test_who_mistypes_a_short_name_hears_that_it_is_none(house: House, name: str, told: bool) -> None:
+    with pytest.raises(Refused) as caught:
+        await _dialled(house, name)
+    assert caught.value.public.endswith(f"; nor is {name} a short name here for you") is told
+
+
 async def test_the_policy_is_that_of_the_number_behind_it(house: House) -> None:
     await house.ask("alias.add", name="kingston", number="+1 876 555 0123")
     with pytest.raises(Refused, match="faxes to Jamaica"):
