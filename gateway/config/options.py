@@ -149,7 +149,7 @@ class Config(Section):
             f"smtp.listeners[{n}] on {each.address}: passwords are taken under TLS only, so with tls: none nobody outside"
             " this machine can log in; set tls: starttls"
             for n, each in enumerate(self.smtp.listeners)
-            if each.auth != "none" and each.tls == "none" and not is_local(each.address)
+            if each.auth != "none" and each.tls == "none" and not each.clear_auth and not is_local(each.address)
         ]
         return (*self._warnings, *useless)
 

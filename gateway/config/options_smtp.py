@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from typing import Annotated, Literal, Self
 
@@ -26,6 +27,8 @@ from gateway.config.kinds import (
     is_everybody,
 )
 from gateway.config.sections import Problems, Section, complain, section
+
+_MOST_AUTHORITIES = 10  # in client_ca; the lists of public ones have more than a hundred
 
 
 class Listener(Section):
@@ -107,7 +110,25 @@ class Listener(Section):
             except (ssl.SSLError, OSError) as error:
                 why = error.reason if isinstance(error, ssl.SSLError) and error.reason else error.strerror or error
                 problems.append((("certificate",), f"does not load together with the key ({why})"))
+            return [*problems, *self._authority_problems()]
         return problems
+
+    def _authority_problems(self) -> Problems:
+        if self.client_ca is None:
+            return []
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with contextlib.suppress(ssl.SSLError, OSError):
+            context.load_verify_locations(self.client_ca)
+        count = context.cert_store_stats()["x509"]
+        if not count:
+            return [(("client_ca",), f"there is no certificate in {self.client_ca}")]
+        if count > _MOST_AUTHORITIES:
+            text = (
+                f"holds {count} authorities, as a list of public ones does, and whoever has a certificate of one needs no"
+                " login: an open relay for faxes, at your cost; name the authority of your own devices"
+            )
+            return [(("client_ca",), text)]
+        return []
 
 
 class Front(Section):

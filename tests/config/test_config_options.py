@@ -335,6 +335,26 @@ def test_tls_needs_files_that_load(read: Read, problems: Problems, tmp_path: Pat
     assert "smtp.listeners[0].certificate: does not load together with the key (" in found
 
 
+def test_who_signs_for_clients_is_one_of_few(read: Read, problems: Problems, tmp_path: Path) -> None:
+    authorities = [trustme.CA() for _ in range(11)]
+    ours = authorities[0].issue_cert("mx.example.org")
+    ours.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    ours.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "rubbish.pem").write_text("no certificate")
+    (tmp_path / "ten.pem").write_bytes(b"".join(authority.cert_pem.bytes() for authority in authorities[:10]))
+    (tmp_path / "public.pem").write_bytes(b"".join(authority.cert_pem.bytes() for authority in authorities))
+    text = "tls: starttls, certificate: cert.pem, key: key.pem, client_ca: "
+    assert read(listener(text + "ten.pem")).smtp.listeners[0].client_ca == tmp_path / "ten.pem"
+    (found,) = problems(listener(text + "rubbish.pem"))
+    assert f"smtp.listeners[0].client_ca: there is no certificate in {tmp_path / 'rubbish.pem'}" in found
+    (found,) = problems(listener(text + "public.pem"))
+    assert "smtp.listeners[0].client_ca: holds 11 authorities, as a list of public ones does" in found
+
+
+def test_a_listener_that_takes_passwords_in_clear_is_not_said_to_take_none(read: Read) -> None:
+    assert read(listener("address: '0.0.0.0:2525', auth: required, clear_auth: true")).warnings == ()
+
+
 def test_no_mail_of_ours_goes_to_a_fax_address(read: Read, problems: Problems) -> None:
     found = problems(
         "domain: [fax.local, fax.example.org]\nmail:\n  sender: Fax <fax@FAX.local>\n  bounce: b@fax.example.org\n"
