@@ -13,7 +13,7 @@ from gateway.numbers import FaxAddress
 from gateway.store import aliases
 from gateway.store.db import Database
 
-_SHORT = re.compile(r"[a-z][a-z0-9._-]{0,63}|[0-9]{1,6}")  # what a person may have meant as a short name
+_NAME, _DIGITS = re.compile(r"[a-z][a-z0-9._-]{0,63}"), re.compile(r"[0-9]{1,6}")
 
 
 class Addressing:
@@ -38,7 +38,7 @@ class Addressing:
             try:
                 return Recipient(address, given.number(region), asked)
             except Refused as error:
-                if _SHORT.fullmatch(given.text.lower()) and not numbers.meaning(given.text, region):
+                if _is_name(given.text, region):
                     public = f"{error.public}; nor is {given.text} a short name here for you"
                     raise Refused(public, error.detail, status=error.status) from error
                 raise
@@ -53,6 +53,11 @@ class Addressing:
     async def _alias(self, peer: Peer, sender: str, name: str) -> Alias | None:
         known = await self._database.read(lambda tx: aliases.listing(tx, name.lower()))
         return policy.alias_for(known, peer, sender)
+
+
+def _is_name(text: str, region: str) -> bool:
+    """Whether a person may have meant a short name by what is no number."""
+    return bool(_NAME.fullmatch(text.lower())) or bool(_DIGITS.fullmatch(text) and not numbers.meaning(text, region))
 
 
 def _is_number(given: FaxAddress, region: str) -> bool:
