@@ -29,6 +29,10 @@ _WROTE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _WHEN = re.compile(r"\s*(?:(?:on|am|le|el|il|op|den|em|dnia|w dniu|em|no dia|в)\b|\d|.{0,80}@)", re.IGNORECASE)
+_POINTS = re.compile(  # to what stands further down: it is meant to be read, or answered there
+    r"\b(?:below|beneath|underneath|in-?line|in red|in blue|unten|unterhalb|ci-dessous|ci-après|en bas|abajo|a continuación|sotto"
+    r"|di seguito|hieronder|onderstaande?|abaixo|nedan|nedenfor|poniżej|ниже|нижче)\b", re.IGNORECASE
+)  # fmt: skip
 _ORIGINAL = re.compile(
     r"\s*(?:-{3,}\s*(?:original message|ursprüngliche nachricht|originalnachricht|message d'origine|mensaje original"
     r"|messaggio originale|oorspronkelijk bericht|oprindelig meddelelse|ursprungligt meddelande)\s*-{3,}|_{10,})\s*",
@@ -77,7 +81,9 @@ def trim(text: str, wanted: Collection[str], subject: str) -> Trimmed:
             if kind not in wanted or (kind == QUOTED and not _REPLY.match(subject)):
                 continue
             at = rule(lines)
-            if at is not None and any(line.strip() for line in lines[:at]):
+            if at is not None and not any(line.strip() for line in lines[:at]):
+                return Trimmed(text, [])
+            if at is not None:
                 found.append(kind)
                 lines = lines[:at]
                 break
@@ -89,11 +95,11 @@ def trim(text: str, wanted: Collection[str], subject: str) -> Trimmed:
 
 def _quoted(lines: list[str]) -> int | None:
     """Where the mail that is answered begins: lines with ``>`` to the end behind a line that says whose they are, or all
-    that follows a head of From, Sent, To, Subject.
+    that follows a head of From, Sent, To, Subject. Where the answer points to it, it is part of what is said.
     """
     for at, line in enumerate(lines):
         if _ORIGINAL.fullmatch(line) and _is_head(lines, at + 1):
-            return at
+            return None if _POINTS.search("\n".join(lines[:at])) else at
     end = _end(lines)
     at = end
     while at and (not lines[at - 1].strip() or lines[at - 1].lstrip().startswith(">")):
@@ -104,7 +110,7 @@ def _quoted(lines: list[str]) -> int | None:
         if not lines[start].strip():
             return None
         if _WROTE.search(intro := " ".join(lines[start:at])) and _WHEN.match(intro):
-            return start
+            return None if _POINTS.search("\n".join(lines[:start])) else start
     return None
 
 
@@ -124,7 +130,7 @@ def _signature(lines: list[str]) -> int | None:
 
 
 def _disclaimer(lines: list[str]) -> int | None:
-    """Where the legal notice begins: the last paragraph, or the paragraphs behind a drawn line, when it speaks as such."""
+    """Where the legal notice begins: in the last paragraph, or behind a drawn line, when what stands there speaks as such."""
     end = _end(lines)
     starts = [
         at
@@ -137,7 +143,10 @@ def _disclaimer(lines: list[str]) -> int | None:
             return None
         behind_rule = start > 0 and _is_rule(lines[start - 1])
         if (start == starts[-1] or behind_rule) and sum(bool(sign.search(notice)) for sign in _LEGAL) >= _LEGAL_SIGNS:
-            return start - 1 if behind_rule else start
+            if behind_rule:
+                return start - 1
+            # what stands before its first sign may be the sender's own: he set no blank line
+            return next((at for at in range(start, end) if any(sign.search(lines[at]) for sign in _LEGAL)), start)
     return None
 
 

@@ -74,11 +74,21 @@ def test_several_ends_stand_behind_each_other() -> None:
         (ABOVE + "\n" + NOTICE * 20, "x"),
         ("Sent from my iPhone\n", "x"),
         (ABOVE + "\nThe photo was sent from my iPhone yesterday\n", "x"),
+        (f"Please see below and sign.\n\n{OUTLOOK}", "Re: Plan"),
+        (f"My answers are in-line.\n\n{OUTLOOK}", "Re: Plan"),
+        (f"Siehe unten.\n\n{GMAIL}", "AW: Plan"),
+        (f"Sent from my iPhone\n\n{GMAIL}", "Re: Plan"),  # nothing of his own, either
+        (f"-- \nAnn\n\n{OUTLOOK}\n{NOTICE}\n", "Re: Plan"),
         ("", ""),
     ],
 )
 def test_what_is_not_sure_stays(text: str, subject: str) -> None:
     assert trim(text, ALL, subject) == (text, [])
+
+
+def test_the_line_above_a_legal_notice_is_the_senders() -> None:
+    text, removed = trim(f"Dear Ann,\n\nwe accept, for 500 EUR.\n{NOTICE}\n", ALL, "x")
+    assert (text, len(removed)) == ("Dear Ann,\n\nwe accept, for 500 EUR.", 1)
 
 
 def test_only_what_is_wanted_goes() -> None:
