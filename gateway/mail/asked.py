@@ -16,8 +16,10 @@ def take(found: Mail) -> dict[str, str]:
     in_fields = options.from_fields(found.headers.lines(options.FIELD))
     in_subject = options.from_subject(found.headers.line("subject"))
     texts = (leaf for leaf in found.leaves if leaf.message_text and not leaf.left_out and leaf.substance)
-    text = next(texts, None)
-    return {**(_from(text) if text else {}), **in_subject, **in_fields}
+    in_text = _from(text) if (text := next(texts, None)) else {}
+    for other in texts:
+        options.refuse_in(to_text(other.data or b"", other.charset), markup=other.is_html)
+    return {**in_text, **in_subject, **in_fields}
 
 
 def _from(leaf: Leaf) -> options.Asked:

@@ -162,9 +162,14 @@ def from_text(text: str, *, markup: bool) -> tuple[str, Asked]:
     if _OPEN.match(seen, taken):
         raise _refused(f"the [fax: {where} is not closed; write it like [fax: cover=none, ref=4711]")
     rest = _without(text, spans, taken) if taken else text
-    if _ANYWHERE.search(rest) and any(map(_LATER.search, _pieces(rest, markup=markup))):
-        raise _refused("options stand at the very beginning of the text: move [fax: ...] there, or remove it")
+    refuse_in(rest, markup=markup)
     return rest, read(pairs, where)
+
+
+def refuse_in(text: str, *, markup: bool) -> None:
+    """Raise Refused where options begin a line of a text that is printed."""
+    if _ANYWHERE.search(text) and any(map(_LATER.search, _pieces(text, markup=markup))):
+        raise _refused("options stand at the very beginning of the text: move [fax: ...] there, or remove it")
 
 
 def _first(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

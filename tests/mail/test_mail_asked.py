@@ -90,6 +90,10 @@ def test_a_mail_that_is_attached_asks_for_nothing(reader: Reader) -> None:
         ("X-Fax-Ref: 1\nX-Fax-Ref: 2\n\nDear all,\n", "ref is given twice in an X-Fax header field"),
         ("Subject: x\n\n[fax: paper=a3]\nDear all,\n", "paper=a3 at the beginning of the text cannot be understood"),
         (f"Subject: x\n\nDear all,\n{WISH}\n", "options stand at the very beginning of the text"),
+        (
+            f"Subject: x\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nDear all,\n--b\n\n{WISH}\nsecond\n--b--\n",
+            "options stand at the very beginning of the text",
+        ),
     ],
 )
 def test_what_cannot_be_understood_is_a_refusal(reader: Reader, mail: str, words: str) -> None:
