@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import AvifImagePlugin, Image, ImageOps, UnidentifiedImageError
 
-from gateway.document import raster, sniff
+from gateway.document import progress, raster, sniff
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import TooLong, Unfaxable
 
@@ -23,6 +23,7 @@ MAX_PIXELS = 120_000_000  # of one image: A3 at 600 dpi, twice over
 _SCREEN_DPI = 96
 _STANDARD_ROWS = 1500  # a fax page with fewer rows has 98 to the inch
 _ORIENTATION, _SUBFILE, _COMPRESSION = 0x0112, 0x00FE, 0x0103
+_ANIMATED = {"GIF", "PNG", "WEBP", "AVIF", "HEIF"}
 _FAX_CODED = {2: 0.05, 3: 0.05, 4: 0.0}  # MH, MR and MMR: the share of lines that may be damaged; MMR does not recover
 _THUMBNAIL = 0x1 | 0x4  # of _SUBFILE: a smaller version or a mask of another image
 
@@ -77,8 +78,11 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             " Camera, Formats, Most Compatible)"
         )
     with reading(name), Image.open(path, formats=FORMATS) as source:
-        if source.format != "TIFF":  # an animation is one picture
+        if source.format != "TIFF":
             raster.check_room(name, 1, room)
+            if source.format in _ANIMATED and (count := getattr(source, "n_frames", 1)) > 1:
+                progress.note(f"the first of the {count} pictures in it")
+                source.seek(0)
             yield _page(source, name, target)
             return
         frames = _frames(source, _count(path))

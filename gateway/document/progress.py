@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 _listeners: list[Callable[[str], None]] = []
 _lacking: dict[str, None] = {}  # characters, in the order they were met
+_notes: list[str] = []
 
 
 def listen(listener: Callable[[str], None]) -> None:
@@ -16,8 +17,19 @@ def listen(listener: Callable[[str], None]) -> None:
 def begin(name: str) -> None:
     """Say that the part of this name is worked on from now on."""
     _lacking.clear()
+    _notes.clear()
     for listener in _listeners:
         listener(name)
+
+
+def note(text: str) -> None:
+    """Say what its sender should know of the pages of the part begun last."""
+    _notes.append(text)
+
+
+def notes() -> list[str]:
+    """What is to say of the part begun last."""
+    return list(_notes)
 
 
 def lacking(character: str) -> None:

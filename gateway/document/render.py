@@ -108,6 +108,7 @@ def _fate(name: str, kind: str, first: int, last: int, blank: list[int], lacked:
         return LedgerEntry(name, kind, reason="all of it is blank" if blank else "it has no page")
     numbers = ", ".join(map(str, blank))
     notes = [f"left out of it, as blank: {'page' if len(blank) == 1 else 'pages'} {numbers}"] if blank else []
+    notes += progress.notes()
     notes += [_lacking(lacked)] if lacked else []
     return LedgerEntry(name, kind, first, last, note="; ".join(notes))
 

@@ -287,7 +287,19 @@ def test_where_libreoffice_is(tmp_path: Path) -> None:
     assert office.find(str(tmp_path)) == str(tmp_path)
 
 
-# --- photos of telephones ---------------------------------------------------------------------------------------------
+# --- pictures ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF"])
+@behind_walls
+async def test_of_an_animation_the_first_picture_is_printed_and_that_is_told(
+    sender: Sender, fax: Fax, kind: str
+) -> None:
+    out = io.BytesIO()
+    first, *others = (photo(300, 200).point(lambda v, n=n: v ^ n) for n in (0, 80, 160))
+    first.save(out, format=kind, save_all=True, append_images=others)
+    said = await sender.send(fax.part("steps", out.getvalue()))
+    assert said == ["steps: page 1; the first of the 3 pictures in it"]
 
 
 @behind_walls
