@@ -275,7 +275,7 @@ class Life(RuleBasedStateMachine):
             elif what == "release":
                 jobs.release(tx, job, house.now)
             else:
-                why = _retry(tx, job, house.now, resend=what == "resend")
+                why = _retry(tx, job, house.now, resend=what == "resend", named=True)
                 if not why and job.state is JobState.IN_DOUBT and job.hold:
                     self.by_word[job.id] += 1
 
