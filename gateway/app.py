@@ -136,7 +136,7 @@ class Gateway:
         self._lock.acquire()
         try:
             refuse_half_restored(Path(self.config.state_dir))
-            await self.database.open(may_be_new=not self.spool.names())
+            await self.database.open(may_be_new=not self.spool.was_opened)
             await self._expect_spool()
             self.spool.open()
         except BaseException:

@@ -317,6 +317,11 @@ class Spool:
             self.path(name).unlink(missing_ok=True)
             reach("spool.unlinked")
 
+    @property
+    def was_opened(self) -> bool:
+        """Whether a gateway has used it; before :meth:`open` too. A directory that only stands ready counts not."""
+        return any((self.root / kind).is_dir() for kind in KINDS)
+
     def names(self) -> set[str]:
         """Every spool name that has a file; before :meth:`open` too."""
         found: set[str] = set()

@@ -45,7 +45,7 @@ def claim(path: Path, *, may_be_new: bool) -> str:
 def lost(path: Path, how: str) -> StoreBroken:
     """The refusal of a database that must have held something and holds nothing."""
     return StoreBroken(
-        f"the database {path} is {how}, but the spool beside it holds mails or faxes, which would be forgotten:"
+        f"the database {path} is {how}, but the spool beside it was in use, and mails and faxes would be forgotten:"
         " restore a backup (faxgateway restore); to begin anew, move the directory spool away"
     )
 

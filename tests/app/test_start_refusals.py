@@ -104,8 +104,16 @@ def test_a_database_that_was_cut_off(state: Path, keep: float) -> None:
 
 def test_a_database_that_is_gone_while_mails_are_there(state: Path) -> None:
     (state / "faxgateway.db").unlink()
-    refused(state, 70, "is missing, but the spool beside it holds mails or faxes", "faxgateway restore")
+    refused(state, 70, "is missing, but the spool beside it was in use", "faxgateway restore")
     assert not (state / "faxgateway.db").exists()
+
+
+def test_a_database_that_is_gone_with_all_its_small_mails(state: Path) -> None:
+    """They are in the database alone, so that an empty spool tells nothing."""
+    (state / "faxgateway.db").unlink()
+    for file in (state / "spool").glob("*/*"):
+        file.unlink()
+    refused(state, 70, "is missing, but the spool beside it was in use", "move the directory spool away")
 
 
 def test_a_file_that_is_no_database(state: Path) -> None:

@@ -34,7 +34,7 @@ def test_a_new_file_is_private_and_empty(tmp_path: Path) -> None:
 async def test_a_database_that_has_lost_all_is_not_taken_for_a_new_one(tmp_path: Path, how: str) -> None:
     if how == "empty":
         (tmp_path / "db").touch()
-    with pytest.raises(StoreBroken, match=f"is {how}, but the spool beside it holds mails"):
+    with pytest.raises(StoreBroken, match=f"is {how}, but the spool beside it was in use"):
         await Database(tmp_path / "db").open(may_be_new=False)
     assert (tmp_path / "db").exists() is (how == "empty")
 
