@@ -10,6 +10,7 @@ import io
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pikepdf
@@ -48,9 +49,9 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             )
         if document.count_attachments() and _is_portfolio(path):
             raise Unfaxable(f"{name} is a PDF portfolio, a folder of files; send the files in it")
-        found = fax_pages(path)
-        if found:
-            yield from found
+        if found := fax_pages(path):
+            for fax in found:
+                yield fax.page
             return
         for number in range(count):
             yield Page(_draw(document, number, name, target), target.y_dpi)
@@ -199,7 +200,20 @@ def _centred(image: Image.Image, target: Grid) -> Image.Image:
 # --- fax pages in a PDF -----------------------------------------------------------------------------------------------
 
 
-def fax_pages(path: Path) -> list[Page]:
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A page of a fax, its points packed: all of a long fax are held at once."""
+
+    size: tuple[int, int]
+    y_dpi: int
+    points: bytes
+
+    @property
+    def page(self) -> Page:
+        return Page(Image.frombytes("1", self.size, self.points), self.y_dpi)
+
+
+def fax_pages(path: Path) -> list[Packed]:
     """The pages of a PDF that holds nothing but one upright fax page on each; none of any other PDF."""
     found = []
     try:
@@ -222,7 +236,7 @@ def fax_pages(path: Path) -> list[Page]:
     return found
 
 
-def _fax_page(page: pikepdf.Page) -> Page | None:
+def _fax_page(page: pikepdf.Page) -> Packed | None:
     objects = [value for _, value in page.resources.get("/XObject", pikepdf.Dictionary()).items()]
     if len(objects) != 1 or objects[0].get("/Subtype") != "/Image":
         return None
@@ -245,4 +259,4 @@ def _fax_page(page: pikepdf.Page) -> Page | None:
     if rows is None:
         return None
     image = picture.as_pil_image().convert("1", dither=Image.Dither.NONE)
-    return Page(image, rows) if image.size == (picture.width, picture.height) else None
+    return Packed(image.size, rows, image.tobytes()) if image.size == (picture.width, picture.height) else None

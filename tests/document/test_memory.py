@@ -6,7 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import img2pdf
 from PIL import Image
+
+from gateway.document import raster
+
+from .made import fax_page
 
 _DRAW = """
 import sys
@@ -18,15 +23,29 @@ def peak() -> int:
         return next(int(line.split()[1]) for line in stream if line.startswith("VmHWM"))
 
 before = peak()
-pages = list(pdf.pages(Path(sys.argv[1]), "scan.pdf", raster.grid("letter", "fine"), 10))
-assert len(pages) == 1
+pages = pdf.pages(Path(sys.argv[1]), "scan.pdf", raster.grid("letter", "fine"), 100)
+assert sum(1 for page in pages) == int(sys.argv[2])
 print(peak() - before)
 """
+
+
+def peak(document: Path, pages: int) -> int:
+    """Kilobytes that drawing it takes."""
+    run = subprocess.run(
+        [sys.executable, "-c", _DRAW, str(document), str(pages)], capture_output=True, text=True, check=True
+    )
+    return int(run.stdout)
 
 
 def test_a_scan_in_colour_is_drawn_without_a_second_copy_of_it(tmp_path: Path) -> None:
     scan = tmp_path / "scan.pdf"
     Image.effect_noise((2550, 3300), 40).convert("RGB").save(scan, resolution=300)
-    run = subprocess.run([sys.executable, "-c", _DRAW, str(scan)], capture_output=True, text=True, check=True)
     picture = 2550 * 3300 * 3 // 1024
-    assert int(run.stdout) < 2.4 * picture
+    assert peak(scan, 1) < 2.4 * picture
+
+
+def test_the_pages_of_a_long_fax_are_held_packed(tmp_path: Path) -> None:
+    fax = tmp_path / "fax.pdf"
+    fax.write_bytes(img2pdf.convert([raster.g4(fax_page(), raster.FINE)] * 60, nodate=True))
+    page = 1728 * 2156 // 1024  # as Pillow holds it, a byte a point
+    assert peak(fax, 60) < 20 * page
