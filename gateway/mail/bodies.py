@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
 from urllib.parse import unquote
 
+from gateway.mail.markup import visible_spans
 from gateway.mail.words import to_text
 
-# Every alternative eats a bounded piece or up to the next "<", so that a scan is linear in the text.
-_TOKEN = re.compile(r"<!--|<[!?][^<>]*>?|<(/?)([A-Za-z][A-Za-z0-9]*)[^<>]*>?|<|[^<]+")
 _ENOUGH = 1 << 18
-_HIDDEN = {"style", "script", "title", "template"}
 _CID = re.compile(r"cid:([^\s\"'<>()\\]{1,500})", re.IGNORECASE)
 _INVISIBLE = re.compile("[\\s\u00ad\u034f\u180e\u200b-\u200f\u2060\u2800\ufeff]+")
 
@@ -27,24 +24,6 @@ def substance(data: bytes, charset: str | None, *, markup: bool) -> int:
     if markup:
         text = html.unescape(" ".join(text[start:end] for start, end in visible_spans(text)))
     return len(_INVISIBLE.sub("", text))
-
-
-def visible_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where the text between the tags stands, without what browsers do not show."""
-    position = 0
-    while position < len(text):
-        token = _TOKEN.match(text, position)
-        assert token is not None  # the alternatives cover every character
-        start, position = token.span()
-        if token[0] == "<!--":
-            close = text.find("-->", position)
-            position = close + 3 if close >= 0 else len(text)
-        elif token[2] is None:
-            if not token[0].startswith(("<!", "<?")):
-                yield start, position
-        elif not token[1] and token[2].lower() in _HIDDEN:
-            close_tag = re.compile(f"</{token[2]}", re.IGNORECASE).search(text, position)
-            position = close_tag.start() if close_tag else len(text)
 
 
 def shown_ids(data: bytes, charset: str | None) -> frozenset[str]:

@@ -7,7 +7,6 @@ refused, never printed and never ignored.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
@@ -15,7 +14,7 @@ from email.utils import parsedate_tz
 from types import MappingProxyType
 
 from gateway.errors import Refused
-from gateway.mail.bodies import visible_spans
+from gateway.mail import markup as marked
 from gateway.mail.words import one_line
 from gateway.model import FaxOptions
 
@@ -37,11 +36,11 @@ OTHER_NAMES = {
     "to": "attn",
     "company": "org",
 }
-_BLANK = r"(?:\s|&nbsp;|&#160;|&#xa0;|[\u200b\u200c\ufeff])"
+_BLANK = r"[\s\u200b\u200c\ufeff]"
 _OPEN = re.compile(rf"{_BLANK}*\[fax:", re.IGNORECASE)
 _BRACKET = re.compile(rf"{_BLANK}*\[fax:([^\[\]]{{0,{_LONGEST}}})\]", re.IGNORECASE)
 _IN_LINE = re.compile(r"[ \t]*\[fax:([^\[\]]*)\]", re.IGNORECASE)
-_ANYWHERE = re.compile(r"\[fax:", re.IGNORECASE)
+_ANYWHERE = re.compile(r"fax", re.IGNORECASE)
 _LATER = re.compile(r"^[ \t]*\[fax:[^\]\n]*=", re.IGNORECASE | re.MULTILINE)
 _PAIR = re.compile(r"""\s*([^=,;"]*?)\s*=\s*(?:"([^"]*)"|([^,;"\r\n]*?))\s*(?:[,;\r\n]+\s*|\Z)""")
 _SOON = re.compile(r"\+?([0-9]{1,4})([mhd])")
@@ -152,49 +151,48 @@ def from_text(text: str, *, markup: bool) -> tuple[str, Asked]:
     Raises Refused, also where one begins a later line: it was meant, and would be printed.
     """
     where = "at the beginning of the text"
-    spans = list(_first(visible_spans(text))) if markup else [(0, len(text))]
-    seen = "".join(text[start:end] for start, end in spans)
+    pieces = list(_first(marked.pieces(text))) if markup else [(text, 0, len(text))]
+    seen = "".join(piece for piece, _, _ in pieces)
     pairs: list[tuple[str, str]] = []
     taken = 0
     while bracket := _BRACKET.match(seen, taken):
-        pairs += _pairs(" ".join(html.unescape(bracket[1]).split()) if markup else bracket[1], where)
+        pairs += _pairs(" ".join(bracket[1].split()) if markup else bracket[1], where)
         taken = bracket.end()
     if _OPEN.match(seen, taken):
         raise _refused(f"the [fax: {where} is not closed; write it like [fax: cover=none, ref=4711]")
-    rest = _without(text, spans, taken) if taken else text
+    rest = text
+    if taken:
+        rest = _cut(text, pieces, taken) if markup else re.sub(r"\A[ \t]*(?:\r\n|\n|\r)*", "", text[taken:])
     refuse_in(rest, markup=markup)
     return rest, read(pairs, where)
 
 
 def refuse_in(text: str, *, markup: bool) -> None:
     """Raise Refused where options begin a line of a text that is printed."""
-    if _ANYWHERE.search(text) and any(map(_LATER.search, _pieces(text, markup=markup))):
+    if not _ANYWHERE.search(text):
+        return
+    lines = (line.text for line in marked.lines(text)) if markup else [text]
+    if any(map(_LATER.search, lines)):
         raise _refused("options stand at the very beginning of the text: move [fax: ...] there, or remove it")
 
 
-def _first(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _first(pieces: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, int, int]]:
     """As many as there may be options in: a text may be large, and its sender waits."""
     room = 4 * _LONGEST
-    for start, end in spans:
-        yield start, end
-        room -= end - start
+    for piece, start, end in pieces:
+        yield piece, start, end
+        room -= len(piece)
         if room < 0:
             return
 
 
-def _pieces(text: str, *, markup: bool) -> Iterator[str]:
-    return (text[start:end] for start, end in visible_spans(text)) if markup else iter([text])
-
-
-def _without(text: str, spans: list[tuple[int, int]], taken: int) -> str:
-    """``text`` without its first ``taken`` characters that are seen; plain text without the line end behind them too."""
-    if len(spans) == 1 and spans[0] == (0, len(text)):
-        return re.sub(r"\A[ \t]*(?:\r\n|\n|\r)*", "", text[taken:])
+def _cut(text: str, pieces: list[tuple[str, int, int]], taken: int) -> str:
+    """``text``, an HTML source, without the first ``taken`` characters that are seen."""
     kept, position = [], 0
-    for start, end in spans:
-        cut = min(taken, end - start)
+    for piece, start, end in pieces:
+        cut = min(taken, len(piece))
         kept.append(text[position:start])
-        position = start + cut
+        position = end if cut == len(piece) else start + cut
         taken -= cut
     return "".join(kept) + text[position:]
 

@@ -163,6 +163,16 @@ def test_plain_text(text: str, rest: str, asked: dict[str, str]) -> None:
             "<p><span class=SpellE></span></p><p>Hi",
             {"ref": "1"},
         ),
+        (  # as a program writes it that trusts no bracket
+            "<p>&#91;fax: cover=none, ref&#61;&quot;a, b&quot;&#93; &#x5B;FAX: attn=J&ouml;&rsqb;Hi &#91;1&#93;</p>",
+            "<p>Hi &#91;1&#93;</p>",
+            {"cover": "none", "ref": "a, b", "attn": "Jö"},
+        ),
+        (  # the mail that is answered, as in a plain text
+            "<p>Hi</p><blockquote>[fax: cover=none]<br>Dear Ann</blockquote>",
+            "<p>Hi</p><blockquote>[fax: cover=none]<br>Dear Ann</blockquote>",
+            {},
+        ),
         ("<p>[fax: cover=none]</p>\n<p>[fax: ref=1]</p><p>x", "<p></p><p></p><p>x", {"cover": "none", "ref": "1"}),
     ],
 )
@@ -181,6 +191,10 @@ def test_html(text: str, rest: str, asked: dict[str, str]) -> None:
         ("<p>Hi</p><p>[fax: cover=none]</p>", True, "options stand at the very beginning"),
         ("<p>[fax: ref=1]</p><p>Hi</p><p>[fax: ref=1]</p>", True, "options stand at the very beginning"),
         ("<p>[fax: ref=1<p>", True, "is not closed"),
+        ("<p>&#91;fax: ref=1<p>", True, "is not closed"),
+        ("<p>&lbrack;fax: covr=none]</p>", True, "covr at the beginning of the text is no option"),
+        ("<p>Hi</p><p>&#91;fax: cover=none&#93;</p>", True, "options stand at the very beginning"),
+        ("<p>Hi<br>&nbsp;[<span class=SpellE>fax</span>: cover=none]</p>", True, "options stand at the very beginning"),
     ],
 )
 def test_a_text_that_would_print_options(text: str, markup: bool, words: str) -> None:
