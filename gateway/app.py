@@ -90,7 +90,7 @@ class Gateway:
         self.notices = Notices(settings.notices(config))
         self._transport = Transport(settings.relay(config))
         self.postman = Postman(
-            self.database, self.spool, self._transport, settings.letterhead(config), self.notices,
+            self.database, self.spool, self._pool, self._transport, settings.letterhead(config), self.notices,
             settings.postman(config), clock=clock,
         )  # fmt: skip
         self.outbound = Outbound(

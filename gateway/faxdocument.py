@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,20 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class FaxPage:
-    """One page of a fax document: seconds on the line at 14,400 bit/s, and what will be hard to read on it."""
+    """One page of a fax document: seconds on the line at 14,400 bit/s, what will be hard to read on it, and where.
+
+    ``region``: left, top, right, bottom in pixels of the part of the page where that is seen; None for all of it.
+    """
 
     seconds: float
     warnings: tuple[str, ...] = ()
+    region: tuple[int, int, int, int] | None = None
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> FaxPage:
+        """From its fields as JSON gives them."""
+        region = fields.get("region")
+        return cls(fields["seconds"], tuple(fields["warnings"]), region and tuple(region))
 
 
 @dataclass(frozen=True, slots=True)

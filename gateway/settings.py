@@ -72,7 +72,11 @@ def relay(config: Config) -> RelaySettings:
 def postman(config: Config) -> PostmanSettings:
     m = config.mail
     return PostmanSettings(
-        concurrency=m.concurrency, retry_after=m.retry_after, retry_max=m.retry_max, expire_after=m.expire_after
+        concurrency=m.concurrency,
+        retry_after=m.retry_after,
+        retry_max=m.retry_max,
+        expire_after=m.expire_after,
+        pictures=m.pictures,
     )
 
 

@@ -33,7 +33,7 @@ _SOURCE = "message.eml"
 
 @dataclass(slots=True)
 class Attachment:
-    """A part that is not the text; ``pictures`` are the pages of a fax document, once they are made."""
+    """A part that is not the text; ``pictures`` are the pages of a fax document, once they are made, or the picture it is."""
 
     name: str
     type: str
@@ -189,7 +189,10 @@ def _read(number: int, folder: Path, at: float) -> Mail:
         file = folder / f"part-{index}"
         file.write_bytes(content)
         name = file_name(decode_words(part.get_filename() or "")) or part.get_content_type()
-        mail.attachments.append(Attachment(name, part.get_content_type(), file, len(content)))
+        is_picture = mail.kind and part.get_content_type() == "image/png"
+        mail.attachments.append(
+            Attachment(name, part.get_content_type(), file, len(content), [file] if is_picture else [])
+        )
     return mail
 
 

@@ -162,7 +162,7 @@ async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, wanted
         )  # fmt: skip
     pictures = await pool.run("gateway.document.render:previews", document=str(pdf), directory=str(out))
     ledger = [LedgerEntry(**entry).text for entry in made["ledger"]]
-    sheets = [FaxPage(page["seconds"], tuple(page["warnings"])) for page in made["sheets"]]
+    sheets = [FaxPage.of(page) for page in made["sheets"]]
     return {
         "pages": made["pages"],
         "seconds": made["seconds"],

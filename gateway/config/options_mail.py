@@ -47,6 +47,8 @@ class Mail(Section):
     """gets received faxes without a route, and notices to the operator"""
     notify_success: bool = True
     """tell senders of delivered faxes too"""
+    pictures: bool = True
+    """show pages that will be hard to read in the mail that says so"""
     retry_after: Duration = 300.0
     """first pause after the relay failed; it doubles"""
     retry_max: Duration = 3600.0

@@ -26,9 +26,9 @@ _RATIO, _NOISE_RATIO, _LEAST_RATIO = 0.86, 0.02, 0.70
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen of a page on the way: tiles of light writing (see legibility), and whether photographs are on it."""
+    """What was seen of a page on the way: the tiles of light writing (see legibility), and whether photographs are on it."""
 
-    faint: int = 0
+    faint: Image.Image | None = None
     photographs: bool = False
 
 
@@ -55,7 +55,7 @@ def inked(image: Image.Image, y_dpi: int) -> tuple[Image.Image, Look]:
         around = ground.crop((left // cell[0], top // cell[1], right // cell[0], bottom // cell[1]))
         tones = grey.crop(region).point(_curve(around)).convert("1")
         ink.paste(tones, region, mask)
-    return ink, Look(0 if found else faintness(below), bool(found))
+    return ink, Look(None if found else faintness(below), bool(found))
 
 
 def _levels(small: Image.Image, ground: Image.Image, below: Image.Image) -> Image.Image:

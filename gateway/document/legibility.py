@@ -1,10 +1,11 @@
-"""What of a fax page will be hard to read, or long on the line, in words for its sender."""
+"""What of a fax page will be hard to read, or long on the line, in words for its sender, and where it is seen best."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from gateway.document.neighbourhood import grown
 from gateway.document.raster import FINE, STANDARD
@@ -20,6 +21,18 @@ _FAINT = range(24, 46)  # grey levels between light writing and its ground, in t
 _FILLED = 70  # of 255: share of a tile that writing fills
 _FAINT_TILES = 60  # tiles of 32 pixels that hold nothing darker: about three lines
 _SPECKS = 3000  # points of ink of a page that may be only specks
+_TILE = 32  # pixels across, and rows of a fine page, of the tiles that are marked
+_PART = (27, 14)  # tiles of the part of a page that shows how small or light its writing is
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """Sentences on a page, none for one that is as it should be; ``region``: the part of it where they are seen, None: all."""
+
+    warnings: tuple[str, ...] = ()
+    region: Box | None = None
 
 
 def is_blank(page: Image.Image) -> bool:
@@ -30,12 +43,13 @@ def is_blank(page: Image.Image) -> bool:
     return ink < _SPECKS and page.convert("L").filter(ImageFilter.MaxFilter(3)).getextrema()[0] == 255
 
 
-def warnings(page: Image.Image, y_dpi: int, *, seconds: float, faint: int, photographs: bool) -> list[str]:
-    """Sentences on a black-and-white page; none for one that is as it should be.
+def opinion(page: Image.Image, y_dpi: int, *, seconds: float, faint: Image.Image | None, photographs: bool) -> Opinion:
+    """What a sender should know of a black-and-white page.
 
-    ``seconds`` it takes on the line, ``faint`` as :func:`faintness` counted it, ``photographs``: some were found on it.
+    ``seconds`` it takes on the line, ``faint`` as :func:`faintness` marked it, ``photographs``: some were found on it.
     """
     found = []
+    marks = None
     share = page.histogram()[0] / (page.width * page.height)
     if share > _BLACK:
         found.append(f"is {share:.0%} black, which costs the recipient toner and may smear")
@@ -44,28 +58,50 @@ def warnings(page: Image.Image, y_dpi: int, *, seconds: float, faint: int, photo
         found.append(f"takes about {seconds / 60:.0f} minutes on the line for its {why}; old machines may give up")
     elif photographs:
         found.append("holds photographs, which are printed in black dots")
-    if faint >= _FAINT_TILES:
+    if faint is not None and faint.histogram()[255] >= _FAINT_TILES:
         found.append("has light writing on it, which may be hard to read")
-    if not photographs and _small_lines(page, y_dpi) >= _SMALL_LINES:
-        remedy = "send it in fine resolution, or larger" if y_dpi == STANDARD else "send it larger if it matters"
-        found.append(f"has very small print on it, which may be hard to read; {remedy}")
-    return found
+        marks = faint
+    if not photographs:
+        lines, small = _small_lines(page, y_dpi)
+        if lines >= _SMALL_LINES:
+            remedy = "send it in fine resolution, or larger" if y_dpi == STANDARD else "send it larger if it matters"
+            found.append(f"has very small print on it, which may be hard to read; {remedy}")
+            marks = small
+    return Opinion(tuple(found), None if marks is None else _around(marks, page, y_dpi))
 
 
-def faintness(below: Image.Image) -> int:
-    """Tiles that hold light writing and none that is darker; ``below``: how far each cell is below its ground."""
+def faintness(below: Image.Image) -> Image.Image:
+    """Marks the tiles that hold light writing and none that is darker; ``below``: how far each cell is below its ground."""
     size = max(1, below.width // 8), max(1, below.height // 8)
     darkest = grown(below, 4).resize(size, Image.Resampling.BOX).point([255 if v in _FAINT else 0 for v in range(256)])
     inked = below.point([255 if v >= _FAINT.start // 2 else 0 for v in range(256)]).resize(size, Image.Resampling.BOX)
     filled = inked.point([255 if v >= _FILLED else 0 for v in range(256)])  # a rule fills less of a tile than writing
-    return ImageChops.darker(darkest, filled).histogram()[255]
+    return ImageChops.darker(darkest, filled)
 
 
-def _small_lines(page: Image.Image, y_dpi: int) -> int:
-    """How often a line of small print is seen: lower than six points, in standard resolution eight."""
+def _small_lines(page: Image.Image, y_dpi: int) -> tuple[int, Image.Image]:
+    """How often a line of small print is seen: lower than six points, in standard resolution eight; and in which tiles."""
+    rows = _TILE * y_dpi // FINE
+    marks = Image.new("L", (page.width // _TILE, max(1, page.height // rows)))
+    draw = ImageDraw.Draw(marks)
     bands = page.convert("L").reduce((page.width // _BANDS, 1))
     found = 0
     for band in range(_BANDS):
-        rows = bands.crop((band, 0, band + 1, bands.height)).point(_WRITTEN).tobytes()
-        found += sum(len(run) in _SMALL[y_dpi] for run in _LINES.findall(rows))
-    return found
+        written = bands.crop((band, 0, band + 1, bands.height)).point(_WRITTEN).tobytes()
+        for run in _LINES.finditer(written):
+            if run.end() - run.start() in _SMALL[y_dpi]:
+                found += 1
+                across = marks.width * band // _BANDS, marks.width * (band + 1) // _BANDS - 1
+                draw.rectangle((across[0], run.start() // rows, across[1], run.end() // rows), fill=255)
+    return found, marks
+
+
+def _around(marks: Image.Image, page: Image.Image, y_dpi: int) -> Box:
+    """The part of the page with the most marks."""
+    counted = marks.filter(ImageFilter.GaussianBlur((_PART[0] // 3, _PART[1] // 3)))
+    y, x = divmod(counted.tobytes().index(int(counted.getextrema()[1])), marks.width)  # type: ignore[arg-type]  # one band
+    rows = _TILE * y_dpi // FINE
+    width, height = min(_PART[0] * _TILE, page.width), min(_PART[1] * rows, page.height)
+    left = min(max(0, (x - _PART[0] // 2) * _TILE), page.width - width)
+    top = min(max(0, (y - _PART[1] // 2) * rows), page.height - height)
+    return left, top, left + width, top + height

@@ -37,7 +37,7 @@ class _Sheet:
 
     tiff: bytes
     y_dpi: int
-    warnings: tuple[str, ...]
+    opinion: legibility.Opinion
     blank: bool
 
     @property
@@ -71,7 +71,9 @@ def render(
     comments = ""
     if front := options["cover"]:
         ledger.append(LedgerEntry(f"cover page {front}", "cover page", 1, 1))
-        sheets.append(_Sheet(b"", target.y_dpi, (), blank=False))  # drawn when the number of pages is known
+        sheets.append(
+            _Sheet(b"", target.y_dpi, legibility.Opinion(), blank=False)
+        )  # drawn when the number of pages is known
         comments, chosen = _comments(chosen, options, target)
         if comments:
             ledger.append(LedgerEntry("message text, on the cover page", sniff.TEXT, 1, 1))
@@ -98,7 +100,7 @@ def render(
         facts = {**options["header_facts"], "pages": len(sheets)}
         sheets = [sheet.headed(options["header_text"], {**facts, "page": n}) for n, sheet in enumerate(sheets, 1)]
     made = _write([sheet.tiff for sheet in sheets], out)
-    pages = [FaxPage(round(sheet.seconds, 1), sheet.warnings) for sheet in sheets]
+    pages = [FaxPage(round(sheet.seconds, 1), sheet.opinion.warnings, sheet.opinion.region) for sheet in sheets]
     return {**made, "ledger": [asdict(entry) for entry in ledger], "sheets": [asdict(page) for page in pages]}
 
 
@@ -135,8 +137,8 @@ def _sheet(page: raster.Page) -> _Sheet:
     image, look = inked(page.image, page.y_dpi)
     tiff = raster.g4(image, page.y_dpi)
     seconds = page_seconds(raster.strip_size(tiff))
-    warnings = legibility.warnings(image, page.y_dpi, seconds=seconds, faint=look.faint, photographs=look.photographs)
-    return _Sheet(tiff, page.y_dpi, tuple(warnings), legibility.is_blank(image))
+    opinion = legibility.opinion(image, page.y_dpi, seconds=seconds, faint=look.faint, photographs=look.photographs)
+    return _Sheet(tiff, page.y_dpi, opinion, legibility.is_blank(image))
 
 
 def _cover(options: dict[str, Any], comments: str, pages: int, target: raster.Grid) -> _Sheet:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -56,10 +56,16 @@ class Letterhead:
     reply_by_fax: bool = False
 
 
-def compose(mail: OutgoingMail, letterhead: Letterhead, attachment: bytes | None = None) -> bytes:
+def compose(
+    mail: OutgoingMail,
+    letterhead: Letterhead,
+    attachment: bytes | None = None,
+    pictures: Sequence[tuple[str, bytes]] = (),
+) -> bytes:
     """The whole mail (RFC 5322): ASCII, CRLF, no line longer than 998 characters, deterministic.
 
-    ``attachment`` is the document of a received fax or the mail for the postmaster, None when there is none.
+    ``attachment`` is the document of a received fax or the mail for the postmaster, None when there is none. ``pictures``
+    are PNGs, with their names, of the pages that a result warns of.
     """
     facts = {key: _clean(key, value) for key, value in mail.facts.items()}
     match mail.kind:
@@ -70,7 +76,7 @@ def compose(mail: OutgoingMail, letterhead: Letterhead, attachment: bytes | None
         case MailKind.POSTMASTER:
             fields, part = _postmaster(mail, facts, letterhead, attachment)
         case _:
-            fields, part = _result(mail, facts, letterhead)
+            fields, part = _result(mail, facts, letterhead, pictures)
     display, address = mime.split_mailbox(letterhead.sender)
     head = [
         mime.structured("Date", _date(mail.created_at)),
@@ -146,7 +152,9 @@ def _message_id(mail: OutgoingMail, letterhead: Letterhead) -> str:
 # --- results ----------------------------------------------------------------------------------------------------------
 
 
-def _result(mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead) -> tuple[dict[str, str], Part]:
+def _result(
+    mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead, pictures: Sequence[tuple[str, bytes]]
+) -> tuple[dict[str, str], Part]:
     code = str(facts.get("code") or "")
     verb, told = _verdict(mail.kind, code, confirmed=bool(facts.get("confirmed", True)))
     number = _spoken(str(facts.get("number") or ""))
@@ -161,6 +169,7 @@ def _result(mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead) -
         reason=_sentence(facts, "text") if told.ours else "",
         ledger=facts.get("ledger") or [],
         warnings=facts.get("warnings") or [],
+        pictures=[name for name, _ in pictures],
         table=_table(_result_rows(mail, facts, told)),
     )
     original = str(facts.get("message_id") or "")
@@ -179,6 +188,9 @@ def _result(mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead) -
         fields["subject"] += f" ({told.short})"
     action = _action(mail.kind, facts.get("notify") or [])
     part = mime.text(text)
+    if pictures:  # within a report they belong to what is for people (RFC 6522 section 3)
+        shown = [mime.attachment(data, "image/png", name, "inline") for name, data in pictures]
+        part = mime.multipart("mixed", [part, *shown], mail.message_id)
     return fields, _report(mail, facts, letterhead, action, told, part) if action else part
 
 
@@ -237,12 +249,12 @@ def _action(kind: MailKind, notify: list[str]) -> str:
 
 
 def _report(
-    mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead, action: str, told: Advice, text: Part
+    mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead, action: str, told: Advice, people: Part
 ) -> Part:
     """A multipart/report: for people, for machines, and whose mail it was about."""
     status = mime.lines_of("message/delivery-status", _delivery_status(facts, letterhead, action, told))
     headers = mime.lines_of("text/rfc822-headers", _original_headers(facts))
-    parts = [text, status, *([headers] if headers.body else [])]
+    parts = [people, status, *([headers] if headers.body else [])]
     return mime.multipart("report", parts, mail.message_id, " report-type=delivery-status;")
 
 

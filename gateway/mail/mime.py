@@ -118,8 +118,8 @@ def lines_of(kind: str, lines: Iterable[bytes]) -> Part:
     return Part((f"Content-Type: {kind}".encode("ascii"),), b"".join(line + b"\r\n" for line in lines))
 
 
-def attachment(data: bytes, kind: str, name: str) -> Part:
-    """A document in base64; its name also in RFC 2231 form where it is not ASCII."""
+def attachment(data: bytes, kind: str, name: str, disposition: str = "attachment") -> Part:
+    """A document in base64; its name also in RFC 2231 form where it is not ASCII. ``disposition`` inline: to be shown."""
     encoded = binascii.b2a_base64(data, newline=False)
     body = b"\r\n".join(encoded[start : start + _LINE] for start in range(0, len(encoded), _LINE)) + b"\r\n"
     clean = one_line(name, 150)
@@ -131,7 +131,7 @@ def attachment(data: bytes, kind: str, name: str) -> Part:
         (
             structured("Content-Type", f'{kind}; name="{ascii_name}"'),
             b"Content-Transfer-Encoding: base64",
-            structured("Content-Disposition", "; ".join(["attachment", *names])),
+            structured("Content-Disposition", "; ".join([disposition, *names])),
         ),
         body,
     )

@@ -7,6 +7,7 @@ delivered goes to the fallback mailbox and stays visible; its document is kept u
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 import time
 from collections.abc import Callable
@@ -16,19 +17,21 @@ from typing import Protocol
 import structlog
 
 from gateway import telemetry
-from gateway.errors import Refused, TryLater
+from gateway.document.worker import WorkerPool
+from gateway.errors import GatewayError, Refused, TryLater
 from gateway.faultpoint import reach
 from gateway.mail.compose import Letterhead, compose
 from gateway.model import MailKind, OutgoingMail
 from gateway.service.due import DueLoop
 from gateway.service.notices import Notices
 from gateway.spool import Spool
-from gateway.store import inbound, outbox
+from gateway.store import inbound, jobs, outbox
 from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("postman")
 
 _SPREAD = 0.1
+_PICTURES = 3  # of a mail at most
 _MIN_TRIES = 5  # a mail is not given up on age alone: a clock may jump
 
 
@@ -40,12 +43,16 @@ class Carrier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PostmanSettings:
-    """Seconds. The pause doubles from ``retry_after`` to ``retry_max``; after ``expire_after`` a mail is given up."""
+    """Seconds. The pause doubles from ``retry_after`` to ``retry_max``; after ``expire_after`` a mail is given up.
+
+    ``pictures``: a result that warns of pages shows them.
+    """
 
     concurrency: int = 5
     retry_after: float = 300.0
     retry_max: float = 3600.0
     expire_after: float = 5 * 86400.0
+    pictures: bool = True
 
 
 class Postman:
@@ -55,6 +62,7 @@ class Postman:
         self,
         database: Database,
         spool: Spool,
+        pool: WorkerPool,
         carrier: Carrier,
         letterhead: Letterhead,
         notices: Notices,
@@ -64,6 +72,7 @@ class Postman:
     ) -> None:
         self._database = database
         self._spool = spool
+        self._pool = pool
         self._carrier = carrier
         self._letterhead = letterhead
         self._notices = notices
@@ -105,7 +114,7 @@ class Postman:
         if not tries:
             return
         try:
-            message = await asyncio.to_thread(self._compose, mail)
+            message = await asyncio.to_thread(self._compose, mail, await self._pictures(mail))
             reach("relay.sending")
             reply = await self._carrier.send(mail.envelope_from, mail.to, message)
             reach("relay.taken")
@@ -121,14 +130,38 @@ class Postman:
             await self._database.write(lambda tx: outbox.sent(tx, mail.id, now, reply))
             self._tell(mail, "sent", "")
 
-    def _compose(self, mail: OutgoingMail) -> bytes:
+    async def _pictures(self, mail: OutgoingMail) -> list[tuple[str, bytes]]:
+        """The first pages that a result warns of, with their names; none once the document is gone, or if it cannot be:
+        the words matter more.
+        """
+        if not self._settings.pictures or not mail.facts.get("warnings"):
+            return []
+        job = await self._database.read(lambda tx: jobs.get(tx, mail.cause))
+        if job is None or job.document is None or not job.document.file:
+            return []
+        wanted = [
+            {"page": number, "region": sheet.region}
+            for number, sheet in enumerate(job.document.sheets, 1) if sheet.warnings
+        ][:_PICTURES]  # fmt: skip
+        document = str(self._spool.path(job.document.file))
+        try:
+            made = await self._pool.run("gateway.document.snapshots:snapshots", document=document, wanted=wanted)
+        except GatewayError as error:
+            log.warning("no pictures of pages", id=mail.id, fax=job.id, why=str(error))
+            return []
+        return [
+            (f"{'part-of-' if each['region'] else ''}page-{each['page']}.png", base64.b64decode(picture))
+            for each, picture in zip(wanted, made, strict=True)
+        ]
+
+    def _compose(self, mail: OutgoingMail, pictures: list[tuple[str, bytes]]) -> bytes:
         attachment = None
         if mail.file:
             try:
                 attachment = self._spool.path(mail.file).read_bytes()
             except OSError as error:
                 raise TryLater("the received document cannot be read", str(error)) from error
-        return compose(mail, self._letterhead, attachment)
+        return compose(mail, self._letterhead, attachment, pictures)
 
     async def _later(self, mail: OutgoingMail, tries: int, error: TryLater) -> None:
         now = self._clock()

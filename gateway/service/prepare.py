@@ -139,7 +139,7 @@ class Prepare:
             sha256=made["sha256"],
             seconds=made["seconds"],
             ledger=tuple(LedgerEntry(**entry) for entry in made["ledger"]),
-            sheets=tuple(FaxPage(page["seconds"], tuple(page["warnings"])) for page in made["sheets"]),
+            sheets=tuple(FaxPage.of(page) for page in made["sheets"]),
         )
 
     def _options(self, submission: Submission, job: FaxJob) -> dict[str, Any]:

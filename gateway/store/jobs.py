@@ -66,7 +66,7 @@ def _job(row: tuple[Any, ...]) -> FaxJob:
     document = None
     if sha256 is not None:
         entries = tuple(LedgerEntry(**entry) for entry in json.loads(ledger))
-        weighed = tuple(FaxPage(each["seconds"], tuple(each["warnings"])) for each in json.loads(sheets))
+        weighed = tuple(FaxPage.of(each) for each in json.loads(sheets))
         document = FaxDocument(file, pages, size, sha256, seconds, entries, weighed)
     return FaxJob(
         id=id_, submission=submission, rcpt=rcpt, number=FaxNumber(number), state=JobState(state),

@@ -29,6 +29,7 @@ HEAD = Letterhead(
     domain="fax.example.org",
     version="0.1.0",
 )
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 PDF = b"%PDF-1.4\n" + bytes(range(256)) + b"\n%%EOF\n"
 RESULT: dict[str, Any] = {
     "job": "01JDXYZ-1",
@@ -214,11 +215,27 @@ CASES: dict[str, tuple[OutgoingMail, bytes | None]] = {
         mail(MailKind.NO_RESULT, {**RESULT, "code": "cancelled", "text": "cancelled by the administrator"}),
         None,
     ),
+    "25-delivered-with-pages-hard-to-read": (
+        mail(MailKind.DELIVERED, {**RESULT, "warnings": ["page 2 has light writing on it, which may be hard to read"]}),
+        None,
+    ),
+    "26-busy-with-pages-hard-to-read": (
+        failed(
+            "busy",
+            "Fax Failed - Line Busy",
+            warnings=["page 2 is 41% black, which costs the recipient toner and may smear", "page 3 holds photographs"],
+        ),
+        None,
+    ),
+}
+PICTURES = {
+    "25-delivered-with-pages-hard-to-read": [("part-of-page-2.png", PICTURE)],
+    "26-busy-with-pages-hard-to-read": [("page-2.png", PICTURE), ("page-3.png", PICTURE)],
 }
 
 
 def made(case: str) -> bytes:
-    return compose(CASES[case][0], HEAD, CASES[case][1])
+    return compose(CASES[case][0], HEAD, CASES[case][1], PICTURES.get(case, ()))
 
 
 def parsed(raw: bytes) -> EmailMessage:
@@ -308,6 +325,20 @@ def test_failures_are_delivery_reports(case: str) -> None:
     assert "What to do now:" in text.get_content()
     assert message["Auto-Submitted"] == "auto-replied"
     assert message["In-Reply-To"] == message["References"] == "<abc@mail.example.com>"
+
+
+def test_pictures_of_a_report_are_in_the_part_for_people() -> None:
+    """RFC 6522 section 3: the first part is for people, and may be of any type."""
+    message = parsed(made("26-busy-with-pages-hard-to-read"))
+    assert message.get_param("report-type") == "delivery-status"
+    people, status, headers = message.iter_parts()
+    assert (status.get_content_type(), headers.get_content_type()) == ("message/delivery-status", "text/rfc822-headers")
+    assert people.get_content_type() == "multipart/mixed"
+    text, *pictures = people.iter_parts()
+    assert "Attached is how they come out of a fax machine: page-2.png, page-3.png" in text.get_content()
+    assert [picture.get_filename() for picture in pictures] == ["page-2.png", "page-3.png"]
+    assert {picture.get_content_disposition() for picture in pictures} == {"inline"}
+    assert pictures[0].get_content() == PICTURE
 
 
 def test_what_the_sender_gave_comes_back() -> None:

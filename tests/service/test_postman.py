@@ -6,15 +6,20 @@ import asyncio
 import email
 import email.policy
 import hashlib
+import io
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP
+from PIL import Image, ImageDraw, ImageFont
 
+import gateway.document
 from gateway.errors import Refused, TryLater
 from gateway.mail.compose import Letterhead
 from gateway.mail.transport import RelaySettings, Transport
@@ -28,6 +33,7 @@ from .house import PEER, House
 HEAD = Letterhead(sender="Fax gateway <fax@example.org>", bounce="bounce@example.org", hostname="gw.example")
 PDF = b"%PDF-1.4 received"
 DAY = 86400.0
+FONT = Path(gateway.document.__file__).parent / "fonts" / "DejaVuSans.ttf"
 
 
 class Sink:
@@ -90,8 +96,9 @@ class Office:
     def __init__(self, house: House, carrier: Any, **settings: Any) -> None:
         self.house = house
         self.postman = Postman(
-            house.database, house.spool, carrier, HEAD, house.notices, PostmanSettings(**settings), clock=house.clock
-        )
+            house.database, house.spool, house.workshop, carrier, HEAD, house.notices, PostmanSettings(**settings),  # type: ignore[arg-type]
+            clock=house.clock,
+        )  # fmt: skip
 
     async def due(self) -> int:
         loop = self.postman._loop
@@ -519,3 +526,69 @@ async def test_running_it_delivers_what_comes_and_stops_quietly(house: House) ->
         await office.postman.stop(5.0)
     assert {mail.state for mail in await house.mails(MailKind.INBOUND)} == {MailState.SENT}
     assert len({envelope.rcpt_tos[0] for envelope in sink.mails}) == 10
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+async def a_fax_hard_to_read(house: House) -> None:
+    """Four pages of small print, one by one, and a common one between; it failed after it was prepared."""
+    small = Image.new("L", (1728, 2156), 255)
+    draw = ImageDraw.Draw(small)
+    font = ImageFont.truetype(str(FONT), 14)
+    for y in range(100, 900, 24):
+        draw.text((100, y), "The quick brown fox jumps over the lazy dog " * 4, font=font)
+    common = Image.new("L", (1728, 2156), 255)
+    ImageDraw.Draw(common).text((100, 100), "Good morning", font=ImageFont.truetype(str(FONT), 40))
+    pages = io.BytesIO()
+    pictures = [page.convert("1", dither=Image.Dither.NONE) for page in (common, small, small, small, small)]
+    pictures[0].save(pages, "TIFF", save_all=True, append_images=pictures[1:], dpi=(204, 196), compression="group4")
+    mail = EmailMessage()
+    mail["Subject"] = "Small"
+    mail.add_attachment(pages.getvalue(), "image", "tiff", filename="small.tif")
+    await house.submit(mail=mail.as_bytes(policy=email.policy.SMTP))
+    await house.turn("prepare")
+    (job,) = await house.jobs()
+    assert job.document is not None
+    await house.outbound.settle.fail(job, code="busy", text="Fax Failed - Line Busy")
+
+
+def names_of(message: bytes) -> list[str]:
+    parsed = email.message_from_bytes(message, policy=email.policy.default)
+    return [name for part in parsed.walk() if (name := part.get_filename())]
+
+
+async def test_a_result_shows_the_first_pages_it_warns_of(house: House) -> None:
+    await a_fax_hard_to_read(house)
+    carrier = Carrier()
+    await Office(house, carrier).due()
+    message = carrier.sent[0][2]
+    assert names_of(message) == [f"part-of-page-{n}.png" for n in (2, 3, 4)]
+    parsed = email.message_from_bytes(message, policy=email.policy.default)
+    picture = next(part for part in parsed.walk() if part.get_content_type() == "image/png")
+    with Image.open(io.BytesIO(picture.get_content())) as shown:
+        assert (shown.size, shown.mode) == ((864, 448), "1")
+
+
+async def test_without_pictures_the_words_go_out_all_the_same(house: House) -> None:
+    await a_fax_hard_to_read(house)
+    carrier = Carrier(*[TryLater("away")] * 3)
+    (waiting,) = await house.mails()
+
+    async def sent(**settings: Any) -> bytes:
+        await house.database.write(lambda tx: outbox.deferred(tx, waiting.id, house.now, ""))
+        await Office(house, carrier, **settings).due()
+        return carrier.sent[-1][2]
+
+    assert names_of(await sent(pictures=False)) == []
+    house.workshop.faults.append({"failed": "the converter crashed"})
+    assert names_of(await sent()) == []
+    (document,) = house.files("document")
+    document.unlink()
+    message = await sent()
+    assert names_of(message) == []
+    assert b"page 5 has very small print" in message
+    house.now += 40 * DAY
+    await house.database.write(lambda tx: retention.forget_documents(tx, house.now))
+    assert names_of(await sent()) == []
+    assert house.workshop.calls.count("snapshots") == 2
