@@ -14,13 +14,14 @@ from typing import NamedTuple
 _TOKEN = re.compile(r"<!--|<[!?][^<>]*>?|<(/?)([A-Za-z][A-Za-z0-9]*)[^<>]*>?|<|[^<]+")
 _ENTITY = re.compile(r"(&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]{1,40});?)")
 _HIDDEN = {"style", "script", "title", "template"}
-_BLOCKS = frozenset(
-    "p div br tr li h1 h2 h3 h4 h5 h6 table ul ol dl dt dd blockquote pre hr section article header footer center".split()
-)
+_PARAGRAPHS = frozenset("p h1 h2 h3 h4 h5 h6 ul ol dl blockquote pre".split())
+_BLOCKS = _PARAGRAPHS | frozenset("div br table tr li dt dd hr section article header footer center".split())
+_LAID_OUT = _BLOCKS | {"img", "td", "th"}
 _BLANKS = re.compile(r"\s+")
 _NAMES = re.compile(r"\b(?:class|id)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
 _PICTURE = re.compile(r"\bsrc\s*=\s*[\"']?\s*(?:cid|data):", re.IGNORECASE)
-_LINE_ABOVE = re.compile(r"\bborder-top\s*:\s*(?!none|0)", re.IGNORECASE)
+_LINE_ABOVE = re.compile(r"\bborder-top\s*:(?!\s*(?:none|0))", re.IGNORECASE)
+_DRAWN = re.compile(r"\s*[-_*=]{3,}\s*")
 _RULE = "_" * 20
 PICTURE = "\ufffc"  # how a picture that comes with the mail stands in a line
 
@@ -42,6 +43,11 @@ class Line(NamedTuple):
     start: int
     intro: bool = False
     head: bool = False
+
+    @property
+    def rule(self) -> bool:
+        """Whether it is drawn."""
+        return bool(_DRAWN.fullmatch(self.text))
 
 
 def visible_spans(text: str) -> Iterator[tuple[int, int]]:
@@ -80,7 +86,8 @@ class _Lines:
         self.found: list[Line] = []
         self._parts: list[str] = []
         self._start = 0
-        self._intro = self._head = False
+        self._intro = self._head = self._gap = False
+        self._loose = True  # a paragraph has air around it
         self._quotes = self._pre = self._divs = 0
         self._quoting: list[int] = []  # depths of the <div> that quote
 
@@ -95,13 +102,18 @@ class _Lines:
                 self.end_line(start)
 
     def tag(self, tag: str, source: str, start: int, end: int, *, closing: bool) -> None:
+        if tag not in _LAID_OUT and (closing or "=" not in source):
+            return  # the usual case of a long text
         marks = "" if closing else " ".join(map("".join, _NAMES.findall(source))).lower()
         if tag == "img":
             self._parts.append(PICTURE if _PICTURE.search(source) else "")
         elif tag in ("td", "th"):
             self._parts.append(" ")
         if tag in _BLOCKS:
-            self.end_line(end if closing or tag == "br" else start)
+            self.end_line(end if closing or tag == "br" else start, broken=tag == "br")
+        if tag in _PARAGRAPHS:
+            self._loose = self._loose if closing else not marks.startswith("mso")  # Outlook's lines are paragraphs
+            self._gap |= self._loose
         change = -1 if closing else 1
         if tag == "blockquote":
             self._quotes = max(0, self._quotes + change)
@@ -119,17 +131,25 @@ class _Lines:
         self._intro |= any(name in marks for name in _INTROS)
         self._head |= any(name in marks for name in _HEADS)
 
-    def end_line(self, following: int) -> None:
-        """The line is whole; the next begins at ``following``."""
-        text = "".join(self._parts).rstrip("\t\r\n").replace("\xa0", " ")
+    def end_line(self, following: int, *, broken: bool = False) -> None:
+        """The line is whole, even without a word where it is ``broken`` off; the next begins at ``following``."""
+        text = "".join(self._parts).rstrip("\t\r\n")
+        blank = broken or "\xa0" in text
+        text = text.replace("\xa0", " ")
         if not self._pre:
             text = _BLANKS.sub(" ", text).lstrip()
-        quoted = "> " if text and (self._quotes or self._quoting) else ""
-        self.found.append(Line(quoted + text, self._start, self._intro, self._head))
         self._parts.clear()
-        self._start = following
         if text:
-            self._intro = self._head = False
+            if self._gap and self.found and not self.found[-1].rule:
+                self.found.append(Line("", self._start))
+            text = f"> {text}" if self._quotes or self._quoting else text
+            self.found.append(Line(text, self._start, self._intro, self._head))
+            self._intro = self._head = self._gap = False
+        elif blank or self._pre:
+            self.found.append(Line("", self._start))
+        else:
+            return  # what comes next may be cut off from here
+        self._start = following
 
 
 def _tokens(text: str) -> Iterator[tuple[int, int, str, bool]]:

@@ -108,20 +108,19 @@ def extract(mail: str, directory: str, trim: Sequence[str] = (), *, head: bool =
 
 
 def _trim(found: Mail, wanted: Sequence[str], subject: str) -> list[dict[str, str]]:
-    """Take off the ends of the plain message texts that a rule knows; returns what went, for the ledger.
+    """Take off the end of the message text that a rule knows; returns what went, for the ledger.
 
     A text of which nothing would be left stays.
     """
-    texts = [
-        leaf for leaf in found.leaves if leaf.message_text and not leaf.left_out and not leaf.is_html and leaf.substance
-    ]
-    removed: list[tuple[str, str]] = []
-    if len(texts) == 1:  # several stand around a document: which of them ends the mail is not sure
-        (leaf,) = texts
-        text, removed = trimming.trim(to_text(leaf.data or b"", leaf.charset), wanted, subject)
-        if removed:
-            leaf.data, leaf.charset = text.encode("utf-8", "replace"), "utf-8"
-    return [{"part": part, "type": "text/plain", "reason": reason} for part, reason in removed]
+    texts = [leaf for leaf in found.leaves if leaf.message_text and not leaf.left_out and leaf.substance]
+    if len(texts) != 1:  # several stand around a document: which of them ends the mail is not sure
+        return []
+    (leaf,) = texts
+    rules = trimming.trim_html if leaf.is_html else trimming.trim
+    text, removed = rules(to_text(leaf.data or b"", leaf.charset), wanted, subject)
+    if removed:
+        leaf.data, leaf.charset = text.encode("utf-8", "replace"), "utf-8"
+    return [{"part": part, "type": leaf.type, "reason": reason} for part, reason in removed]
 
 
 def _head(headers: dict[str, str], path: Path) -> MailPart:

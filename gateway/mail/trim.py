@@ -1,13 +1,17 @@
 """What a message text repeats or carries along, found by rule: quoted mails, signatures, legal notices, adverts of programs.
 
-Only an end of the text is ever taken away, and only where a rule is sure; what is not sure stays. Each removal is told.
+Only an end of the text is ever taken away, and only where a rule is sure; what is not sure stays. Each removal is told. An
+HTML text is judged by its lines, and by what mail programs call the mail that is answered in it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
+
+from gateway.mail import markup
+from gateway.mail.markup import Line
 
 QUOTED, SIGNATURE, DISCLAIMER, FOOTER = "quoted", "signature", "disclaimer", "footer"
 ALL = (QUOTED, SIGNATURE, DISCLAIMER, FOOTER)
@@ -74,98 +78,137 @@ class Trimmed(NamedTuple):
 
 def trim(text: str, wanted: Collection[str], subject: str) -> Trimmed:
     """``text`` without the ends that ``wanted`` (of :data:`ALL`) names. A text of nothing else is left as it is."""
-    lines = text.splitlines()
+    lines = [Line(line, 0) for line in text.splitlines()]
+    kept, removed = _kept(lines, wanted, subject)
+    return Trimmed("\n".join(line.text for line in lines[:kept]).rstrip() if removed else text, removed)
+
+
+def trim_html(text: str, wanted: Collection[str], subject: str) -> Trimmed:
+    """As :func:`trim`, of an HTML text: its source is cut off, with what is open there left open."""
+    lines = markup.lines(text)
+    kept, removed = _kept(lines, wanted, subject)
+    return Trimmed(text[: lines[kept].start] if removed else text, removed)
+
+
+def _kept(lines: Sequence[Line], wanted: Collection[str], subject: str) -> tuple[int, list[tuple[str, str]]]:
+    """How many lines stay, and what goes, for the ledger."""
+    whole = len(lines)
     found: list[str] = []
     for _ in range(len(ALL)):  # one may stand behind another
         for kind, rule in _RULES:
             if kind not in wanted or (kind == QUOTED and not _REPLY.match(subject)):
                 continue
             at = rule(lines)
-            if at is not None and not any(line.strip() for line in lines[:at]):
-                return Trimmed(text, [])
+            if at is not None and not any(_says(line) for line in lines[:at]):
+                return whole, []
             if at is not None:
                 found.append(kind)
                 lines = lines[:at]
                 break
         else:
             break
-    removed = [_WHY[kind] for kind in dict.fromkeys(reversed(found))]
-    return Trimmed("\n".join(lines).rstrip() if removed else text, removed)
+    return len(lines), [_WHY[kind] for kind in dict.fromkeys(reversed(found))]
 
 
-def _quoted(lines: list[str]) -> int | None:
+def _says(line: Line) -> bool:
+    """Whether a reader finds words in it."""
+    return bool(line.text.strip(f"{markup.PICTURE}> \t")) and not line.rule
+
+
+def _quoted(lines: Sequence[Line]) -> int | None:
     """Where the mail that is answered begins: lines with ``>`` to the end behind a line that says whose they are, or all
     that follows a head of From, Sent, To, Subject. Where the answer points to it, it is part of what is said.
     """
+    at = _headed(lines)
+    if at is None:
+        at = _introduced(lines)
+    return None if at is None or _POINTS.search("\n".join(line.text for line in lines[:at])) else at
+
+
+def _headed(lines: Sequence[Line]) -> int | None:
+    """Where such a head begins."""
     for at, line in enumerate(lines):
-        if _ORIGINAL.fullmatch(line) and _is_head(lines, at + 1):
-            return None if _POINTS.search("\n".join(lines[:at])) else at
-    end = _end(lines)
-    at = end
-    while at and (not lines[at - 1].strip() or lines[at - 1].lstrip().startswith(">")):
-        at -= 1
-    if not any(line.strip() for line in lines[at:end]):
-        return None
-    for start in range(at - 1, max(-1, at - _INTRO_LINES - 1), -1):
-        if not lines[start].strip():
-            return None
-        if _WROTE.search(intro := " ".join(lines[start:at])) and _WHEN.match(intro):
-            return None if _POINTS.search("\n".join(lines[:start])) else start
+        if line.head:
+            return at - 1 if at and lines[at - 1].rule else at
+        if _ORIGINAL.fullmatch(line.text) and _is_head(lines, at + 1):
+            return at
     return None
 
 
-def _is_head(lines: list[str], at: int) -> bool:
+def _introduced(lines: Sequence[Line]) -> int | None:
+    """Where the line stands that says whose the lines with ``>`` are: before them, or as the first of them (Apple)."""
+    end = _end(lines)
+    at = end
+    while at and (not lines[at - 1].text.strip() or lines[at - 1].text.lstrip().startswith(">")):
+        at -= 1
+    if not any(line.text.strip() for line in lines[at:end]):
+        return None
+    first = next(n for n in range(at, end) if lines[n].text.strip())
+    for stop in range(first + 1, min(end, first + _INTRO_LINES) + 1):
+        if _is_intro(" ".join(line.text.lstrip().removeprefix(">") for line in lines[first:stop])):
+            return first
+    for start in range(at - 1, max(-1, at - _INTRO_LINES - 1), -1):
+        if not lines[start].text.strip():
+            return None
+        if lines[start].intro or _is_intro(" ".join(line.text for line in lines[start:at])):
+            return start
+    return None
+
+
+def _is_intro(words: str) -> bool:
+    return bool(_WROTE.search(words) and _WHEN.match(words))
+
+
+def _is_head(lines: Sequence[Line], at: int) -> bool:
     """Whether the head of a mail stands there."""
-    filled = [line for line in lines[at : at + 12] if line.strip()][:_HEADERS]
+    filled = [line.text for line in lines[at : at + 12] if line.text.strip()][:_HEADERS]
     return len(filled) == _HEADERS and all(_HEADER.match(line) for line in filled)
 
 
-def _signature(lines: list[str]) -> int | None:
+def _signature(lines: Sequence[Line]) -> int | None:
     """Where the signature begins: the last line of two dashes and a blank, RFC 3676 section 4.3, with little behind it."""
     for at in range(len(lines) - 1, max(-1, len(lines) - _SIGNATURE_LINES - 2), -1):
-        if lines[at] == "-- ":
+        if lines[at].text == "-- ":
             behind = lines[at + 1 :]
-            return at if sum(map(len, behind)) <= _SIGNATURE_SIZE else None
+            return at if sum(len(line.text) for line in behind) <= _SIGNATURE_SIZE else None
     return None
 
 
-def _disclaimer(lines: list[str]) -> int | None:
+def _disclaimer(lines: Sequence[Line]) -> int | None:
     """Where the legal notice begins: in the last paragraph, or behind a drawn line, when what stands there speaks as such."""
     end = _end(lines)
     starts = [
         at
         for at in range(end)
-        if lines[at].strip() and (at == 0 or not lines[at - 1].strip() or _is_rule(lines[at - 1]))
+        if lines[at].text.strip() and (at == 0 or not lines[at - 1].text.strip() or lines[at - 1].rule)
     ]
     for start in starts[-1:-4:-1]:
-        notice = " ".join(lines[start:end])
+        notice = " ".join(line.text for line in lines[start:end])
         if len(notice) > _NOTICE_SIZE:
             return None
-        behind_rule = start > 0 and _is_rule(lines[start - 1])
+        behind_rule = start > 0 and lines[start - 1].rule
         if (start == starts[-1] or behind_rule) and sum(bool(sign.search(notice)) for sign in _LEGAL) >= _LEGAL_SIGNS:
             if behind_rule:
                 return start - 1
             # what stands before its first sign may be the sender's own: he set no blank line
-            return next((at for at in range(start, end) if any(sign.search(lines[at]) for sign in _LEGAL)), start)
+            return next((at for at in range(start, end) if any(sign.search(lines[at].text) for sign in _LEGAL)), start)
     return None
 
 
-def _is_rule(line: str) -> bool:
-    return bool(re.fullmatch(r"\s*[-_*=]{3,}\s*", line))
-
-
-def _footer(lines: list[str]) -> int | None:
+def _footer(lines: Sequence[Line]) -> int | None:
     """Where the last line stands when it is an advert of the program."""
     end = _end(lines)
-    return end - 1 if end and _FOOTER.fullmatch(lines[end - 1]) else None
+    return end - 1 if end and _FOOTER.fullmatch(lines[end - 1].text) else None
 
 
-def _end(lines: list[str]) -> int:
+def _end(lines: Sequence[Line]) -> int:
     """How many lines there are without the blank ones at the end."""
     end = len(lines)
-    while end and not lines[end - 1].strip():
+    while end and not lines[end - 1].text.strip():
         end -= 1
     return end
 
 
-_RULES = ((FOOTER, _footer), (DISCLAIMER, _disclaimer), (QUOTED, _quoted), (SIGNATURE, _signature))
+_RULES: tuple[tuple[str, Callable[[Sequence[Line]], int | None]], ...] = (
+    (FOOTER, _footer), (DISCLAIMER, _disclaimer), (QUOTED, _quoted), (SIGNATURE, _signature),
+)  # fmt: skip

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gateway.mail.markup import lines
 from gateway.mail.parse import extract
-from gateway.mail.trim import ALL, trim
+from gateway.mail.trim import ALL, trim, trim_html
 
 ABOVE = "Dear Ann,\nplease find the plan attached.\n"
 NOTICE = (
@@ -24,6 +27,7 @@ GMAIL = "On Mon, Nov 23, 2026 at 10:15 AM Bob Example <bob@example.com>\nwrote:\
         (GMAIL, "quoted mail"),
         ("Am 23.11.2026 um 10:15 schrieb Bob:\n> Wo ist der Plan?\n", "quoted mail"),
         ("Le lun. 23 nov. 2026 à 10:15, Bob a écrit :\n> Où est le plan ?\n", "quoted mail"),
+        ("> On Nov 23, 2026, at 10:15 AM, Bob <bob@example.com> wrote:\n> \n> Where is the plan?\n", "quoted mail"),
         (OUTLOOK, "quoted mail"),
         (
             "________________________________\nVon: Bob\nGesendet: Montag\nAn: Ann\nBetreff: Plan\n\nWo?\n",
@@ -95,6 +99,145 @@ def test_only_what_is_wanted_goes() -> None:
     assert trim(f"{ABOVE}\n-- \nAnn\n", ["quoted"], "Re: x").removed == []
 
 
+# --- HTML -------------------------------------------------------------------------------------------------------------
+
+OWN = "<p>Dear Ann,</p><table><tr><td>Plan</td><td>attached</td></tr></table><p>see <b>page 2</b>.<br></p>"
+GMAIL_HTML = (
+    '<br><div class="gmail_quote gmail_quote_container"><div dir="ltr" class="gmail_attr">{}<br></div><blockquote'
+    ' class="gmail_quote" style="margin:0px 0px 0px 0.8ex"><div dir="ltr">Where is the plan?<br>Bob</div></blockquote></div>'
+)
+OUTLOOK_HEAD = "<b>{}:</b> Bob<br><b>{}:</b> Monday<br><b>{}:</b> Ann<br><b>{}:</b> Plan"
+OUTLOOK_WEB = (
+    '<div id="appendonsend"></div><hr style="display:inline-block;width:98%" tabindex="-1"><div id="divRplyFwdMsg" dir="ltr">'
+    '<font face="Calibri">{}</font><div>&nbsp;</div></div><div>Where is the plan?</div>'
+)
+OUTLOOK_DESKTOP = (
+    "<div><div style='border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt 0in 0in 0in'><p class=MsoNormal>{}<o:p></o:p></p>"
+    "</div></div><p class=MsoNormal><o:p>&nbsp;</o:p></p><p class=MsoNormal>Where is the plan?<o:p></o:p></p>"
+)
+ENGLISH = OUTLOOK_HEAD.format("From", "Sent", "To", "Subject")
+
+
+@pytest.mark.parametrize(
+    ("end", "what"),
+    [
+        (
+            GMAIL_HTML.format("On Mon, Nov 23, 2026 at 10:15 AM Bob &lt;<a>bob@example.com</a>&gt; wrote:"),
+            "quoted mail",
+        ),
+        (GMAIL_HTML.format("2026年11月23日(月) 10:15 Bob:"), "quoted mail"),  # in whatever language
+        (
+            '<div class="moz-cite-prefix">Bob on Monday:<br></div><blockquote type="cite" cite="mid:1">Where?</blockquote>',
+            "quoted mail",
+        ),
+        (  # Apple, on a Mac
+            '<div><br><blockquote type="cite"><div>On Nov 23, 2026, at 10:15 AM, Bob &lt;b@example.com&gt; wrote:</div><br'
+            ' class="Apple-interchange-newline"><div>Where is<br>the plan?</div></blockquote></div>',
+            "quoted mail",
+        ),
+        (  # and on an iPhone
+            '<div dir="ltr"><br><blockquote type="cite">On Nov 23, 2026, at 10:15, Bob wrote:<br><br></blockquote></div>'
+            '<blockquote type="cite"><div dir="ltr">\ufeffWhere is the plan?</div></blockquote>',
+            "quoted mail",
+        ),
+        (OUTLOOK_WEB.format(ENGLISH), "quoted mail"),
+        (OUTLOOK_WEB.format(OUTLOOK_HEAD.format("差出人", "送信日時", "宛先", "件名")), "quoted mail"),
+        (OUTLOOK_WEB.format(ENGLISH).partition("</div>")[2], "quoted mail"),  # on a telephone
+        (OUTLOOK_DESKTOP.format(ENGLISH), "quoted mail"),
+        (OUTLOOK_DESKTOP.format(OUTLOOK_HEAD.format("Von", "Gesendet", "An", "Betreff")), "quoted mail"),
+        (
+            '<div id="ydp1yahoo_quoted_77" class="ydp1yahoo_quoted"><div style="color:#26282a;"><div>On Monday, Bob wrote:'
+            "</div><div><br></div><div>Where is the plan?</div></div></div>",
+            "quoted mail",
+        ),
+        (
+            '<div class="protonmail_quote">On Monday, November 23rd, 2026 at 10:15, Bob wrote:<br><blockquote'
+            ' class="protonmail_quote" type="cite">Where?</blockquote><br></div>',
+            "quoted mail",
+        ),
+        ('<div class="moz-signature">-- <br>Ann Example<br>+1 202 555 0123</div>', "signature"),
+        ('<pre class="moz-signature" cols="72">-- \nAnn &amp; Co\n+1 202 555 0123</pre>', "signature"),
+        (
+            '<span class="gmail_signature_prefix">--&nbsp;</span><br><div class="gmail_signature"><table><tr><td><img'
+            ' src="cid:logo"></td><td>Ann</td></tr></table></div>',
+            "signature",
+        ),
+        (f"<p>{NOTICE}</p>", "legal notice"),
+        (f"<hr><p>{NOTICE}</p><div>Please think of the environment.</div>", "legal notice"),
+        (f"<p class=MsoNormal><o:p>&nbsp;</o:p></p><p class=MsoNormal><i>{NOTICE}</i></p>", "legal notice"),
+        ('<div id="m_1" dir="ltr">Sent from my iPhone</div>', "footer"),
+    ],
+)
+def test_an_end_of_an_html_text_is_taken_off_and_told(end: str, what: str) -> None:
+    text, removed = trim_html(f"<html><body>{OWN}{end}</body></html>", ALL, "Re: Plan")
+    assert text.startswith(f"<html><body>{OWN.removesuffix('</p>')}")
+    assert "\n".join(lines_of(text)).rstrip() == "\n".join(lines_of(OWN)).rstrip()
+    assert [name.split(" of ")[0].split(" in ")[0] for name, _ in removed] == [what]
+
+
+def lines_of(text: str) -> list[str]:
+    return [line.text for line in lines(text)]
+
+
+def test_several_ends_of_an_html_text_stand_behind_each_other() -> None:
+    quoted = GMAIL_HTML.format("On Mon, Bob wrote:")
+    end = f'<div class="moz-signature">-- <br>Ann</div>{quoted}<p>{NOTICE}</p><img width=1 src="https://example.com/t.gif">'
+    text, removed = trim_html(OWN + end, ALL, "AW: Plan")
+    assert (text, len(removed)) == (OWN.removesuffix("</p>"), 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        (OWN + OUTLOOK_WEB.format(ENGLISH), "FW: Plan"),
+        (OWN + OUTLOOK_DESKTOP.format(ENGLISH), "Plan"),
+        (OUTLOOK_WEB.format(ENGLISH), "Re: Plan"),  # nothing of his own
+        (f"<p><img src='cid:1'></p><hr>{OUTLOOK_WEB.format(ENGLISH)}", "Re: Plan"),
+        (f"<p>Please see below.</p>{OUTLOOK_WEB.format(ENGLISH)}", "Re: Plan"),
+        (OWN + GMAIL_HTML.format("On Mon, Bob wrote:") + "<p>And bring it on Friday.</p>", "Re: Plan"),
+        (OWN + GMAIL_HTML.format("On Mon, Bob wrote:") + "<p><img src=cid:scan></p>", "Re: Plan"),
+        (
+            f'{OWN}<div class="gmail_quote"><div class="gmail_attr">---------- Forwarded message ---------<br></div>Where?</div>',
+            "Re: Plan",
+        ),
+        (f"{OWN}<blockquote>a paragraph that is set in</blockquote>", "Re: Plan"),
+        (f"{OWN}<div style='border-top: none'>From: the left<br>To: the right<br>Date: Monday</div>", "Re: Plan"),
+        (f"{OWN}<div>--<br>A dashed line begins a table</div>", "x"),
+        ("<pre>-- \nAnn Example</pre>", "x"),
+        (f"<style>-- </style><title>x</title><p>{NOTICE}</p>", "x"),
+        ("", "Re: x"),
+        ("<p>", "Re: x"),
+    ],
+)
+def test_what_is_not_sure_of_an_html_text_stays(text: str, subject: str) -> None:
+    assert trim_html(text, ALL, subject) == (text, [])
+
+
+def test_the_lines_of_an_html_text_are_those_its_reader_sees() -> None:
+    text = (
+        "<head><title>no</title><style>no</style></head><body><!-- no --><h1>One &amp; all</h1>two\n  words<br><br><table><tr><td>a"
+        "</td><td>b&nbsp;</td></tr></table><p class=MsoNormal>x</p><p class='MsoNormal'>y</p><div>z</div><pre>1\n\n  2</pre>"
+        "<blockquote>q<br>r</blockquote><p><img src='cid:1'><img src='http://example.com/1'></p><hr>"
+    )
+    assert lines_of(text) == [
+        "One & all", "", "two words", "", "a b ", "x", "y", "z", "", "1", "", "  2", "", "> q", "> r", "", "\ufffc", "", "_" * 20,
+    ]  # fmt: skip
+
+
+@given(st.text(alphabet="<>/=\"' \n&;#93pbr-divhra\xa0", max_size=200))
+def test_a_line_begins_where_the_text_before_it_has_ended(text: str) -> None:
+    found = lines(text)
+    starts = [line.start for line in found]
+    assert starts == sorted(starts)
+    for at, line in enumerate(found):
+        assert [each.text for each in lines(text[: line.start]) if each.text.strip()] == [
+            each.text for each in found[:at] if each.text.strip()
+        ]
+
+
+# --- in a mail --------------------------------------------------------------------------------------------------------
+
+
 def test_the_fax_is_without_it_and_the_ledger_names_it(tmp_path: Path) -> None:
     source = tmp_path / "mail"
     source.write_bytes(b"Subject: Re: Plan\r\n\r\nHere it is.\r\n\r\nOn Monday Bob wrote:\r\n> Where?\r\n")
@@ -103,6 +246,15 @@ def test_the_fax_is_without_it_and_the_ledger_names_it(tmp_path: Path) -> None:
     assert found["left_out"] == [
         {"part": "quoted mail in the message text", "type": "text/plain", "reason": "it repeats an earlier mail"}
     ]
+    source.write_bytes(
+        b"Subject: Re: Plan\r\nContent-Type: text/html; charset=iso-8859-1\r\n\r\n<meta charset=iso-8859-1><p>H\xe4re.</p><div>On"
+        b" Monday Bob wrote:</div><blockquote type=cite>Where?</blockquote>\r\n"
+    )
+    (tmp_path / "html").mkdir()
+    found = extract(str(source), str(tmp_path / "html"), trim=["quoted"])
+    assert Path(found["parts"][0]["path"]).read_text(encoding="utf-8") == "<meta charset=iso-8859-1><p>Häre.</p>"
+    assert found["parts"][0]["charset"] == "utf-8"
+    assert [entry["type"] for entry in found["left_out"]] == ["text/html"]
     (tmp_path / "whole").mkdir()
     assert b"Where?" in Path(extract(str(source), str(tmp_path / "whole"))["parts"][0]["path"]).read_bytes()
 
