@@ -42,6 +42,9 @@ _MARKS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
+_BLANKS = re.compile(r"[ \t\n\r\f]+")  # of HTML, without the one that stays
+_BETWEEN = " " * 3  # cells of a table
+_RULE = "-" * 40
 _JOINERS = "\u200c\u200d"  # shape the letters beside them
 
 
@@ -69,39 +72,67 @@ def _guessed(start: bytes) -> str:
 
 
 class _Text(html.parser.HTMLParser):
-    """The readable text of a page of HTML, blocks on lines of their own."""
+    """The readable text of a page of HTML: blocks on lines of their own, paragraphs and cells of a table apart."""
 
-    _BLOCKS = frozenset("p div br tr li h1 h2 h3 h4 h5 h6 table ul ol blockquote pre hr section article".split())
+    _APART = frozenset("p h1 h2 h3 h4 h5 h6 ul ol dl blockquote pre".split())
+    _BLOCKS = _APART | frozenset("div tr li dt dd table hr section article header footer center".split())
     _HIDDEN = frozenset("script style title template".split())
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self._hidden = 0
+        self.lines: list[str] = []
+        self._parts: list[str] = []
+        self._hidden = self._pre = 0
+        self._gap = False
+        self._loose = True
 
-    def handle_starttag(self, tag: str, _attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         if tag in self._HIDDEN:
             self._hidden += 1
         elif tag == "body":  # a head left open hides nothing of it
             self._hidden = 0
-        elif tag == "li":
-            self.parts.append("\n• ")
         elif tag in ("td", "th"):
-            self.parts.append("  ")
-        elif tag == "hr":
-            self.parts.append("\n" + "-" * 40 + "\n")
+            self._parts.append("\t")
+        elif tag == "br":
+            self.end_line(broken=True)
         elif tag in self._BLOCKS:
-            self.parts.append("\n\n" if tag in ("p", "h1", "h2", "h3", "blockquote") else "\n")
+            self.end_line()
+            self._loose = ("class", "MsoNormal") not in attributes  # Outlook's lines are paragraphs
+            self._gap |= self._loose and tag in self._APART
+            self._pre += tag == "pre"
+            self._parts += {"li": ["• "], "hr": [_RULE]}.get(tag, [])
+        if tag == "hr":
+            self.end_line()
 
     def handle_endtag(self, tag: str) -> None:
         if tag in self._HIDDEN:
             self._hidden = max(0, self._hidden - 1)
-        elif tag in self._BLOCKS and tag != "br":
-            self.parts.append("\n")
+        elif tag in self._BLOCKS:
+            self.end_line()
+            self._gap |= self._loose and tag in self._APART
+            self._pre = max(0, self._pre - (tag == "pre"))
 
     def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.parts.append(re.sub(r"\s+", " ", data))
+        if self._hidden:
+            return
+        if not self._pre:
+            self._parts.append(_BLANKS.sub(" ", data))
+            return
+        for line in data.splitlines(keepends=True):
+            self._parts.append(line.rstrip("\r\n").expandtabs().replace(" ", "\xa0"))  # which no other swallows
+            if line.endswith(("\r", "\n")):
+                self.end_line(broken=True)
+
+    def end_line(self, *, broken: bool = False) -> None:
+        """The line is whole, even without a word where it is ``broken`` off or holds a blank that is to be seen."""
+        cells = [_BLANKS.sub(" ", cell).strip(" ") for cell in "".join(self._parts).split("\t")]
+        line = _BETWEEN.join(filter(None, cells))
+        self._parts.clear()
+        if line or broken:
+            if self._gap:
+                self.lines.append("")
+            self.lines.append(line.replace("\xa0", " ").rstrip())
+            self._gap = False
 
 
 def from_html(source: str) -> str:
@@ -109,9 +140,9 @@ def from_html(source: str) -> str:
     reader = _Text()
     reader.feed(source.replace("<![", "<! ["))  # sections that HTML does not know, and the parser stumbles over
     reader.close()
-    lines = [" ".join(line.split()) for line in "".join(reader.parts).splitlines()]
+    reader.end_line()
     kept: list[str] = []
-    for line in lines:
+    for line in reader.lines:
         if line or (kept and kept[-1]):
             kept.append(line)
     return "\n".join(kept).strip("\n")
