@@ -121,6 +121,7 @@ class FaxOptions:
     reference: str = ""  # the sender's own, or a billing code
     attn: str = ""  # the person the fax is for
     org: str = ""  # and the company
+    addressee: str = ""  # not asked for: what the address book calls who is behind the number
     language: str = ""  # of the cover page: en, de, fr, es
     from_company: str = ""  # the sender's
     from_department: str = ""
@@ -145,6 +146,7 @@ class Recipient:
     options: Mapping[str, str] = field(default_factory=dict)  # as in mail.options, of the address
     orcpt: str | None = None  # decoded xtext, case kept
     notify: frozenset[Notify] = frozenset()  # empty: the sender said nothing
+    addressee: str = ""  # what the address book calls who is behind the short name that was written
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,11 +456,15 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A short name for a number: ``reception@`` our domain. ``scope``: whom it is for, as a sender route's ``match``."""
+    """A short name for a number: ``reception@`` our domain. ``scope``: whom it is for, as a sender route's ``match``.
+
+    ``addressee``: who is behind the number, for cover pages.
+    """
 
     name: str
     number: FaxNumber
     scope: str = "*"
+    addressee: str = ""
     note: str = ""
     created_at: float = 0.0
 

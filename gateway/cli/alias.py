@@ -33,7 +33,9 @@ _scope = click.option(
 @pass_session
 def list_(session: Session, as_json: bool) -> None:
     """List all short names."""
-    columns: dict[str, output.Cell] = {"NAME": "name", "NUMBER": "number", "FOR": "scope", "NOTE": "note"}
+    columns: dict[str, output.Cell] = {
+        "NAME": "name", "NUMBER": "number", "FOR": "scope", "ADDRESSEE": "addressee", "NOTE": "note",
+    }  # fmt: skip
     output.listing(ask(session, "alias.list")["aliases"], columns, json=as_json, empty="No short names.")
 
 
@@ -41,16 +43,18 @@ def list_(session: Session, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("number")
 @_scope
+@click.option("--name", "addressee", metavar="TEXT", default="", help="Who is behind it, for cover pages.")
 @click.option("--note", metavar="TEXT", default="", help="For people.")
 @json_option
 @pass_session
-def add(session: Session, name: str, number: str, scope: str, note: str, as_json: bool) -> None:
+def add(session: Session, name: str, number: str, scope: str, addressee: str, note: str, as_json: bool) -> None:
     """Add a short NAME for a NUMBER, or replace the one for the same senders.
 
     NAME has letters, digits and . - _; one of digits alone is shorter than any number. Of several with one name, that for
     the most exact sender counts, as with routes.
     """
-    aliases = ask(session, "alias.add", {"name": name, "number": number, "scope": scope, "note": note})["aliases"]
+    asked = {"name": name, "number": number, "scope": scope, "addressee": addressee, "note": note}
+    aliases = ask(session, "alias.add", asked)["aliases"]
     if as_json:
         output.as_json(aliases)
         return

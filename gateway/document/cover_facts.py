@@ -21,7 +21,7 @@ def gather(
     name, address = parseaddr(headers.get("from", ""))
     return {
         **ours,
-        "to": options.attn or _name_of(rcpt, headers),
+        "to": options.attn or _name_of(rcpt, headers) or options.addressee,
         "to_company": options.org,
         "to_fax": number,
         "from": name or ours.get("from", "") or address or sender,
@@ -37,9 +37,10 @@ def gather(
 
 
 def _name_of(address: str, headers: Mapping[str, str]) -> str:
-    """The name that stands beside an address in To or Cc, "" when none does."""
+    """The name that stands beside an address in To or Cc, "" when none does or it is only the address or number again."""
     wanted = address.strip("<>").lower()
     for name, found in getaddresses([headers.get("to", ""), headers.get("cc", "")]):
-        if found.lower() == wanted and "@" not in name:
+        says = "@" not in name and name.lower() != wanted.partition("@")[0] and any(map(str.isalpha, name))
+        if found.lower() == wanted and says:
             return name
     return ""

@@ -253,7 +253,7 @@ class Accept:
         envelope, route = await self._proven(envelope, summary)
         self._spool.check_room()
         now = self._clock()
-        wanted = [(recipient, self._options(recipient, summary, route, now)) for recipient in _once(envelope)]
+        wanted = [(each, await self._options(each, envelope, summary, route, now)) for each in _once(envelope)]
         size = draft.size
         file = bodies.HERE if content is not None else await draft.keep()
         submission = Submission(
@@ -337,7 +337,9 @@ class Accept:
             return since
         return min(since, repeats.last_accepted(tx, self._begun_at) - window)
 
-    def _options(self, recipient: Recipient, summary: MailSummary, route: Route | None, now: float) -> FaxOptions:
+    async def _options(
+        self, recipient: Recipient, envelope: Envelope, summary: MailSummary, route: Route | None, now: float
+    ) -> FaxOptions:
         """What is asked for in the address, else in the mail, else by the route. Raises Refused."""
         may_choose(summary.options, route)
         defaults = route.options if route else {}
@@ -346,7 +348,9 @@ class Accept:
         )
         if defaults.get("cover") == ENFORCED and options.cover == NONE:
             options = replace(options, cover=ENFORCED)
-        self._settings.cover(options.cover)
+        if self._settings.cover(options.cover):
+            name = await self._addressing.addressee(envelope.peer, envelope.sender, recipient)
+            options = replace(options, addressee=name)
         return options
 
     async def _inspect(self, draft: MailDraft, content: bytes | None, peer: Peer) -> MailSummary:

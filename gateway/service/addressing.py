@@ -48,7 +48,18 @@ class Addressing:
                 " and country code",
                 status="5.1.4",
             )
-        return Recipient(address, alias.number, asked)
+        return Recipient(address, alias.number, asked, addressee=alias.addressee)
+
+    async def addressee(self, peer: Peer, sender: str, recipient: Recipient) -> str:
+        """Who is behind the number, where the address book has one name for him that this sender may know, else ""."""
+        if recipient.addressee:
+            return recipient.addressee
+        known = await self._database.read(lambda tx: aliases.addressed(tx, recipient.number))
+        by_name: dict[str, list[Alias]] = {}
+        for each in known:
+            by_name.setdefault(each.name, []).append(each)
+        found = {one.addressee for alike in by_name.values() if (one := policy.alias_for(alike, peer, sender))}
+        return found.pop() if len(found) == 1 else ""
 
     async def _alias(self, peer: Peer, sender: str, name: str) -> Alias | None:
         known = await self._database.read(lambda tx: aliases.listing(tx, name.lower()))

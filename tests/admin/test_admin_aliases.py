@@ -22,18 +22,19 @@ async def _dialled(house: House, local: str, peer: Peer = DESK) -> str:
 
 async def test_a_mail_to_a_short_name_goes_to_its_number_at_once_and_no_longer_once_it_is_removed(house: House) -> None:
     (added,) = (await house.ask("alias.add", name=" Reception@FAX.local", number="(202) 555-0123"))["aliases"]
-    assert {name: added[name] for name in ("name", "number", "scope", "note")} == {
+    assert {name: added[name] for name in ("name", "number", "scope", "addressee", "note")} == {
         "name": "reception",
         "number": "+12025550123",
         "scope": "*",
+        "addressee": "",
         "note": "",
     }
     assert await _dialled(house, "RECEPTION") == "+12025550123"
     recipient = await house.gateway.accept.check_recipient(DESK, SENDER, "reception/ref=4711@fax.local")
     assert (recipient.address, recipient.options) == ("reception/ref=4711@fax.local", {"ref": "4711"})
-    await house.ask("alias.add", name="reception", number="+12025550177", note="moved")
+    await house.ask("alias.add", name="reception", number="+12025550177", addressee=" Front desk ", note="moved")
     (alias,) = (await house.ask("alias.list"))["aliases"]
-    assert (alias["number"], alias["note"]) == ("+12025550177", "moved")
+    assert (alias["number"], alias["addressee"], alias["note"]) == ("+12025550177", "Front desk", "moved")
     assert await _dialled(house, "reception") == "+12025550177"
     assert (await house.ask("alias.remove", name="Reception"))["removed"] == [{"name": "reception", "scope": "*"}]
     with pytest.raises(Refused, match=r"reception@fax\.local cannot be faxed to"):

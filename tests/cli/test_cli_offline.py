@@ -88,15 +88,15 @@ def test_routes_are_kept_without_a_daemon(offline: Cli, tmp_path: Path) -> None:
 def test_short_names_can_be_set_before_the_first_start(offline: Cli) -> None:
     assert offline.json("alias", "list") == []
     assert "No short names." in offline("alias", "list").stderr
-    said = offline("alias", "add", "Reception", "(202) 555-0123", "--note", "desk").stderr
+    said = offline("alias", "add", "Reception", "(202) 555-0123", "--name", "Front desk", "--note", "x").stderr
     assert said == "reception is +12025550123 for everybody\n"
     (added,) = offline.json("alias", "add", "4711", "+12025550177", "--for", "ip:192.168.7.0/24")
     assert {"name": "4711", "number": "+12025550177", "scope": "ip:192.168.7.0/24"}.items() <= added.items()
     table = offline("alias", "list").stdout.splitlines()
     assert [row.split() for row in table] == [
-        ["NAME", "NUMBER", "FOR", "NOTE"],
+        ["NAME", "NUMBER", "FOR", "ADDRESSEE", "NOTE"],
         ["4711", "+12025550177", "ip:192.168.7.0/24"],
-        ["reception", "+12025550123", "*", "desk"],
+        ["reception", "+12025550123", "*", "Front", "desk", "x"],
     ]
     removed = offline("alias", "remove", "4711", "--for", "ip:192.168.7.0/24").stderr
     assert removed == "4711 for ip:192.168.7.0/24: removed\n"

@@ -193,6 +193,27 @@ def test_facts_come_from_the_mail_its_options_and_the_configuration() -> None:
     assert got == ["Eve", "Acme", "s@example.org", "fr"]
 
 
+@pytest.mark.parametrize(
+    ("to", "attn", "on_it"),
+    [
+        ("Dr. Sm <reception@fax.local>", "", "Dr. Sm"),
+        ("Dr. Sm <reception@fax.local>", "Eve", "Eve"),
+        ("reception@fax.local", "", "Front desk"),
+        ("Reception <reception@fax.local>", "", "Front desk"),
+        ("'reception@fax.local' <reception@fax.local>", "", "Front desk"),
+        ("+1 (202) 555-0123 <reception@fax.local>", "", "Front desk"),
+        ("Somebody <else@example.org>", "", "Front desk"),
+        ("", "Eve", "Eve"),
+    ],
+)
+def test_the_address_book_names_the_recipient_where_the_mail_does_not(to: str, attn: str, on_it: str) -> None:
+    facts = gather(
+        {"to": to}, FaxOptions(attn=attn, addressee="Front desk"), {},
+        rcpt="reception@fax.local", number="+12025550123", sender="", subject="", at=0.0,
+    )  # fmt: skip
+    assert facts["to"] == on_it
+
+
 # --- in a fax ---------------------------------------------------------------------------------------------------------
 
 

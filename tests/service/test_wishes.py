@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from gateway.document import cover
 from gateway.document.cover_choice import CoverChoice
 from gateway.errors import Refused
-from gateway.model import Envelope, FaxJob, FaxOptions, JobState, MailKind
-from gateway.store import jobs, waiting
+from gateway.model import Alias, Envelope, FaxJob, FaxNumber, FaxOptions, JobState, MailKind
+from gateway.store import aliases, jobs, waiting
 
 from .house import LETTER, NUMBER, PEER, START, House
 
@@ -220,3 +221,57 @@ async def test_where_a_route_enforces_a_cover_page_the_mail_chooses_only_which(h
     ):
         (job,) = await send(house, NUMBER, mail=letter(subject))
         assert covers(job.options.cover) == expected
+
+
+async def known(house: House, *entries: tuple[str, str, str, str]) -> None:
+    """The address book: short name, number, whom it is for, who is behind it."""
+    for name, number, scope, addressee in entries:
+        alias = Alias(name, FaxNumber(number), scope, addressee)
+        await house.database.write(lambda tx, alias=alias: aliases.put(tx, alias))
+
+
+async def test_a_cover_page_names_who_is_behind_a_short_name_or_number(house: House) -> None:
+    await known(
+        house,
+        ("reception", NUMBER, "*", "Front desk"), ("4711", NUMBER, "*", "Front desk"), ("plain", SECOND, "*", ""),
+    )  # fmt: skip
+    for local, expected in (("reception", "Front desk"), ("4711", "Front desk"), (NUMBER, "Front desk"), ("plain", "")):
+        (job,) = await send(house, local, mail=letter(f"For {local} [fax: cover=auto]"))
+        assert job.options.addressee == expected
+    (job,) = await send(house, "reception")
+    assert job.options.addressee == ""  # no cover page
+
+
+async def test_a_number_of_several_names_has_none_for_who_dials_it(house: House) -> None:
+    await known(house, ("reception", NUMBER, "*", "Front desk"), ("ward", NUMBER, "*", "Ward 3"))
+    for local, expected in (("ward", "Ward 3"), (NUMBER, "")):
+        (job,) = await send(house, local, mail=letter(f"For {local} [fax: cover=auto]"))
+        assert job.options.addressee == expected
+
+
+async def test_names_for_other_senders_stand_on_no_cover_page(house: House) -> None:
+    await known(
+        house,
+        ("reception", NUMBER, "*", "Front desk"),
+        ("reception", NUMBER, "a@example.org", "St. Mary"),
+        ("them", NUMBER, "user:ann", "The slow ones"),
+        ("other", SECOND, "user:ann", "Ward 3"),
+    )
+    for local, expected in ((NUMBER, "St. Mary"), (SECOND, "")):
+        (job,) = await send(house, local, mail=letter(f"For {local} [fax: cover=auto]"))
+        assert job.options.addressee == expected
+
+
+async def test_the_name_stands_on_the_page(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    real = cover.page
+
+    def page(options: dict[str, Any], *rest: Any) -> Any:
+        drawn.append(options["cover_facts"]["to"])
+        return real(options, *rest)
+
+    monkeypatch.setattr(cover, "page", page)
+    await known(house, ("reception", NUMBER, "*", "Front desk"))
+    await send(house, "reception", mail=letter("Invoice [fax: cover=auto]"))
+    await house.turn("prepare")
+    assert set(drawn) == {"Front desk"}

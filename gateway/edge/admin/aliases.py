@@ -29,12 +29,15 @@ class Aliases:
         found = await self._database.read(aliases.listing)
         return {"aliases": [shown.alias(alias) for alias in found]}
 
-    async def add(self, name: str, number: str, scope: str = "*", note: str = "") -> dict[str, Any]:
+    async def add(
+        self, name: str, number: str, scope: str = "*", addressee: str = "", note: str = ""
+    ) -> dict[str, Any]:
         """Add a name, or replace the one with the same scope. Raises Refused for what could be taken for a number."""
         alias = Alias(
             await self._name(name),
             numbers.parse_number(number, region=self._settings.region),
             words.sender_match(scope),
+            words.line(addressee.strip(), "a name for cover pages"),
             words.line(note, "a note"),
             self._clock(),
         )
