@@ -1,18 +1,20 @@
 """The bytes of an SMTP conversation: command lines of bounded length, and messages in bulk.
 
-Only CRLF.CRLF ends a message, whatever else it holds. Nothing here keeps more than a chunk, even if no line ever ends.
+Only CRLF.CRLF ends a message, whatever else it holds. Nothing here keeps more than a few chunks, even if no line ever
+ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 END = b"\r\n.\r\n"
-CHUNK = 64 << 10
+CHUNK = 64 << 10  # bytes that may wait before the client is held back
 
 _FAIR_PACE = 10_000  # bytes per second of a client that is not slow
 _CREDIT = 60.0  # seconds of silence at most that quick bytes have earned: a page is scanned
@@ -38,19 +40,59 @@ class Closed(ConnectionError):
 
 
 class Input:
-    """What comes from the client, with room to push back what was read too far, and a stopwatch for how slowly it comes."""
+    """What comes from the client, with room to push back what was read too far, and a stopwatch for how slowly it comes.
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
-        self._held = b""
+    The protocol gives it what arrives, by :meth:`feed` and :meth:`end`. A client is held back while nobody takes what it
+    has sent.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        self.transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._arrived: deque[bytes] = deque()
+        self._size = 0  # bytes that have arrived and are not taken
+        self._held = b""  # of them nothing is in _arrived: pushed back, or the start of a line
+        self._holds_back = False
+        self._ended = False
+        self._error: Exception | None = None  # what the connection ended with
+        self._waiter: asyncio.Future[None] | None = None
+        self._due = 0.0  # when the waiter has waited long enough, by the loop's clock
+        self._timer: asyncio.TimerHandle | None = None
         self._waiting_since: float | None = None
-        self._for_bytes = False  # what we wait for is more to read
         self._waited = 0.0  # seconds, less those that what came was worth
 
+    # --- what the protocol tells ----------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """The client has sent ``data``."""
+        self._arrived.append(data)
+        self._size += len(data)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        elif self._size > CHUNK and not self._holds_back:
+            self._holds_back = True
+            self.transport.pause_reading()
+
+    def end(self, error: Exception | None = None) -> None:
+        """The client has gone, or closed its sending side. With an ``error`` what it has sent last is forgotten."""
+        self._ended, self._error = True, error
+        if error is not None:
+            self._arrived.clear()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def close(self) -> None:
+        """Nothing will be waited for any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # --- how slow it is -------------------------------------------------------------------------------------------
+
     @contextmanager
-    def waiting(self, *, for_bytes: bool = False) -> Iterator[None]:
-        """Meanwhile it is the client's turn: to say more, or to take what we say."""
-        self._waiting_since, self._for_bytes = time.monotonic(), for_bytes
+    def waiting(self) -> Iterator[None]:
+        """Meanwhile it is the client's turn: to take what we say."""
+        self._waiting_since = time.monotonic()
         try:
             yield
         finally:
@@ -60,9 +102,7 @@ class Input:
     @property
     def slowness(self) -> float | None:
         """How many seconds the client has kept us waiting beyond what it has sent; None while it is our turn."""
-        if self._waiting_since is None:
-            return None
-        if self._for_bytes and self._reader._buffer:  # type: ignore[attr-defined]  # nothing public tells
+        if self._waiting_since is None or (self._waiter is not None and self._waiter.done()):
             return None
         return self._waited + time.monotonic() - self._waiting_since
 
@@ -70,15 +110,19 @@ class Input:
         """Forget how slow it was."""
         self._waited = 0.0
 
+    # --- reading --------------------------------------------------------------------------------------------------
+
     @property
     def pending(self) -> bool:
         """Whether more was sent already."""
-        return bool(self._held or self._reader._buffer)  # type: ignore[attr-defined]  # nothing public tells
+        return bool(self._held or self._arrived)
 
     def clear(self) -> None:
         """Forget what was sent before TLS began (RFC 3207 section 4.2)."""
         self._held = b""
-        self._reader._buffer.clear()  # type: ignore[attr-defined]
+        self._arrived.clear()
+        self._size = 0
+        self._holds_back = False  # TLS begins to read by itself
 
     def push_back(self, data: bytes) -> None:
         """Have ``data`` read again, before anything else."""
@@ -86,39 +130,70 @@ class Input:
 
     async def line(self, limit: int, timeout: float) -> bytes:  # noqa: ASYNC109  # one deadline for the whole line
         """A line without its end. Raises :class:`LineTooLong`, :class:`SpeaksTls`, :class:`Closed`, TimeoutError."""
-        async with asyncio.timeout(timeout):
-            while True:
-                if self._held.startswith(_TLS_HELLO):
-                    raise SpeaksTls
-                if b"\n" in self._held[: limit + 2]:
-                    break
-                if len(self._held) > limit + 1:
-                    raise LineTooLong
-                self._held += await self.chunk()
+        due = self._loop.time() + timeout
+        while True:
+            if self._held.startswith(_TLS_HELLO):
+                raise SpeaksTls
+            if b"\n" in self._held[: limit + 2]:
+                break
+            if len(self._held) > limit + 1:
+                raise LineTooLong
+            self._held += await self._next(due)
         line, _, self._held = self._held.partition(b"\n")
         line = line.removesuffix(b"\r")
         if len(line) > limit:
             raise LineTooLong
         return line
 
-    async def chunk(self) -> bytes:
-        """Whatever comes next, at most :data:`CHUNK` bytes beyond what was pushed back. Raises :class:`Closed`."""
-        try:
-            with self.waiting(for_bytes=True):
-                chunk = await self._reader.read(CHUNK)
-        except OSError as error:  # what the connection ended with
-            raise Closed from error
-        if not chunk:
-            raise Closed
-        self._waited = max(self._waited - len(chunk) / _FAIR_PACE, -_CREDIT)
-        return chunk
-
-    async def next(self) -> bytes:
-        """What was pushed back, else the next chunk. Raises :class:`Closed`."""
+    async def next(self, timeout: float) -> bytes:  # noqa: ASYNC109
+        """What was pushed back, else what comes next. Raises :class:`Closed`, TimeoutError."""
         if self._held:
             data, self._held = self._held, b""
             return data
-        return await self.chunk()
+        return await self._next(self._loop.time() + timeout)
+
+    async def _next(self, due: float) -> bytes:
+        if not self._arrived:
+            await self._wait(due)
+        if not self._arrived:
+            raise Closed from self._error
+        data = self._arrived.popleft()
+        self._size -= len(data)
+        if self._holds_back and self._size <= CHUNK:
+            self._holds_back = False
+            self.transport.resume_reading()
+        self._waited = max(self._waited - len(data) / _FAIR_PACE, -_CREDIT)
+        return data
+
+    async def _wait(self, due: float) -> None:
+        """Until something has come, or the client has gone. Raises TimeoutError."""
+        if self._ended:
+            return
+        self._waiter = self._loop.create_future()
+        self._wake_at(due)
+        self._waiting_since = since = time.monotonic()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = self._waiting_since = None
+            self._waited += time.monotonic() - since
+
+    # one timer that is seldom set serves a connection, not one for each wait
+
+    def _wake_at(self, due: float) -> None:
+        self._due = due
+        if self._timer is None or self._timer.when() > due:
+            self.close()
+            self._timer = self._loop.call_at(due, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() < self._due:
+            self._wake_at(self._due)
+        else:
+            self._waiter.set_exception(TimeoutError())
 
 
 class Source(Protocol):
@@ -140,8 +215,7 @@ class Chunk:
     async def read(self, sink: Callable[[bytes], None], timeout: float) -> None:  # noqa: ASYNC109
         """Read on to the end into ``sink``, as :meth:`Message.read` does."""
         while not self.ended:
-            async with asyncio.timeout(timeout):
-                data = await self._source.next()
+            data = await self._source.next(timeout)
             if len(data) > self._left:
                 self._source.push_back(data[self._left :])
                 data = data[: self._left]
@@ -170,8 +244,7 @@ class Message:
         while not self.ended:
             wrong = self._wrong_end
             try:
-                async with asyncio.timeout(min(timeout, _WRONG_END_SILENCE) if wrong else timeout):
-                    chunk = await self._source.next()
+                chunk = await self._source.next(min(timeout, _WRONG_END_SILENCE) if wrong else timeout)
             except TimeoutError:
                 if wrong:
                     raise WrongLineEnds from None

@@ -27,7 +27,6 @@ log = structlog.get_logger("smtpd")
 logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd would log every command line, numbers and all
 
 _LINE = 2048  # bytes of a command line: RFC 3461 section 5.4 asks for 1036 and more
-_READER = 32 << 10
 _HANDSHAKE = 60.0  # seconds, all these
 _PROXY_WORD = 10.0
 _LAST_WORD = 5.0
@@ -49,8 +48,7 @@ class Conversation(SMTP):
         self.loop = asyncio.get_running_loop()
         asyncio.StreamReaderProtocol.__init__(
             self,
-            asyncio.StreamReader(limit=_READER, loop=self.loop),
-            client_connected_cb=self._cb_client_connected,
+            None,  # type: ignore[arg-type]  # what comes is read by an Input
             loop=self.loop,
         )
         self._door = door
@@ -72,7 +70,7 @@ class Conversation(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         asyncio.StreamReaderProtocol.connection_made(self, transport)
         self.transport = transport
-        self.source = Input(self._reader)
+        self.source = Input(transport)
         if self._listener.tls == "implicit" or self._listener.proxies:
             self.transport.pause_reading()  # the handshake is for TLS to read, and the words of a proxy are not SMTP
         self._talking = self.loop.create_task(self._converse(), name=f"smtp-{self._listener.name}")
@@ -81,17 +79,26 @@ class Conversation(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         """The conversation notices by itself; a commit under way is not to be cancelled."""
         asyncio.StreamReaderProtocol.connection_lost(self, error)
+        self.source.end(error)
         self.transport = None
+
+    def data_received(self, data: bytes) -> None:
+        self.source.feed(data)
 
     def eof_received(self) -> bool | None:
         """A client that closes its sending side may still wait for our answer; under TLS there is no such state."""
+        self.source.end()
         return asyncio.StreamReaderProtocol.eof_received(self)
 
-    async def say(self, reply: str) -> None:
+    async def say(self, reply: str, *, within: float | None = None) -> None:
         """Send a reply. Raises ConnectionError, TimeoutError when the client does not take it."""
-        with self.source.waiting():
-            async with asyncio.timeout(self._settings.command_timeout):
-                await self.push(reply)
+        if self.transport is None or self.transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        self.transport.write(reply.encode("ascii") + b"\r\n")
+        if self._paused:  # type: ignore[attr-defined]  # the client does not take what was said before
+            with self.source.waiting():
+                async with asyncio.timeout(self._settings.command_timeout if within is None else within):
+                    await self._drain_helper()  # type: ignore[attr-defined]
 
     async def secure(self) -> tuple[str, str]:
         """Go on under TLS; returns its name and the name in the client's certificate. Raises :class:`Closed`."""
@@ -112,9 +119,7 @@ class Conversation(SMTP):
             raise Closed from error
         if transport is None:  # so says asyncio when the client goes in the middle of it
             raise Closed
-        # as StreamWriter.start_tls does it
-        self.transport = self._transport = transport
-        self._reader._transport = self._writer._transport = transport  # type: ignore[attr-defined]
+        self.transport = self._transport = self.source.transport = transport
         self._over_ssl = True
         return tls_of(transport) or "TLS", name_of(transport)
 
@@ -147,6 +152,7 @@ class Conversation(SMTP):
         except Hangup as hangup:
             await self._bye(hangup.reply, linger=False)  # whoever is not let in shall not stay
         finally:
+            self.source.close()
             if self.transport is not None:
                 self.transport.close()
 
@@ -238,8 +244,7 @@ class Conversation(SMTP):
             return
         try:
             if reply:
-                async with asyncio.timeout(_LAST_WORD):
-                    await self.say(reply)
+                await self.say(reply, within=_LAST_WORD)
                 if linger and not (reply.startswith("221") or self._clients.stopping or self._sent_away):
                     await self._linger()
         except OSError:
@@ -253,4 +258,4 @@ class Conversation(SMTP):
         with contextlib.suppress(TimeoutError, Closed):
             async with asyncio.timeout(_LINGER):
                 while True:
-                    await self.source.chunk()
+                    await self.source.next(_LINGER)

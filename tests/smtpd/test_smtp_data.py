@@ -12,22 +12,33 @@ from hypothesis import strategies as st
 from gateway.edge.smtp_data import CHUNK, Closed, Input, LineTooLong, Message, SpeaksTls, WrongLineEnds
 
 
+class Wire:
+    """A transport as far as an Input needs one."""
+
+    is_reading = True
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+
 async def read(*chunks: bytes) -> tuple[bytes, bytes]:
     """The message and what follows it, with the bytes arriving in these chunks."""
-    reader = asyncio.StreamReader()
-    source = Input(reader)
+    source = Input(Wire())
     got: list[bytes] = []
 
     async def feed() -> None:
         for chunk in chunks:
-            reader.feed_data(chunk)
+            source.feed(chunk)
             await asyncio.sleep(0)
-        reader.feed_eof()
+        source.end()
 
     feeding = asyncio.create_task(feed())
     await Message(source).read(got.append, 5.0)
     await feeding
-    return b"".join(got), source._held + await reader.read()
+    return b"".join(got), source._held + b"".join(source._arrived)
 
 
 STREAM = b"a\r\n..b\r\n.c\r\n\r\n.\r\nQUIT\r\n"
@@ -90,9 +101,8 @@ async def test_a_client_that_goes_away() -> None:
 
 
 async def test_command_lines_are_bounded() -> None:
-    reader = asyncio.StreamReader()
-    source = Input(reader)
-    reader.feed_data(b"NOOP\r\nRSET\n" + b"y" * 100 + b"\r\n")
+    source = Input(Wire())
+    source.feed(b"NOOP\r\nRSET\n" + b"y" * 100 + b"\r\n")
     assert await source.line(100, 1.0) == b"NOOP"
     assert source.pending
     assert await source.line(100, 1.0) == b"RSET"
@@ -102,16 +112,16 @@ async def test_command_lines_are_bounded() -> None:
 
 @pytest.mark.parametrize("line", [b"x" * 200, b"x" * 101 + b"\n", b"x" * 101 + b"\r\n"])
 async def test_a_longer_command_line_is_none(line: bytes) -> None:
-    reader = asyncio.StreamReader()
-    reader.feed_data(line)
+    source = Input(Wire())
+    source.feed(line)
     with pytest.raises(LineTooLong):
-        await Input(reader).line(100, 1.0)
+        await source.line(100, 1.0)
 
 
 async def test_a_sink_that_stops_the_reading_loses_nothing() -> None:
-    reader = asyncio.StreamReader()
-    message = Message(Input(reader))
-    reader.feed_data(b"one\r\n..two\r\n.\r\n")
+    source = Input(Wire())
+    message = Message(source)
+    source.feed(b"one\r\n..two\r\n.\r\n")
     got: list[bytes] = []
 
     def once(data: bytes) -> None:
@@ -127,48 +137,58 @@ async def test_a_sink_that_stops_the_reading_loses_nothing() -> None:
 
 @pytest.mark.parametrize("stream", [b"one\n.\n", b".\n", b"one\ntwo\n.\r\n", b"one\r.\r"])
 async def test_an_end_in_wrong_line_ends_is_noticed_when_nothing_follows(stream: bytes) -> None:
-    reader = asyncio.StreamReader()
-    reader.feed_data(stream)
+    source = Input(Wire())
+    source.feed(stream)
     with pytest.raises(WrongLineEnds):
-        await Message(Input(reader)).read(lambda _data: None, 0.05)
+        await Message(source).read(lambda _data: None, 0.05)
 
 
 @pytest.mark.parametrize("stream", [b"one\r\ntwo\n.\n", b"one\n..\n", b"one\n.\nmore"])
 async def test_silence_in_a_mail_is_only_silence(stream: bytes) -> None:
-    reader = asyncio.StreamReader()
-    reader.feed_data(stream)
+    source = Input(Wire())
+    source.feed(stream)
     with pytest.raises(TimeoutError):
-        await Message(Input(reader)).read(lambda _data: None, 0.05)
+        await Message(source).read(lambda _data: None, 0.05)
 
 
 async def test_a_mail_without_a_line_end_is_handed_on_chunk_by_chunk() -> None:
-    reader = asyncio.StreamReader(limit=CHUNK)
+    source = Input(Wire())
     sizes: list[int] = []
-    reading = asyncio.create_task(Message(Input(reader)).read(lambda data: sizes.append(len(data)), 5.0))
+    reading = asyncio.create_task(Message(source).read(lambda data: sizes.append(len(data)), 5.0))
     for _ in range(40):
-        reader.feed_data(b"x" * 100_000)
+        source.feed(b"x" * 100_000)
         await asyncio.sleep(0)
-    reader.feed_data(b"\r\n.\r\n")
+    source.feed(b"\r\n.\r\n")
     await reading
     assert sum(sizes) == 4_000_002
-    assert max(sizes) <= CHUNK + 4
+    assert max(sizes) <= 100_000 + 4
+
+
+async def test_a_client_that_is_not_listened_to_is_held_back() -> None:
+    wire = Wire()
+    source = Input(wire)
+    source.feed(b"x" * CHUNK)
+    assert wire.is_reading
+    source.feed(b"y")
+    assert not wire.is_reading
+    await source.next(1.0)
+    assert wire.is_reading
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 50])
 async def test_tls_where_a_command_belongs_is_recognised(cut: int) -> None:
     hello = b"\x16\x03\x01\x02\x00" + b"x" * 100
-    reader = asyncio.StreamReader()
-    source = Input(reader)
+    source = Input(Wire())
     reading = asyncio.create_task(source.line(2048, 5.0))
     for piece in (hello[:cut], hello[cut:]):
-        reader.feed_data(piece)
+        source.feed(piece)
         await asyncio.sleep(0.01)
     with pytest.raises(SpeaksTls):
         await reading
 
 
 async def test_a_connection_that_breaks_is_a_closed_one() -> None:
-    reader = asyncio.StreamReader()
-    reader.set_exception(OSError(113, "No route to host"))
+    source = Input(Wire())
+    source.end(OSError(113, "No route to host"))
     with pytest.raises(Closed):
-        await Input(reader).line(100, 1.0)
+        await source.line(100, 1.0)
