@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Protocol
 
 import structlog
@@ -167,6 +168,7 @@ def is_proxy(peer: Peer, listener: ListenerSettings) -> bool:
     return peer.address != "local" and _is_in(peer.address, listener.proxies)
 
 
+@lru_cache(maxsize=4096)
 def _is_in(address: str, networks: tuple[str, ...]) -> bool:
     ip = ipaddress.ip_address(address)
     return any(ip in ipaddress.ip_network(network, strict=False) for network in networks)

@@ -32,7 +32,7 @@ class Headers:
 
     def every(self, name: str) -> Iterator[str]:
         """All such fields unfolded, in mail order; 8-bit text is read as UTF-8 or Windows-1252."""
-        return (_FOLD.sub("", to_text(value)).strip() for found, value in self._fields if found == name)
+        return (_unfolded(value) for found, value in self._fields if found == name)
 
     def raw(self, name: str) -> str:
         """The first such field as :meth:`every` gives it, "" when there is none."""
@@ -49,8 +49,13 @@ class Headers:
         return one_line(decode_words(self.raw(name)))
 
 
+def _unfolded(value: bytes) -> str:
+    text = to_text(value).strip()
+    return _FOLD.sub("", text) if "\n" in text else text
+
+
 def _clean(value: bytes) -> str:
-    return one_line(decode_words(_FOLD.sub("", to_text(value)).strip()))
+    return one_line(decode_words(_unfolded(value)))
 
 
 def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:

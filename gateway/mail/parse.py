@@ -18,7 +18,7 @@ from gateway.errors import Refused
 from gateway.mail import asked, author, automatic, buffer, options, structure, transfer
 from gateway.mail import trim as trimming
 from gateway.mail.buffer import Buffer
-from gateway.mail.headers import split
+from gateway.mail.headers import Headers, split
 from gateway.mail.structure import Leaf, Mail
 from gateway.mail.words import to_text
 from gateway.model import MailPart, MailSummary
@@ -57,7 +57,7 @@ def summary(source: Buffer, *, hops: int, hostname: str, authserv_id: str) -> Ma
         automatic=automatic.reason(headers, hops=hops, hostname=hostname),
         received_count=sum(1 for _ in headers.every("received")),
         body_sha256=_digest(source, body),
-        **_judge(source),
+        **_judge(source, headers, body),
         author=author.proven(headers, authserv_id) if authserv_id else "",
     )
 
@@ -143,12 +143,12 @@ def _opened(path: str) -> Iterator[Buffer]:
 # --- judging ----------------------------------------------------------------------------------------------------------
 
 
-def _judge(source: Buffer) -> dict[str, Any]:
+def _judge(source: Buffer, headers: Headers, body: int) -> dict[str, Any]:
     """Fields of the summary: why it can never become a fax, its documents, whether there is text, its options, and how
     its attachments begin.
     """
     try:
-        found = structure.read(source)
+        found = structure.walk(source, headers, body)
         wishes = asked.take(found)
         _refuse_empty(found)
     except Refused as error:

@@ -88,12 +88,16 @@ class Mail:
 
 def read(source: Buffer) -> Mail:
     """Walk a raw mail. Raises Refused, with what the sender can do, for what can never become a fax."""
-    headers, body = split(source, 0, len(source))
-    walk = _Walk()
-    leaves = _without_spare(walk.entity(source, headers, body, len(source), depth=0))
+    return walk(source, *split(source, 0, len(source)))
+
+
+def walk(source: Buffer, headers: Headers, body: int) -> Mail:
+    """As :func:`read`, of a mail whose header is read already; its body begins at offset ``body``."""
+    way = _Walk()
+    leaves = _without_spare(way.entity(source, headers, body, len(source), depth=0))
     for number, leaf in enumerate(leaves, 1):
         leaf.name = leaf.name or ("message text" if leaf.message_text else f"attachment {number}")
-    return Mail(headers, leaves, frozenset(walk.shown))
+    return Mail(headers, leaves, frozenset(way.shown))
 
 
 class _Walk:

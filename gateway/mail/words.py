@@ -82,7 +82,9 @@ def _codec(charset: str | None) -> str | None:
 
 def one_line(text: str, limit: int = _LINE) -> str:
     """``text`` as one printable line of at most ``limit`` characters: no controls, no tricks with direction."""
-    text = _UNSAFE.sub("", _BREAKS.sub(" ", text[: limit * 20]))
+    text = text[: limit * 20]
+    if not (text.isascii() and text.isprintable()):
+        text = _UNSAFE.sub("", _BREAKS.sub(" ", text))
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
@@ -92,6 +94,8 @@ def decode_words(text: str) -> str:
 
     Neighbours of one charset are joined before they are decoded, because mailers cut characters in two.
     """
+    if "=?" not in text:
+        return text
     out: list[str] = []
     pending = b""
     charset = ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import PhoneMetadata, PhoneNumber, PhoneNumberFormat, ValidationResult
@@ -80,6 +81,10 @@ class Reading:
     @property
     def fit(self) -> Fit:
         """How well the number fits the plan of its country code."""
+        return self._fit()
+
+    @lru_cache(maxsize=1024)  # noqa: B019  # of few, small and unchanging objects
+    def _fit(self) -> Fit:
         if not self.national or not SHORTEST <= len(str(self.code)) + len(self.national) <= LONGEST:
             return Fit.NO
         if self.code == TEST or phonenumbers.is_valid_number(self.parsed):

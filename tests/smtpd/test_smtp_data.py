@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.edge.smtp_data import CHUNK, Closed, Input, LineTooLong, Message, SpeaksTls, WrongLineEnds
+from gateway.edge.smtp_intake import _is_clean
 
 
 class Wire:
@@ -192,3 +194,22 @@ async def test_a_connection_that_breaks_is_a_closed_one() -> None:
     source.end(OSError(113, "No route to host"))
     with pytest.raises(Closed):
         await source.line(100, 1.0)
+
+
+def _lines(drawn: tuple[int, int, int, str]) -> str:
+    """Lines of one length, of which one character may be another."""
+    length, count, at, other = drawn
+    text = ("x" * length + "\r\n") * count
+    return text[:at] + other + text[at + 1 :]
+
+
+@given(
+    st.one_of(
+        st.text("\r\n\0ab", max_size=12),
+        st.tuples(st.integers(0, 4), st.integers(0, 6), st.integers(0, 40), st.sampled_from("\r\n\0a")).map(_lines),
+    )
+)
+@settings(max_examples=500)
+def test_clean_line_ends_are_known_in_lines_of_one_length_too(text: str) -> None:
+    data = text.rstrip("\r").encode()
+    assert _is_clean(data) == (re.search(r"\0|\r(?!\n)|(?<!\r)\n", data.decode()) is None)
