@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sqlite3
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.document.worker import WorkerPool
 
+from . import records
 from .checker import check
 from .journeys import received, route
 from .kill import evidence, settled
-from .world import World, until, world
+from .world import World, world
 
 _CLIENTS = 4
-_REST = 180.0
+_BACKLOG = 80  # under way at most: the gateway is to be hurt while it sends, not only while it accepts
+_REST = 180.0  # seconds without any progress
 
 
 @dataclass(slots=True)
@@ -43,17 +47,25 @@ class Load:
     pause: float = 0.05
     enough: asyncio.Event = field(default_factory=asyncio.Event)
 
+    async def _hold_back(self) -> None:
+        """Wait while the gateway has much to do."""
+        with contextlib.suppress(sqlite3.Error):  # its disk is away just now
+            while not self.enough.is_set() and records.under_way(self.here.state) > _BACKLOG:
+                await asyncio.sleep(0.2)
+
     async def clients(self) -> None:
         """Runs until ``enough`` is set and the last mail has its answer."""
         await asyncio.gather(*(self._client() for _ in range(_CLIENTS)), self._callers())
 
     async def _client(self) -> None:
         while not self.enough.is_set():
+            await self._hold_back()
             await self.here.send(self.here.wish(self.dice.choice((1, 1, 1, 2, 3))), within=120)
             await asyncio.sleep(self.dice.uniform(0, 4 * self.pause))
 
     async def _callers(self) -> None:
         while not self.enough.is_set():
+            await self._hold_back()
             await self.here.fax_arrives(received(f"fax {len(self.here.injected)}"))
             await asyncio.sleep(self.dice.uniform(0, 20 * self.pause))
 
@@ -68,7 +80,7 @@ async def run(workers: WorkerPool, directory: Path, kills: int, seed: int) -> Ou
         load = Load(here, dice)
         clients = asyncio.create_task(load.clients())
         for _ in range(kills):
-            await asyncio.sleep(dice.uniform(0.0, 1.2) ** 2)
+            await asyncio.sleep(dice.uniform(0.0, 1.6) ** 2)
             await here.gateway.kill()
             outcome.hurts += 1
             if not await here.gateway.start():
@@ -79,12 +91,26 @@ async def run(workers: WorkerPool, directory: Path, kills: int, seed: int) -> Ou
     return outcome
 
 
+async def _at_rest(here: World, clients: asyncio.Task[None]) -> bool:
+    """Wait until all clients have their answers and nothing is under way; False when nothing moves any more."""
+    seen, since = "", time.monotonic()
+    while time.monotonic() < since + _REST:
+        if clients.done():
+            clients.result()
+            if await settled(here):
+                return True
+        now = f"{len(here.wishes)} {len(here.sink.taken)} {records.under_way(here.state)}"
+        if now != seen:
+            seen, since = now, time.monotonic()
+        await asyncio.sleep(0.2)
+    return False
+
+
 async def finish(here: World, clients: asyncio.Task[None], outcome: Outcome, **allowed: object) -> None:
     """Let everything come to rest, stop the gateway well, and check."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(clients, 150)
-    if not await until(lambda: settled(here), _REST):
+    if not await _at_rest(here, clients):
         outcome.breaches.append("it never came to rest")
+    clients.cancel()
     if here.gateway.running and (status := await here.gateway.stop()):
         outcome.breaches.append(f"the gateway ended with {status}")
     found = await evidence(here, **allowed)
