@@ -444,7 +444,8 @@ def listing(
     if state is not None:
         where.append("job.state = ?")
         values.append(str(state))
-    elif not ended:
+    is_open = not state.terminal if state is not None else not ended
+    if is_open:  # the index of these: or else the whole history would be gone through for them
         where.append("job.finished_at IS NULL")
     if number:
         where.append("job.number = ?")
@@ -452,7 +453,8 @@ def listing(
     if held:
         where.append("job.hold <> ''")
     rows = tx.execute(
-        f"SELECT job.id, job.submission FROM job WHERE {' AND '.join(where)} ORDER BY job.rowid DESC LIMIT ?",
+        f"SELECT job.id, job.submission FROM job {'INDEXED BY job_open' if is_open else ''} WHERE {' AND '.join(where)}"
+        " ORDER BY job.rowid DESC LIMIT ?",
         (*values, limit),
     ).fetchall()
     found = []
