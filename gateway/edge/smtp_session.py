@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -171,8 +172,8 @@ class Conversation(SMTP):
                 why = str(error) or type(error).__name__
                 log.warning("a proxy does not say whom it speaks for (PROXY protocol)", proxy=peer.address, why=why)
                 raise Hangup from None
-            if client is not None:
-                peer = client_at(*client, self._listener)
+            # one that it does not name has proven nothing, whatever networks the proxy is in
+            peer = client_at(*client, self._listener) if client else replace(peer, trusted_network=False)
         if self._listener.tls != "implicit" and self.transport is not None:
             self.transport.resume_reading()
         return peer

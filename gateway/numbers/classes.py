@@ -76,6 +76,6 @@ def _classify_nanp(reading: Reading) -> NumberFacts:
     known = reading if phonenumbers.is_valid_number(reading.parsed) else Reading(NANP, area + _PLAUSIBLE)
     region = phonenumbers.region_code_for_number(known.parsed) or "US"
     kind = _BY_TYPE.get(phonenumbers.number_type(known.parsed), NumberClass.ORDINARY)
-    if reading.national[3:6] == _INFORMATION:
-        kind = NumberClass.PREMIUM
+    if reading.national[3:6] == _INFORMATION:  # an area code alone does not name it
+        return NumberFacts(region, NumberClass.PREMIUM, f"+1 {area}")
     return NumberFacts(region, kind, "+1" if region == "US" else f"+1 {area}")

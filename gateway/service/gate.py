@@ -1,8 +1,9 @@
 """The gate before every call that sends: how many may be begun now.
 
-Shut by a refused key, until a call with the key succeeds, and by an account without credit, until the balance is back. Paused when the provider asks us to slow down or fails again
-and again. Kept by ourselves while we do not know what was sent already. Behind each of these, and after a start, calls
-are let through one at a time until one has succeeded.
+Shut by a refused key, until a call with the key succeeds, and by an account without credit, until the balance is back;
+while that is not told, one send tries now and then. Paused when the provider asks us to slow down or fails again and
+again. Kept by ourselves while we do not know what was sent already. Behind each of these, and after a start, calls are
+let through one at a time until one has succeeded.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Gate:
         self._steady = steady
         self._refused = self._kept = self._unpaid = self._trouble = ""
         self._need: Decimal | None = None  # what the cheapest fax costs that was refused for want of credit
+        self._unpaid_until = 0.0  # then one send may try
         self._paused_until = 0.0
         self._pauses = 0  # in a row
         self._failures = 0  # in a row
@@ -52,7 +54,8 @@ class Gate:
     @property
     def why(self) -> str:
         """What hinders a send now."""
-        return self._refused or self._kept or self._unpaid or (self._trouble if self._is_paused else "")
+        unpaid = self._unpaid if self._steady() < self._unpaid_until else ""
+        return self._refused or self._kept or unpaid or (self._trouble if self._is_paused else "")
 
     @property
     def is_open(self) -> bool:
@@ -76,7 +79,7 @@ class Gate:
 
     def sends(self, most: int) -> int:
         """How many sends may be under way at once, ``most`` at best."""
-        return self.asks(most) if self.is_open else 0
+        return self.asks(1 if self._unpaid else most) if self.is_open else 0
 
     def asks(self, most: int) -> int:
         """How many questions may be under way at once, ``most`` at best."""
@@ -104,6 +107,7 @@ class Gate:
         elif isinstance(error, NoCredit):
             known = [need for need in (self._need, error.need) if need is not None]
             self._unpaid, self._need, self._proven = error.public, min(known, default=None), False
+            self._wait_for_credit()
             self._tell()
         elif isinstance(error, SlowDown):
             self._pause(error.after or self._next_pause(), error.public)
@@ -134,9 +138,23 @@ class Gate:
 
     def balance(self, amount: Decimal) -> None:
         """The account holds so much: sends go on when that pays for the fax that was refused."""
-        if self._unpaid and amount > 0 and (self._need is None or amount >= self._need):
+        if not self._unpaid:
+            return
+        if amount > 0 and (self._need is None or amount >= self._need):
+            self.paid()
+        else:
+            self._wait_for_credit()
+
+    def paid(self) -> None:
+        """A send was taken: the account can pay."""
+        if self._unpaid:
             self._unpaid, self._need = "", None
             self._tell()
+
+    def _wait_for_credit(self) -> None:
+        """The balance is not known to suffice: it, or in the end a try, will tell."""
+        self._unpaid_until = self._steady() + self._settings.longest
+        asyncio.get_running_loop().call_later(self._settings.longest + 0.001, self._tell)
 
     def keep(self, why: str) -> None:
         """Hold sends back until :meth:`let_go`; questions go on."""

@@ -162,6 +162,7 @@ class Submit:
             await self._in_doubt(job, OutcomeUnknown("the send ended in an unexpected way", repr(error)))
         else:
             self._gate.succeeded()
+            self._gate.paid()
             await self._submitted(job, submitted)
 
     async def _cost(self, job: FaxJob) -> Decimal | None:

@@ -67,8 +67,9 @@ async def test_the_policy_is_that_of_the_number_behind_it(house: House) -> None:
     await house.ask("alias.add", name="kingston", number="+1 876 555 0123")
     with pytest.raises(Refused, match="faxes to Jamaica"):
         await _dialled(house, "kingston")
-    found = await house.ask("route.test", address="kingston@fax.local", sender=SENDER)
-    assert (found["number"], found["allowed"]) == ("+18765550123", False)
+    for address in ("kingston@fax.local", "kingston", "Kingston/cover=none"):
+        found = await house.ask("route.test", address=address, sender=SENDER)
+        assert (found["number"], found["allowed"]) == ("+18765550123", False)
 
 
 @pytest.mark.parametrize(

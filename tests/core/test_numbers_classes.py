@@ -35,7 +35,7 @@ from gateway.numbers import COUNTRIES, NumberFacts, classify, parse_number
         ("+18885551234", "US", "toll-free", "the United States (+1)"),
         ("+19005551234", "US", "premium", "the United States (+1)"),
         ("+19000001234", "US", "premium", "the United States (+1)"),
-        ("+12129761234", "US", "premium", "the United States (+1)"),
+        ("+12129761234", "US", "premium", "the United States (+1 212)"),
         ("+15005551234", "US", "shared-cost", "the United States (+1)"),
         ("+49301234567", "DE", "ordinary", "Germany (+49)"),
         ("+491711234567", "DE", "ordinary", "Germany (+49)"),

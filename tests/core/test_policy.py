@@ -62,7 +62,7 @@ def test_numbers_of_no_country_need_an_entry_in_numbers() -> None:
 )
 def test_dear_numbers_inside_an_allowed_country_are_denied(number: str, number_class: str) -> None:
     public = denial(number)
-    assert f"{number_class} numbers of the United States (+1) are not allowed" in public
+    assert f"{number_class} numbers of the United States (+1" in public
     assert f"add {number_class} to policy.classes" in public
     may_dial(FaxNumber(number), PolicySettings(classes=frozenset({NumberClass(number_class)})))
     may_dial(FaxNumber(number), PolicySettings(numbers=(number,)))
@@ -75,6 +75,8 @@ def test_numbers_of_unknown_cost_are_denied() -> None:
 
 
 def test_an_entry_that_names_no_more_than_a_country_opens_no_premium_line() -> None:
+    premium = denial("+12129761234", PolicySettings(numbers=("+1212",)))
+    assert "premium numbers of the United States (+1 212) are not allowed" in premium
     for entry in ("+44", "+4"):
         settings = PolicySettings(numbers=(entry,))
         may_dial(FaxNumber("+442079460018"), settings)

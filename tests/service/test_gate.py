@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 
-from gateway.errors import KeyRefused, OutcomeUnknown, SlowDown, TryLater
+from gateway.errors import KeyRefused, NoCredit, OutcomeUnknown, SlowDown, TryLater
 from gateway.service.gate import Gate, GateSettings
 
 
@@ -107,3 +108,23 @@ async def test_the_end_of_a_pause_is_told() -> None:
     async with asyncio.timeout(5):
         await ended.wait()
     assert gate.is_open
+
+
+async def test_an_account_without_credit_is_tried_by_one_send_where_its_balance_is_not_told() -> None:
+    world = World()
+    gate = world.gate
+    gate.failed(NoCredit("no credit", need=Decimal("0.10")))
+    gate.succeeded()  # a question, which costs nothing
+    world.now += 39
+    assert (gate.sends(4), gate.asks(4), gate.lacks_credit) == (0, 4, True)
+    gate.balance(Decimal("0.09"))
+    world.now += 2
+    assert (gate.sends(4), gate.why) == (0, "no credit")
+    world.now += 38
+    assert (gate.sends(4), gate.why, gate.lacks_credit) == (1, "", True)
+    gate.failed(NoCredit("no credit", need=Decimal("0.10")))
+    assert gate.sends(4) == 0
+    world.now += 40
+    gate.succeeded()
+    gate.paid()
+    assert (gate.sends(4), gate.lacks_credit) == (4, False)

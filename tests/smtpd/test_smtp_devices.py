@@ -250,6 +250,21 @@ async def test_whom_a_proxy_speaks_for(
         client.cut()
 
 
+async def test_a_client_that_a_proxy_does_not_name_is_not_trusted_for_the_address_of_the_proxy(
+    doors: Doors, stub: Stub
+) -> None:
+    listener = ListenerSettings("front", "127.0.0.1:0", networks=LOCAL, proxies=LOCAL)
+    (door,) = await doors.open(stub, listener)
+    client = await Client.connect(door)
+    try:
+        await client.send(b"PROXY UNKNOWN\r\n")
+        assert (await client.reply()).code == 220
+        await client.ask("MAIL FROM:<a@example.org>")
+        assert (await client.ask("RCPT TO:<+12025550123@fax.local>")).code == 550
+    finally:
+        client.cut()
+
+
 @pytest.mark.parametrize(
     "header",
     [

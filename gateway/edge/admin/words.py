@@ -17,20 +17,23 @@ _LOCAL_PART = re.compile(r'[^\s<>,;:"()\\@\x00-\x1f\x7f]+')
 _STATION_ID = re.compile(
     r"[A-Za-z0-9+. -]{0,20}"
 )  # T.30 has 20 characters for it, and no others that all machines print
+_SHORT_NAME = re.compile(r"[a-z][a-z0-9._-]*|[0-9]{1,6}", re.ASCII | re.IGNORECASE)
 _PRICE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 _LONGEST_LINE = 200
 SENDER_MATCHES = "an address, @domain, user:NAME, cert:NAME, ip:NETWORK or *"
 
 
 def fax_address(text: str, *, domains: Sequence[str], region: str) -> str:
-    """A fax address: one as it is, or a number as people write it, ``+1 (202) 555-0123``, at our first domain; options may
-    stand behind it.
+    """A fax address: one as it is, or a number as people write it, ``+1 (202) 555-0123``, or a short name of the address
+    book, at our first domain; options may stand behind it.
 
     Raises Refused for what is no number.
     """
     if "@" in text:
         return text
     number, slash, asked = text.partition("/")
+    if _SHORT_NAME.fullmatch(number):  # or a short number, which is refused later
+        return f"{text}@{domains[0]}"
     return f"{numbers.parse_number(number, region=region).e164}{slash}{asked}@{domains[0]}"
 
 
