@@ -27,6 +27,7 @@ from gateway.model import FaxArrival, MailKind, OutgoingMail, Receipt
 from gateway.provider.faxto import FaxTo
 from gateway.service.accept import Accept
 from gateway.service.backup import refuse_half_restored
+from gateway.service.divided import DividedMails
 from gateway.service.gate import Gate, GateSettings
 from gateway.service.inbound import Inbound
 from gateway.service.keeping import Keeping
@@ -37,7 +38,7 @@ from gateway.service.postmaster import Postmaster
 from gateway.service.reconcile import Reconcile
 from gateway.service.wallclock import WallClock
 from gateway.spool import Draft, Spool
-from gateway.store import files, jobs, outbox, receipts, retention, spending
+from gateway.store import divided, files, jobs, outbox, receipts, retention, spending
 from gateway.store import inbound as inbound_store
 from gateway.store.db import Database, Tx, get_meta, set_meta
 from gateway.store.file import StoreBroken
@@ -108,18 +109,23 @@ class Gateway:
         self._keeping = Keeping()
         self._wall = WallClock(clock)
         accept_settings = settings.accept(config)
+        self.divided = DividedMails(
+            self.database, self.spool, self.notices, settings.divided(config), on_mail=self.postman.nudge,
+            clock_believed=lambda: self._wall.is_believed, clock=clock,
+        )  # fmt: skip
         self.accept = Accept(
             self.database, self.spool, self._reader, accept_settings, self.outbound.allowance,
             on_accepted=self.outbound.accepted,
             postmaster=Postmaster(
                 self.database, self.spool, self.notices, accept_settings.domains, on_mail=self.postman.nudge, clock=clock
             ),
+            divided=self.divided,
             clock_believed=lambda: self._wall.is_believed,
             clock=clock,
         )  # fmt: skip
         self.admin = Admin(
             self.database, self.accept, self.outbound, self.inbound, self.provider, accept_settings,
-            fallback=config.mail.fallback, status=self._status, reload=self.reload, keep_files=self._keeping.keep,
+            fallback=config.mail.fallback, patience=config.smtp.partial_timeout, status=self._status, reload=self.reload, keep_files=self._keeping.keep,
             clock=clock,
         )  # fmt: skip
         self._door: SmtpDoor | None = None
@@ -164,7 +170,9 @@ class Gateway:
         await self.open()
         try:
             noted = await self.database.read(lambda tx: get_meta(tx, _CLOCK))
-            self._wall.begin((float(noted.split()[0]), float(noted.split()[1])) if noted else None)
+            shown, calm = map(float, noted.split()) if noted else (self._clock(), 0.0)
+            self._wall.begin((shown, calm) if noted else None)
+            await self.divided.recover(shown)
             await self._note_time()
             doubtful = await self.outbound.recover()
             if doubtful:
@@ -348,6 +356,7 @@ class Gateway:
             await asyncio.sleep(self.config.retention.purge_every)
             for work in (
                 self._note_time,
+                self.divided.give_up,
                 self._purge,
                 self._sweep_orphans,
                 self._mend_times,
@@ -391,6 +400,7 @@ class Gateway:
             since = float(get_meta(tx, "created_at") or 0.0)  # what is older was stamped by a wrong clock
             names = retention.forget_documents(tx, now - keep.documents, since=since)
             names += inbound_store.forget_documents(tx, now - keep.inbound, since=since)
+            names += divided.forget_content(tx)
             retention.forget_history(tx, now - keep.history, since=since)
             outbox.forget(tx, now - keep.history, list(MailKind), since=since)
             spending.forget(tx, now, keep.history)

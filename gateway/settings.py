@@ -19,6 +19,7 @@ from gateway.policy import PolicySettings
 from gateway.provider.faxto import FaxToSettings
 from gateway.service.accept import AcceptSettings
 from gateway.service.allowance import AllowanceSettings
+from gateway.service.divided import DividedSettings
 from gateway.service.inbound import InboundSettings
 from gateway.service.logins import LoginSettings
 from gateway.service.notices import NoticeSettings
@@ -210,6 +211,10 @@ def accept(config: Config) -> AcceptSettings:
             senders=config.policy.senders,
         ),
     )
+
+
+def divided(config: Config) -> DividedSettings:
+    return DividedSettings(timeout=config.smtp.partial_timeout, max_message=config.smtp.max_message)
 
 
 def smtp(config: Config) -> SmtpSettings:

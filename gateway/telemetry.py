@@ -152,6 +152,16 @@ def accepted(submission: str, *, sender: str, client: str, size: int, numbers: l
     _tell("accepted", id=submission, sender=sender, client=client, size=size, nrcpt=len(numbers))
 
 
+def part_accepted(submission: str, *, sender: str, client: str, size: int, number: int, total: int) -> None:
+    """A mail that is one part of a larger one; the whole is accepted when all are there."""
+    _tell("part accepted", id=submission, sender=sender, client=client, size=size, part=number, of=total or None)
+
+
+def divided_given_up(part: str) -> None:
+    """A mail whose parts did not all come in time; ``part`` is the id of the first that did."""
+    _tell("divided mail given up", id=part)
+
+
 def duplicate(submission: str, *, client: str) -> None:
     _tell("duplicate suppressed", id=submission, client=client)
 

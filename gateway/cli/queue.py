@@ -80,6 +80,27 @@ def _trouble(job: output.Row) -> str:
 
 
 @queue.command()
+@json_option
+@pass_session
+def divided(session: Session, as_json: bool) -> None:
+    """List mails that came in several parts, and wait for the others, the longest waiting first.
+
+    As JSON each has id, from, to, subject, parts (the numbers of those that are here), total (null while none has told),
+    missing, size, waits_from, and given_up_at, when its sender is told that it was not faxed.
+    """
+    mails = ask(session, "queue.divided", {})["mails"]
+    columns: dict[str, output.Cell] = {
+        "ID": "id",
+        "WAITS FROM": lambda mail: output.moment(mail["waits_from"]),
+        "UNTIL": lambda mail: output.moment(mail["given_up_at"]),
+        "FROM": "from",
+        "TO": lambda mail: ", ".join(mail["to"]),
+        "MISSING": "missing",
+    }
+    output.listing(mails, columns, json=as_json, empty="No mails wait for parts.")
+
+
+@queue.command()
 @click.argument("job", metavar="ID")
 @json_option
 @pass_session

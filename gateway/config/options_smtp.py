@@ -176,6 +176,9 @@ class Smtp(Section):
     repeat_window: DurationOrZero = 1800.0
     """the same mail again, from a client that may not have read our answer to the first, is the first one for so long, an outage
     not counted; one with Message-ID and Date for five days, as long as mail servers try; 0: never"""
+    partial_timeout: DurationOrZero = 86400.0
+    """a mail that comes in parts (message/partial) is given up, and its sender told, when some have not come for so long, an
+    outage not counted; 0: parts of mails are refused"""
 
     @field_validator("listeners")
     @classmethod

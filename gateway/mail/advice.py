@@ -106,6 +106,14 @@ FAILED = {
         "4.4.7",
         ours=True,
     ),
+    "divided": Advice(
+        "incomplete",
+        "was not sent: your mail came in several parts that did not come together.",
+        "Send it again. So that it comes as one mail, switch off in the device or program what divides mails ('divided"
+        " data', 'split by data size'), or raise its largest mail size.",
+        "4.4.7",
+        ours=True,
+    ),
 }
 
 OTHER = Advice(

@@ -157,7 +157,8 @@ def _result(
 ) -> tuple[dict[str, str], Part]:
     code = str(facts.get("code") or "")
     verb, told = _verdict(mail.kind, code, confirmed=bool(facts.get("confirmed", True)))
-    number = _spoken(str(facts.get("number") or ""))
+    recipients = _recipients(facts)
+    number = _spoken(recipients[0]["number"]) if len(recipients) == 1 else f"{len(recipients)} numbers"
     subject = one_line(str(facts.get("subject") or ""), _SUBJECT)
     text = _render(
         "result.txt",
@@ -194,6 +195,14 @@ def _result(
     return fields, _report(mail, facts, letterhead, action, told, part) if action else part
 
 
+def _recipients(facts: dict[str, Any]) -> list[dict[str, str]]:
+    """``rcpt``, ``number`` and ``orcpt`` of the job that the mail is about, or of all to whom a mail was not faxed."""
+    return [
+        {name: one_line(str(each.get(name) or "")) for name in ("rcpt", "number", "orcpt")}
+        for each in facts.get("recipients") or [facts]
+    ]
+
+
 def _verdict(kind: MailKind, code: str, *, confirmed: bool) -> tuple[str, Advice]:
     """How the subject begins, and what the mail says."""
     if kind is MailKind.DELIVERED:
@@ -207,8 +216,6 @@ def _verdict(kind: MailKind, code: str, *, confirmed: bool) -> tuple[str, Advice
 
 
 def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> list[tuple[str, Any]]:
-    number, rcpt = str(facts.get("number") or ""), str(facts.get("rcpt") or "")
-    written = rcpt.partition("@")[0].strip('"').lstrip("+")
     pages = facts.get("pages")
     confirmed = sent = None
     if mail.kind is MailKind.DELIVERED:
@@ -223,7 +230,7 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
         ("Subject", facts.get("subject")),
         ("Reference", facts.get("reference")),
         ("Your mail", facts.get("date") if not facts.get("subject") else None),
-        ("To", _spoken(number) + (f" (you wrote {rcpt})" if rcpt and written != number.lstrip("+") else "")),
+        ("To", ", ".join(_to(each["number"], each["rcpt"]) for each in _recipients(facts))),
         ("Pages", pages and f"{pages} {sent or 'prepared'}"),
         ("Confirmed", confirmed),
         ("Provider", _sentence(facts, "text") if mail.kind in _PROVIDERS_WORD and not told.ours else None),
@@ -235,6 +242,11 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
         ("Cost", facts.get("cost") and f"{facts['cost']} (the provider's price)"),
         ("Fax id", ids),
     ]
+
+
+def _to(number: str, rcpt: str) -> str:
+    written = rcpt.partition("@")[0].strip('"').lstrip("+")
+    return _spoken(number) + (f" (you wrote {rcpt})" if rcpt and written != number.lstrip("+") else "")
 
 
 def _action(kind: MailKind, notify: list[str]) -> str:
@@ -259,42 +271,49 @@ def _report(
 
 
 def _delivery_status(facts: dict[str, Any], letterhead: Letterhead, action: str, told: Advice) -> Iterable[bytes]:
-    """RFC 3464 section 2: fields of the message, a blank line, fields of its one recipient."""
+    """RFC 3464 section 2: fields of the message, and behind a blank line each the fields of a recipient."""
     status = str(facts.get("status") or "")
     if action in ("delivered", "relayed"):
         status = status if status.startswith("2.") else "2.0.0"
     elif not re.fullmatch(rf"[{4 if action == 'delayed' else 45}]\.[0-9]{{1,3}}\.[0-9]{{1,3}}", status):
         status = told.status
-    orcpt = str(facts.get("orcpt") or "")
-    if orcpt and not re.match(r"[A-Za-z0-9-]+;", orcpt):
-        orcpt = f"rfc822;{orcpt}"
     diagnostic = f"X-Fax; {facts.get('code') or 'unknown'} {_sentence(facts, 'text')}"
     message = [
         ("Reporting-MTA", f"dns; {letterhead.hostname}"),
         ("Original-Envelope-Id", facts.get("envid")),
         ("Arrival-Date", _date_of(facts.get("accepted_at"))),
     ]
-    recipient = [
-        ("Original-Recipient", orcpt.replace(";", "; ", 1) if "; " not in orcpt else orcpt),
-        ("Final-Recipient", f"rfc822; {facts.get('rcpt') or ''}"),
-        ("Action", action),
-        ("Status", status),
-        ("Diagnostic-Code", diagnostic if action in ("failed", "delayed") else None),
-        ("Last-Attempt-Date", _date_of(facts.get("submitted_at"))),
-        ("Will-Retry-Until", _date_of(facts.get("retry_until")) if action == "delayed" else None),
-        ("Final-Log-Id", facts.get("job")),
-        ("X-Faxgateway-Number", facts.get("number")),
-        ("X-Faxgateway-Pages", facts.get("pages")),
-        ("X-Faxgateway-Tries", facts.get("attempts")),
-        ("X-Faxgateway-Cost", facts.get("cost")),
-        ("X-Faxgateway-Provider-Job", facts.get("provider_ref")),
+    recipients = [
+        [
+            ("Original-Recipient", _typed(each["orcpt"])),
+            ("Final-Recipient", f"rfc822; {each['rcpt']}"),
+            ("Action", action),
+            ("Status", status),
+            ("Diagnostic-Code", diagnostic if action in ("failed", "delayed") else None),
+            ("Last-Attempt-Date", _date_of(facts.get("submitted_at"))),
+            ("Will-Retry-Until", _date_of(facts.get("retry_until")) if action == "delayed" else None),
+            ("Final-Log-Id", facts.get("job")),
+            ("X-Faxgateway-Number", each["number"]),
+            ("X-Faxgateway-Pages", facts.get("pages")),
+            ("X-Faxgateway-Tries", facts.get("attempts")),
+            ("X-Faxgateway-Cost", facts.get("cost")),
+            ("X-Faxgateway-Provider-Job", facts.get("provider_ref")),
+        ]
+        for each in _recipients(facts)
     ]
-    for group in (message, recipient):
+    for group in (message, *recipients):
+        if group is not message:
+            yield b""
         for name, value in group:
             if value not in (None, ""):
                 yield mime.structured(name, str(value))
-        if group is message:
-            yield b""
+
+
+def _typed(orcpt: str) -> str:
+    """RFC 3461 section 4.2: an address with its type."""
+    if orcpt and not re.match(r"[A-Za-z0-9-]+;", orcpt):
+        orcpt = f"rfc822;{orcpt}"
+    return orcpt.replace(";", "; ", 1) if "; " not in orcpt else orcpt
 
 
 def _date_of(at: Any) -> str:

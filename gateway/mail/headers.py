@@ -30,6 +30,10 @@ class Headers:
         """Field names, in lower case."""
         return (name for name, _ in self._fields)
 
+    def fields(self) -> Iterator[tuple[str, bytes]]:
+        """Names in lower case with all that stands behind their colons, as it came."""
+        return iter(self._fields)
+
     def every(self, name: str) -> Iterator[str]:
         """All such fields unfolded, in mail order; 8-bit text is read as UTF-8 or Windows-1252."""
         return (_unfolded(value) for found, value in self._fields if found == name)

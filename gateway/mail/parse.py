@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import Refused
-from gateway.mail import asked, author, automatic, buffer, options, structure, transfer
+from gateway.mail import asked, author, automatic, buffer, options, partial, structure, transfer
 from gateway.mail import trim as trimming
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, split
@@ -47,6 +47,7 @@ def summary(source: Buffer, *, hops: int, hostname: str, authserv_id: str) -> Ma
     """As :func:`inspect`, of the mail itself."""
     try:
         headers, body = split(source, 0, len(source))
+        part = partial.read(headers)
     except Refused as error:
         return MailSummary(refusal=error.public, refusal_status=error.status)
     return MailSummary(
@@ -57,8 +58,9 @@ def summary(source: Buffer, *, hops: int, hostname: str, authserv_id: str) -> Ma
         automatic=automatic.reason(headers, hops=hops, hostname=hostname),
         received_count=sum(1 for _ in headers.every("received")),
         body_sha256=_digest(source, body),
-        **_judge(source, headers, body),
+        **({} if part else _judge(source, headers, body)),
         author=author.proven(headers, authserv_id) if authserv_id else "",
+        partial=part,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from gateway.errors import Refused
-from gateway.mail import bodies, buffer, pkcs7, tnef, transfer
+from gateway.mail import bodies, buffer, partial, pkcs7, tnef, transfer
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, split
 from gateway.mail.parameters import display_name, parse, without_comment
@@ -35,8 +35,7 @@ _DASHED = re.compile(rb"^--([^\s]{2,200})[ \t]*\r?$", re.MULTILINE)
 _PART_FIELD = re.compile(rb"^content-(?:type|transfer-encoding|disposition)[ \t]*:", re.MULTILINE | re.IGNORECASE)
 _OTHER_FORM = ("message text in another form", "the message text is taken from its other form")
 _UNSENDABLE = {
-    "message/partial": "the device cut the mail into several: switch off in it what divides mails ('divided data', 'split by"
-    " data size'), or raise its largest mail size, and send again",
+    partial.TYPE: partial.CUT,
     "message/external-body": "an attachment is only a reference to a file elsewhere; attach the file itself",
 }
 

@@ -14,7 +14,7 @@ from gateway.document.cover_choice import ENFORCED, NONE, CoverChoice
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.limits import Capped
-from gateway.mail import parse
+from gateway.mail import parse, partial
 from gateway.mail.options import decide
 from gateway.model import (
     Envelope,
@@ -31,6 +31,7 @@ from gateway.model import (
 )
 from gateway.service.addressing import Addressing, check_same, may_choose
 from gateway.service.allowance import Allowance, Stop
+from gateway.service.divided import Arrival, DividedMails, Parts
 from gateway.service.logins import Logins, LoginSettings
 from gateway.service.postmaster import Postmaster
 from gateway.spool import MailDraft, Spool
@@ -78,6 +79,7 @@ class Accept:
         *,
         on_accepted: Callable[[], None],
         postmaster: Postmaster,
+        divided: DividedMails,
         clock_believed: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
@@ -93,6 +95,7 @@ class Accept:
         self._steady = steady
         self._begun, self._begun_at = steady(), clock()
         self._postmaster = postmaster
+        self._divided = divided
         self._addressing = Addressing(database, settings.domains, settings.region)
         self.logins = Logins(database, settings.logins, clock=clock)
         self._routes: list[Route] | None = None  # of senders, while they are known to be those of the database
@@ -225,7 +228,7 @@ class Accept:
         Order: a large mail's file synced and named, then the rows, with the content of a small one, then the caller's
         reply. A client that never saw our 250 and sends
         the same again within ``repeat_window`` gets the same id and causes no second fax (RFC 1047); where Message-ID and
-        Date name the mail, for as long as mail servers try.
+        Date name the mail, for as long as mail servers try. A part of a mail (message/partial) is kept until all are here.
         Raises Refused for what can never become a fax, TryLater on trouble of ours; nothing is kept then.
         """
         peer = envelope.peer
@@ -241,7 +244,16 @@ class Accept:
 
     async def _accept(self, envelope: Envelope, draft: MailDraft) -> str:
         content = draft.content
-        summary = await self._inspect(draft, content, envelope.peer)
+        summary = await self._judged(draft, content, envelope.peer)
+        envelope, route = await self._proven(envelope, summary)
+        self._spool.check_room()
+        if summary.partial:
+            return await self._accept_part(envelope, route, summary, draft, content)
+        return await self._keep(envelope, route, summary, draft, content)
+
+    async def _judged(self, draft: MailDraft, content: bytes | None, peer: Peer) -> MailSummary:
+        """What the mail is. Raises Refused for what can never become a fax."""
+        summary = await self._inspect(draft, content, peer)
         if summary.automatic:
             raise Refused(f"automatic mails are not faxed: {summary.automatic}", status="5.7.1")
         if summary.refusal:
@@ -250,29 +262,70 @@ class Accept:
             opened = {sniff.ZIP, *(sniff.OFFICES if self._settings.office else ())}
             if why := sniff.refusal(sniff.sniff_bytes(start.encode("latin-1")), name, opened=opened):
                 raise Refused(why, status="5.6.1")
-        envelope, route = await self._proven(envelope, summary)
-        self._spool.check_room()
+        if summary.partial and not self._divided.taken:
+            raise Refused(partial.CUT, status="5.6.1")
+        return summary
+
+    async def _accept_part(
+        self, envelope: Envelope, route: Route | None, summary: MailSummary, draft: MailDraft, content: bytes | None
+    ) -> str:
+        """A part of a mail is kept; with the last one that was missing the whole is accepted, or refused, as any mail."""
+        assert summary.partial is not None
+        id_, number, total = summary.partial
+        file = bodies.HERE if content is not None else await draft.keep()
+        submission = _submission(envelope, route, summary, file, draft.size, self._clock())
+        key = hashlib.sha256("\0".join([*_whose(envelope), id_]).encode("utf-8", "surrogatepass")).hexdigest()
+        part = Arrival(key, number, total, summary.body_sha256, submission, content, envelope.recipients)
+        try:
+            placed = await self._divided.take(part)
+            if not isinstance(placed, str):
+                placed = await self._accept_whole(envelope, route, part, placed)
+                self._remove(file)
+                return placed
+        except GatewayError:  # not so when cancelled, as below
+            self._remove(file)
+            raise
+        client = envelope.peer.address
+        if placed == submission.id:
+            telemetry.part_accepted(
+                placed, sender=envelope.sender, client=client, size=draft.size, number=number, total=total
+            )
+        else:
+            self._remove(file)
+            telemetry.duplicate(placed, client=client)
+        return placed
+
+    async def _accept_whole(self, envelope: Envelope, route: Route | None, part: Arrival, others: Parts) -> str:
+        """All parts are here. Raises Refused for what can never become a fax; its parts have ended with that."""
+        draft = self.draft()
+        try:
+            await self._divided.join(others, part, draft)
+            content = draft.content
+            summary = await self._judged(draft, content, envelope.peer)
+            return await self._keep(envelope, route, summary, draft, content, part)
+        except Refused as error:
+            await self._divided.refuse(part, error.public)
+            raise
+        finally:
+            draft.discard()
+
+    async def _keep(
+        self,
+        envelope: Envelope,
+        route: Route | None,
+        summary: MailSummary,
+        draft: MailDraft,
+        content: bytes | None,
+        last: Arrival | None = None,
+    ) -> str:
+        """Make a mail and its jobs durable; returns its id, or that of the same mail that came before.
+
+        ``last`` is the part that made it whole, where it came in parts.
+        """
         now = self._clock()
         wanted = [(each, await self._options(each, envelope, summary, route, now)) for each in _once(envelope)]
-        size = draft.size
         file = bodies.HERE if content is not None else await draft.keep()
-        submission = Submission(
-            id=new_id(now),
-            created_at=now,
-            mail_file=file,
-            size=size,
-            sender=envelope.sender,
-            identity=envelope.peer.identity,
-            results_to=(route.results_to if route else "") or envelope.sender,
-            client=f"{envelope.peer.helo or 'unknown'} [{envelope.peer.address}]",
-            subject=summary.subject,
-            message_id=summary.message_id,
-            date=summary.date,
-            envid=envelope.envid,
-            ret=envelope.ret,
-            address=envelope.peer.address,
-            route=route.match if route else "",
-        )
+        submission = _submission(envelope, route, summary, file, draft.size, now)
         new_jobs = [
             FaxJob(
                 id=f"{submission.id}-{n}",
@@ -304,7 +357,7 @@ class Accept:
             return submission.id
 
         try:
-            stored = await self._database.write(commit)
+            stored = await (self._divided.settle(last, commit) if last else self._database.write(commit))
         except GatewayError:  # not so when cancelled: then the row may stand, and the sweep judges the file
             self._remove(file)
             raise
@@ -316,7 +369,7 @@ class Accept:
             submission.id,
             sender=envelope.sender,
             client=envelope.peer.address,
-            size=size,
+            size=submission.size,
             numbers=[job.number.e164 for job in new_jobs],
         )
         self._on_accepted()
@@ -378,6 +431,29 @@ class Accept:
         await self._database.write(lambda tx: repeats.confirm(tx, queue_id, now), soon=False)
 
 
+def _submission(
+    envelope: Envelope, route: Route | None, summary: MailSummary, file: str, size: int, now: float
+) -> Submission:
+    peer = envelope.peer
+    return Submission(
+        id=new_id(now),
+        created_at=now,
+        mail_file=file,
+        size=size,
+        sender=envelope.sender,
+        identity=peer.identity,
+        results_to=(route.results_to if route else "") or envelope.sender,
+        client=f"{peer.helo or 'unknown'} [{peer.address}]",
+        subject=summary.subject,
+        message_id=summary.message_id,
+        date=summary.date,
+        envid=envelope.envid,
+        ret=envelope.ret,
+        address=peer.address,
+        route=route.match if route else "",
+    )
+
+
 def _once(envelope: Envelope) -> list[Recipient]:
     """One fax for a number, however often it is named. Raises Refused where it is named with different options."""
     once: dict[FaxNumber, Recipient] = {}
@@ -390,12 +466,19 @@ def _ascii(text: str) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in text)
 
 
-def _dedupe_key(envelope: Envelope, summary: MailSummary) -> str:
-    """What makes two mails the same attempt of one client: who, from, to whom, and the very same content."""
-    parts = [
+def _whose(envelope: Envelope) -> list[str]:
+    """Who sends to whom, with which options in the addresses."""
+    return [
         envelope.peer.identity,
         envelope.sender,
         *sorted({f"{recipient.number} {sorted(recipient.options.items())}" for recipient in envelope.recipients}),
+    ]
+
+
+def _dedupe_key(envelope: Envelope, summary: MailSummary) -> str:
+    """What makes two mails the same attempt of one client: who, from, to whom, and the very same content."""
+    parts = [
+        *_whose(envelope),
         str(sorted(summary.options.items())),
         summary.message_id,
         summary.date,

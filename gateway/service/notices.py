@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from gateway.model import FaxJob, InboundFax, MailKind, Notify, OutgoingMail, Submission
+from gateway.model import FaxJob, InboundFax, MailKind, Notify, OutgoingMail, Recipient, Submission
 from gateway.store.ids import new_id
 
 _LISTED = 50  # lines of a list in a notice
@@ -26,6 +26,7 @@ _STATUS = {  # enhanced status of a fax result, RFC 3463 section 3
     "content": "5.6.1",
     "cancelled": "5.0.0",
     "expired": "4.4.7",
+    "divided": "4.4.7",
     "waiting": "4.4.1",
     "held": "4.3.5",
     "set_back": "4.4.7",
@@ -125,6 +126,36 @@ class Notices:
             "retry_until": retry_until,
         }
         return self._mail(kind, job.id, submission.results_to, now, facts)
+
+    def divided(
+        self, id_: str, part: Submission, recipients: Sequence[Recipient], now: float, why: str, *, maybe: bool
+    ) -> OutgoingMail | None:
+        """The one mail that tells that a mail which came in parts was not faxed, to none of its recipients.
+
+        ``part`` is the first that is here. ``maybe`` it was faxed, and is not known here. None as for :meth:`result`.
+        """
+        kind = MailKind.UNKNOWN if maybe else MailKind.FAILED
+        told: list[dict[str, Any]] = [
+            {"rcpt": each.address, "number": each.number.e164, "orcpt": each.orcpt}
+            for each in recipients
+            if self._is_wanted(kind, each.notify)
+        ]
+        if not part.results_to or not told:
+            return None
+        facts: dict[str, Any] = {
+            "job": id_,
+            **(told[0] if len(told) == 1 else {"recipients": told}),
+            "subject": part.subject,
+            "message_id": part.message_id,
+            "date": part.date,
+            "accepted_at": part.created_at,
+            "finished_at": now,
+            "code": "divided",
+            "text": why,
+            "status": _STATUS["divided"],
+            "envid": part.envid,
+        }
+        return self._mail(kind, id_, part.results_to, now, facts)
 
     def _is_wanted(self, kind: MailKind, notify: frozenset[Notify]) -> bool:
         """RFC 3461 section 5.2: NOTIFY=NEVER silences all, a NOTIFY that does not name an outcome silences that outcome.

@@ -25,7 +25,7 @@ from gateway.service.gate import Gate
 from gateway.service.history import History, Reading
 from gateway.service.notices import Notices
 from gateway.service.settle import SettleSettings
-from gateway.store import origin, outbox, sends, witness
+from gateway.store import divided, origin, outbox, sends, witness
 from gateway.store.db import Database, Tx
 from gateway.store.origin import Compared, Mark
 
@@ -92,6 +92,8 @@ class Reconcile:
             origin.settle_at(tx, place)
             last = mark.last if mark else origin.newest_row(tx)
             waits = bool(self._unsure(tx, last))
+            if mark:
+                divided.set_back(tx)
             if mark and waits:
                 outbox.add(tx, self._alarm(mark, now))
             elif mark:
@@ -170,6 +172,7 @@ class Reconcile:
             if not old:
                 return None
             mark = origin.mark(tx, f"the gateway's records are older than what was sent: {old}", now, self._last)
+            divided.set_back(tx)
             outbox.add(tx, self._alarm(mark, now))
             return mark
 

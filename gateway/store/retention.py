@@ -5,17 +5,18 @@ A time before ``since``, when the store was made, is the mark of a wrong clock a
 
 from __future__ import annotations
 
-from gateway.store import bodies
+from gateway.store import bodies, divided
 from gateway.store.db import Tx
 
 
 def forget_documents(tx: Tx, before: float, limit: int = 500, *, since: float = 0.0) -> list[str]:
     """Unname the files of submissions all of whose jobs ended before ``before``; returns the spool names to unlink.
 
-    A mail that itself is sent on is kept until that ended before ``before`` too.
+    A mail that itself is sent on is kept until that ended before ``before`` too, and a part of one while that waits.
     """
     rows = tx.execute(
         "SELECT id, mail_file FROM submission s WHERE mail_file <> '' AND created_at >= ? AND created_at < ?"
+        " AND NOT EXISTS (SELECT 1 FROM part JOIN divided ON divided.id = part.divided WHERE part.submission = s.id AND divided.ended_at IS NULL)"
         " AND NOT EXISTS (SELECT 1 FROM outbox WHERE cause = s.id AND (state = 'queued' OR ended_at >= ?)) AND NOT EXISTS"
         " (SELECT 1 FROM job WHERE submission = s.id AND (finished_at IS NULL OR finished_at < ? OR finished_at >= ? OR erasable))"
         " LIMIT ?",
@@ -49,5 +50,6 @@ def forget_history(tx: Tx, before: float, limit: int = 500, *, since: float = 0.
         for table in ("event", "attempt", "spending", "receipt"):
             tx.execute(f"DELETE FROM {table} WHERE job IN {mine}", (submission,))
         tx.execute("DELETE FROM job WHERE submission = ?", (submission,))
+        divided.forget(tx, submission)
         tx.execute("DELETE FROM submission WHERE id = ?", (submission,))
     return len(rows)

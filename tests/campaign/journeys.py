@@ -1,4 +1,4 @@
-"""The four journeys that every hurt is tried on: out, out without an answer, in, and what is told of a failure."""
+"""The five journeys that every hurt is tried on: out, in parts, out without an answer, in, and what is told of a failure."""
 
 from __future__ import annotations
 
@@ -54,6 +54,12 @@ async def _out(world: World) -> None:
     await world.send(world.wish(2))
 
 
+async def _parts(world: World) -> None:
+    wish = world.wish(2)
+    wish.parts = 3
+    await world.send(wish)
+
+
 async def _unknown(world: World) -> None:
     await world.order("send", "execute-then-drop", count=1)
     await world.send(world.wish(1))
@@ -70,6 +76,7 @@ async def _in(world: World) -> None:
 
 JOURNEYS = {
     "out": Journey("mail to fax", _out),
+    "parts": Journey("mail in parts to fax", _parts),
     "unknown": Journey("mail to fax, the answer to the send is lost", _unknown),
     "in": Journey("fax to mail", _in),
     "failure": Journey("a failed fax and the mail that tells it", _failure),

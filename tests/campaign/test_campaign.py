@@ -21,6 +21,7 @@ from .world import until, world
 
 _ROUNDS = {
     "out": ("smtp.replied:1", "provider.sending:1", "provider.sent:2", "relay.taken:1"),
+    "parts": ("smtp.replied:1", "smtp.replying:2", "spool.renamed:2", "smtp.replying:3"),
     "unknown": ("store.committed:3",),
     "in": ("callback.replying:1", "relay.sending:1"),
     "failure": ("spool.kept:2",),

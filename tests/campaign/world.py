@@ -81,6 +81,8 @@ class Wish:
     told: list[str] = field(default_factory=list)  # queue ids of every 250 read
     refused: str = ""  # a 5xx that was read
     large: bool = True  # kept as a file; a small one in the database
+    parts: int = 1  # mails that it comes in (message/partial)
+    taken: int = 0  # of them but the last: those whose 250 was read
 
     @property
     def settled(self) -> bool:
@@ -96,6 +98,21 @@ class Wish:
             made["X-Bulk"] = "x" * 1000
         made.set_content(self.text)
         return made.as_bytes()
+
+    @property
+    def mails(self) -> list[bytes]:
+        """What is sent: the mail, or its parts (RFC 2046 section 5.2.2), the first of which is large."""
+        if self.parts == 1:
+            return [self.message]
+        lines = self.message.splitlines(keepends=True)
+        size = -(-len(lines) // self.parts)
+        head = f"From: {SENDER}\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n{'X-Bulk: ' + 'x' * 900}\r\n"
+        return [
+            f"{head if n == 0 else ''}Subject: part {n + 1}\r\nContent-Type: message/partial; number={n + 1};"
+            f' total={self.parts}; id="{self.message_id}"\r\n\r\n'.encode()
+            + b"".join(lines[n * size : (n + 1) * size])
+            for n in range(self.parts)
+        ]
 
 
 @dataclass
@@ -161,14 +178,23 @@ class World:
         try:
             with smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=30) as client:
                 client.ehlo_or_helo_if_needed()
-                client.mail(SENDER)
-                for number in wish.numbers:
-                    code, reply = client.rcpt(f"{number}@fax.local")
+                for mail in wish.mails[wish.taken : -1]:
+                    code, reply = self._hand_over(client, wish, mail)
                     if code != 250:
                         return self._note(wish, code, reply)
-                return self._note(wish, *client.data(wish.message))
+                    wish.taken += 1
+                return self._note(wish, *self._hand_over(client, wish, wish.mails[-1]))
         except (OSError, smtplib.SMTPException):
             return wish.settled
+
+    @staticmethod
+    def _hand_over(client: smtplib.SMTP, wish: Wish, mail: bytes) -> tuple[int, bytes]:
+        client.mail(SENDER)
+        for number in wish.numbers:
+            code, reply = client.rcpt(f"{number}@fax.local")
+            if code != 250:
+                return code, reply
+        return client.data(mail)
 
     @staticmethod
     def _note(wish: Wish, code: int, reply: bytes) -> bool:

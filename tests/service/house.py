@@ -34,6 +34,7 @@ from gateway.model import (
 )
 from gateway.policy import PolicySettings
 from gateway.service.accept import Accept, AcceptSettings
+from gateway.service.divided import DividedMails, DividedSettings
 from gateway.service.due import DueLoop
 from gateway.service.gate import Gate
 from gateway.service.inbound import Inbound, InboundSettings
@@ -122,11 +123,15 @@ class House:
             self.database, self.spool, self.provider, self.notices, inbound or InboundSettings(), gate=self.gate,
             on_mail=self._mail, clock_believed=lambda: self.clock_believed, clock=self.clock,
         )  # fmt: skip
+        self.divided = DividedMails(
+            self.database, self.spool, self.notices, DividedSettings(), on_mail=self._mail,
+            clock_believed=lambda: self.clock_believed, clock=self.clock,
+        )  # fmt: skip
         self.accept = Accept(
             self.database, self.spool, self.workshop,  # type: ignore[arg-type]
             AcceptSettings(("fax.local",), "US", policy or PolicySettings(), small_mail=small_mail), self.outbound.allowance,
             on_accepted=self.outbound.accepted, clock_believed=lambda: self.clock_believed, clock=self.clock,
-            steady=self.clock,
+            steady=self.clock, divided=self.divided,
             postmaster=Postmaster(
                 self.database, self.spool, self.notices, ("fax.local",), on_mail=self._mail, clock=self.clock
             ),

@@ -19,6 +19,7 @@ from gateway.edge.smtpd import SmtpDoor
 from gateway.model import Envelope, FaxJob, JobState, Peer, Recipient, Submission
 from gateway.service.accept import Accept, AcceptSettings
 from gateway.service.allowance import Allowance
+from gateway.service.divided import DividedMails, DividedSettings
 from gateway.service.notices import Notices, NoticeSettings
 from gateway.service.postmaster import Postmaster
 from gateway.spool import Draft, Spool
@@ -202,9 +203,13 @@ class House:
         self.mails_queued = 0
         notices = Notices(NoticeSettings("fax.local", "bounce@example.org", "admin@example.org"))
         postmaster = Postmaster(database, spool, notices, settings.domains, on_mail=self._queued)
-        self.accept = Accept(
-            database, spool, reader, settings, Allowance(notices), on_accepted=self._wake, postmaster=postmaster
+        self.divided = DividedMails(
+            database, spool, notices, DividedSettings(max_message=settings.max_message), on_mail=self._queued
         )
+        self.accept = Accept(
+            database, spool, reader, settings, Allowance(notices), on_accepted=self._wake, postmaster=postmaster,
+            divided=self.divided,
+        )  # fmt: skip
 
     def _queued(self) -> None:
         self.mails_queued += 1

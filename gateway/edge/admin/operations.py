@@ -21,7 +21,7 @@ from gateway.errors import NotFound, Refused
 from gateway.service.accept import Accept, AcceptSettings
 from gateway.service.inbound import Inbound
 from gateway.service.outbound import Outbound
-from gateway.store import jobs, outbox
+from gateway.store import divided, jobs, outbox
 from gateway.store.db import Database
 
 _LONGEST_KEPT = 600
@@ -29,7 +29,7 @@ _LONGEST_KEPT = 600
 
 class Admin:
     """``status`` gives the daemon's own facts, ``reload`` re-reads what can change,
-    ``keep_files`` lets no file be removed for some seconds; ``fallback``: see Routes."""
+    ``keep_files`` lets no file be removed for some seconds; ``fallback``: see Routes; ``patience``: see Queue."""
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Admin:
         settings: AcceptSettings,
         *,
         fallback: str,
+        patience: float,
         status: Callable[[], dict[str, Any]],
         reload: Callable[[], Awaitable[list[str]]],
         keep_files: Callable[[float], Awaitable[None]],
@@ -52,7 +53,7 @@ class Admin:
         self._keep_files = keep_files
         self.max_mail = settings.max_message
         self.send = Sending(database, accept, settings).send
-        queue = Queue(database, outbound, settings.region, clock)
+        queue = Queue(database, outbound, settings.region, patience, clock)
         received = Received(database, inbound, settings.domains)
         routes = Routes(database, settings, fallback, clock, accept.forget_routes, outbound.allowance)
         aliases = Aliases(database, settings, clock)
@@ -64,6 +65,7 @@ class Admin:
             "reload": self._daemon_reload,
             "files.keep": self._files_keep,
             "queue.list": queue.listing,
+            "queue.divided": queue.divided,
             "queue.show": queue.show,
             "queue.hold": queue.hold,
             "queue.release": queue.release,
@@ -107,6 +109,7 @@ class Admin:
             "held": counts["held"],
             "outbox": mails["queued"],
             "dead_mails": mails["dead"],
+            "divided": len(await self._database.read(divided.waiting)),
         }
 
     async def _daemon_reload(self) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from gateway import numbers
 from gateway.edge.admin import shown, words
 from gateway.errors import NotFound, Refused
 from gateway.model import FaxJob, JobState
+from gateway.service.divided import lacking
 from gateway.service.outbound import Outbound
-from gateway.store import jobs, spending, waiting
+from gateway.store import divided, jobs, spending, waiting
 from gateway.store.db import Database, Tx
 
 _MOST = 1_000_000
@@ -23,10 +24,15 @@ Change = Callable[[Tx, FaxJob, float], str]  # why it could not be made, or ""
 
 
 class Queue:
-    def __init__(self, database: Database, outbound: Outbound, region: str, clock: Callable[[], float]) -> None:
+    """``patience``: for how long (s) a mail may wait for its other parts."""
+
+    def __init__(
+        self, database: Database, outbound: Outbound, region: str, patience: float, clock: Callable[[], float]
+    ) -> None:
         self._database = database
         self._outbound = outbound
         self._region = region
+        self._patience = patience
         self._clock = clock
 
     async def listing(
@@ -42,11 +48,20 @@ class Queue:
         )
         return {"jobs": [shown.job(job, submission) for job, submission in found]}
 
+    async def divided(self) -> dict[str, Any]:
+        """Mails that wait for their other parts, the first first."""
+
+        def read(tx: Tx) -> list[shown.Shown]:
+            return [shown.divided(tx, mail, self._patience) for mail in divided.waiting(tx)]
+
+        return {"mails": await self._database.read(read)}
+
     async def show(self, id: str) -> dict[str, Any]:
-        """One job, or all of a mail, with their history. Raises NotFound."""
+        """One job, or all of a mail, with their history; a part of a mail stands for it. Raises NotFound."""
         found = await self._database.read(lambda tx: _show(tx, id))
         if not found:
-            raise NotFound(f"there is no fax or mail with the id {id}")
+            why = await self._database.read(lambda tx: _why_none(tx, id))
+            raise NotFound(why or f"there is no fax or mail with the id {id}")
         return {"jobs": found}
 
     async def hold(self, ids: list[str], reason: str = "") -> dict[str, Any]:
@@ -137,11 +152,27 @@ def _state(text: str) -> JobState:
 def _show(tx: Tx, wanted: str) -> list[shown.Shown]:
     one = jobs.get(tx, wanted)
     found = []
-    for job in [one] if one else jobs.of_submission(tx, wanted):
+    for job in [one] if one else _of_mail(tx, wanted):
         submission = jobs.get_submission(tx, job.submission)
         assert submission is not None
         found.append(shown.job_in_full(tx, job, submission))
     return found
+
+
+def _of_mail(tx: Tx, wanted: str) -> list[FaxJob]:
+    """The faxes of a mail; those of the whole for a part of one."""
+    part = divided.of_part(tx, wanted)
+    return jobs.of_submission(tx, (part and part[1].became) or wanted)
+
+
+def _why_none(tx: Tx, wanted: str) -> str:
+    """What a mail is that has no faxes: a part of one that is not whole."""
+    part = divided.of_part(tx, wanted)
+    if part is None:
+        return ""
+    number, mail = part
+    why = mail.why or f"{lacking(mail, divided.parts(tx, mail.id))} has not come yet (faxgateway queue divided)"
+    return f"{wanted} is part {number} of a mail that is no fax: {why}"
 
 
 def _select(tx: Tx, ids: list[str]) -> list[str]:
@@ -150,7 +181,7 @@ def _select(tx: Tx, ids: list[str]) -> list[str]:
         return [job.id for job, _ in jobs.listing(tx, ended=False, limit=_MOST)]
     found: dict[str, None] = {}
     for wanted in ids:
-        several = [] if jobs.get(tx, wanted) else jobs.of_submission(tx, wanted)
+        several = [] if jobs.get(tx, wanted) else _of_mail(tx, wanted)
         found.update(dict.fromkeys([job.id for job in several] or [wanted]))
     return list(found)
 

@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.model import Alias, FaxDocument, FaxJob, InboundFax, OutgoingMail, Route, Submission
+from gateway.service.divided import lacking
+from gateway.store import divided as store
 from gateway.store import jobs, outbox, receipts
 from gateway.store.db import Tx
+from gateway.store.divided import Divided
 
 Shown = dict[str, Any]
 
@@ -79,6 +82,25 @@ def job_in_full(tx: Tx, one: FaxJob, submission: Submission) -> Shown:
             for r in receipts.of_job(tx, one.id)
         ],
         "mails": [mail(each) for each in outbox.of_cause(tx, one.id)],
+    }
+
+
+def divided(tx: Tx, mail: Divided, patience: float) -> Shown:
+    """A mail that waits for its other parts; it is given up after ``patience`` seconds."""
+    parts = store.parts(tx, mail.id)
+    first = jobs.get_submission(tx, next(iter(parts.values())).submission)
+    assert first is not None
+    return {
+        "id": mail.id,
+        "from": first.sender,
+        "to": [recipient.number.e164 for recipient in mail.recipients],
+        "subject": first.subject,
+        "parts": list(parts),
+        "total": mail.total or None,
+        "missing": lacking(mail, parts),
+        "size": sum(part.size for part in parts.values()),
+        "waits_from": iso(mail.waits_from),
+        "given_up_at": iso(mail.waits_from + patience),
     }
 
 
