@@ -23,10 +23,20 @@ from .random_kill import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is done: bounded or in full, or ``times`` times where a part takes a number."""
+    """How much is done: bounded or in full, ``times`` times where a part takes a number, every so many-th place in one that
+    goes through them all."""
 
     full: bool
     times: int | None = None
+    every: int | None = None
+
+    def step(self, bounded: int) -> int:
+        return self.every or (1 if self.full else bounded)
+
+    def __str__(self) -> str:
+        named = {"times": self.times, "every": self.every}
+        asked = [f"--{name} {value}" for name, value in named.items() if value is not None]
+        return ", ".join(["full form" if self.full else "bounded form", *asked])
 
     def of(self, bounded: int, full: int) -> int:
         return self.times or (full if self.full else bounded)
@@ -55,15 +65,15 @@ async def _each(what: str, runs: AsyncIterator[Run]) -> Outcome:
 
 
 async def _points(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("killed at every named point", kill.at_points(workers, 1 if size.full else 1000))
+    return await _each("killed at every named point", kill.at_points(workers, size.step(1000)))
 
 
 async def _calls(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("killed at the N-th system call", kill.at_calls(workers, 1 if size.full else 16))
+    return await _each("killed at the N-th system call", kill.at_calls(workers, size.step(16)))
 
 
 async def _errors(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("the N-th system call fails", io_errors.run(workers, 1 if size.full else 40))
+    return await _each("the N-th system call fails", io_errors.run(workers, size.step(40)))
 
 
 async def _edges(_size: Size, _seed: int, workers: WorkerPool, directory: Path) -> Outcome:
@@ -144,7 +154,7 @@ def _line(name: str, outcome: Outcome, seconds: float) -> str:
 
 async def _main(names: list[str], *, size: Size, seed: int, report: Path | None) -> int:
     lines = [
-        f"Campaign, {'full' if size.full else 'bounded'} form, {time.strftime('%Y-%m-%d')}, seed {seed},"
+        f"Campaign, {size}, {time.strftime('%Y-%m-%d')}, seed {seed},"
         f" Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.machine()}",
         "",
         "| part | what | numbers | verdict |",
@@ -175,6 +185,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(known)}; all without any")
     parser.add_argument("--full", action="store_true", help="hours instead of minutes")
     parser.add_argument("--times", type=int, help="kills, cuts, jobs: how many, in the parts that take a number")
+    parser.add_argument("--every", type=int, help="points, calls, errors: each of them, each second one...")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report", type=Path, help="write the table there too")
     asked = parser.parse_args()
@@ -182,7 +193,7 @@ def main() -> None:
     unknown = [name for name in asked.parts if name not in known]
     if unknown:
         parser.error(f"there is no part {', '.join(unknown)}; there are: {', '.join(known)}")
-    size = Size(asked.full, asked.times)
+    size = Size(asked.full, asked.times, asked.every)
     sys.exit(asyncio.run(_main(asked.parts or known, size=size, seed=asked.seed, report=asked.report)))
 
 

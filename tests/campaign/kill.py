@@ -63,7 +63,7 @@ async def one(
     """One journey with a gateway that is armed to die; whoever finds it dead starts it again, unarmed."""
     run = Run(journey.name, where)
     directory = Path(tempfile.mkdtemp(prefix="campaign-"))
-    async with world(directory, workers, **options) as here:
+    async with world(directory, workers, converters="1", **options) as here:
         await here.gateway.start(prefix=prefix, env=env, wait=False)
         keeper = asyncio.create_task(_keep(here, run), name="keeper")
         try:

@@ -65,7 +65,7 @@ mail:
   retry_after: 200ms
   retry_max: 1s
   concurrency: 8
-document: {{workers: 2}}
+document: {{workers: {converters}}}
 log: {{format: json, level: {level}}}
 {more}
 """
@@ -149,7 +149,15 @@ class World:
     def program(self, name: str, smtp_port: int, http_port: int) -> Program:
         """A gateway that would live in the present state directory, with its configuration and log under ``name``."""
         config = self.directory / f"{name}.yaml"
-        options = {"min_time": "1500ms", "give_up": "15s", "grace": "1s", "level": "info", "more": "", **self.options}
+        options = {
+            "min_time": "1500ms",
+            "give_up": "15s",
+            "grace": "1s",
+            "level": "info",
+            "more": "",
+            "converters": "2",
+            **self.options,
+        }
         config.write_text(
             _CONFIG.format(
                 state=self.state, smtp=smtp_port, http=http_port, token=TOKEN, sandbox=self.sandbox.address, key=KEY,
