@@ -69,7 +69,7 @@ async def _points(size: Size, _seed: int, workers: WorkerPool, _directory: Path)
 
 
 async def _calls(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("killed at the N-th system call", kill.at_calls(workers, size.step(16)))
+    return await _each("killed at the N-th system call", kill.at_calls(workers, size.step(150)))
 
 
 async def _errors(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
