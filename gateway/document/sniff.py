@@ -35,6 +35,39 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"BM", "image/bmp"),
 )
 
+_OTHERS: tuple[tuple[int, bytes, str], ...] = (  # where it stands
+    (0, b"\xd0\xcf\x11\xe0", OLE),
+    (0, b"{\\rtf", RTF),
+    (0, b"%!", "application/postscript"),
+    (0, b"\xc5\xd0\xd3\xc6", "application/postscript"),  # with a preview
+    (0, b"\x78\x9f\x3e\x22", "application/ms-tnef"),
+    (0, b"\x7fELF", "application/x-executable"),
+    (0, b"MZ", "application/x-executable"),
+    (0, b"\x1f\x8b", ARCHIVE),
+    (0, b"7z\xbc\xaf", ARCHIVE),
+    (0, b"Rar!", ARCHIVE),
+    (0, b"\xfd7zXZ\0", ARCHIVE),
+    (0, b"\x28\xb5\x2f\xfd", ARCHIVE),  # Zstandard
+    (4, b"1AY&SY", ARCHIVE),  # bzip2
+    (257, b"ustar\x0000", ARCHIVE),
+    (257, b"ustar  \0", ARCHIVE),
+    (0, b"\0\0\0\x0cjP  ", "image/jp2"),
+    (0, b"\xffO\xffQ", "image/jp2"),
+    (0, b"\0\0\0\x0cJXL ", "image/jxl"),
+    (0, b"\xd7\xcd\xc6\x9a", "image/wmf"),
+    (40, b" EMF\0\0", "image/wmf"),
+    (0, b"8BPS\0", "image/vnd.adobe.photoshop"),
+    (0, b"AT&TFORM", "image/vnd.djvu"),
+    (128, b"DICM\x02\0", "application/dicom"),
+    (0, b"ID3", "video/audio"),
+    (0, b"OggS\0", "video/audio"),
+    (0, b"fLaC\0", "video/audio"),
+    (0, b".snd\0", "video/audio"),
+    (0, b"#!AMR", "video/audio"),
+    (8, b"AIFFCOMM", "video/audio"),
+    (8, b"AIFCFVER", "video/audio"),
+    (0, b"\x1aE\xdf\xa3", "video/audio"),  # Matroska, WebM
+)
 _OFFICE_FILES = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"customXml/", b"word/", b"xl/", b"ppt/", b"mimetype")
 _PICTURES = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}
 
@@ -51,6 +84,11 @@ REFUSED = {
     "video/audio": "a sound or video file",
     "image/svg+xml": "an SVG drawing",
     "image/jp2": "a JPEG 2000 picture",
+    "image/jxl": "a JPEG XL picture",
+    "image/wmf": "a Windows metafile",
+    "image/vnd.adobe.photoshop": "a Photoshop picture",
+    "image/vnd.djvu": "a DjVu document",
+    "application/dicom": "a DICOM picture",
     UNKNOWN: "a file of an unknown kind",
 }
 
@@ -86,21 +124,8 @@ def sniff_bytes(start: bytes) -> str:
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):  # the second of one without a file
         name = start[30 : 30 + int.from_bytes(start[26:28], "little")]  # of its first file
         return OFFICE if name.startswith(_OFFICE_FILES) else ZIP
-    for magic, kind in (
-        (b"\xd0\xcf\x11\xe0", OLE),
-        (b"{\\rtf", RTF),
-        (b"%!", "application/postscript"),
-        (b"\x78\x9f\x3e\x22", "application/ms-tnef"),
-        (b"\x7fELF", "application/x-executable"),
-        (b"MZ", "application/x-executable"),
-        (b"\x1f\x8b", ARCHIVE),
-        (b"7z\xbc\xaf", ARCHIVE),
-        (b"Rar!", ARCHIVE),
-        (b"\0\0\0\x0cjP  ", "image/jp2"),
-        (b"\xffO\xffQ", "image/jp2"),
-        (b"ID3", "video/audio"),
-    ):
-        if start.startswith(magic):
+    for at, magic, kind in _OTHERS:
+        if start.startswith(magic, at):
             return kind
     # last: an archive may begin with a PDF that is not all of it
     return PDF if b"%PDF-" in start[:1024] else _text(start)

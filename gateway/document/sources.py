@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.document import pdf, picture, raster, sniff, text
+from gateway.document import cards, pdf, picture, progress, raster, sniff, text
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import TooLong, Unfaxable
 
@@ -38,6 +38,9 @@ def _text(path: Path, kind: str, name: str, target: Grid, charset: str | None, r
     content = text.decode(data, charset)
     if kind == sniff.HTML:
         content = text.from_html(content)
+    elif shown := cards.for_people(content):
+        progress.note("what people read of a calendar entry or business card")
+        content = shown
     for number, image in enumerate(text.pages(content, target, mono=kind == sniff.TEXT and _is_table(content)), 1):
         if number > room:
             raise raster.no_room(name, f"more than {room} pages", room)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import io
+import lzma
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +29,13 @@ def zipped(*names: str) -> bytes:
     with zipfile.ZipFile(out, "w") as archive:
         for name in names:
             archive.writestr(name, "x")
+    return out.getvalue()
+
+
+def tarred(name: str) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
     return out.getvalue()
 
 
@@ -78,6 +88,19 @@ KNOWN: list[tuple[str, bytes]] = [
     ("video/audio", b"\0\0\0\x18ftypmp42"),
     ("video/audio", b"RIFF\0\0\0\0WAVEfmt "),
     ("video/audio", b"ID3\x03\0"),
+    ("video/audio", b"FORM\0\0\0\x40AIFFCOMM\0\0"),
+    ("video/audio", b"OggS\0\x02"),
+    ("application/gzip", bz2.compress(b"x")),
+    ("application/gzip", lzma.compress(b"x")),
+    ("application/gzip", tarred("a.txt")),
+    ("application/postscript", b"\xc5\xd0\xd3\xc6\x20\0\0\0"),
+    ("image/jxl", b"\0\0\0\x0cJXL \r\n\x87\n"),
+    ("image/wmf", b"\xd7\xcd\xc6\x9a\0\0"),
+    ("image/wmf", b"\x01\0\0\0" + b"\0" * 36 + b" EMF\0\0\x01\0"),
+    ("image/vnd.adobe.photoshop", b"8BPS\0\x01"),
+    ("image/vnd.djvu", b"AT&TFORM\0\0\0\x10DJVU"),
+    ("application/dicom", b"\0" * 128 + b"DICM\x02\0\0\0"),
+    (sniff.TEXT, b"FORM 1040, U.S. Individual Income Tax Return"),
     (sniff.UNKNOWN, bytes(range(256)) * 4),
     (sniff.UNKNOWN, b"text with a NUL\0 in it"),
 ]
