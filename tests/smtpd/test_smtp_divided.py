@@ -227,6 +227,15 @@ async def test_the_whole_that_comes_in_new_parts_is_the_same_mail(front: Front) 
     front.agrees()
 
 
+async def test_an_id_that_a_device_uses_again_is_of_another_mail(front: Front) -> None:
+    same_document = scan().replace(b"Scan of today", b"Scan of tomorrow")  # so only its first part differs
+    for mail in (scan(), same_document, scan(b"%PDF-1.4" + PDF)):
+        ids = [await front.id(each) for each in parts(mail, 3)]
+        assert same(await front.whole(ids[-1]), mail)
+    assert len(await front.house.jobs()) == 3
+    assert await front.told() == []
+
+
 async def test_the_content_of_parts_goes_when_the_whole_is_there(front: Front) -> None:
     ids = [await front.id(each) for each in parts(scan(), 3)]
     front.house.spool.remove(await front.house.database.write(service.store.forget_content))
