@@ -19,7 +19,7 @@ import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
 from gateway.errors import Refused
-from gateway.mail import advice, mime
+from gateway.mail import advice, dsn, mime
 from gateway.mail.advice import Advice
 from gateway.mail.automatic import LOOP_HEADER
 from gateway.mail.mime import Part
@@ -30,9 +30,6 @@ from gateway.numbers import format_human, parse_number
 _WIDTH = 78  # characters of a text line
 _LABEL = 12  # characters of a table's first column: a SHA-256 still fits behind it
 _SUBJECT = 200  # characters kept of the sender's subject
-_HEADERS = 20_000  # characters of the original header that go back
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = "January February March April May June July August September October November December".split()
 _ID = re.compile(r"<[!-;=?-~]{3,900}>")
 _MARK = "*** SANDBOX: this was a trial run. Nothing was really faxed. ***\n\n"
 _NO_ANSWERS = "DR, RN, NRN, OOF, AutoReply"  # but bounces: they are how a lost fax is noticed
@@ -79,7 +76,7 @@ def compose(
             fields, part = _result(mail, facts, letterhead, pictures)
     display, address = mime.split_mailbox(letterhead.sender)
     head = [
-        mime.structured("Date", _date(mail.created_at)),
+        mime.structured("Date", mime.date(mail.created_at)),
         mime.structured("From", mime.mailbox(fields.pop("from", display), address)),
         mime.structured("To", mail.to if mail.to.isascii() else "undisclosed-recipients:;"),
         mime.unstructured("Subject", ("[SANDBOX] " if facts.get("sandbox") else "") + fields.pop("subject")),
@@ -112,18 +109,12 @@ def _sentence(facts: dict[str, Any], key: str) -> str:
     return one_line(str(facts.get(key) or ""), 1000)
 
 
-def _date(at: float) -> str:
-    """RFC 5322 date in UTC."""
-    time = datetime.fromtimestamp(at, UTC)
-    return f"{_DAYS[time.weekday()]}, {time.day} {_MONTHS[time.month - 1][:3]} {time:%Y %H:%M:%S} +0000"
-
-
 def _when(at: Any) -> str:
     """``Mon 23 November 2026, 10:15 UTC``; "" when there is no time."""
     if not isinstance(at, int | float):
         return ""
     time = datetime.fromtimestamp(at, UTC)
-    return f"{_DAYS[time.weekday()]} {time.day} {_MONTHS[time.month - 1]} {time:%Y, %H:%M} UTC"
+    return f"{mime.DAYS[time.weekday()]} {time.day} {mime.MONTHS[time.month - 1]} {time:%Y, %H:%M} UTC"
 
 
 def _number(text: str) -> FaxNumber | None:
@@ -157,7 +148,7 @@ def _result(
 ) -> tuple[dict[str, str], Part]:
     code = str(facts.get("code") or "")
     verb, told = _verdict(mail.kind, code, confirmed=bool(facts.get("confirmed", True)))
-    recipients = _recipients(facts)
+    recipients = dsn.recipients(facts)
     number = _spoken(recipients[0]["number"]) if len(recipients) == 1 else f"{len(recipients)} numbers"
     subject = one_line(str(facts.get("subject") or ""), _SUBJECT)
     text = _render(
@@ -187,20 +178,16 @@ def _result(
     }
     if told.short:
         fields["subject"] += f" ({told.short})"
-    action = _action(mail.kind, facts.get("notify") or [])
+    action = dsn.action(mail.kind, facts.get("notify") or [])
     part = mime.text(text)
     if pictures:  # within a report they belong to what is for people (RFC 6522 section 3)
         shown = [mime.attachment(data, "image/png", name, "inline") for name, data in pictures]
         part = mime.multipart("mixed", [part, *shown], mail.message_id)
-    return fields, _report(mail, facts, letterhead, action, told, part) if action else part
-
-
-def _recipients(facts: dict[str, Any]) -> list[dict[str, str]]:
-    """``rcpt``, ``number`` and ``orcpt`` of the job that the mail is about, or of all to whom a mail was not faxed."""
-    return [
-        {name: one_line(str(each.get(name) or "")) for name in ("rcpt", "number", "orcpt")}
-        for each in facts.get("recipients") or [facts]
-    ]
+    if not action:
+        return fields, part
+    return fields, dsn.report(
+        part, facts, action, told.status, hostname=letterhead.hostname, message_id=mail.message_id
+    )
 
 
 def _verdict(kind: MailKind, code: str, *, confirmed: bool) -> tuple[str, Advice]:
@@ -230,7 +217,7 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
         ("Subject", facts.get("subject")),
         ("Reference", facts.get("reference")),
         ("Your mail", facts.get("date") if not facts.get("subject") else None),
-        ("To", ", ".join(_to(each["number"], each["rcpt"]) for each in _recipients(facts))),
+        ("To", ", ".join(_to(each["number"], each["rcpt"]) for each in dsn.recipients(facts))),
         ("Pages", pages and f"{pages} {sent or 'prepared'}"),
         ("Confirmed", confirmed),
         ("Provider", _sentence(facts, "text") if mail.kind in _PROVIDERS_WORD and not told.ours else None),
@@ -247,88 +234,6 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
 def _to(number: str, rcpt: str) -> str:
     written = rcpt.partition("@")[0].strip('"').lstrip("+")
     return _spoken(number) + (f" (you wrote {rcpt})" if rcpt and written != number.lstrip("+") else "")
-
-
-def _action(kind: MailKind, notify: list[str]) -> str:
-    """The DSN action for a result, "" when it is told in an ordinary mail (RFC 3461 section 5.2)."""
-    if kind is MailKind.FAILED:
-        return "failed"
-    if kind is MailKind.DELIVERED:
-        return "delivered" if "success" in notify else ""
-    if kind is MailKind.NO_RESULT:
-        return "relayed" if "success" in notify else ""
-    return "delayed" if kind is MailKind.DELAYED or "delay" in notify else ""
-
-
-def _report(
-    mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead, action: str, told: Advice, people: Part
-) -> Part:
-    """A multipart/report: for people, for machines, and whose mail it was about."""
-    status = mime.lines_of("message/delivery-status", _delivery_status(facts, letterhead, action, told))
-    headers = mime.lines_of("text/rfc822-headers", _original_headers(facts))
-    parts = [people, status, *([headers] if headers.body else [])]
-    return mime.multipart("report", parts, mail.message_id, " report-type=delivery-status;")
-
-
-def _delivery_status(facts: dict[str, Any], letterhead: Letterhead, action: str, told: Advice) -> Iterable[bytes]:
-    """RFC 3464 section 2: fields of the message, and behind a blank line each the fields of a recipient."""
-    status = str(facts.get("status") or "")
-    if action in ("delivered", "relayed"):
-        status = status if status.startswith("2.") else "2.0.0"
-    elif not re.fullmatch(rf"[{4 if action == 'delayed' else 45}]\.[0-9]{{1,3}}\.[0-9]{{1,3}}", status):
-        status = told.status
-    diagnostic = f"X-Fax; {facts.get('code') or 'unknown'} {_sentence(facts, 'text')}"
-    message = [
-        ("Reporting-MTA", f"dns; {letterhead.hostname}"),
-        ("Original-Envelope-Id", facts.get("envid")),
-        ("Arrival-Date", _date_of(facts.get("accepted_at"))),
-    ]
-    recipients = [
-        [
-            ("Original-Recipient", _typed(each["orcpt"])),
-            ("Final-Recipient", f"rfc822; {each['rcpt']}"),
-            ("Action", action),
-            ("Status", status),
-            ("Diagnostic-Code", diagnostic if action in ("failed", "delayed") else None),
-            ("Last-Attempt-Date", _date_of(facts.get("submitted_at"))),
-            ("Will-Retry-Until", _date_of(facts.get("retry_until")) if action == "delayed" else None),
-            ("Final-Log-Id", facts.get("job")),
-            ("X-Faxgateway-Number", each["number"]),
-            ("X-Faxgateway-Pages", facts.get("pages")),
-            ("X-Faxgateway-Tries", facts.get("attempts")),
-            ("X-Faxgateway-Cost", facts.get("cost")),
-            ("X-Faxgateway-Provider-Job", facts.get("provider_ref")),
-        ]
-        for each in _recipients(facts)
-    ]
-    for group in (message, *recipients):
-        if group is not message:
-            yield b""
-        for name, value in group:
-            if value not in (None, ""):
-                yield mime.structured(name, str(value))
-
-
-def _typed(orcpt: str) -> str:
-    """RFC 3461 section 4.2: an address with its type."""
-    if orcpt and not re.match(r"[A-Za-z0-9-]+;", orcpt):
-        orcpt = f"rfc822;{orcpt}"
-    return orcpt.replace(";", "; ", 1) if "; " not in orcpt else orcpt
-
-
-def _date_of(at: Any) -> str:
-    return _date(at) if isinstance(at, int | float) else ""
-
-
-def _original_headers(facts: dict[str, Any]) -> Iterable[bytes]:
-    """The header of the sender's mail, or what is known of it."""
-    given = str(facts.get("headers") or "")[:_HEADERS]
-    lines = [re.sub(r"[^\t -~]", "?", line)[:990].rstrip() for line in re.split(r"\r\n|\r|\n", given)]
-    kept = [line.encode("ascii") for line in lines if line]
-    if kept:
-        return kept
-    known = (("Date", facts.get("date")), ("Subject", facts.get("subject")), ("Message-ID", facts.get("message_id")))
-    return [mime.unstructured(name, str(value)) for name, value in known if value]
 
 
 # --- received faxes ---------------------------------------------------------------------------------------------------

@@ -10,12 +10,16 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parseaddr
 from urllib.parse import quote
 
 from gateway.mail.words import one_line
 
 Fields = Sequence[tuple[str, str]]
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = "January February March April May June July August September October November December".split()
 
 _FOLD = 78  # characters of a header line, RFC 5322 section 2.1.1
 _ENCODED = 76  # characters of a line with encoded words, RFC 2047 section 2
@@ -49,6 +53,12 @@ def unstructured(name: str, text: str) -> bytes:
     if clean.isascii() and "=?" not in clean and all(len(word) < _FOLD - len(name) - 2 for word in words):
         return _folded(name, words)
     return _folded(name, list(_encoded_words(name, clean)))
+
+
+def date(at: float) -> str:
+    """RFC 5322 date of a time (epoch) in UTC, for :func:`structured`."""
+    time = datetime.fromtimestamp(at, UTC)
+    return f"{DAYS[time.weekday()]}, {time.day} {MONTHS[time.month - 1][:3]} {time:%Y %H:%M:%S} +0000"
 
 
 def mailbox(display: str, address: str) -> str:
