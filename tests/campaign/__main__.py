@@ -16,7 +16,7 @@ from pathlib import Path
 from gateway import telemetry
 from gateway.document.worker import WorkerPool
 
-from . import caps, chaos, clock, disk_full, edges, io_errors, kill, power_cut, random_kill, stops
+from . import caps, chaos, clock, disk_full, edges, io_errors, kill, power_cut, random_kill, stops, system_calls
 from .kill import Run, pool
 from .random_kill import Outcome
 
@@ -69,7 +69,7 @@ async def _points(size: Size, _seed: int, workers: WorkerPool, _directory: Path)
 
 
 async def _calls(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("killed at the N-th system call", kill.at_calls(workers, size.step(150)))
+    return await _each("killed at the N-th system call", system_calls.run(workers, size.step(150)))
 
 
 async def _errors(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:

@@ -17,12 +17,18 @@ CODE = Path(__file__).parents[2]
 _PATIENCE = 60.0  # seconds within which a program must be ready or gone
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on now, and that was given to nobody else here."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 class Program:

@@ -6,7 +6,6 @@ again on a healed disk.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -14,33 +13,29 @@ from pathlib import Path
 from gateway.document.worker import WorkerPool
 
 from .journeys import JOURNEYS
-from .kill import Run, one
+from .kill import MOST, Run, one, side_by_side
+from .system_calls import tracing
 
 ERRORS = ("EIO", "ENOSPC")
 CALLS = ("pwrite64", "fsync", "fdatasync", "rename", "unlink")
-_MOST = 400
 _QUIET = 3  # runs in a row in which nothing failed: the call is not made so often
 
 
 async def run(workers: WorkerPool, step: int = 1, journeys: Sequence[str] = ("out", "in")) -> AsyncIterator[Run]:
     """Every ``step``-th call of each kind fails, one run for each."""
-    if shutil.which("strace") is None:
-        raise FileNotFoundError("strace is not installed: apt-get install strace")
     with tempfile.TemporaryDirectory(prefix="campaign-errors-") as directory:
-        trace = Path(directory) / "trace"
-        for name in journeys:
-            for error in ERRORS:
-                for call in CALLS:
-                    quiet = 0
-                    for n in range(1, _MOST, step):
-                        yield await one(
-                            workers, JOURNEYS[name], f"{error} at {call} number {n}",
-                            prefix=(
-                                "strace", "-D", "-f", "-qqq", "-o", str(trace), "--seccomp-bpf", "-e", f"trace={call}",
-                                "-e", f"inject={call}:error={error}:when={n}",
-                            ),
-                        )  # fmt: skip
-                        # the number counts for each process and thread of the gateway, and most errors it survives
-                        quiet = 0 if b"(INJECTED)" in trace.read_bytes() else quiet + 1
-                        if quiet >= _QUIET:
-                            break
+
+        async def each(name: str, error: str, call: str) -> AsyncIterator[Run]:
+            trace = Path(directory) / f"{name}-{error}-{call}"
+            quiet = 0
+            for n in range(1, MOST, step):
+                prefix = tracing(trace, call, f"error={error}:when={n}")
+                yield await one(workers, JOURNEYS[name], f"{error} at {call} number {n}", prefix=prefix)
+                # most errors it survives, so that its life says nothing about whether the call failed
+                quiet = 0 if b"(INJECTED)" in trace.read_bytes() else quiet + 1
+                if quiet >= _QUIET:
+                    break
+
+        sequences = [each(name, error, call) for name in journeys for error in ERRORS for call in CALLS]
+        async for run_ in side_by_side(sequences):
+            yield run_

@@ -1,7 +1,6 @@
 """Systematic kill: on each journey the gateway is killed at every durable or outside effect, one run for each.
 
-Two ways to die: at the fault points that the code names, and, without any help from the code, at the N-th call of each
-system call that makes something durable or tells somebody (by strace), for every N until the journey is over before.
+Here at the fault points that the code names; without any help from the code see :mod:`.system_calls`.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,9 +22,9 @@ from .checker import Evidence, check
 from .journeys import JOURNEYS, Journey
 from .world import World, until, world
 
-CALLS = ("write", "pwrite64", "fsync", "fdatasync", "rename", "unlink", "sendto")
+MOST = 3000  # times that one thing happens in one journey: a journey that never ends is a finding, not a loop
 _PATIENCE = 60.0
-_MOST = 3000  # of one call, in one journey: a journey that never ends is a finding, not a loop
+_WIDTH = 3  # runs at a time
 
 
 @dataclass(slots=True)
@@ -135,40 +133,41 @@ async def at_points(
     workers: WorkerPool, step: int = 1, journeys: Sequence[str] = tuple(JOURNEYS)
 ) -> AsyncIterator[Run]:
     """Each journey, killed at each named point at the N-th time it is reached, for N = 1, 1 + step... until it lives."""
-    for name in journeys:
-        for point in POINTS:
-            for n in range(1, _MOST, step):
-                run = await one(workers, JOURNEYS[name], f"{point}:{n}", env={VARIABLE: f"{point}:{n}"})
-                yield run
-                if not run.died:
-                    break
+
+    async def at(name: str, point: str) -> AsyncIterator[Run]:
+        for n in range(1, MOST, step):
+            run = await one(workers, JOURNEYS[name], f"{point}:{n}", env={VARIABLE: f"{point}:{n}"})
+            yield run
+            if not run.died:
+                break
+
+    async for run in side_by_side([at(name, point) for name in journeys for point in POINTS]):
+        yield run
 
 
-async def at_calls(
-    workers: WorkerPool, step: int = 1, calls: Sequence[str] = CALLS, journeys: Sequence[str] = tuple(JOURNEYS)
-) -> AsyncIterator[Run]:
-    """Each journey, killed at the N-th system call of each kind, for N = 1, 1 + step... until none makes so many."""
-    if shutil.which("strace") is None:
-        raise FileNotFoundError("strace is not installed: apt-get install strace")
-    with tempfile.TemporaryDirectory(prefix="campaign-calls-") as directory:
-        trace = Path(directory) / "trace"
-        for name in journeys:
-            for call in calls:
-                for n in range(1, _MOST, step):
-                    prefix = (  # not --seccomp-bpf: with it strace sends no signal but at the first call
-                        "strace", "-D", "-f", "-qqq", "-o", str(trace), "-e", f"trace={call}",
-                        "-e", f"inject={call}:signal=KILL:when={n}",
-                    )  # fmt: skip
-                    run = await one(workers, JOURNEYS[name], f"{call} number {n}", prefix=prefix)
-                    yield run
-                    if _made(trace) < n:
-                        break
-                    if _made(trace) > n:
-                        raise RuntimeError(f"strace did not kill at {call} number {n}: the thread went on")
+async def side_by_side(sequences: Sequence[AsyncIterator[Run]]) -> AsyncIterator[Run]:
+    """The runs of all sequences, a few sequences at a time: a run waits more than it works."""
+    done: asyncio.Queue[Run | None] = asyncio.Queue()
+    left = iter(sequences)
 
+    async def go_through() -> None:
+        for sequence in left:
+            async for run in sequence:
+                done.put_nowait(run)
 
-def _made(trace: Path) -> int:
-    """How often one thread or process of the gateway, converters too, has made the traced call at most."""
-    calls = (line.split(maxsplit=2) for line in trace.read_text(errors="replace").splitlines())
-    made = Counter(words[0] for words in calls if "(" in words[1])  # other lines tell of ends
-    return max(made.values(), default=0)
+    async def all_of_them() -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(_WIDTH):
+                    group.create_task(go_through())
+        finally:
+            done.put_nowait(None)
+
+    going = asyncio.create_task(all_of_them())
+    try:
+        while (run := await done.get()) is not None:
+            yield run
+        await going
+    finally:
+        going.cancel()
+        await asyncio.gather(going, return_exceptions=True)

@@ -74,6 +74,10 @@ _SETTLE = "service/settle.py"
 _DOUBT = "service/doubt.py"
 _CALLS = "provider/calls.py"
 
+# lines of the acceptance of a mail
+_NAMED = "        submission = _submission(envelope, route, summary, file, draft.size, now)"
+_STORED = "            stored = await (self._divided.settle(last, commit) if last else self._database.write(commit))"
+
 MUTATIONS = (
     # --- what is durable ----------------------------------------------------------------------------------------------
     _one(
@@ -104,7 +108,7 @@ MUTATIONS = (
     ),
     _one(
         "250 before the commit", "row before reply", _edge("killed-at-250"),
-        _ACCEPT, "            stored = await self._database.write(commit)",
+        _ACCEPT, _STORED,
         "            self._late, stored = asyncio.create_task(self._database.write(commit)), submission.id",
     ),
     _one(
@@ -118,12 +122,12 @@ MUTATIONS = (
         "row before file", "file before row", _killed("out", "spool.synced:1"),
         (
             Edit(
-                _ACCEPT, "        file = bodies.HERE if content is not None else await draft.keep()",
-                '        file = bodies.HERE if content is not None else f"mail/{draft.spill().name}"',
+                _ACCEPT, f"        file = bodies.HERE if content is not None else await draft.keep()\n{_NAMED}",
+                f'        file = bodies.HERE if content is not None else f"mail/{{draft.spill().name}}"\n{_NAMED}',
             ),
             Edit(
-                _ACCEPT, "            stored = await self._database.write(commit)",
-                '            stored = await self._database.write(commit)\n            if content is None:\n                await draft.keep()',
+                _ACCEPT, _STORED,
+                f'{_STORED}\n            if content is None:\n                await draft.keep()',
             ),
             Edit(
                 _SPOOL, '        name = f"{kind}/{new_name()}"',
