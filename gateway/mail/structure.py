@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from gateway.errors import Refused
-from gateway.mail import bodies, buffer, partial, pkcs7, tnef, transfer
+from gateway.mail import bodies, buffer, flowed, partial, pkcs7, tnef, transfer
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, split
 from gateway.mail.parameters import display_name, parse, without_comment
-from gateway.mail.words import file_name, one_line
+from gateway.mail.words import file_name, one_line, to_text
 
 MAX_DEPTH = 20
 MAX_PARTS = 200
@@ -60,6 +60,8 @@ class Leaf:
     data: bytes | None = field(default=None, repr=False)  # decoded, of texts only
     substance: int = 0  # characters to read in a text
     pictures: frozenset[str] = frozenset()  # Content-IDs of the pictures an HTML text shows, in lower case
+    is_flowed: bool = False  # RFC 3676: its lines make paragraphs
+    deletes_blanks: bool = False  # and the blanks that end them are none of the text
     spare: bool = False  # a message text that is wanted only where the mail has no other
 
     @property
@@ -323,6 +325,9 @@ class _Walk:
 
 
 def _measured(leaf: Leaf) -> Leaf:
+    if leaf.is_flowed:
+        text = flowed.joined(to_text(leaf.data or b"", leaf.charset), delsp=leaf.deletes_blanks)
+        leaf.data, leaf.charset, leaf.is_flowed = text.encode("utf-8", "replace"), "utf-8", False
     leaf.substance = bodies.substance(leaf.data or b"", leaf.charset, markup=leaf.is_html)
     return leaf
 
@@ -376,6 +381,8 @@ def _leaf(
         charset=one_line(without_comment(parameters.get("charset", "")), 40).lower() or None,
         disposition=disposition if disposition in ("attachment", "inline") else "attachment" if disposition else "",
         content_id=one_line(content_id, 500) or None,
+        is_flowed=kind == "text/plain" and parameters.get("format", "").strip().lower() == "flowed",
+        deletes_blanks=parameters.get("delsp", "").strip().lower() == "yes",
     )
 
 
