@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -34,12 +33,11 @@ from gateway.service.allowance import Allowance, Stop
 from gateway.service.divided import Arrival, DividedMails, Parts
 from gateway.service.logins import Logins, LoginSettings
 from gateway.service.postmaster import Postmaster
+from gateway.service.repeats import Repeats, mail_key, part_key
 from gateway.spool import MailDraft, Spool
 from gateway.store import bodies, jobs, repeats, routes
 from gateway.store.db import Database, Tx
 from gateway.store.ids import new_id
-
-_TRIED = 5 * 86400.0  # seconds for which mail servers try to hand a mail over, with pauses of hours (RFC 5321 4.5.4.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +88,8 @@ class Accept:
         self._settings = settings
         self._allowance = allowance
         self._on_accepted = on_accepted
-        self._clock_believed = clock_believed
         self._clock = clock
-        self._steady = steady
-        self._begun, self._begun_at = steady(), clock()
+        self._repeats = Repeats(settings.repeat_window, clock_believed=clock_believed, clock=clock, steady=steady)
         self._postmaster = postmaster
         self._divided = divided
         self._addressing = Addressing(database, settings.domains, settings.region)
@@ -200,14 +196,11 @@ class Accept:
         What may be a mail that we have comes in all the same: put off, it would come when it is known no more.
         """
         now = self._clock()
-        window = self._window(is_named=True)
-        since = self._since(now, window)
+        since = self._repeats.since(now, is_named=True)
 
         def judge(tx: Tx) -> Stop | None:
             stop = self._allowance.at_the_door(tx, caps)
-            again = stop and repeats.may_be_one(
-                tx, peer.address, sender, number, self._repeats_since(tx, since, window)
-            )
+            again = stop and repeats.may_be_one(tx, peer.address, sender, number, since(tx))
             return None if again else stop
 
         stop = await self._database.read(judge)
@@ -274,7 +267,7 @@ class Accept:
         id_, number, total = summary.partial
         file = bodies.HERE if content is not None else await draft.keep()
         submission = _submission(envelope, route, summary, file, draft.size, self._clock())
-        key = hashlib.sha256("\0".join([*_whose(envelope), id_]).encode("utf-8", "surrogatepass")).hexdigest()
+        key = part_key(envelope, id_)
         part = Arrival(key, number, total, summary.body_sha256, submission, content, envelope.recipients)
         try:
             placed = await self._divided.take(part)
@@ -343,12 +336,11 @@ class Accept:
             )
             for n, (recipient, options) in enumerate(wanted, 1)
         ]
-        key = _dedupe_key(envelope, summary)
-        window = self._window(is_named=bool(summary.message_id and summary.date))
-        since = self._since(now, window)
+        key = mail_key(envelope, summary)
+        since = self._repeats.since(now, is_named=bool(summary.message_id and summary.date))
 
         def commit(tx: Tx) -> str:
-            earlier = repeats.unconfirmed(tx, key, self._repeats_since(tx, since, window))
+            earlier = repeats.unconfirmed(tx, key, since(tx))
             if earlier is not None:
                 return earlier
             jobs.add(tx, submission, new_jobs, key)
@@ -374,21 +366,6 @@ class Accept:
         )
         self._on_accepted()
         return submission.id
-
-    def _window(self, *, is_named: bool) -> float:
-        """For how long (s) the same mail again is the first one. One that ``is_named`` is so for as long as servers try."""
-        window = self._settings.repeat_window
-        return max(window, _TRIED) if window and is_named else window
-
-    def _since(self, now: float, window: float) -> float:
-        """From when on a mail may come again; after the clock was set nobody knows how long ago something was."""
-        return now - window if self._clock_believed() or not window else 0.0
-
-    def _repeats_since(self, tx: Tx, since: float, window: float) -> float:
-        """Soon after our start the time does not count in which we were not there and nobody could try again."""
-        if self._steady() - self._begun >= window:
-            return since
-        return min(since, repeats.last_accepted(tx, self._begun_at) - window)
 
     async def _options(
         self, recipient: Recipient, envelope: Envelope, summary: MailSummary, route: Route | None, now: float
@@ -464,25 +441,3 @@ def _once(envelope: Envelope) -> list[Recipient]:
 
 def _ascii(text: str) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in text)
-
-
-def _whose(envelope: Envelope) -> list[str]:
-    """Who sends to whom, with which options in the addresses."""
-    return [
-        envelope.peer.identity,
-        envelope.sender,
-        *sorted({f"{recipient.number} {sorted(recipient.options.items())}" for recipient in envelope.recipients}),
-    ]
-
-
-def _dedupe_key(envelope: Envelope, summary: MailSummary) -> str:
-    """What makes two mails the same attempt of one client: who, from, to whom, and the very same content."""
-    parts = [
-        *_whose(envelope),
-        str(sorted(summary.options.items())),
-        summary.message_id,
-        summary.date,
-        summary.subject,
-        summary.body_sha256,
-    ]
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()

@@ -21,6 +21,7 @@ from gateway.mail import partial
 from gateway.mail.buffer import Buffer
 from gateway.model import Recipient, Submission
 from gateway.service.notices import Notices
+from gateway.service.repeats import TRIED
 from gateway.spool import MailDraft, Spool
 from gateway.store import bodies, jobs, outbox
 from gateway.store import divided as store
@@ -29,7 +30,6 @@ from gateway.store.divided import Divided, Part
 
 _OPEN = 20  # mails of a sender that may wait for parts
 _SPACE = 4  # times the largest mail: with so much waiting, a sender may begin no other
-_LATE = 5 * 86400.0  # seconds for which a part may still come: mail servers try so long (RFC 5321 section 4.5.4.1)
 
 Parts: TypeAlias = Mapping[int, Part]
 
@@ -115,7 +115,7 @@ class DividedMails:
         now = self._clock()
         mail = store.latest(tx, part.key)
         if mail is not None and mail.why:
-            if mail.ended_at is not None and now - mail.ended_at < _LATE:
+            if mail.ended_at is not None and now - mail.ended_at < TRIED:
                 return Refused(mail.why, status="5.6.0")
             mail = None
         here = store.parts(tx, mail.id) if mail else {}
