@@ -23,6 +23,7 @@ from gateway.document.weight import call_seconds, page_seconds
 from gateway.model import FaxPage, LedgerEntry, MailPart
 
 _SMALL = 300 * 300  # pixels: an inline image below is decoration
+_PASTED = (400, 400 * 1000, 2.5)  # the least side and pixels, and the slimmest, of one that is content within the text
 _MEDIA = ("audio/", "video/", "image/")
 _NAMED = 8  # characters that no font has, of which so many are named
 _DEFAULTS: dict[str, Any] = {
@@ -230,11 +231,15 @@ def _sized(part: MailPart) -> MailPart:
 
 
 def _decoration(part: MailPart, kind: str) -> bool:
-    """Logos and spacers: pictures the HTML shows, and small ones in the text that nobody attached."""
+    """Logos, banners and spacers: pictures the HTML shows, unless they are as large as a screenshot or a photo that was
+    pasted there; and small ones in the text that nobody attached.
+    """
     if kind not in sniff.IMAGES:
         return False
     if part.referenced:
-        return True
+        short, long = sorted(_dimensions(part) or (0, 0))
+        least, pixels, slimmest = _PASTED
+        return short < least or short * long < pixels or long > slimmest * short
     return part.disposition != "attachment" and bool(part.content_id) and _pixels(part) < _SMALL
 
 
@@ -245,11 +250,17 @@ def _has_other(parts: list[MailPart], part: MailPart, *, plain: bool, attached: 
 
 
 def _pixels(part: MailPart) -> int:
+    width, height = _dimensions(part) or (_SMALL, 1)
+    return width * height
+
+
+def _dimensions(part: MailPart) -> tuple[int, int] | None:
+    """None of a picture that is damaged."""
     try:
         with Image.open(part.path, formats=picture.FORMATS) as image:
-            return image.width * image.height
+            return image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return _SMALL
+        return None
 
 
 def _has_text(part: MailPart, kind: str) -> bool:

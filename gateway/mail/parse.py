@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import Refused
-from gateway.mail import asked, author, automatic, buffer, options, partial, structure, transfer
+from gateway.mail import asked, author, automatic, bodies, buffer, options, partial, structure, transfer
 from gateway.mail import trim as trimming
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, split
@@ -115,14 +115,36 @@ def _trim(found: Mail, wanted: Sequence[str], subject: str) -> list[dict[str, st
     A text of which nothing would be left stays.
     """
     texts = [leaf for leaf in found.leaves if leaf.message_text and not leaf.left_out and leaf.substance]
+    if len(texts) > 1 and trimming.FOOTER in wanted:
+        last = texts[-1]
+        if trimming.is_footer(to_text(last.data or b"", last.charset), html=last.is_html):
+            last.left_out = trimming.WHY[trimming.FOOTER][1]
+            texts = texts[:-1]
     if len(texts) != 1:  # several stand around a document: which of them ends the mail is not sure
         return []
     (leaf,) = texts
+    _trim_pictures(found, wanted, subject)
     rules = trimming.trim_html if leaf.is_html else trimming.trim
     text, removed = rules(to_text(leaf.data or b"", leaf.charset), wanted, subject)
     if removed:
         leaf.data, leaf.charset = text.encode("utf-8", "replace"), "utf-8"
     return [{"part": part, "type": leaf.type, "reason": reason} for part, reason in removed]
+
+
+def _trim_pictures(found: Mail, wanted: Sequence[str], subject: str) -> None:
+    """Leave out the pictures that an HTML text shows in what it loses alone, even where its other form is printed."""
+    kept: frozenset[str] = frozenset()
+    lost: dict[str, str] = {}
+    for leaf in found.leaves:
+        if leaf.is_html and leaf.pictures:
+            text, removed = trimming.trim_html(to_text(leaf.data or b"", leaf.charset), wanted, subject)
+            shown = bodies.shown_ids(text.encode("utf-8", "replace"), "utf-8")
+            kept |= shown
+            lost |= {each: reason for _, reason in removed[-1:] for each in leaf.pictures - shown}
+    for leaf in found.leaves:
+        content_id = (leaf.content_id or "").lower()
+        if content_id in lost and content_id not in kept:
+            leaf.left_out = leaf.left_out or lost[content_id]
 
 
 def _head(headers: dict[str, str], path: Path) -> MailPart:

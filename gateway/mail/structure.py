@@ -24,6 +24,7 @@ EMPTY = "it is empty"
 OPEN_END = "the mail ends before it does"
 
 _MESSAGES = {"message/rfc822", "message/global", "message/news"}
+_OF_MAILS = (".eml", ".mht", ".mhtml")  # names of mails, and of web pages saved as such
 _SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
 _SEALED = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
 _STUB = 3  # plain text this many times shorter than the HTML is a stub ("your program cannot show HTML")
@@ -135,7 +136,7 @@ class _Walk:
                 return leaves
             kind = "text/plain"  # labelled as parts, written as text
         leaf = _leaf(source, headers, body, end, kind, parameters, how)
-        if kind in _MESSAGES or (leaf.name.lower().endswith(".eml") and kind == "application/octet-stream"):
+        if kind in _MESSAGES or (leaf.name.lower().endswith(_OF_MAILS) and not kind.startswith("text/")):
             return self._attached_mail(leaf, depth, closed=closed)
         leaf.message_text = _is_message_text(leaf, bare=bare)
         return self._settle(leaf, depth, closed=closed)

@@ -16,7 +16,7 @@ from gateway.mail.markup import Line
 QUOTED, SIGNATURE, DISCLAIMER, FOOTER = "quoted", "signature", "disclaimer", "footer"
 ALL = (QUOTED, SIGNATURE, DISCLAIMER, FOOTER)
 
-_WHY = {
+WHY = {  # what, and why, for the ledger
     QUOTED: ("quoted mail in the message text", "it repeats an earlier mail"),
     SIGNATURE: ("signature of the message text", "signatures are not faxed here"),
     DISCLAIMER: ("legal notice of the message text", "legal notices of mails are not faxed here"),
@@ -90,6 +90,13 @@ def trim_html(text: str, wanted: Collection[str], subject: str) -> Trimmed:
     return Trimmed(text[: lines[kept].start] if removed else text, removed)
 
 
+def is_footer(text: str, *, html: bool) -> bool:
+    """Whether a text is nothing but the advert of a mail program, as iPhones put it behind a photo."""
+    lines = markup.lines(text) if html else [Line(line, 0) for line in text.splitlines()]
+    says = [line for line in lines if _says(line)]
+    return len(says) == 1 and bool(_FOOTER.fullmatch(says[0].text))
+
+
 def _kept(lines: Sequence[Line], wanted: Collection[str], subject: str) -> tuple[int, list[tuple[str, str]]]:
     """How many lines stay, and what goes, for the ledger."""
     whole = len(lines)
@@ -107,7 +114,7 @@ def _kept(lines: Sequence[Line], wanted: Collection[str], subject: str) -> tuple
                 break
         else:
             break
-    return len(lines), [_WHY[kind] for kind in dict.fromkeys(reversed(found))]
+    return len(lines), [WHY[kind] for kind in dict.fromkeys(reversed(found))]
 
 
 def _says(line: Line) -> bool:

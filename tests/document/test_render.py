@@ -188,9 +188,17 @@ DECORATION = "left out, a picture of the message's decoration"
 
 
 def test_a_picture_shown_by_the_html_is_no_page(fax: Fax) -> None:
-    logo = fax.part("image001.png", picture(), disposition="attachment", content_id="x", referenced=True)
-    made = fax.make(fax.html("<p>Hello</p><img src=cid:x>"), logo, fax.part("a.pdf", letters(1)))
-    assert told(made) == ["message text: page 1", f"image001.png: {DECORATION}", "a.pdf: page 2"]
+    for size in ((500, 700), (1600, 500), (1200, 399)):
+        logo = fax.part("image001.png", picture(*size), disposition="attachment", content_id="x", referenced=True)
+        made = fax.make(fax.html("<p>Hello</p><img src=cid:x>"), logo, fax.part("a.pdf", letters(1)))
+        assert told(made) == ["message text: page 1", f"image001.png: {DECORATION}", "a.pdf: page 2"]
+
+
+@pytest.mark.parametrize("size", [(800, 500), (1080, 1920)])
+def test_a_picture_as_large_as_a_screenshot_is_one_even_in_the_html(fax: Fax, size: tuple[int, int]) -> None:
+    shot = fax.part("image001.png", picture(*size), content_id="x", referenced=True)
+    made = fax.make(fax.html("<p>Look:</p><img src=cid:x>"), shot)
+    assert told(made) == ["message text: page 1", "image001.png: page 2"]
 
 
 def test_an_attached_picture_is_a_page_even_with_a_content_id(fax: Fax) -> None:

@@ -325,6 +325,22 @@ def test_a_file_called_eml_that_is_no_mail(reader: Reader) -> None:
     assert (found.name, found.size) == ("x.eml", 11)
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Content-Type: application/octet-stream; name=x.eml",
+        "Content-Type: application/x-rfc822; name=X.EML",
+        "Content-Type: application/octet-stream; name=page.mht",
+        "Content-Type: application/x-mimearchive; name=page.mhtml",
+    ],
+)
+def test_a_mail_or_web_page_saved_as_a_file_is_read(reader: Reader, field: str) -> None:
+    saved = "From: Ann\r\nSubject: Plan\r\nContent-Transfer-Encoding: base64\r\n\r\nSGVsbG8=\r\n"
+    (found,) = reader.parts(multipart(part(saved, field)))
+    assert found.name == 'attached mail "Plan"'
+    assert Path(found.path).read_text() == "From: Ann\nSubject: Plan\n\nHello"
+
+
 def test_digest(reader: Reader) -> None:
     raw = multipart(part("Subject: one\r\n\r\nFirst."), part("Subject: two\r\n\r\nSecond."), kind="digest")
     assert [part.name for part in reader.parts(raw)] == ['attached mail "one"', 'attached mail "two"']

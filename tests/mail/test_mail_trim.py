@@ -259,6 +259,44 @@ def test_the_fax_is_without_it_and_the_ledger_names_it(tmp_path: Path) -> None:
     assert b"Where?" in Path(extract(str(source), str(tmp_path / "whole"))["parts"][0]["path"]).read_bytes()
 
 
+@pytest.mark.parametrize("alternative", [False, True])
+def test_pictures_go_with_the_mail_that_is_quoted(tmp_path: Path, alternative: bool) -> None:
+    answer = (
+        b'--r\r\nContent-Type: text/html\r\n\r\n<p>Here <img src="cid:new"></p><div>On Monday Bob wrote:</div>'
+        b'<blockquote type=cite>Where? <img src="cid:old"><img src="cid:both"></blockquote>\r\n'
+    ).replace(b"Here", b'Here <img src="cid:both">')
+    plain = b"--r\r\nContent-Type: text/plain\r\n\r\nHere\r\n\r\nOn Monday Bob wrote:\r\n> Where?\r\n"
+    if alternative:
+        inner = plain + answer + b"--r--\r\n"
+        answer = b"--r\r\nContent-Type: multipart/alternative; boundary=r2\r\n\r\n" + inner.replace(b"--r", b"--r2")
+    pictures = b"".join(
+        b"--r\r\nContent-Type: image/png; name=%s.png\r\nContent-ID: <%s>\r\n\r\nx\r\n" % (name, name)
+        for name in (b"new", b"old", b"both")
+    )
+    source = tmp_path / "mail"
+    head = b"Subject: Re: Plan\r\nMIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=r\r\n\r\n"
+    source.write_bytes(head + answer + pictures + b"--r--\r\n")
+    found = extract(str(source), str(tmp_path), trim=["quoted"])
+    assert [part["name"] for part in found["parts"]] == ["message text", "new.png", "both.png"]
+    left_out = [(entry["part"], entry["reason"]) for entry in found["left_out"]]
+    assert ("old.png", "it repeats an earlier mail") in left_out
+
+
+@pytest.mark.parametrize("advert", [b"Sent from my iPhone", b""])
+def test_an_advert_behind_a_photo_is_no_page_of_its_own(tmp_path: Path, advert: bytes) -> None:
+    source = tmp_path / "mail"
+    source.write_bytes(
+        b"Subject: Photo\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        b"--b\r\nContent-Type: text/plain\r\n\r\nLook.\r\n"
+        b"--b\r\nContent-Type: image/jpeg; name=a.jpg\r\nContent-Disposition: inline; filename=a.jpg\r\n\r\nx\r\n"
+        b"--b\r\nContent-Type: text/plain\r\n\r\n\r\n\r\n" + (advert or b"Regards") + b"\r\n--b--\r\n"
+    )
+    found = extract(str(source), str(tmp_path), trim=list(ALL))
+    assert [part["name"] for part in found["parts"]] == ["message text", "a.jpg", *([] if advert else ["message text"])]
+    reasons = [entry["reason"] for entry in found["left_out"]]
+    assert reasons == (["it is an advert of the mail program"] if advert else [])
+
+
 def test_a_mail_without_a_text_may_have_a_page_that_says_whose_it_is(tmp_path: Path) -> None:
     source = tmp_path / "mail"
     pdf = b"Content-Type: application/pdf; name=a.pdf\r\n\r\n%PDF-1.4 x\r\n"
