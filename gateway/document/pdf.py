@@ -53,8 +53,9 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             for fax in found:
                 yield fax.page
             return
+        units = _units(path)
         for number in range(count):
-            yield Page(_draw(document, number, name, target), target.y_dpi)
+            yield Page(_draw(document, number, name, target, units.get(number, 1.0)), target.y_dpi)
     finally:
         document.close()
 
@@ -134,7 +135,17 @@ def _is_portfolio(path: Path) -> bool:
 # --- drawing ----------------------------------------------------------------------------------------------------------
 
 
-def _draw(document: pypdfium2.PdfDocument, number: int, name: str, target: Grid) -> Image.Image:
+def _units(path: Path) -> dict[int, float]:
+    """Where a page's unit is not a point, how many it is (UserUnit): pdfium does not ask."""
+    try:
+        with pikepdf.open(path) as document:
+            told = {n: float(page.obj.get("/UserUnit", 1.0)) for n, page in enumerate(document.pages)}
+    except (pikepdf.PdfError, ValueError, RuntimeError, TypeError):
+        return {}
+    return {number: unit for number, unit in told.items() if unit > 0 and unit != 1.0}
+
+
+def _draw(document: pypdfium2.PdfDocument, number: int, name: str, target: Grid, unit: float) -> Image.Image:
     try:
         page = document[number]
     except pypdfium2.PdfiumError as error:
@@ -143,15 +154,14 @@ def _draw(document: pypdfium2.PdfDocument, number: int, name: str, target: Grid)
         points_x, points_y = page.get_size()
         if points_x <= 0 or points_y <= 0:
             raise Unfaxable(f"page {number + 1} of {name} has no size")
-        width, height = min(points_x / 72, _MAX_INCHES), min(points_y / 72, _MAX_INCHES)
+        width, height = min(points_x * unit / 72, _MAX_INCHES), min(points_y * unit / 72, _MAX_INCHES)
         across, down, turn = raster.placed(width, height, target, enlarge=False)
         sheet = _is_sheet(width, height) and not turn
         if sheet:  # paper keeps its own margins
             scale = min(raster.WIDTH / raster.X_DPI / width, target.inches / height, 1.0)
             across, down = round(width * scale * raster.X_DPI), round(height * scale * target.y_dpi)
         image = _rendered(document, page, across, down, turn=turn)
-        if image.getextrema() == (255, 255):
-            _check_blank(page, number, name)
+        _check_pictures(page, number, name, blank=image.getextrema() == (255, 255))
         return _centred(image, target) if sheet else raster.on_page(image, target)
     finally:
         page.close()
@@ -175,15 +185,20 @@ def _rendered(
         bitmap.close()
 
 
-def _check_blank(page: pypdfium2.PdfPage, number: int, name: str) -> None:
-    """A white page that holds a picture which cannot be decoded is no blank page."""
-    try:
-        for picture in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE]):
-            picture.get_bitmap().close()
-    except pypdfium2.PdfiumError as error:
-        raise Unfaxable(
-            f"page {number + 1} of {name} holds a picture that cannot be read; make the PDF anew and send it again"
-        ) from error
+def _check_pictures(page: pypdfium2.PdfPage, number: int, name: str, *, blank: bool) -> None:
+    """What cannot be decoded is left out by pdfium without a word; on a ``blank`` page each picture is looked at whole."""
+    told = pdfium.FPDF_IMAGEOBJ_METADATA()
+    wrong = Unfaxable(
+        f"page {number + 1} of {name} holds a picture that cannot be read; make the PDF anew and send it again"
+    )
+    for picture in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE]):
+        if pdfium.FPDFImageObj_GetImageMetadata(picture.raw, page.raw, told) and not told.bits_per_pixel:
+            raise wrong
+        if blank:
+            try:
+                picture.get_bitmap().close()
+            except pypdfium2.PdfiumError as error:
+                raise wrong from error
 
 
 def _is_sheet(width: float, height: float) -> bool:

@@ -203,7 +203,8 @@ def _grey(image: Image.Image) -> Image.Image:
     if image.mode in ("RGBA", "RGBa", "LA", "PA") or "transparency" in image.info:
         if image.mode != "LA":
             image = image.convert("RGBA")
-        paper = Image.new("L", image.size, 255)
-        paper.paste(image.convert("L"), mask=image.getchannel("A"))
-        return paper
+        paper, opaque = Image.new("L", image.size, 255), image.getchannel("A")
+        paper.paste(image.convert("L"), mask=opaque)
+        is_lost = paper.getextrema()[0] == 255 and opaque.getextrema() == (0, 255)  # white on clear, for a dark screen
+        return ImageOps.invert(opaque) if is_lost else paper
     return image.convert("L")

@@ -19,6 +19,7 @@ ZIP = "application/zip"
 ARCHIVE = "application/gzip"
 HEIC = "image/heic"
 AVIF = "image/avif"
+ENCRYPTED = "application/pkcs7-mime"
 UNKNOWN = "application/octet-stream"
 IMAGES = {TIFF, "image/jpeg", "image/png", "image/gif", "image/bmp", "image/webp", "image/heic", "image/avif"}
 SUPPORTED = "PDF, TIFF, JPEG, PNG, GIF, BMP, WEBP, AVIF or plain text"
@@ -41,6 +42,7 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (  # where it stands
     (0, b"%!", "application/postscript"),
     (0, b"\xc5\xd0\xd3\xc6", "application/postscript"),  # with a preview
     (0, b"\x78\x9f\x3e\x22", "application/ms-tnef"),
+    (0, b"-----BEGIN PGP MESSAGE-----", ENCRYPTED),
     (0, b"\x7fELF", "application/x-executable"),
     (0, b"MZ", "application/x-executable"),
     (0, b"\x1f\x8b", ARCHIVE),
@@ -68,6 +70,7 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (  # where it stands
     (8, b"AIFCFVER", "video/audio"),
     (0, b"\x1aE\xdf\xa3", "video/audio"),  # Matroska, WebM
 )
+_ENVELOPED = bytes.fromhex("06092a864886f70d010703")  # of PKCS #7, in the first bytes of S/MIME
 _OFFICE_FILES = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"customXml/", b"word/", b"xl/", b"ppt/", b"mimetype")
 _PICTURES = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}
 
@@ -78,7 +81,9 @@ REFUSED = {
     OLE: "an old office document (Word, Excel or PowerPoint)",
     RTF: "an RTF document",
     "application/postscript": "a PostScript file",
+    "application/vnd.hp-pcl": "a file for a printer (PCL)",
     "application/ms-tnef": "an Outlook winmail.dat",
+    ENCRYPTED: "an encrypted file",
     "application/x-executable": "a program",
     ARCHIVE: "a compressed archive",
     "video/audio": "a sound or video file",
@@ -127,6 +132,8 @@ def sniff_bytes(start: bytes) -> str:
     for at, magic, kind in _OTHERS:
         if start.startswith(magic, at):
             return kind
+    if start[:1] == b"0" and _ENVELOPED in start[:24]:
+        return ENCRYPTED
     # last: an archive may begin with a PDF that is not all of it
     return PDF if b"%PDF-" in start[:1024] else _text(start)
 
@@ -141,16 +148,28 @@ def _boxes(start: bytes) -> str:
 
 def is_binary(start: bytes) -> bool:
     """Whether these are the first bytes of no text, whatever says so: a PDF, or bytes that no text has."""
-    if start.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
+    if start.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")) or wide(start):
         return False
+    if len(start) < _START:  # what DOS and old programs put behind the end of a text
+        start = start.rstrip(b"\0\x1a") or start
     controls = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in start)
     return start.startswith(b"%PDF-1.") or b"\0" in start or controls * 50 > len(start)
 
 
+def wide(start: bytes) -> str:
+    """The charset of a text in UTF-16 without its mark, by its first bytes; "" of anything else."""
+    start = start[: len(start) & ~1]
+    for charset, zeros, others in (("utf-16-le", start[1::2], start[::2]), ("utf-16-be", start[::2], start[1::2])):
+        if zeros.count(0) * 2 > len(zeros) and not others.count(0):
+            text = start.decode(charset, "replace")
+            return charset if all(each.isprintable() or each in "\t\n\r\f" for each in text) else ""
+    return ""
+
+
 def _text(start: bytes) -> str:
-    """Text has no NUL (but for UTF-16 and UTF-32 with their marks) and few control characters."""
-    if start.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
-        return TEXT
+    """Text has no NUL (but for UTF-16 and UTF-32) and few control characters."""
+    if start.startswith((b"\x1bE", b"\x1b%-12345X")):
+        return "application/vnd.hp-pcl"
     if is_binary(start):
         return UNKNOWN
     head = start[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()

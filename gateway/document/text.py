@@ -13,7 +13,7 @@ from pathlib import Path
 import charset_normalizer
 from PIL import Image, ImageDraw, ImageFont
 
-from gateway.document import progress, systemfonts
+from gateway.document import progress, sniff, systemfonts
 from gateway.document.raster import FINE, WIDTH, X_DPI, Grid
 
 _FONTS = Path(__file__).parent / "fonts"
@@ -53,6 +53,10 @@ def decode(data: bytes, charset: str | None) -> str:
     for mark, name in _MARKS:
         if data.startswith(mark):
             return data.decode(name, "replace")
+    if unmarked := sniff.wide(data[:4096]):
+        return data.decode(unmarked, "replace")
+    if not (charset or "").lower().startswith(("utf-16", "utf-32")):
+        data = data.rstrip(b"\0\x1a")
     for tried in (charset, "utf-8"):
         if tried:
             try:

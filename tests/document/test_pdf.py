@@ -108,6 +108,15 @@ def test_the_crop_box_is_what_is_shown(pages: Pages) -> None:
     assert left == pytest.approx(100 / 72, abs=0.05)
 
 
+def test_a_page_measured_in_larger_units_has_its_true_size(pages: Pages) -> None:
+    sheet = Sheet((306, 396), UserUnit=2).box(36, 36, 180, 288)
+    page, other = pages(pdf_of([sheet, Sheet((306, 396)).box(36, 36, 180, 288)]))
+    left, top, right, bottom = bounds(page)
+    assert (right - left, bottom - top) == pytest.approx((5, 8), abs=0.05)
+    left, top, right, bottom = bounds(other)
+    assert (right - left, bottom - top) == pytest.approx((2.5, 4), abs=0.05)
+
+
 def test_boxes_upside_down_are_understood(pages: Pages) -> None:
     (page,) = pages(pdf_of([Sheet(MediaBox=Array([612, 792, 0, 0])).box(72, 72, 144, 144)]))
     assert bounds(page) == pytest.approx((1, 1, 3, 3), abs=0.05)
@@ -215,10 +224,11 @@ def test_a_photograph_in_colour_and_in_cmyk(pages: Pages) -> None:
         assert 0.02 < ink(page) < 0.3
 
 
-def test_a_white_page_whose_picture_cannot_be_decoded_is_refused(refusal: Refusal) -> None:
+@pytest.mark.parametrize("beside", ["", "A text beside it"])
+def test_a_picture_that_cannot_be_decoded_is_not_left_out_without_a_word(refusal: Refusal, beside: str) -> None:
     document = pikepdf.new()
     letter(1).add_to(document)
-    Sheet().raw(b"q 612 0 0 792 0 0 cm /I0 Do Q").add_to(document)
+    Sheet().text(72, 72, beside, 12).raw(b"q 612 0 0 792 0 0 cm /I0 Do Q").add_to(document)
     document.pages[1].obj["/Resources"]["/XObject"]["/I0"] = Stream(
         document, b"this is no JPEG 2000 picture", Type=Name.XObject, Subtype=Name.Image, Width=2000, Height=2600,
         ColorSpace=Name.DeviceGray, BitsPerComponent=8, Filter=Name.JPXDecode,

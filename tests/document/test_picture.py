@@ -86,6 +86,15 @@ def test_transparency_is_paper(pages: Pages) -> None:
         assert size(page) == pytest.approx((2, 2.5), abs=0.1), (image.mode, options)
 
 
+def test_white_on_nothing_is_seen(pages: Pages) -> None:
+    white = Image.new("RGBA", (800, 1000), (255, 255, 255, 0))
+    ImageDraw.Draw(white).rectangle((0, 0, 200, 250), fill=(255, 255, 255, 255))
+    (page,) = pages(encoded(white, "PNG", dpi=(100, 100)))
+    assert size(page) == pytest.approx((2, 2.5), abs=0.1)
+    (page,) = pages(encoded(Image.new("RGBA", (800, 1000), (255, 255, 255, 255)), "PNG"))
+    assert page.image.getextrema() == (255, 255)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize("top", [65535, 4095, 255])
 def test_sixteen_bits_keep_their_greys(pages: Pages, kind: str, top: int) -> None:

@@ -71,6 +71,18 @@ def test_big_endian_marks() -> None:
     assert text.decode(b"\0\0\xfe\xff" + "мир".encode("utf-32-be"), None) == "мир"
 
 
+@pytest.mark.parametrize("content", ["Grüße aus Köln, 5 €\r\n", "a\n", "two\tcolumns"])
+@pytest.mark.parametrize("charset", ["utf-16-le", "utf-16-be"])
+def test_sixteen_bits_need_no_mark(content: str, charset: str) -> None:
+    assert text.decode(content.encode(charset), None) == content
+    assert text.decode(content.encode(charset), "us-ascii") == content
+
+
+@pytest.mark.parametrize("end", [b"\0" * 30, b"\x1a", b"\x1a\0\0"])
+def test_what_old_programs_put_behind_the_end_is_no_text(end: bytes) -> None:
+    assert text.decode(b"The end\r\n" + end, "us-ascii") == "The end\r\n"
+
+
 @pytest.mark.parametrize(
     "charset", [None, "", "us-ascii", "no-such-charset", "utf-8\0", "base64", "undefined", "idna", "x" * 500]
 )
