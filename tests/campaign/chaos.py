@@ -21,6 +21,7 @@ _LIES = {
         "repeat",
         "say-executed",
         "old-id",
+        "lie",
         *(f"execute-then-{n}" for n in (400, 401, 402, 403, 404, 405, 409, 413, 415, 422, 429)),
     },
     "upload": {"wrong-pages", "lost-page"},
@@ -73,7 +74,8 @@ async def provider(
     """``jobs`` faxes, ``share`` of all answers faulted; ``withheld``: the history now and then shows nothing."""
     outcome = Outcome(f"provider chaos, {share:.0%} of the answers" + (", history withheld" if withheld else ""))
     dice = random.Random(seed)
-    async with world(directory, workers, give_up="60s", min_time="5s", level="warning") as here:
+    # of thousands some meet four lost sends in a row; each is proven, so that more tries do no harm here
+    async with world(directory, workers, give_up="60s", min_time="5s", resend="20", level="warning") as here:
         extra = [("history", "withheld")] * 4 if withheld else []
         outcome.notes.append(f"{await _order(here, share, seed, extra)} kinds of faults")
         await here.gateway.start()

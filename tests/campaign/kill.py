@@ -119,9 +119,9 @@ async def evidence(here: World, **allowed: Any) -> Evidence:
     callbacks = (await here.ask("/sandbox/callbacks"))["callbacks"]
     brought: dict[str, list[int | None]] = {uuid: [] for uuid in here.injected}
     for callback in callbacks:
-        if callback["kind"] == "inbound":
-            answers = [answer["status"] for answer in callback["answers"]]
-            brought.setdefault(callback["fields"].get("uuid", ""), []).extend(answers)
+        uuid = callback["fields"].get("uuid")  # which a fault may have left out
+        if callback["kind"] == "inbound" and uuid:
+            brought.setdefault(uuid, []).extend(answer["status"] for answer in callback["answers"])
     faxes = [fax for fax in await here.faxes() if fax["fax_job_id"] not in here.by_hand]
     return Evidence(
         wishes=here.wishes, faxes=faxes, mails=here.sink.taken, records=records.read(here.state),

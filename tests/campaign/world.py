@@ -57,7 +57,7 @@ provider:
   result_timeout: 5m
   retry_after: 200ms
   retry_max: 1s
-  doubt: {{poll_after: [200ms, 300ms, 500ms], min_polls: 3, min_time: {min_time}, give_up_after: {give_up}}}
+  doubt: {{poll_after: [200ms, 300ms, 500ms], min_polls: 3, min_time: {min_time}, give_up_after: {give_up}, resend: {resend}}}
   inbox: {{sweep_every: 1s, grace: {grace}, first_run: deliver}}
 mail:
   relay: {{host: 127.0.0.1, port: {sink}, timeout: 3s}}
@@ -156,6 +156,7 @@ class World:
             "level": "info",
             "more": "",
             "converters": "2",
+            "resend": "3",
             **self.options,
         }
         config.write_text(
