@@ -189,7 +189,7 @@ class MailPart:
     """One decoded leaf of a mail, written to ``path``. ``kind`` says what role it plays, not what type it is."""
 
     path: str
-    role: str  # "body-text", "body-html", "attachment"
+    role: str  # "body-text", "body-html", "body-drawn" (pages made of an HTML text), "attachment"
     name: str  # display name, cleaned; never a path
     declared_type: str
     size: int
@@ -198,6 +198,7 @@ class MailPart:
     referenced: bool = False  # a cid: in the HTML body points here
     disposition: str = ""  # "attachment", "inline" or ""
     defect: str = ""  # why it cannot be trusted to be whole; "" when it is
+    note: str = ""  # what the ledger is to say of its pages
 
 
 # --- outbound ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 from gateway import __version__
 from gateway.config import Config
 from gateway.config.options_document import Document
-from gateway.document import cover_choice, office
+from gateway.document import cover_choice, engine, office
 from gateway.document.cover_choice import CoverChoice
 from gateway.edge.callbacks import CallbackSettings
 from gateway.edge.smtp_settings import ListenerSettings, SmtpSettings
@@ -87,6 +87,13 @@ def document(d: Document) -> dict[str, Any]:
     return {**{name: getattr(d, name) for name in names}, "covers": _covers(d)}
 
 
+def html(d: Document) -> bool:
+    """Whether HTML is drawn. Raises ConfigError where it is to be and cannot."""
+    if d.html == engine.ENGINE and (lack := engine.missing()):
+        raise ConfigError(f"document.html is engine, and HTML cannot be drawn here: {lack}; or set document.html: auto")
+    return engine.find(d.html)
+
+
 def cover(d: Document) -> CoverChoice:
     """Which cover pages there are. Raises ConfigError where the one to use is not among them."""
     names = tuple(sorted({*cover_choice.shipped(), *_covers(d)}))
@@ -134,6 +141,7 @@ def outbound(config: Config) -> OutboundSettings:
             retry_max=p.retry_max,
             document=document(d),
             office=office.find(d.office),
+            html=html(d),
             trim=d.trim,
             cover=cover(d),
             cover_facts=cover_facts(d),

@@ -28,6 +28,7 @@ def check_config(session: Session, show: bool, schema: bool) -> None:
     path = find(session.config_path)
     config = session.config()
     settings.cover(config.document)
+    settings.html(config.document)
     if show:
         import yaml
 

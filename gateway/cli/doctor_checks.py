@@ -60,7 +60,7 @@ async def everything(session: Session) -> AsyncIterator[Finding]:
         yield finding
     if config is None:
         return
-    for finding in converters(config.document.office):
+    for finding in converters(config.document.office, config.document.html):
         yield finding
     for finding in (*limits(config), *state_directory(config), *certificates(config, time.time())):
         yield finding
@@ -121,9 +121,9 @@ def isolation() -> Finding:
     )  # fmt: skip
 
 
-def converters(setting: str) -> Iterator[Finding]:
-    """What is there for the formats that need more than the gateway itself."""
-    from gateway.document import office, picture
+def converters(setting: str, html: str) -> Iterator[Finding]:
+    """What is there for the formats that need more than the gateway itself; ``setting``: of office documents."""
+    from gateway.document import engine, office, picture
 
     place = office.find(setting)
     if place:
@@ -133,6 +133,15 @@ def converters(setting: str) -> Iterator[Finding]:
             "office documents", WARN, "no LibreOffice: Word, Excel, PowerPoint, OpenDocument and RTF are refused",
             "apt install libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui, or set document.office: none",
         )  # fmt: skip
+    if html == engine.TEXT:
+        yield Finding("HTML", OK, "printed as text")
+    elif lack := engine.missing():
+        state = FAIL if html == engine.ENGINE else WARN
+        yield Finding(
+            "HTML", state, "it is printed as text, not drawn as it looks", f"{lack}; or set document.html: text"
+        )
+    else:
+        yield Finding("HTML", OK, "drawn as it looks, by WeasyPrint")
     if picture.HEIC:
         yield Finding("photos of iPhones", OK, "HEIC by pillow-heif")
     else:

@@ -135,7 +135,7 @@ async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, wanted
     from gateway.mail.options import decide
 
     document, now = wanted.configured or Document(), time.time()
-    choice = settings.cover(document)
+    choice, drawn = settings.cover(document), settings.html(document)
     summary = await pool.run("gateway.mail.parse:inspect", mail=str(mail))
     in_mail = {name: value for name, value in summary["options"].items() if name not in _OF_SENDING}
     asked = decide(wanted.here, in_mail, now=now)
@@ -149,9 +149,9 @@ async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, wanted
         found = await pool.run(
             "gateway.mail.parse:extract",
             mail=str(mail), directory=parts, trim=list(document.trim),
-            head=options["body"] == "always" and not options["cover"],
+            head=options["body"] == "always" and not options["cover"], html=drawn,
         )  # fmt: skip
-        found = await opened(pool, found, Path(parts), office.find(document.office))
+        found = await opened(pool, found, Path(parts), office.find(document.office), options if drawn else None)
         options["cover_facts"] = gather(
             found["headers"], asked, settings.cover_facts(document),
             rcpt="", number=_NUMBER, sender="", subject=summary["subject"], at=now,

@@ -48,6 +48,9 @@ class Document(Section):
     office: Annotated[str, Field(min_length=1)] = "auto"
     """LibreOffice for Word, Excel, PowerPoint, OpenDocument and RTF: auto looks for it, none refuses such documents, else the
     directory of its programs"""
+    html: Literal["auto", "text", "engine"] = "auto"
+    """auto: drawn as it looks where the extra html is installed, else printed as text; text: always as text; engine: no start
+    without it"""
     header: bool = False
     """a line at the top of each page; off, as providers print one of their own"""
     header_text: str = "{date}   From: {from}   To: {to}   Page {page} of {pages}"

@@ -1,4 +1,4 @@
-"""Between a mail and its pages: archives are unpacked and office documents become PDF, each in a job of its own."""
+"""Between a mail and its pages: archives are unpacked, office documents and HTML become PDF, each in a job of its own."""
 
 from __future__ import annotations
 
@@ -9,20 +9,32 @@ from typing import Any
 
 from gateway.document import archive, sniff
 from gateway.document.worker import FAILED, WorkerPool
-from gateway.errors import TryLater
+from gateway.errors import Refused, TryLater
 from gateway.model import MailPart
 
+_NOT_DRAWN = "printed as text: its HTML could not be drawn within the limits of a conversion"
+_SHOWN = "it is shown in the message text"
 
-async def opened(pool: WorkerPool, found: dict[str, Any], directory: Path, office: str) -> dict[str, Any]:
+
+async def opened(
+    pool: WorkerPool, found: dict[str, Any], directory: Path, office: str, drawing: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """``found`` as the mail's reader returns it, with what can be opened replaced by what is in it.
 
-    ``office``: the directory of LibreOffice's programs, "" where office documents are to be refused. What is made lies in
-    ``directory``. Raises what the jobs raise: Refused names the part.
+    ``office``: the directory of LibreOffice's programs, "" where office documents are to be refused. ``drawing``: options of
+    document.render where HTML is to be drawn and not printed as text. What is made lies in ``directory``. Raises what the
+    jobs raise: Refused names the part. HTML that cannot be drawn stays as it is, with a note.
     """
     parts = [MailPart(**part) for part in found["parts"]]
     kinds = await asyncio.to_thread(_kinds, parts)
-    if not any(kinds):
-        return found
+    if any(kinds):
+        found = await _unpacked(pool, found, parts, kinds, directory, office)
+    return found if drawing is None else await _Drawing(pool, directory, drawing)(found)
+
+
+async def _unpacked(
+    pool: WorkerPool, found: dict[str, Any], parts: list[MailPart], kinds: list[str], directory: Path, office: str
+) -> dict[str, Any]:
     made: list[MailPart] = []
     left_out = list(found["left_out"])
     files, room = archive.MAX_FILES, archive.MAX_BYTES
@@ -79,3 +91,78 @@ def _fresh(directory: Path) -> Path:
     made = directory / f"opened-{number}"
     made.mkdir(mode=0o700)
     return made
+
+
+# --- HTML -------------------------------------------------------------------------------------------------------------
+
+
+class _Drawing:
+    """Has the HTML of one mail drawn."""
+
+    def __init__(self, pool: WorkerPool, directory: Path, options: dict[str, Any]) -> None:
+        self._pool, self._directory, self._options = pool, directory, options
+        self._failed = False
+        self._pictures: list[dict[str, Any]] = []
+        self._shown: set[str] = set()
+
+    async def __call__(self, found: dict[str, Any]) -> dict[str, Any]:
+        parts = [MailPart(**part) for part in found["parts"]]
+        self._pictures = [asdict(part) for part in parts if part.content_id]
+        wanted = await asyncio.to_thread(_html, parts, self._options["body"])
+        left_out, rich = found["left_out"], found.get("rich")
+        made: list[MailPart] = []
+        for part, is_html in zip(parts, wanted, strict=True):
+            if is_html:
+                part = await self._drawn(part, alone=True)
+            elif rich and part.role == "body-text" and _is_printed(parts, self._options["body"]):
+                other = await self._drawn(MailPart(**rich["part"]), alone=False)
+                if other.role == "body-drawn":
+                    part, left_out = other, rich["left_out"]
+                else:
+                    part = replace(part, note=other.note)
+            made.append(part)
+        shown = [part for part in made if part.path in self._shown and part.referenced]
+        left_out = left_out + [{"part": each.name, "type": each.declared_type, "reason": _SHOWN} for each in shown]
+        return {**found, "parts": [asdict(part) for part in made if part not in shown], "left_out": left_out}
+
+    async def _drawn(self, part: MailPart, *, alone: bool) -> MailPart:
+        """An HTML text as its pages; as it was where it is not drawn, with a note where it should have been."""
+        if self._failed:  # each might take as long as one may
+            return replace(part, note=_NOT_DRAWN)
+        place = _fresh(self._directory)
+        try:
+            answer = await self._pool.run(
+                "gateway.document.html:draw",
+                path=part.path, part=asdict(part), parts=self._pictures, directory=str(place),
+                paper=self._options["paper"], alone=alone, covered=bool(self._options["cover"]),
+            )  # fmt: skip
+        except (Refused, TryLater) as error:
+            if isinstance(error, TryLater) and error.status != FAILED:
+                raise
+            self._failed = True
+            return replace(part, note=_NOT_DRAWN)
+        if not answer["path"]:
+            return replace(part, note=answer["why"] and f"printed as text: {answer['why']}")
+        _check(place, answer["path"])
+        self._shown.update(answer["shown"])
+        role = "attachment" if part.role == "attachment" else "body-drawn"
+        return replace(part, path=answer["path"], role=role, note="; ".join(answer["notes"]))
+
+
+def _html(parts: list[MailPart], body: str) -> list[bool]:
+    """Which parts are HTML that becomes pages."""
+    printed = _is_printed(parts, body)
+    return [
+        not part.defect and (
+            printed if part.role == "body-html"
+            else part.role == "attachment" and sniff.sniff(Path(part.path)) == sniff.HTML
+        )
+        for part in parts
+    ]  # fmt: skip
+
+
+def _is_printed(parts: list[MailPart], body: str) -> bool:
+    """Whether the message text may become pages."""
+    if body == "without-attachment":
+        return not any(part.role == "attachment" and not part.referenced for part in parts)
+    return body != "never"

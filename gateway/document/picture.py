@@ -5,6 +5,7 @@ A TIFF page that is a fax page already goes out bit for bit. A file that cannot 
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import warnings
@@ -92,6 +93,24 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
                 source.info.pop("dpi", None)  # which Pillow hands on from frame to frame
             source.seek(frame)
             yield _page(source, name, target)
+
+
+def inside(data: bytes, name: str, widest: int) -> Image.Image:
+    """The first picture of a file that a text shows: grey, upright, at most ``widest`` pixels across. Raises Refused."""
+    with reading(name), Image.open(io.BytesIO(data), formats=FORMATS) as frame:
+        frame.draft("L", (widest, widest))
+        frame.load()
+        image = _grey(ImageOps.exif_transpose(frame))
+        return _scaled(image, widest, max(1, image.height * widest // image.width)) if image.width > widest else image
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Pixels across and down of a picture that is not decoded; of none of them (0, 0)."""
+    try:
+        with reading("it"), Image.open(io.BytesIO(data), formats=FORMATS) as frame:
+            return frame.size
+    except (Unfaxable, TooLong):
+        return 0, 0
 
 
 def _count(path: Path) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 _listeners: list[Callable[[str], None]] = []
 _lacking: dict[str, None] = {}  # characters, in the order they were met
 _notes: list[str] = []
+_NAMED = 8  # characters that no font has, of which so many are named
 
 
 def listen(listener: Callable[[str], None]) -> None:
@@ -29,7 +30,7 @@ def note(text: str) -> None:
 
 def notes() -> list[str]:
     """What is to say of the part begun last."""
-    return list(_notes)
+    return [*_notes, *_lacked()]
 
 
 def lacking(character: str) -> None:
@@ -37,6 +38,9 @@ def lacking(character: str) -> None:
     _lacking[character] = None
 
 
-def lacked() -> list[str]:
-    """The characters that could not be shown in the part begun last."""
-    return list(_lacking)
+def _lacked() -> Iterator[str]:
+    """What is to say of the characters that could not be shown in the part begun last."""
+    if _lacking:
+        named = " ".join(f"U+{ord(each):04X}" for each in list(_lacking)[:_NAMED])
+        more = " and others" if len(_lacking) > _NAMED else ""
+        yield f"boxes stand for characters that no font of this gateway has: {named}{more}"

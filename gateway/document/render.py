@@ -25,7 +25,6 @@ from gateway.model import FaxPage, LedgerEntry, MailPart
 _SMALL = 300 * 300  # pixels: an inline image below is decoration
 _PASTED = (400, 400 * 1000, 2.5)  # the least side and pixels, and the slimmest, of one that is content within the text
 _MEDIA = ("audio/", "video/", "image/")
-_NAMED = 8  # characters that no font has, of which so many are named
 _DEFAULTS: dict[str, Any] = {
     "paper": "letter", "resolution": "fine", "max_pages": 200, "body": "with-text", "cover": "", "blank_pages": "keep",
     "header": False, "header_text": headline.TEXT, "header_facts": {},
@@ -88,7 +87,7 @@ def render(
         found = _sheets(part, kind, target, options["max_pages"] - len(sheets))
         blank = [n for n, sheet in enumerate(found, 1) if sheet.blank and options["blank_pages"] == "remove"]
         sheets += [sheet for n, sheet in enumerate(found, 1) if n not in blank]
-        ledger.append(_fate(part.name, kind, first, len(sheets), blank, progress.lacked()))
+        ledger.append(_fate(part.name, kind, first, len(sheets), blank, part.note))
     ledger += [LedgerEntry(entry["part"], entry["type"], reason=entry["reason"]) for entry in left_out]
     if len(sheets) == bool(front) and not comments:
         reasons = "; ".join(entry.text for entry in ledger if entry.reason)
@@ -96,7 +95,7 @@ def render(
     if front:
         progress.begin(f"cover page {front}")
         sheets[0] = _cover(options, comments, len(sheets), target)
-        ledger[0] = _fate(f"cover page {front}", "cover page", 1, 1, [], progress.lacked())
+        ledger[0] = _fate(f"cover page {front}", "cover page", 1, 1, [])
     if options["header"]:
         facts = {**options["header_facts"], "pages": len(sheets)}
         sheets = [sheet.headed(options["header_text"], {**facts, "page": n}) for n, sheet in enumerate(sheets, 1)]
@@ -105,21 +104,15 @@ def render(
     return {**made, "ledger": [asdict(entry) for entry in ledger], "sheets": [asdict(page) for page in pages]}
 
 
-def _fate(name: str, kind: str, first: int, last: int, blank: list[int], lacked: list[str]) -> LedgerEntry:
-    """The entry of a part whose ``blank`` pages, by their numbers in it, are left out; ``lacked``: as progress tells."""
+def _fate(name: str, kind: str, first: int, last: int, blank: list[int], note: str = "") -> LedgerEntry:
+    """The entry of a part whose ``blank`` pages, by their numbers in it, are left out."""
     if last < first:
         return LedgerEntry(name, kind, reason="all of it is blank" if blank else "it has no page")
     numbers = ", ".join(map(str, blank))
     notes = [f"left out of it, as blank: {'page' if len(blank) == 1 else 'pages'} {numbers}"] if blank else []
+    notes += [note] if note else []
     notes += progress.notes()
-    notes += [_lacking(lacked)] if lacked else []
     return LedgerEntry(name, kind, first, last, note="; ".join(notes))
-
-
-def _lacking(characters: list[str]) -> str:
-    named = " ".join(f"U+{ord(each):04X}" for each in characters[:_NAMED])
-    more = " and others" if len(characters) > _NAMED else ""
-    return f"boxes stand for characters that no font of this gateway has: {named}{more}"
 
 
 def _sheets(part: MailPart, kind: str, target: raster.Grid, room: int) -> list[_Sheet]:
@@ -157,7 +150,8 @@ def _comments(
 ) -> tuple[str, list[tuple[MailPart, str, str]]]:
     """A message text that is short enough for the cover page, and the other parts; "" when it has pages of its own."""
     for n, (part, kind, reason) in enumerate(chosen):
-        if part.role.startswith("body") and not reason and not part.defect and part.size <= cover.LARGEST:
+        text_of_its_own = part.role.startswith("body") and kind in (sniff.TEXT, sniff.HTML)
+        if text_of_its_own and not reason and not part.defect and part.size <= cover.LARGEST:
             content = text.decode(Path(part.path).read_bytes(), part.charset)
             content = (text.from_html(content) if kind == sniff.HTML else content).strip()
             if len(content) <= cover.SHORT and cover.page(options, content, options["max_pages"], target):
@@ -245,7 +239,7 @@ def _decoration(part: MailPart, kind: str) -> bool:
 
 def _has_other(parts: list[MailPart], part: MailPart, *, plain: bool, attached: bool) -> bool:
     """Whether the mail has something to fax besides this picture; a photo sent inline with nothing else is the document."""
-    html = any(p.role == "body-html" and _has_text(p, sniff.HTML) for p in parts)
+    html = any(p.role == "body-drawn" or (p.role == "body-html" and _has_text(p, sniff.HTML)) for p in parts)
     return attached or plain or html or _pixels(part) < _SMALL
 
 
@@ -273,7 +267,7 @@ def _body_reason(part: MailPart, kind: str, body: str, *, attached: bool) -> str
         return "the message text is not faxed here"
     if body == "without-attachment" and attached:
         return "the message text is faxed only without an attachment"
-    if not _has_text(part, kind):
+    if kind in (sniff.TEXT, sniff.HTML) and not _has_text(part, kind):
         return "it holds no text"
     return ""
 

@@ -50,10 +50,10 @@ _TCP, _SIGNALS_AND_ABSTRACT_SOCKETS = 0b11, 0b11
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 
-_FONTS = ("/usr/share/fonts", "/usr/local/share/fonts")
+_FONTS = ("/usr/share/fonts", "/usr/local/share/fonts", "/etc/fonts", "/usr/share/fontconfig", "/var/cache/fontconfig")
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _DEVICES = ("/dev/null", "/dev/urandom")
-_FOR_OFFICE = ("/usr/share", "/var/spool/libreoffice", "/etc/fonts", "/etc/libreoffice", "/var/cache/fontconfig")
+_FOR_OFFICE = ("/usr/share", "/var/spool/libreoffice", "/etc/libreoffice")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.errors import Refused
 from gateway.mail import bodies, options
 from gateway.mail.structure import Leaf, Mail
 from gateway.mail.words import to_text
@@ -20,6 +21,16 @@ def take(found: Mail) -> dict[str, str]:
     for other in texts:
         options.refuse_in(to_text(other.data or b"", other.charset), markup=other.is_html)
     return {**in_text, **in_subject, **in_fields}
+
+
+def rich(leaf: Leaf) -> Leaf | None:
+    """The form in HTML of a message text, without the options; None where there is none, or they cannot be taken out of it."""
+    try:
+        if leaf.rich is not None:
+            _from(leaf.rich)
+    except Refused:
+        return None
+    return leaf.rich
 
 
 def _from(leaf: Leaf) -> options.Asked:

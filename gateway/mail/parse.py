@@ -9,7 +9,7 @@ import hashlib
 import html
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
@@ -78,18 +78,21 @@ def is_simple(mail: bytes) -> bool:
     )
 
 
-def extract(mail: str, directory: str, trim: Sequence[str] = (), *, head: bool = False) -> dict[str, Any]:
+def extract(
+    mail: str, directory: str, trim: Sequence[str] = (), *, head: bool = False, html: bool = False
+) -> dict[str, Any]:
     """Decode the leaves of the raw mail at path ``mail`` into files in ``directory``, in mail order.
 
     ``trim`` names the ends that message texts are to lose, of :data:`gateway.mail.trim.ALL`.
 
     Returns ``parts`` (fields of :class:`~gateway.model.MailPart`), ``left_out`` (``part``, ``type``, ``reason``) and
     ``headers`` (decoded values by lower-case name). With ``head`` a mail without a text has a first part all the same, which
-    says who writes about what. A part that did not come whole has its ``defect`` set. Raises
-    Refused for what :func:`inspect` refuses by structure, OSError.
+    says who writes about what. With ``html`` a mail whose text comes plain and in HTML has a ``rich`` too: that
+    text in HTML as a ``part``, and what is ``left_out`` when it is printed instead. A part that did not come whole has its
+    ``defect`` set. Raises Refused for what :func:`inspect` refuses by structure, OSError.
     """
     parts: list[dict[str, Any]] = []
-    left_out: list[dict[str, str]] = []
+    rich: dict[str, Any] = {}
     with _opened(mail) as source:
         found = structure.read(source)
         asked.take(found)
@@ -97,22 +100,40 @@ def extract(mail: str, directory: str, trim: Sequence[str] = (), *, head: bool =
         headers = {name: options.without(line) for name in _SHOWN if (line := found.headers.line(name))}
         if head and not any(leaf.message_text and leaf.substance and not leaf.left_out for leaf in found.leaves):
             parts.append(asdict(_head(headers, Path(directory) / "head.part")))
-        trimmed = _trim(found, trim, headers.get("subject", ""))
+        subject = headers.get("subject", "")
+        text = _only_text(found, trim)
+        if text:
+            _trim_pictures(found, trim, subject)
+        left_out = list(_left_out(found.leaves))
+        other = asked.rich(text) if text and html else None
+        if text and other:
+            swapped = [_swapped(entry, text, other) for entry in left_out]
+            rich = {
+                "left_out": _trim(other, trim, subject) + swapped,
+                "part": asdict(_write(replace(other, name=text.name), Path(directory) / "rich.part", found)),
+            }
+        left_out = (_trim(text, trim, subject) if text else []) + left_out
         for leaf in found.leaves:
-            if leaf.left_out:
-                entry = {"part": leaf.name, "type": leaf.type, "reason": leaf.left_out}
-                if entry not in left_out[-1:]:
-                    left_out.append(entry)
-            elif not leaf.is_blank:
+            if not leaf.left_out and not leaf.is_blank:
                 path = Path(directory) / f"{len(parts) + 1:03}.part"
                 parts.append(asdict(_write(leaf, path, found)))
-    return {"parts": parts, "left_out": trimmed + left_out, "headers": headers}
+    return {"parts": parts, "left_out": left_out, "headers": headers, **({"rich": rich} if rich else {})}
 
 
-def _trim(found: Mail, wanted: Sequence[str], subject: str) -> list[dict[str, str]]:
-    """Take off the end of the message text that a rule knows; returns what went, for the ledger.
+def _left_out(leaves: Sequence[Leaf]) -> Iterator[dict[str, str]]:
+    """What the ledger says of parts that become no pages, and not twice in a row."""
+    before: dict[str, str] = {}
+    for leaf in leaves:
+        entry = {"part": leaf.name, "type": leaf.type, "reason": leaf.left_out}
+        if leaf.left_out and entry != before:
+            yield entry
+            before = entry
 
-    A text of which nothing would be left stays.
+
+def _only_text(found: Mail, wanted: Sequence[str]) -> Leaf | None:
+    """The text of a mail; None where several stand around documents: which of them ends the mail is not sure.
+
+    One that is nothing but an advert is left out where adverts are to go.
     """
     texts = [leaf for leaf in found.leaves if leaf.message_text and not leaf.left_out and leaf.substance]
     if len(texts) > 1 and trimming.FOOTER in wanted:
@@ -120,10 +141,19 @@ def _trim(found: Mail, wanted: Sequence[str], subject: str) -> list[dict[str, st
         if trimming.is_footer(to_text(last.data or b"", last.charset), html=last.is_html):
             last.left_out = trimming.WHY[trimming.FOOTER][1]
             texts = texts[:-1]
-    if len(texts) != 1:  # several stand around a document: which of them ends the mail is not sure
-        return []
-    (leaf,) = texts
-    _trim_pictures(found, wanted, subject)
+    return texts[0] if len(texts) == 1 else None
+
+
+def _swapped(entry: dict[str, str], text: Leaf, other: Leaf) -> dict[str, str]:
+    """What the ledger says of the form of a text that is left out, when it is the one for the other."""
+    return {**entry, "type": text.type} if (entry["part"], entry["type"]) == (other.name, other.type) else entry
+
+
+def _trim(leaf: Leaf, wanted: Sequence[str], subject: str) -> list[dict[str, str]]:
+    """Take off the end of a message text that a rule knows; returns what went, for the ledger.
+
+    A text of which nothing would be left stays.
+    """
     rules = trimming.trim_html if leaf.is_html else trimming.trim
     text, removed = rules(to_text(leaf.data or b"", leaf.charset), wanted, subject)
     if removed:

@@ -64,6 +64,7 @@ class Leaf:
     is_flowed: bool = False  # RFC 3676: its lines make paragraphs
     deletes_blanks: bool = False  # and the blanks that end them are none of the text
     spare: bool = False  # a message text that is wanted only where the mail has no other
+    rich: Leaf | None = None  # of a plain message text: its form in HTML, which is left out
 
     @property
     def is_html(self) -> bool:
@@ -421,6 +422,10 @@ def _choose(children: list[list[Leaf]]) -> None:
                 leaf.message_text = False  # a calendar entry alone, say: an attachment like others
             elif not leaf.is_blank and (number != chosen or leaf.type not in _FORMS):
                 leaf.name, leaf.left_out = _OTHER_FORM
+    if chosen in plain and best_rich is not None:
+        ours, theirs = ([leaf for leaf in texts[n] if leaf.type in _FORMS] for n in (chosen, best_rich))
+        if len(ours) == len(theirs) == 1:  # several stand around documents
+            ours[0].rich = theirs[0]
 
 
 # --- boundaries -------------------------------------------------------------------------------------------------------

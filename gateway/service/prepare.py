@@ -34,7 +34,8 @@ _CONVERTER = "5.6.5"  # the status with which the workers say that a conversion 
 @dataclass(frozen=True, slots=True)
 class PrepareSettings:
     """Seconds. ``tries`` of a conversion before a mail is set aside; ``document``: options of document.render; ``office``:
-    the directory of LibreOffice's programs, "" where there is none; ``trim``: what message texts lose at their end."""
+    the directory of LibreOffice's programs, "" where there is none; ``html``: whether HTML is drawn; ``trim``: what message
+    texts lose at their end."""
 
     tries: int = 3
     timeout: float = 60.0  # of a conversion; a mail takes two
@@ -42,6 +43,7 @@ class PrepareSettings:
     retry_max: float = 900.0
     document: dict[str, Any] = field(default_factory=dict)
     office: str = ""
+    html: bool = False
     trim: tuple[str, ...] = ()
     cover: CoverChoice = field(default_factory=CoverChoice)
     cover_facts: dict[str, str] = field(default_factory=dict)  # what the configuration says of the sender
@@ -119,8 +121,11 @@ class Prepare:
                 directory=str(parts),
                 trim=list(self._settings.trim),
                 head=options.get("body") == "always" and not options["cover"],
+                html=self._settings.html,
             )
-            mail = await opened(self._pool, mail, parts, self._settings.office)
+            mail = await opened(
+                self._pool, mail, parts, self._settings.office, options if self._settings.html else None
+            )
             out = work / "fax.pdf"
             made = await self._pool.run(
                 "gateway.document.render:render",

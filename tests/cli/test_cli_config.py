@@ -82,6 +82,19 @@ def test_the_schema_needs_no_configuration() -> None:
     assert json.loads(result.stdout)["title"] == "faxgateway configuration"
 
 
+def test_an_engine_that_is_demanded_and_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.document.engine.missing", lambda: "WeasyPrint is missing: pip install it")
+    config = write_config(tmp_path)
+    plain = config.read_text()
+    for setting, status in (("auto", 0), ("text", 0), ("engine", 78)):
+        config.write_text(plain.replace("document: {", f"document: {{html: {setting}, "))
+        result = invoke("check-config", "-c", str(config))
+        assert result.exit_code == status
+    assert (
+        "document.html is engine, and HTML cannot be drawn here: WeasyPrint is missing: pip install it" in result.stderr
+    )
+
+
 # --- init -------------------------------------------------------------------------------------------------------------
 
 

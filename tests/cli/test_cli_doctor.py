@@ -43,10 +43,23 @@ def _found(cli: Cli, *, status: int) -> dict[str, list[dict[str, str]]]:
 
 @pytest.mark.parametrize("setting", ["none", "/nowhere", "auto"])
 def test_the_converters_that_are_there_are_told(setting: str) -> None:
-    found = {each.check: each for each in checks.converters(setting)}
+    found = {each.check: each for each in checks.converters(setting, "text")}
     assert ("office documents" in found) is (setting != "none")
     assert setting != "/nowhere" or "are refused" in found["office documents"].text
     assert all(each.remedy for each in found.values() if each.state != OK)
+
+
+@pytest.mark.parametrize(("setting", "state"), [("auto", "WARN"), ("engine", "FAIL"), ("text", OK)])
+def test_what_html_lacks_is_told(setting: str, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.document.engine.missing", lambda: "WeasyPrint is missing: pip install it")
+    found = next(each for each in checks.converters("none", setting) if each.check == "HTML")
+    assert found.state == state
+    assert found.remedy == (
+        "" if setting == "text" else "WeasyPrint is missing: pip install it; or set document.html: text"
+    )
+    monkeypatch.setattr("gateway.document.engine.missing", lambda: "")
+    found = next(each for each in checks.converters("none", setting) if each.check == "HTML")
+    assert found.state == OK
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -56,7 +69,7 @@ def test_with_a_daemon_and_everything_in_place_nothing_fails(daemon: Daemon) -> 
     found = _found(daemon, status=0)
     assert list(found) == [
         "python", "sqlite", "fonts", "isolation", "conversion", "configuration", "office documents",
-        "photos of iPhones", "state directory", "gateway", "mail server", "provider",
+        "HTML", "photos of iPhones", "state directory", "gateway", "mail server", "provider",
     ]  # fmt: skip
     assert "FAIL" not in [each["state"] for several in found.values() for each in several]
     assert found["gateway"][0]["text"].endswith(f"runs as process {daemon.process.pid}")

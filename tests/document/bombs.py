@@ -258,7 +258,60 @@ def pdfs() -> Iterator[Case]:
         yield f"pdf of {count} pages", "document", partial(pages, count)
 
 
-# --- text, HTML, archives, office -------------------------------------------------------------------------------------
+# --- HTML -------------------------------------------------------------------------------------------------------------
+
+LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+SVG = (
+    '<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY x SYSTEM "{}"><!ENTITY l0 "ha">' + LAUGHS.replace("{", "{{") + "]>"
+    '<svg xmlns="http://www.w3.org/2000/svg" width="99" height="99"><text y="20">&x;&l9;</text></svg>'
+)  # fmt: skip
+LAYOUT: dict[str, str] = {
+    "deep tables": "<table><tr><td>" * 3000 + "words",
+    "deep boxes": "<div style='display:flex'>" * 500 + "words",
+    "a cell of all columns": "<table border=1><tr><td colspan=1000000>words<td>x</table>",
+    "a cell of all rows": "<table border=1><tr><td rowspan=1000000>words<td>x</table>",
+    "a million columns": "<table><colgroup span=1000000><tr><td>words<td>x</table>",
+    "10 MB": "<p>words " * 1_100_000,
+    "a table of 40,000 cells": "<table border=1>" + ("<tr>" + "<td>words" * 20) * 2000 + "</table>",
+    "very wide": "<p style='width:1e30px;border:1e30px solid;padding:1e9px'>words",
+    "very large letters": "<p style='font-size:99999999px;line-height:1e9'>words",
+    "rules that match all": "<style>" + "".join(f"* * * * *:nth-child({n}n+1) i{{color:red}}" for n in range(900)) + "</style>" + "<b>" * 200 + "<p>words" * 2000,
+    "variables of variables": "<style>p{" + "".join(f"--v{n}:var(--v{n - 1}) var(--v{n - 1});" for n in range(1, 60)) + "--v0:x;content:var(--v59);font-family:var(--v59)}</style><p>words",
+    "many columns of text": "<div style='columns:1000000'>" + "words " * 5000 + "</div>",
+    "a grid of a million": "<div style='display:grid;grid-template-columns:repeat(1000000,1px)'><p>words</div>",
+    "counters": "<style>p::before{counter-increment:c 2147483647;content:counters(c,'" + "x" * 9999 + "')}</style>" + "<p>words" * 500,
+    "endless margins": "<p style='margin:-1e9px'>words<p style='margin:99999999px;page-break-before:always'>x",
+    "a hundred thousand pictures": "<p>words" + "<img src='data:image/png;base64,{png}'>" * 3000,
+    "a huge picture": "<p>words<img width=9000000 height=9000000 src='data:image/png;base64,{huge}'>",
+    "a path without an end": "<p>words<svg width=9><path d='M0 0" + "l1 1" * 300_000 + "'/></svg>",
+    "an image that uses itself": "<p>words<svg><g id=a><use href='#b'/><use href='#b'/></g><g id=b><use href='#a'/><use href='#a'/></g></svg>",
+    "a pattern of patterns": "<p>words<svg><defs><pattern id=a width=.0001 height=.0001><rect width=9 height=9 fill='url(#a)'/></pattern></defs><rect width=999 height=999 fill='url(#a)'/></svg>",
+}  # fmt: skip
+
+
+def layout(name: str, _bait: Bait) -> bytes:
+    pictures = {"{png}": real_picture("PNG"), "{huge}": png(60000, 2000, 0, 8, 2000)}
+    body = "<table><tr><td>a<td>b</table>" + LAYOUT[name]  # which is worth drawing
+    for mark, data in pictures.items():
+        if mark in body:
+            body = body.replace(mark, base64.b64encode(data).decode())
+    return f"<html><body>{body}</body></html>".encode()
+
+
+def svg(where: int, bait: Bait) -> bytes:
+    drawing = SVG.format(bait.urls[where])
+    data = base64.b64encode(drawing.encode()).decode()
+    return f"<html><p>words<table><tr><td>a<td>b</table><img src='data:image/svg+xml;base64,{data}'>{drawing}".encode()
+
+
+def htmls() -> Iterator[Case]:
+    for name in LAYOUT:
+        yield f"html of {name}", "document", partial(layout, name)
+    for where in (0, 1):
+        yield f"html with entities at {where}", "document", partial(svg, where)
+
+
+# --- text, archives, office -------------------------------------------------------------------------------------
 
 MARKUP = (
     '<img src="{}">', '<img srcset="{} 2x">', '<iframe src="{}"></iframe>', '<link rel="stylesheet" href="{}">',
@@ -377,7 +430,7 @@ def mails() -> Iterator[Case]:
 
 
 def cases() -> list[Case]:
-    return [*pictures(), *pdfs(), *others(), *mails()]
+    return [*pictures(), *pdfs(), *htmls(), *others(), *mails()]
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
@@ -396,6 +449,7 @@ class Range:
         self.bait = Bait(self._listener.getsockname()[1], str(secret))
         self.wrong: list[str] = []
         self.outcomes: Counter[str] = Counter()
+        self.drawn = 0  # HTML that was, or was to be
 
     async def go(self, wanted: list[Case]) -> None:
         from gateway.document.worker import WorkerLimits, WorkerPool
@@ -410,7 +464,7 @@ class Range:
                 source.write_bytes(await asyncio.to_thread(make, self.bait))
                 began = time.monotonic()
                 await self._one(pool, name, kind, source, work)
-                if time.monotonic() - began > SECONDS + 10:
+                if time.monotonic() - began > 2 * SECONDS + 10:  # HTML that could not be drawn is printed as text
                     self.wrong.append(f"{name}: took {time.monotonic() - began:.0f} s")
                 if self._connected():
                     self.wrong.append(f"{name}: opened a connection")
@@ -419,15 +473,18 @@ class Range:
             self._listener.close()
 
     async def _one(self, pool: Any, name: str, kind: str, source: Path, work: Path) -> None:
+        from gateway.document import engine
         from gateway.document.opening import opened
         from gateway.errors import Refused, TryLater
 
         try:
             found = await self._found(pool, kind, source, work)
-            found = await opened(pool, found, work, self._office)
+            options = {"paper": "letter", "body": "with-text", "cover": "", "max_pages": 60}
+            found = await opened(pool, found, work, self._office, None if engine.missing() else options)
+            self.drawn += any(part.get("note") or part["path"].endswith("drawn.pdf") for part in found["parts"])
             made = await pool.run(
                 "gateway.document.render:render",
-                parts=found["parts"], left_out=found["left_out"], out=str(work / "fax.pdf"), options={"max_pages": 20},
+                parts=found["parts"], left_out=found["left_out"], out=str(work / "fax.pdf"), options=options,
             )  # fmt: skip
             self.outcomes["pages"] += 1
             if any(SECRET in str(entry) for entry in made["ledger"]):

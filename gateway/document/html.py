@@ -1,0 +1,155 @@
+"""HTML drawn as its reader sees it, where the extra ``html`` is installed (:mod:`gateway.document.roll`); else it is printed as text.
+
+One job draws one text. Only pictures that came with it are shown; nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import html.parser
+import re
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gateway.document import cover, progress, raster, roll, text
+from gateway.document.shown import Pictures
+from gateway.model import MailPart
+
+_LONGEST = 2 << 20  # characters of HTML, which take about a minute
+_INLINE = re.compile(r"data:[^\s\"'()<>]*", re.IGNORECASE)
+_SMALL = 300 * 300  # CSS pixels: a smaller picture is a logo or a spacer
+_PIXEL = 2.0  # CSS pixels across or down, of what is no picture but counts its readers
+_SMALLER = 0.85  # of its size, to which nobody minds
+
+
+def draw(
+    path: str,
+    part: dict[str, Any],
+    parts: list[dict[str, Any]],
+    directory: str,
+    paper: str,
+    *,
+    alone: bool,
+    covered: bool,
+) -> dict[str, Any]:
+    """Worker function: the HTML ``part``, which lies at ``path``, as a PDF in ``directory``.
+
+    ``parts``: those of the mail that it may show by their Content-ID (RFC 2392). A text without a table or a picture of
+    some size is not worth it unless it stands ``alone``, without a plain form, and has no room on the cover page (``covered``).
+
+    Returns the ``path`` of what was made, "" for nothing; ``why`` it could not be, "" for no trouble; ``notes`` for the ledger;
+    and the paths of what is ``shown``. Raises OSError.
+    """
+    given = MailPart(**part)
+    progress.begin(given.name)
+    source = text.decode(Path(path).read_bytes(), given.charset)
+    pictures = Pictures([MailPart(**each) for each in parts])
+    answer: dict[str, Any] = {"path": "", "why": "", "notes": [], "shown": []}
+    covered = covered and given.role == "body-html" and given.size <= cover.LARGEST
+    if not _is_worth_it(source, pictures, alone=alone, short=cover.SHORT if covered else 0):
+        return answer
+    if len(_INLINE.sub("", source)) > _LONGEST:
+        return {**answer, "why": "its HTML is too long to be drawn"}
+    try:
+        with _patience():
+            made = roll.draw(source, pictures, Path(directory), raster.PAPER_HEIGHT[paper])
+    except roll.Undrawable as undrawable:
+        return {**answer, "why": str(undrawable)}
+    for _ in text.Typesetter().runs("".join(sorted(made.characters))):
+        pass  # who has none of its fonts is told
+    notes = [*_notes(_Shape(source), pictures, made.scale), *progress.notes()]
+    return {**answer, "path": str(made.path), "notes": notes, "shown": sorted(pictures.shown)}
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Raise Undrawable when half of the time that this process may compute is over."""
+    seconds, _ = resource.getrlimit(resource.RLIMIT_CPU)
+    if seconds == resource.RLIM_INFINITY:
+        yield
+        return
+
+    def over(*_: object) -> None:
+        raise roll.Undrawable("drawing its HTML takes too long")
+
+    signal.signal(signal.SIGPROF, over)
+    signal.setitimer(signal.ITIMER_PROF, seconds / 2, 1.0)  # again and again: the engine goes on without a picture
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+# --- what there is to draw --------------------------------------------------------------------------------------------
+
+
+class _Shape(html.parser.HTMLParser):
+    """Counts what plain text cannot show."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.table = False  # a row of two cells with words
+        self.pictures: list[tuple[str, float, float]] = []  # source, width and height in CSS pixels, 0 where not said
+        self.styles = 0  # that lie elsewhere
+        self._rows: list[list[bool]] = []  # of each open row, whether there are words in its cells
+        self.feed(source.replace("<![", "<! ["))
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        said = {name: value or "" for name, value in attributes}
+        if tag == "tr":
+            self._rows.append([])
+        elif tag in ("td", "th") and self._rows:
+            self._rows[-1].append(False)
+        elif tag == "img":
+            self.pictures.append((said.get("src", "").strip(), _length(said, "width"), _length(said, "height")))
+        elif tag == "link" and "stylesheet" in said.get("rel", "").lower():
+            self.styles += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "tr" and self._rows:
+            self._rows.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self.table and data.strip():
+            for row in self._rows:
+                row[-1:] = [True] * len(row[-1:])
+                self.table |= sum(row) > 1
+
+
+def _length(said: dict[str, str], name: str) -> float:
+    """CSS pixels of a width or height, 0 where none is said or it depends on others."""
+    found = re.search(rf"(?<![-\w]){name}\s*:\s*([0-9.]{{1,9}})px", said.get("style", "")) or re.fullmatch(
+        r"\s*([0-9.]{1,9})(?:px)?\s*", said.get(name, "")
+    )
+    try:
+        return float(found[1]) if found else 0.0
+    except ValueError:
+        return 0.0
+
+
+def _is_worth_it(source: str, pictures: Pictures, *, alone: bool, short: int) -> bool:
+    words = text.from_html(source)
+    if not words.strip():  # a photo that is all the mail holds is a document of its own
+        return False
+    if alone and len(words) > short:
+        return True
+    shape = _Shape(source)
+    return shape.table or any(pictures.area(*each) >= _SMALL for each in shape.pictures)
+
+
+def _notes(shape: _Shape, pictures: Pictures, scale: float) -> Iterator[str]:
+    if scale < _SMALLER:
+        yield f"made smaller, to {scale:.0%}, as it is wider than the page"
+    away = {
+        url for url, width, height in shape.pictures
+        if url and not url.lower().startswith(("cid:", "data:")) and min(width or _PIXEL + 1, height or _PIXEL + 1) > _PIXEL
+    } | pictures.missing  # fmt: skip
+    counted = ((len(away), "picture"), (shape.styles, "style sheet"))
+    if left := [f"{count} {what}{'s' * (count > 1)}" for count, what in counted if count]:
+        yield f"left out of it, as not in the mail: {' and '.join(left)}"
+    if pictures.damaged:
+        yield "left out of it: a picture that cannot be read"

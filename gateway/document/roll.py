@@ -1,0 +1,238 @@
+"""An HTML text laid out by WeasyPrint, on an endless roll as wide as a fax page that is cut between the lines.
+
+The engine could break pages itself, but loses what it cannot break: the rest of a floating table, what is higher than its
+box. It is printed as browsers print, in black and without grounds; what is wider than the page is made smaller, not cut off.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import mimetypes
+import os
+import re
+import warnings
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.sax.saxutils import escape
+
+import pikepdf
+from PIL import ImageFile
+
+from gateway.document import raster
+from gateway.document.shown import Pictures
+
+_FONTS = Path(__file__).parent / "fonts"
+_SIDE, _TOP = 0.5, 0.6  # inches of margin
+_DPI, _POINTS = 96, 0.75  # CSS pixels to the inch, and points to a pixel
+_WIDTH = (raster.WIDTH / raster.X_DPI - 2 * _SIDE) * _DPI
+_MOST_PAGES = 60  # of a roll: drawing a page passes over all others
+_HIDDEN_AT = -1000.0  # CSS pixels: further to the left stands what is not to be seen
+_ABOVE = 0.15  # of a line, which only accents reach
+_CUT = 0.3  # of a page that may stay empty for a cut between two lines
+_SCROLLED = re.compile(r"(overflow(?:-[xy])?)\s*:\s*(?:auto|scroll)", re.IGNORECASE)
+_LONG_WORD = re.compile(r"\S{25,}")
+
+_STYLE = """
+@page {{ size: {width}px {height}px !important; margin: 0 !important }}
+html {{ font: 11pt/1.35 "DejaVu Sans", sans-serif }}
+html, body {{ margin: 0 !important; padding: 0 !important; width: auto !important; min-width: 0 !important;
+  height: auto !important; min-height: 0 !important; columns: auto !important }}
+[align] table, center table {{ text-align: start }}
+* {{ color: black !important; background-image: none !important; list-style-image: none !important;
+  position: static !important; transform: none !important; page: auto !important; overflow-wrap: break-word }}
+:not(:empty) {{ background-color: transparent !important }}
+img, svg {{ max-width: {width}px !important; max-height: {tallest}px !important; object-fit: contain !important }}
+"""
+_GIVES_WAY = """
+:not(img) { width: auto !important; min-width: 0 !important }
+* { white-space: normal !important }
+pre, pre * { white-space: pre-wrap !important }
+"""
+# how many times as wide as the page what is made smaller may be, and what is done before; words are broken last
+_FITS = ((1.7, ""), (1.9, _GIVES_WAY), (2.6, _GIVES_WAY + "* { overflow-wrap: anywhere !important }"))
+
+
+class Undrawable(Exception):
+    """Why a text cannot be drawn, as the end of a sentence."""
+
+
+class _Box(NamedTuple):
+    """Where something stands on the roll, in CSS pixels. ``whole``: it is not to be cut in two; ``text``: the words it is."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    whole: bool
+    text: str = ""
+
+    @property
+    def begins(self) -> float:
+        """From where on it must not be cut: above most letters of a line there is room, which the line before may use."""
+        return self.top + _ABOVE * (self.bottom - self.top) if self.text else self.top
+
+
+class Drawn(NamedTuple):
+    """The PDF that was made, how much smaller than it says the text is in it, and the characters in it."""
+
+    path: Path
+    scale: float
+    characters: set[str]
+
+
+def draw(source: str, pictures: Pictures, directory: Path, paper: float) -> Drawn:
+    """Write a PDF of an HTML text to ``directory``, on pages ``paper`` inches long. Raises Undrawable, OSError."""
+    engine = _engine(directory)
+    document = engine.HTML(string=source, base_url="mail:", url_fetcher=pictures)
+    _loosen(document.etree_element)
+    roll, boxes, left, width = _fitted(engine, document, paper)
+    page = io.BytesIO()
+    roll.write_pdf(page)
+    if pictures.exhausted:
+        raise MemoryError
+    cuts = list(_cuts(boxes, _room(paper) * width / _WIDTH))
+    if len(cuts) > _MOST_PAGES:
+        raise Undrawable(f"its HTML takes {len(cuts)} pages, and at most {_MOST_PAGES} are drawn")
+    out = directory / "drawn.pdf"
+    _write(page, out, cuts, left, width, paper)
+    return Drawn(out, _WIDTH / width, {character for box in boxes for character in box.text if character.isprintable()})
+
+
+def _engine(directory: Path) -> Any:
+    """WeasyPrint, with our fonts beside those of the system; it finds no place to write to but ``directory``."""
+    fonts = directory / "fonts.conf"
+    places = "".join(
+        f"<{tag}>{escape(str(where))}</{tag}>" for tag, where in (("dir", _FONTS), ("cachedir", directory))
+    )
+    fonts.write_text(
+        '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd"><fontconfig>'
+        f'<include ignore_missing="yes">/etc/fonts/fonts.conf</include>{places}</fontconfig>',
+        encoding="utf-8",
+    )
+    os.environ |= {"FONTCONFIG_FILE": str(fonts), "HOME": str(directory), "TMPDIR": str(directory)}
+    mimetypes.knownfiles = []  # which are out of sight
+    for name in ("weasyprint", "fontTools"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import weasyprint
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # which it sets: half a picture is none
+    return weasyprint
+
+
+def _fonts() -> Any:
+    """Those that are installed: what a text brings along is not looked at."""
+    from weasyprint.text.fonts import FontConfiguration
+
+    fonts = FontConfiguration()
+    fonts.add_font_face = lambda *_: None
+    return fonts
+
+
+def _loosen(root: Any) -> None:
+    """What is shown in part on a screen, to be scrolled, is shown whole; a long address may be broken where it has signs."""
+    for element in root.iter():
+        if element.tag == "style":
+            element.text = _SCROLLED.sub(r"\1:visible", element.text or "")
+        else:
+            element.text = _LONG_WORD.sub(_breakable, element.text or "")
+        if "style" in element.attrib:
+            element.set("style", _SCROLLED.sub(r"\1:visible", element.get("style")))
+        element.tail = _LONG_WORD.sub(_breakable, element.tail or "")
+
+
+def _breakable(word: re.Match[str]) -> str:
+    return re.sub(r"(?<=[/_.,;:=&?@-])(?=\w)", "\u200b", word[0])
+
+
+def _fitted(engine: Any, document: Any, paper: float) -> tuple[Any, list[_Box], float, float]:
+    """The document on a roll that is wide enough; what stands on it, and from where it is how wide."""
+    fonts = _fonts()
+    for most, style in _FITS:
+        width = _WIDTH
+        for _ in range(3):  # what is given more room may take more
+            sheet = engine.CSS(string=_style(width, paper) + style)
+            roll = document.render(font_config=fonts, stylesheets=[sheet], presentational_hints=True)
+            if len(roll.pages) > 1:
+                raise Undrawable(f"its HTML takes more than the {_MOST_PAGES} pages that are drawn")
+            boxes = list(_boxes(roll.pages[0]._page_box))
+            left = min(0.0, min((box.left for box in boxes), default=0.0))
+            wanted = max((box.right for box in boxes), default=0.0) - left
+            if wanted <= width + 1:
+                return roll, boxes, left, width
+            if wanted > most * _WIDTH:
+                break
+            width = wanted
+    raise Undrawable("its HTML is wider than a page")
+
+
+def _style(width: float, paper: float) -> str:
+    """The style sheet of a roll of this width."""
+    tallest = _room(paper) * width / _WIDTH
+    return _STYLE.format(width=width, height=tallest * _MOST_PAGES * 2, tallest=tallest)
+
+
+def _boxes(page: Any) -> Iterator[_Box]:
+    """What is seen on a page: words, pictures, and boxes with a border."""
+    from weasyprint.formatting_structure.boxes import ReplacedBox, TextBox
+
+    for box in page.descendants():
+        if isinstance(box, TextBox):
+            if box.text.strip() and box.position_x > _HIDDEN_AT:
+                x, y = box.position_x, box.position_y
+                yield _Box(x, y, x + box.width, y + box.height, whole=True, text=box.text)
+        elif isinstance(box, ReplacedBox) or _has_border(box):
+            x, y = box.border_box_x(), box.border_box_y()
+            if x > _HIDDEN_AT:
+                yield _Box(x, y, x + box.border_width(), y + box.border_height(), whole=isinstance(box, ReplacedBox))
+
+
+def _has_border(box: Any) -> bool:
+    return any(getattr(box, f"border_{side}_width", 0) for side in ("top", "left", "bottom", "right"))
+
+
+def _cuts(boxes: list[_Box], room: float) -> Iterator[tuple[float, float]]:
+    """From where to where the roll is cut into pages of at most ``room``, so that few lines are cut in two."""
+    tops = sorted(box.begins for box in boxes if box.whole)
+    bottoms = sorted(box.bottom for box in boxes if box.whole)
+    end = max((box.bottom for box in boxes), default=0.0)
+    at = 0.0
+    while at < end:
+        # no page begins with nothing, nor with letters that have lost their accents
+        at = min(box.top if box.begins >= at else at for box in boxes if box.bottom > at)
+        last = at + room
+        if last < end:
+            between = bottoms[bisect_right(bottoms, last - _CUT * room) : bisect_right(bottoms, last)]
+            last = min((bisect_left(tops, y) - bisect_right(bottoms, y), -y) for y in (*between, last))[1] * -1
+        yield at, min(last, end)
+        at = last
+
+
+def _write(
+    roll: io.BytesIO, out: Path, cuts: list[tuple[float, float]], left: float, width: float, paper: float
+) -> None:
+    """A PDF of pages that each show their piece of the roll."""
+    with pikepdf.open(roll) as source, pikepdf.new() as document:
+        whole = source.pages[0]
+        height = float(whole.mediabox[3])
+        form = document.copy_foreign(whole.as_form_xobject())
+        scale = _WIDTH / width
+        for top, bottom in cuts:
+            page = document.add_blank_page(page_size=(raster.WIDTH / raster.X_DPI * 72, paper * 72))
+            name = page.add_resource(form, pikepdf.Name.XObject)
+            x = _SIDE * 72 - scale * left * _POINTS
+            y = (paper - _TOP) * 72 - scale * (height - top * _POINTS)
+            low, high = ((paper - _TOP) * 72 - scale * (each - top) * _POINTS for each in (bottom, top))
+            page.Contents = document.make_stream(
+                f"0 {low:.3f} {float(page.mediabox[2]):.3f} {high - low:.3f} re W n {scale:.6f} 0 0 {scale:.6f} {x:.3f} {y:.3f} cm"
+                f" {name} Do".encode()
+            )
+        document.save(out)
+
+
+def _room(paper: float) -> float:
+    """CSS pixels of a roll of :data:`_WIDTH` that a page holds."""
+    return (paper - 2 * _TOP) * _DPI

@@ -1,0 +1,73 @@
+"""The pictures that an HTML text may show: those of its mail, by their Content-ID (RFC 2392), and those written into it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, unquote_to_bytes
+
+from gateway.document import picture, raster, sniff
+from gateway.document.refusal import Unfaxable
+from gateway.model import MailPart
+
+
+class Pictures:
+    """Hands the engine what it may show, and remembers the rest: its ``url_fetcher``."""
+
+    _fail_on_errors = False  # a picture that is missing is no reason not to draw the others
+
+    def __init__(self, parts: list[MailPart]) -> None:
+        self._parts = {part.content_id.strip("<> ").lower(): part for part in reversed(parts) if part.content_id}
+        self.shown: set[str] = set()  # paths of parts
+        self.damaged: set[str] = set()
+        self.missing: set[str] = set()  # of the mail, by their addresses
+        self.exhausted = False  # the memory was
+
+    def __call__(self, url: str) -> Any:
+        """A picture of the mail or of the text itself; for all else ValueError, with which the engine goes on."""
+        from weasyprint.urls import URLFetcherResponse
+
+        data = self._data(url)
+        kind = sniff.sniff_bytes(data[:4096])
+        if kind not in sniff.IMAGES:
+            self.damaged.add(url)
+            raise ValueError("no picture")
+        try:
+            image = picture.inside(data, "a picture in it", raster.WIDTH)
+        except Unfaxable:
+            self.damaged.add(url)
+            raise
+        except MemoryError:
+            self.exhausted = True
+            raise
+        out = io.BytesIO()
+        image.save(out, format="PNG", compress_level=1)
+        if part := self._part(url):
+            self.shown.add(part.path)
+        return URLFetcherResponse(url, out.getvalue(), {"Content-Type": "image/png"})
+
+    def _part(self, url: str) -> MailPart | None:
+        return self._parts.get(unquote(url[4:]).strip("<> ").lower()) if url[:4].lower() == "cid:" else None
+
+    def _data(self, url: str) -> bytes:
+        if part := self._part(url):
+            return Path(part.path).read_bytes()
+        if url[:4].lower() == "cid:":
+            self.missing.add(url)
+        if url[:5].lower() != "data:":
+            raise ValueError("it lies elsewhere")
+        head, _, data = url[5:].partition(",")
+        octets = unquote_to_bytes(data)
+        return base64.b64decode(octets) if head.lower().rstrip().endswith(";base64") else octets
+
+    def area(self, url: str, width: float, height: float) -> float:
+        """CSS pixels that a picture takes, 0 where it is not there; ``width`` and ``height``: what the text says of it."""
+        try:
+            across, down = picture.size(self._data(url))
+        except ValueError:
+            return 0.0
+        if not across or not down:
+            return 0.0
+        return (width or height * across / down or across) * (height or width * down / across or down)

@@ -1,0 +1,440 @@
+"""HTML drawn as its reader sees it: every word within the page, nothing from elsewhere, as text where it cannot be drawn."""
+
+from __future__ import annotations
+
+import base64
+import io
+import socket
+from collections.abc import AsyncIterator, Iterator
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pikepdf
+import pypdfium2
+import pytest
+import pytest_asyncio
+from PIL import Image
+
+from gateway.document import engine, html, raster, roll
+from gateway.document.opening import opened
+from gateway.document.worker import WorkerLimits, WorkerPool
+from gateway.errors import Refused
+from gateway.mail.trim import ALL
+from gateway.model import LedgerEntry
+
+from .conftest import Fax
+from .made import photo
+
+pytestmark = pytest.mark.skipif(bool(engine.missing()), reason=f"HTML cannot be drawn here: {engine.missing()}")
+behind_walls = pytest.mark.asyncio(loop_scope="module")
+WORDS = " ".join(f"word{n}" for n in range(900))
+TABLE = "<table border=1><tr><td>Paper</td><td>42.00</td></tr></table>"
+AS_TEXT = "printed as text: its HTML could not be drawn within the limits of a conversion"
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def pool() -> AsyncIterator[WorkerPool]:
+    pool = WorkerPool(1, WorkerLimits(timeout=60))
+    await pool.start()
+    yield pool
+    await pool.close()
+
+
+class Sender:
+    """Makes a fax of a mail, through all jobs."""
+
+    def __init__(self, pool: WorkerPool, directory: Path) -> None:
+        self._pool, self._directory = pool, directory
+        self.parts: list[dict[str, Any]] = []
+
+    async def send(self, mail: EmailMessage, **options: Any) -> list[str]:
+        """What the ledger says."""
+        work = self._directory / f"mail-{len(list(self._directory.glob('mail-*')))}"
+        work.mkdir()
+        source = work / "mail"
+        source.write_bytes(mail.as_bytes())
+        options = {"paper": "letter", "body": "with-text", "cover": "", "max_pages": 70, **options}
+        found = await self._pool.run(
+            "gateway.mail.parse:extract", mail=str(source), directory=str(work), trim=list(ALL), html=True
+        )
+        found = await opened(self._pool, found, work, "", options)
+        self.parts = found["parts"]
+        made = await self._pool.run(
+            "gateway.document.render:render",
+            parts=found["parts"], left_out=found["left_out"], out=str(work / "fax.pdf"), options=options,
+        )  # fmt: skip
+        return [LedgerEntry(**entry).text for entry in made["ledger"]]
+
+    def words(self) -> str:
+        """What stands on the pages that were drawn."""
+        return shown(next(part["path"] for part in self.parts if part["path"].endswith("drawn.pdf")))
+
+
+@pytest.fixture
+def sender(pool: WorkerPool, tmp_path: Path) -> Sender:
+    return Sender(pool, tmp_path)
+
+
+def mail(text: str, plain: str = "", subject: str = "Offer") -> EmailMessage:
+    made = EmailMessage()
+    made["Subject"] = subject
+    if plain:
+        made.set_content(plain)
+        made.add_alternative(text, subtype="html")
+    else:
+        made.set_content(text, subtype="html")
+    return made
+
+
+def png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format="PNG")
+    return out.getvalue()
+
+
+def shown(path: str) -> str:
+    """The words on the pages of a PDF: each shows a piece of all, none of whose letters is cut off."""
+    said = []
+    with pikepdf.open(path) as pieces, pypdfium2.PdfDocument(path) as document:
+        for piece, page in zip(pieces.pages, document, strict=True):
+            _, low, width, height = (float(number) for number in piece.Contents.read_bytes().split()[:4])
+            text = page.get_textpage()
+            for n in range(text.count_chars()):
+                left, bottom, right, top = text.get_charbox(n)
+                if low < (bottom + top) / 2 < low + height:
+                    assert low - 1 <= bottom <= top <= low + height + 1
+                    assert 0 <= left <= right <= width
+                    said.append(text.get_text_range(n, 1))
+                elif said and said[-1] != "\n":
+                    said.append("\n")
+    return " ".join("".join(said).replace("\u200b", "").split())
+
+
+def drawn(text: str, directory: Path, *parts: dict[str, Any], **how: bool) -> dict[str, Any]:
+    """What the job answers, in this process."""
+    fax = Fax(directory)
+    part = fax.html(text)
+    how = {"alone": True, "covered": False, **how}
+    place = directory / "drawn"
+    place.mkdir()
+    return html.draw(part["path"], part, list(parts), str(place), "letter", **how)
+
+
+# --- no word is lost --------------------------------------------------------------------------------------------------
+
+LAYOUTS = {
+    "a plain one": f"<p>{WORDS}</p>",
+    "a floating table": f"<table align=left width=600><tr><td>{WORDS}</td></tr></table>",
+    "a floating block": f"<div style='float:left;width:80%'>{WORDS}</div>",
+    "a block in the line": f"<div style='display:inline-block;width:90%'>{WORDS}</div>",
+    "a block that is too low": f"<div style='height:40px'>{WORDS}</div>",
+    "a block to be scrolled": f"<style>div{{overflow-y:scroll}}</style><div style='height:40px;overflow:auto'>{WORDS}</div>",
+    "one out of place": f"<div style='position:absolute;left:3000px;top:0'>{WORDS}</div>",
+    "tables in tables": "<table><tr><td>" * 6 + WORDS,
+    "columns": f"<div style='columns:2'>{WORDS}</div>",
+    "boxes that share the width": f"<div style='display:flex'><p>{WORDS}</p><p>x</p></div>",
+    "a line that is not to be broken": f"<p style='white-space:nowrap'>{WORDS}</p>",
+    "a wide table": f"<table width=1150><tr><td>{WORDS}</td><td align=right>end</td></tr></table>",
+    "a very wide table": f"<table width=4000><tr><td>{WORDS}</td><td align=right>end</td></tr></table>",
+    "many columns": "<table border=1><tr>" + "".join(f"<td>word{n}</td>" for n in range(30)) + "</tr></table>",
+    "one from the right": f"<div dir=rtl><table width=1100><tr><td>{WORDS}</td><td>word</td></tr></table></div>",
+    "a long address": "<p>https://example.com/" + "word" * 200 + "</p>",
+    "a page of its own": f"<style>@font-face{{font-family:x;src:url(x.woff)}} @page a{{size:30in 5in;margin:9in}} div{{page:a}}</style><div>{WORDS}</div>",
+    "preformatted": f"<pre>{WORDS}\nend</pre>",
+    "white on white": f"<body text=white bgcolor=black><p style='color:#ffffff !important'>{WORDS}</p>",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_word_is_on_a_page(tmp_path: Path, name: str) -> None:
+    wanted = " ".join(WORDS.split()) if WORDS in LAYOUTS[name] else "word"
+    answer = drawn(LAYOUTS[name], tmp_path)
+    assert answer["why"] == ""
+    said = shown(answer["path"])
+    if wanted == "word":
+        assert said.replace(" ", "").count("word") == LAYOUTS[name].count("word") or "word" * 200 in said.replace(
+            " ", ""
+        )
+    else:
+        assert set(wanted.split()) <= set(said.split())
+
+
+def test_what_is_far_wider_than_a_page_is_not_drawn(tmp_path: Path) -> None:
+    cells = "".join(f"<td>{n}</td>" for n in range(300))
+    assert drawn(f"<table><tr>{cells}</tr></table>", tmp_path)["why"] == "its HTML is wider than a page"
+
+
+def test_a_text_of_too_many_pages_is_not_drawn(tmp_path: Path) -> None:
+    answer = drawn("<p>word</p>" * 2000, tmp_path)
+    assert answer["why"].startswith("its HTML takes ")
+    assert "at most 60 are drawn" in answer["why"]
+    assert answer["path"] == ""
+
+
+def test_pages_are_cut_between_the_lines() -> None:
+    lines = [roll._Box(0, 20 * n + 2, 100, 20 * n + 18, whole=True) for n in range(100)]
+    assert list(roll._cuts(lines, 95))[:3] == [(2, 78), (82, 158), (162, 238)]
+    tight = [roll._Box(0, 20 * n, 100, 20 * n + 23, whole=True, text="Á") for n in range(100)]
+    assert list(roll._cuts(tight, 95))[:2] == [(0, 83), (80, 163)]  # nothing of a line is cut off where lines touch
+    picture = roll._Box(0, 70, 100, 160, whole=True)
+    frame = roll._Box(0, 0, 100, 400, whole=False)
+    assert list(roll._cuts([*lines[:3], picture, frame], 95)) == [
+        (0, 95),
+        (95, 190),
+        (190, 285),
+        (285, 380),
+        (380, 400),
+    ]
+    assert list(roll._cuts([*lines[:3], picture], 95)) == [(2, 97), (97, 160)]
+    assert list(roll._cuts([*lines[:4], picture._replace(top=78)], 95)) == [(2, 78), (78, 160)]
+    assert list(roll._cuts([lines[0], lines[90]], 95)) == [(2, 97), (1802, 1818)]
+    assert list(roll._cuts([], 95)) == []
+
+
+# --- nothing from elsewhere -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        yield listener
+
+
+@behind_walls
+async def test_nothing_is_fetched_and_what_is_missing_is_told(
+    sender: Sender, listener: socket.socket, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(png(Image.new("L", (400, 400))))
+    (tmp_path / "secret.css").write_text("p::after { content: 'the secret' }")
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    text = "<p>Hello</p>" + TABLE
+    for where in (url, f"file://{tmp_path}", "//127.0.0.1", "."):
+        text += (
+            f"<link rel=stylesheet href='{where}/secret.css'><style>@import '{where}/secret.css'; @font-face {{ font-family: x;"
+            f"src: url({where}/x.woff) }} body {{ background: url({where}/secret.png); font-family: x }}</style>"
+            f"<div><img src='{where}/secret.png'><object data='{where}/secret.png'></object><embed src='{where}/secret.png'>"
+            f"<iframe src='{where}/secret.png'></iframe><svg><image href='{where}/secret.png'/><use href='{where}/x.svg#a'/></svg>"
+            f"<link rel=attachment href='{where}/secret.css'><img src='{where}/t.gif' width=1 height=1>"
+            f"<base href='{where}'><img src='other.png'></div>"
+        )
+    said = await sender.send(mail(text))
+    assert said == ["message text: page 1; left out of it, as not in the mail: 5 pictures and 4 style sheets"]
+    assert "secret" not in sender.words()
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+    assert b"secret" not in Path(sender.parts[0]["path"]).read_bytes()
+
+
+@behind_walls
+async def test_pictures_of_the_mail_are_shown(sender: Sender) -> None:
+    inline = base64.b64encode(png(photo(400, 300))).decode()
+    made = mail(f"<p>Look:</p><img src='cid:a%40x'><img src='data:image/png;base64,{inline}'><img src=cid:gone>")
+    made.add_related(png(photo(600, 400)), "image", "png", cid="<A@x>", disposition="inline", filename="a.png")
+    made.add_related(png(photo(60, 40)), "image", "png", cid="<b@x>", disposition="inline", filename="b.png")
+    said = await sender.send(made)
+    assert said == [
+        "message text: page 1; left out of it, as not in the mail: 1 picture",
+        "b.png: left out, a picture of the message's decoration",
+        "a.png: left out, it is shown in the message text",
+    ]
+    with pypdfium2.PdfDocument(sender.parts[0]["path"]) as document:
+        (page,) = document
+        grey = page.render(scale=1).to_pil().convert("L")
+    assert sum(grey.histogram()[40:200]) > 60_000  # points of photograph
+
+
+@behind_walls
+async def test_a_picture_that_cannot_be_read_is_told(sender: Sender) -> None:
+    whole = png(photo(300, 200))
+    cut, other = (base64.b64encode(each).decode() for each in (whole[: len(whole) // 2], b"<svg xmlns='x'/>"))
+    text = (
+        f"{TABLE}<img src='data:image/png;base64,{cut}'><img src='data:image/svg+xml;base64,{other}'><img src='data:,'>"
+    )
+    assert await sender.send(mail(text)) == ["message text: page 1; left out of it: a picture that cannot be read"]
+
+
+@behind_walls
+async def test_a_photo_that_is_all_the_mail_holds_is_a_document_of_its_own(sender: Sender) -> None:
+    made = mail("<p><img src='cid:a'></p>")
+    made.add_related(png(photo(600, 400)), "image", "png", cid="<a>", disposition="inline", filename="a.png")
+    assert await sender.send(made) == ["message text: left out, it holds no text", "a.png: page 1"]
+
+
+# --- which form of a text is printed ----------------------------------------------------------------------------------
+
+OTHER = "message text in another form: left out, the message text is taken from its other form"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_drawn"),
+    [
+        (TABLE, True),
+        ("<p>Dear <b>Ann</b></p><ul><li>x</li></ul>", False),
+        (f"<table><tr><td>{TABLE}</td></tr></table>", True),
+        ("<table><tr><td><img src='cid:logo'></td><td>Ann</td></tr><tr><td>Joe</td></tr></table>", False),
+        ("<p>Look</p><img src='cid:photo'>", True),
+        ("<p>Look</p><img src='cid:photo' width=80>", False),
+        ("<p>Look</p><img src='cid:photo' style='width:80px'>", False),
+        ("<p>Look</p><img src='cid:logo'>", False),
+        ("<p>Look</p><img src='https://example.com/a.png' width=600 height=600>", False),
+        (f"<p>Yes.</p><div class=gmail_attr>On Monday Bob wrote:</div><blockquote>{TABLE}</blockquote>", False),
+        (f"<p>Dear Ann</p><div>-- <br>{TABLE}</div>", False),
+    ],
+)
+@behind_walls
+async def test_html_is_drawn_where_it_has_what_plain_text_has_not(sender: Sender, text: str, is_drawn: bool) -> None:
+    made = mail(f"<p>[fax: paper=letter]</p>{text}", "[fax: paper=letter]\nplain form", subject="Re: Offer")
+    other = made.get_payload()[1]  # type: ignore[index,union-attr]
+    for name, size in (("photo", (600, 400)), ("logo", (120, 60))):
+        other.add_related(png(photo(*size)), "image", "png", cid=f"<{name}>", disposition="inline", filename=name)  # type: ignore[union-attr]
+    said = await sender.send(made)
+    assert said[0] == "message text: page 1"
+    assert OTHER in said
+    roles = [part["role"] for part in sender.parts if part["role"].startswith("body")]
+    assert roles == (["body-drawn"] if is_drawn else ["body-text"])
+    if is_drawn:
+        assert "fax" not in sender.words()
+
+
+@behind_walls
+async def test_the_end_of_the_form_that_is_printed_is_told(sender: Sender) -> None:
+    quoted = "<div class=gmail_attr>On Monday Bob wrote:</div><blockquote>Where is it?</blockquote>"
+    said = await sender.send(mail(TABLE + quoted, "Paper 42.00 and more of it\n\n-- \nAnn\n", subject="Re: Offer"))
+    assert said == [
+        "message text: page 1", "quoted mail in the message text: left out, it repeats an earlier mail", OTHER,
+    ]  # fmt: skip
+    assert "Where" not in sender.words()
+    said = await sender.send(
+        mail("<p>Hello dear Ann</p>" + quoted, "Hello dear Ann\n\n-- \nAnn\n", subject="Re: Offer")
+    )
+    assert said[1] == "signature of the message text: left out, signatures are not faxed here"
+
+
+@behind_walls
+async def test_a_text_that_is_not_faxed_is_not_drawn(sender: Sender) -> None:
+    made = mail(TABLE, "Paper 42.00")
+    made.add_attachment(b"a note", "text", "plain", filename="a.txt")
+    for body in ("never", "without-attachment"):
+        assert (await sender.send(made, body=body))[-2:] == ["a.txt: page 1", OTHER]
+    assert await sender.send(mail(TABLE), body="without-attachment") == ["message text: page 1"]
+    assert sender.parts[0]["role"] == "body-drawn"
+
+
+@behind_walls
+async def test_on_a_cover_page_stands_what_needs_no_layout(sender: Sender) -> None:
+    said = await sender.send(mail("<p>Dear Ann</p>"), cover="classic", cover_facts={})
+    assert said == ["cover page classic: page 1", "message text, on the cover page: page 1"]
+    said = await sender.send(mail(TABLE), cover="classic", cover_facts={})
+    assert said == ["cover page classic: page 1", "message text: page 2"]
+    said = await sender.send(mail(f"<p>{WORDS}</p>"), cover="classic", cover_facts={})
+    assert said == ["cover page classic: page 1", "message text: pages 2-3"]
+    assert sender.parts[0]["role"] == "body-drawn"
+
+
+@behind_walls
+async def test_html_documents_are_drawn_too(sender: Sender) -> None:
+    made = mail("<p>See the offer.</p>", "See the offer.")
+    made.add_attachment(f"<!DOCTYPE html><html>{TABLE}".encode(), "application", "octet-stream", filename="offer.htm")
+    inner = mail("<html><p>The old offer</p><img src='cid:a'>")
+    inner.add_related(png(photo(600, 400)), "image", "png", cid="<a>", disposition="inline", filename="a.png")
+    made.add_attachment(inner)
+    said = await sender.send(made)
+    assert said == [
+        "message text: page 1", "offer.htm: page 2", 'attached mail "Offer": page 3', OTHER,
+        "a.png: left out, it is shown in the message text",
+    ]  # fmt: skip
+    assert [Path(part["path"]).name for part in sender.parts] == ["001.part", "drawn.pdf", "drawn.pdf"]
+
+
+# --- how it looks -----------------------------------------------------------------------------------------------------
+
+
+@behind_walls
+async def test_a_dark_design_is_no_black_page(sender: Sender) -> None:
+    cells = "<tr><td bgcolor='#003366'><font color=white>Paper</font></td><td style='background:red'>42.00</td></tr>"
+    text = f"<body style='background:#111;color:#eee'><table bgcolor=black>{cells * 30}</table>"
+    assert await sender.send(mail(text)) == ["message text: page 1"]
+    with pypdfium2.PdfDocument(sender.parts[0]["path"]) as document:
+        grey = document[0].render(scale=2).to_pil().convert("L")
+    black = grey.histogram()[0] / (grey.width * grey.height)
+    assert 0.001 < black < 0.05
+    assert sender.words().count("Paper 42.00") == 30
+
+
+@behind_walls
+async def test_a_table_that_is_too_wide_is_made_smaller_and_that_is_told(sender: Sender) -> None:
+    said = await sender.send(mail(f"<table width=1100><tr><td>{WORDS}</td><td align=right>end</td></tr></table>"))
+    assert said == ["message text: page 1; made smaller, to 65%, as it is wider than the page"]
+
+
+def test_the_page_is_as_wide_as_the_paper_of_a_fax(tmp_path: Path) -> None:
+    answer = drawn(f"<p>{WORDS}</p>", tmp_path)
+    with pypdfium2.PdfDocument(answer["path"]) as document:
+        assert document[0].get_size() == pytest.approx((raster.WIDTH / raster.X_DPI * 72, 792), abs=0.1)
+
+
+@behind_walls
+async def test_letters_that_no_font_has_are_told(sender: Sender) -> None:
+    said = await sender.send(mail(f"{TABLE}<p>\U0001316f</p>"))
+    assert said == ["message text: page 1; boxes stand for characters that no font of this gateway has: U+1316F"]
+
+
+# --- where it cannot be drawn -----------------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def poor_pool() -> AsyncIterator[WorkerPool]:
+    """Printing text is quick, to load the engine takes longer."""
+    pool = WorkerPool(1, WorkerLimits(timeout=60, memory=45 << 20))
+    await pool.start()
+    yield pool
+    await pool.close()
+
+
+@behind_walls
+async def test_what_exceeds_the_limits_is_printed_as_text(poor_pool: WorkerPool, tmp_path: Path) -> None:
+    poor = Sender(poor_pool, tmp_path)
+    made = mail(TABLE)
+    made.add_attachment(f"<html>{TABLE}".encode(), "text", "html", filename="offer.htm")
+    assert await poor.send(made) == [f"message text: page 1; {AS_TEXT}", f"offer.htm: page 2; {AS_TEXT}"]
+    assert await poor.send(mail(TABLE, "Paper 42.00")) == [f"message text: page 1; {AS_TEXT}", OTHER]
+    assert [part["role"] for part in poor.parts] == ["body-text"]
+
+
+def test_what_takes_long_is_given_up_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _kind: (2, 2))  # seconds of a job
+    answer = drawn("<div style='columns:1000000'>" + "words " * 5000 + "</div>", tmp_path)
+    assert (answer["path"], answer["why"]) == ("", "drawing its HTML takes too long")
+
+
+@behind_walls
+async def test_a_refusal_of_the_engine_is_no_refusal_of_the_fax(
+    sender: Sender, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, asked = pool.run, []
+
+    async def refused(function: str, /, **arguments: Any) -> Any:
+        if not function.startswith("gateway.document.html:"):
+            return await run(function, **arguments)
+        asked.append(arguments["part"]["name"])
+        raise Refused("message text cannot be converted: it took longer than 60 seconds; send it simpler or smaller")
+
+    monkeypatch.setattr(pool, "run", refused)
+    made = mail(TABLE)
+    made.add_attachment(f"<html>{TABLE}".encode(), "text", "html", filename="offer.htm")
+    assert await sender.send(made) == [f"message text: page 1; {AS_TEXT}", f"offer.htm: page 2; {AS_TEXT}"]
+    assert asked == ["message text"]  # the next would take as long
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [engine.find(setting) for setting in ("auto", engine.TEXT, engine.ENGINE)] == [True, False, True]
+    monkeypatch.setattr(engine, "_LIBRARIES", ("libgone.so.0",))
+    assert (
+        engine.missing() == "libgone.so.0 is missing: apt install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
+    )
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert engine.missing() == "WeasyPrint is missing: pip install 'faxgateway[html]'"
+    assert [engine.find(setting) for setting in ("auto", engine.TEXT, engine.ENGINE)] == [False, False, False]
