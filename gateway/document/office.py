@@ -20,7 +20,9 @@ AUTO, NONE = "auto", "none"
 
 _PLACES = ("/usr/lib/libreoffice", "/usr/lib64/libreoffice", "/opt/libreoffice*", "/usr/local/lib/libreoffice")
 _LIBRARIES = ("libmergedlo.so", "libsofficeapp.so")  # which has the kit in it
-_EXTENSIONS = {sniff.OFFICE: "odt", sniff.OLE: "doc", sniff.RTF: "rtf"}  # its content tells what it is
+_EXTENSIONS = {  # its content tells what it is; but "odt" is believed
+    sniff.OFFICE: "docx", sniff.OLE: "doc", sniff.RTF: "rtf", sniff.OFFICE_XML: "xml",
+}  # fmt: skip
 _ROOM = 4 << 20  # bytes
 _LOCKED = "EncryptedPackage".encode("utf-16-le")  # a stream's name in an OLE file: an encrypted DOCX, XLSX or PPTX
 _MESSAGE = "__substg1.0_".encode("utf-16-le")  # how the streams of a mail begin that Outlook has saved
@@ -34,6 +36,11 @@ _SETTINGS = (
     ("/org.openoffice.Office.Calc/Content/Update", "Link", "2"),
     ("/org.openoffice.Office.Writer/Content/Update", "Link", "2"),
     ("/org.openoffice.Office.Java/VirtualMachine", "EnableJava", "false"),
+)
+# Calc's input line, which lacks its files where there are no windows (Debian's nogui packages): no table is loaded then
+_NO_INPUT_LINE = (
+    '<item oor:path="/org.openoffice.Office.Views/Windows"><node oor:name="26100" oor:op="replace">'
+    '<prop oor:name="Visible" oor:op="fuse"><value>false</value></prop></node></item>'
 )
 
 
@@ -135,5 +142,5 @@ def _settings() -> str:
     )
     return (
         '<?xml version="1.0" encoding="UTF-8"?><oor:items xmlns:oor="http://openoffice.org/2001/registry"'
-        f' xmlns:xs="http://www.w3.org/2001/XMLSchema">{items}</oor:items>'
+        f' xmlns:xs="http://www.w3.org/2001/XMLSchema">{items}{_NO_INPUT_LINE}</oor:items>'
     )

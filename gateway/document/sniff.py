@@ -14,7 +14,8 @@ HTML = "text/html"
 OFFICE = "application/x-office"
 OLE = "application/x-ole"
 RTF = "application/rtf"
-OFFICES = {OFFICE, OLE, RTF}
+OFFICE_XML = "application/x-office-xml"  # one that is a single XML
+OFFICES = {OFFICE, OLE, RTF, OFFICE_XML}
 ZIP = "application/zip"
 ARCHIVE = "application/gzip"
 HEIC = "image/heic"
@@ -72,12 +73,16 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (  # where it stands
 )
 _ENVELOPED = bytes.fromhex("06092a864886f70d010703")  # of PKCS #7, in the first bytes of S/MIME
 _OFFICE_FILES = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"customXml/", b"word/", b"xl/", b"ppt/", b"mimetype")
+_OFFICE_ROOTS = (  # in lower case
+    b"<office:document", b"http://schemas.microsoft.com/office/word/2003/wordml", b"urn:schemas-microsoft-com:office:spreadsheet",
+)  # fmt: skip
 _PICTURES = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}
 
 # type -> what a person calls it, for what cannot be converted
 REFUSED = {
     ZIP: "a ZIP archive",
     OFFICE: "an office document (Word, Excel, PowerPoint or OpenDocument)",
+    OFFICE_XML: "an office document (Word, Excel, PowerPoint or OpenDocument)",
     OLE: "an old office document (Word, Excel or PowerPoint)",
     RTF: "an RTF document",
     "application/postscript": "a PostScript file",
@@ -175,6 +180,8 @@ def _text(start: bytes) -> str:
     head = start[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if head.startswith(b"<svg") or (head.startswith((b"<?xml", b"<!doctype svg")) and b"<svg" in head):
         return "image/svg+xml"
+    if head.startswith(b"<?xml") and any(root in head for root in _OFFICE_ROOTS):
+        return OFFICE_XML
     if head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return HTML
     return HTML if head.startswith((b"<?xml", b"<!--")) and b"<html" in head else TEXT

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pypdfium2
 import pytest
 import pytest_asyncio
 
@@ -19,6 +20,7 @@ from gateway.document.opening import opened
 from gateway.document.worker import WorkerLimits, WorkerPool
 from gateway.errors import Refused, TryLater
 
+from . import made_office
 from .conftest import Fax
 from .made import letters, photo
 
@@ -224,6 +226,29 @@ async def test_an_office_document_becomes_its_pages(sender: Sender, fax: Fax) ->
     archive = zipped({"letter.rtf": RICH})
     said = await sender.send(fax.part("letters.zip", archive), place=LIBRE_OFFICE)
     assert said == ["letter.rtf in letters.zip: pages 1-2"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        made_office.docx(), made_office.xlsx(), made_office.pptx(),
+        *(made_office.opendocument(kind) for kind in ("text", "spreadsheet", "presentation")),
+        *(made_office.flat(kind) for kind in ("text", "spreadsheet")), made_office.word_2003(), made_office.excel_2003(),
+    ],
+    ids="docx xlsx pptx odt ods odp fodt fods word-2003 excel-2003".split(),
+)  # fmt: skip
+@needs_office
+@pytest.mark.system
+@behind_walls
+async def test_every_kind_of_office_document_is_printed(
+    pool: WorkerPool, fax: Fax, tmp_path: Path, data: bytes
+) -> None:
+    part = fax.part("unknown", data)
+    found = await opened(pool, {"parts": [part], "left_out": []}, tmp_path, LIBRE_OFFICE)
+    with pypdfium2.PdfDocument(found["parts"][0]["path"]) as document:
+        assert len(document) == 1
+        words = set(document[0].get_textpage().get_text_bounded().splitlines())
+    assert {"Word"} <= words <= {"Word", "A", "Page 1"}  # a table has its name and the page around it
 
 
 @needs_office

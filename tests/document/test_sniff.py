@@ -15,6 +15,7 @@ import pytest
 from gateway.document import sniff
 from gateway.document.refusal import Unfaxable
 
+from . import made_office
 from .made import letters, photo
 
 
@@ -75,6 +76,10 @@ KNOWN: list[tuple[str, bytes]] = [
     ("application/gzip", b"7z\xbc\xaf\x27\x1c"),
     ("application/x-office", zipped("[Content_Types].xml", "word/document.xml")),
     ("application/x-office", zipped("xl/workbook.xml")),
+    ("application/x-office-xml", made_office.flat("text")),
+    ("application/x-office-xml", made_office.word_2003()),
+    ("application/x-office-xml", made_office.excel_2003()),
+    (sniff.TEXT, b"<?xml version='1.0'?><order>of an office document</order>"),
     ("application/x-ole", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
     ("application/rtf", b"{\\rtf1 x}"),
     ("application/postscript", b"%!PS-Adobe-3.0\n"),

@@ -1,0 +1,129 @@
+"""Office documents as small as LibreOffice takes them, each with one word to find."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+_RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_TYPES = "application/vnd.openxmlformats-officedocument"
+_WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+_SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_SLIDES = "http://schemas.openxmlformats.org/presentationml/2006/main"
+_DRAWING = "http://schemas.openxmlformats.org/drawingml/2006/main"
+_OPEN = "urn:oasis:names:tc:opendocument:xmlns"
+_SHAPE = (
+    '<p:sp><p:nvSpPr><p:cNvPr id="2" name="a"/><p:cNvSpPr/><p:nvPr/></p:nvSpPr><p:spPr><a:xfrm><a:off x="914400"'
+    ' y="914400"/><a:ext cx="5000000" cy="900000"/></a:xfrm><a:prstGeom prst="rect"><a:avLst/></a:prstGeom></p:spPr>'
+    "<p:txBody><a:bodyPr/><a:p><a:r><a:t>Word</a:t></a:r></a:p></p:txBody></p:sp>"
+)
+
+
+def _zip(files: dict[str, str]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as package:
+        for name, content in files.items():
+            package.writestr(name, content if name == "mimetype" else f'<?xml version="1.0"?>{content}')
+    return out.getvalue()
+
+
+def _relations(**targets: str) -> str:
+    each = "".join(
+        f'<Relationship Id="{key}" Type="{_RELATIONS}/{key.rstrip("1")}" Target="{target}"/>'
+        for key, target in targets.items()
+    )
+    return f'<Relationships xmlns="{_PACKAGE}/relationships">{each}</Relationships>'
+
+
+def _openxml(root: str, kind: str, files: dict[str, str], **more: str) -> bytes:
+    overrides = "".join(
+        f'<Override PartName="/{name}" ContentType="{_TYPES}.{type_}+xml"/>'
+        for name, type_ in {root: kind, **more}.items()
+    )
+    types = (
+        f'<Types xmlns="{_PACKAGE}/content-types"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package'
+        f'.relationships+xml"/><Default Extension="xml" ContentType="application/xml"/>{overrides}</Types>'
+    )
+    return _zip({"[Content_Types].xml": types, "_rels/.rels": _relations(officeDocument=root), **files})
+
+
+def docx() -> bytes:
+    body = f'<w:document xmlns:w="{_WORD}"><w:body><w:p><w:r><w:t>Word</w:t></w:r></w:p></w:body></w:document>'
+    return _openxml("word/document.xml", "wordprocessingml.document.main", {"word/document.xml": body})
+
+
+def xlsx() -> bytes:
+    book = f'<workbook xmlns="{_SHEET}" xmlns:r="{_RELATIONS}"><sheets><sheet name="A" sheetId="1" r:id="worksheet1"/></sheets></workbook>'
+    cell = '<c r="A1" t="inlineStr"><is><t>Word</t></is></c>'
+    sheet = f'<worksheet xmlns="{_SHEET}"><sheetData><row r="1">{cell}</row></sheetData></worksheet>'
+    files = {
+        "xl/workbook.xml": book,
+        "xl/_rels/workbook.xml.rels": _relations(worksheet1="worksheets/sheet1.xml"),
+        "xl/worksheets/sheet1.xml": sheet,
+    }
+    sheets = {"xl/worksheets/sheet1.xml": "spreadsheetml.worksheet"}
+    return _openxml("xl/workbook.xml", "spreadsheetml.sheet.main", files, **sheets)
+
+
+def pptx() -> bytes:
+    names = f'xmlns:p="{_SLIDES}" xmlns:a="{_DRAWING}" xmlns:r="{_RELATIONS}"'
+    show = f'<p:presentation {names}><p:sldIdLst><p:sldId id="256" r:id="slide1"/></p:sldIdLst><p:sldSz cx="9144000" cy="6858000"/></p:presentation>'
+    group = '<p:nvGrpSpPr><p:cNvPr id="1" name=""/><p:cNvGrpSpPr/><p:nvPr/></p:nvGrpSpPr><p:grpSpPr/>'
+    slide = f"<p:sld {names}><p:cSld><p:spTree>{group}{_SHAPE}</p:spTree></p:cSld></p:sld>"
+    files = {
+        "ppt/presentation.xml": show,
+        "ppt/_rels/presentation.xml.rels": _relations(slide1="slides/slide1.xml"),
+        "ppt/slides/slide1.xml": slide,
+    }
+    slides = {"ppt/slides/slide1.xml": "presentationml.slide"}
+    return _openxml("ppt/presentation.xml", "presentationml.presentation.main", files, **slides)
+
+
+_BODIES = {
+    "text": "<text:p>Word</text:p>",
+    "spreadsheet": '<table:table table:name="A"><table:table-row><table:table-cell office:value-type="string"><text:p>Word</text:p>'
+    "</table:table-cell></table:table-row></table:table>",
+    "presentation": '<draw:page><draw:frame svg:width="9cm" svg:height="2cm" svg:x="2cm" svg:y="2cm"><draw:text-box>'
+    "<text:p>Word</text:p></draw:text-box></draw:frame></draw:page>",
+}  # fmt: skip
+_NAMES = (
+    f'xmlns:office="{_OPEN}:office:1.0" xmlns:text="{_OPEN}:text:1.0" xmlns:table="{_OPEN}:table:1.0"'
+    f' xmlns:draw="{_OPEN}:drawing:1.0" xmlns:svg="{_OPEN}:svg-compatible:1.0" office:version="1.2"'
+)
+
+
+def opendocument(kind: str) -> bytes:
+    """``text``, ``spreadsheet`` or ``presentation``."""
+    mime = f"application/vnd.oasis.opendocument.{kind}"
+    body = f"<office:body><office:{kind}>{_BODIES[kind]}</office:{kind}></office:body>"
+    manifest = (
+        f'<m:manifest xmlns:m="{_OPEN}:manifest:1.0" m:version="1.2"><m:file-entry m:full-path="/" m:media-type="{mime}"/>'
+        '<m:file-entry m:full-path="content.xml" m:media-type="text/xml"/></m:manifest>'
+    )
+    content = f"<office:document-content {_NAMES}>{body}</office:document-content>"
+    return _zip({"mimetype": mime, "META-INF/manifest.xml": manifest, "content.xml": content})
+
+
+def flat(kind: str) -> bytes:
+    """As :func:`opendocument`, in one XML."""
+    body = f"<office:body><office:{kind}>{_BODIES[kind]}</office:{kind}></office:body>"
+    mime = f"application/vnd.oasis.opendocument.{kind}"
+    return (
+        f'<?xml version="1.0"?>\n<office:document {_NAMES} office:mimetype="{mime}">{body}</office:document>'.encode()
+    )
+
+
+def word_2003() -> bytes:
+    """WordprocessingML, as Word 2003 saves XML."""
+    names = 'xmlns:w="http://schemas.microsoft.com/office/word/2003/wordml"'
+    body = "<w:body><w:p><w:r><w:t>Word</w:t></w:r></w:p></w:body>"
+    return f'<?xml version="1.0"?>\n<?mso-application progid="Word.Document"?>\n<w:wordDocument {names}>{body}</w:wordDocument>'.encode()
+
+
+def excel_2003() -> bytes:
+    """SpreadsheetML, as web programs make tables for Excel."""
+    name = "urn:schemas-microsoft-com:office:spreadsheet"
+    row = '<Row><Cell><Data ss:Type="String">Word</Data></Cell></Row>'
+    table = f'<Worksheet ss:Name="A"><Table>{row}</Table></Worksheet>'
+    return f'<?xml version="1.0"?>\n<Workbook xmlns="{name}" xmlns:ss="{name}">{table}</Workbook>'.encode()
