@@ -126,7 +126,12 @@ def converters(setting: str, html: str) -> Iterator[Finding]:
     from gateway.document import engine, office, picture
 
     place = office.find(setting)
-    if place:
+    if place and (lacks := office.lacking(place)):
+        yield Finding(
+            "office documents", WARN, f"the LibreOffice in {place} prints no {' and no '.join(lacks)}",
+            f"apt install {' '.join(lacks.values())}",
+        )  # fmt: skip
+    elif place:
         yield Finding("office documents", OK, f"LibreOffice in {place}")
     elif setting != office.NONE:
         yield Finding(

@@ -20,6 +20,11 @@ AUTO, NONE = "auto", "none"
 
 _PLACES = ("/usr/lib/libreoffice", "/usr/lib64/libreoffice", "/opt/libreoffice*", "/usr/local/lib/libreoffice")
 _LIBRARIES = ("libmergedlo.so", "libsofficeapp.so")  # which has the kit in it
+_MODULES = {  # what each kind of document takes beside them, and Debian's package that has it
+    "texts": ("libswlo.so", "libreoffice-writer-nogui"),
+    "tables": ("libsclo.so", "libreoffice-calc-nogui"),
+    "slides": ("libsdlo.so", "libreoffice-impress-nogui"),
+}
 _EXTENSIONS = {  # its content tells what it is; but "odt" is believed
     sniff.OFFICE: "docx", sniff.OLE: "doc", sniff.RTF: "rtf", sniff.OFFICE_XML: "xml",
 }  # fmt: skip
@@ -51,6 +56,11 @@ def find(setting: str) -> str:
     if setting != AUTO:
         return setting if _library(Path(setting)) else ""
     return next((str(place) for place in _places() if _library(place)), "")
+
+
+def lacking(place: str) -> dict[str, str]:
+    """What the LibreOffice there cannot print (texts, tables, slides), and the package that helps."""
+    return {kind: package for kind, (name, package) in _MODULES.items() if not Path(place, name).is_file()}
 
 
 def _places() -> Iterator[Path]:
@@ -91,8 +101,11 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> str:
         if "password" in said.lower():
             raise _protected(name)
         (work / "room").write_bytes(bytes(_ROOM))  # it says the same of a full disk: OSError then
+        lacks = lacking(office)
+        other = f", or of a kind it lacks here ({', '.join(lacks)})" if lacks else ""
         raise Unfaxable(
-            f"{name} cannot be read by LibreOffice: it is damaged, or protected by a password; print it to a PDF and send that",
+            f"{name} cannot be read by LibreOffice: it is damaged, or protected by a password{other}; print it to a PDF and send"
+            " that",
             said,
         )
     return str(made)

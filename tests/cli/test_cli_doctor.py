@@ -49,6 +49,18 @@ def test_the_converters_that_are_there_are_told(setting: str) -> None:
     assert all(each.remedy for each in found.values() if each.state != OK)
 
 
+def test_parts_of_libreoffice_that_are_missing_are_told_with_their_packages(tmp_path: Path) -> None:
+    for name in ("libmergedlo.so", "libswlo.so"):
+        (tmp_path / name).touch()
+    found = next(each for each in checks.converters(str(tmp_path), "text") if each.check == "office documents")
+    assert (found.state, found.remedy) == (WARN, "apt install libreoffice-calc-nogui libreoffice-impress-nogui")
+    assert found.text.endswith("prints no tables and no slides")
+    for name in ("libsclo.so", "libsdlo.so"):
+        (tmp_path / name).touch()
+    found = next(each for each in checks.converters(str(tmp_path), "text") if each.check == "office documents")
+    assert found.state == OK
+
+
 @pytest.mark.parametrize(("setting", "state"), [("auto", "WARN"), ("engine", "FAIL"), ("text", OK)])
 def test_what_html_lacks_is_told(setting: str, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.document.engine.missing", lambda: "WeasyPrint is missing: pip install it")

@@ -305,6 +305,20 @@ async def test_an_encrypted_office_document_is_refused_before_anything_is_starte
     assert "protected by a password" in await sender.refused(data, "secret.docx", "/nowhere")
 
 
+def test_what_libreoffice_lacks_is_named_in_the_refusal(
+    fax: Fax, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = fax.part("list.xlsx", made_office.xlsx())
+    (tmp_path / "libswlo.so").touch()
+    monkeypatch.setattr(office, "_convert", lambda *_: "no filter")
+    monkeypatch.setattr(os, "environ", {**os.environ})
+    monkeypatch.chdir(tmp_path)
+    work = tmp_path / "work"
+    work.mkdir()
+    with pytest.raises(Refused, match=r"or of a kind it lacks here \(tables, slides\); print it to a PDF"):
+        office.to_pdf(part["path"], "application/x-office", "list.xlsx", str(work), str(tmp_path))
+
+
 def test_where_libreoffice_is(tmp_path: Path) -> None:
     assert office.find(office.NONE) == ""
     assert office.find(str(tmp_path)) == ""
