@@ -168,9 +168,9 @@ async def test_the_test_tells_what_would_be_dialled_and_why(house: House) -> Non
     [
         ("+49 30 901820", "faxes to Germany (+49) are not allowed here; ask your administrator to add DE"),
         ("+1 900 234 5678", "faxes to premium numbers"),
-        ("12", "12 cannot be faxed to"),
+        ("12", "12@fax.local cannot be faxed to: 12 is a short number"),
         ("+12025550123@example.com", "relaying denied: example.com is not one of this gateway's domains"),
-        ("fax", "fax cannot be faxed to: a number has no 'f' in it"),
+        ("fax", "fax@fax.local cannot be faxed to: a number has no 'f' in it"),
     ],
 )
 async def test_the_test_tells_why_a_number_is_refused(house: House, address: str, words: str) -> None:

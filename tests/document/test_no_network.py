@@ -34,10 +34,10 @@ def listener() -> Iterator[socket.socket]:
         yield listener
 
 
-def calling_pdf(url: str) -> bytes:
+def calling_pdf(url: str, *, shown: bytes = b"/X0 Do") -> bytes:
     """Every way a PDF may name something elsewhere: actions, links, forms, a stream, a picture, a file."""
     document = pikepdf.new()
-    page = Sheet().text(72, 72, "Hello").raw(b"/X0 Do /I0 Do").add_to(document)
+    page = Sheet().text(72, 72, "Hello").raw(shown).add_to(document)
     remote = Dictionary(FS=Name.URL, F=String(url))
     open_it = Dictionary(S=Name.URI, URI=String(url))
     document.Root["/OpenAction"] = open_it
@@ -90,6 +90,12 @@ async def test_no_document_makes_a_connection(pool: WorkerPool, fax: Fax, listen
         "gateway.document.render:render", parts=parts, left_out=[], out=str(fax.out), options={}
     )  # fmt: skip
     assert made["pages"] == 4
+    with pytest.raises(Refused, match="a picture that cannot be read"):  # which is elsewhere
+        await pool.run(
+            "gateway.document.render:render",
+            parts=[fax.part("d.pdf", calling_pdf(url, shown=b"/X0 Do /I0 Do"))],
+            left_out=[], out=str(fax.out), options={},
+        )  # fmt: skip
     with pytest.raises(Refused, match="an SVG drawing"):
         await pool.run(
             "gateway.document.render:render",
