@@ -65,15 +65,15 @@ async def _each(what: str, runs: AsyncIterator[Run]) -> Outcome:
 
 
 async def _points(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("killed at every named point", kill.at_points(workers, size.step(1000)))
+    return await _each("killed at every named point", kill.at_points(workers, size.step(kill.MOST)))
 
 
 async def _calls(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("killed at the N-th system call", system_calls.run(workers, size.step(150)))
+    return await _each("killed at the N-th system call", system_calls.run(workers, size.step(250)))
 
 
 async def _errors(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("the N-th system call fails", io_errors.run(workers, size.step(40)))
+    return await _each("the N-th system call fails", io_errors.run(workers, size.step(100)))
 
 
 async def _edges(_size: Size, _seed: int, workers: WorkerPool, directory: Path) -> Outcome:
