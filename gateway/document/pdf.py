@@ -18,7 +18,7 @@ import pypdfium2
 from PIL import Image
 from pypdfium2 import raw as pdfium
 
-from gateway.document import raster
+from gateway.document import progress, raster
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import Unfaxable
 
@@ -47,8 +47,10 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             raise Unfaxable(
                 f"{name} is a form (XFA) that only Adobe's reader can show; print it to a new PDF and send that"
             )
-        if document.count_attachments() and _is_portfolio(path):
-            raise Unfaxable(f"{name} is a PDF portfolio, a folder of files; send the files in it")
+        if attached := document.count_attachments():
+            if _is_portfolio(path):
+                raise Unfaxable(f"{name} is a PDF portfolio, a folder of files; send the files in it")
+            progress.note(f"without the {'file' if attached == 1 else f'{attached} files'} attached within it")
         if found := fax_pages(path):
             for fax in found:
                 yield fax.page

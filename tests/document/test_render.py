@@ -182,6 +182,17 @@ def test_text_and_html_bodies(fax: Fax) -> None:
         fax.make(fax.html("<html><style>p{}</style><img src='cid:x'></html>"))
 
 
+@pytest.mark.parametrize(("files", "said"), [(1, "the file"), (3, "the 3 files")])
+def test_files_within_a_pdf_are_told_of(fax: Fax, files: int, said: str) -> None:
+    with pikepdf.open(io.BytesIO(letters(1))) as document:
+        for n in range(files):
+            document.attachments[f"{n}.xml"] = pikepdf.AttachedFileSpec(document, b"<invoice/>")
+        out = io.BytesIO()
+        document.save(out)
+    made = fax.make(fax.part("invoice.pdf", out.getvalue()))
+    assert told(made) == [f"invoice.pdf: page 1; without {said} attached within it"]
+
+
 # --- decoration -------------------------------------------------------------------------------------------------------
 
 DECORATION = "left out, a picture of the message's decoration"
