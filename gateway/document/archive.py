@@ -25,6 +25,8 @@ _NAME = 120  # characters
 _JUNK = re.compile(r"(^|/)(__MACOSX/.*|\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+")
 _OFFICE_FILES = {"[Content_Types].xml", "mimetype"}
+_OFFICE_PARTS = ("word/", "xl/", "ppt/", "visio/", "content.xml")  # of what LibreOffice reads; XPS and EPUB have none
+_IWORK = ".iwa"
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _LOCKED, _PATCH, _STRONGLY_LOCKED = 0x1, 0x20, 0x40  # flags of an entry
 _HEAD = re.compile(rb"(?:[!-9;-~]+:.*\r?\n(?:[ \t].*\r?\n)*){3,}")
@@ -57,7 +59,17 @@ def unpack(
 
 def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: int, room: int) -> dict[str, Any]:
     entries = [entry for entry in source.infolist() if not entry.is_dir()]
+    if any(entry.filename.endswith(_IWORK) for entry in entries):
+        raise Unfaxable(
+            f"{archive.name} is a document of Pages, Numbers or Keynote, which only Apple's programs can print; export it to PDF"
+            " and send that"
+        )
     if _OFFICE_FILES & {entry.filename for entry in entries}:
+        if not any(entry.filename.startswith(_OFFICE_PARTS) for entry in entries):
+            raise Unfaxable(
+                f"{archive.name} is a book, a print file or a package of another kind (EPUB, XPS), which cannot be faxed from"
+                " here; print it to a PDF and send that"
+            )
         return {"parts": [], "left_out": [], "office": True}
     if len(entries) > files:
         others = " and the ZIP archives before it" if files < MAX_FILES else ""
