@@ -33,6 +33,7 @@ _HIDDEN_AT = -1000.0  # CSS pixels: further to the left stands what is not to be
 _ABOVE = 0.15  # of a line, which only accents reach
 _CUT = 0.3  # of a page that may stay empty for a cut between two lines
 _SCROLLED = re.compile(r"(overflow(?:-[xy])?)\s*:\s*(?:auto|scroll)", re.IGNORECASE)
+_WINDOW_TEXT = re.compile(r"\bwindowtext\b", re.IGNORECASE)
 _LONG_WORD = re.compile(r"\S{25,}")
 
 _STYLE = """
@@ -60,13 +61,16 @@ class Undrawable(Exception):
 
 
 class _Box(NamedTuple):
-    """Where something stands on the roll, in CSS pixels. ``whole``: it is not to be cut in two; ``text``: the words it is."""
+    """Where something stands on the roll, in CSS pixels. ``whole``: it is not to be cut in two, ``row``: rather not, as it is
+    one of a table; ``text``: the words it is.
+    """
 
     left: float
     top: float
     right: float
     bottom: float
-    whole: bool
+    whole: bool = False
+    row: bool = False
     text: str = ""
 
     @property
@@ -133,15 +137,21 @@ def _fonts() -> Any:
 
 
 def _loosen(root: Any) -> None:
-    """What is shown in part on a screen, to be scrolled, is shown whole; a long address may be broken where it has signs."""
+    """What is shown in part on a screen, to be scrolled, is shown whole; a long address may be broken where it has signs.
+    Outlook's word for black, the colour of its tables' lines, is one.
+    """
     for element in root.iter():
         if element.tag == "style":
-            element.text = _SCROLLED.sub(r"\1:visible", element.text or "")
+            element.text = _translated(element.text or "")
         else:
             element.text = _LONG_WORD.sub(_breakable, element.text or "")
         if "style" in element.attrib:
-            element.set("style", _SCROLLED.sub(r"\1:visible", element.get("style")))
+            element.set("style", _translated(element.get("style")))
         element.tail = _LONG_WORD.sub(_breakable, element.tail or "")
+
+
+def _translated(style: str) -> str:
+    return _WINDOW_TEXT.sub("black", _SCROLLED.sub(r"\1:visible", style))
 
 
 def _breakable(word: re.Match[str]) -> str:
@@ -177,13 +187,15 @@ def _style(width: float, paper: float) -> str:
 
 def _boxes(page: Any) -> Iterator[_Box]:
     """What is seen on a page: words, pictures, and boxes with a border."""
-    from weasyprint.formatting_structure.boxes import ReplacedBox, TextBox
+    from weasyprint.formatting_structure.boxes import ReplacedBox, TableRowBox, TextBox
 
     for box in page.descendants():
         if isinstance(box, TextBox):
             if box.text.strip() and box.position_x > _HIDDEN_AT:
                 x, y = box.position_x, box.position_y
                 yield _Box(x, y, x + box.width, y + box.height, whole=True, text=box.text)
+        elif isinstance(box, TableRowBox):
+            yield _Box(0, box.position_y, 0, box.position_y + box.height, row=True)
         elif isinstance(box, ReplacedBox) or _has_border(box):
             x, y = box.border_box_x(), box.border_box_y()
             if x > _HIDDEN_AT:
@@ -195,20 +207,35 @@ def _has_border(box: Any) -> bool:
 
 
 def _cuts(boxes: list[_Box], room: float) -> Iterator[tuple[float, float]]:
-    """From where to where the roll is cut into pages of at most ``room``, so that few lines are cut in two."""
-    tops = sorted(box.begins for box in boxes if box.whole)
-    bottoms = sorted(box.bottom for box in boxes if box.whole)
-    end = max((box.bottom for box in boxes), default=0.0)
+    """From where to where the roll is cut into pages of at most ``room``: through few lines, and then through few rows."""
+    lines, rows = _Edges([box for box in boxes if box.whole]), _Edges([box for box in boxes if box.row])
+    seen = [box for box in boxes if not box.row]
+    end = max((box.bottom for box in seen), default=0.0)
     at = 0.0
     while at < end:
         # no page begins with nothing, nor with letters that have lost their accents
-        at = min(box.top if box.begins >= at else at for box in boxes if box.bottom > at)
+        at = min(box.top if box.begins >= at else at for box in seen if box.bottom > at)
         last = at + room
         if last < end:
-            between = bottoms[bisect_right(bottoms, last - _CUT * room) : bisect_right(bottoms, last)]
-            last = min((bisect_left(tops, y) - bisect_right(bottoms, y), -y) for y in (*between, last))[1] * -1
+            between = [y for edges in (lines, rows) for y in edges.ends(last - _CUT * room, last)]
+            last = min((*between, last), key=lambda y: (lines.cut(y), rows.cut(y), -y))
         yield at, min(last, end)
         at = last
+
+
+class _Edges:
+    """Where boxes begin and end, sorted."""
+
+    def __init__(self, boxes: list[_Box]) -> None:
+        self._tops = sorted(box.begins for box in boxes)
+        self._bottoms = sorted(box.bottom for box in boxes)
+
+    def ends(self, after: float, until: float) -> list[float]:
+        return self._bottoms[bisect_right(self._bottoms, after) : bisect_right(self._bottoms, until)]
+
+    def cut(self, y: float) -> int:
+        """How many boxes a cut there goes through."""
+        return bisect_left(self._tops, y) - bisect_right(self._bottoms, y)
 
 
 def _write(

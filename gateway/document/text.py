@@ -87,7 +87,9 @@ class _Text(html.parser.HTMLParser):
         self.lines: list[str] = []
         self._parts: list[str] = []
         self._hidden = self._pre = 0
-        self._gap = False
+        self._gap = False  # air is due before the line
+        self._ended = self._then = False  # it is whole unless a cell comes next, and air is due behind it
+        self._in_cell = False  # at its beginning, where a block begins no line
         self._loose = True
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -97,8 +99,14 @@ class _Text(html.parser.HTMLParser):
             self._hidden = 0
         elif tag in ("td", "th"):
             self._parts.append("\t")
+            self._ended = self._then = False
+            self._in_cell = True
         elif tag == "br":
+            if self._ended:
+                self.end_line()
             self.end_line(broken=True)
+        elif tag in self._BLOCKS and self._in_cell and tag in ("p", "div"):
+            self._loose = False
         elif tag in self._BLOCKS:
             self.end_line()
             self._loose = ("class", "MsoNormal") not in attributes  # Outlook's lines are paragraphs
@@ -111,6 +119,9 @@ class _Text(html.parser.HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag in self._HIDDEN:
             self._hidden = max(0, self._hidden - 1)
+        elif tag in ("p", "div"):
+            self._ended = True
+            self._then |= self._loose and tag == "p"
         elif tag in self._BLOCKS:
             self.end_line()
             self._gap |= self._loose and tag in self._APART
@@ -119,6 +130,10 @@ class _Text(html.parser.HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._hidden:
             return
+        if data.strip():
+            if self._ended:
+                self.end_line()
+            self._in_cell = False
         if not self._pre:
             self._parts.append(_BLANKS.sub(" ", data))
             return
@@ -137,6 +152,8 @@ class _Text(html.parser.HTMLParser):
                 self.lines.append("")
             self.lines.append(line.replace("\xa0", " ").rstrip())
             self._gap = False
+        self._gap |= self._then
+        self._ended = self._then = self._in_cell = False
 
 
 def from_html(source: str) -> str:

@@ -142,6 +142,7 @@ LAYOUTS = {
     "a long address": "<p>https://example.com/" + "word" * 200 + "</p>",
     "a page of its own": f"<style>@font-face{{font-family:x;src:url(x.woff)}} @page a{{size:30in 5in;margin:9in}} div{{page:a}}</style><div>{WORDS}</div>",
     "preformatted": f"<pre>{WORDS}\nend</pre>",
+    "one as Outlook writes it": f"<p style='border:solid windowtext 1pt'>{WORDS}</p>",
     "white on white": f"<body text=white bgcolor=black><p style='color:#ffffff !important'>{WORDS}</p>",
 }  # fmt: skip
 
@@ -172,13 +173,20 @@ def test_a_text_of_too_many_pages_is_not_drawn(tmp_path: Path) -> None:
     assert answer["path"] == ""
 
 
+def test_the_lines_of_tables_of_outlook_are_black() -> None:
+    assert (
+        roll._translated("border:solid windowtext 1.0pt;OVERFLOW-X: Auto")
+        == "border:solid black 1.0pt;OVERFLOW-X:visible"
+    )
+
+
 def test_pages_are_cut_between_the_lines() -> None:
     lines = [roll._Box(0, 20 * n + 2, 100, 20 * n + 18, whole=True) for n in range(100)]
     assert list(roll._cuts(lines, 95))[:3] == [(2, 78), (82, 158), (162, 238)]
     tight = [roll._Box(0, 20 * n, 100, 20 * n + 23, whole=True, text="Á") for n in range(100)]
     assert list(roll._cuts(tight, 95))[:2] == [(0, 83), (80, 163)]  # nothing of a line is cut off where lines touch
     picture = roll._Box(0, 70, 100, 160, whole=True)
-    frame = roll._Box(0, 0, 100, 400, whole=False)
+    frame = roll._Box(0, 0, 100, 400)
     assert list(roll._cuts([*lines[:3], picture, frame], 95)) == [
         (0, 95),
         (95, 190),
@@ -190,6 +198,8 @@ def test_pages_are_cut_between_the_lines() -> None:
     assert list(roll._cuts([*lines[:4], picture._replace(top=78)], 95)) == [(2, 78), (78, 160)]
     assert list(roll._cuts([lines[0], lines[90]], 95)) == [(2, 97), (1802, 1818)]
     assert list(roll._cuts([], 95)) == []
+    rows = [roll._Box(0, 40 * n, 0, 40 * n + 40, row=True) for n in range(50)]
+    assert list(roll._cuts(lines + rows, 95))[:3] == [(2, 80), (82, 160), (162, 240)]
 
 
 # --- nothing from elsewhere -------------------------------------------------------------------------------------------

@@ -253,6 +253,13 @@ def test_a_text_too_long_is_refused(refusal: Callable[..., Unfaxable]) -> None:
         ("x<pre>if a:\n\n\treturn  b</pre>y", "x\n\nif a:\n\n        return  b\n\ny"),
         ("a&nbsp;&nbsp; b\u00a0", "a   b"),
         ("<table><tr><td>1</td><td>2</td></tr><tr><th>3</th></tr></table>", "1   2\n3"),
+        (  # as Outlook writes cells, and others
+            "<table><tr><td> <p class=MsoNormal>1</p></td><td><p>2</p>\n</td></tr><tr><td><div>3</div></td><td>4<p>5</p></td></tr></table>x",
+            "1   2\n3   4\n\n5\n\nx",
+        ),
+        ("<table><tr><td><p>1</p><p>2</p></td><td>3</td></tr></table>", "1\n\n2   3"),
+        ("<p>a</p><br><div>b</div>c", "a\n\nb\nc"),
+        ("<td><table><tr><td>1<td>2</table>3", "1   2\n3"),
         ("<style>p{}</style><script>alert(1)</script><p>seen", "seen"),
         ("<html><head><title>t</title><body>seen", "seen"),
         ("<html><head><title>t</title><p>seen", "seen"),

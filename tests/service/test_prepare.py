@@ -215,6 +215,26 @@ async def test_after_a_start_a_lost_try_is_made_again_at_once_and_a_second_one_s
         assert (await house.jobs())[0].next_at == house.now + wait
 
 
+async def test_a_mail_whose_html_kills_its_converter_is_printed_as_text(build: Build) -> None:
+    document = {"paper": "letter", "body": "with-text"}
+    house = await build(outbound=OutboundSettings(prepare=PrepareSettings(html=True, document=document)))
+    await house.submit(mail=b"Subject: Offer\r\nContent-Type: text/html\r\n\r\n<p>Paper, 42.00</p>\r\n")
+    real = house.workshop.run
+
+    async def dies(function: str, /, **arguments: object) -> object:
+        house.workshop.faults.extend([DIED] * function.endswith("html:draw"))
+        return await real(function, **arguments)
+
+    house.workshop.run = dies  # type: ignore[method-assign]
+    await house.turn("prepare")
+    (job,) = await house.jobs()
+    assert job.document is not None
+    assert (job.state, job.strikes) == (JobState.PREPARED, 0)
+    assert [entry.text for entry in job.document.ledger] == [
+        "message text: page 1; printed as text: its HTML could not be drawn within the limits of a conversion"
+    ]
+
+
 # --- trouble of ours --------------------------------------------------------------------------------------------------
 
 
