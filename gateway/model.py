@@ -179,9 +179,7 @@ class MailSummary:
     options: Mapping[str, str] = field(default_factory=dict)  # as in mail.options, of header, subject and text
     starts: Sequence[tuple[str, str]] = ()  # name and first bytes, as Latin-1, of each attachment
     author: str = ""  # the From address, lower case, where the mail server in front says its domain vouches for it
-    partial: tuple[str, int, int] | None = (
-        None  # of a mail that is one of several, a part of one: as mail.partial reads it
-    )
+    partial: tuple[str, int, int] | None = None  # of a mail that is a part of another, as mail.partial reads it
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,9 +71,8 @@ def render(
     comments = ""
     if front := options["cover"]:
         ledger.append(LedgerEntry(f"cover page {front}", "cover page", 1, 1))
-        sheets.append(
-            _Sheet(b"", target.y_dpi, legibility.Opinion(), blank=False)
-        )  # drawn when the number of pages is known
+        # drawn when the number of pages is known
+        sheets.append(_Sheet(b"", target.y_dpi, legibility.Opinion(), blank=False))
         comments, chosen = _comments(chosen, options, target)
         if comments:
             ledger.append(LedgerEntry("message text, on the cover page", sniff.TEXT, 1, 1))

@@ -78,6 +78,7 @@ class Input:
         self._ended, self._error = True, error
         if error is not None:
             self._arrived.clear()
+            self._size = 0
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

@@ -1,7 +1,8 @@
 """One client's connection: aiosmtpd's protocol with its dialogue replaced.
 
-Of aiosmtpd it keeps the transport side. Commands, addresses, DATA, timers, TLS and AUTH are ours: stock aiosmtpd buffers
-an endless line, cuts slow uploads, cancels a commit when the client hangs up, and drops parts of addresses.
+Of aiosmtpd it keeps the protocol that asyncio speaks to. Reading, commands, addresses, DATA, timers, TLS and AUTH are ours:
+stock aiosmtpd buffers an endless line, reads mails line by line, cuts slow uploads, cancels a commit when the client hangs
+up, and drops parts of addresses.
 """
 
 from __future__ import annotations

@@ -81,20 +81,7 @@ class Reading:
     @property
     def fit(self) -> Fit:
         """How well the number fits the plan of its country code."""
-        return self._fit()
-
-    @lru_cache(maxsize=1024)  # noqa: B019  # of few, small and unchanging objects
-    def _fit(self) -> Fit:
-        if not self.national or not SHORTEST <= len(str(self.code)) + len(self.national) <= LONGEST:
-            return Fit.NO
-        if self.code == TEST or phonenumbers.is_valid_number(self.parsed):
-            return Fit.VALID
-        length = phonenumbers.is_possible_number_with_reason(self.parsed)
-        if length == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:
-            return Fit.LOCAL
-        # in front of an unassigned number a zero is a trunk prefix too many; NANP area codes start with 2 to 9
-        wrong_start = self.national[0] == "0" or (self.code == NANP and self.national[0] == "1")
-        return Fit.POSSIBLE if length == ValidationResult.IS_POSSIBLE and not wrong_start else Fit.NO
+        return _fit(self)
 
     @property
     def reaches(self) -> bool:
@@ -109,6 +96,20 @@ class Reading:
 
     def __str__(self) -> str:
         return f"{format_human(self.number)} ({self.country})"
+
+
+@lru_cache(maxsize=1000)
+def _fit(reading: Reading) -> Fit:
+    if not reading.national or not SHORTEST <= len(str(reading.code)) + len(reading.national) <= LONGEST:
+        return Fit.NO
+    if reading.code == TEST or phonenumbers.is_valid_number(reading.parsed):
+        return Fit.VALID
+    length = phonenumbers.is_possible_number_with_reason(reading.parsed)
+    if length == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:
+        return Fit.LOCAL
+    # in front of an unassigned number a zero is a trunk prefix too many; NANP area codes start with 2 to 9
+    wrong_start = reading.national[0] == "0" or (reading.code == NANP and reading.national[0] == "1")
+    return Fit.POSSIBLE if length == ValidationResult.IS_POSSIBLE and not wrong_start else Fit.NO
 
 
 def check_region(region: str) -> None:

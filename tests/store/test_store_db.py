@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import ConfigError, NoSpace, TryLater
+from gateway.store import aliases
 from gateway.store.db import Database, StoreBroken, _prepare, get_meta, migrations, set_meta
+
+PUBLISHED = {1: "9fbb700025943100", 2: "ff21394f717ed87a", 3: "748cf39ccd417492"}  # the beginning of the hash of each
 
 
 async def opened(path: Path, **settings: object) -> Database:
@@ -267,6 +272,30 @@ async def test_an_old_schema_is_copied_before_it_is_changed(tmp_path: Path, monk
     copy = sqlite3.connect(tmp_path / f"db.sqlite.schema-{len(newer) - 1}")
     assert copy.execute("SELECT value FROM meta WHERE key = 'a'").fetchone() == ("1",)
     copy.close()
+
+
+async def test_an_address_book_of_the_first_schema_is_read_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = migrations()[:1]
+    with monkeypatch.context() as patch:
+        patch.setattr("gateway.store.db.migrations", lambda: first)
+        database = await opened(tmp_path)
+        old = "INSERT INTO alias (name, number, scope, note, created_at) VALUES ('desk', '+12025550123', '*', '', 1.0)"
+        await database.write(lambda tx: tx.execute(old) and None)
+        await database.close()
+    database = await opened(tmp_path)
+    (desk,) = await database.read(aliases.listing)
+    assert (desk.name, desk.addressee) == ("desk", "")
+    await database.write(lambda tx: aliases.put(tx, replace(desk, addressee="Front desk")))
+    assert await database.read(lambda tx: aliases.addressed(tx, desk.number)) == [replace(desk, addressee="Front desk")]
+    await database.close()
+
+
+def test_a_migration_that_was_published_stays_as_it_is() -> None:
+    """A database that has it never sees a change of it: what is new is a migration of its own."""
+    known = dict(migrations())
+    assert {version: hashlib.sha256(known[version].encode()).hexdigest()[:16] for version in PUBLISHED} == PUBLISHED
 
 
 def test_migrations_are_numbered_without_a_gap() -> None:

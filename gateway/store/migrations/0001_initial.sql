@@ -254,12 +254,10 @@ CREATE TABLE alias (
   name       TEXT NOT NULL,           -- in lower case
   scope      TEXT NOT NULL,           -- whom it is for, as the match of a sender route
   number     TEXT NOT NULL,
-  addressee  TEXT NOT NULL,           -- for cover pages
   note       TEXT NOT NULL,
   created_at REAL NOT NULL,
   PRIMARY KEY (name, scope)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX alias_by_number ON alias (number) WHERE addressee <> '';
 
 CREATE TABLE user (
   name          TEXT PRIMARY KEY,
