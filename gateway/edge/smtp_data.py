@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 END = b"\r\n.\r\n"
 CHUNK = 64 << 10  # bytes that may wait before the client is held back
+_PIECE = 4096  # bytes: smaller pieces are joined while they wait, or each would cost more than it holds
 
 _FAIR_PACE = 10_000  # bytes per second of a client that is not slow
 _CREDIT = 60.0  # seconds of silence at most that quick bytes have earned: a page is scanned
@@ -65,7 +66,10 @@ class Input:
 
     def feed(self, data: bytes) -> None:
         """The client has sent ``data``."""
-        self._arrived.append(data)
+        if self._arrived and len(self._arrived[-1]) < _PIECE:
+            self._arrived[-1] += data
+        else:
+            self._arrived.append(data)
         self._size += len(data)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -106,10 +106,11 @@ class Conversation(SMTP):
         """Go on under TLS; returns its name and the name in the client's certificate. Raises :class:`Closed`."""
         assert self._context is not None, "a listener with TLS has its context"
         self.source.clear()
+        below = self.transport
         try:
             with self.source.waiting():
                 transport = await self.loop.start_tls(
-                    self.transport,
+                    below,
                     self,
                     self._context,
                     server_side=True,
@@ -121,6 +122,7 @@ class Conversation(SMTP):
             raise Closed from error
         if transport is None:  # so says asyncio when the client goes in the middle of it
             raise Closed
+        below.resume_reading()  # what came right behind the handshake may have held it back
         self.transport = self._transport = self.source.transport = transport
         self._over_ssl = True
         return tls_of(transport) or "TLS", name_of(transport)

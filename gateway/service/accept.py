@@ -273,8 +273,9 @@ class Accept:
             placed = await self._divided.take(part)
             if not isinstance(placed, str):
                 placed = await self._accept_whole(envelope, route, part, placed)
-                self._remove(file)
-                return placed
+                if placed != submission.id:
+                    self._remove(file)
+                    return placed
         except GatewayError:  # not so when cancelled, as below
             self._remove(file)
             raise
@@ -355,7 +356,8 @@ class Accept:
             raise
         if stored != submission.id:
             self._remove(file)
-            telemetry.duplicate(stored, client=envelope.peer.address)
+            if last is None or stored != last.submission.id:  # else the part began another mail meanwhile
+                telemetry.duplicate(stored, client=envelope.peer.address)
             return stored
         telemetry.accepted(
             submission.id,

@@ -96,12 +96,13 @@ class DividedMails:
         return self._unless_refused(await self._database.write(lambda tx: self._place(tx, part)))
 
     async def settle(self, part: Arrival, keep: Callable[[Tx], str]) -> str:
-        """All parts are here: ``keep`` stores the whole and returns its id. Returns that, or the part's, as :meth:`take` does.
+        """All parts are here: ``keep`` stores the whole and returns its id. Returns that, or an id as :meth:`take` does.
 
-        One transaction; of several that bring the last part at once only one comes to ``keep``.
+        One transaction; of several that bring the last part at once only one comes to ``keep``. Another is the same part
+        again, or has become the first of another mail.
         """
         settled = self._unless_refused(await self._database.write(lambda tx: self._place(tx, part, keep)))
-        assert isinstance(settled, str), "others are told only where they have to be joined"
+        assert isinstance(settled, str), "the others are returned only without keep"
         return settled
 
     def _unless_refused(self, placed: str | Parts | Refused) -> str | Parts:
@@ -120,7 +121,11 @@ class DividedMails:
             mail = None
         here = store.parts(tx, mail.id) if mail else {}
         same = here.get(part.number)
-        if same is not None and same.sha256 == part.sha256:
+        if (
+            same is not None
+            and same.sha256 == part.sha256
+            and (not (mail and mail.became) or self._may_return(same, now))
+        ):
             return same.submission
         if mail is not None and mail.became:  # another mail, with an id that was used before
             mail, here = None, {}
@@ -137,6 +142,10 @@ class DividedMails:
             mail = store.begin(tx, part.submission.id, part.key, part.submission.identity, part.recipients, now)
         store.add(tx, mail.id, part.number, part.total, part.submission.id, part.sha256)
         return part.submission.id
+
+    def _may_return(self, part: Part, now: float) -> bool:
+        """Whether a part of what is whole already comes again from a client that may not have read our 250."""
+        return part.confirmed_at is None and (now - part.came_at < TRIED or not self._clock_believed())
 
     def _misfit(self, tx: Tx, mail: Divided, here: Parts, part: Arrival, now: float) -> Refused | None:
         """Why a part cannot belong to a mail, which has then ended: nobody knows which of its parts belong together."""

@@ -38,13 +38,16 @@ class Divided:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """``file`` as a submission's ``mail_file``, ``size`` in bytes."""
+    """``file`` as a submission's ``mail_file``, ``size`` in bytes; ``confirmed_at``: since when its client has shown that it
+    read our 250."""
 
     number: int
     submission: str
     sha256: str
     file: str
     size: int
+    came_at: float
+    confirmed_at: float | None
 
 
 def _divided(row: tuple[Any, ...]) -> Divided:
@@ -65,11 +68,12 @@ def latest(tx: Tx, key: str) -> Divided | None:
 def parts(tx: Tx, divided: str) -> dict[int, Part]:
     """The parts that came, by their numbers, in order."""
     rows = tx.execute(
-        "SELECT part.number, part.submission, part.sha256, mail_file, size FROM part"
+        "SELECT part.number, part.submission, part.sha256, mail_file, size, created_at, confirmed_at FROM part"
         " JOIN submission ON submission.id = part.submission WHERE divided = ? ORDER BY number",
         (divided,),
     )
-    return {row[0]: Part(*row) for row in rows}
+    found = [Part(*row) for row in rows]
+    return {part.number: part for part in found}
 
 
 def of_part(tx: Tx, submission: str) -> tuple[int, Divided] | None:

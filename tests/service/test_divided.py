@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from email import message_from_bytes
 from pathlib import Path
@@ -52,6 +53,36 @@ async def test_a_kill_between_the_parts_changes_nothing(house: House) -> None:
     assert [job.submission for job in await house.jobs()] == [whole]
     await house.settle()
     assert await house.states() == ["submitted"]
+
+
+async def test_the_same_parts_again_from_who_has_read_every_answer_are_another_fax(house: House) -> None:
+    for _ in range(2):
+        for number in (1, 2):
+            await house.accept.confirmed(await house.submit(mail=part(number, 2)))
+        house.now += 3600
+    assert len(await house.jobs()) == 2
+    assert await house.mails() == []
+
+
+async def test_a_part_again_behind_the_whole_is_known_for_as_long_as_mail_servers_try(house: House) -> None:
+    first, whole = await house.submit(mail=part(1, 2)), await house.submit(mail=part(2, 2))
+    house.now += 4 * DAY
+    assert [await house.submit(mail=part(number, 2)) for number in (1, 2)] == [first, whole]
+    house.now += 2 * DAY
+    assert await house.submit(mail=part(1, 2)) != first
+    assert len(await house.jobs()) == 1
+
+
+async def test_two_last_parts_at_once_are_two_mails_of_which_nothing_is_lost(house: House) -> None:
+    await house.submit(mail=part(1, 2))
+    others = part(2, 2), part(2, 2, b"other text\r\n")
+    ids = await asyncio.gather(*(house.submit(mail=each) for each in others))
+    assert len(set(ids)) == 2
+    (job,) = await house.jobs()
+    assert job.submission in ids
+    assert {row[0] for row in house.on_disk("SELECT mail_file FROM submission")} - {"database"} == house.spool.names()
+    await house.submit(mail=part(1, 2, b"Subject: Another\r\n\r\nText\r\n"))
+    assert len(await house.jobs()) == 2
 
 
 async def test_a_disk_that_fails_at_the_last_part_leaves_the_others(

@@ -166,6 +166,14 @@ async def test_a_mail_without_a_line_end_is_handed_on_chunk_by_chunk() -> None:
     assert max(sizes) <= 100_000 + 4
 
 
+async def test_small_pieces_that_wait_are_few() -> None:
+    source = Input(Wire())
+    for _ in range(CHUNK // 2):
+        source.feed(b"ab")
+    assert len(source._arrived) <= CHUNK // 4096 + 1
+    assert b"".join(source._arrived) == b"ab" * (CHUNK // 2)
+
+
 async def test_a_client_that_is_not_listened_to_is_held_back() -> None:
     wire = Wire()
     source = Input(wire)

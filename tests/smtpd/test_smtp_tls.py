@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import smtplib
+import socket
 import ssl
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import argon2
@@ -84,6 +87,54 @@ async def test_what_comes_right_behind_the_handshake_is_heard(
 
 
 @pytest.mark.parametrize("behind", [b"NOOP\r\n", b"x", b"MAIL FROM:<evil@example.org>\r\n" * 1000])
+def _pipelined(address: str, trusting: ssl.SSLContext, tls: str, said: bytes, stall: Callable[[], None]) -> bytes:
+    """Send all of ``said`` in one piece with the end of the handshake, after ``stall``; returns what is answered."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as wire:
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        for command in (b"", b"EHLO me\r\n", b"STARTTLS\r\n") if tls == "starttls" else ():
+            wire.sendall(command)
+            wire.recv(1000)
+        coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = trusting.wrap_bio(coming, going, server_hostname="localhost")
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                wire.sendall(going.read())
+                coming.write(wire.recv(65536))
+        client.write(said)
+        stall()
+        wire.sendall(going.read())
+        answered = b""
+        while b"221" not in answered:
+            try:
+                answered += client.read(65536) or b"221 (closed)"
+            except ssl.SSLWantReadError:
+                coming.write(wire.recv(65536))
+        return answered
+
+
+@pytest.mark.parametrize("tls", ["implicit", "starttls"])
+async def test_a_whole_mail_right_behind_the_handshake_is_taken_by_a_busy_gateway(
+    doors: Doors, stub: Stub, tmp_path: Path, trusting: ssl.SSLContext, tls: str
+) -> None:
+    settings = listener(tmp_path, tls, networks=("127.0.0.0/8",))
+    (address,) = await doors.open(stub, settings, command_timeout=5.0, data_timeout=5.0)
+    loop = asyncio.get_running_loop()
+
+    def stall() -> None:
+        loop.call_soon_threadsafe(time.sleep, 0.4)
+        time.sleep(0.05)
+
+    said = b"EHLO me\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<+12025550123@fax.local>\r\nDATA\r\n"
+    said += (b"x" * 70 + b"\r\n") * 5500 + b".\r\nQUIT\r\n"
+    answered = await asyncio.to_thread(_pipelined, address, trusting, tls, said, stall)
+    assert b"250 2.0.0 queued as" in answered
+    assert len(stub.mails) == 1
+
+
 async def test_commands_put_behind_starttls_in_clear_are_refused(
     doors: Doors, stub: Stub, tmp_path: Path, behind: bytes
 ) -> None:
