@@ -86,7 +86,6 @@ async def test_what_comes_right_behind_the_handshake_is_heard(
             assert [(await client.reply()).code for _ in range(2)] == [250, 250]
 
 
-@pytest.mark.parametrize("behind", [b"NOOP\r\n", b"x", b"MAIL FROM:<evil@example.org>\r\n" * 1000])
 def _pipelined(address: str, trusting: ssl.SSLContext, tls: str, said: bytes, stall: Callable[[], None]) -> bytes:
     """Send all of ``said`` in one piece with the end of the handshake, after ``stall``; returns what is answered."""
     host, _, port = address.rpartition(":")
@@ -135,6 +134,7 @@ async def test_a_whole_mail_right_behind_the_handshake_is_taken_by_a_busy_gatewa
     assert len(stub.mails) == 1
 
 
+@pytest.mark.parametrize("behind", [b"NOOP\r\n", b"x", b"MAIL FROM:<evil@example.org>\r\n" * 1000])
 async def test_commands_put_behind_starttls_in_clear_are_refused(
     doors: Doors, stub: Stub, tmp_path: Path, behind: bytes
 ) -> None:
