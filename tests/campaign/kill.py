@@ -107,8 +107,8 @@ async def settled(here: World) -> bool:
     """Nothing is under way in the gateway, and every fax that came in is there."""
     if not records.is_quiet(here.state):
         return False
-    found = records.read(here.state)
-    return len(found.inbound) >= len(here.injected) and all(
+    found = records.read(here.state)  # a later moment than the cheap look before it: all of the answer is from here
+    return found.quiet and len(found.inbound) >= len(here.injected) and all(
         wish.settled or any(job["number"] == number for job in found.jobs.values())
         for wish in here.wishes for number in wish.numbers
     )  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.faultpoint import VARIABLE
 
-from . import checker
+from . import checker, records
 from .checker import Evidence, check
 from .journeys import JOURNEYS, received, route
 from .kill import evidence, one, pool, settled
@@ -40,6 +40,16 @@ async def test_killed_where_it_matters(name: str, point: str) -> None:
     async with pool() as workers:
         run = await one(workers, JOURNEYS[name], point, env={VARIABLE: point})
     assert (run.died, run.breaches) == (True, [])
+
+
+async def test_what_comes_between_two_looks_is_not_at_rest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A received fax and its mail may be committed right after the cheap look that found nothing under way."""
+    async with pool() as workers, world(tmp_path, workers) as here:
+        monkeypatch.setattr(records, "is_quiet", lambda _state: True)
+        monkeypatch.setattr(records, "read", lambda _state: Records(outbox=[{"state": "queued"}]))
+        assert not await settled(here)
+        monkeypatch.setattr(records, "read", lambda _state: Records(outbox=[{"state": "sent"}]))
+        assert await settled(here)
 
 
 @pytest.fixture(scope="module")
