@@ -17,7 +17,9 @@ from gateway import telemetry
 from gateway.document.worker import WorkerPool
 
 from . import caps, chaos, clock, disk_full, edges, io_errors, kill, power_cut, random_kill, stops, system_calls
+from .daemon import CODE
 from .kill import Run, pool
+from .nursery import nursery
 from .random_kill import Outcome
 
 
@@ -65,15 +67,18 @@ async def _each(what: str, runs: AsyncIterator[Run]) -> Outcome:
 
 
 async def _points(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("killed at every named point", kill.at_points(workers, size.step(kill.MOST)))
+    async with nursery(CODE):  # for what is started after the kill
+        return await _each("killed at every named point", kill.at_points(workers, size.step(kill.MOST)))
 
 
 async def _calls(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("killed at the N-th system call", system_calls.run(workers, size.step(250)))
+    async with nursery(CODE):
+        return await _each("killed at the N-th system call", system_calls.run(workers, size.step(250)))
 
 
 async def _errors(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
-    return await _each("the N-th system call fails", io_errors.run(workers, size.step(100)))
+    async with nursery(CODE):
+        return await _each("the N-th system call fails", io_errors.run(workers, size.step(100)))
 
 
 async def _edges(_size: Size, _seed: int, workers: WorkerPool, directory: Path) -> Outcome:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import aiohttp
 
+from . import nursery
+from .nursery import Fork
+
 CODE = Path(__file__).parents[2]
 _PATIENCE = 60.0  # seconds within which a program must be ready or gone
 
@@ -42,12 +45,15 @@ class Program:
         self._arguments = arguments
         self._url = url
         self.log = log
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | Fork | None = None
 
     async def start(
         self, *, prefix: Sequence[str] = (), env: Mapping[str, str] | None = None, wait: bool = True
     ) -> bool:
         """Start; ``prefix`` is a program to run it under. False when it ended before it was ready."""
+        if (warm := nursery.current.get()) is not None and env is None:
+            self._process = await warm.fork(self._arguments, self.log, prefix)
+            return await self.ready() if wait else True
         with self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *prefix, sys.executable, "-m", "gateway", *self._arguments,

@@ -14,7 +14,7 @@ from gateway.document.worker import WorkerPool
 
 from .journeys import JOURNEYS
 from .kill import MOST, Run, one, side_by_side
-from .system_calls import tracing
+from .system_calls import made_by_a_start, tracing
 
 ERRORS = ("EIO", "ENOSPC")
 CALLS = ("pwrite64", "fsync", "fdatasync", "rename", "unlink")
@@ -22,13 +22,17 @@ _QUIET = 3  # runs in a row in which nothing failed: the call is not made so oft
 
 
 async def run(workers: WorkerPool, step: int = 1, journeys: Sequence[str] = ("out", "in")) -> AsyncIterator[Run]:
-    """Every ``step``-th call of each kind fails, one run for each."""
+    """Every ``step``-th call of each kind fails, one run for each.
+
+    The start is the same on all journeys, so it is gone through on the first only.
+    """
     with tempfile.TemporaryDirectory(prefix="campaign-errors-") as directory:
 
         async def each(name: str, error: str, call: str) -> AsyncIterator[Run]:
             trace = Path(directory) / f"{name}-{error}-{call}"
+            first = 1 if name == journeys[0] else await made_by_a_start(workers, trace, call)
             quiet = 0
-            for n in range(1, MOST, step):
+            for n in range(first, MOST, step):
                 prefix = tracing(trace, call, f"error={error}:when={n}")
                 yield await one(workers, JOURNEYS[name], f"{error} at {call} number {n}", prefix=prefix)
                 # most errors it survives, so that its life says nothing about whether the call failed

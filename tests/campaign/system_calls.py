@@ -34,7 +34,7 @@ async def run(workers: WorkerPool, step: int = 1, journeys: Sequence[str] = tupl
 
         async def each(name: str, call: str) -> AsyncIterator[Run]:
             trace = Path(directory) / f"{name}-{call}"
-            first = 1 if name == journeys[0] else await _made_by_a_start(workers, trace, call)
+            first = 1 if name == journeys[0] else await made_by_a_start(workers, trace, call)
             for n in range(first, MOST, step):
                 # not --seccomp-bpf: with it strace sends no signal but at the first call
                 prefix = tracing(trace, call, f"signal=KILL:when={n}")
@@ -48,7 +48,7 @@ async def run(workers: WorkerPool, step: int = 1, journeys: Sequence[str] = tupl
             yield run_
 
 
-async def _made_by_a_start(workers: WorkerPool, trace: Path, call: str) -> int:
+async def made_by_a_start(workers: WorkerPool, trace: Path, call: str) -> int:
     """How often a gateway makes a call until it is ready, at least once."""
     async with world(trace.with_suffix(".start"), workers, converters="1") as here:
         await here.gateway.start(prefix=tracing(trace, call, ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,12 @@ from gateway.faultpoint import VARIABLE
 
 from . import checker, records
 from .checker import Evidence, check
+from .daemon import CODE
 from .journeys import JOURNEYS, received, route
 from .kill import evidence, one, pool, settled
+from .nursery import nursery
 from .records import Records
+from .system_calls import made, tracing
 from .world import until, world
 
 _ROUNDS = {
@@ -40,6 +44,25 @@ async def test_killed_where_it_matters(name: str, point: str) -> None:
     async with pool() as workers:
         run = await one(workers, JOURNEYS[name], point, env={VARIABLE: point})
     assert (run.died, run.breaches) == (True, [])
+
+
+async def test_a_forked_gateway_lives_and_dies_as_a_started_one_does() -> None:
+    async with nursery(CODE), pool() as workers:
+        unhurt = await one(workers, JOURNEYS["out"], "nowhere")
+        killed = await one(workers, JOURNEYS["out"], "provider.sending:1", env={VARIABLE: "provider.sending:1"})
+    assert (unhurt.died, unhurt.breaches) == (False, [])
+    assert (killed.died, killed.breaches) == (True, [])
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("n", [9, 30, 1000])
+async def test_a_forked_gateway_is_killed_at_the_very_call(n: int, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    async with nursery(CODE), pool() as workers:
+        run = await one(workers, JOURNEYS["in"], "", prefix=tracing(trace, "pwrite64", f"signal=KILL:when={n}"))
+    assert run.breaches == []
+    assert run.died == (n < 1000)
+    assert made(trace) == n if run.died else n > made(trace) > 30
 
 
 async def test_what_comes_between_two_looks_is_not_at_rest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
