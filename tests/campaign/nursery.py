@@ -56,22 +56,24 @@ class Nursery:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._born: asyncio.Queue[int] = asyncio.Queue()
+        self._awaited: list[asyncio.Future[Fork]] = []  # births, in the order in which they were asked for
         self._children: dict[int, Fork] = {}
-        self._one = asyncio.Lock()
 
     async def fork(self, arguments: Sequence[str], log: Path, prefix: Sequence[str] = ()) -> Fork:
         """Start a gateway; ``prefix`` is the strace it runs under."""
         assert self._process.stdin is not None
         order = {"arguments": list(arguments), "log": str(log), "stopped": bool(prefix)}
-        async with self._one:
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
-            pid = await self._born.get()
-        if not pid:
-            raise RuntimeError("the nursery has ended")
-        child = self._children[pid]
-        if prefix:
-            await _trace(child, prefix)
+        birth: asyncio.Future[Fork] = asyncio.get_running_loop().create_future()
+        self._awaited.append(birth)
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        try:
+            child = await birth
+            if prefix:
+                await _trace(child, prefix)
+        except asyncio.CancelledError:
+            if birth.done() and not birth.cancelled():
+                birth.result().send_signal(signal.SIGKILL)
+            raise
         return child
 
     async def listen(self) -> None:
@@ -81,10 +83,16 @@ class Nursery:
             told = json.loads(line)
             if "status" in told:
                 self._children.pop(told["pid"]).ended.set_result(told["status"])
+                continue
+            child = self._children[told["pid"]] = Fork(told["pid"])
+            birth = self._awaited.pop(0)
+            if birth.cancelled():  # nobody waits for it any more
+                child.send_signal(signal.SIGKILL)
             else:
-                self._children[told["pid"]] = Fork(told["pid"])
-                self._born.put_nowait(told["pid"])
-        self._born.put_nowait(0)
+                birth.set_result(child)
+        for birth in self._awaited:
+            if not birth.done():
+                birth.set_exception(RuntimeError("the nursery has ended"))
 
 
 async def _trace(child: Fork, strace: Sequence[str]) -> None:
