@@ -161,9 +161,10 @@ class Gateway:
 
     async def close(self) -> None:
         """Let go of the state directory."""
-        await self.database.close()
-        await self.provider.close()
-        self._lock.release()
+        async with contextlib.AsyncExitStack() as ends:
+            ends.callback(self._lock.release)
+            ends.push_async_callback(self.provider.close)
+            ends.push_async_callback(self.database.close)
 
     async def start(self, sockets: dict[str, Any] | None = None) -> None:
         """Start everything; when this returns, every listener is bound and mail is accepted."""
@@ -233,18 +234,29 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        if self._door is not None:
-            await self._door.stop(min(grace, 10.0))
-        if self._callbacks is not None:
-            await self._callbacks.stop()
-        if self._admin_server is not None:
-            await self._admin_server.stop()
-        await self.reconcile.stop()
-        await asyncio.gather(
-            self.outbound.stop(grace), self.inbound.stop(min(grace, 5.0)), self.postman.stop(min(grace, 10.0))
-        )
-        await asyncio.gather(self._pool.close(), self._reader.close())
-        await self.close()
+        async with (
+            contextlib.AsyncExitStack() as ends
+        ):  # from its last to its first, each of them whatever the others do
+            ends.push_async_callback(self.close)
+            for pool in (self._pool, self._reader):
+                ends.push_async_callback(pool.close)
+            ends.push_async_callback(self._stop_services, grace)
+            ends.push_async_callback(self.reconcile.stop)
+            if self._admin_server is not None:
+                ends.push_async_callback(self._admin_server.stop)
+            if self._callbacks is not None:
+                ends.push_async_callback(self._callbacks.stop)
+            if self._door is not None:
+                ends.push_async_callback(self._door.stop, min(grace, 10.0))
+
+    async def _stop_services(self, grace: float) -> None:
+        results = await asyncio.gather(
+            self.outbound.stop(grace), self.inbound.stop(min(grace, 5.0)), self.postman.stop(min(grace, 10.0)),
+            return_exceptions=True,
+        )  # fmt: skip
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
     async def reload(self) -> list[str]:
         """Try again at once what waits, and take up new certificates; routes are always read fresh.

@@ -96,13 +96,21 @@ class Nursery:
 
 
 async def _trace(child: Fork, strace: Sequence[str]) -> None:
-    """Attach, then let the child go on."""
+    """Wait for the child to stop, attach, then let it go on."""
     attach = [word for word in strace if word != "-D"]  # which needs a program to start
-    child.tracer = await asyncio.create_subprocess_exec(*attach, "-p", str(child.pid), stdin=asyncio.subprocess.DEVNULL)
     async with asyncio.timeout(_PATIENCE):
-        while "TracerPid:\t0\n" in Path(f"/proc/{child.pid}/status").read_text():
-            await asyncio.sleep(0.005)
+        while "State:\tT" not in _status(child):
+            await asyncio.sleep(0.002)
+        child.tracer = await asyncio.create_subprocess_exec(
+            *attach, "-p", str(child.pid), stdin=asyncio.subprocess.DEVNULL
+        )
+        while "TracerPid:\t0\n" in _status(child):
+            await asyncio.sleep(0.002)
     child.send_signal(signal.SIGCONT)
+
+
+def _status(child: Fork) -> str:
+    return Path(f"/proc/{child.pid}/status").read_text()
 
 
 @contextlib.asynccontextmanager

@@ -132,6 +132,20 @@ def _name_presented(host: str, port: int, authority: trustme.CA) -> str:
     return str(found["subjectAltName"][0][1])
 
 
+def test_a_socket_that_cannot_be_removed_does_not_keep_it_from_its_end(
+    tmp_path: Path, config: Path, start: Start
+) -> None:
+    daemon = start(config)
+    (tmp_path / "state/admin.sock").unlink()
+    (tmp_path / "state/admin.sock").write_text("somebody's notes")
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(30) == 0
+    *_, told, last = daemon.log.read_text().splitlines()
+    assert "the admin socket is left behind" in told
+    assert last.endswith("stopped")
+    assert (tmp_path / "state/admin.sock").read_text() == "somebody's notes"
+
+
 def test_json_logs_are_json(tmp_path: Path) -> None:
     config = write_config(tmp_path, more="log: {format: json, level: debug}")
     process = subprocess.Popen([*PROGRAM, "serve", "-c", str(config)], stderr=subprocess.PIPE, text=True)

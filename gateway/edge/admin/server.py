@@ -59,7 +59,10 @@ class AdminServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
-            _remove_socket(self._path)
+            try:
+                _remove_socket(self._path)
+            except OSError as error:  # the next start removes it
+                log.warning("the admin socket is left behind", path=str(self._path), why=str(error))
 
     # --- one request ----------------------------------------------------------------------------------------------
 
