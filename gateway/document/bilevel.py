@@ -1,8 +1,8 @@
 """From grey to black and white, as legible as one bit allows.
 
 A point is ink when it is clearly darker than the ground it stands on: the paper, or the flat tint of a box or a table's
-row. So small, light and tinted-ground text stays, a tint becomes white within an outline, light text on a middle tint
-stands in black, and what is dark stays dark. Photographs are halftoned.
+row. So small, light and tinted-ground text stays, a tint becomes white within an outline, a box of a middle tint with light
+text becomes black, and what is dark stays dark. Photographs are halftoned.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops
 
-from gateway.document import photographs, shade
+from gateway.document import boxes, photographs, shade
 from gateway.document.legibility import faintness
 from gateway.document.neighbourhood import STROKE, closed, grown
 from gateway.document.raster import STANDARD
@@ -68,6 +68,9 @@ def _levels(small: Image.Image, ground: Image.Image, below: Image.Image) -> Imag
     edges = ImageChops.subtract(around, grown(below, 1).point([round(v * 2 * _EDGE) for v in range(256)]))
     levels = ImageChops.darker(levels, edges)
     shaded = shade.shaded(ground, _DARK)
+    boxed = boxes.levels(small, ground, _DARK)
+    if boxed is not None:
+        levels = ImageChops.lighter(levels, boxed)
     floor = levels.point([max(_DARK, v) for v in range(256)])
     levels = floor if shaded is None else Image.composite(levels, floor, shaded)
     written = ImageChops.darker(

@@ -210,6 +210,50 @@ def test_a_scan_of_grey_or_grained_paper_is_clean(reading: Reading, paper: int, 
     assert empty.histogram()[0] < empty.width * empty.height * 0.003
 
 
+@pytest.mark.parametrize("resolution", ["fine", "standard"])
+@pytest.mark.parametrize("height", [14, 18, 40])
+@pytest.mark.parametrize("tint", [0.5, 0.6, 0.7])
+def test_a_box_of_a_middle_tint_with_light_words_is_black_as_a_whole(
+    reading: Reading, tint: float, height: float, resolution: str
+) -> None:
+    sheet = Sheet().box(LEFT, TOP, 420, height, tint)
+    for column in range(3):
+        sheet.text(LEFT + 8 + column * 150, TOP + height / 2 + 3, "Description", 9, grey=1)
+    words(sheet, rows=0).text(LEFT, TOP + height + 12, LINE, 9)  # the first row of a table
+    shown = reading.black(sheet, resolution)
+    rows = 98 if resolution == "standard" else 196
+    gap = (LEFT + 90) / 72 * 204, (TOP + 2) / 72 * rows, (LEFT + 140) / 72 * 204, (TOP + height - 2) / 72 * rows
+    assert shown.crop(tuple(map(round, gap))).getextrema() == (0, 0)
+    first = (
+        (LEFT + 8) / 72 * 204,
+        (TOP + height / 2 - 4) / 72 * rows,
+        (LEFT + 50) / 72 * 204,
+        (TOP + height / 2 + 4) / 72 * rows,
+    )
+    assert (
+        shown.crop(tuple(map(round, first))).histogram()[255]
+        / ((round(first[2]) - round(first[0])) * (round(first[3]) - round(first[1])))
+        > 0.15
+    )
+
+
+@pytest.mark.parametrize("tint", [0.5, 0.6, 0.7])
+def test_dark_words_in_a_box_with_light_words_stand_in_a_light_patch(reading: Reading, tint: float) -> None:
+    def form(sheet: Sheet) -> Sheet:
+        return sheet.text(LEFT, TOP + 60, f"0 {LINE}", SIZE)
+
+    boxed = Sheet().box(LEFT - 12, TOP, 420, 110, tint).text(LEFT, TOP + 20, "Light words", 9, grey=1)
+    where = (
+        round((LEFT - 2) / 72 * 204),
+        round((TOP + 50) / 72 * FINE),
+        round(340 / 72 * 204),
+        round((TOP + 64) / 72 * FINE),
+    )
+    ink, clear = legible(reading.black(form(boxed)), reading.black(form(Sheet())), where)
+    assert ink > 0.85
+    assert clear > 0.9
+
+
 def test_a_page_in_uneven_light_is_no_photograph(reading: Reading) -> None:
     """As a phone takes it: bright in the middle, blotches and a shadow."""
     sheet = words(Sheet(), 0.15, rows=30)
