@@ -18,6 +18,7 @@ from gateway.document.worker import WorkerPool
 
 from . import caps, chaos, clock, disk_full, edges, io_errors, kill, power_cut, random_kill, stops, system_calls
 from .daemon import CODE
+from .journeys import JOURNEYS
 from .kill import Run, pool
 from .nursery import nursery
 from .random_kill import Outcome
@@ -31,12 +32,13 @@ class Size:
     full: bool
     times: int | None = None
     every: int | None = None
+    journeys: tuple[str, ...] = ()
 
     def step(self, bounded: int) -> int:
         return self.every or (1 if self.full else bounded)
 
     def __str__(self) -> str:
-        named = {"times": self.times, "every": self.every}
+        named = {"times": self.times, "every": self.every, "journeys": ", ".join(self.journeys) or None}
         asked = [f"--{name} {value}" for name, value in named.items() if value is not None]
         return ", ".join(["full form" if self.full else "bounded form", *asked])
 
@@ -68,17 +70,25 @@ async def _each(what: str, runs: AsyncIterator[Run]) -> Outcome:
 
 async def _points(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
     async with nursery(CODE):  # for what is started after the kill
-        return await _each("killed at every named point", kill.at_points(workers, size.step(kill.MOST)))
+        return await _each(
+            "killed at every named point",
+            kill.at_points(workers, size.step(kill.MOST), size.journeys or tuple(JOURNEYS)),
+        )
 
 
 async def _calls(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
     async with nursery(CODE):
-        return await _each("killed at the N-th system call", system_calls.run(workers, size.step(250)))
+        return await _each(
+            "killed at the N-th system call",
+            system_calls.run(workers, size.step(250), size.journeys or tuple(JOURNEYS)),
+        )
 
 
 async def _errors(size: Size, _seed: int, workers: WorkerPool, _directory: Path) -> Outcome:
     async with nursery(CODE):
-        return await _each("the N-th system call fails", io_errors.run(workers, size.step(100)))
+        return await _each(
+            "the N-th system call fails", io_errors.run(workers, size.step(100), size.journeys or ("out", "in"))
+        )
 
 
 async def _edges(_size: Size, _seed: int, workers: WorkerPool, directory: Path) -> Outcome:
@@ -191,6 +201,13 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="hours instead of minutes")
     parser.add_argument("--times", type=int, help="kills, cuts, jobs: how many, in the parts that take a number")
     parser.add_argument("--every", type=int, help="points, calls, errors: each of them, each second one...")
+    parser.add_argument(
+        "--journey",
+        action="append",
+        default=[],
+        choices=tuple(JOURNEYS),
+        help="points, calls, errors: on this one only",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report", type=Path, help="write the table there too")
     asked = parser.parse_args()
@@ -198,7 +215,7 @@ def main() -> None:
     unknown = [name for name in asked.parts if name not in known]
     if unknown:
         parser.error(f"there is no part {', '.join(unknown)}; there are: {', '.join(known)}")
-    size = Size(asked.full, asked.times, asked.every)
+    size = Size(asked.full, asked.times, asked.every, tuple(asked.journey))
     sys.exit(asyncio.run(_main(asked.parts or known, size=size, seed=asked.seed, report=asked.report)))
 
 

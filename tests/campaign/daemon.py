@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 import sys
@@ -20,18 +21,20 @@ CODE = Path(__file__).parents[2]
 _PATIENCE = 60.0  # seconds within which a program must be ready or gone
 
 
+# below those that the system gives to whoever asks for any: a port must stay free while its gateway is dead
+_PORTS = range(15_000, 32_000)
 _given: set[int] = set()
 
 
 def free_port() -> int:
     """A port nobody listens on now, and that was given to nobody else here."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _given:
-            _given.add(port)
-            return port
+        port = random.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 class Program:

@@ -96,13 +96,13 @@ class Nursery:
 
 
 async def _trace(child: Fork, strace: Sequence[str]) -> None:
-    """Wait for the child to stop, attach, then let it go on."""
+    """Wait for the child to stop, attach, then let it go on. Its converters, programs of their own, are left alone."""
     attach = [word for word in strace if word != "-D"]  # which needs a program to start
     async with asyncio.timeout(_PATIENCE):
         while "State:\tT" not in _status(child):
             await asyncio.sleep(0.002)
         child.tracer = await asyncio.create_subprocess_exec(
-            *attach, "-p", str(child.pid), stdin=asyncio.subprocess.DEVNULL
+            *attach, "-b", "execve", "-p", str(child.pid), stdin=asyncio.subprocess.DEVNULL
         )
         while "TracerPid:\t0\n" in _status(child):
             await asyncio.sleep(0.002)
