@@ -196,8 +196,8 @@ async def _as_json(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except web.HTTPException as error:
         failure = Failure(error.status, error.reason)
-    except ConnectionError:
-        raise
+    except ConnectionError:  # it has left in the middle of its call: nobody reads this
+        failure = Failure(400, "The client has gone.")
     except Exception:
         log.exception("a call failed", path=request.path)
         failure = Failure(500, "Internal server error")

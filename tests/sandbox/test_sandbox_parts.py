@@ -64,7 +64,9 @@ async def test_a_call_that_fails_in_the_server_is_a_500_in_json_and_executes_not
         assert await w.client.balance() == 100
 
 
-async def test_a_client_that_breaks_off_its_upload_leaves_nothing(w: World, tmp_path: Path) -> None:
+async def test_a_client_that_breaks_off_its_upload_leaves_nothing(
+    w: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def half() -> None:
         host, port = w.sandbox.address.split(":")
         _, writer = await asyncio.open_connection(host, int(port))
@@ -80,6 +82,7 @@ async def test_a_client_that_breaks_off_its_upload_leaves_nothing(w: World, tmp_
     await half()
     await until(lambda: not list((tmp_path / "sandbox" / "tmp").iterdir()))
     assert (await w.call("GET", "/files")).json == []
+    assert "Traceback" not in caplog.text
 
 
 async def test_what_an_interrupted_upload_left_is_removed_at_the_start(tmp_path: Path, pool: WorkerPool) -> None:
