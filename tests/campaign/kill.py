@@ -92,15 +92,15 @@ async def _keep(here: World, run: Run) -> None:
 
 
 async def _stop(here: World, run: Run) -> None:
-    """An orderly stop; the armed gateway may die of that too, and the next one stops well."""
-    if not here.gateway.running:
-        run.died = True
-        await here.gateway.start()
-    if await here.gateway.stop() != 0:
-        run.died = True
-        await here.gateway.start()
-        if status := await here.gateway.stop():
-            run.breaches.append(f"the gateway ended with {status}")
+    """An orderly stop; the armed gateway may die of that too, and the next one comes to rest and stops well."""
+    if here.gateway.running and await here.gateway.stop() == 0:
+        return
+    run.died = True
+    await here.gateway.start()
+    if not await until(lambda: settled(here), _PATIENCE):
+        run.breaches.append("it never came to rest after it had died of its stop")
+    if status := await here.gateway.stop():
+        run.breaches.append(f"the gateway ended with {status}")
 
 
 async def settled(here: World) -> bool:
