@@ -282,6 +282,7 @@ class Gateway:
 
     def _fatal(self, error: Exception) -> None:
         """The disk or the database cannot be believed: no reply and no send may follow."""
+        self.spool.freeze()
         log.critical("stopping: the state cannot be recorded", why=str(error))
         self.failed.set()
 

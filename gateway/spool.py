@@ -224,6 +224,7 @@ class Spool:
         self._reserve_size = reserve
         self._free = free or _free_bytes
         self._on_fatal = on_fatal or (lambda _error: None)
+        self._is_frozen = False
 
     def open(self) -> None:
         """Create the directories, empty ``tmp/`` and keep the reserve. Raises OSError."""
@@ -311,9 +312,15 @@ class Spool:
             raise ValueError(f"not a spool name: {name!r}")
         return self.root / kind / file
 
+    def freeze(self) -> None:
+        """Remove nothing any more: whether a row names a file is unknown, because a commit has failed in the middle."""
+        self._is_frozen = True
+
     def remove(self, names: Iterable[str]) -> None:
         """Unlink files whose rows are already gone. Absent ones are fine."""
         for name in names:
+            if self._is_frozen:
+                return
             self.path(name).unlink(missing_ok=True)
             reach("spool.unlinked")
 
