@@ -234,9 +234,8 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        async with (
-            contextlib.AsyncExitStack() as ends
-        ):  # from its last to its first, each of them whatever the others do
+        # from the last that is pushed to the first, each of them whatever the others do
+        async with contextlib.AsyncExitStack() as ends:
             ends.push_async_callback(self.close)
             for pool in (self._pool, self._reader):
                 ends.push_async_callback(pool.close)

@@ -65,7 +65,7 @@ def levels(small: Image.Image, ground: Image.Image, darkest: int) -> Image.Image
 
 def _around_dark(seen: Image.Image, tint: range) -> Image.Image:
     """The patches in which dark writing in the box stands, 255; writing on the paper beside it has none."""
-    dark = seen.point([255 if v < tint.start - _EVEN else 0 for v in range(256)])
+    dark = seen.point([255 if v < tint.start else 0 for v in range(256)])
     box = seen.point([255 if v < tint.stop else 0 for v in range(256)])
     for _ in range(_PATCH):
         dark = ImageChops.darker(grown(dark, 1), box)

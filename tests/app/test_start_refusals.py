@@ -177,7 +177,8 @@ WITHOUT_PRIVILEGES = (
     "-all",
 )
 needs_setpriv = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can have files of others"
+    os.geteuid() != 0 or shutil.which("setpriv") is None,
+    reason="only root can have files of others, and only with setpriv (util-linux) be kept from writing to them",
 )
 
 

@@ -237,10 +237,12 @@ def test_a_box_of_a_middle_tint_with_light_words_is_black_as_a_whole(
     )
 
 
-@pytest.mark.parametrize("tint", [0.5, 0.6, 0.7])
-def test_dark_words_in_a_box_with_light_words_stand_in_a_light_patch(reading: Reading, tint: float) -> None:
+@pytest.mark.parametrize(("tint", "grey"), [(0.5, 0), (0.6, 0), (0.7, 0), (0.5, 0.35), (0.6, 0.4), (0.7, 0.5)])
+def test_dark_words_in_a_box_with_light_words_stand_in_a_light_patch(
+    reading: Reading, tint: float, grey: float
+) -> None:
     def form(sheet: Sheet) -> Sheet:
-        return sheet.text(LEFT, TOP + 60, f"0 {LINE}", SIZE)
+        return sheet.text(LEFT, TOP + 60, f"0 {LINE}", SIZE, grey=grey)
 
     boxed = Sheet().box(LEFT - 12, TOP, 420, 110, tint).text(LEFT, TOP + 20, "Light words", 9, grey=1)
     where = (
