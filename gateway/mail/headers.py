@@ -10,6 +10,7 @@ from gateway.mail.buffer import Buffer
 from gateway.mail.words import decode_words, one_line, to_text
 
 MAX_HEADER = 102_400  # bytes of one header block, Postfix's header_size_limit
+_USUAL = 4096  # bytes that most have
 
 _BLANK = re.compile(rb"(?:\A|\n)\r?\n")
 _TRUSTED = "authentication-results"
@@ -69,8 +70,10 @@ def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
     larger than :data:`MAX_HEADER`. Trusted fields are read strictly: one that the mail server in front may have taken for
     something else is none.
     """
-    block = source[start : min(end, start + MAX_HEADER + 2)]
-    blank = _BLANK.search(block)
+    for most in (_USUAL, MAX_HEADER + 2):
+        block = source[start : min(end, start + most)]
+        if blank := _BLANK.search(block):
+            break
     if blank:
         body = start + blank.end()
         block = block[: blank.start()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from gateway.errors import Refused
 from gateway.mail import bodies, buffer, flowed, partial, pkcs7, tnef, transfer
@@ -39,6 +40,10 @@ _UNSENDABLE = {
     partial.TYPE: partial.CUT,
     "message/external-body": "an attachment is only a reference to a file elsewhere; attach the file itself",
 }
+
+
+class TooMuch(Exception):
+    """There is more to decode than there was to be."""
 
 
 @dataclass(slots=True)
@@ -94,9 +99,12 @@ def read(source: Buffer) -> Mail:
     return walk(source, *split(source, 0, len(source)))
 
 
-def walk(source: Buffer, headers: Headers, body: int) -> Mail:
-    """As :func:`read`, of a mail whose header is read already; its body begins at offset ``body``."""
-    way = _Walk()
+def walk(source: Buffer, headers: Headers, body: int, *, most: float = inf) -> Mail:
+    """As :func:`read`, of a mail whose header is read already; its body begins at offset ``body``.
+
+    Raises :class:`TooMuch` as well, where more than ``most`` bytes are to be decoded: texts, and what mails are wrapped in.
+    """
+    way = _Walk(most)
     leaves = _without_spare(way.entity(source, headers, body, len(source), depth=0))
     for number, leaf in enumerate(leaves, 1):
         leaf.name = leaf.name or ("message text" if leaf.message_text else f"attachment {number}")
@@ -106,8 +114,9 @@ def walk(source: Buffer, headers: Headers, body: int) -> Mail:
 class _Walk:
     """Counts parts and gathers shown pictures while the tree is walked."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: float) -> None:
         self.parts = 0
+        self._left = most
         self.shown: set[str] = set()
 
     def entity(
@@ -146,6 +155,13 @@ class _Walk:
         self.parts += 1
         if self.parts > MAX_PARTS:
             raise Refused(f"the mail has more than {MAX_PARTS} parts; send fewer attachments", status="5.6.0")
+
+    def _decoded(self, leaf: Leaf, *, text: bool = True) -> tuple[bytes, str]:
+        """What is in a leaf, and the defect."""
+        self._left -= leaf.end - leaf.start
+        if self._left < 0:
+            raise TooMuch
+        return transfer.whole(leaf.source, leaf.start, leaf.end, leaf.encoding, text=text)
 
     # --- multiparts -----------------------------------------------------------------------------------------------
 
@@ -195,7 +211,7 @@ class _Walk:
         """The leaves of a mail inside the mail. Its text is an attachment here, headed by who wrote it to whom."""
         source, start, end = leaf.source, leaf.start, leaf.end
         if leaf.encoding:  # RFC 2046 section 5.2.1 forbids it, mailers do it
-            decoded, leaf.defect = transfer.whole(source, start, end, leaf.encoding, text=False)
+            decoded, leaf.defect = self._decoded(leaf, text=False)
             if leaf.defect:
                 return [leaf]
             source, start, end = decoded, 0, len(decoded)
@@ -212,7 +228,7 @@ class _Walk:
 
     def _signed(self, leaf: Leaf, depth: int) -> list[Leaf]:
         """The leaves of the mail in an S/MIME part, which its sender has signed. Raises Refused for an encrypted one."""
-        data, leaf.defect = transfer.whole(leaf.source, leaf.start, leaf.end, leaf.encoding, text=False)
+        data, leaf.defect = self._decoded(leaf, text=False)
         if leaf.defect:
             return [leaf]
         try:
@@ -227,7 +243,7 @@ class _Walk:
 
     def _winmail(self, leaf: Leaf, depth: int) -> list[Leaf]:
         leaf.name = leaf.name or "winmail.dat"
-        data, leaf.defect = transfer.whole(leaf.source, leaf.start, leaf.end, leaf.encoding, text=False)
+        data, leaf.defect = self._decoded(leaf, text=False)
         if leaf.defect:
             return [leaf]
         message = tnef.read(data, depth, deepest=MAX_DEPTH)
@@ -299,7 +315,7 @@ class _Walk:
         return [leaf]
 
     def _text(self, leaf: Leaf) -> list[Leaf]:
-        leaf.data, leaf.defect = transfer.whole(leaf.source, leaf.start, leaf.end, leaf.encoding)
+        leaf.data, leaf.defect = self._decoded(leaf)
         if leaf.is_html:
             leaf.pictures = bodies.shown_ids(leaf.data, leaf.charset)
             self.shown |= leaf.pictures

@@ -386,14 +386,16 @@ class Accept:
         return options
 
     async def _inspect(self, draft: MailDraft, content: bytes | None, peer: Peer) -> MailSummary:
-        """What the mail is. A small and simple one is read here, in a few milliseconds at most."""
+        """What the mail is. A simple one is read here, in a few milliseconds at most."""
         asked: dict[str, Any] = {
             "hops": self._settings.max_hops,
             "hostname": self._settings.hostname,
             "authserv_id": self._settings.authserv_id if self._mail_may_prove(peer) else "",
         }
-        if content is not None and parse.is_simple(content):
-            return parse.summary(content, **asked)
+        if draft.size <= parse.SIMPLE_SIZE:
+            summary = parse.summary_of_simple(draft.read() if content is None else content, **asked)
+            if summary is not None:
+                return summary
         try:
             found = await self._reader.run("gateway.mail.parse:inspect", mail=str(draft.spill()), **asked)
         except TryLater as error:

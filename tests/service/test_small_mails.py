@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import sqlite3
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -46,13 +48,13 @@ async def test_one_byte_more_and_it_is_a_file(house: House, size: int, where: st
     assert submission.size == size
     if where != bodies.HERE:
         assert house.spool.path(submission.mail_file).read_bytes() == letter(size)
-        assert house.workshop.calls == ["inspect"]
+    assert house.workshop.calls == []  # a file too is looked at where it came in, while it is simple
 
 
 async def test_what_is_not_simple_is_read_by_the_reader_and_kept_all_the_same(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parse, "is_simple", lambda _mail: False)
+    monkeypatch.setattr(parse, "summary_of_simple", lambda _mail, **_asked: None)
     queue_id = await house.submit()
     assert house.workshop.calls == ["inspect"]
     assert house.on_disk("SELECT submission FROM mail_body") == [(queue_id,)]
@@ -128,16 +130,34 @@ async def test_sent_again_unread_it_is_stored_once(house: House) -> None:
 
 
 def simple(**changed: int) -> bytes:
-    counts = {"fields": 1, "dashes": 0, "tags": 0, "size": 200, **changed}
-    mail = b"X-A: 1\r\n" * counts["fields"] + b"\r\n" + b"-" * counts["dashes"] + b"<" * counts["tags"]
-    return mail.ljust(counts["size"], b"x")
+    counts = {"fields": 1, "dashes": 0, "tags": 0, "text": 200, "file": 0, **changed}
+    text = (b"-" * counts["dashes"] + b"<" * counts["tags"]).ljust(counts["text"], b"x")
+    file = base64.encodebytes(bytes(counts["file"] * 57 // 78)).replace(b"\n", b"\r\n")
+    return (
+        b"X-A: 1\r\n" * counts["fields"] + b"Content-Type: multipart/mixed; boundary=limit\r\n\r\n--limit\r\n\r\n" + text
+        + b"\r\n--limit\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n" + file
+        + b"--limit--\r\n"
+    )  # fmt: skip
 
 
-def test_a_mail_that_could_take_long_to_read_is_not_simple() -> None:
-    assert parse.is_simple(simple())
-    for changed in ({"fields": 5000}, {"dashes": 5000}, {"tags": 5000}, {"size": 300_000}):
-        assert not parse.is_simple(simple(**changed)), changed
-    assert not parse.is_simple(b"Subject: no end of the header\r\n")
+@pytest.mark.parametrize("changed", [{}, {"file": 1_000_000}, {"text": 200_000}])
+def test_a_simple_mail_is_read_as_any(tmp_path: Path, changed: dict[str, int]) -> None:
+    path = tmp_path / "mail.eml"
+    path.write_bytes(simple(**changed))
+    found = parse.summary_of_simple(path.read_bytes())
+    assert found is not None
+    assert asdict(found) == parse.inspect(str(path))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"fields": 5000}, {"dashes": 5000}, {"tags": 5000}, {"text": 300_000}, {"file": 3_000_000}]
+)
+def test_a_mail_that_could_take_long_to_read_is_not_simple(changed: dict[str, int]) -> None:
+    assert parse.summary_of_simple(simple(**changed)) is None
+
+
+def test_a_mail_whose_header_does_not_end_is_not_simple() -> None:
+    assert parse.summary_of_simple(b"Subject: no end of the header\r\n") is None
 
 
 async def test_a_route_counts_from_its_first_moment_and_no_longer(house: House) -> None:
