@@ -17,6 +17,7 @@ END = b"\r\n.\r\n"
 CHUNK = 64 << 10  # bytes that may wait before the client is held back
 _PIECE = 4096  # bytes: smaller pieces are joined while they wait, or each would cost more than it holds
 
+_FEW_DOTS = 100  # in a chunk
 _FAIR_PACE = 10_000  # bytes per second of a client that is not slow
 _CREDIT = 60.0  # seconds of silence at most that quick bytes have earned: a page is scanned
 _TLS_HELLO = b"\x16\x03"  # a TLS record that begins a handshake
@@ -262,8 +263,7 @@ class Message:
 
     def _unstuffed(self, data: bytes) -> bytes:
         """The message bytes in ``data`` as far as they are known to be no end; the rest is kept for later."""
-        has_dot = b"." in data  # base64 has none: then the dearer searches are spared
-        end = data.find(END) if has_dot else -1
+        end, is_stuffed = _dots(data)
         if end >= 0:
             self._source.push_back(data[end + len(END) :])
             data, self._tail, self.ended = data[: end + 2], b"", True
@@ -274,7 +274,7 @@ class Message:
             data, self._tail = data[: len(data) - keep], data[len(data) - keep :]
         if not data:
             return b""
-        plain = (data.replace(b"\r\n.", b"\r\n") if has_dot else data)[self._ours :]
+        plain = (data.replace(b"\r\n.", b"\r\n") if is_stuffed else data)[self._ours :]
         self._ours = 0
         return plain
 
@@ -282,6 +282,24 @@ class Message:
     def _wrong_end(self) -> bool:
         """Whether the last bytes look like an end in a message whose lines never end in CRLF."""
         return not self._lines and self._last.endswith(_WRONG_ENDS)
+
+
+def _dots(data: bytes) -> tuple[int, bool]:
+    """Where the end is in ``data``, or -1, and whether a line before it may begin with a dot.
+
+    Where dots are few, as in base64, each is looked at: the search for what stands around them is far dearer.
+    """
+    is_stuffed = False
+    at = data.find(b".")
+    for _ in range(_FEW_DOTS):
+        if at < 0:
+            return -1, is_stuffed
+        if at >= 2 and data.startswith(b"\r\n", at - 2):
+            if data.startswith(b"\r\n", at + 1):
+                return at - 2, is_stuffed
+            is_stuffed = True
+        at = data.find(b".", at + 1)
+    return data.find(END), True
 
 
 def _start_of_end(data: bytes) -> int:

@@ -70,10 +70,11 @@ def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
     larger than :data:`MAX_HEADER`. Trusted fields are read strictly: one that the mail server in front may have taken for
     something else is none.
     """
-    for most in (_USUAL, MAX_HEADER + 2):
-        block = source[start : min(end, start + most)]
-        if blank := _BLANK.search(block):
-            break
+    block = source[start : min(end, start + _USUAL)]
+    blank = _BLANK.search(block)
+    if not blank:
+        block = source[start : min(end, start + MAX_HEADER + 2)]
+        blank = _BLANK.search(block)
     if blank:
         body = start + blank.end()
         block = block[: blank.start()]

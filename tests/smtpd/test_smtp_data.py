@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.edge import smtp_data, smtp_intake
 from gateway.edge.smtp_data import CHUNK, Closed, Input, LineTooLong, Message, SpeaksTls, WrongLineEnds
-from gateway.edge.smtp_intake import _is_clean
 
 
 class Wire:
@@ -81,11 +81,18 @@ def expected(stream: bytes) -> tuple[bytes, bytes] | None:
 
 
 @settings(deadline=None, max_examples=300)
+@pytest.mark.parametrize("few", [0, 2, 100])
 @given(
     st.lists(st.sampled_from([b"\r", b"\n", b".", b"\r\n", b"\r\n.", b"\r\n.\r\n", b"x", b"\0"]), max_size=40),
     st.lists(st.integers(0, 80), max_size=12),
 )
-def test_however_it_is_cut_it_reads_as_the_standard_says(pieces: list[bytes], cuts: list[int]) -> None:
+def test_however_it_is_cut_it_reads_as_the_standard_says(few: int, pieces: list[bytes], cuts: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(smtp_data, "_FEW_DOTS", few)
+        check_as_the_standard_says(pieces, cuts)
+
+
+def check_as_the_standard_says(pieces: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(pieces)
     edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     chunks = [stream[a:b] for a, b in pairwise(edges)]
@@ -211,6 +218,7 @@ def _lines(drawn: tuple[int, int, int, str]) -> str:
     return text[:at] + other + text[at + 1 :]
 
 
+@pytest.mark.parametrize(("head", "foot"), [(0, 0), (3, 2), (0, 9), (9, 0)])
 @given(
     st.one_of(
         st.text("\r\n\0ab", max_size=12),
@@ -218,6 +226,10 @@ def _lines(drawn: tuple[int, int, int, str]) -> str:
     )
 )
 @settings(max_examples=500)
-def test_clean_line_ends_are_known_in_lines_of_one_length_too(text: str) -> None:
+def test_clean_line_ends_are_known_in_lines_of_one_length_too(head: int, foot: int, text: str) -> None:
     data = text.rstrip("\r").encode()
-    assert _is_clean(data) == (re.search(r"\0|\r(?!\n)|(?<!\r)\n", data.decode()) is None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(smtp_intake, "_HEAD", head)
+        patch.setattr(smtp_intake, "_FOOT", foot)
+        found = smtp_intake._is_clean(data)
+    assert found == (re.search(r"\0|\r(?!\n)|(?<!\r)\n", data.decode()) is None)
