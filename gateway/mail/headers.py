@@ -22,10 +22,13 @@ _FOLD = re.compile(r"\r?\n(?=[ \t])")
 class Headers:
     """Fields in mail order. Values are kept as bytes and decoded when they are asked for."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_named")
 
     def __init__(self, fields: list[tuple[str, bytes]]) -> None:
         self._fields = fields
+        self._named: dict[str, list[bytes]] = {}
+        for name, value in fields:
+            self._named.setdefault(name, []).append(value)
 
     def names(self) -> Iterator[str]:
         """Field names, in lower case."""
@@ -37,11 +40,12 @@ class Headers:
 
     def every(self, name: str) -> Iterator[str]:
         """All such fields unfolded, in mail order; 8-bit text is read as UTF-8 or Windows-1252."""
-        return (_unfolded(value) for found, value in self._fields if found == name)
+        return (_unfolded(value) for value in self._named.get(name, ()))
 
     def raw(self, name: str) -> str:
         """The first such field as :meth:`every` gives it, "" when there is none."""
-        return next(self.every(name), "")
+        values = self._named.get(name)
+        return _unfolded(values[0]) if values else ""
 
     def lines(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Fields whose lower-case names begin so, each decoded and on one clean line."""
