@@ -29,7 +29,9 @@ print(peak() - before)
 """
 
 
-@given(source=_BYTES, wanted=_BYTES.filter(lambda wanted: b"-" in wanted), start=st.integers(0, 45), end=st.integers(0, 45))
+@given(
+    source=_BYTES, wanted=_BYTES.filter(lambda wanted: b"-" in wanted), start=st.integers(0, 45), end=st.integers(0, 45)
+)
 def test_it_finds_what_bytes_find(source: bytes, wanted: bytes, start: int, end: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(buffer, "WINDOW", 4)

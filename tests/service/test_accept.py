@@ -16,6 +16,7 @@ import argon2
 import pytest
 
 from gateway.errors import NoSpace, Refused, TryLater
+from gateway.mail import parse
 from gateway.model import Envelope, FaxNumber, Identity, JobState, Notify, NumberClass, Peer, Recipient
 from gateway.policy import PolicySettings
 from gateway.spool import SyncFailed
@@ -368,7 +369,8 @@ async def test_the_quota_ends_in_the_middle_of_the_mail(house: House, monkeypatc
     await nothing_is_kept(house)
 
 
-async def test_the_mail_cannot_be_read_by_the_reader(house: House) -> None:
+async def test_the_mail_cannot_be_read_by_the_reader(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parse, "SIMPLE_SIZE", 0)
     house.workshop.faults.append({"failed": "the converter failed"})
     with pytest.raises(TryLater):
         await house.submit()

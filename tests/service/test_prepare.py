@@ -33,7 +33,7 @@ async def test_all_faxes_of_a_mail_share_one_document(house: House) -> None:
     assert [path.name for path in house.files("document")] == [first.document.file.partition("/")[2]]
     assert house.spool.path(first.document.file).read_bytes().startswith(b"%PDF-")
     assert house.files("tmp") == []
-    assert house.workshop.calls == ["inspect", "extract", "render"]
+    assert house.workshop.calls == ["extract", "render"]
 
 
 async def test_with_a_header_line_each_number_has_pages_of_its_own(build: Build) -> None:
@@ -102,7 +102,7 @@ async def test_a_stale_turn_prepares_and_fails_nothing(house: House) -> None:
     (job,) = await house.jobs()
     await house.outbound.settle.cancel(job, silent=True)
     await house.handle("prepare", job)
-    assert house.workshop.calls == ["inspect"]
+    assert house.workshop.calls == []
     await house.submit(SECOND)
     (_, other) = await house.jobs()
 

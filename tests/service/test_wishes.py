@@ -64,7 +64,7 @@ async def test_faxes_that_want_the_same_pages_share_a_document_and_others_have_t
     assert first == third
     assert first.file != second.file
     assert first.seconds > second.seconds
-    assert house.workshop.calls == ["inspect", "extract", "render", "extract", "render"]
+    assert house.workshop.calls == ["extract", "render", "extract", "render"]
     assert len(house.files("document")) == 2
 
 

@@ -13,6 +13,7 @@ import pytest
 from smtp_harness import AUTHORITY, Doors, House, Stub
 
 from gateway.document.worker import WorkerLimits, WorkerPool
+from gateway.mail import parse
 from gateway.policy import PolicySettings
 from gateway.service.accept import AcceptSettings
 from gateway.spool import Spool
@@ -32,14 +33,14 @@ def stub(spool: Spool) -> Stub:
 
 
 @pytest.fixture
-async def house(spool: Spool, tmp_path: Path) -> AsyncIterator[House]:
+async def house(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    """All mails go into files, and through the reader process as large ones do."""
+    monkeypatch.setattr(parse, "SIMPLE_SIZE", 0)
     database = Database(tmp_path / "faxgateway.db")
     reader = WorkerPool(1, WorkerLimits(), fork=False)
     await database.open()
     await reader.start()
-    settings = AcceptSettings(
-        ("fax.local",), "US", PolicySettings(), max_message=1_000_000, small_mail=1
-    )  # all in files
+    settings = AcceptSettings(("fax.local",), "US", PolicySettings(), max_message=1_000_000, small_mail=1)
     yield House(spool, database, reader, settings)
     await reader.close()
     await database.close()
