@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.document.worker import FAILED, WorkerLimits, WorkerPool
+from gateway.document.worker import FAILED, MEMORY, WorkerLimits, WorkerPool
 from gateway.errors import Refused, TryLater
 
 MODULES = ("gateway.document.render", "document.jobs")
@@ -217,11 +217,17 @@ async def test_a_job_runs_in_a_child_with_nothing_of_ours() -> None:
     finally:
         del os.environ["FAXTO_API_KEY"]
     assert told["parent"] != os.getpid()
-    allowed = {"MALLOC_TRIM_THRESHOLD_", "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH"}
+    allowed = {*MEMORY, "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH"}
     assert {name for name in told["environment"] if not name.startswith("COVERAGE_")} <= allowed
     assert told["core"] == 0
     assert files[:3] == [0, 1, 2]
     assert len(files) == 4, "only the pipe to answer by is left"
+
+
+async def test_a_converter_keeps_memory_for_its_next_page_and_a_reader_does_not() -> None:
+    async with opened() as converters, opened(fork=False) as readers:
+        assert await converters.run("document.jobs:faults", pictures=20) < 3000
+        assert await readers.run("document.jobs:faults", pictures=20) > 15000
 
 
 async def test_fifty_jobs_leave_nothing_behind(tmp_path: Path) -> None:
