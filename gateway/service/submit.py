@@ -244,14 +244,20 @@ class Submit:
         self._on_mail()
 
     async def _refused(self, job: FaxJob, error: Refused, tries: int, *, place: float) -> None:
-        """A clear no, unless the history shows the fax."""
+        """A clear no, unless the history shows the fax. Where that cannot be seen, nothing is told as final."""
+        is_lost = isinstance(error, NotFound) and job.attempts < _UPLOADS
         listed = 0
-        with contextlib.suppress(TryLater):
+        try:
             listed = await self._listed(job)
+        except TryLater as trouble:
+            if not is_lost and not _about_credit(error.public):  # else the history is asked before the next try
+                why = f"the provider said no ({error.public}), and its history cannot be read to be sure of it"
+                await self._in_doubt(job, OutcomeUnknown(why, str(trouble)))
+                return
         if listed:
             await self._found(job, listed)
-        elif isinstance(error, NotFound):
-            await self._lost_document(job, error, tries, place=place)
+        elif is_lost:
+            await self._lost_document(job, error)
         else:
             await self._not_sent(job, error, tries, place=place)
 
@@ -335,11 +341,8 @@ class Submit:
         jobs.end_attempt(tx, job.id, job.attempts, now, "not_sent", detail=error.public)
         jobs.change(tx, job, JobState.UPLOADED, now, f"not sent: {error.public}", last_error=error.public, **columns)
 
-    async def _lost_document(self, job: FaxJob, error: NotFound, tries: int, *, place: float) -> None:
+    async def _lost_document(self, job: FaxJob, error: Refused) -> None:
         """The provider does not know our upload (any more): provably not sent; upload again, a few times."""
-        if job.attempts >= _UPLOADS:
-            await self._not_sent(job, Refused(error.public, error.detail), tries, place=place)
-            return
         now = self._clock()
 
         def commit(tx: Tx) -> None:

@@ -622,6 +622,27 @@ async def test_a_fax_that_was_sent_in_spite_of_a_no_is_found_and_not_sent_again(
     assert len(house.provider.executed) == 1
 
 
+@pytest.mark.parametrize("was_sent", [True, False])
+async def test_a_no_is_not_told_as_final_while_the_history_cannot_be_read(house: House, was_sent: bool) -> None:
+    house.provider.answer_submit = answer(Refused("invalid number"))
+    house.provider.execute = was_sent
+    house.provider.history_error = away()
+    await house.uploaded()
+    await house.turn("submit")
+    (job,) = await house.jobs()
+    assert job.state is JobState.IN_DOUBT
+    assert await house.told(job.id) == []
+    house.provider.history_error, house.provider.execute = None, False
+    for _ in range(12):
+        house.now += 600
+        await house.settle()
+    (job,) = await house.jobs()
+    if was_sent:
+        assert (job.provider_ref, len(house.provider.executed)) == (9000, 1)
+    else:  # proven absent, it was tried once more, and the history was there to confirm the no
+        assert (job.state, job.outcome, house.provider.submits) == (JobState.FAILED, "refused", 2)
+
+
 async def test_a_fax_is_not_tried_again_while_the_history_cannot_be_read(house: House) -> None:
     house.provider.answer_submit = answer(SlowDown("slow down"))
     house.provider.execute = False
