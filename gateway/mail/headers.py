@@ -67,6 +67,13 @@ def _clean(value: bytes) -> str:
     return one_line(decode_words(_unfolded(value)))
 
 
+def header_size(source: Buffer, start: int, end: int) -> int:
+    """How many bytes the header block at ``start`` has; all of them where it does not end."""
+    block = source[start:end]
+    blank = _BLANK.search(block)
+    return blank.end() if blank else len(block)
+
+
 def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
     """Read the header block at ``start`` and return it with the offset of the body behind it.
 

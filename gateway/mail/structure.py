@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from math import inf
 
 from gateway.errors import Refused
 from gateway.mail import bodies, buffer, flowed, partial, pkcs7, tnef, transfer
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, split
 from gateway.mail.parameters import display_name, parse, without_comment
+from gateway.mail.room import Room, TooMuch
 from gateway.mail.words import file_name, one_line, to_text
 
 MAX_DEPTH = 20
@@ -40,10 +40,6 @@ _UNSENDABLE = {
     partial.TYPE: partial.CUT,
     "message/external-body": "an attachment is only a reference to a file elsewhere; attach the file itself",
 }
-
-
-class TooMuch(Exception):
-    """There is more to decode than there was to be."""
 
 
 @dataclass(slots=True)
@@ -99,12 +95,12 @@ def read(source: Buffer) -> Mail:
     return walk(source, *split(source, 0, len(source)))
 
 
-def walk(source: Buffer, headers: Headers, body: int, *, most: float = inf) -> Mail:
+def walk(source: Buffer, headers: Headers, body: int, room: Room | None = None) -> Mail:
     """As :func:`read`, of a mail whose header is read already; its body begins at offset ``body``.
 
-    Raises :class:`TooMuch` as well, where more than ``most`` bytes are to be decoded: texts, and what mails are wrapped in.
+    Raises :class:`TooMuch` as well, where there is no ``room`` for it, or a limited one for what mails are wrapped in.
     """
-    way = _Walk(most)
+    way = _Walk(room or Room())
     leaves = _without_spare(way.entity(source, headers, body, len(source), depth=0))
     for number, leaf in enumerate(leaves, 1):
         leaf.name = leaf.name or ("message text" if leaf.message_text else f"attachment {number}")
@@ -114,9 +110,9 @@ def walk(source: Buffer, headers: Headers, body: int, *, most: float = inf) -> M
 class _Walk:
     """Counts parts and gathers shown pictures while the tree is walked."""
 
-    def __init__(self, most: float) -> None:
+    def __init__(self, room: Room) -> None:
         self.parts = 0
-        self._left = most
+        self._room = room
         self.shown: set[str] = set()
 
     def entity(
@@ -133,6 +129,7 @@ class _Walk:
     ) -> list[Leaf]:
         """The leaves of one part. ``closed``: a boundary follows. ``bare``: a name does not make it an attachment."""
         self._count()
+        self._room.level(depth)
         if depth > MAX_DEPTH:
             raise Refused(f"the mail is nested more than {MAX_DEPTH} levels deep", status="5.6.0")
         kind, parameters = parse(headers.raw("content-type"))
@@ -158,10 +155,12 @@ class _Walk:
 
     def _decoded(self, leaf: Leaf, *, text: bool = True) -> tuple[bytes, str]:
         """What is in a leaf, and the defect."""
-        self._left -= leaf.end - leaf.start
-        if self._left < 0:
+        if self._room.is_limited and not text:
             raise TooMuch
-        return transfer.whole(leaf.source, leaf.start, leaf.end, leaf.encoding, text=text)
+        self._room.encoded(leaf.source, leaf.start, leaf.end)
+        data, defect = transfer.whole(leaf.source, leaf.start, leaf.end, leaf.encoding, text=text)
+        self._room.text(data)
+        return data, defect
 
     # --- multiparts -----------------------------------------------------------------------------------------------
 
@@ -187,6 +186,7 @@ class _Walk:
             return None
         children: list[list[Leaf]] = []
         for number, (start, stop, ended) in enumerate(spans):
+            self._room.header(source, start, stop)
             headers, inner = split(source, start, stop)
             children.append(
                 self.entity(
@@ -215,6 +215,7 @@ class _Walk:
             if leaf.defect:
                 return [leaf]
             source, start, end = decoded, 0, len(decoded)
+        self._room.header(source, start, end)
         headers, body = split(source, start, end)
         if not any(headers.names()):
             return self._settle(leaf, depth, closed=closed)

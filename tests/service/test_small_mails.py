@@ -156,6 +156,44 @@ def test_a_mail_that_could_take_long_to_read_is_not_simple(changed: dict[str, in
     assert parse.summary_of_simple(simple(**changed)) is None
 
 
+def encoded(text: bytes, kind: bytes = b"text/html") -> bytes:
+    return (
+        b"Content-Type: " + kind + b"\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        + base64.encodebytes(text).replace(b"\n", b"\r\n")
+    )  # fmt: skip
+
+
+def parts(*each: bytes) -> bytes:
+    inner = b"".join(b"--x\r\n" + part + b"\r\n" for part in each)
+    return b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + inner + b"--x--\r\n"
+
+
+BASE64 = b"Content-Transfer-Encoding: base64\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        pytest.param(parts(*[b"a:\r\n" * 20_000 + b"\r\nhello"] * 19), id="fields"),
+        pytest.param(parts(*[b"a:\r\n" * 100 + b"\r\nhello"] * 150), id="fields of many parts"),
+        pytest.param(parts(*[b"X: y\r\n" * 1000 + b" " + b"z" * 80_000 + b"\r\n\r\nhello"] * 19), id="long fields"),
+        pytest.param(encoded(b"<p>fax" * 20_000), id="tags"),
+        pytest.param(encoded(b"&amp;" * 30_000), id="entities"),
+        pytest.param(encoded(b"cid:" + b"%41" * 50_000), id="escapes"),
+        pytest.param(encoded(b"> a\n" * 40_000, b"text/plain; format=flowed"), id="lines"),
+        pytest.param(BASE64 + b"AAAA" + b"\r\n" * 100_000 + b"AAAA", id="lines of base64"),
+        pytest.param(
+            parts(*[b"Content-Type: application/pdf\r\n" + BASE64 + b"AA==\r\n" * 1500] * 150), id="lines of files"
+        ),
+        pytest.param(encoded(b"x" * 1000, b"application/ms-tnef"), id="a mail that is wrapped"),
+    ],
+)
+def test_nor_is_one_that_was_made_to_take_long(mail: bytes) -> None:
+    """Such ones kept everybody waiting for up to a second and a half, as they came in."""
+    assert len(mail) <= parse.SIMPLE_SIZE
+    assert parse.summary_of_simple(mail) is None
+
+
 def test_a_mail_whose_header_does_not_end_is_not_simple() -> None:
     assert parse.summary_of_simple(b"Subject: no end of the header\r\n") is None
 
