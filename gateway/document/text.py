@@ -13,6 +13,7 @@ from pathlib import Path
 import charset_normalizer
 from PIL import Image, ImageDraw, ImageFont
 
+from gateway import charsets
 from gateway.document import progress, sniff, systemfonts
 from gateway.document.raster import FINE, WIDTH, X_DPI, Grid
 
@@ -42,6 +43,12 @@ _MARKS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
+_SAYS_NOTHING = {"", "ascii", "us-ascii"}  # what is in it is in no other charset, and this is not
+_DAMAGED = 0.02  # the share of characters that may be wrong in a charset that is right all the same
+_PUNCTUATION = "€‚„…‹‘’“”•–—™› §©«®°·»".encode(charsets.WESTERN)
+_FRAME = re.compile(rb"[\xc4\xcd]{6}|\xdb{6}|[\xb0-\xb2]{6}")  # lines and areas of DOS, which are no words of others
+_CYRILLIC_OF_DOS = frozenset(range(0x80, 0xB0)) | frozenset(range(0xE0, 0xF0))
+_LATIN = re.compile(rb"[A-Za-z]")
 _BLANKS = re.compile(r"[ \t\n\r\f]+")  # of HTML, without the one that stays
 _BETWEEN = " " * 3  # cells of a table
 _RULE = "-" * 40
@@ -49,30 +56,42 @@ _JOINERS = "\u200c\u200d"  # shape the letters beside them
 
 
 def decode(data: bytes, charset: str | None) -> str:
-    """Text in any charset: as declared if that is true, else as it looks. Never fails."""
+    """Text in any charset: as declared, or as HTML and XML say of themselves, if that is true; else as it looks. Never fails."""
     for mark, name in _MARKS:
         if data.startswith(mark):
             return data.decode(name, "replace")
     if unmarked := sniff.wide(data[:4096]):
         return data.decode(unmarked, "replace")
-    if not (charset or "").lower().startswith(("utf-16", "utf-32")):
+    declared = charsets.codec(charset)
+    if not (declared or "").startswith(("utf-16", "utf-32")):
         data = data.rstrip(b"\0\x1a")
-    for tried in (charset, "utf-8"):
-        if tried:
-            try:
-                return data.decode(tried)
-            except (LookupError, ValueError):  # no such charset, or not true
-                continue
+    if declared in (None, charsets.WESTERN):  # which many say by habit
+        declared = charsets.said_in(data) or declared
+    for tried in (declared, "utf-8"):
+        # Western takes almost anything: UTF-8 is asked first
+        if tried != charsets.WESTERN and (text := charsets.read(data, tried)) is not None:
+            return text
+    if (charset or "").lower() not in _SAYS_NOTHING and declared not in (None, "utf-8"):
+        text = data.decode(declared, "replace")
+        if text.count("\ufffd") <= len(text) * _DAMAGED:
+            return text
     return data.decode(_guessed(data[:100_000]), "replace")
 
 
 def _guessed(start: bytes) -> str:
     """A few letters beyond ASCII, or a short text, are too little to guess from: most likely they are Western."""
-    beyond = sum(byte > 127 for byte in start)
-    if beyond * 12 < len(start) or (beyond * 4 < len(start) and len(start) < 100):
-        return "cp1252"
+    high = bytes(byte for byte in start if byte > 127)
+    if _FRAME.search(start):
+        russian = sum(byte in _CYRILLIC_OF_DOS for byte in high)
+        return "cp866" if russian > len(_LATIN.findall(start)) else "cp437"
+    if (
+        len(high) * 12 < len(start)
+        or (len(high) * 4 < len(start) and len(start) < 100)
+        or not high.translate(None, _PUNCTUATION)
+    ):
+        return charsets.WESTERN
     guess = charset_normalizer.from_bytes(start).best()
-    return guess.encoding if guess else "cp1252"
+    return guess.encoding if guess else charsets.WESTERN
 
 
 class _Text(html.parser.HTMLParser):

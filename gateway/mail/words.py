@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import binascii
-import codecs
 import re
+
+from gateway import charsets
 
 _LINE = 500  # characters a header value may have on its way into our own texts
 _NAME = 120  # characters of a file name
@@ -17,32 +18,6 @@ _UNSAFE = re.compile(
 )
 _ENCODED_WORD = re.compile(r"=\?([!->@-~]{1,60})\?([bBqQ])\?([^?]*)\?=")
 _HIGH = bytes(range(128, 256))
-_CHARSET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
-
-# Charsets under names Python does not know, and those that senders claim while writing a superset.
-_CHARSETS = {
-    "ascii": "cp1252",
-    "us-ascii": "cp1252",
-    "ansi_x3.4-1968": "cp1252",
-    "iso-8859-1": "cp1252",
-    "iso8859-1": "cp1252",
-    "latin1": "cp1252",
-    "latin-1": "cp1252",
-    "iso-8859-8-i": "iso-8859-8",
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-    "x-gbk": "gb18030",
-    "ks_c_5601-1987": "cp949",
-    "ksc5601": "cp949",
-    "euc-kr": "cp949",
-    "shift_jis": "cp932",
-    "shift-jis": "cp932",
-    "x-sjis": "cp932",
-    "unicode-1-1-utf-7": "utf-7",
-    "tis-620": "cp874",
-}
-# Python codecs that are no charsets: they are slow on long input or run their own escapes.
-_NO_CHARSETS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"}
 
 
 def to_text(data: bytes, charset: str | None = None) -> str:
@@ -51,33 +26,16 @@ def to_text(data: bytes, charset: str | None = None) -> str:
     Where the charset is unknown or wrong, UTF-8 is taken if most of it is UTF-8, else Windows-1252: every byte gives
     some character.
     """
-    declared = _codec(charset)
+    declared = charsets.codec(charset)
     for name in (declared, "utf-8"):
-        if name and name != "cp1252":  # which takes almost anything: UTF-8 is asked first
-            try:
-                return data.decode(name)
-            except (UnicodeError, LookupError):  # LookupError: a codec that makes no text
-                continue
-    if declared in (None, "cp1252", "utf-8"):
+        # Western takes almost anything: UTF-8 is asked first
+        if name != charsets.WESTERN and (text := charsets.read(data, name)) is not None:
+            return text
+    if declared in (None, charsets.WESTERN, "utf-8"):
         text = data.decode("utf-8", "replace")
         foreign = len(data) - len(data.translate(None, _HIGH))
-        return text if text.count("\ufffd") * 4 < foreign else data.decode("cp1252", "replace")
-    try:
-        return data.decode(declared, "replace")
-    except (UnicodeError, LookupError):
-        return data.decode("cp1252", "replace")
-
-
-def _codec(charset: str | None) -> str | None:
-    """The Python codec for a charset name of a mail, None when there is none to trust."""
-    if not charset or not _CHARSET.fullmatch(charset):
-        return None
-    name = _CHARSETS.get(charset.lower(), charset)
-    try:
-        found = codecs.lookup(name).name
-    except (LookupError, ValueError):
-        return None
-    return None if found.replace("_", "-") in _NO_CHARSETS else found
+        return text if text.count("\ufffd") * 4 < foreign else data.decode(charsets.WESTERN, "replace")
+    return data.decode(declared, "replace")
 
 
 def one_line(text: str, limit: int = _LINE) -> str:

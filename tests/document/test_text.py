@@ -61,6 +61,51 @@ def test_a_declared_charset_is_believed(content: str, charset: str) -> None:
     assert text.decode(content.encode(charset), charset) == content
 
 
+@pytest.mark.parametrize(
+    ("content", "encoding", "charset"),
+    [
+        ("“quoted” – 100 € …", "cp1252", "iso-8859-1"), ("“quoted” – 100 € …", "cp1252", "us-ascii"),
+        ("Größe", "utf-8", "iso-8859-1"), ("朱镕基 繁體字", "gbk", "gb2312"), ("שלום עולם 123", "iso8859_8", "iso-8859-8-i"),
+        ("똠방각하", "cp949", "ks_c_5601-1987"), ("①髙橋", "cp932", "x-sjis"), ("ğış", "cp1254", "ISO_8859-9"),
+        ("Größe", "mac-roman", "x-mac-roman"),
+    ],
+)  # fmt: skip
+def test_a_charset_is_what_senders_mean_by_it(content: str, encoding: str, charset: str) -> None:
+    assert text.decode(content.encode(encoding), charset) == content
+
+
+def test_the_letters_that_windows_puts_into_a_japanese_charset() -> None:
+    assert text.decode(b"\x1b$B-!8+\x1b(B", "iso-2022-jp") == "①見"
+
+
+def test_a_damaged_letter_leaves_the_others_as_they_were_meant() -> None:
+    content = "请查收传真文件，谢谢。" * 10
+    assert text.decode(content.encode("gb18030") + b"\xff", "gb2312") == f"{content}\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("head", "encoding"),
+    [
+        ('<html><head><meta http-equiv="Content-Type" content="text/html; charset=windows-1250">', "cp1250"),
+        ("<meta charset=koi8-r>", "koi8-r"), ('<?xml version="1.0" encoding="Shift_JIS"?>', "cp932"),
+        ("<meta charset='utf-16'>", "utf-8"), ("<meta charset='no-such'>", "utf-8"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("charset", [None, "us-ascii"])
+def test_html_and_xml_say_their_charset(head: str, encoding: str, charset: str | None) -> None:
+    words = {"cp1250": "Żółć", "koi8-r": "Да", "cp932": "請求", "utf-8": "Größe"}[encoding]
+    content = f"{head}{' ' * 500}{words}"
+    assert text.decode(content.encode(encoding), charset) == content
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [("╔════════╗\r\n║ Größe  ║\r\n╚════════╝", "cp437"), ("┌──────────────┐\r\n│ Привет, мир! │\r\n└──────────────┘", "cp866")],
+)  # fmt: skip
+def test_the_frames_of_dos_tell_its_charset(content: str, encoding: str) -> None:
+    assert text.decode(content.encode(encoding), None) == content
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_a_mark_tells_more_than_a_declaration(encoding: str) -> None:
     assert text.decode("Grüße, мир".encode(encoding), "us-ascii") == "Grüße, мир"

@@ -1,0 +1,89 @@
+"""Charsets by the names that mails and web pages give them, and what is meant by those."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+WESTERN = "cp1252"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
+_IN_MARKUP = re.compile(
+    rb"""<\?xml\s[^>]{0,200}?\bencoding\s*=\s*["']([\w.:-]+)|<meta\s[^>]{0,300}?\bcharset\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE
+)  # fmt: skip
+_START = 4096  # bytes in which a web page says its charset
+
+# Names that Python does not know, and charsets that senders claim while writing a superset.
+_MEANT = {
+    "ascii": WESTERN,
+    "us-ascii": WESTERN,
+    "ansi-x3.4-1968": WESTERN,
+    "iso-8859-1": WESTERN,
+    "iso8859-1": WESTERN,
+    "latin1": WESTERN,
+    "latin-1": WESTERN,
+    "x-ansi": WESTERN,
+    "iso-8859-9": "cp1254",
+    "iso-8859-11": "cp874",
+    "tis-620": "cp874",
+    "iso-8859-8-i": "iso-8859-8",
+    "iso-8859-8-e": "iso-8859-8",
+    "iso-8859-6-i": "iso-8859-6",
+    "x-mac-roman": "macintosh",
+    "gb2312": "gb18030",
+    "gb-2312-80": "gb18030",
+    "gbk": "gb18030",
+    "x-gbk": "gb18030",
+    "x-euc-cn": "gb18030",
+    "big5": "big5hkscs",
+    "x-big5": "big5hkscs",
+    "ks-c-5601-1987": "cp949",
+    "ksc5601": "cp949",
+    "euc-kr": "cp949",
+    "windows-949": "cp949",
+    "x-windows-949": "cp949",
+    "shift-jis": "cp932",
+    "x-sjis": "cp932",
+    "x-euc-jp": "euc-jp",
+    "unicode-1-1-utf-7": "utf-7",
+    "unicode-1-1-utf-8": "utf-8",
+    "utf8mb4": "utf-8",
+}
+# Python codecs that are no charsets: they are slow on long input, run their own escapes, or make no text.
+_NONE = frozenset(
+    "idna punycode unicode-escape raw-unicode-escape undefined mbcs oem base64 bz2 hex quopri rot-13 uu zlib".split()
+)
+
+
+def codec(charset: str | None) -> str | None:
+    """The Python codec that the name of a charset means, None when there is none to trust."""
+    if not charset or not _NAME.fullmatch(charset):
+        return None
+    name = charset.lower().replace("_", "-")
+    try:
+        found = codecs.lookup(_MEANT.get(name, name)).name
+    except (LookupError, ValueError):
+        return None
+    return None if found.replace("_", "-") in _NONE else found
+
+
+def read(data: bytes, name: str | None) -> str | None:
+    """The text in ``data`` if it is in the charset of a :func:`codec`, else None."""
+    if name is None:
+        return None
+    try:
+        return data.decode(name)
+    except UnicodeError:
+        pass
+    if (
+        name == "iso2022_jp"
+    ):  # Windows puts letters of its own into it, most of which the charset of 2004 has in their places
+        return read(data.replace(b"\x1b$B", b"\x1b$(Q"), "iso2022_jp_2004")
+    return None
+
+
+def said_in(data: bytes) -> str | None:
+    """The charset that HTML or XML says of itself; None where it says none, or one it cannot be in as we read that."""
+    found = _IN_MARKUP.search(data[:_START])
+    name = codec((found[1] or found[2]).decode("ascii", "replace")) if found else None
+    return None if name is None or name.startswith(("utf-16", "utf-32")) else name
