@@ -44,6 +44,7 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (  # where it stands
     (0, b"\xc5\xd0\xd3\xc6", "application/postscript"),  # with a preview
     (0, b"\x78\x9f\x3e\x22", "application/ms-tnef"),
     (0, b"-----BEGIN PGP MESSAGE-----", ENCRYPTED),
+    (0, b"(This file must be converted with BinHex", "application/mac-binhex40"),
     (0, b"\x7fELF", "application/x-executable"),
     (0, b"MZ", "application/x-executable"),
     (0, b"\x1f\x8b", ARCHIVE),
@@ -89,6 +90,7 @@ REFUSED = {
     "application/vnd.hp-pcl": "a file for a printer (PCL)",
     "application/ms-tnef": "an Outlook winmail.dat",
     ENCRYPTED: "an encrypted file",
+    "application/mac-binhex40": "a BinHex file",
     "application/x-executable": "a program",
     ARCHIVE: "a compressed archive",
     "video/audio": "a sound or video file",

@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 from gateway.mail.words import decode_words, to_text
 
-_VALUE = re.compile(r"\s*([^\s;]*)")
+_VALUE = re.compile(r"\s*([^\s;/]*(?:\s*/\s*[^\s;]*)?)")
 _NAME = re.compile(r"[\s;]*([^=;]*)(=?)\s*", re.ASCII)
 _QUOTED = re.compile(r'"((?:[^"\\]+|\\.)*)"?[^;]*', re.DOTALL)
 _ENCODED = re.compile(r"(?:=\?[^?\s]*\?[bBqQ]\?[^?]*\?=\s*)+")
@@ -20,7 +20,7 @@ def parse(field: str) -> tuple[str, dict[str, str]]:
     """Split a field into its value, in lower case, and its parameters by lower-case name; never raises.
 
     RFC 2045 section 5.1 and RFC 2231 sections 3 and 4. Read as well: values without quotes that hold blanks, quotes
-    that never end, a missing first semicolon, backslashes of Windows paths, sections out of order. Where one name is
+    that never end, a missing first semicolon, blanks around the slash, backslashes of Windows paths, sections out of order. Where one name is
     given plain and extended (``name*``), the extended one is meant.
     """
     head = _VALUE.match(field)
@@ -50,7 +50,7 @@ def parse(field: str) -> tuple[str, dict[str, str]]:
         plain[key] = _join(found) or plain.get(key, "")
     for key, value in whole.items():
         plain[key] = _join({0: (True, value)}) or plain.get(key, "")
-    return head[1].lower(), plain
+    return "".join(head[1].split()).lower(), plain
 
 
 def _value(field: str, position: int) -> tuple[str, int]:

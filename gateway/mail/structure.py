@@ -7,11 +7,11 @@ message text alone, attached mails are walked like folders. What can never becom
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from gateway import charsets
 from gateway.errors import Refused
-from gateway.mail import bodies, buffer, flowed, partial, pkcs7, tnef, transfer
+from gateway.mail import bodies, boundaries, flowed, partial, pkcs7, tnef, transfer
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, split
 from gateway.mail.parameters import display_name, parse, without_comment
@@ -32,9 +32,12 @@ _STUB = 3  # plain text this many times shorter than the HTML is a stub ("your p
 _TNEF = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _READABLE = {"message/delivery-status", "message/disposition-notification", "message/feedback-report"}
 _FORMS = {"text/plain", "text/html"}  # a message text is one of these; other text/* are forms of it nobody prints
-_GUESS = 65_536  # bytes of a damaged multipart that are searched for its boundary
-_DASHED = re.compile(rb"^--([^\s]{2,200})[ \t]*\r?$", re.MULTILINE)
-_PART_FIELD = re.compile(rb"^content-(?:type|transfer-encoding|disposition)[ \t]*:", re.MULTILINE | re.IGNORECASE)
+_OF_A_MAIL = {"from", "to", "subject", "date", "received", "return-path", "message-id", "mime-version", "content-type"}
+_ARMOUR = 65_536  # bytes of a key or a signature in letters, at most
+_ARMOURED_SIGNATURE, _ARMOURED_KEY = b"-----BEGIN PGP SIGNATURE-----", b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
+_SECRET = re.compile(rb"(?:^|>)[ \t]*-----BEGIN PGP MESSAGE-----\s*$", re.MULTILINE)
+# how files of PDF, JPEG, PNG, GIF, TIFF, ZIP and OLE begin in base64, for those whose field is lost
+_BARE_BASE64 = re.compile(rb"\s*(?:JVBERi0|/9j/|iVBORw0KGgo|R0lGOD|SUkqA|TU0AK|UEsDB|0M8R4K)[A-Za-z0-9+/\r\n]{60}")
 _OTHER_FORM = ("message text in another form", "the message text is taken from its other form")
 _UNSENDABLE = {
     partial.TYPE: partial.CUT,
@@ -132,18 +135,20 @@ class _Walk:
         self._room.level(depth)
         if depth > MAX_DEPTH:
             raise Refused(f"the mail is nested more than {MAX_DEPTH} levels deep", status="5.6.0")
-        kind, parameters = parse(headers.raw("content-type"))
+        kind, parameters = _type(headers)
         kind = kind or default
-        how = transfer.encoding(headers.raw("content-transfer-encoding"))
         if kind in _UNSENDABLE:
             raise Refused(_UNSENDABLE[kind], status="5.6.1")
+        leaf = _leaf(source, headers, body, end, kind, parameters)
         if kind.startswith("multipart/"):
             leaves = self._multipart(source, body, end, kind, parameters, depth, bare=bare)
+            if leaves is None and leaf.encoding:  # RFC 2045 section 6.4 forbids it
+                data, _ = self._decoded(leaf)
+                leaves = self._multipart(data, 0, len(data), kind, parameters, depth, bare=bare)
             if leaves is not None:
                 return leaves
-            kind = "text/plain"  # labelled as parts, written as text
-        leaf = _leaf(source, headers, body, end, kind, parameters, how)
-        if kind in _MESSAGES or (leaf.name.lower().endswith(_OF_MAILS) and not kind.startswith("text/")):
+            leaf.type = "text/plain"  # labelled as parts, written as text
+        if kind in _MESSAGES or leaf.name.lower().endswith(_OF_MAILS):
             return self._attached_mail(leaf, depth, closed=closed)
         leaf.message_text = _is_message_text(leaf, bare=bare)
         return self._settle(leaf, depth, closed=closed)
@@ -178,10 +183,9 @@ class _Walk:
         """The leaves of a multipart; None when it holds no boundary and nothing that looks like parts."""
         if kind == "multipart/encrypted":
             raise _encrypted()
-        spans = _spans(source, body, end, without_comment(parameters.get("boundary", "")).encode())
-        spans = spans or _spans(source, body, end, _guess_boundary(source, body, end))
+        spans = boundaries.spans(source, body, end, parameters.get("boundary", ""), MAX_PARTS)
         if not spans:
-            if _PART_FIELD.search(source[body : min(body + _GUESS, end)]):
+            if boundaries.looks_like_parts(source, body, end):
                 raise Refused("the structure of the mail is damaged: its parts cannot be told apart", status="5.6.0")
             return None
         children: list[list[Leaf]] = []
@@ -217,7 +221,7 @@ class _Walk:
             source, start, end = decoded, 0, len(decoded)
         self._room.header(source, start, end)
         headers, body = split(source, start, end)
-        if not any(headers.names()):
+        if _OF_A_MAIL.isdisjoint(headers.names()):
             return self._settle(leaf, depth, closed=closed)
         subject = headers.line("subject")
         fields = [(name, headers.line(name.lower())) for name in ("From", "To", "Cc", "Date", "Subject")]
@@ -291,8 +295,15 @@ class _Walk:
 
     def _settle(self, leaf: Leaf, depth: int, *, closed: bool) -> list[Leaf]:
         """Decide what a leaf is: left out, broken, encrypted, text with files inside, or simply good."""
-        if leaf.type in _SIGNATURES or leaf.name.lower().endswith(".p7s"):
+        if (
+            leaf.type in _SIGNATURES
+            or leaf.name.lower().endswith(".p7s")
+            or self._is_armoured(leaf, _ARMOURED_SIGNATURE)
+        ):
             leaf.left_out = "it is a digital signature, nothing to print"
+            return [leaf]
+        if leaf.type == "application/pgp-keys" or self._is_armoured(leaf, _ARMOURED_KEY):
+            leaf.left_out = "it is a public key, nothing to print"
             return [leaf]
         if leaf.type == "application/pgp-encrypted":
             raise _encrypted()
@@ -315,15 +326,22 @@ class _Walk:
             leaf.defect = OPEN_END
         return [leaf]
 
+    def _is_armoured(self, leaf: Leaf, armour: bytes) -> bool:
+        """Whether a file of PGP begins so: those have names of their own."""
+        if leaf.message_text or not leaf.name.lower().endswith((".asc", ".sig")) or leaf.end - leaf.start > _ARMOUR:
+            return False
+        return self._decoded(leaf)[0].lstrip().startswith(armour)
+
     def _text(self, leaf: Leaf) -> list[Leaf]:
         leaf.data, leaf.defect = self._decoded(leaf)
-        if leaf.is_html:
-            leaf.pictures = bodies.shown_ids(leaf.data, leaf.charset)
-            self.shown |= leaf.pictures
-        elif leaf.data.lstrip().startswith(b"-----BEGIN PGP MESSAGE-----"):
+        if _SECRET.search(leaf.data):
             raise _encrypted()
-        else:
+        if not leaf.is_html:
             return self._uuencoded(leaf)
+        if charsets.codec(leaf.charset) in (None, charsets.WESTERN):  # which many say by habit
+            leaf.charset = charsets.said_in(leaf.data) or leaf.charset
+        leaf.pictures = bodies.shown_ids(leaf.data, leaf.charset)
+        self.shown |= leaf.pictures
         return [_measured(leaf)]
 
     def _uuencoded(self, leaf: Leaf) -> list[Leaf]:
@@ -384,12 +402,19 @@ def _without_spare(leaves: list[Leaf]) -> list[Leaf]:
     return leaves
 
 
-def _leaf(
-    source: Buffer, headers: Headers, body: int, end: int, kind: str, parameters: dict[str, str], how: str
-) -> Leaf:
+def _type(headers: Headers) -> tuple[str, dict[str, str]]:
+    """The Content-Type and its parameters; of several that of the parts, which cannot be read by another."""
+    said = [parse(field) for field in headers.every("content-type")]
+    return next((each for each in said if each[0].startswith("multipart/")), said[0] if said else ("", {}))
+
+
+def _leaf(source: Buffer, headers: Headers, body: int, end: int, kind: str, parameters: dict[str, str]) -> Leaf:
     disposition, details = parse(headers.raw("content-disposition"))
     claimed = details.get("filename") or details.get("name") or parameters.get("name") or ""
     content_id = headers.raw("content-id").strip("<> \t")
+    how = transfer.encoding(headers.raw("content-transfer-encoding"))
+    if not how and _BARE_BASE64.match(source[body : min(end, body + 200)]):
+        how = "base64"
     return Leaf(
         source,
         body,
@@ -443,57 +468,3 @@ def _choose(children: list[list[Leaf]]) -> None:
         ours, theirs = ([leaf for leaf in texts[n] if leaf.type in _FORMS] for n in (chosen, best_rich))
         if len(ours) == len(theirs) == 1:  # several stand around documents
             ours[0].rich = theirs[0]
-
-
-# --- boundaries -------------------------------------------------------------------------------------------------------
-
-
-def _spans(source: Buffer, start: int, end: int, boundary: bytes) -> list[tuple[int, int, bool]]:
-    """Where the parts between the boundary lines lie, and whether a boundary line ends them.
-
-    RFC 2046 section 5.1.1. Parts behind the closing line are found too: no page is lost to a wrong line.
-    """
-    spans: list[tuple[int, int, bool]] = []
-    opened: int | None = None
-    for at, following, closing in _boundary_lines(source, start, end, b"--" + boundary) if boundary else ():
-        if opened is not None:
-            spans.append((opened, max(opened, _before_line(source, at)), True))
-        opened = None if closing else following
-        if len(spans) > MAX_PARTS:
-            return spans  # refused when they are walked
-    if opened is not None:
-        spans.append((opened, end, False))
-    return spans
-
-
-def _boundary_lines(source: Buffer, start: int, end: int, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
-    """Offset, offset of the line behind, and whether it is the closing one, of each boundary line."""
-    position = start
-    at: int | None = start if source[start : start + len(delimiter)] == delimiter else None
-    while True:
-        if at is None:
-            found = buffer.find(source, b"\n" + delimiter, position, end)
-            if found < 0:
-                return
-            at = found + 1
-        line_end = source.find(b"\n", at, end)
-        following = line_end + 1 if line_end >= 0 else end
-        rest = source[at + len(delimiter) : min(following, at + len(delimiter) + 100)].strip(b" \t\r\n")
-        if rest in (b"", b"--"):  # anything else: a longer boundary that starts the same, or text
-            yield at, following, rest == b"--"
-        position = max(at, following - 1)
-        at = None
-
-
-def _before_line(source: Buffer, at: int) -> int:
-    """The end of the text before a boundary line: its line end belongs to the boundary."""
-    if source[at - 2 : at] == b"\r\n":
-        return at - 2
-    return at - 1
-
-
-def _guess_boundary(source: Buffer, start: int, end: int) -> bytes:
-    """The boundary of a multipart that names none or a wrong one: its first line of dashes and a word behind it."""
-    block = source[start : min(end, start + _GUESS)]
-    match = _DASHED.search(block)
-    return match[1] if match and _PART_FIELD.search(block, match.end()) else b""

@@ -84,6 +84,7 @@ KNOWN: list[tuple[str, bytes]] = [
     ("application/rtf", b"{\\rtf1 x}"),
     ("application/postscript", b"%!PS-Adobe-3.0\n"),
     ("application/ms-tnef", b"\x78\x9f\x3e\x22\0\0"),
+    ("application/mac-binhex40", b"(This file must be converted with BinHex 4.0)\r\n:$f*TEQ"),
     ("application/x-executable", b"MZ\x90\0" + b"\0" * 60),
     ("application/x-executable", b"\x7fELF\x02\x01"),
     ("application/gzip", b"\x1f\x8b\x08\0"),

@@ -1,0 +1,79 @@
+"""The lines that part a multipart (RFC 2046 section 5.1.1), found where they stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from gateway.mail import buffer
+from gateway.mail.buffer import Buffer
+from gateway.mail.parameters import without_comment
+
+_PART_FIELD = re.compile(rb"^content-(?:type|transfer-encoding|disposition)[ \t]*:", re.MULTILINE | re.IGNORECASE)
+_GUESS = 65_536  # bytes of a damaged multipart that are searched for its boundary
+
+_DASHED = re.compile(rb"^--([^\s]{2,200})[ \t]*\r?$", re.MULTILINE)
+
+
+def spans(source: Buffer, start: int, end: int, said: str, most: int) -> list[tuple[int, int, bool]]:
+    """Where the parts between the boundary lines lie, and whether a boundary line ends them.
+
+    ``said``: the boundary as the mail names it; where there is none such, one is guessed. No more than one more part than
+    ``most`` is looked for. Parts behind the closing line are found too: no page is lost to a wrong line.
+    """
+    for boundary in dict.fromkeys((said, without_comment(said))):
+        if found := _between(source, start, end, boundary.encode(), most):
+            return found
+    return _between(source, start, end, _guessed(source, start, end), most)
+
+
+def looks_like_parts(source: Buffer, start: int, end: int) -> bool:
+    """Whether there are fields as parts have them."""
+    return bool(_PART_FIELD.search(source[start : min(start + _GUESS, end)]))
+
+
+def _between(source: Buffer, start: int, end: int, boundary: bytes, most: int) -> list[tuple[int, int, bool]]:
+    found: list[tuple[int, int, bool]] = []
+    opened: int | None = None
+    for at, following, closing in _boundary_lines(source, start, end, b"--" + boundary) if boundary else ():
+        if opened is not None:
+            found.append((opened, max(opened, _before_line(source, at)), True))
+        opened = None if closing else following
+        if len(found) > most:
+            return found  # refused when they are walked
+    if opened is not None:
+        found.append((opened, end, False))
+    return found
+
+
+def _boundary_lines(source: Buffer, start: int, end: int, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Offset, offset of the line behind, and whether it is the closing one, of each boundary line."""
+    position = start
+    at: int | None = start if source[start : start + len(delimiter)] == delimiter else None
+    while True:
+        if at is None:
+            found = buffer.find(source, b"\n" + delimiter, position, end)
+            if found < 0:
+                return
+            at = found + 1
+        line_end = source.find(b"\n", at, end)
+        following = line_end + 1 if line_end >= 0 else end
+        rest = source[at + len(delimiter) : min(following, at + len(delimiter) + 100)].strip(b" \t\r\n")
+        if rest in (b"", b"--"):  # anything else: a longer boundary that starts the same, or text
+            yield at, following, rest == b"--"
+        position = max(at, following - 1)
+        at = None
+
+
+def _before_line(source: Buffer, at: int) -> int:
+    """The end of the text before a boundary line: its line end belongs to the boundary."""
+    if source[at - 2 : at] == b"\r\n":
+        return at - 2
+    return at - 1
+
+
+def _guessed(source: Buffer, start: int, end: int) -> bytes:
+    """The boundary of a multipart that names none or a wrong one: its first line of dashes and a word behind it."""
+    block = source[start : min(end, start + _GUESS)]
+    match = _DASHED.search(block)
+    return match[1] if match and _PART_FIELD.search(block, match.end()) else b""

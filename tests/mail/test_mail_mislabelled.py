@@ -1,0 +1,114 @@
+"""Mails whose labels are wrong, lost or given twice: what is in them is found, and never printed as its own encoding."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from gateway.mail.parse import extract, inspect
+
+PDF = b"%PDF-1.7\n" + bytes(range(256)) * 4 + b"\n%%EOF\n"
+BASE64 = base64.encodebytes(PDF).decode().replace("\n", "\r\n")
+PARTS = f"--b\r\n\r\nhello\r\n--b\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n{BASE64}\r\n--b--\r\n"
+FIELDS = "From: ann@example.com\r\nSubject: inner\r\n"
+
+
+def taken(tmp_path: Path, raw: str) -> tuple[list[bytes], dict[str, str]]:
+    """The parts of a mail, decoded, and by name why others are left out."""
+    mail = tmp_path / "mail"
+    mail.write_bytes(raw.encode())
+    found = extract(str(mail), str(tmp_path))
+    return (
+        [Path(part["path"]).read_bytes() for part in found["parts"]],
+        {each["part"]: each["reason"] for each in found["left_out"]},
+    )
+
+
+@pytest.mark.parametrize(
+    "field", ["Content-Type: application/pdf", "Content-Type: text/plain; name=scan.pdf", "Content-Type: text/plain"]
+)
+@pytest.mark.parametrize("encoding", ["", "Content-Transfer-Encoding: 7bit\r\n"])
+def test_base64_without_its_label(tmp_path: Path, field: str, encoding: str) -> None:
+    parts, _ = taken(
+        tmp_path,
+        f"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n{field}\r\n{encoding}\r\n{BASE64}\r\n--b--\r\n",
+    )
+    assert parts == [PDF]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Content-Type: text/plain\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n",
+        "Content-Type: multipart / mixed; boundary=b\r\n\r\n",
+        'Content-Type: multipart/mixed; boundary="b"\r\nContent-Transfer-Encoding: base64\r\n\r\n',
+    ],
+)
+def test_a_multipart_is_one_however_it_is_said(tmp_path: Path, head: str) -> None:
+    assert taken(tmp_path, head + PARTS)[0] == [b"hello", PDF]
+
+
+def test_a_multipart_that_is_encoded_as_a_whole(tmp_path: Path) -> None:
+    encoded = base64.encodebytes(PARTS.encode()).decode().replace("\n", "\r\n")
+    head = "Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    assert taken(tmp_path, head + encoded)[0] == [b"hello", PDF]
+
+
+@pytest.mark.parametrize("boundary", ["=_(1)", "'b'", "b c"])
+def test_a_boundary_of_odd_characters(tmp_path: Path, boundary: str) -> None:
+    text = "-----\r\n--my words\r\n"
+    raw = f'Content-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n{text}' + PARTS.replace("--b", f"--{boundary}")
+    assert taken(tmp_path, raw)[0] == [b"hello", PDF]
+
+
+def test_a_mail_saved_as_a_text(tmp_path: Path) -> None:
+    inner = f"{FIELDS}Content-Type: multipart/mixed; boundary=b\r\n\r\n{PARTS}"
+    raw = f"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\nContent-Type: text/plain; name=x.eml\r\n\r\n{inner}\r\n--a--\r\n"
+    assert taken(tmp_path, raw)[0] == [b"From: ann@example.com\nSubject: inner\n\nhello", PDF]
+
+
+def test_a_text_called_eml_stays_one(tmp_path: Path) -> None:
+    raw = "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\nContent-Type: text/plain; name=x.eml\r\n\r\nNote: well\r\n\r\nyes\r\n--a--\r\n"
+    assert taken(tmp_path, raw)[0] == [b"Note: well\r\n\r\nyes"]
+
+
+def test_an_html_text_that_says_its_charset_loses_its_end_in_it(tmp_path: Path) -> None:
+    mail = tmp_path / "mail"
+    html = "<meta charset=windows-1250><p>Żółć</p><p>Sent from my iPhone</p>"
+    mail.write_bytes(b"Content-Type: text/html\r\n\r\n" + html.encode("cp1250"))
+    (part,) = extract(str(mail), str(tmp_path), ["footer"])["parts"]
+    assert "Żółć" in Path(part["path"]).read_bytes().decode(part["charset"])
+
+
+# --- PGP --------------------------------------------------------------------------------------------------------------
+
+ARMOUR = "-----BEGIN PGP MESSAGE-----\r\n\r\nhQEMA9xy\r\n=abcd\r\n-----END PGP MESSAGE-----\r\n"
+
+
+@pytest.mark.parametrize("text", [f"Hi Bob,\r\n\r\n{ARMOUR}", f"<html><pre>{ARMOUR}</pre></html>"])
+def test_a_text_that_is_encrypted_further_down(tmp_path: Path, text: str) -> None:
+    mail = tmp_path / "mail"
+    mail.write_text(f"Content-Type: text/{'html' if '<' in text else 'plain'}\r\n\r\n{text}")
+    assert inspect(str(mail))["refusal"].startswith("the mail is encrypted")
+
+
+def test_a_text_about_encryption_is_a_text(tmp_path: Path) -> None:
+    text = "It begins with -----BEGIN PGP MESSAGE----- and ends\r\n-----BEGIN PGP MESSAGE----- so.\r\n"
+    assert taken(tmp_path, f"\r\n{text}")[0] == [text.encode()]
+
+
+@pytest.mark.parametrize(
+    ("field", "content", "reason"),
+    [
+        ("application/pgp-keys; name=key.asc", "x", "it is a public key, nothing to print"),
+        ("application/octet-stream; name=0x1.asc", "-----BEGIN PGP PUBLIC KEY BLOCK-----\r\n", "it is a public key, nothing to print"),
+        ("text/plain; name=a.pdf.sig", "-----BEGIN PGP SIGNATURE-----\r\n", "it is a digital signature, nothing to print"),
+    ],
+)  # fmt: skip
+def test_what_pgp_attaches_is_no_page(tmp_path: Path, field: str, content: str, reason: str) -> None:
+    raw = f"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nhello\r\n--a\r\nContent-Type: {field}\r\n\r\n{content}\r\n--a--\r\n"
+    parts, left_out = taken(tmp_path, raw)
+    assert parts == [b"hello"]
+    assert list(left_out.values()) == [reason]
