@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.errors import Refused
 from gateway.model import FaxNumber
-from gateway.numbers.plan import ZERO, Unreadable, optional_zero, with_plus, without_plus
+from gateway.numbers.plan import ZERO, Unreadable, optional_zero, refuse_service, with_plus, without_plus
 
 _MAX_ADDRESS = 512  # characters; RFC 5321 section 4.5.3.1 demands 256
 _SHOWN = 60  # characters of the address that a refusal repeats
@@ -168,7 +168,12 @@ def _number(text: str, human: bool, region: str) -> FaxNumber:
     form = (_HUMAN_NUMBER if human else _PLAIN_NUMBER).fullmatch(text)
     if not form or not _BRACKETS.fullmatch(text):
         raise Unreadable(_why_not(text, human))
-    plus, written = form[1], form[2]
+    number = _read(form[1], form[2], region)
+    refuse_service(number)
+    return number
+
+
+def _read(plus: str, written: str, region: str) -> FaxNumber:
     zero = _OPTIONAL_ZERO.fullmatch(written) if plus else None
     if zero:
         return with_plus(optional_zero(zero[1], _digits(zero[2])))

@@ -24,6 +24,7 @@ TEST = 999  # no country; the sandbox's scenario numbers
 SHORTEST, LONGEST = 7, 15  # digits with the country code (ITU-T E.164)
 _CODES = {str(code) for code in (TEST, *phonenumbers.COUNTRY_CODE_TO_REGION_CODE)}
 ZERO = "the (0) may or may not belong to the number"
+_SERVICE = re.compile(r"\+1.11")
 _SHORT_NUMBER = 6  # digits; a number of this length or less reaches a service or an extension
 
 
@@ -150,9 +151,10 @@ def without_plus(digits: str, region: str) -> FaxNumber:
     complete = _has_area_code(digits, region)
     if len(digits) <= _SHORT_NUMBER and not (complete and home.fit is Fit.VALID):
         raise Unreadable(f"{digits} is a short number or an extension, which no fax reaches")
-    abroad, national = _after_international_prefix(digits, region), _after_trunk_prefix(digits, region)
+    ways_abroad, national = _after_international_prefix(digits, region), _after_trunk_prefix(digits, region)
+    abroad = max(ways_abroad, key=lambda reading: reading.fit, default=None)
     if abroad and abroad.fit >= Fit.POSSIBLE:
-        return _only(abroad, national, home)
+        return _only(abroad, *ways_abroad, national, home)
     if national and national.fit >= Fit.POSSIBLE:
         return _only(national, home)
     if home.fit is Fit.VALID and code == NANP:  # ten digits are how one dials there, whatever they are elsewhere
@@ -173,6 +175,14 @@ def without_plus(digits: str, region: str) -> FaxNumber:
     if abroad:
         raise Unreadable(_fault(abroad))
     raise Unreadable(f"nobody dials so in {COUNTRIES[region]}, other countries need + and the country code")
+
+
+def refuse_service(number: FaxNumber) -> None:
+    """Raise :class:`Unreadable` for 911 and its kin in the place of a NANP area code: some lines reach them whatever is
+    dialled behind.
+    """
+    if _SERVICE.match(number.e164):
+        raise Unreadable(f"{number.digits[1:4]} is a service, no area code")
 
 
 def meaning(digits: str, region: str) -> str:
@@ -210,9 +220,11 @@ def format_human(number: FaxNumber) -> str:
     return grouped if grouped.replace(" ", "") == number.e164 else number.e164
 
 
-def _after_international_prefix(digits: str, region: str) -> Reading | None:
-    prefix = re.match(_metadata(region).international_prefix or "(?!)", digits)
-    return Reading.of(digits[prefix.end() :]) if prefix else None
+def _after_international_prefix(digits: str, region: str) -> list[Reading]:
+    """What may be behind it: in Hong Kong 00 and 001 both lead abroad, and 0012... is +1 2... or +2..."""
+    prefix = re.compile(_metadata(region).international_prefix or "(?!)")
+    ends = (end for end in range(1, len(digits)) if prefix.fullmatch(digits, 0, end))
+    return [reading for end in ends if (reading := Reading.of(digits[end:]))]
 
 
 def _after_trunk_prefix(digits: str, region: str) -> Reading | None:
