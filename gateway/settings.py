@@ -136,6 +136,7 @@ def outbound(config: Config) -> OutboundSettings:
         delay_after=p.delay_notice_after,
         prepare=PrepareSettings(
             tries=d.tries,
+            large=max(1, d.workers // 2),
             timeout=d.timeout,
             retry_after=p.retry_after,
             retry_max=p.retry_max,

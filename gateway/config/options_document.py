@@ -67,7 +67,7 @@ class Document(Section):
     """who sends, on the cover page"""
     max_pages: PositiveInt = 200
     workers: Annotated[PositiveInt, Field(le=64)] = 2
-    """conversions at once"""
+    """conversions at once; of mails above 8 MB half as many, for the memory they take"""
     timeout: Duration = 60.0
     """of a conversion"""
     memory: Size = 1 << 30

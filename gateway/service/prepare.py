@@ -7,6 +7,7 @@ with a notice, so that the others go on; trouble of ours, such as a full disk, i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import time
 from collections.abc import Callable
@@ -27,17 +28,19 @@ from gateway.spool import Spool
 from gateway.store import bodies, jobs, outbox
 from gateway.store.db import Database, Tx
 
+LARGE = 8_000_000  # bytes of a mail, beyond which its conversion may take much memory
 _HEADERS = 16_384  # bytes of the original's header shown in a failure report
 _CONVERTER = "5.6.5"  # the status with which the workers say that a conversion died
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareSettings:
-    """Seconds. ``tries`` of a conversion before a mail is set aside; ``document``: options of document.render; ``office``:
+    """Seconds. ``tries`` of a conversion before a mail is set aside; ``large`` mails at once; ``document``: options of document.render; ``office``:
     the directory of LibreOffice's programs, "" where there is none; ``html``: whether HTML is drawn; ``trim``: what message
     texts lose at their end."""
 
     tries: int = 3
+    large: int = 1
     timeout: float = 60.0  # of a conversion; a mail takes two
     retry_after: float = 30.0
     retry_max: float = 900.0
@@ -72,9 +75,16 @@ class Prepare:
         self._on_mail = on_mail
         self._nudge = nudge
         self._clock = clock
+        self._large = asyncio.Semaphore(settings.large)
 
     async def __call__(self, job: FaxJob) -> None:
-        """Prepare the mail of ``job``."""
+        """Prepare the mail of ``job``; a large one when its turn has come, so that some of the memory is left to others."""
+        submission = await self._database.read(lambda tx: jobs.get_submission(tx, job.submission))
+        assert submission is not None
+        async with self._large if submission.size > LARGE else contextlib.nullcontext():
+            await self._prepare(job, submission)
+
+    async def _prepare(self, job: FaxJob, submission: Submission) -> None:
         now = self._clock()
         settings = self._settings
         tries = await self._database.write(
@@ -82,8 +92,6 @@ class Prepare:
         )
         if not tries:
             return
-        submission = await self._database.read(lambda tx: jobs.get_submission(tx, job.submission))
-        assert submission is not None
         if tries > settings.tries:
             await self._set_aside(job, submission)
             return

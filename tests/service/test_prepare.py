@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.document.cover_choice import CoverChoice
 from gateway.errors import NoSpace, Refused
 from gateway.model import JobState, MailKind, Notify
+from gateway.service import prepare
 from gateway.service.outbound import OutboundSettings
 from gateway.service.prepare import PrepareSettings
 from gateway.store import files, jobs, waiting
@@ -95,6 +98,31 @@ async def test_a_mail_all_of_whose_faxes_were_cancelled_leaves_no_document(house
     await house.turn("prepare")
     assert await house.states() == ["cancelled"]
     assert house.files("document") == []
+
+
+@pytest.mark.parametrize(("largest", "at_once"), [(10, 1), (10_000, 2)])
+async def test_large_mails_are_converted_in_turn(
+    house: House, monkeypatch: pytest.MonkeyPatch, largest: int, at_once: int
+) -> None:
+    monkeypatch.setattr(prepare, "LARGE", largest)
+    run = house.workshop.run
+    running, seen = [0], set[int]()
+
+    async def watched(function: str, /, **arguments: Any) -> Any:
+        running[0] += 1
+        seen.add(running[0])
+        await asyncio.sleep(0.05)
+        answer = await run(function, **arguments)
+        running[0] -= 1
+        return answer
+
+    monkeypatch.setattr(house.workshop, "run", watched)
+    await house.submit()
+    await house.submit(SECOND)
+    seen.clear()
+    await asyncio.gather(*(house.handle("prepare", job) for job in await house.jobs()))
+    assert max(seen) == at_once
+    assert await house.states() == ["prepared", "prepared"]
 
 
 async def test_a_stale_turn_prepares_and_fails_nothing(house: House) -> None:
