@@ -433,13 +433,15 @@ class Gateway:
         return found
 
     def _is_ready(self) -> bool:
-        if not self._ready or self.failed.is_set():
-            return False
+        return self._ready and not self.failed.is_set() and not self._disk_trouble()
+
+    def _disk_trouble(self) -> str:
+        """Why no mail and no fax is taken, "" when there is room."""
         try:
             self.spool.check_room()
-        except GatewayError:
-            return False
-        return True
+        except GatewayError as error:
+            return f"{error}; nothing is taken until there is room"
+        return ""
 
     async def _metrics(self) -> bytes:
         counts = await self.database.read(jobs.counts)
@@ -453,6 +455,7 @@ class Gateway:
             "running": self._ready,
             "listeners": [str(address) for address in self._door.addresses()] if self._door and self._ready else [],
             "provider": {"state": self._provider_state(), "text": self.gate.why},
+            "disk": self._disk_trouble(),
             "reconcile": self.reconcile.state,
         }
 

@@ -35,6 +35,7 @@ def _facts(found: dict[str, Any]) -> dict[str, Any]:
         "since": output.moment(_iso(found["started_at"])),
         "listens on": found.get("listeners"),
         "provider": ": ".join(filter(None, (provider.get("state"), provider.get("text")))),
+        "disk": found.get("disk"),
         "sending": [f"nothing yet: {reconcile['why']}", *filter(None, [reconcile.get("trouble")])] if reconcile else "",
         "faxes": counts or "none under way",
         "held": found["held"] and f"{found['held']} (faxgateway queue list --held)",

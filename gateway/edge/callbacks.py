@@ -184,7 +184,7 @@ class CallbackServer:
                 await self._read_body(request, taken)
             return await self._hand_over(request, taken)
         except Refused as error:
-            log.warning("callback refused", why=str(error))
+            log.warning("callback refused", why=str(error), uuid=taken.fields.get("uuid", "")[:100] or None)
             return web.Response(text="refused\n", status=413 if error.status == _TOO_LARGE else 400)
         except (TryLater, TimeoutError) as error:
             log.warning("callback not taken now", why=str(error) or "the body came too slowly")
@@ -218,7 +218,9 @@ class CallbackServer:
         if not request.can_read_body:
             return
         if (request.content_length or 0) > taken.most:
-            raise Refused("the callback is larger than allowed", status=_TOO_LARGE)
+            raise Refused(
+                f"the callback is larger than {taken.most} bytes, see http.callbacks.max_file", status=_TOO_LARGE
+            )
         described = request.headers.get("Content-Type", "").lower()
         if described.startswith("multipart/") and "boundary=" in described:
             await self._read_multipart(request, taken)
@@ -299,7 +301,9 @@ class _Taken:
     def write(self, draft: Draft, chunk: bytes) -> None:
         self._size += len(chunk)
         if self._size > self.most:
-            raise Refused("the callback is larger than allowed", status=_TOO_LARGE)
+            raise Refused(
+                f"the callback is larger than {self.most} bytes, see http.callbacks.max_file", status=_TOO_LARGE
+            )
         draft.write(chunk)
 
     async def copy(self, path: str) -> Draft:
@@ -313,7 +317,10 @@ class _Taken:
     def offer(self, draft: Draft, name: str) -> None:
         """Keep the first document, and one in a field of a known name rather than another."""
         if draft.size > self._max_file:
-            raise Refused("the fax is larger than allowed", status=_TOO_LARGE)
+            raise Refused(
+                f"the fax has {draft.size} bytes, more than the {self._max_file} of http.callbacks.max_file",
+                status=_TOO_LARGE,
+            )
         known = name in DOCUMENT_FIELDS
         if self.draft is None:
             self.draft, self._known_name = draft, known

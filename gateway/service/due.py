@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 _IDLE = 30.0  # seconds: a nudge may be lost and a clock may jump, so the store is asked at least this often
 _SPIN = 0.05
+_LONGEST_REST = 30.0
 _BUSY = 1.0  # while all that is due is being handled
 
 
@@ -25,8 +26,8 @@ class DueLoop(Generic[T]):
 
     Each item is handled by one task at a time (``key``). A handler counts its try in the store before it does anything,
     with the time of the next one, so an item whose handler raises is tried again later; where not even that could be
-    stored the item rests for ``pause`` seconds, so that a full disk does not make a hot loop. ``gate(limit)`` is how many
-    may be handled at once now.
+    stored the item rests for ``pause`` seconds, and longer each time in a row, so that a full disk does not make a hot loop.
+    ``gate(limit)`` is how many may be handled at once now.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class DueLoop(Generic[T]):
         self._clock = clock
         self._gate = gate
         self._pause = pause
+        self._rests = 0  # in a row
         self._busy: dict[Hashable, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -128,11 +130,15 @@ class DueLoop(Generic[T]):
         except Exception:
             log.exception("unexpected failure", loop=self.name, id=str(key))
             await self._rest()
+        else:
+            self._rests = 0
         finally:
             del self._busy[key]
             self._wake.set()
 
     async def _rest(self) -> None:
+        seconds = min(_LONGEST_REST, self._pause * 2 ** min(self._rests, 10))
+        self._rests += 1
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._pause):
+            async with asyncio.timeout(seconds):
                 await self._stopping.wait()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import PROGRAM, Cli, Daemon
+from cli.conftest import PROGRAM, Cli, Daemon, Start
 
 QUEUE_KEYS = ["id", "submission", "state", "to", "from", "pages", "created_at", "reference", "send_at", "last_error"]
 DELIVERED = "Sent! Fax Has Been Answered."
@@ -38,6 +38,14 @@ def test_status_tells_why_nothing_is_sent(daemon: Daemon) -> None:
     daemon.service.uploading = False
     daemon.send()
     daemon.until(lambda: re.search(r"^provider +waiting: .", daemon("status").stdout, re.M))
+
+
+def test_status_tells_of_a_disk_that_is_too_full(config: Path, start: Start) -> None:
+    with config.open("a") as stream:
+        stream.write("min_free: 1000000GB\n")
+    daemon = start(config)
+    shown = daemon("status").stdout
+    assert re.search(r"^disk +the gateway is short of disk space.*; nothing is taken until there is room$", shown, re.M)
 
 
 def test_reload_by_command_and_by_signal(daemon: Daemon) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 
 from gateway.errors import Refused, TryLater
 from gateway.service.due import DueLoop
@@ -80,11 +81,27 @@ async def test_a_failing_handler_stops_nothing() -> None:
         store.items.pop(item)
         raise next(raised)
 
-    loop = loop_over(store, handle=handle, limit=1)
+    loop = loop_over(store, handle=handle, limit=1, pause=0.01)
     loop.start()
     await until(lambda: not store.items)
     store.items["d"] = time.time() + 1000
     await loop.stop(1.0)
+
+
+async def test_who_fails_again_and_again_rests_longer_each_time() -> None:
+    store = Store("a")
+    tried: list[float] = []
+
+    async def handle(_item: str) -> None:
+        tried.append(time.monotonic())
+        raise TryLater("the disk is full")
+
+    loop = loop_over(store, handle=handle, pause=0.02)
+    loop.start()
+    await until(lambda: len(tried) == 5)
+    await loop.stop(1.0)
+    for n, (before, after) in enumerate(pairwise(tried)):
+        assert after - before >= 0.02 * 2**n
 
 
 async def test_a_store_that_fails_is_asked_again() -> None:
