@@ -152,13 +152,14 @@ def _outside_quotes(path: str, characters: str) -> bool:
 
 
 def _parameters(rest: str) -> list[tuple[str, str]]:
-    found = []
+    found: dict[str, str] = {}
     for word in rest.split():
         keyword, _, value = word.partition("=")
         if not _KEYWORD.fullmatch(keyword):
             raise BadCommand("501 5.5.4 the parameters cannot be read")
-        found.append((keyword.upper(), value))
-    return found
+        if found.setdefault(keyword.upper(), value) != value:
+            raise BadCommand(f"501 5.5.4 {keyword.upper()} is given twice")
+    return list(found.items())
 
 
 def _xtext(value: str, keyword: str) -> str:

@@ -13,7 +13,7 @@ from gateway.edge.smtp_commands import BadCommand, MailCommand, read_mail, read_
 from gateway.edge.smtp_intake import Intake
 from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.errors import GatewayError, Refused, TryLater
-from gateway.model import Envelope, Peer, Recipient
+from gateway.model import Envelope, Notify, Peer, Recipient
 from gateway.service.addressing import check_same
 from gateway.spool import MailDraft
 
@@ -97,6 +97,8 @@ class Transaction:
         known = next((known for known in self._recipients if known.number == recipient.number), None)
         if known is not None:
             check_same(known, recipient)
+            at = self._recipients.index(known)
+            self._recipients[at] = replace(known, notify=_of_both(known.notify, command.notify))
         else:
             if len(self._recipients) >= self._settings.max_recipients:
                 raise TryLater(
@@ -150,6 +152,15 @@ class Transaction:
     def _no_chunks(self) -> None:
         if self._chunks is not None:
             raise BadCommand("503 5.5.1 the mail comes by BDAT: end it with BDAT LAST, or begin anew with RSET")
+
+
+def _of_both(one: frozenset[Notify], other: frozenset[Notify]) -> frozenset[Notify]:
+    """What to tell of a number that was named twice: all that is wanted for either. Who says nothing hears of failures."""
+    if one == other or Notify.NEVER in other:
+        return one
+    if Notify.NEVER in one:
+        return other
+    return one | other | ({Notify.FAILURE} if not (one and other) else set())
 
 
 @contextmanager

@@ -61,7 +61,13 @@ class SmtpDoor:
             context = self._contexts.get(listener.name)
             return Conversation(self._door, self._clients, self._settings, listener, context)
 
-        self._servers.append(await listen(factory, listener.address, self._sockets))
+        server = await listen(factory, listener.address, self._sockets)
+        self._servers.append(server)
+        if listener.proxies and server.sockets[0].family == socket.AF_UNIX:  # passed by systemd: no configuration tells
+            raise OSError(
+                f"{listener.address} is a unix socket, where proxies has no meaning: whoever opens it is trusted; pass on one"
+                " of TCP, or leave proxies out"
+            )
 
     def addresses(self) -> list[str]:
         """Where it really listens."""

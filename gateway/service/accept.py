@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,10 @@ from gateway.spool import MailDraft, Spool
 from gateway.store import bodies, jobs, repeats, routes
 from gateway.store.db import Database, Tx
 from gateway.store.ids import new_id
+
+_ADDRESS = re.compile(
+    r"""(?:"(?:[^"\\\s]|\\\S)*"|[^\s"(),:;<>@\[\]\\]+)@(?:[^\s"(),:;<>@\[\]\\]+|\[[^\s"\[\]\\]+\])"""
+)  # RFC 5321, roughly
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,16 @@ class Accept:
             raise
 
     def _check_reachable(self, sender: str, route: Route | None) -> None:
-        """A result mailed to a fax address of ours would come back to us. Raises Refused."""
+        """A result must find the sender; one mailed to a fax address of ours would come back to us. Raises Refused.
+
+        A mere name is taken, as of devices that know no domain: if it cannot be mailed to, the operator hears of that.
+        """
+        if "@" in sender and not _ADDRESS.fullmatch(sender) and not (route and route.results_to):
+            raise Refused(
+                f"{_ascii(sender)} is not a mail address, so no result can be mailed to it; send from one like"
+                " you@example.org, or ask your administrator for a route with results_to",
+                status="5.1.7",
+            )
         domain = sender.rpartition("@")[2].lower().rstrip(".")
         if domain in {ours.lower() for ours in self._settings.domains} and not (route and route.results_to):
             raise Refused(

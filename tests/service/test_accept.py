@@ -73,6 +73,26 @@ async def test_a_fax_address_cannot_send_for_its_results_would_come_back(house: 
     assert caught.value.status == "5.1.8"
 
 
+@pytest.mark.parametrize(
+    "sender",
+    ["a@example.org,b@example.org", "a@ex ample.org", '"a b"@example.org', "a@b@example.org", "x(y)@example.org", "a@", "@b",
+     "team: a@example.org;", "a;b@example.org", "a@example.org\\", "<a@example.org"],
+)  # fmt: skip
+async def test_no_result_could_be_mailed_to_what_is_no_address(house: House, sender: str) -> None:
+    with pytest.raises(Refused, match="is not a mail address") as caught:
+        await house.accept.check_sender(PEER, sender, None)
+    assert caught.value.status == "5.1.7"
+    await house.route("*", results_to="desk@example.org")
+    await house.accept.check_sender(PEER, sender, None)
+
+
+@pytest.mark.parametrize(
+    "sender", ["a+b_c=d@example.org", '"a.b"@example.org', '"a\\"b"@example.org', "a@[192.0.2.1]", "a@[IPv6:2001:db8::1]", "scanner"]
+)  # fmt: skip
+async def test_unusual_addresses_are_taken(house: House, sender: str) -> None:
+    await house.accept.check_sender(PEER, sender, None)
+
+
 async def test_a_fax_address_may_send_where_a_route_says_whom_to_tell(house: House) -> None:
     await house.route("scan@fax.local", results_to="desk@example.org")
     await house.accept.check_sender(PEER, "scan@fax.local", None)

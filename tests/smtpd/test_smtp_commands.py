@@ -47,12 +47,19 @@ def test_mail_parameters_keep_their_case() -> None:
         ("FROM:<a@b> AUTH=", "501"),
         ("FROM:<a@b> SMTPUTF8", "555"),
         ("FROM:<a@b> =x", "501"),
+        ("FROM:<a@b> SIZE=1 size=2", "501"),
     ],
 )
 def test_bad_mail(line: str, code: str) -> None:
     with pytest.raises(BadCommand) as caught:
         read_mail(line)
     assert caught.value.reply.startswith(code)
+
+
+def test_who_asks_for_two_things_at_once_is_not_guessed_at() -> None:
+    for words in ("NOTIFY=NEVER NOTIFY=SUCCESS", "ORCPT=rfc822;a@b ORCPT=rfc822;c@d"):
+        with pytest.raises(BadCommand, match="is given twice"):
+            read_rcpt(f"TO:<+15551234567@fax.local> {words}")
 
 
 def test_rcpt_with_dsn_parameters() -> None:

@@ -110,6 +110,33 @@ async def test_what_the_envelope_says_arrives_as_it_was_said(doors: Doors, stub:
 
 
 @pytest.mark.parametrize(
+    ("first", "again", "told"),
+    [
+        ("NOTIFY=NEVER", "NOTIFY=FAILURE", {"failure"}),
+        ("NOTIFY=NEVER", "", set()),
+        ("", "NOTIFY=NEVER", set()),
+        ("NOTIFY=SUCCESS", "NOTIFY=DELAY", {"success", "delay"}),
+        ("NOTIFY=SUCCESS", "", {"success", "failure"}),
+        ("", "", set()),
+        ("NOTIFY=NEVER", "NOTIFY=NEVER", {"never"}),
+    ],
+)
+async def test_of_a_number_named_twice_all_is_told_that_is_wanted_for_either(
+    doors: Doors, stub: Stub, first: str, again: str, told: set[str]
+) -> None:
+    (address,) = await doors.open(stub)
+    async with talking(address) as client:
+        assert await client.asks(
+            "MAIL FROM:<you@example.org>", f"RCPT TO:<+12025550123@fax.local> {first}",
+            f"RCPT TO:<12025550123@fax.local> {again}", "DATA",
+        ) == [250, 250, 250, 354]  # fmt: skip
+        await client.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        assert (await client.reply()).code == 250
+    ((envelope, _),) = stub.mails
+    assert [recipient.notify for recipient in envelope.recipients] == [told]
+
+
+@pytest.mark.parametrize(
     "line",
     ["MAIL FROM:<j\xfcrgen@example.org>", "MAIL FROM:<a\rBcc: b@example.org>", "MAIL FROM:<a\x00@example.org>"],
 )

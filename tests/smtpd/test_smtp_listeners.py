@@ -86,6 +86,14 @@ async def test_a_unix_socket_may_ask_for_a_login_too(doors: Doors, stub: Stub, t
         assert await client.asks("AUTH PLAIN AGNvcGllcgBzZWNyZXQ=", "MAIL FROM:<you@example.org>") == [235, 250]
 
 
+async def test_a_unix_socket_that_systemd_passes_is_for_no_proxy(doors: Doors, stub: Stub, tmp_path: Path) -> None:
+    """Nobody would be asked whom he speaks for, and all of the Internet behind the proxy be trusted."""
+    with socket.socket(socket.AF_UNIX) as passed:
+        passed.bind(str(tmp_path / "passed.sock"))
+        with pytest.raises(OSError, match="fd:mail is a unix socket"):
+            await doors.open(stub, ListenerSettings("mail", "fd:mail", proxies=LOCAL), sockets={"mail": passed})
+
+
 async def test_a_file_in_the_place_of_a_unix_socket_is_not_removed(doors: Doors, stub: Stub, tmp_path: Path) -> None:
     path = tmp_path / "precious"
     path.write_text("data")
