@@ -25,6 +25,7 @@ _SCREEN_DPI = 96
 _STANDARD_ROWS = 1500  # a fax page with fewer rows has 98 to the inch
 _ORIENTATION, _SUBFILE, _COMPRESSION = 0x0112, 0x00FE, 0x0103
 _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF", "HEIF"}
+_LOOKED_AT = 50  # pictures of an animation, for one that is not blank
 _FAX_CODED = {2: 0.05, 3: 0.05, 4: 0.0}  # MH, MR and MMR: the share of lines that may be damaged; MMR does not recover
 _THUMBNAIL = 0x1 | 0x4  # of _SUBFILE: a smaller version or a mask of another image
 
@@ -82,8 +83,8 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
         if source.format != "TIFF":
             raster.check_room(name, 1, room)
             if source.format in _ANIMATED and (count := getattr(source, "n_frames", 1)) > 1:
-                progress.note(f"the first of the {count} pictures in it")
-                source.seek(0)
+                which = _first_seen(source, min(count, _LOOKED_AT))
+                progress.note(f"{'the first' if not which else f'number {which + 1}'} of the {count} pictures in it")
             yield _page(source, name, target)
             return
         frames = _frames(source, _count(path))
@@ -111,6 +112,17 @@ def size(data: bytes) -> tuple[int, int]:
             return frame.size
     except (Unfaxable, TooLong):
         return 0, 0
+
+
+def _first_seen(source: Image.Image, count: int) -> int:
+    """Go to the first picture of an animation with something to see on it; the first one where there is none."""
+    for number in range(count):
+        source.seek(number)
+        darkest, lightest = _grey(source).getextrema()
+        if darkest != lightest:
+            return number
+    source.seek(0)
+    return 0
 
 
 def _count(path: Path) -> int:

@@ -61,7 +61,6 @@ def placed(width: float, height: float, target: Grid, *, enlarge: bool) -> tuple
     scale = turned if turn else upright
     if height > 2 * width and scale * width < room_x * 0.75:  # a roll: keep it legible, let the page grow
         scale = min(room_x / width, _MAX_LENGTH / height, 1.0 if not enlarge else room_x / width)
-        turn = False
     return (
         max(1, min(WIDTH, round(width * scale * X_DPI))),
         max(1, round(height * scale * target.y_dpi)),

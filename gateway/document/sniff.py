@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from pathlib import Path
 
@@ -77,6 +78,7 @@ _OFFICE_FILES = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"customXml/",
 _OFFICE_ROOTS = (  # in lower case
     b"<office:document", b"http://schemas.microsoft.com/office/word/2003/wordml", b"urn:schemas-microsoft-com:office:spreadsheet",
 )  # fmt: skip
+_NETPBM = re.compile(rb"P[1-6]\s(?:\s*#.*\n)*\s*\d+\s+\d+\s")
 _PICTURES = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}
 
 # type -> what a person calls it, for what cannot be converted
@@ -96,6 +98,7 @@ REFUSED = {
     "video/audio": "a sound or video file",
     "image/svg+xml": "an SVG drawing",
     "image/jp2": "a JPEG 2000 picture",
+    "image/x-portable-anymap": "a PBM, PGM or PPM picture",
     "image/jxl": "a JPEG XL picture",
     "image/wmf": "a Windows metafile",
     "image/vnd.adobe.photoshop": "a Photoshop picture",
@@ -177,6 +180,8 @@ def _text(start: bytes) -> str:
     """Text has no NUL (but for UTF-16 and UTF-32) and few control characters."""
     if start.startswith((b"\x1bE", b"\x1b%-12345X")):
         return "application/vnd.hp-pcl"
+    if _NETPBM.match(start):
+        return "image/x-portable-anymap"
     if is_binary(start):
         return UNKNOWN
     head = start[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()

@@ -139,6 +139,16 @@ def test_an_animation_is_one_page(pages: Pages) -> None:
         assert page.image.getextrema() == (0, 255)
 
 
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+@pytest.mark.parametrize("first", ["white", "clear"])
+def test_an_animation_that_begins_blank_shows_what_comes(pages: Pages, kind: str, first: str) -> None:
+    blank = Image.new("RGBA", (800, 1000), (255, 255, 255, 0 if first == "clear" else 255))
+    (page,) = pages(encoded(blank, kind, save_all=True, append_images=[scene().convert("RGBA"), blank]))
+    assert page.image.getextrema()[0] < 50
+    (page,) = pages(encoded(blank, kind, save_all=True, append_images=[blank, blank]))
+    assert page.image.getextrema() == (255, 255)
+
+
 def test_a_photo_with_more_pictures_in_its_file_is_one_page(pages: Pages) -> None:
     assert len(pages(encoded(scene().convert("RGB"), "MPO", save_all=True, append_images=[photo(64, 64)]))) == 1
 
@@ -196,6 +206,16 @@ def test_a_landscape_photo_is_turned(pages: Pages) -> None:
     width, height = size(page)
     assert height == pytest.approx(width * 4 / 3, rel=0.02)
     assert height > 10
+
+
+@pytest.mark.parametrize("dpi", [{}, {"dpi": (150, 150)}])
+def test_a_panorama_keeps_its_shape_on_a_long_page(pages: Pages, dpi: dict[str, tuple[int, int]]) -> None:
+    wide = Image.new("L", (6000, 800), 255)
+    ImageDraw.Draw(wide).rectangle((100, 100, 1600, 400), fill=0)  # five times as wide as high
+    (page,) = pages(encoded(wide, "PNG", **dpi))
+    across, down = size(page)
+    assert down / across == pytest.approx(5, rel=0.05)
+    assert bounds(page)[1] > 20  # turned as other landscape pictures are
 
 
 def test_a_small_picture_is_not_blown_up(pages: Pages) -> None:

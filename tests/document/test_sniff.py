@@ -84,6 +84,8 @@ KNOWN: list[tuple[str, bytes]] = [
     ("application/rtf", b"{\\rtf1 x}"),
     ("application/postscript", b"%!PS-Adobe-3.0\n"),
     ("application/ms-tnef", b"\x78\x9f\x3e\x22\0\0"),
+    ("image/x-portable-anymap", b"P5\n# by a scanner\n1728 2200\n255\n\x7f\xff"),
+    ("image/x-portable-anymap", b"P1 8 8 0 1 0 1"),
     ("application/mac-binhex40", b"(This file must be converted with BinHex 4.0)\r\n:$f*TEQ"),
     ("application/x-executable", b"MZ\x90\0" + b"\0" * 60),
     ("application/x-executable", b"\x7fELF\x02\x01"),
