@@ -45,27 +45,40 @@ def inked(image: Image.Image, y_dpi: int) -> tuple[Image.Image, Look]:
     cell = (_CELL, _CELL // 2 if y_dpi == STANDARD else _CELL)
     small = grey.reduce(cell)
     ground = closed(small, STROKE)
-    box = (0.0, 0.0, grey.width / cell[0], grey.height / cell[1])
     below = ImageChops.subtract(ground, small)
-    levels = _levels(small, ground, below).resize(grey.size, Image.Resampling.BILINEAR, box=box)
-    ink = ImageChops.subtract(grey, levels).point([0] + [255] * 255, "1")
+    deepest = grown(below, 1)
+    lights = _spread(ImageChops.invert(_levels(small, ground, below, deepest)), grey.size, cell)
+    # their mean is 128 or more where a point is lighter than its level
+    ink = Image.blend(grey, lights, 0.5).convert("1", dither=Image.Dither.NONE)
     found = list(photographs.find(small, ground, cell))
     for region, mask in found:
         left, top, right, bottom = region
         around = ground.crop((left // cell[0], top // cell[1], right // cell[0], bottom // cell[1]))
         tones = grey.crop(region).point(_curve(around)).convert("1")
         ink.paste(tones, region, mask)
-    return ink, Look(None if found else faintness(below), bool(found))
+    return ink, Look(None if found else faintness(below, deepest), bool(found))
 
 
-def _levels(small: Image.Image, ground: Image.Image, below: Image.Image) -> Image.Image:
-    """For each cell the grey level up to which a point is ink; ``below``: how far each cell is below its ground."""
+def _spread(cells: Image.Image, size: tuple[int, int], cell: tuple[int, int]) -> Image.Image:
+    """Cells as pixels, with soft edges in half steps: whole ones are seen by nobody, and slow."""
+    step = cell[0] // 2, cell[1] // 2
+    half = -(-size[0] // step[0]), -(-size[1] // step[1])
+    box = (0.0, 0.0, half[0] * step[0] / cell[0], half[1] * step[1] / cell[1])
+    soft = cells.resize(half, Image.Resampling.BILINEAR, box=box)
+    return soft.resize(size, Image.Resampling.NEAREST, box=(0.0, 0.0, size[0] / step[0], size[1] / step[1]))
+
+
+def _levels(small: Image.Image, ground: Image.Image, below: Image.Image, deepest: Image.Image) -> Image.Image:
+    """For each cell the grey level up to which a point is ink.
+
+    ``below``: how far each cell is below its ground, ``deepest``: how far the deepest of it and its neighbours is.
+    """
     ratio = max(_LEAST_RATIO, _RATIO - _NOISE_RATIO * _noise(below))
     # the ground reaches one cell further than it is seen, so that tints have an outline and light letters a rim
     around = grown(ground, 1)
     levels = around.point([round(v * ratio) for v in range(256)])
     # a stroke fills half of a cell at most places, so it is twice as dark as its cell
-    edges = ImageChops.subtract(around, grown(below, 1).point([round(v * 2 * _EDGE) for v in range(256)]))
+    edges = ImageChops.subtract(around, deepest.point([round(v * 2 * _EDGE) for v in range(256)]))
     levels = ImageChops.darker(levels, edges)
     shaded = shade.shaded(ground, _DARK)
     boxed = boxes.levels(small, ground, _DARK)
@@ -77,10 +90,10 @@ def _levels(small: Image.Image, ground: Image.Image, below: Image.Image) -> Imag
         below.point([255 if v >= _WRITTEN else 0 for v in range(256)]),
         ground.point([255 if v < _DARK else 0 for v in range(256)]),
     )
-    light = small.point([255 if v >= _DARK else 0 for v in range(256)])
-    written = ImageChops.subtract(written, grown(light, 3))  # the edges of light writing are none of dark
     if written.getbbox() is None:
         return levels
+    light = small.point([255 if v >= _DARK else 0 for v in range(256)])
+    written = ImageChops.subtract(written, grown(light, 3))  # the edges of light writing are none of dark
     return Image.composite(ground.point([round(v * ratio) for v in range(256)]), levels, grown(written, 2))
 
 

@@ -14,6 +14,7 @@ _EVEN_SHARE = 0.9  # of its cells that have it
 _LIGHTEST = 190  # lighter tints become paper
 _WRITTEN = 12  # cells of light writing: a digit
 _PATCH = 4  # cells around dark writing that stay light
+_AROUND = 6  # tiles around what has a middle tint: more than writing is wide
 _LEAST = 6  # tiles
 _LARGEST = 0.33  # share of the page: what is larger is no box
 
@@ -25,8 +26,13 @@ def levels(small: Image.Image, ground: Image.Image, darkest: int) -> Image.Image
     black anyway.
     """
     tinted = [255 if darkest <= v <= _LIGHTEST else 0 for v in range(256)]
-    if ground.reduce(_TILE).point(tinted).getbbox() is None:
+    where = ground.reduce(_TILE).point(tinted).getbbox()
+    if where is None:
         return None
+    # only that part of the page, and a few tiles around it, is looked at
+    left, top = (max(0, edge - _AROUND) * _TILE for edge in where[:2])
+    right, bottom = (min(edge, (end + _AROUND) * _TILE) for edge, end in zip(small.size, where[2:], strict=True))
+    page, small = small, small.crop((left, top, right, bottom))
     flat = opened(small, STROKE)  # without light writing; what is dark stays
     means = flat.reduce(_TILE)
     whole = flat.crop((0, 0, means.width * _TILE, means.height * _TILE))
@@ -37,11 +43,11 @@ def levels(small: Image.Image, ground: Image.Image, darkest: int) -> Image.Image
         return None
     found = None
     for tiles in areas(candidates):
-        if not _LEAST <= len(tiles) <= _LARGEST * means.width * means.height:
+        if not _LEAST <= len(tiles) <= _LARGEST * page.width * page.height / _TILE**2:
             continue
-        area, (left, top) = _picture(tiles, means.width)
+        area, corner = _picture(tiles, means.width)
         cells = area.resize((area.width * _TILE, area.height * _TILE), Image.Resampling.NEAREST)
-        at = left * _TILE, top * _TILE
+        at = corner[0] * _TILE, corner[1] * _TILE
         part = flat.crop((*at, at[0] + cells.width, at[1] + cells.height))
         counts = part.histogram(cells)
         tint = max(range(256), key=counts.__getitem__)
@@ -58,8 +64,8 @@ def levels(small: Image.Image, ground: Image.Image, darkest: int) -> Image.Image
         # to its edges, which share a tile with the paper
         wide = area.filter(ImageFilter.MaxFilter(3)).resize(cells.size, Image.Resampling.NEAREST)
         black = ImageChops.subtract(ImageChops.darker(wide, is_tint), _around_dark(seen, same))
-        found = found or Image.new("L", flat.size)
-        found.paste(tint + _EVEN, at, black)
+        found = found or Image.new("L", page.size)
+        found.paste(tint + _EVEN, (left + at[0], top + at[1]), black)
     return found
 
 

@@ -13,22 +13,21 @@ Pick = Callable[[Image.Image, Image.Image], Image.Image]
 
 def closed(image: Image.Image, size: int) -> Image.Image:
     """Without what is dark and narrower than ``size``: it is filled with what surrounds it; other edges stay in place."""
-    return _cut(_run(_run(_wider(image, size), size, ImageChops.lighter, 1), size, ImageChops.darker, -1), size)
+    return _run(_run(_wider(image, size - 1), size, ImageChops.lighter), size, ImageChops.darker)
 
 
 def opened(image: Image.Image, size: int) -> Image.Image:
     """Without what is light and narrower than ``size``."""
-    return _cut(_run(_run(_wider(image, size), size, ImageChops.darker, 1), size, ImageChops.lighter, -1), size)
+    return _run(_run(_wider(image, size - 1), size, ImageChops.darker), size, ImageChops.lighter)
 
 
 def grown(image: Image.Image, by: int) -> Image.Image:
     """What is lighter reaches ``by`` points further to all sides."""
-    reach = 2 * by + 1
-    return _cut(ImageChops.offset(_run(_wider(image, reach), reach, ImageChops.lighter, 1), -by, -by), reach)
+    return _run(_wider(image, by), 2 * by + 1, ImageChops.lighter)
 
 
 def _wider(image: Image.Image, by: int) -> Image.Image:
-    """With its edges repeated ``by`` times on all sides: what is shifted over one side comes in at the other."""
+    """With its edges repeated ``by`` times on all sides."""
     width, height = image.size
     wide = Image.new(image.mode, (width + 2 * by, height + 2 * by))
     wide.paste(image, (by, by))
@@ -39,16 +38,13 @@ def _wider(image: Image.Image, by: int) -> Image.Image:
     return wide
 
 
-def _cut(wide: Image.Image, by: int) -> Image.Image:
-    return wide.crop((by, by, wide.width - by, wide.height - by))
-
-
-def _run(image: Image.Image, size: int, pick: Pick, sign: int) -> Image.Image:
-    """The pick of each square of ``size`` points to one side of a point."""
-    for across, down in ((sign, 0), (0, sign)):
+def _run(image: Image.Image, size: int, pick: Pick) -> Image.Image:
+    """The pick of each square of ``size`` points, of which the image holds ``size - 1`` fewer across and down."""
+    for across, down in ((1, 0), (0, 1)):
         have = 1
         while have < size:
             step = min(have, size - have)
-            image = pick(image, ImageChops.offset(image, step * across, step * down))
+            # chops are as large as the smaller of the two
+            image = pick(image, image.crop((step * across, step * down, *image.size)))
             have += step
     return image

@@ -34,7 +34,11 @@ _NO_FAX = (
     AttributeError, ArithmeticError,
 )  # fmt: skip
 _FILTERS = {"/CCITTFaxDecode", "/FlateDecode"}  # others may start a program
+_MASKS = ("/SMask", "/Mask", "/ImageMask", "/SMaskInData", "/OC")  # of a picture that may not hide the paper
+_LEAST = 1.2  # pixels of a scan to a point of the page: fewer are too few to choose from, twice as many are reduced
+_AROUND = ((1 / 6, 1 / 6), (1 / 2, 5 / 6), (5 / 6, 1 / 2))  # where in a point they are
 _PLACE = ["q", "cm", "Do", "Q"]  # operators of a page that shows one picture
+_SHORT = 512  # bytes of a page's content that may be no more than these
 
 
 def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
@@ -55,9 +59,9 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             for fax in found:
                 yield fax.page
             return
-        units = _units(path)
+        told = _told(path)
         for number in range(count):
-            yield Page(_draw(document, number, name, target, units.get(number, 1.0)), target.y_dpi)
+            yield Page(_draw(document, number, name, target, told.get(number, _Told())), target.y_dpi)
     finally:
         document.close()
 
@@ -137,17 +141,41 @@ def _is_portfolio(path: Path) -> bool:
 # --- drawing ----------------------------------------------------------------------------------------------------------
 
 
-def _units(path: Path) -> dict[int, float]:
-    """Where a page's unit is not a point, how many it is (UserUnit): pdfium does not ask."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What pdfium does not ask: how many points a page's unit is, and whether it is nothing but a scan in grey."""
+
+    unit: float = 1.0
+    scan: bool = False
+
+
+def _told(path: Path) -> dict[int, _Told]:
     try:
         with pikepdf.open(path) as document:
-            told = {n: float(page.obj.get("/UserUnit", 1.0)) for n, page in enumerate(document.pages)}
-    except (pikepdf.PdfError, ValueError, RuntimeError, TypeError):
+            return {number: _Told(_unit(page), _is_scan(page)) for number, page in enumerate(document.pages)}
+    except _NO_FAX:
         return {}
-    return {number: unit for number, unit in told.items() if unit > 0 and unit != 1.0}
 
 
-def _draw(document: pypdfium2.PdfDocument, number: int, name: str, target: Grid, unit: float) -> Image.Image:
+def _unit(page: pikepdf.Page) -> float:
+    unit = float(page.obj.get("/UserUnit", 1.0))
+    return unit if unit > 0 else 1.0
+
+
+def _is_scan(page: pikepdf.Page) -> bool:
+    try:
+        picture = _sole_picture(page)
+    except _NO_FAX:
+        return False
+    if picture is None or picture.get("/BitsPerComponent") != 8 or any(key in picture for key in _MASKS):
+        return False
+    space = picture.get("/ColorSpace")
+    if isinstance(space, pikepdf.Array) and space[0] == "/ICCBased":
+        return bool(space[1].get("/N") == 1)
+    return bool(space == "/DeviceGray")
+
+
+def _draw(document: pypdfium2.PdfDocument, number: int, name: str, target: Grid, told: _Told) -> Image.Image:
     try:
         page = document[number]
     except pypdfium2.PdfiumError as error:
@@ -156,43 +184,92 @@ def _draw(document: pypdfium2.PdfDocument, number: int, name: str, target: Grid,
         points_x, points_y = page.get_size()
         if points_x <= 0 or points_y <= 0:
             raise Unfaxable(f"page {number + 1} of {name} has no size")
-        width, height = min(points_x * unit / 72, _MAX_INCHES), min(points_y * unit / 72, _MAX_INCHES)
+        width, height = min(points_x * told.unit / 72, _MAX_INCHES), min(points_y * told.unit / 72, _MAX_INCHES)
         across, down, turn = raster.placed(width, height, target, enlarge=False)
         sheet = _is_sheet(width, height) and not turn
         if sheet:  # paper keeps its own margins
             scale = min(raster.WIDTH / raster.X_DPI / width, target.inches / height, 1.0)
             across, down = round(width * scale * raster.X_DPI), round(height * scale * target.y_dpi)
-        image = _rendered(document, page, across, down, turn=turn)
-        _check_pictures(page, number, name, blank=image.getextrema() == (255, 255))
-        return _centred(image, target) if sheet else raster.on_page(image, target)
+        image = _sampled(page, across, down) if told.scan and not turn else None
+        if image is not None and sheet:
+            image = _centred(image, target)
+        elif image is None:
+            size = (raster.WIDTH, max(target.height, down)) if sheet else (across, down)
+            image = _rendered(document, page, size, across, down, turn=turn)
+        _check_pictures(page, number, name, image)
+        return image if sheet else raster.on_page(image, target)
     finally:
         page.close()
 
 
-def _rendered(
-    document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, across: int, down: int, *, turn: bool
-) -> Image.Image:
-    bitmap = pypdfium2.PdfBitmap.new_native(across, down, pdfium.FPDFBitmap_Gray)
+def _sampled(page: pypdfium2.PdfPage, across: int, down: int) -> Image.Image | None:
+    """The picture of a scan as so many points, faster than pdfium draws it. None where its pixels are too few.
+
+    Each point is the mean of three pixels of the picture around its centre: enough against the grain of a scan.
+    """
     try:
-        bitmap.fill_rect((255, 255, 255, 255), 0, 0, across, down)
+        (picture,) = page.get_objects()
+        bitmap = picture.get_bitmap()
+    except (pypdfium2.PdfiumError, ValueError, AttributeError):
+        return None
+    try:
+        image: Image.Image = bitmap.to_pil()
+        if image.mode != "L":
+            return None
+        fold = int(image.width / across / _LEAST), int(image.height / down / _LEAST)
+        if not all(fold):
+            return None
+        image = image.reduce(fold)
+        x, y = image.width / across, image.height / down
+        first, second, third = (
+            image.resize(
+                (across, down), Image.Resampling.NEAREST,
+                box=(x * left, y * top, image.width - x * (1 - left), image.height - y * (1 - top)),
+            )
+            for left, top in _AROUND
+        )  # fmt: skip
+        return Image.blend(Image.blend(first, second, 1 / 2), third, 1 / 3)
+    finally:
+        bitmap.close()
+
+
+def _rendered(
+    document: pypdfium2.PdfDocument,
+    page: pypdfium2.PdfPage,
+    size: tuple[int, int],
+    across: int,
+    down: int,
+    *,
+    turn: bool,
+) -> Image.Image:
+    """A picture of this size, with the page at its top, ``across`` points wide and ``down`` high."""
+    bitmap = pypdfium2.PdfBitmap.new_native(*size, pdfium.FPDFBitmap_Gray)
+    try:
+        bitmap.fill_rect((255, 255, 255, 255), 0, 0, *size)
         # not FPDF_GRAYSCALE: the bitmap is grey anyway, and it would hold a second copy of each picture
         flags = pdfium.FPDF_ANNOT | pdfium.FPDF_PRINTING
-        where = (bitmap, page, 0, 0, across, down, 1 if turn else 0)
+        where = (bitmap, page, (size[0] - across) // 2, 0, across, down, 1 if turn else 0)
         pdfium.FPDF_RenderPageBitmap(*where, flags)
         if document.formenv:
             pdfium.FPDF_FFLDraw(document.formenv, *where, flags)
-        image: Image.Image = bitmap.to_pil().copy()
+        image: Image.Image = bitmap.to_pil()  # which keeps the memory that is drawn in
         return image
     finally:
         bitmap.close()
 
 
-def _check_pictures(page: pypdfium2.PdfPage, number: int, name: str, *, blank: bool) -> None:
-    """What cannot be decoded is left out by pdfium without a word; on a ``blank`` page each picture is looked at whole."""
+def _check_pictures(page: pypdfium2.PdfPage, number: int, name: str, shown: Image.Image) -> None:
+    """What cannot be decoded is left out by pdfium without a word; on a blank page each picture is looked at whole."""
     told = pdfium.FPDF_IMAGEOBJ_METADATA()
     wrong = Unfaxable(
         f"page {number + 1} of {name} holds a picture that cannot be read; make the PDF anew and send it again"
     )
+    count = range(pdfium.FPDFPage_CountObjects(page))
+    kinds = {pdfium.FPDFPageObj_GetType(pdfium.FPDFPage_GetObject(page, n)) for n in count}
+    if kinds.isdisjoint({pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_FORM}):
+        return  # from a drawing of thousands of lines
+    coarse = shown.resize((shown.width // 8 or 1, shown.height // 8 or 1), Image.Resampling.NEAREST)
+    blank = all(each.getextrema() == (255, 255) for each in (coarse, shown))  # mostly a look at the first is enough
     for picture in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE]):
         if pdfium.FPDFImageObj_GetImageMetadata(picture.raw, page.raw, told) and not told.bits_per_pixel:
             raise wrong
@@ -253,12 +330,16 @@ def fax_pages(path: Path) -> list[Packed]:
     return found
 
 
-def _fax_page(page: pikepdf.Page) -> Packed | None:
+def _sole_picture(page: pikepdf.Page) -> pikepdf.Object | None:
+    """The picture that is all there is on an upright page, from edge to edge."""
     objects = [value for _, value in page.resources.get("/XObject", pikepdf.Dictionary()).items()]
     if len(objects) != 1 or objects[0].get("/Subtype") != "/Image":
         return None
     if any(name in page for name in ("/Annots", "/Rotate", "/UserUnit")):
         return None
+    contents = page.obj.get("/Contents")
+    if isinstance(contents, pikepdf.Stream) and len(contents.read_raw_bytes()) > _SHORT:
+        return None  # reading it all would take long
     operators = pikepdf.parse_content_stream(page)
     if [str(each.operator) for each in operators] != _PLACE or list(page.cropbox) != list(page.mediabox):
         return None
@@ -267,12 +348,20 @@ def _fax_page(page: pikepdf.Page) -> Packed | None:
     whole = [right - left, 0, 0, top - bottom, left, bottom]
     if any(abs(a - b) > 1 for a, b in zip(matrix, whole, strict=True)):
         return None
-    picture = pikepdf.PdfImage(objects[0])  # type: ignore[arg-type]  # an image is a stream
-    if picture.width != raster.WIDTH or picture.bits_per_component != 1 or "/Mask" in objects[0]:
+    return objects[0]
+
+
+def _fax_page(page: pikepdf.Page) -> Packed | None:
+    found = _sole_picture(page)
+    if found is None:
+        return None
+    picture = pikepdf.PdfImage(found)  # type: ignore[arg-type]  # an image is a stream
+    if picture.width != raster.WIDTH or picture.bits_per_component != 1 or "/Mask" in found:
         return None
     if not set(picture.filters) <= _FILTERS:
         return None
-    rows = raster.fax_dpi(picture.width / whole[0] * 72, picture.height / whole[3] * 72)
+    left, bottom, right, top = (float(edge) for edge in page.mediabox)
+    rows = raster.fax_dpi(picture.width / (right - left) * 72, picture.height / (top - bottom) * 72)
     if rows is None:
         return None
     image = picture.as_pil_image().convert("1", dither=Image.Dither.NONE)

@@ -43,9 +43,11 @@ def find(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> Iter
     candidate = middle.point([255 if v >= _MIDDLE else 0 for v in range(256)])
     if candidate.getbbox() is None:
         return
-    common = _common(samples)
     slopes = ImageChops.darker(candidate, _slopes(samples))
-    strong = ImageChops.darker(ImageChops.darker(candidate, _rough(samples)), _fewer(common, middle, _MANY))
+    strong = ImageChops.darker(candidate, _rough(samples))
+    if strong.getbbox() is not None:
+        common = _common(samples)
+        strong = ImageChops.darker(strong, _fewer(common, middle, _MANY))
     found: list[list[int]] = []
     if strong.getbbox() is not None:
         lit = _samples(opened(small, STROKE))  # without light writing
@@ -99,22 +101,22 @@ def _samples(cells: Image.Image) -> Image.Image:
 
 def _share(samples: Image.Image, low: int, high: int) -> Image.Image:
     """For each tile the share of samples from ``low`` to below ``high`` around it."""
-    inside = samples.point([255 if low <= v < high else 0 for v in range(256)])
+    inside = samples.point(bytes(low) + b"\xff" * (high - low) + bytes(256 - high))
     return inside.reduce(_TILE).filter(ImageFilter.BoxBlur(_REACH))
 
 
 def _common(samples: Image.Image) -> Image.Image:
     """For each tile the share of its three most common levels."""
-    first = second = third = None
+    counts = samples.histogram()
+    none = _share(samples, 0, 0)
+    first, second, third = none, none, none
     for low in range(_LOW, _HIGH, _BIN):
-        share = _share(samples, low, low + _BIN)
-        if first is None or second is None or third is None:
-            first, second, third = share, Image.new("L", share.size), Image.new("L", share.size)
+        if not any(counts[low : low + _BIN]):
             continue
+        share = _share(samples, low, low + _BIN)
         first, share = ImageChops.lighter(first, share), ImageChops.darker(first, share)
         second, share = ImageChops.lighter(second, share), ImageChops.darker(second, share)
         third = ImageChops.lighter(third, share)
-    assert first is not None and second is not None and third is not None
     return ImageChops.add(ImageChops.add(first, second), third)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from PIL import Image, ImageChops, ImageFilter
@@ -13,6 +14,7 @@ _SHARP = 26  # grey levels within three cells (a millimetre and a half) that no 
 _HARD = 0.4  # share of its border that is sharp, of what is no shade
 _BLACK = 50  # paper in shade is lighter
 _BORDER = 12  # tiles of border within the page that are enough to judge by
+_RUN = re.compile(rb"[^\0]+")
 
 
 def edges(ground: Image.Image) -> Image.Image:
@@ -58,21 +60,30 @@ def shaded(ground: Image.Image, dark: int) -> Image.Image | None:
 
 
 def areas(tiles: Image.Image) -> list[list[int]]:
-    """Connected tiles, by their numbers."""
-    width, height = tiles.size
-    left = bytearray(tiles.tobytes())
-    found = []
-    for start in range(len(left)):
-        if not left[start]:
-            continue
-        left[start] = 0
-        area = [start]
-        for tile in area:  # which grows as neighbours are found
-            x, y = tile % width, tile // width
-            for row in range(max(0, y - 1), min(height, y + 2)):
-                for neighbour in range(row * width + max(0, x - 1), row * width + min(width, x + 2)):
-                    if left[neighbour]:
-                        left[neighbour] = 0
-                        area.append(neighbour)
-        found.append(area)
-    return found
+    """Connected tiles, by their numbers: runs of a row, joined with those they touch in the row above."""
+    width = tiles.width + 1  # with an empty column, or a run would touch the next row's first
+    wide = Image.new("L", (width, tiles.height))
+    wide.paste(tiles)
+    runs = [run.span() for run in _RUN.finditer(wide.tobytes())]
+    first = list(range(len(runs)))  # a run of the same area that comes before, or itself
+    above = 0
+    for run, (start, end) in enumerate(runs):
+        while runs[above][1] < start - width:
+            above += 1
+        other = above
+        while runs[other][0] <= end - width:
+            a, b = _root(first, other), _root(first, run)
+            first[max(a, b)] = min(a, b)
+            other += 1
+    found: dict[int, list[int]] = {}
+    for run, (start, end) in enumerate(runs):
+        row = start // width
+        found.setdefault(_root(first, run), []).extend(range(start - row, end - row))
+    return list(found.values())
+
+
+def _root(first: list[int], run: int) -> int:
+    while first[run] != run:
+        first[run] = first[first[run]]
+        run = first[run]
+    return run

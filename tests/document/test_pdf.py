@@ -383,6 +383,107 @@ def test_more_pages_than_there_is_room_for_are_refused_before_any_is_drawn(
     assert "1 page, and the fax has room for no more" in refusal(letters(1), room=0).public
 
 
+# --- scans ------------------------------------------------------------------------------------------------------------
+
+
+def scanned(dpi: int, mode: str = "L", size: tuple[float, float] = LETTER, **fields: object) -> bytes:
+    """A page of writing as a scanner sends it: one picture from edge to edge."""
+    document = pypdfium2.PdfDocument(pdf_of([letter(1, size=size).box(500, 700, 40, 20, 0.5)]))
+    picture = document[0].render(scale=dpi / 72).to_pil().convert(mode)
+    document.close()
+    return pdf_of([Sheet(size, **fields).picture(0, 0, *size, picture)])
+
+
+def sampling(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each page that was taken for a scan could be sampled."""
+    found = []
+    sampled = pdf._sampled
+
+    def seen(*arguments: object) -> Image.Image | None:
+        image = sampled(*arguments)  # type: ignore[arg-type]
+        found.append(image is not None)
+        return image
+
+    monkeypatch.setattr(pdf, "_sampled", seen)
+    return found
+
+
+@pytest.mark.parametrize("resolution", ["fine", "standard"])
+@pytest.mark.parametrize("dpi", [250, 300, 400, 600])
+@pytest.mark.parametrize("size", [LETTER, A4])
+def test_a_scan_in_grey_is_sampled_and_looks_as_pdfium_draws_it(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch, dpi: int, resolution: str, size: tuple[float, float]
+) -> None:
+    data = scanned(dpi, size=size)
+    found = sampling(monkeypatch)
+    (page,) = pages(data, resolution=resolution)
+    assert found == [True]
+    monkeypatch.setattr(pdf, "_is_scan", lambda _: False)
+    (drawn,) = pages(data, resolution=resolution)
+    assert page.image.size == drawn.image.size
+    difference = ImageChops.difference(page.image, drawn.image)
+    # of all that is written, most is where pdfium has it: what is left is at the edges of letters
+    written = 255 * page.image.width * page.image.height - sum(v * n for v, n in enumerate(drawn.image.histogram()))
+    assert sum(v * n for v, n in enumerate(difference.histogram())) < 0.4 * written
+    assert bounds(page) == pytest.approx(bounds(drawn), abs=0.02)
+
+
+@pytest.mark.parametrize("dpi", [100, 200])
+def test_a_scan_of_few_pixels_is_drawn(pages: Pages, monkeypatch: pytest.MonkeyPatch, dpi: int) -> None:
+    found = sampling(monkeypatch)
+    (page,) = pages(scanned(dpi))
+    assert found == [False]
+    assert ink(page) > 0.01
+
+
+def mask_it(document: pikepdf.Pdf) -> None:
+    mask = Stream(
+        document, bytes(64), Type=Name.XObject, Subtype=Name.Image, Width=8, Height=8, ColorSpace=Name.DeviceGray,
+        BitsPerComponent=8,
+    )  # fmt: skip
+    document.pages[0].Resources.XObject.I0["/SMask"] = mask
+
+
+def turn_it(document: pikepdf.Pdf) -> None:
+    document.Root.Pages["/Rotate"] = 180
+
+
+def write_on_it(document: pikepdf.Pdf) -> None:
+    content = document.pages[0].Contents.read_bytes()
+    document.pages[0].Contents = Stream(document, content + b"\n1 g 0 0 612 792 re f")
+
+
+def cut_it(document: pikepdf.Pdf) -> None:
+    document.pages[0].obj["/CropBox"] = Array([0, 0, 612, 400])
+
+
+def note_it(document: pikepdf.Pdf) -> None:
+    document.pages[0].obj["/Annots"] = Array([])
+
+
+def make_it_small(document: pikepdf.Pdf) -> None:
+    document.pages[0].Contents = Stream(document, b"q 306 0 0 396 100 100 cm /I0 Do Q")
+
+
+@pytest.mark.parametrize("change", [mask_it, turn_it, write_on_it, cut_it, note_it, make_it_small])
+def test_what_is_more_than_a_scan_is_drawn_as_a_viewer_draws_it(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch, change: Callable[[pikepdf.Pdf], None]
+) -> None:
+    with pikepdf.open(io.BytesIO(scanned(300))) as document:
+        change(document)
+        data = saved(document)
+    found = sampling(monkeypatch)
+    assert len(pages(data)) == 1
+    assert found == []
+
+
+def test_a_scan_in_colour_is_drawn(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = sampling(monkeypatch)
+    (page,) = pages(scanned(300, "RGB"))
+    assert found == []
+    assert ink(page) > 0.01
+
+
 # --- fax pages --------------------------------------------------------------------------------------------------------
 
 
