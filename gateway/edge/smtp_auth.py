@@ -31,7 +31,15 @@ async def credentials(argument: str, ask: Callable[[str], Awaitable[str]]) -> tu
         password = _decoded(await ask(_PASSWORD))
     else:
         raise BadCommand("504 5.5.4 AUTH is PLAIN or LOGIN here")
-    return login.decode("utf-8", "replace"), password.decode("utf-8", "replace")
+    return _text(login), _text(password)
+
+
+def _text(data: bytes) -> str:
+    """RFC 4616 wants UTF-8; old devices send what their keys make, Latin-1."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _decoded(text: str) -> bytes:

@@ -293,7 +293,10 @@ class Dialogue:
         try:
             intake = self._transaction.chunks(self.peer)
         except BadCommand as error:
-            await self._read(Chunk(self._wire.source, size), self._transaction.lost(TryLater(error.reply)))
+            try:
+                await self._read(Chunk(self._wire.source, size), self._transaction.lost(TryLater(error.reply)))
+            except Hangup:
+                raise Hangup(error.reply) from None
             raise
         await self._read(Chunk(self._wire.source, size), intake)
         if has_failed:

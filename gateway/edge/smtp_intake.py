@@ -63,7 +63,8 @@ class Intake:
     def finish(self) -> MailDraft | None:
         """The draft of the whole message; None when it was hindered, then see ``trouble``."""
         if self.trouble is None and self._held:
-            self._fail(self._written(b"\n"))  # a line that ends in CR ends here
+            # a line that ends in CR ends here
+            self._fail(_wrong_line_ends() if self._rejects else self._written(b"\n"))
         return self.draft
 
     def discard(self) -> None:
@@ -122,15 +123,19 @@ class Intake:
         if _is_clean(data):
             return data
         if self._rejects:
-            raise Refused(
-                "the mail has line ends other than CRLF, or NUL characters; set the sending device or program to CRLF,"
-                " or ask the administrator for bare_newline: normalise",
-                status="5.6.11",
-            )
+            raise _wrong_line_ends()
         self.mended = True
         # CR CR LF is one line end; a CR inside of a line is none, and must not make a header of what follows it
         data = _RETURNS.sub(b"\r", data.replace(b"\0", b"")).replace(b"\r\n", b"\n")
         return data.replace(b"\r", b" ").replace(b"\n", b"\r\n")
+
+
+def _wrong_line_ends() -> Refused:
+    return Refused(
+        "the mail has line ends other than CRLF, or NUL characters; set the sending device or program to CRLF, or ask the"
+        " administrator for bare_newline: normalise",
+        status="5.6.11",
+    )
 
 
 def _is_clean(data: bytes) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from smtp_harness import Client, Doors, House, Stub, talking, until
+from smtp_harness import LOCAL, Client, Doors, House, Stub, talking, until
 
+from gateway.edge.smtp_settings import ListenerSettings
 from gateway.errors import NoSpace, Refused
 
 ENVELOPE = ("MAIL FROM:<you@example.org>", "RCPT TO:<+12025550123@fax.local>")
@@ -94,6 +95,30 @@ async def test_a_chunk_out_of_order_is_read_and_refused(doors: Doors, stub: Stub
         await client.send(bdat(b"\r\nx\r\n", last=True) + bdat(evil, last=True))
         assert [reply[:3] for reply in await replies(client, 2)] == ["250", "503"]
         assert (await client.ask("NOOP")).code == 250
+    assert [body(mail) for _, mail in stub.mails] == [b"Subject: x\r\n\r\nx\r\n"]
+
+
+@pytest.mark.parametrize("more", [0, 300_000])
+async def test_a_chunk_out_of_order_that_does_not_end_is_refused_in_one_sentence(
+    doors: Doors, stub: Stub, more: int
+) -> None:
+    (address,) = await doors.open(stub, max_message=100_000, data_timeout=0.2)
+    async with talking(address) as client:
+        await client.send(b"BDAT 1000000\r\n" + b"x" * more)
+        assert str(await client.reply()) == "503 5.5.1 MAIL comes first"
+        assert await client.closed() == b""
+
+
+async def test_a_bare_return_at_the_very_end_is_one_too(doors: Doors, stub: Stub) -> None:
+    reject = ListenerSettings("smtp", "127.0.0.1:0", networks=LOCAL, bare_newline="reject")
+    (address,) = await doors.open(stub, reject)
+    async with talking(address) as client:
+        assert await client.asks(*ENVELOPE) == [250, 250]
+        await client.send(bdat(b"Subject: x\r\n\r\nx\r", last=True))
+        assert str(await client.reply()).startswith("550 5.6.11")
+        assert await client.asks(*ENVELOPE) == [250, 250]
+        await client.send(bdat(b"Subject: x\r\n\r\nx\r") + bdat(b"\n", last=True))
+        assert [reply[:3] for reply in await replies(client, 2)] == ["250", "250"]
     assert [body(mail) for _, mail in stub.mails] == [b"Subject: x\r\n\r\nx\r\n"]
 
 

@@ -296,6 +296,17 @@ async def test_auth_login_in_any_case_with_the_prompts_that_copiers_know(
     assert [envelope.peer.protocol for envelope, _ in stub.mails] == ["SMTP", "SMTP"]
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "latin-1"])
+async def test_a_password_in_the_letters_of_the_device(
+    doors: Doors, stub: Stub, tmp_path: Path, trusting: ssl.SSLContext, charset: str
+) -> None:
+    (address,) = await doors.open(stub, listener(tmp_path, "implicit", "required"))
+    stub.logins = {"müller": "schlüssel"}
+    async with talking(address, trusting) as client:
+        said = base64.b64encode("\0müller\0schlüssel".encode(charset)).decode()
+        assert (await client.ask(f"AUTH PLAIN {said}")).code == 235
+
+
 @pytest.mark.parametrize(
     ("lines", "reply"),
     [
