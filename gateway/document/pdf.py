@@ -21,6 +21,7 @@ from pypdfium2 import raw as pdfium
 from gateway.document import progress, raster
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import Unfaxable
+from gateway.document.soundness import Soundness
 
 logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it warns of forms it shows well
 
@@ -59,7 +60,7 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             for fax in found:
                 yield fax.page
             return
-        told = _told(path)
+        told = _told(path, name)
         for number in range(count):
             yield Page(_draw(document, number, name, target, told.get(number, _Told())), target.y_dpi)
     finally:
@@ -114,6 +115,10 @@ def _damaged(name: str) -> Unfaxable:
     return Unfaxable(f"{name} is a damaged PDF that cannot be read; make it anew and send it again")
 
 
+def _damaged_page(number: int, name: str) -> Unfaxable:
+    return Unfaxable(f"page {number + 1} of {name} is damaged; make the PDF anew and send it again")
+
+
 def _check_whole(path: Path, name: str) -> None:
     """A PDF cut off in transit lacks its end; readers would mend it with pages missing."""
     size = path.stat().st_size
@@ -149,12 +154,19 @@ class _Told:
     scan: bool = False
 
 
-def _told(path: Path) -> dict[int, _Told]:
+def _told(path: Path, name: str) -> dict[int, _Told]:
+    """Of each page. Raises Unfaxable for one whose content is damaged."""
+    told: dict[int, _Told] = {}
+    damaged = Soundness().damaged
     try:
         with pikepdf.open(path) as document:
-            return {number: _Told(_unit(page), _is_scan(page)) for number, page in enumerate(document.pages)}
+            for number, page in enumerate(document.pages):
+                told[number] = _Told(_unit(page), _is_scan(page))
+                if damaged(page):
+                    raise _damaged_page(number, name)
     except _NO_FAX:
-        return {}
+        pass
+    return told
 
 
 def _unit(page: pikepdf.Page) -> float:
@@ -179,7 +191,7 @@ def _draw(document: pypdfium2.PdfDocument, number: int, name: str, target: Grid,
     try:
         page = document[number]
     except pypdfium2.PdfiumError as error:
-        raise Unfaxable(f"page {number + 1} of {name} is damaged; make the PDF anew and send it again") from error
+        raise _damaged_page(number, name) from error
     try:
         points_x, points_y = page.get_size()
         if points_x <= 0 or points_y <= 0:

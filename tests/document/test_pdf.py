@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -559,3 +560,39 @@ def test_a_photo_of_fax_width_is_no_fax_page(tmp_path: Path) -> None:
     document.pages[0].Contents = Stream(document, b"q 610 0 0 792 0 0 cm /I0 Do Q")
     document.save(tmp_path / "photo.pdf")
     assert pdf.fax_pages(tmp_path / "photo.pdf") == []
+
+
+# --- damaged content --------------------------------------------------------------------------------------------------
+
+
+def compressed(stream: pikepdf.Object, change: Callable[[bytes], bytes]) -> None:
+    stream.write(change(zlib.compress(stream.read_bytes())), filter=Name.FlateDecode)
+
+
+@pytest.mark.parametrize("in_form", [False, True])
+def test_a_page_whose_content_is_damaged_on_the_way_is_no_blank_page(
+    pages: Pages, refusal: Refusal, in_form: bool
+) -> None:
+    document = pikepdf.new()
+    letter(1).add_to(document)
+    page = document.pages[0]
+    stream = page.Contents
+    if in_form:
+        form = Stream(document, stream.read_bytes(), Resources=page.obj["/Resources"], BBox=Array([0, 0, 612, 792]))
+        form["/Type"], form["/Subtype"] = Name.XObject, Name.Form
+        stream = document.make_indirect(form)
+        page.obj["/Resources"] = Dictionary(XObject=Dictionary(Fm=stream))
+        page.Contents = Stream(document, b"/Fm Do")
+    (whole,) = pages(saved(document, compress_streams=False))
+    assert ink(whole)
+    compressed(stream, lambda data: data[:30] + b"\xff\0" * 8 + data[46:])
+    assert "page 1 of x.bin is damaged" in refusal(saved(document, compress_streams=False)).public
+
+
+def test_a_wrong_sum_behind_the_content_takes_nothing_away(pages: Pages) -> None:
+    document = pikepdf.new()
+    letter(1).add_to(document)
+    for end in (b"\0\0\0\0", b""):
+        compressed(document.pages[0].Contents, lambda data, end=end: data[:-4] + end)
+        (page,) = pages(saved(document, compress_streams=False))
+        assert ink(page)
