@@ -19,8 +19,8 @@ _LIST_FIELDS = {
     "list-unsubscribe-post", "mailing-list", "x-mailing-list",
 }  # fmt: skip
 _ANSWERS = {  # fields that only automatic answers and reports have
-    "x-autoreply", "x-autorespond", "x-auto-reply", "x-autoresponse", "x-failed-recipients",
-    "x-ms-exchange-generated-message-source",
+    "x-autoreply", "x-autoreply-from", "x-autorespond", "x-autoresponder", "x-auto-reply", "x-autoresponse",
+    "x-failed-recipients", "x-mail-autoreply", "x-ms-exchange-generated-message-source", "x-vacation",
 }  # fmt: skip
 _BULK = {"bulk", "list", "junk", "auto_reply"}
 _REPORTS = (
@@ -31,6 +31,7 @@ _REPORTS = (
 )
 _OURS = re.compile(rf"<(?:{'|'.join(MailKind)})\.[^@\s]+@([^@\s]+)>")
 _WORD = re.compile(r"[\w-]*")
+_COMMENTS = re.compile(r'(?:\s|\([^()]*\))*"?')
 
 
 def reason(headers: Headers, *, hops: int, hostname: str) -> str:
@@ -46,7 +47,8 @@ def reason(headers: Headers, *, hops: int, hostname: str) -> str:
     ours = _OURS.fullmatch(headers.raw("message-id"))
     if LOOP_HEADER.lower() in names or (ours and ours[1].lower() == hostname.lower()):
         return "it is a mail of a fax gateway (write a new mail to send its content on)"
-    if headers.raw("content-type").lower().startswith(_REPORTS) or "<>" in headers.every("return-path"):
+    is_null = any("".join(value.split()) == "<>" for value in headers.every("return-path"))
+    if is_null or _behind_comments(headers.raw("content-type")).lower().startswith(_REPORTS):
         return "it is a delivery report"
     answer = sorted(_ANSWERS.intersection(names))
     if answer:
@@ -64,5 +66,10 @@ def reason(headers: Headers, *, hops: int, hostname: str) -> str:
 
 def _word(value: str) -> str:
     """The first word of a field: parameters and comments may follow."""
-    found = _WORD.match(value.lower())
+    found = _WORD.match(_behind_comments(value.lower()))
     return found[0] if found else ""
+
+
+def _behind_comments(value: str) -> str:
+    """A value from its first word on, which may be quoted."""
+    return _COMMENTS.sub("", value, count=1)

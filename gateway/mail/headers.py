@@ -15,6 +15,7 @@ _USUAL = 4096  # bytes that most have
 _BLANK = re.compile(rb"(?:\A|\n)\r?\n")
 _TRUSTED = "authentication-results"
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_MBOX = re.compile(rb">?From \S+ .*[0-9]{2}:[0-9]{2}.* [0-9]{4}\b")
 _MIME = re.compile(rb"^(?:content-[a-z-]+|mime-version)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 
@@ -106,7 +107,7 @@ def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
             if name == _TRUSTED and not (whole and match.end() == len(name) + 1):
                 name = ""
             spans.append((name, offset + match.end(), following))
-        elif line.strip() and not (offset == 0 and line.startswith((b"From ", b">From "))):
+        elif line.strip() and not _separates(line, [name for name, _, _ in spans], offset):
             if last_mime is None:
                 last_mime = max((field.start() for field in _MIME.finditer(block)), default=-1)
             if last_mime < offset:
@@ -119,3 +120,10 @@ def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
         if not blank and len(block) > MAX_HEADER:
             raise Refused(f"the mail has a header larger than {MAX_HEADER // 1024} KiB", status="5.6.0")
     return Headers([(name, block[value:following]) for name, value, following in spans if name]), body
+
+
+def _separates(line: bytes, before: list[str], offset: int) -> bool:
+    """Whether this is the line that begins a mail in a mailbox file; our own trace field may stand ``before`` it."""
+    if not offset:
+        return line.startswith((b"From ", b">From "))
+    return set(before) == {"received"} and _MBOX.match(line[:200]) is not None

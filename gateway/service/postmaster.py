@@ -20,8 +20,8 @@ _HEADER = 256 << 10  # bytes of a mail in which its header is looked for
 _HOPS = 50
 _STRANGERS = 20  # mails an hour of clients that have proven nothing
 _AN_HOUR = 3600.0
-_OURS = re.compile(rb"^%s:" % LOOP_HEADER.encode(), re.IGNORECASE | re.MULTILINE)
-_RECEIVED = re.compile(rb"^received:", re.IGNORECASE | re.MULTILINE)
+_OURS = re.compile(rb"^%s[ \t]*:" % LOOP_HEADER.encode(), re.IGNORECASE | re.MULTILINE)
+_RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
 class Postmaster:

@@ -88,6 +88,14 @@ def test_bodies_tell_mails_apart_and_headers_do_not(reader: Reader) -> None:
         ("Auto-Submitted: no", ""),
         ("Auto-Submitted: No (says a person)", ""),
         ("Auto-Submitted:", ""),
+        ("Auto-Submitted: (by rule) auto-replied", "it says that a machine sent it (Auto-Submitted: auto-replied)"),
+        ('Auto-Submitted: "auto-replied"', "it says that a machine sent it (Auto-Submitted: auto-replied)"),
+        ("Auto-Submitted: (by hand) no", ""),
+        ("Precedence: (x) bulk", "it is bulk mail (Precedence: bulk)"),
+        ("Content-Type: (x) multipart/report; boundary=b", "it is a delivery report"),
+        ('Content-Type: "multipart/report"; boundary=b', "it is a delivery report"),
+        ("Return-Path: < >", "it is a delivery report"),
+        ("X-Mail-Autoreply: yes", "it is an automatic answer or a report (X-Mail-Autoreply)"),
         ("Precedence: BULK", "it is bulk mail (Precedence: bulk)"),
         ("Precedence: list", "it is bulk mail (Precedence: list)"),
         ("Precedence: junk ", "it is bulk mail (Precedence: junk)"),
@@ -127,6 +135,19 @@ def test_bodies_tell_mails_apart_and_headers_do_not(reader: Reader) -> None:
 def test_automatic_mails(reader: Reader, field: str, why: str) -> None:
     raw = f"From: a@example.com\r\n{field}\r\n\r\ntext".encode()
     assert reader.inspect(raw, hostname="GW.example").automatic == why
+
+
+def test_the_line_of_a_mailbox_file_before_the_header_ends_no_header(reader: Reader) -> None:
+    """Our own trace field stands before it, and what was behind it was taken for text."""
+    trace = b"Received: from x\r\n\tby y; Fri, 27 Nov 2026 14:00:00 +0000\r\n"
+    for line in (b"From a@example.com Fri Nov 27 14:00:00 2026\r\n", b">From - Fri Nov 27 14:00:00 2026\r\n"):
+        assert reader.inspect(trace + line + b"Auto-Submitted: auto-replied\r\n\r\ntext").automatic
+        assert reader.inspect(trace + line + b"Subject: Offer\r\n\r\ntext").subject == "Offer"
+
+
+def test_a_text_without_a_header_keeps_its_first_line(reader: Reader) -> None:
+    found = reader.inspect(b"Received: x\r\nFrom 8 on we are here\r\nand again from 9 on\r\n")
+    assert found.body_sha256 == hashlib.sha256(b"From 8 on we are here\r\nand again from 9 on\r\n").hexdigest()
 
 
 def test_the_number_of_servers_that_proves_a_loop_is_an_option(reader: Reader) -> None:
