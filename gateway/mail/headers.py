@@ -107,7 +107,7 @@ def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
             if name == _TRUSTED and not (whole and match.end() == len(name) + 1):
                 name = ""
             spans.append((name, offset + match.end(), following))
-        elif line.strip() and not _separates(line, [name for name, _, _ in spans], offset):
+        elif line.strip() and not _separates(line, spans, offset):
             if last_mime is None:
                 last_mime = max((field.start() for field in _MIME.finditer(block)), default=-1)
             if last_mime < offset:
@@ -122,8 +122,8 @@ def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
     return Headers([(name, block[value:following]) for name, value, following in spans if name]), body
 
 
-def _separates(line: bytes, before: list[str], offset: int) -> bool:
+def _separates(line: bytes, before: list[tuple[str, int, int]], offset: int) -> bool:
     """Whether this is the line that begins a mail in a mailbox file; our own trace field may stand ``before`` it."""
     if not offset:
         return line.startswith((b"From ", b">From "))
-    return set(before) == {"received"} and _MBOX.match(line[:200]) is not None
+    return len(before) == 1 and before[0][0] == "received" and _MBOX.match(line[:200]) is not None
