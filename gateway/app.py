@@ -125,7 +125,7 @@ class Gateway:
         )  # fmt: skip
         self.admin = Admin(
             self.database, self.accept, self.outbound, self.inbound, self.provider, accept_settings,
-            fallback=config.mail.fallback, patience=config.smtp.partial_timeout, status=self._status, reload=self.reload, keep_files=self._keeping.keep,
+            fallback=config.mail.fallback, parts=self.divided, status=self._status, reload=self.reload, keep_files=self._keeping.keep,
             clock=clock,
         )  # fmt: skip
         self._door: SmtpDoor | None = None

@@ -367,7 +367,7 @@ class Spool:
         for kind in (ORPHANS, *KINDS):
             for file in (self.root / kind).iterdir():
                 name = f"{kind}/{file.name}"
-                if name not in known and file.stat().st_mtime < older_than:
+                if name not in known and file.stat().st_mtime < older_than and not self._is_frozen:
                     file.unlink(missing_ok=True)
                     removed.append(name)
         return removed

@@ -265,5 +265,5 @@ def _change(session: Session, verb: str, ids: list[str], more: dict[str, Any], *
         for each in done.get("lifted", []):
             output.say(f"{each} may send again.")
         if not changed and not unchanged and not done.get("lifted"):
-            output.say("No faxes.")
+            output.say(f"No faxes of {more['sender']} are held." if more.get("sender") else "No faxes.")
     return EX_DATA if unchanged else 0

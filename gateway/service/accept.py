@@ -41,7 +41,7 @@ from gateway.store.db import Database, Tx
 from gateway.store.ids import new_id
 
 _ADDRESS = re.compile(
-    r"""(?:"(?:[^"\\\s]|\\\S)*"|[^\s"(),:;<>@\[\]\\]+)@(?:[^\s"(),:;<>@\[\]\\]+|\[[^\s"\[\]\\]+\])"""
+    r"""(?=.{1,254}\Z)(?:"(?:[^"\\\s]|\\\S)*"|[^\s"(),:;<>@\[\]\\]+)@(?:[^\s"(),:;<>@\[\]\\]+|\[[^\s"\[\]\\]+\])"""
 )  # RFC 5321, roughly
 
 

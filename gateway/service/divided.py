@@ -81,6 +81,11 @@ class DividedMails:
         self._clock = clock
 
     @property
+    def patience(self) -> float:
+        """How long (s) a mail may wait for its other parts."""
+        return self._settings.timeout
+
+    @property
     def taken(self) -> bool:
         """Whether parts of mails are taken at all."""
         return self._settings.timeout > 0
@@ -248,16 +253,50 @@ class DividedMails:
             telemetry.divided_given_up(mail.id)
             self._on_mail()
 
+    async def cancel(self, part: str, *, silent: bool) -> bool:
+        """End the mail that a part, by its id, waits for the rest of; False where it does not wait (any more).
+
+        Its sender gets the mail that tells it, unless ``silent``.
+        """
+        now = self._clock()
+
+        def commit(tx: Tx) -> bool:
+            found = store.of_part(tx, part)
+            if found is None or found[1].ended_at is not None:
+                return False
+            self._end(tx, found[1], "cancelled by the administrator", now, code="cancelled", silent=silent)
+            return True
+
+        done = await self._database.write(commit)
+        if done:
+            self._on_mail()
+        return done
+
     def _give_up(self, tx: Tx, mail: Divided, why: str, now: float) -> str:
         """End a mail that never became whole, and queue the mail that tells it; returns what its other parts hear."""
+        return self._end(tx, mail, why, now, remedy=f"; {partial.REMEDY}")
+
+    def _end(
+        self,
+        tx: Tx,
+        mail: Divided,
+        why: str,
+        now: float,
+        *,
+        remedy: str = "",
+        code: str = "divided",
+        silent: bool = False,
+    ) -> str:
         first = next(iter(store.parts(tx, mail.id).values()))
         submission = jobs.get_submission(tx, first.submission)
         assert submission is not None
         if mail.set_back:
             why = f"{why}; but the gateway's records were set back, and it may have been faxed before"
-        refusal = f"this mail came in parts and is not faxed: {why}; {partial.REMEDY}"
-        if store.end(tx, mail.id, now, why=refusal):
-            notice = self._notices.divided(mail.id, submission, mail.recipients, now, why, maybe=mail.set_back)
+        refusal = f"this mail came in parts and is not faxed: {why}{remedy}"
+        if store.end(tx, mail.id, now, why=refusal) and not silent:
+            notice = self._notices.divided(
+                mail.id, submission, mail.recipients, now, why, maybe=mail.set_back, code=code
+            )
             if notice:
                 outbox.add(tx, notice)
         return refusal

@@ -128,11 +128,20 @@ class Notices:
         return self._mail(kind, job.id, submission.results_to, now, facts)
 
     def divided(
-        self, id_: str, part: Submission, recipients: Sequence[Recipient], now: float, why: str, *, maybe: bool
+        self,
+        id_: str,
+        part: Submission,
+        recipients: Sequence[Recipient],
+        now: float,
+        why: str,
+        *,
+        maybe: bool,
+        code: str = "divided",
     ) -> OutgoingMail | None:
         """The one mail that tells that a mail which came in parts was not faxed, to none of its recipients.
 
-        ``part`` is the first that is here. ``maybe`` it was faxed, and is not known here. None as for :meth:`result`.
+        ``part`` is the first that is here. ``maybe`` it was faxed, and is not known here. ``code`` as for :meth:`result`, and
+        None too.
         """
         kind = MailKind.UNKNOWN if maybe else MailKind.FAILED
         told: list[dict[str, Any]] = [
@@ -150,9 +159,9 @@ class Notices:
             "date": part.date,
             "accepted_at": part.created_at,
             "finished_at": now,
-            "code": "divided",
+            "code": code,
             "text": why,
-            "status": _STATUS["divided"],
+            "status": _STATUS[code],
             "envid": part.envid,
         }
         return self._mail(kind, id_, part.results_to, now, facts)

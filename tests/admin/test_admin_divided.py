@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from admin.conftest import House
-from gateway.errors import NotFound
+from gateway.errors import NotFound, Refused
 
 MAIL = b"Subject: Scan\r\n\r\nPlease read.\r\nIt is short.\r\n"
 
@@ -38,6 +38,21 @@ async def test_what_waits_is_listed_and_a_part_stands_for_the_whole(house: House
     assert (await house.ask("queue.hold", ids=[last]))["changed"] == [f"{whole}-1"]
     with pytest.raises(NotFound, match="there is no fax or mail with the id nothing"):
         await house.ask("queue.show", id="nothing")
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_what_waits_can_be_cancelled_by_any_of_its_parts(house: House, silent: bool) -> None:
+    await give(house, part(1, 3))
+    third = await give(house, part(3, 3))
+    assert await house.ask("queue.cancel", ids=[third], silent=silent) == {"changed": [third], "unchanged": []}
+    assert await house.ask("queue.divided") == {"mails": []}
+    mails = await house.gateway.database.read(lambda tx: tx.execute("SELECT recipient, facts FROM outbox").fetchall())
+    assert [recipient for recipient, _ in mails] == ([] if silent else ["you@example.org"])
+    assert all("cancelled by the administrator" in facts for _, facts in mails)
+    with pytest.raises(Refused, match=r"not faxed: cancelled by the administrator$"):
+        await give(house, part(2, 3))
+    again = await house.ask("queue.cancel", ids=[third])
+    assert again["unchanged"] == [{"id": third, "why": "there is no such fax"}]
 
 
 async def test_what_was_given_up_says_why(house: House) -> None:

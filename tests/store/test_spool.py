@@ -220,6 +220,16 @@ async def test_what_was_set_aside_is_removed_a_while_after_that(spool: Spool) ->
     assert left(spool) == []
 
 
+async def test_frozen_it_keeps_whatever_it_has(spool: Spool) -> None:
+    draft = spool.draft()
+    draft.write(b"content")
+    name = await draft.commit("mail")
+    spool.freeze()
+    spool.remove([name])
+    assert spool.sweep(set(), older_than=2e10) == []
+    assert left(spool) == [name]
+
+
 def test_before_it_is_opened_a_spool_has_no_names_and_makes_nothing(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     assert spool.names() == set()

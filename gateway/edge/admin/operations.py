@@ -19,6 +19,7 @@ from gateway.edge.admin.sending import Sending
 from gateway.edge.admin.users import Users
 from gateway.errors import NotFound, Refused
 from gateway.service.accept import Accept, AcceptSettings
+from gateway.service.divided import DividedMails
 from gateway.service.inbound import Inbound
 from gateway.service.outbound import Outbound
 from gateway.store import divided, jobs, outbox
@@ -29,7 +30,7 @@ _LONGEST_KEPT = 600
 
 class Admin:
     """``status`` gives the daemon's own facts, ``reload`` re-reads what can change,
-    ``keep_files`` lets no file be removed for some seconds; ``fallback``: see Routes; ``patience``: see Queue."""
+    ``keep_files`` lets no file be removed for some seconds; ``fallback``: see Routes."""
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class Admin:
         settings: AcceptSettings,
         *,
         fallback: str,
-        patience: float,
+        parts: DividedMails,
         status: Callable[[], dict[str, Any]],
         reload: Callable[[], Awaitable[list[str]]],
         keep_files: Callable[[float], Awaitable[None]],
@@ -53,7 +54,7 @@ class Admin:
         self._keep_files = keep_files
         self.max_mail = settings.max_message
         self.send = Sending(database, accept, settings).send
-        queue = Queue(database, outbound, settings.region, patience, clock)
+        queue = Queue(database, outbound, parts, settings.region, clock)
         received = Received(database, inbound, settings.domains)
         routes = Routes(database, settings, fallback, clock, accept.forget_routes, outbound.allowance)
         aliases = Aliases(database, settings, clock)

@@ -9,7 +9,7 @@ from gateway import numbers
 from gateway.edge.admin import shown, words
 from gateway.errors import NotFound, Refused
 from gateway.model import FaxJob, JobState
-from gateway.service.divided import lacking
+from gateway.service.divided import DividedMails, lacking
 from gateway.service.outbound import Outbound
 from gateway.store import divided, jobs, spending, waiting
 from gateway.store.db import Database, Tx
@@ -24,15 +24,15 @@ Change = Callable[[Tx, FaxJob, float], str]  # why it could not be made, or ""
 
 
 class Queue:
-    """``patience``: for how long (s) a mail may wait for its other parts."""
+    """Faxes, and mails that wait for their other parts."""
 
     def __init__(
-        self, database: Database, outbound: Outbound, region: str, patience: float, clock: Callable[[], float]
+        self, database: Database, outbound: Outbound, parts: DividedMails, region: str, clock: Callable[[], float]
     ) -> None:
         self._database = database
         self._outbound = outbound
         self._region = region
-        self._patience = patience
+        self._parts = parts
         self._clock = clock
 
     async def listing(
@@ -52,7 +52,7 @@ class Queue:
         """Mails that wait for their other parts, the first first."""
 
         def read(tx: Tx) -> list[shown.Shown]:
-            return [shown.divided(tx, mail, self._patience) for mail in divided.waiting(tx)]
+            return [shown.divided(tx, mail, self._parts.patience) for mail in divided.waiting(tx)]
 
         return {"mails": await self._database.read(read)}
 
@@ -89,7 +89,8 @@ class Queue:
         )
 
     async def cancel(self, ids: list[str] | None = None, silent: bool = False, sender: str = "") -> dict[str, Any]:
-        """End jobs that the provider does not have, those named or the held ones of a sender.
+        """End jobs that the provider does not have, those named or the held ones of a sender; by the id of a part, a mail that
+        waits for the others.
 
         ``silent`` tells the sender nothing.
         """
@@ -101,7 +102,7 @@ class Queue:
         async def act(job_id: str) -> str:
             job = await self._get(job_id)
             if job is None:
-                return "there is no such fax"
+                return "" if await self._parts.cancel(job_id, silent=silent) else "there is no such fax"
             if job.state is JobState.IN_DOUBT and not job.hold:
                 return "its outcome is being found out; hold it first"
             if await self._outbound.settle.cancel(job, silent=silent):
