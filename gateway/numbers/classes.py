@@ -35,6 +35,8 @@ _BY_CODE = {  # codes that belong to no country (ITU-T list of assigned country 
 }
 _PLAUSIBLE = "2345678"  # a subscriber number that fits every NANP area code
 _INFORMATION = "976"  # NANP exchange of pay-per-call services, in every area code
+_ENQUIRIES = "5551212"  # subscriber number of directory enquiries, in every area code
+_OF_CARRIERS = {"456", "600", "700", "710"}  # NANP codes of no place: satellites, services of single carriers
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ def _classify_nanp(reading: Reading) -> NumberFacts:
     known = reading if phonenumbers.is_valid_number(reading.parsed) else Reading(NANP, area + _PLAUSIBLE)
     region = phonenumbers.region_code_for_number(known.parsed) or "US"
     kind = _BY_TYPE.get(phonenumbers.number_type(known.parsed), NumberClass.ORDINARY)
-    if reading.national[3:6] == _INFORMATION:  # an area code alone does not name it
+    if reading.national[3:6] == _INFORMATION or reading.national[3:] == _ENQUIRIES:  # an area code alone names neither
         return NumberFacts(region, NumberClass.PREMIUM, f"+1 {area}")
+    if area in _OF_CARRIERS:
+        return NumberFacts(region, NumberClass.UNKNOWN, f"+1 {area}")
     return NumberFacts(region, kind, "+1" if region == "US" else f"+1 {area}")

@@ -36,6 +36,12 @@ from gateway.numbers import COUNTRIES, NumberFacts, classify, parse_number
         ("+19005551234", "US", "premium", "the United States (+1)"),
         ("+19000001234", "US", "premium", "the United States (+1)"),
         ("+12129761234", "US", "premium", "the United States (+1 212)"),
+        ("+12025551212", "US", "premium", "the United States (+1 202)"),  # directory enquiries
+        ("+16045551212", "CA", "premium", "Canada (+1 604)"),
+        ("+16005551234", "CA", "unknown", "Canada (+1 600)"),  # satellites among others
+        ("+17005551234", "US", "unknown", "the United States (+1 700)"),
+        ("+17102345678", "US", "unknown", "the United States (+1 710)"),
+        ("+14562345678", "US", "unknown", "the United States (+1 456)"),
         ("+15005551234", "US", "shared-cost", "the United States (+1)"),
         ("+49301234567", "DE", "ordinary", "Germany (+49)"),
         ("+491711234567", "DE", "ordinary", "Germany (+49)"),
