@@ -113,7 +113,7 @@ def _local_part(address: str, domains: Sequence[str]) -> str:
     else:
         local, at, domain = address, "", ""
     if at and domain.lower().removesuffix(".") not in {ours.lower().removesuffix(".") for ours in domains}:
-        sentence = f"relaying denied: {_shown(domain)} is not one of this gateway's domains"
+        sentence = f"relaying denied: {_shown(domain)} is not one of this gateway's domains; write it like +15551234567@{domains[0]}"
         raise Unreadable(sentence, whole=True, status="5.7.1")
     return local
 
@@ -198,5 +198,5 @@ def _why_not(text: str, human: bool) -> str:
     if strange and strange[0].isprintable():
         return f"a number has no {strange[0]!r} in it"
     if " " in text and not human:
-        return "blanks are taken between quotes only"
+        return "blanks are taken between quotes only, and never behind FAX="
     return "it is not written as a number"

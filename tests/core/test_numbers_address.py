@@ -152,7 +152,9 @@ def test_options_stand_behind_the_number(local: str, number: str, options: dict[
 def test_other_domains_are_relaying(address: str, domain: str) -> None:
     refused = refusal(address)
     assert refused.status == "5.7.1"
-    assert refused.public == f"relaying denied: {domain} is not one of this gateway's domains"
+    assert refused.public == (
+        f"relaying denied: {domain} is not one of this gateway's domains; write it like +15551234567@fax.local"
+    )
 
 
 @pytest.mark.parametrize("domain", ["fax.local", "FAX.Local", "fax.local.", "fax.EXAMPLE.org"])
