@@ -104,8 +104,8 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> str:
         lacks = lacking(office)
         other = f", or of a kind it lacks here ({', '.join(lacks)})" if lacks else ""
         raise Unfaxable(
-            f"{name} cannot be read by LibreOffice: it is damaged, or protected by a password{other}; print it to a PDF and send"
-            " that",
+            f"{name} cannot be read by LibreOffice: it is damaged, protected by a password, or needs more memory than a fax may"
+            f" have{other}; print it to a PDF and send that",
             said,
         )
     return str(made)

@@ -37,11 +37,12 @@ OTHER_NAMES = {
     "company": "org",
 }
 _BLANK = r"[\s\u200b\u200c\ufeff]"
-_OPEN = re.compile(rf"{_BLANK}*\[fax:", re.IGNORECASE)
-_BRACKET = re.compile(rf"{_BLANK}*\[fax:([^\[\]]{{0,{_LONGEST}}})\]", re.IGNORECASE)
-_IN_LINE = re.compile(r"[ \t]*\[fax:([^\[\]]*)\]", re.IGNORECASE)
+_FAX = r"\[[ \t\xa0]{0,3}fax[ \t\xa0]{0,3}:"
+_OPEN = re.compile(rf"{_BLANK}*{_FAX}", re.IGNORECASE)
+_BRACKET = re.compile(rf"{_BLANK}*{_FAX}([^\[\]]{{0,{_LONGEST}}})\]", re.IGNORECASE)
+_IN_LINE = re.compile(rf"[ \t]*{_FAX}([^\[\]]*)\]", re.IGNORECASE)
 _ANYWHERE = re.compile(r"fax", re.IGNORECASE)
-_LATER = re.compile(r"^[ \t]*\[fax:[^\]\n]*=", re.IGNORECASE | re.MULTILINE)
+_LATER = re.compile(rf"^[ \t]*{_FAX}[^\]\n]*=", re.IGNORECASE | re.MULTILINE)
 _PAIR = re.compile(r"""\s*([^=,;"]*?)\s*=\s*(?:"([^"]*)"|([^,;"\r\n]*?))\s*(?:[,;\r\n]+\s*|\Z)""")
 _SOON = re.compile(r"\+?([0-9]{1,4})([mhd])")
 _CLOCK = re.compile(r"([0-9]{1,2}):?([0-9]{2})")

@@ -103,6 +103,8 @@ def test_of_header_fields_only_those_of_ours_are_read() -> None:
         ("Re: [fax: cover=none] your [fax: paper=a4] letter", "Re: your letter", {"cover": "none", "paper": "a4"}),
         ('[fax: ref="4711, second"; attn=Joe Doe]', "", {"ref": "4711, second", "attn": "Joe Doe"}),
         ("[fax: send-at=2026-12-01 08:00]", "", {"send-at": "2026-12-01 08:00"}),
+        ("Invoice [ Fax : cover=none ]", "Invoice", {"cover": "none"}),
+        ("Invoice [\xa0fax:\xa0cover=none]", "Invoice", {"cover": "none"}),
         ("Telefax: 4711 [urgent]", "Telefax: 4711 [urgent]", {}),
     ],
 )
@@ -137,6 +139,7 @@ def test_a_subject_that_cannot_be_understood(subject: str, words: str) -> None:
         ("Dear all,\r\n", "Dear all,\r\n", {}),
         ("", "", {}),
         ("[fax: cover=none]\r\nDear all,\r\n", "Dear all,\r\n", {"cover": "none"}),
+        ("[ fax: cover=none ]\r\nDear all,\r\n", "Dear all,\r\n", {"cover": "none"}),
         ("\ufeff\r\n [fax: cover=none]\n[Fax: ref=4711]\n\n  Dear all", "  Dear all", {"cover": "none", "ref": "4711"}),
         ("[fax: cover=none,\r\n ref=4711]\r\n", "", {"cover": "none", "ref": "4711"}),
         ("[fax: cover=none] Dear all", "Dear all", {"cover": "none"}),
