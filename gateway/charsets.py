@@ -48,6 +48,20 @@ _MEANT = {
     "unicode-1-1-utf-7": "utf-7",
     "unicode-1-1-utf-8": "utf-8",
     "utf8mb4": "utf-8",
+    # by the numbers of Windows, as Outlook names them in a winmail.dat
+    "cp20127": WESTERN,
+    "cp28591": WESTERN,
+    "cp28592": "iso-8859-2",
+    "cp28595": "iso-8859-5",
+    "cp28599": "cp1254",
+    "cp28605": "iso-8859-15",
+    "cp20866": "koi8-r",
+    "cp21866": "koi8-u",
+    "cp50220": "iso-2022-jp",
+    "cp50221": "iso-2022-jp",
+    "cp51932": "euc-jp",
+    "cp51949": "cp949",
+    "cp54936": "gb18030",
 }
 # Python codecs that are no charsets: they are slow on long input, run their own escapes, or make no text.
 _NONE = frozenset(
