@@ -131,10 +131,10 @@ class Postman:
             self._tell(mail, "sent", "")
 
     async def _pictures(self, mail: OutgoingMail) -> list[tuple[str, bytes]]:
-        """The first pages that a result warns of, with their names; none once the document is gone, or if it cannot be:
-        the words matter more.
+        """The first pages that a result warns of, with their names; none where nothing of the mail is to come back (RET=HDRS,
+        RFC 3461 section 4.3), once the document is gone, or if it cannot be: the words matter more.
         """
-        if not self._settings.pictures or not mail.facts.get("warnings"):
+        if not self._settings.pictures or not mail.facts.get("warnings") or mail.facts.get("ret") == "HDRS":
             return []
         job = await self._database.read(lambda tx: jobs.get(tx, mail.cause))
         if job is None or job.document is None or not job.document.file:

@@ -212,6 +212,7 @@ class House:
         sender: str = "a@example.org",
         peer: Peer = PEER,
         notify: frozenset[Notify] = frozenset(),
+        ret: str | None = None,
     ) -> str:
         """A mail comes in; returns its queue id."""
         recipients = tuple(
@@ -219,7 +220,7 @@ class House:
         )
         draft = self.accept.draft()
         draft.write(mail)
-        return await self.accept.accept(Envelope(peer, sender, recipients), draft)
+        return await self.accept.accept(Envelope(peer, sender, recipients, ret=ret), draft)
 
     async def uploaded(self) -> FaxJob:
         """A fax that only has to be sent."""

@@ -531,7 +531,7 @@ async def test_running_it_delivers_what_comes_and_stops_quietly(house: House) ->
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
-async def a_fax_hard_to_read(house: House) -> None:
+async def a_fax_hard_to_read(house: House, ret: str | None = None) -> None:
     """Four pages of small print, one by one, and a common one between; it failed after it was prepared."""
     small = Image.new("L", (1728, 2156), 255)
     draw = ImageDraw.Draw(small)
@@ -546,7 +546,7 @@ async def a_fax_hard_to_read(house: House) -> None:
     mail = EmailMessage()
     mail["Subject"] = "Small"
     mail.add_attachment(pages.getvalue(), "image", "tiff", filename="small.tif")
-    await house.submit(mail=mail.as_bytes(policy=email.policy.SMTP))
+    await house.submit(mail=mail.as_bytes(policy=email.policy.SMTP), ret=ret)
     await house.turn("prepare")
     (job,) = await house.jobs()
     assert job.document is not None
@@ -568,6 +568,14 @@ async def test_a_result_shows_the_first_pages_it_warns_of(house: House) -> None:
     picture = next(part for part in parsed.walk() if part.get_content_type() == "image/png")
     with Image.open(io.BytesIO(picture.get_content())) as shown:
         assert (shown.size, shown.mode) == ((864, 448), "1")
+
+
+async def test_a_sender_who_wants_nothing_of_the_mail_back_gets_no_pictures_of_it(house: House) -> None:
+    await a_fax_hard_to_read(house, ret="HDRS")
+    carrier = Carrier()
+    await Office(house, carrier).due()
+    assert names_of(carrier.sent[0][2]) == []
+    assert b"page 5 has very small print" in carrier.sent[0][2]
 
 
 async def test_without_pictures_the_words_go_out_all_the_same(house: House) -> None:
