@@ -150,6 +150,16 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
+class Unnumbered:
+    """One accepted RCPT whose number is in the subject of the mail. Fields as in :class:`Recipient`."""
+
+    address: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    orcpt: str | None = None
+    notify: frozenset[Notify] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """What the SMTP dialogue said; ``sender`` is "" for the null reverse-path."""
 
@@ -159,6 +169,7 @@ class Envelope:
     envid: str | None = None
     ret: str | None = None  # FULL or HDRS
     postmaster: str = ""  # the address of the postmaster as received, when the mail is (also) for a person
+    unnumbered: Unnumbered | None = None  # instead of recipients
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,6 +465,7 @@ class Route:
     created_at: float = 0.0
     caps: tuple[Cap, ...] = ()  # sender: of all sends of this route together
     approval: Approval = field(default_factory=Approval)  # sender: what a person must see first
+    number_in_subject: bool = False  # sender: a mail to subject@ goes to the number that its subject is
 
 
 @dataclass(frozen=True, slots=True)

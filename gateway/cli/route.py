@@ -53,6 +53,7 @@ def _effect(route: output.Row) -> str:
     words += [f"results to {route['results_to']}"] if route["results_to"] else []
     words += [f"{name}={value}" for name, value in route["options"].items()]
     words += ["may choose its station id"] if route["own_tsi"] else []
+    words += ["the subject of a mail to subject@ is its number"] if route["number_in_subject"] else []
     words += [f"at most {' and '.join(route['caps'])}"] if route["caps"] else []
     words += [route["approval"]["text"]] if route["approval"]["text"] else []
     return ", ".join(words)
@@ -71,6 +72,9 @@ def _effect(route: output.Row) -> str:
     "--option", multiple=True, metavar="NAME=VALUE", help="sender: for faxes that do not say themselves; repeatable."
 )
 @click.option("--own-tsi", is_flag=True, help="sender: may choose the station id in the mail.")
+@click.option(
+    "--number-in-subject", is_flag=True, help="sender: a mail to subject@ goes to the number that is its subject."
+)
 @click.option(
     "--identity",
     type=click.Choice([each.value for each in Identity]),

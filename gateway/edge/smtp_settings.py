@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.model import Envelope, Peer, Recipient
+from gateway.model import Envelope, Peer, Recipient, Unnumbered
 from gateway.spool import MailDraft
 
 
@@ -17,6 +17,8 @@ class Door(Protocol):
     async def check_sender(self, peer: Peer, sender: str, size: int | None) -> None: ...
 
     def is_postmaster(self, address: str) -> bool: ...
+
+    async def unnumbered(self, peer: Peer, sender: str, address: str) -> Unnumbered | None: ...
 
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient: ...
 

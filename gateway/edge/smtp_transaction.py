@@ -13,7 +13,7 @@ from gateway.edge.smtp_commands import BadCommand, MailCommand, read_mail, read_
 from gateway.edge.smtp_intake import Intake
 from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.errors import GatewayError, Refused, TryLater
-from gateway.model import Envelope, Notify, Peer, Recipient
+from gateway.model import Envelope, Notify, Peer, Recipient, Unnumbered
 from gateway.service.addressing import check_same
 from gateway.spool import MailDraft
 
@@ -30,6 +30,7 @@ class Transaction:
         self._mail: MailCommand | None = None
         self._recipients: list[Recipient] = []
         self._postmaster = ""
+        self._unnumbered: Unnumbered | None = None
         self._stranger: Refused | None = None  # why nothing but mail for the postmaster is taken
         self._chunks: Intake | None = None
 
@@ -85,7 +86,7 @@ class Transaction:
         with _told(peer):
             command = read_rcpt(argument)
         for_a_person = self._door.is_postmaster(command.address)
-        if self._recipients if for_a_person else self._postmaster:
+        if (self._recipients or self._unnumbered) if for_a_person else self._postmaster:
             raise TryLater("a mail for the postmaster goes to nobody else; send him one of his own", status="4.5.3")
         if for_a_person:
             self._postmaster = command.address
@@ -93,6 +94,14 @@ class Transaction:
         if self._stranger is not None:
             telemetry.rejected(self._stranger.status, client=peer.address, why=self._stranger.public)
             raise self._stranger
+        unnumbered = await self._door.unnumbered(peer, self._mail.sender, command.address)
+        if self._unnumbered or (unnumbered and self._recipients):
+            raise TryLater(
+                "a mail whose subject is the number goes to no other; send them one of its own", status="4.5.3"
+            )
+        if unnumbered:
+            self._unnumbered = replace(unnumbered, orcpt=command.orcpt, notify=command.notify)
+            return "250 2.1.5 will fax to the number that is the subject"
         recipient = await self._door.check_recipient(peer, self._mail.sender, command.address)
         known = next((known for known in self._recipients if known.number == recipient.number), None)
         if known is not None:
@@ -112,11 +121,12 @@ class Transaction:
         """At DATA or BDAT. Raises BadCommand while the envelope is not whole."""
         if self._mail is None:
             raise BadCommand("503 5.5.1 MAIL comes first")
-        if not self._recipients and not self._postmaster:
+        if not (self._recipients or self._postmaster or self._unnumbered):
             raise BadCommand("554 5.5.1 no recipient was accepted")
         return Envelope(
-            peer, self._mail.sender, tuple(self._recipients), self._mail.envid, self._mail.ret, self._postmaster
-        )
+            peer, self._mail.sender, tuple(self._recipients), self._mail.envid, self._mail.ret, self._postmaster,
+            self._unnumbered,
+        )  # fmt: skip
 
     def begin(self, peer: Peer) -> Intake:
         """The intake of the mail, headed by our trace field. Raises BadCommand, Refused, TryLater."""

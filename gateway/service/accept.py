@@ -28,6 +28,7 @@ from gateway.model import (
     Route,
     RouteKind,
     Submission,
+    Unnumbered,
 )
 from gateway.service.addressing import Addressing, check_same, may_choose
 from gateway.service.allowance import Allowance, Stop
@@ -187,6 +188,10 @@ class Accept:
         """At RCPT: whether the mail is for a person here."""
         return self._postmaster.is_meant(address)
 
+    async def unnumbered(self, peer: Peer, sender: str, address: str) -> Unnumbered | None:
+        """At RCPT: an address that leaves the number to the subject, if this sender may use one. Raises Refused."""
+        return self._addressing.unnumbered(await self._route(peer, sender), address) if sender else None
+
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient:
         """At RCPT: the number that will be dialled, exactly. Raises Refused naming the number and the remedy."""
         try:
@@ -196,13 +201,17 @@ class Accept:
                 )
             route = await self._route(peer, sender)
             recipient = await self._addressing.recipient(peer, sender, route, address)
-            policy.may_dial(recipient.number, self._settings.policy)
-            if caps := self._allowance.caps(peer, route, recipient.number):
-                await self._check_caps(caps, peer, sender, recipient.number)
+            await self._check_number(peer, sender, route, recipient.number)
         except GatewayError as error:
             telemetry.rejected(error.status, client=peer.address, why=error.public)
             raise
         return recipient
+
+    async def _check_number(self, peer: Peer, sender: str, route: Route | None, number: FaxNumber) -> None:
+        """Whether it may be dialled, now. Raises Refused, TryLater."""
+        policy.may_dial(number, self._settings.policy)
+        if caps := self._allowance.caps(peer, route, number):
+            await self._check_caps(caps, peer, sender, number)
 
     async def _check_caps(self, caps: list[Capped], peer: Peer, sender: str, number: FaxNumber) -> None:
         """Raises TryLater where one is used up, and lets the operator know.
@@ -254,6 +263,12 @@ class Accept:
         summary = await self._judged(draft, content, envelope.peer)
         envelope, route = await self._proven(envelope, summary)
         self._spool.check_room()
+        if envelope.unnumbered:
+            if summary.partial:
+                raise Refused(partial.CUT, status="5.6.1")
+            recipient = self._addressing.numbered(envelope.unnumbered, route, summary.subject)
+            await self._check_number(envelope.peer, envelope.sender, route, recipient.number)
+            envelope = replace(envelope, recipients=(recipient,), unnumbered=None)
         if summary.partial:
             return await self._accept_part(envelope, route, summary, draft, content)
         return await self._keep(envelope, route, summary, draft, content)

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from gateway import numbers, policy
 from gateway.errors import Refused
 from gateway.mail import options
-from gateway.model import Alias, Peer, Recipient, Route
+from gateway.model import Alias, Peer, Recipient, Route, Unnumbered
 from gateway.numbers import FaxAddress
 from gateway.store import aliases
 from gateway.store.db import Database
 
+_SUBJECT = "subject"  # in the place of a number: it is the subject of the mail
 _NAME, _DIGITS = re.compile(r"[a-z][a-z0-9._-]{0,63}"), re.compile(r"[0-9]{1,6}")
 
 
@@ -49,6 +50,28 @@ class Addressing:
                 status="5.1.4",
             )
         return Recipient(address, alias.number, asked, addressee=alias.addressee)
+
+    def unnumbered(self, route: Route | None, address: str) -> Unnumbered | None:
+        """An address that leaves the number to the subject, where the sender's route lets it; else None. Raises Refused."""
+        if route is None or not route.number_in_subject:
+            return None
+        given = numbers.read_address(address, domains=self._domains)
+        if given.text.lower() != _SUBJECT:
+            return None
+        asked = options.read(given.options, "in the address")
+        may_choose(asked, route)
+        return Unnumbered(address, asked)
+
+    def numbered(self, wanted: Unnumbered, route: Route | None, subject: str) -> Recipient:
+        """The number that a subject is, the whole of it; never digits out of one. Raises Refused."""
+        if route is None or not route.number_in_subject:
+            raise Refused("no route of yours lets the subject name the number; write it in the address", status="5.7.1")
+        try:
+            number = numbers.parse_number(subject, region=route.region or self._region)
+        except Refused as error:
+            public = f"the subject has to be a fax number, and nothing but that: {error.public}"
+            raise Refused(public, error.detail, status=error.status) from error
+        return Recipient(wanted.address, number, wanted.options, wanted.orcpt, wanted.notify)
 
     async def addressee(self, peer: Peer, sender: str, recipient: Recipient) -> str:
         """Who is behind the number, where the address book has one name for him that this sender may know, else ""."""

@@ -13,13 +13,13 @@ from gateway.store.db import Tx
 
 _ROUTE = (
     "kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, id, created_at, caps,"
-    " approval"
+    " approval, number_in_subject"
 )
 
 
 def _route(row: tuple[Any, ...]) -> Route:
     (kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, id_, created_at, caps,
-     approval) = row  # fmt: skip
+     approval, number_in_subject) = row  # fmt: skip
     return Route(
         RouteKind(kind),
         match,
@@ -36,6 +36,7 @@ def _route(row: tuple[Any, ...]) -> Route:
         created_at,
         tuple(Cap.parse(cap) for cap in json.loads(caps)),
         _approval(json.loads(approval)),
+        bool(number_in_subject),
     )
 
 
@@ -49,16 +50,17 @@ def put(tx: Tx, route: Route, now: float) -> None:
     approval = asdict(route.approval)
     tx.execute(
         "INSERT INTO route (kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity,"
-        " created_at, caps, approval)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, match) DO UPDATE SET"
+        " created_at, caps, approval, number_in_subject)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, match) DO UPDATE SET"
         " mailboxes = excluded.mailboxes,"
         " allow = excluded.allow, tsi = excluded.tsi, region = excluded.region, results_to = excluded.results_to,"
         " options = excluded.options, own_tsi = excluded.own_tsi, note = excluded.note, identity = excluded.identity,"
-        " caps = excluded.caps, approval = excluded.approval",
+        " caps = excluded.caps, approval = excluded.approval, number_in_subject = excluded.number_in_subject",
         (
             route.kind, route.match, json.dumps(list(route.mailboxes)), int(route.allow), route.tsi, route.region,
             route.results_to, json.dumps(dict(route.options)), int(route.own_tsi), route.note, route.identity, now,
             json.dumps([str(cap) for cap in route.caps]), json.dumps(approval, default=str),
+            int(route.number_in_subject),
         ),
     )  # fmt: skip
 

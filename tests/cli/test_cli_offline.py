@@ -69,7 +69,8 @@ def test_routes_are_kept_without_a_daemon(offline: Cli, tmp_path: Path) -> None:
     )
     (did, sender) = offline.json("route", "list")
     assert sorted(did) == sorted(sender) == [
-        "allow", "approval", "caps", "created_at", "identity", "kind", "mailboxes", "match", "note", "options", "own_tsi",
+        "allow", "approval", "caps", "created_at", "identity", "kind", "mailboxes", "match", "note", "number_in_subject",
+        "options", "own_tsi",
         "region", "results_to", "tsi",
     ]  # fmt: skip
     table = offline("route", "list").stdout.splitlines()

@@ -16,7 +16,7 @@ from gateway import numbers
 from gateway.document.worker import WorkerPool
 from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.edge.smtpd import SmtpDoor
-from gateway.model import Envelope, FaxJob, JobState, Peer, Recipient, Submission
+from gateway.model import Envelope, FaxJob, JobState, Peer, Recipient, Submission, Unnumbered
 from gateway.service.accept import Accept, AcceptSettings
 from gateway.service.allowance import Allowance
 from gateway.service.divided import DividedMails, DividedSettings
@@ -164,6 +164,9 @@ class Stub:
 
     def is_postmaster(self, address: str) -> bool:
         return address.lower() == "postmaster"
+
+    async def unnumbered(self, peer: Peer, sender: str, address: str) -> Unnumbered | None:
+        return Unnumbered(address) if address.startswith("subject@") else None
 
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient:
         self._may_fail("check_recipient")

@@ -371,3 +371,17 @@ async def test_commands_that_cannot_be_read_are_in_the_log(doors: Doors, stub: S
             assert await client.asks("RCPT TO:<(1)202@fax.local>", "RCPT TO:<>") == [553, 501]
     rejected = [(line["status"], line["client"]) for line in logs if line["event"] == "rejected"]
     assert rejected == [(status, "127.0.0.1") for status in ("5.5.4", "5.5.4", "5.1.3", "5.1.3")]
+
+
+async def test_a_number_that_is_the_subject_stands_alone(doors: Doors, stub: Stub) -> None:
+    (address,) = await doors.open(stub)
+    subject, number = "RCPT TO:<subject@fax.local> NOTIFY=NEVER", "RCPT TO:<+12025550123@fax.local>"
+    async with talking(address) as client:
+        assert await client.asks("MAIL FROM:<you@example.org>", subject) == [250, 250]
+        assert await client.asks(number, subject, "RCPT TO:<postmaster>", "DATA") == [452, 452, 452, 354]
+        await client.send(b"Subject: +12025550124\r\n\r\nx\r\n.\r\n")
+        assert (await client.reply()).code == 250
+        assert await client.asks("MAIL FROM:<you@example.org>", number, subject) == [250, 250, 452]
+    ((envelope, _),) = stub.mails
+    assert envelope.unnumbered is not None
+    assert (envelope.recipients, envelope.unnumbered.notify) == ((), {"never"})

@@ -59,6 +59,7 @@ class Routes:
         approve_pages: int = 0,
         approve_price: str = "",
         approver: str = "",
+        number_in_subject: bool = False,
     ) -> dict[str, Any]:
         """Add a route, or replace the one with the same kind and match. Raises Refused for what cannot be meant."""
         now, note = self._clock(), words.line(note, "a note")
@@ -81,9 +82,11 @@ class Routes:
                 or not allow
                 or caps
                 or approval != Approval()
+                or number_in_subject
             ):
                 raise Refused(
-                    "station id, region, results, options, identity, denying, caps and approval are for sender routes"
+                    "numbers in subjects, station id, region, results, options, identity, denying, caps and approval are for"
+                    " sender routes"
                 )
             if not mailboxes:
                 raise Refused("a did route needs at least one mailbox")
@@ -110,6 +113,7 @@ class Routes:
                 created_at=now,
                 caps=words.caps(caps or []),
                 approval=approval,
+                number_in_subject=number_in_subject,
             )
         await self._database.write(lambda tx: routes.put(tx, route, route.created_at))
         self._on_change()
@@ -170,6 +174,8 @@ class Routes:
             refusals.append(error.public)
         try:
             full = words.fax_address(address, domains=self._settings.domains, region=region)
+            if self._addressing.unnumbered(route, full):
+                raise Refused("its subject will name the number: test that")
             recipient = await self._addressing.recipient(peer, sender, route, full)
             number, facts["options"] = recipient.number, dict(recipient.options)
             about = numbers.classify(number)
