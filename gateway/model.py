@@ -178,6 +178,7 @@ class MailSummary:
 
     message_id: str = ""
     subject: str = ""
+    exact_subject: str = ""  # with what nobody sees, too
     date: str = ""
     from_header: str = ""
     automatic: str = ""  # why this is an automatic mail that must not become a fax; "" when it is none

@@ -21,9 +21,10 @@ from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, split
 from gateway.mail.room import Room, TooMuch
 from gateway.mail.structure import Leaf, Mail
-from gateway.mail.words import to_text
+from gateway.mail.words import decode_words, to_text
 from gateway.model import MailPart, MailSummary
 
+_SUBJECT = 500  # characters
 _START = 4096  # bytes of an attachment that tell what it is
 SIMPLE_SIZE = 2 << 20  # bytes, see summary_of_simple
 _SIMPLE_HEADER = 16 << 10  # bytes
@@ -57,6 +58,7 @@ def summary(
     return MailSummary(
         message_id=headers.line("message-id"),
         subject=options.without(headers.line("subject")),
+        exact_subject=options.without(decode_words(headers.raw("subject")))[:_SUBJECT],
         date=headers.line("date"),
         from_header=headers.line("from"),
         automatic=automatic.reason(headers, hops=hops, hostname=hostname),

@@ -190,7 +190,13 @@ class Accept:
 
     async def unnumbered(self, peer: Peer, sender: str, address: str) -> Unnumbered | None:
         """At RCPT: an address that leaves the number to the subject, if this sender may use one. Raises Refused."""
-        return self._addressing.unnumbered(await self._route(peer, sender), address) if sender else None
+        if not sender:
+            return None
+        try:
+            return self._addressing.unnumbered(await self._route(peer, sender), address)
+        except Refused as error:
+            telemetry.rejected(error.status, client=peer.address, why=error.public)
+            raise
 
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient:
         """At RCPT: the number that will be dialled, exactly. Raises Refused naming the number and the remedy."""
@@ -266,7 +272,7 @@ class Accept:
         if envelope.unnumbered:
             if summary.partial:
                 raise Refused(partial.CUT, status="5.6.1")
-            recipient = self._addressing.numbered(envelope.unnumbered, route, summary.subject)
+            recipient = self._addressing.numbered(envelope.unnumbered, route, summary.exact_subject)
             await self._check_number(envelope.peer, envelope.sender, route, recipient.number)
             envelope = replace(envelope, recipients=(recipient,), unnumbered=None)
         if summary.partial:

@@ -64,6 +64,7 @@ def test_summary(reader: Reader) -> None:
     assert summary == MailSummary(
         message_id="<abc@example.com>",
         subject="Hello you",
+        exact_subject="Hello you",
         date="Mon, 23 Nov 2026 10:15:00 +0000",
         from_header="Jürgen <j@example.com>",
         received_count=2,
