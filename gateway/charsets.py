@@ -11,6 +11,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
 _IN_MARKUP = re.compile(
     rb"""<\?xml\s[^>]{0,200}?\bencoding\s*=\s*["']([\w.:-]+)|<meta\s[^>]{0,300}?\bcharset\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE
 )  # fmt: skip
+_JAPANESE = re.compile(rb"\x1b\$[@B][!-~]{2}")  # how ISO-2022-JP goes over to its letters
+_LONG_START = 65_536  # bytes in which there are some
 _START = 4096  # bytes in which a web page says its charset
 
 # Names that Python does not know, and charsets that senders claim while writing a superset.
@@ -97,7 +99,11 @@ def read(data: bytes, name: str | None) -> str | None:
 
 
 def said_in(data: bytes) -> str | None:
-    """The charset that HTML or XML says of itself; None where it says none, or one it cannot be in as we read that."""
+    """The charset that HTML or XML says of itself, or Japanese text by its escapes; None where it says none, or one it
+    cannot be in as we read that.
+    """
+    if _JAPANESE.search(data[:_LONG_START]) and data.isascii():
+        return "iso2022_jp"
     found = _IN_MARKUP.search(data[:_START])
     name = codec((found[1] or found[2]).decode("ascii", "replace")) if found else None
     return None if name is None or name.startswith(("utf-16", "utf-32")) else name

@@ -105,6 +105,12 @@ def inside(data: bytes, name: str, widest: int) -> Image.Image:
         return _scaled(image, widest, max(1, image.height * widest // image.width)) if image.width > widest else image
 
 
+def has_pages(data: bytes) -> bool:
+    """Whether a picture that can be read is a TIFF of several pages, of which a text shows the first."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as frame:
+        return frame.format == "TIFF" and getattr(frame, "n_frames", 1) > 1
+
+
 def size(data: bytes) -> tuple[int, int]:
     """Pixels across and down of a picture that is not decoded; of none of them (0, 0)."""
     try:

@@ -20,7 +20,7 @@ class Pictures:
 
     def __init__(self, parts: list[MailPart]) -> None:
         self._parts = {part.content_id.strip("<> ").lower(): part for part in reversed(parts) if part.content_id}
-        self.shown: set[str] = set()  # paths of parts
+        self.shown: set[str] = set()  # paths of parts of which nothing is missing
         self.damaged: set[str] = set()
         self.missing: set[str] = set()  # of the mail, by their addresses
         self.exhausted = False  # the memory was
@@ -44,7 +44,7 @@ class Pictures:
             raise
         out = io.BytesIO()
         image.save(out, format="PNG", compress_level=1)
-        if part := self._part(url):
+        if (part := self._part(url)) and not picture.has_pages(data):
             self.shown.add(part.path)
         return URLFetcherResponse(url, out.getvalue(), {"Content-Type": "image/png"})
 

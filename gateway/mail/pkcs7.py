@@ -5,6 +5,8 @@ Only the way to that content is read, in DER and in the BER of streaming signers
 
 from __future__ import annotations
 
+import binascii
+
 _SIGNED = bytes.fromhex("2a864886f70d010702")
 _SEQUENCE, _OCTETS, _OID, _FIRST, _CONSTRUCTED = 0x30, 0x04, 0x06, 0xA0, 0x20
 _DEEPEST = 8  # octet strings in octet strings
@@ -15,8 +17,9 @@ class NotSigned(Exception):
 
 
 def content(data: bytes) -> bytes:
-    """The signed content, a MIME entity; b"" when there is none (a list of certificates). Raises NotSigned."""
+    """The signed content, a MIME entity or a file; b"" when there is none (a list of certificates). Raises NotSigned."""
     try:
+        data = _binary(data)
         info, _ = _open(data, 0, _SEQUENCE)
         start, end = info
         oid, start = _open(data, start, _OID)
@@ -34,6 +37,13 @@ def content(data: bytes) -> bytes:
         return b"".join(_octets(data, start, 0)[0])
     except (IndexError, ValueError) as error:
         raise NotSigned from error
+
+
+def _binary(data: bytes) -> bytes:
+    """What signing programs also write in base64, with or without the lines of PEM around it. Raises ValueError."""
+    if data[:1] == bytes([_SEQUENCE]):
+        return data
+    return binascii.a2b_base64(b"".join(line for line in data.split(b"\n") if not line.startswith(b"-----")))
 
 
 def _header(data: bytes, at: int) -> tuple[int, int, int | None]:

@@ -232,7 +232,9 @@ class _Walk:
     # --- wrapped mails --------------------------------------------------------------------------------------------
 
     def _signed(self, leaf: Leaf, depth: int) -> list[Leaf]:
-        """The leaves of the mail in an S/MIME part, which its sender has signed. Raises Refused for an encrypted one."""
+        """The leaves of the mail, or the file, in an S/MIME part, which its sender has signed. Raises Refused for an
+        encrypted one.
+        """
         data, leaf.defect = self._decoded(leaf, text=False)
         if leaf.defect:
             return [leaf]
@@ -243,7 +245,11 @@ class _Walk:
         if not content:
             leaf.left_out = "it holds certificates, nothing to print"
             return [leaf]
+        name = re.sub(r"(?i)\.p7m$", "", leaf.name)
         headers, body = split(content, 0, len(content))
+        if name.lower() not in ("smime", "") and "content-type" not in headers.names():
+            file = Leaf(content, 0, len(content), "application/octet-stream", "", name=name, disposition="attachment")
+            return self._settle(file, depth, closed=True)
         return self.entity(content, headers, body, len(content), depth=depth + 1)
 
     def _winmail(self, leaf: Leaf, depth: int) -> list[Leaf]:
@@ -307,7 +313,7 @@ class _Walk:
             return [leaf]
         if leaf.type == "application/pgp-encrypted":
             raise _encrypted()
-        if leaf.type in _SEALED or leaf.name.lower() == "smime.p7m":
+        if leaf.type in _SEALED or leaf.name.lower().endswith(".p7m"):
             return self._signed(leaf, depth)
         if leaf.message_text:
             return self._text(leaf)
@@ -336,10 +342,10 @@ class _Walk:
         leaf.data, leaf.defect = self._decoded(leaf)
         if _SECRET.search(leaf.data):
             raise _encrypted()
-        if not leaf.is_html:
-            return self._uuencoded(leaf)
         if charsets.codec(leaf.charset) in (None, charsets.WESTERN):  # which many say by habit
             leaf.charset = charsets.said_in(leaf.data) or leaf.charset
+        if not leaf.is_html:
+            return self._uuencoded(leaf)
         leaf.pictures = bodies.shown_ids(leaf.data, leaf.charset)
         self.shown |= leaf.pictures
         return [_measured(leaf)]

@@ -257,6 +257,15 @@ async def test_pictures_of_the_mail_are_shown(sender: Sender) -> None:
 
 
 @behind_walls
+async def test_a_fax_of_several_pages_is_not_done_with_the_first(sender: Sender) -> None:
+    out = io.BytesIO()
+    photo(600, 800).save(out, "TIFF", save_all=True, append_images=[photo(600, 800, 2)])
+    made = mail("<p>Look:</p><img src='cid:a'>")
+    made.add_related(out.getvalue(), "image", "tiff", cid="<a>", disposition="inline", filename="a.tif")
+    assert await sender.send(made) == ["message text: page 1", "a.tif: pages 2-3"]
+
+
+@behind_walls
 async def test_a_picture_that_cannot_be_read_is_told(sender: Sender) -> None:
     whole = png(photo(300, 200))
     cut, other = (base64.b64encode(each).decode() for each in (whole[: len(whole) // 2], b"<svg xmlns='x'/>"))

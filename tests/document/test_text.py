@@ -78,6 +78,12 @@ def test_the_letters_that_windows_puts_into_a_japanese_charset() -> None:
     assert text.decode(b"\x1b$B-!8+\x1b(B", "iso-2022-jp") == "①見"
 
 
+@pytest.mark.parametrize("charset", [None, "us-ascii"])
+def test_japanese_is_known_by_its_escapes(charset: str | None) -> None:
+    content = "ファックスの送信をお願いします。"
+    assert text.decode(content.encode("iso2022_jp"), charset) == content
+
+
 def test_a_damaged_letter_leaves_the_others_as_they_were_meant() -> None:
     content = "请查收传真文件，谢谢。" * 10
     assert text.decode(content.encode("gb18030") + b"\xff", "gb2312") == f"{content}\ufffd"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,17 @@ def test_what_is_signed_is_the_mail(tmp_path: Path, streamed: bool) -> None:
     (part,) = extract(str(source), str(tmp_path))["parts"]
     assert part["role"] == "body-text"
     assert Path(part["path"]).read_bytes() == b"Signed, and to be read.\r\n"
+
+
+@pytest.mark.parametrize("kind", ["application/pkcs7-mime", "application/octet-stream"])
+@pytest.mark.parametrize("content", [b"%PDF-1.7\nthe contract", b"Note: the first line\r\nand the second\r\n"])
+@pytest.mark.parametrize("written", [bytes, base64.b64encode, base64.encodebytes])
+def test_a_signed_file_is_a_file(tmp_path: Path, kind: str, content: bytes, written: Callable[[bytes], bytes]) -> None:
+    source = tmp_path / "mail"
+    source.write_bytes(mail(written(signed(content)), f"{kind}; name=contract.pdf.p7m"))
+    (part,) = extract(str(source), str(tmp_path))["parts"]
+    assert (part["role"], part["name"]) == ("attachment", "contract.pdf")
+    assert Path(part["path"]).read_bytes() == content
 
 
 def test_signatures_in_signatures_end_somewhere(tmp_path: Path) -> None:
