@@ -13,14 +13,14 @@ from PIL import Image, ImageChops
 
 from gateway.document import boxes, photographs, shade
 from gateway.document.legibility import faintness
-from gateway.document.neighbourhood import STROKE, closed, grown
+from gateway.document.neighbourhood import STROKE, closed, grown, smoothed
 from gateway.document.raster import STANDARD
 
 _CELL = 4  # pixels across of the cells in which the ground is looked at, about half a millimetre
 _DARK = 118  # darker than this is ink, unless something darker still is written on it
 _WRITTEN = 32  # grey levels by which dark writing differs from a dark ground
 _PAPER = 160  # paper is at least as light
-_EDGE = 0.39  # of the way from the ground to the ink of a stroke: beyond it is ink
+_EDGE = 0.64  # of the way from the ground to the deepest cells around, which strokes fill in part: beyond it is ink
 _RATIO, _NOISE_RATIO, _LEAST_RATIO = 0.86, 0.02, 0.70
 
 
@@ -46,7 +46,7 @@ def inked(image: Image.Image, y_dpi: int) -> tuple[Image.Image, Look]:
     small = grey.reduce(cell)
     ground = closed(small, STROKE)
     below = ImageChops.subtract(ground, small)
-    deepest = grown(below, 1)
+    deepest = smoothed(grown(below, 2))  # or a letter would have strokes of several widths
     lights = _spread(ImageChops.invert(_levels(small, ground, below, deepest)), grey.size, cell)
     # their mean is 128 or more where a point is lighter than its level
     ink = Image.blend(grey, lights, 0.5).convert("1", dither=Image.Dither.NONE)
@@ -71,14 +71,13 @@ def _spread(cells: Image.Image, size: tuple[int, int], cell: tuple[int, int]) ->
 def _levels(small: Image.Image, ground: Image.Image, below: Image.Image, deepest: Image.Image) -> Image.Image:
     """For each cell the grey level up to which a point is ink.
 
-    ``below``: how far each cell is below its ground, ``deepest``: how far the deepest of it and its neighbours is.
+    ``below``: how far each cell is below its ground, ``deepest``: how far the deepest around it are.
     """
     ratio = max(_LEAST_RATIO, _RATIO - _NOISE_RATIO * _noise(below))
     # the ground reaches one cell further than it is seen, so that tints have an outline and light letters a rim
     around = grown(ground, 1)
     levels = around.point([round(v * ratio) for v in range(256)])
-    # a stroke fills half of a cell at most places, so it is twice as dark as its cell
-    edges = ImageChops.subtract(around, deepest.point([round(v * 2 * _EDGE) for v in range(256)]))
+    edges = ImageChops.subtract(around, deepest.point([round(v * _EDGE) for v in range(256)]))
     levels = ImageChops.darker(levels, edges)
     shaded = shade.shaded(ground, _DARK)
     boxed = boxes.levels(small, ground, _DARK)

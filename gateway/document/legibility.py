@@ -73,11 +73,11 @@ def opinion(page: Image.Image, y_dpi: int, *, seconds: float, faint: Image.Image
 def faintness(below: Image.Image, deepest: Image.Image) -> Image.Image:
     """Marks the tiles that hold light writing and none that is darker.
 
-    ``below``: how far each cell is below its ground, ``deepest``: how far the deepest of it and its neighbours is.
+    ``below``: how far each cell is below its ground, ``deepest``: how far the deepest around it are.
     """
     size = max(1, below.width // 8), max(1, below.height // 8)
     half = deepest.resize((4 * size[0], 4 * size[1]), Image.Resampling.NEAREST)
-    darkest = grown(half, 2).resize(size, Image.Resampling.BOX).point([255 if v in _FAINT else 0 for v in range(256)])
+    darkest = grown(half, 1).resize(size, Image.Resampling.BOX).point([255 if v in _FAINT else 0 for v in range(256)])
     inked = below.point([255 if v >= _FAINT.start // 2 else 0 for v in range(256)]).resize(size, Image.Resampling.BOX)
     filled = inked.point([255 if v >= _FILLED else 0 for v in range(256)])  # a rule fills less of a tile than writing
     return ImageChops.darker(darkest, filled)

@@ -1,4 +1,4 @@
-"""The brightest and the darkest around each point of a grey image, by doubling: far faster than rank filters."""
+"""The brightest, the darkest and the mean around each point of a grey image: far faster than Pillow's own filters."""
 
 from __future__ import annotations
 
@@ -24,6 +24,18 @@ def opened(image: Image.Image, size: int) -> Image.Image:
 def grown(image: Image.Image, by: int) -> Image.Image:
     """What is lighter reaches ``by`` points further to all sides."""
     return _run(_wider(image, by), 2 * by + 1, ImageChops.lighter)
+
+
+def smoothed(image: Image.Image) -> Image.Image:
+    """The mean of each point and its eight neighbours."""
+    image = _wider(image, 1)
+    for across, down in ((1, 0), (0, 1)):
+        width, height = image.size
+        first, middle, last = (
+            image.crop((n * across, n * down, width - (2 - n) * across, height - (2 - n) * down)) for n in range(3)
+        )
+        image = Image.blend(Image.blend(first, last, 1 / 2), middle, 1 / 3)
+    return image
 
 
 def _wider(image: Image.Image, by: int) -> Image.Image:

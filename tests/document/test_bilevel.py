@@ -10,6 +10,7 @@ from PIL import Image, ImageChops, ImageFilter
 
 from gateway.document import photographs
 from gateway.document.bilevel import to_bilevel
+from gateway.document.neighbourhood import smoothed
 from gateway.document.raster import FINE, STANDARD
 
 from .conftest import Pages
@@ -185,6 +186,30 @@ def test_hairlines_are_kept(reading: Reading) -> None:
     for y in (300, 400):
         rows = shown.crop((210, round(y / 72 * 196) - 4, 1500, round(y / 72 * 196) + 4))
         assert rows.histogram()[0] > 0.95 * rows.width
+
+
+def test_the_edge_of_a_stroke_is_straight_where_others_join_it(reading: Reading) -> None:
+    sheet = Sheet()
+    columns = [100 + n * 20.3 for n in range(16)]  # at every place on the cells
+    for x in columns:
+        sheet.line(x, 100, x, 300, 1.0, 0.3)
+        for y in range(105, 300, 7):
+            sheet.line(x, y, x + 6, y, 1.0, 0.3)
+    shown = ImageChops.invert(reading.black(sheet))
+    uneven = 0
+    for x in columns:
+        half = shown.crop((round((x - 2) / 612 * 1728), 290, round(x / 612 * 1728), 800))
+        widths = {sum(half.crop((0, row, half.width, row + 1)).tobytes()) // 255 for row in range(half.height)}
+        uneven += len(widths) - 1
+    assert uneven <= 2
+
+
+def test_the_mean_around_each_point_is_that_of_nine() -> None:
+    picture = grain((40, 30), 60)
+    found = smoothed(picture)
+    assert found.size == picture.size
+    exact = picture.filter(ImageFilter.BoxBlur(1))
+    assert max(ImageChops.difference(found, exact).getextrema()) <= 3
 
 
 # --- scans ------------------------------------------------------------------------------------------------------------
