@@ -27,7 +27,8 @@ _ORIENTATION, _SUBFILE, _COMPRESSION = 0x0112, 0x00FE, 0x0103
 _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF", "HEIF"}
 _LOOKED_AT = 50  # pictures of an animation, for one that is not blank
 _FAX_CODED = {2: 0.05, 3: 0.05, 4: 0.0}  # MH, MR and MMR: the share of lines that may be damaged; MMR does not recover
-_THUMBNAIL = 0x1 | 0x4  # of _SUBFILE: a smaller version or a mask of another image
+_THUMBNAIL, _MASK = 0x1, 0x4  # of _SUBFILE: a smaller version or a mask of another image
+_OTHERS = _THUMBNAIL | _MASK
 
 # what Pillow raises for damaged files
 _DAMAGED = (
@@ -155,13 +156,17 @@ def _count(path: Path) -> int:
 
 
 def _frames(source: Image.Image, count: int) -> list[int]:
-    """The frames that are pages: a thumbnail of a page is none."""
-    frames = []
+    """The frames that are pages: a thumbnail of a page is none, but what is called one and is as large as a page is."""
+    kinds, sizes = [], []
     for number in range(count):
         source.seek(number)
-        if not source.tag_v2.get(_SUBFILE, 0) & _THUMBNAIL:  # type: ignore[attr-defined]  # a TIFF has tags
-            frames.append(number)
-    return frames or [0]
+        kinds.append(source.tag_v2.get(_SUBFILE, 0))  # type: ignore[attr-defined]  # a TIFF has tags
+        sizes.append(source.width)
+    widest = max((size for size, kind in zip(sizes, kinds, strict=True) if not kind & _OTHERS), default=0)
+    return [
+        number for number, kind in enumerate(kinds)
+        if not kind & _OTHERS or not (kind & _MASK or sizes[number] * 1.5 <= widest)
+    ] or [0]  # fmt: skip
 
 
 def _page(frame: Image.Image, name: str, target: Grid) -> Page:

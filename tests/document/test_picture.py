@@ -376,6 +376,17 @@ def test_a_thumbnail_is_no_page(pages: Pages) -> None:
     assert len(pages(tiff(fax_page(), subfile=1))) == 1, "but a page on its own is one, whatever it says"
 
 
+def test_pages_that_all_call_themselves_thumbnails_are_pages(pages: Pages) -> None:
+    out = io.BytesIO()
+    called = TiffImagePlugin.ImageFileDirectory_v2()
+    called[254] = 1
+    with TiffImagePlugin.AppendingTiffWriter(out, True) as writer:
+        for _ in range(3):
+            fax_page().save(writer, format="TIFF", compression="group4", dpi=(204, 196), tiffinfo=called)
+            writer.newFrame()
+    assert len(pages(out.getvalue())) == 3
+
+
 def test_an_upside_down_fax_page_is_turned(pages: Pages) -> None:
     image = fax_page()
     exif = Image.Exif()
