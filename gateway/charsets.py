@@ -83,6 +83,11 @@ def codec(charset: str | None) -> str | None:
     return None if found.replace("_", "-") in _NONE else found
 
 
+def says_nothing(charset: str | None) -> bool:
+    """Whether a text beyond ASCII that is declared so may be in any charset."""
+    return codec(charset) is None or str(charset).lower() in ("ascii", "us-ascii")
+
+
 def read(data: bytes, name: str | None) -> str | None:
     """The text in ``data`` if it is in the charset of a :func:`codec`, else None."""
     if name is None:

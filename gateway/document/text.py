@@ -43,7 +43,6 @@ _MARKS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-_SAYS_NOTHING = {"", "ascii", "us-ascii"}  # what is in it is in no other charset, and this is not
 _DAMAGED = 0.02  # the share of characters that may be wrong in a charset that is right all the same
 _PUNCTUATION = "€‚„…‹‘’“”•–—™› §©«®°·»".encode(charsets.WESTERN)
 _FRAME = re.compile(rb"[\xc4\xcd]{6}|\xdb{6}|[\xb0-\xb2]{6}")  # lines and areas of DOS, which are no words of others
@@ -71,7 +70,7 @@ def decode(data: bytes, charset: str | None) -> str:
         # Western takes almost anything: UTF-8 is asked first
         if tried != charsets.WESTERN and (text := charsets.read(data, tried)) is not None:
             return text
-    if (charset or "").lower() not in _SAYS_NOTHING and declared not in (None, "utf-8"):
+    if declared not in (None, "utf-8") and not charsets.says_nothing(charset):
         text = data.decode(declared, "replace")
         if text.count("\ufffd") <= len(text) * _DAMAGED:
             return text

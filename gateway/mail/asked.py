@@ -35,9 +35,9 @@ def rich(leaf: Leaf) -> Leaf | None:
 
 def _from(leaf: Leaf) -> options.Asked:
     """Cut the options out of a message text."""
-    text = to_text(leaf.data or b"", leaf.charset)
+    text, charset = leaf.editable
     rest, asked = options.from_text(text, markup=leaf.is_html)
     if asked:
-        leaf.data, leaf.charset = rest.encode(), "utf-8"
-        leaf.substance = bodies.substance(leaf.data, leaf.charset, markup=leaf.is_html)
+        leaf.rewrite(rest, charset)
+        leaf.substance = bodies.substance(leaf.data or b"", leaf.charset, markup=leaf.is_html)
     return asked

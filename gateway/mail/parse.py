@@ -175,9 +175,10 @@ def _trim(leaf: Leaf, wanted: Sequence[str], subject: str) -> list[dict[str, str
     A text of which nothing would be left stays.
     """
     rules = trimming.trim_html if leaf.is_html else trimming.trim
-    text, removed = rules(to_text(leaf.data or b"", leaf.charset), wanted, subject)
+    whole, charset = leaf.editable
+    text, removed = rules(whole, wanted, subject)
     if removed:
-        leaf.data, leaf.charset = text.encode("utf-8", "replace"), "utf-8"
+        leaf.rewrite(text, charset)
     return [{"part": part, "type": leaf.type, "reason": reason} for part, reason in removed]
 
 

@@ -75,6 +75,19 @@ class Leaf:
         return self.type == "text/html"
 
     @property
+    def editable(self) -> tuple[str, str]:
+        """The text, and the charset to write it back in: where nobody says which it is, its bytes stay as they are."""
+        data = self.data or b""
+        if charsets.says_nothing(self.charset) and charsets.read(data, "utf-8") is None:
+            return data.decode("latin-1"), "latin-1"
+        return to_text(data, self.charset), "utf-8"
+
+    def rewrite(self, text: str, charset: str) -> None:
+        """Put ``text`` in the place of the :attr:`editable` one."""
+        self.data = text.encode(charset, "replace")
+        self.charset = "utf-8" if charset == "utf-8" else self.charset
+
+    @property
     def is_blank(self) -> bool:
         """Whether this is a message text with nothing to print: no word, no picture."""
         return self.message_text and not self.substance and not self.pictures and not self.defect
@@ -369,8 +382,9 @@ class _Walk:
 
 def _measured(leaf: Leaf) -> Leaf:
     if leaf.is_flowed:
-        text = flowed.joined(to_text(leaf.data or b"", leaf.charset), delsp=leaf.deletes_blanks)
-        leaf.data, leaf.charset, leaf.is_flowed = text.encode("utf-8", "replace"), "utf-8", False
+        text, charset = leaf.editable
+        leaf.rewrite(flowed.joined(text, delsp=leaf.deletes_blanks), charset)
+        leaf.is_flowed = False
     leaf.substance = bodies.substance(leaf.data or b"", leaf.charset, markup=leaf.is_html)
     return leaf
 

@@ -22,6 +22,7 @@ WHY = {  # what, and why, for the ledger
     DISCLAIMER: ("legal notice of the message text", "legal notices of mails are not faxed here"),
     FOOTER: ("footer of the message text", "it is an advert of the mail program"),
 }
+_LINE_END = re.compile(r"\r\n|\r|\n")  # no other: a page break stays one
 _SIGNATURE_LINES, _SIGNATURE_SIZE = 15, 1000  # more is no signature
 _NOTICE_SIZE = 3000  # characters of a legal notice
 _INTRO_LINES = 3  # an "On ... wrote:" may be wrapped
@@ -78,7 +79,7 @@ class Trimmed(NamedTuple):
 
 def trim(text: str, wanted: Collection[str], subject: str) -> Trimmed:
     """``text`` without the ends that ``wanted`` (of :data:`ALL`) names. A text of nothing else is left as it is."""
-    lines = [Line(line, 0) for line in text.splitlines()]
+    lines = [Line(line, 0) for line in _LINE_END.split(text)]
     kept, removed = _kept(lines, wanted, subject)
     return Trimmed("\n".join(line.text for line in lines[:kept]).rstrip() if removed else text, removed)
 
@@ -92,7 +93,7 @@ def trim_html(text: str, wanted: Collection[str], subject: str) -> Trimmed:
 
 def is_footer(text: str, *, html: bool) -> bool:
     """Whether a text is nothing but the advert of a mail program, as iPhones put it behind a photo."""
-    lines = markup.lines(text) if html else [Line(line, 0) for line in text.splitlines()]
+    lines = markup.lines(text) if html else [Line(line, 0) for line in _LINE_END.split(text)]
     says = [line for line in lines if _says(line)]
     return len(says) == 1 and bool(_FOOTER.fullmatch(says[0].text))
 

@@ -82,6 +82,27 @@ def test_an_html_text_that_says_its_charset_loses_its_end_in_it(tmp_path: Path) 
     assert "Żółć" in Path(part["path"]).read_bytes().decode(part["charset"])
 
 
+@pytest.mark.parametrize(
+    ("head", "end"),
+    [
+        ("Content-Type: text/plain; format=flowed\r\n\r\n", ""),
+        ("\r\n", "\r\n\r\n-- \r\nAnn"),
+        ("\r\n[fax: paper=a4]\r\n", ""),
+    ],
+)
+@pytest.mark.parametrize(
+    ("text", "encoding"), [("Добрый день", "koi8-r"), ("お世話", "cp932"), ("„Größe“ … 5 €", "cp1252")]
+)
+def test_a_text_that_says_no_charset_keeps_its_bytes_when_it_is_changed(
+    tmp_path: Path, head: str, end: str, text: str, encoding: str
+) -> None:
+    mail = tmp_path / "mail"
+    data = text.encode(encoding)
+    mail.write_bytes(head.encode() + data + end.encode())
+    (part,) = extract(str(mail), str(tmp_path), ["signature"])["parts"]
+    assert (Path(part["path"]).read_bytes(), part["charset"]) == (data, None)
+
+
 # --- PGP --------------------------------------------------------------------------------------------------------------
 
 ARMOUR = "-----BEGIN PGP MESSAGE-----\r\n\r\nhQEMA9xy\r\n=abcd\r\n-----END PGP MESSAGE-----\r\n"
