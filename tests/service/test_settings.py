@@ -55,7 +55,7 @@ policy:
   caps: {user: [day:faxes=5]}
   price_unknown: 0.50
   anomaly: {watch: all, faxes: 6, factor: 7, new_numbers: 8}
-document: {paper: a4, resolution: standard, max_pages: 9, body: always, workers: 3, timeout: 22s, tries: 4, cover: auto, cover_template: modern, cover_templates: covers, cover_from: {company: Us}}
+document: {paper: a4, resolution: standard, max_pages: 9, body: always, workers: 4, timeout: 22s, tries: 4, cover: auto, cover_template: modern, cover_templates: covers, cover_from: {company: Us}}
 """
 
 
