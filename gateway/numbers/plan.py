@@ -154,7 +154,9 @@ def without_plus(digits: str, region: str) -> FaxNumber:
     ways_abroad, national = _after_international_prefix(digits, region), _after_trunk_prefix(digits, region)
     abroad = max(ways_abroad, key=lambda reading: reading.fit, default=None)
     if abroad and abroad.fit >= Fit.POSSIBLE:
-        return _only(abroad, *ways_abroad, national, home)
+        # 00 is what people write, also where 001, 002... lead abroad
+        elsewhere = Reading.of(digits[2:]) if digits.startswith("00") else None
+        return _only(abroad, *ways_abroad, elsewhere, national, home)
     if national and national.fit >= Fit.POSSIBLE:
         return _only(national, home)
     if home.fit is Fit.VALID and code == NANP:  # ten digits are how one dials there, whatever they are elsewhere
