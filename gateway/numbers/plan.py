@@ -152,17 +152,17 @@ def without_plus(digits: str, region: str) -> FaxNumber:
     if len(digits) <= _SHORT_NUMBER and not (complete and home.fit is Fit.VALID):
         raise Unreadable(f"{digits} is a short number or an extension, which no fax reaches")
     ways_abroad, national = _after_international_prefix(digits, region), _after_trunk_prefix(digits, region)
+    # 00 is what people write, also where 001, 002... lead abroad
+    elsewhere = Reading.of(digits[2:]) if digits.startswith("00") else None
     abroad = max(ways_abroad, key=lambda reading: reading.fit, default=None)
     if abroad and abroad.fit >= Fit.POSSIBLE:
-        # 00 is what people write, also where 001, 002... lead abroad
-        elsewhere = Reading.of(digits[2:]) if digits.startswith("00") else None
         return _only(abroad, *ways_abroad, elsewhere, national, home)
     if national and national.fit >= Fit.POSSIBLE:
         return _only(national, home)
     if home.fit is Fit.VALID and code == NANP:  # ten digits are how one dials there, whatever they are elsewhere
         return home.number
     if home.reaches and complete:
-        return _only(home, away)
+        return _only(home, away, elsewhere)
     if home.fit is Fit.LOCAL and not abroad:
         raise Unreadable(f"it lacks an area code of {COUNTRIES[region]}, other countries need + and the country code")
     if away and away.reaches:
