@@ -23,7 +23,7 @@ from gateway.document.weight import call_seconds, page_seconds
 from gateway.model import FaxPage, LedgerEntry, MailPart
 
 _SMALL = 300 * 300  # pixels: an inline image below is decoration
-_PASTED = (400, 400 * 1000, 2.5)  # the least side and pixels, and the slimmest, of one that is content within the text
+_PASTED = (400, 400 * 1000, 2.5)  # the least side and pixels, and the flattest, of one that is content within the text
 _MEDIA = ("audio/", "video/", "image/")
 _DEFAULTS: dict[str, Any] = {
     "paper": "letter", "resolution": "fine", "max_pages": 200, "body": "with-text", "cover": "", "blank_pages": "keep",
@@ -230,9 +230,9 @@ def _decoration(part: MailPart, kind: str) -> bool:
     if kind not in sniff.IMAGES:
         return False
     if part.referenced:
-        short, long = sorted(_dimensions(part) or (0, 0))
-        least, pixels, slimmest = _PASTED
-        return short < least or short * long < pixels or long > slimmest * short
+        width, height = _dimensions(part) or (0, 0)
+        least, pixels, flattest = _PASTED
+        return min(width, height) < least or width * height < pixels or width > flattest * height
     return part.disposition != "attachment" and bool(part.content_id) and _pixels(part) < _SMALL
 
 

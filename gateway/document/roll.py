@@ -31,6 +31,7 @@ _WIDTH = (raster.WIDTH / raster.X_DPI - 2 * _SIDE) * _DPI
 _MOST_PAGES = 60  # of a roll: drawing a page passes over all others
 _HIDDEN_AT = -1000.0  # CSS pixels: further to the left stands what is not to be seen
 _ABOVE = 0.15  # of a line, which only accents reach
+_TALLEST = 0.85  # of a page that a picture may be high: a few words before it have room
 _CUT = 0.3  # of a page that may stay empty for a cut between two lines
 _SCROLLED = re.compile(r"(overflow(?:-[xy])?)\s*:\s*(?:auto|scroll)", re.IGNORECASE)
 _WINDOW_TEXT = re.compile(r"\bwindowtext\b", re.IGNORECASE)
@@ -182,7 +183,7 @@ def _fitted(engine: Any, document: Any, paper: float) -> tuple[Any, list[_Box], 
 def _style(width: float, paper: float) -> str:
     """The style sheet of a roll of this width."""
     tallest = _room(paper) * width / _WIDTH
-    return _STYLE.format(width=width, height=tallest * _MOST_PAGES * 2, tallest=tallest)
+    return _STYLE.format(width=width, height=tallest * _MOST_PAGES * 2, tallest=tallest * _TALLEST)
 
 
 def _boxes(page: Any) -> Iterator[_Box]:
@@ -210,6 +211,7 @@ def _cuts(boxes: list[_Box], room: float) -> Iterator[tuple[float, float]]:
     """From where to where the roll is cut into pages of at most ``room``: through few lines, and then through few rows."""
     lines, rows = _Edges([box for box in boxes if box.whole]), _Edges([box for box in boxes if box.row])
     seen = [box for box in boxes if not box.row]
+    pictures = [box for box in seen if box.whole and not box.text]  # which go to the next page whole
     end = max((box.bottom for box in seen), default=0.0)
     at = 0.0
     while at < end:
@@ -219,6 +221,8 @@ def _cuts(boxes: list[_Box], room: float) -> Iterator[tuple[float, float]]:
         if last < end:
             between = [y for edges in (lines, rows) for y in edges.ends(last - _CUT * room, last)]
             last = min((*between, last), key=lambda y: (lines.cut(y), rows.cut(y), -y))
+            top = min((each.top for each in pictures if at < each.top < last < each.bottom), default=last)
+            last = max((y for y in (top, *lines.ends(at, top)) if not lines.cut(y)), default=last)
         yield at, min(last, end)
         at = last
 

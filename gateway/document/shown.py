@@ -12,6 +12,8 @@ from gateway.document import picture, raster, sniff
 from gateway.document.refusal import Unfaxable
 from gateway.model import MailPart
 
+_LONG = 2.5  # times as high as wide
+
 
 class Pictures:
     """Hands the engine what it may show, and remembers the rest: its ``url_fetcher``."""
@@ -44,7 +46,8 @@ class Pictures:
             raise
         out = io.BytesIO()
         image.save(out, format="PNG", compress_level=1)
-        if (part := self._part(url)) and not picture.has_pages(data):
+        is_long = image.height > _LONG * image.width  # a receipt, say, which is no more than a strip within a text
+        if (part := self._part(url)) and not is_long and not picture.has_pages(data):
             self.shown.add(part.path)
         return URLFetcherResponse(url, out.getvalue(), {"Content-Type": "image/png"})
 

@@ -188,13 +188,16 @@ def test_pages_are_cut_between_the_lines() -> None:
     picture = roll._Box(0, 70, 100, 160, whole=True)
     frame = roll._Box(0, 0, 100, 400)
     assert list(roll._cuts([*lines[:3], picture, frame], 95)) == [
-        (0, 95),
-        (95, 190),
-        (190, 285),
-        (285, 380),
-        (380, 400),
+        (0, 70),
+        (70, 165),
+        (165, 260),
+        (260, 355),
+        (355, 400),
     ]
-    assert list(roll._cuts([*lines[:3], picture], 95)) == [(2, 97), (97, 160)]
+    assert list(roll._cuts([*lines[:3], picture], 95)) == [(2, 70), (70, 160)]
+    beside = [*lines[:8], roll._Box(100, 51, 200, 118, whole=True)]
+    assert list(roll._cuts(beside, 95)) == [(2, 38), (42, 118), (122, 158)]  # no line is cut for it
+    assert list(roll._cuts([*lines[:3], picture._replace(bottom=400)], 95))[1] == (70, 165)
     assert list(roll._cuts([*lines[:4], picture._replace(top=78)], 95)) == [(2, 78), (78, 160)]
     assert list(roll._cuts([lines[0], lines[90]], 95)) == [(2, 97), (1802, 1818)]
     assert list(roll._cuts([], 95)) == []
@@ -263,6 +266,13 @@ async def test_a_fax_of_several_pages_is_not_done_with_the_first(sender: Sender)
     made = mail("<p>Look:</p><img src='cid:a'>")
     made.add_related(out.getvalue(), "image", "tiff", cid="<a>", disposition="inline", filename="a.tif")
     assert await sender.send(made) == ["message text: page 1", "a.tif: pages 2-3"]
+
+
+@behind_walls
+async def test_a_receipt_is_a_long_page_and_not_a_strip_in_the_text(sender: Sender) -> None:
+    made = mail("<p>Look:</p><img src='cid:a'>")
+    made.add_related(png(photo(600, 3000)), "image", "png", cid="<a>", disposition="inline", filename="a.png")
+    assert await sender.send(made) == ["message text: page 1", "a.png: page 2"]
 
 
 @behind_walls

@@ -205,7 +205,7 @@ def test_a_picture_shown_by_the_html_is_no_page(fax: Fax) -> None:
         assert told(made) == ["message text: page 1", f"image001.png: {DECORATION}", "a.pdf: page 2"]
 
 
-@pytest.mark.parametrize("size", [(800, 500), (1080, 1920)])
+@pytest.mark.parametrize("size", [(800, 500), (1080, 1920), (720, 4000)])
 def test_a_picture_as_large_as_a_screenshot_is_one_even_in_the_html(fax: Fax, size: tuple[int, int]) -> None:
     shot = fax.part("image001.png", picture(*size), content_id="x", referenced=True)
     made = fax.make(fax.html("<p>Look:</p><img src=cid:x>"), shot)
