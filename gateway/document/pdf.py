@@ -329,15 +329,7 @@ def fax_pages(path: Path) -> list[Packed]:
                 if fax is None:
                     return []
                 found.append(fax)
-    except (
-        pikepdf.PdfError,
-        pikepdf.UnsupportedImageTypeError,
-        ValueError,
-        RuntimeError,
-        OSError,
-        KeyError,
-        TypeError,
-    ):
+    except _NO_FAX:
         return []
     return found
 

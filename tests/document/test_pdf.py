@@ -539,9 +539,13 @@ def spoil_picture(document: pikepdf.Pdf) -> None:
     stream.write(b"\xff" * 40, filter=Name.JBIG2Decode)
 
 
+def spoil_objects(document: pikepdf.Pdf) -> None:
+    document.pages[0].Resources.XObject = pikepdf.Object.parse(b"<< /Im0 12 >>")
+
+
 @pytest.mark.parametrize(
     "spoil",
-    [spoil_rotation, spoil_contents, spoil_place, spoil_annotation, spoil_crop, spoil_second_page, spoil_size, spoil_picture],
+    [spoil_objects, spoil_rotation, spoil_contents, spoil_place, spoil_annotation, spoil_crop, spoil_second_page, spoil_size, spoil_picture],
 )  # fmt: skip
 def test_anything_more_than_fax_pages_is_drawn_as_a_viewer_draws_it(
     tmp_path: Path, spoil: Callable[[pikepdf.Pdf], None]
