@@ -31,7 +31,7 @@ _LINEARIZED = re.compile(rb"/Linearized\b[^>]*?/L\s+(\d+)")
 _FORM_DYNAMIC = pdfium.FORMTYPE_XFA_FULL
 # what pikepdf raises for pages and pictures it cannot take apart
 _NO_FAX = (
-    pikepdf.PdfError, pikepdf.UnsupportedImageTypeError, ValueError, RuntimeError, OSError, LookupError, TypeError,
+    pikepdf.PdfError, pikepdf.PasswordError, pikepdf.UnsupportedImageTypeError, ValueError, RuntimeError, OSError, LookupError, TypeError,
     AttributeError, ArithmeticError,
 )  # fmt: skip
 _FILTERS = {"/CCITTFaxDecode", "/FlateDecode"}  # others may start a program
@@ -139,7 +139,7 @@ def _is_portfolio(path: Path) -> bool:
     try:
         with pikepdf.open(path) as document:
             return "/Collection" in document.Root
-    except (pikepdf.PdfError, ValueError, RuntimeError):
+    except _NO_FAX:
         return False
 
 

@@ -556,6 +556,12 @@ def test_anything_more_than_fax_pages_is_drawn_as_a_viewer_draws_it(
     assert pdf.fax_pages(tmp_path / "spoilt.pdf") == []
 
 
+def test_what_qpdf_takes_for_locked_and_pdfium_does_not_is_no_fax_page(tmp_path: Path) -> None:
+    locked = tmp_path / "locked.pdf"
+    locked.write_bytes(letters(1, encryption=Encryption(owner="owner", user="user")))
+    assert pdf.fax_pages(locked) == []
+
+
 def test_a_photo_of_fax_width_is_no_fax_page(tmp_path: Path) -> None:
     sheet = Sheet((610, 792)).raw(b"")
     sheet.images.append(photo(1728, 2156).convert("L"))
