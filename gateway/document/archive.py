@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import lzma
 import re
+import struct
 import zipfile
 import zlib
 from dataclasses import asdict, replace
@@ -49,7 +50,16 @@ def unpack(
     try:
         with zipfile.ZipFile(path) as source:
             return _unpack(source, archive, Path(directory), files, room)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        OSError,
+        ValueError,
+        LookupError,
+        struct.error,
+    ) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # the disk: the errors of bz2 have no number, and a false offset in the archive is an invalid argument
         raise Unfaxable(f"{archive.name} is a damaged ZIP archive; send the files in it", repr(error)) from error

@@ -195,6 +195,7 @@ def test_trouble_of_ours_is_no_damage_of_the_archive(
         (zipped({}), "damaged|without a document"),
         (zipped({"__MACOSX/x": b"x"}), "without a document"),
         (zipped({"a.pdf": letters(1)})[:-30], "damaged"),
+        (zipped({"a.pdf": letters(1)}).replace(b"a.pdf", b"\0.pdf"), "damaged"),
         (zipped({"a.pdf": letters(1)}, zipfile.ZIP_STORED).replace(b"%%EOF", b"%%EOX"), "damaged"),
         (zipped({"a.exe": b"MZ\0\0"}), "a program"),
         (zipped({"preview.jpg": b"x", "Index/Document.iwa": b"x"}), "Pages, Numbers or Keynote"),
