@@ -20,6 +20,7 @@ _CELL = 4  # pixels across of the cells in which the ground is looked at, about 
 _DARK = 118  # darker than this is ink, unless something darker still is written on it
 _WRITTEN = 32  # grey levels by which dark writing differs from a dark ground
 _PAPER = 160  # paper is at least as light
+_RIM = 16  # cells around a photograph in which its paper is looked at
 _EDGE = 0.64  # of the way from the ground to the deepest cells around, which strokes fill in part: beyond it is ink
 _RATIO, _NOISE_RATIO, _LEAST_RATIO = 0.86, 0.02, 0.70
 
@@ -52,9 +53,7 @@ def inked(image: Image.Image, y_dpi: int) -> tuple[Image.Image, Look]:
     ink = Image.blend(grey, lights, 0.5).convert("1", dither=Image.Dither.NONE)
     found = list(photographs.find(small, ground, cell))
     for region, mask in found:
-        left, top, right, bottom = region
-        around = ground.crop((left // cell[0], top // cell[1], right // cell[0], bottom // cell[1]))
-        tones = grey.crop(region).point(_curve(around)).convert("1")
+        tones = grey.crop(region).point(_curve(_paper(ground, region, cell))).convert("1")
         ink.paste(tones, region, mask)
     return ink, Look(None if found else faintness(below, deepest), bool(found))
 
@@ -107,10 +106,19 @@ def _noise(below: Image.Image) -> int:
     return 0
 
 
-def _curve(around: Image.Image) -> list[int]:
-    """Tones of a photograph: paper that shows around or in it becomes white."""
-    counts = around.histogram()
+def _paper(ground: Image.Image, region: tuple[int, int, int, int], cell: tuple[int, int]) -> int:
+    """The grey level of the paper around a photograph, 255 where none is to be seen."""
+    left, top, right, bottom = region[0] // cell[0], region[1] // cell[1], region[2] // cell[0], region[3] // cell[1]
+    wide = ground.crop((
+        max(0, left - _RIM), max(0, top - _RIM), min(ground.width, right + _RIM), min(ground.height, bottom + _RIM)
+    ))  # fmt: skip
+    inside = ground.crop((left, top, right, bottom)).histogram()
+    counts = [n - inner for n, inner in zip(wide.histogram(), inside, strict=True)]
     paper = max(range(_PAPER, 256), key=counts.__getitem__)
-    if sum(counts[paper - 6 : paper + 7]) * 5 < sum(counts):
-        paper = 255  # no level is common enough to be the paper
+    near = sum(counts[paper - 6 : paper + 7])
+    return paper if near and near * 5 >= sum(counts) else 255
+
+
+def _curve(paper: int) -> list[int]:
+    """Tones of a photograph on paper of this level, which becomes white."""
     return [min(255, round(v * 255 / (paper * 0.97))) for v in range(256)]

@@ -18,6 +18,7 @@ _REACH = 2  # tiles to each side that a tile is judged with
 _BIN = 8  # grey levels that count as one
 _LOW, _HIGH = 32, 232  # a middle tone lies between
 _MIDDLE = 100  # of 255: share of middle tones in a region that may be a photograph
+_TONED = 26  # of 255: share of them in a tile of one
 _MANY, _SOME = 0.63, 0.88  # its three most common levels hold less than this part of them
 _LEAST, _LEAST_SHARE = 8, 0.05  # tiles of many levels that make a photograph, and their share of all of it
 _FULL = 0.7  # of its rectangle: a region that fills more is the whole rectangle
@@ -55,18 +56,35 @@ def find(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> Iter
         weak = ImageChops.lighter(ImageChops.darker(candidate, _fewer(common, middle, _SOME)), slopes)
         found += _regions(strong, ImageChops.lighter(weak, strong))
     found += _smooth(slopes, candidate, found, samples, _samples(ImageChops.subtract(ground, small)))
-    across, down = cell[0] * _STEP * _TILE, cell[1] * _STEP * _TILE
+    toned = _toned(samples)
+    found = [part for tiles in found for part in _parts(tiles, toned)]
+    across, down = cell[0] * _STEP, cell[1] * _STEP  # pixels of a sample
     sharp = edges(ground).crop((0, 0, *strong.size)) if found else strong
     for tiles in found:
         if is_soft(tiles, sharp):
             continue  # paper in uneven light
         box, full = _bounds(tiles, strong.size)
-        left, top, right, bottom = box
+        left, top, right, bottom = _within(samples, box)
         mask = None
         if not full:
-            size = ((right - left) * across, (bottom - top) * down)
-            mask = _mask(tiles, strong.size).crop(box).resize(size, Image.Resampling.NEAREST)
+            around = _mask(tiles, strong.size)
+            around = around.resize((around.width * _TILE, around.height * _TILE), Image.Resampling.NEAREST)
+            size = (right - left) * across, (bottom - top) * down
+            mask = around.crop((left, top, right, bottom)).resize(size, Image.Resampling.NEAREST)
         yield (left * across, top * down, right * across, bottom * down), mask
+
+
+def _within(samples: Image.Image, tiles: Box) -> Box:
+    """The part of a box of tiles that is no paper, in samples, and one more: a caption may begin right below it."""
+    left, top, right, bottom = (edge * _TILE for edge in tiles)
+    paper = samples.crop((left, top, right, bottom)).point(b"\xff" * _HIGH + bytes(256 - _HIGH))
+    bounds = paper.getbbox()
+    if bounds is None:
+        return left, top, right, bottom
+    return (
+        left + max(0, bounds[0] - 1), top + max(0, bounds[1] - 1),
+        min(right, left + bounds[2] + 1), min(bottom, top + bounds[3] + 1),
+    )  # fmt: skip
 
 
 def _smooth(
@@ -148,6 +166,21 @@ def _regions(strong: Image.Image, weak: Image.Image) -> Iterator[list[int]]:
     for tiles in areas(weak):
         if sum(seeds[tile] > 0 for tile in tiles) >= max(_LEAST, _LEAST_SHARE * len(tiles)):
             yield tiles
+
+
+def _toned(samples: Image.Image) -> Image.Image:
+    """Tiles that hold middle tones themselves."""
+    inside = samples.point(bytes(_LOW) + b"\xff" * (_HIGH - _LOW) + bytes(256 - _HIGH))
+    return inside.reduce(_TILE).point([255 if v >= _TONED else 0 for v in range(256)])
+
+
+def _parts(tiles: list[int], toned: Image.Image) -> list[list[int]]:
+    """The photographs that a region is: between two of them, and beside, may be paper with small print."""
+    seen, mask = toned.tobytes(), bytearray(toned.width * toned.height)
+    for tile in tiles:
+        mask[tile] = seen[tile]
+    parts = areas(Image.frombytes("L", toned.size, bytes(mask)))
+    return [part for part in parts if len(part) >= _LEAST] or [tiles]
 
 
 def _bounds(tiles: list[int], size: tuple[int, int]) -> tuple[Box, bool]:
