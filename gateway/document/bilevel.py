@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 
 from gateway.document import boxes, photographs, shade
 from gateway.document.legibility import faintness
-from gateway.document.neighbourhood import STROKE, closed, grown, smoothed
+from gateway.document.neighbourhood import STROKE, closed, doubled, grown, smoothed
 from gateway.document.raster import STANDARD
 
 _CELL = 4  # pixels across of the cells in which the ground is looked at, about half a millimetre
@@ -60,11 +60,8 @@ def inked(image: Image.Image, y_dpi: int) -> tuple[Image.Image, Look]:
 
 def _spread(cells: Image.Image, size: tuple[int, int], cell: tuple[int, int]) -> Image.Image:
     """Cells as pixels, with soft edges in half steps: whole ones are seen by nobody, and slow."""
-    step = cell[0] // 2, cell[1] // 2
-    half = -(-size[0] // step[0]), -(-size[1] // step[1])
-    box = (0.0, 0.0, half[0] * step[0] / cell[0], half[1] * step[1] / cell[1])
-    soft = cells.resize(half, Image.Resampling.BILINEAR, box=box)
-    return soft.resize(size, Image.Resampling.NEAREST, box=(0.0, 0.0, size[0] / step[0], size[1] / step[1]))
+    box = (0.0, 0.0, 2 * size[0] / cell[0], 2 * size[1] / cell[1])
+    return doubled(cells).resize(size, Image.Resampling.NEAREST, box=box)
 
 
 def _levels(small: Image.Image, ground: Image.Image, below: Image.Image, deepest: Image.Image) -> Image.Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageChops, ImageFilter
 
-from gateway.document.neighbourhood import STROKE, grown, opened
+from gateway.document.neighbourhood import STROKE, around, grown, opened
 from gateway.document.shade import areas
 
 _TILE = 4  # cells across
@@ -30,9 +30,9 @@ def levels(small: Image.Image, ground: Image.Image, darkest: int) -> Image.Image
     if where is None:
         return None
     # only that part of the page, and a few tiles around it, is looked at
-    left, top = (max(0, edge - _AROUND) * _TILE for edge in where[:2])
-    right, bottom = (min(edge, (end + _AROUND) * _TILE) for edge, end in zip(small.size, where[2:], strict=True))
-    page, small = small, small.crop((left, top, right, bottom))
+    looked_at = around(where, _AROUND, _TILE, small.size)
+    left, top, *_ = looked_at
+    page, small = small, small.crop(looked_at)
     flat = opened(small, STROKE)  # without light writing; what is dark stays
     means = flat.reduce(_TILE)
     whole = flat.crop((0, 0, means.width * _TILE, means.height * _TILE))

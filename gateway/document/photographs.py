@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageChops, ImageFilter, ImageStat
 
-from gateway.document.neighbourhood import STROKE, opened
+from gateway.document.neighbourhood import STROKE, around, opened
 from gateway.document.shade import areas, edges, is_soft
 
 _STEP = 2  # cells of the ground between samples
@@ -21,10 +21,12 @@ _MIDDLE = 100  # of 255: share of middle tones in a region that may be a photogr
 _TONED = 26  # of 255: share of them in a tile of one
 _MANY, _SOME = 0.63, 0.88  # its three most common levels hold less than this part of them
 _LEAST, _LEAST_SHARE = 8, 0.05  # tiles of many levels that make a photograph, and their share of all of it
+_AROUND = 6  # tiles around what has middle tones: more than a tile is judged with
 _FULL = 0.7  # of its rectangle: a region that fills more is the whole rectangle
 _CHANGE, _ROUGH = 3, 38  # grey levels that are a change; of 255: share of changes in a photograph
 _WIDE = 40  # tiles, 4 square centimetres, of a smooth photograph at the least
 _LEVELS = 8  # steps of _BIN grey levels, each in a fiftieth of it, that it has at the least
+_PALE, _GRAINED = 4, 0.4  # such levels of a pale photograph, and the share of it that changes
 _WRITTEN, _UNWRITTEN = 32, 0.045  # grey levels of writing from its ground; the share of it that is no writing yet
 _SLOPE = range(5, 81)  # grey levels over two tiles in a sky
 
@@ -39,13 +41,28 @@ def find(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> Iter
     """
     if min(ground.size) < 8 * _STEP * _TILE:
         return
+    where = _candidate(_share(_samples(ground), _LOW, _HIGH)).getbbox()
+    if where is None:
+        return
+    # only that part of the page, and a few tiles around it, is looked at
+    part = around(where, _AROUND, _STEP * _TILE, ground.size)
+    shift = part[0] * cell[0], part[1] * cell[1]
+    for (left, top, right, bottom), mask in _found(small.crop(part), ground.crop(part), cell):
+        yield (left + shift[0], top + shift[1], right + shift[0], bottom + shift[1]), mask
+
+
+def _candidate(middle: Image.Image) -> Image.Image:
+    return middle.point([255 if v >= _MIDDLE else 0 for v in range(256)])
+
+
+def _found(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> Iterator[tuple[Box, Image.Image | None]]:
+    """As :func:`find`, of a part of the page."""
     samples = _samples(ground)
     middle = _share(samples, _LOW, _HIGH)
-    candidate = middle.point([255 if v >= _MIDDLE else 0 for v in range(256)])
-    if candidate.getbbox() is None:
-        return
+    candidate = _candidate(middle)
     slopes = ImageChops.darker(candidate, _slopes(samples))
-    strong = ImageChops.darker(candidate, _rough(samples))
+    rough = _rough(samples)
+    strong = ImageChops.darker(candidate, rough)
     if strong.getbbox() is not None:
         common = _common(samples)
         strong = ImageChops.darker(strong, _fewer(common, middle, _MANY))
@@ -55,7 +72,8 @@ def find(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> Iter
         strong = ImageChops.darker(strong, _fewer(_common(lit), _share(lit, _LOW, _HIGH), _MANY))
         weak = ImageChops.lighter(ImageChops.darker(candidate, _fewer(common, middle, _SOME)), slopes)
         found += _regions(strong, ImageChops.lighter(weak, strong))
-    found += _smooth(slopes, candidate, found, samples, _samples(ImageChops.subtract(ground, small)))
+    below = _samples(ImageChops.subtract(ground, small))
+    found += _smooth(slopes, candidate, found, samples, below, rough.tobytes())
     toned = _toned(samples)
     found = [part for tiles in found for part in _parts(tiles, toned)]
     across, down = cell[0] * _STEP, cell[1] * _STEP  # pixels of a sample
@@ -67,10 +85,10 @@ def find(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> Iter
         left, top, right, bottom = _within(samples, box)
         mask = None
         if not full:
-            around = _mask(tiles, strong.size)
-            around = around.resize((around.width * _TILE, around.height * _TILE), Image.Resampling.NEAREST)
+            shape = _mask(tiles, strong.size)
+            shape = shape.resize((shape.width * _TILE, shape.height * _TILE), Image.Resampling.NEAREST)
             size = (right - left) * across, (bottom - top) * down
-            mask = around.crop((left, top, right, bottom)).resize(size, Image.Resampling.NEAREST)
+            mask = shape.crop((left, top, right, bottom)).resize(size, Image.Resampling.NEAREST)
         yield (left * across, top * down, right * across, bottom * down), mask
 
 
@@ -88,12 +106,17 @@ def _within(samples: Image.Image, tiles: Box) -> Box:
 
 
 def _smooth(
-    slopes: Image.Image, candidate: Image.Image, found: list[list[int]], samples: Image.Image, below: Image.Image
+    slopes: Image.Image,
+    candidate: Image.Image,
+    found: list[list[int]],
+    samples: Image.Image,
+    below: Image.Image,
+    rough: bytes,
 ) -> Iterator[list[int]]:
-    """Rectangles of soft gradients without writing: a sky, a wall, a dawn.
+    """Rectangles of soft gradients without writing: a sky, a wall, a dawn; and pale photographs.
 
-    Few levels are near each other in them, but there are many in all. Paper in uneven light is no rectangle, or has
-    writing on it.
+    Few levels are near each other in them, but there are many in all, or some, and grain. Paper in uneven light is no
+    rectangle, or has writing on it, or is lighter than what is around it.
     """
     left = bytearray(candidate.tobytes())
     for tiles in found:
@@ -101,16 +124,30 @@ def _smooth(
             left[tile] = 0
     rest = Image.frombytes("L", candidate.size, bytes(left))
     for tiles in _regions(ImageChops.darker(slopes, rest), rest):
-        (x, y, to_x, to_y), full = _bounds(tiles, candidate.size)
+        bounds, full = _bounds(tiles, candidate.size)
         if len(tiles) < _WIDE or not full:
             continue
-        box = x * _TILE, y * _TILE, to_x * _TILE, to_y * _TILE
-        area = (to_x - x) * (to_y - y) * _TILE * _TILE
-        written = sum(below.crop(box).histogram()[_WRITTEN:])
-        counts = samples.crop(box).histogram()
+        x, y, to_x, to_y = (edge * _TILE for edge in bounds)
+        inside = samples.crop((x, y, to_x, to_y))
+        area, counts = inside.width * inside.height, inside.histogram()
+        if sum(below.crop((x, y, to_x, to_y)).histogram()[_WRITTEN:]) >= _UNWRITTEN * area:
+            continue
         levels = sum(sum(counts[low : low + _BIN]) > 0.02 * area for low in range(_LOW, _HIGH, _BIN))
-        if written < _UNWRITTEN * area and levels >= _LEVELS:
+        is_grained = sum(rough[tile] > 0 for tile in tiles) >= _GRAINED * len(tiles)
+        if levels >= _LEVELS or (levels >= _PALE and is_grained and _is_darker(samples, (x, y, to_x, to_y))):
             yield tiles
+
+
+def _is_darker(samples: Image.Image, box: Box) -> bool:
+    """Whether what is in a box is darker than what is around it."""
+    left, top, right, bottom = box
+    rim = 2 * _TILE
+    wide = samples.crop((
+        max(0, left - rim), max(0, top - rim), min(samples.width, right + rim), min(samples.height, bottom + rim)
+    ))  # fmt: skip
+    inside, both = (ImageStat.Stat(each) for each in (samples.crop(box), wide))
+    beyond = both.count[0] - inside.count[0]
+    return beyond > 0 and (both.sum[0] - inside.sum[0]) / beyond > inside.mean[0] + 2 * _BIN
 
 
 def _samples(cells: Image.Image) -> Image.Image:

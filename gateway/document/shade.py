@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageChops, ImageFilter
 
-from gateway.document.neighbourhood import grown
+from gateway.document.neighbourhood import around, grown
 
 _TILE = 8  # cells across
 _SHARP = 26  # grey levels within three cells (a millimetre and a half) that no shadow's edge has
 _HARD = 0.4  # share of its border that is sharp, of what is no shade
 _BLACK = 50  # paper in shade is lighter
+_NEAR = 4  # tiles: edges further away change nothing
 _BORDER = 12  # tiles of border within the page that are enough to judge by
 _RUN = re.compile(rb"[^\0]+")
 
@@ -43,9 +44,12 @@ def is_soft(tiles: Sequence[int], sharp: Image.Image) -> bool | None:
 def shaded(ground: Image.Image, dark: int) -> Image.Image | None:
     """A mask, a point a cell, of ground below ``dark`` that is paper in shade; None where there is none."""
     tiles = ground.reduce(_TILE).point([255 if v < dark + 6 else 0 for v in range(256)])
-    if tiles.getbbox() is None:
+    where = tiles.getbbox()
+    if where is None:
         return None
-    sharp = edges(ground)
+    part = around(where, _NEAR, _TILE, ground.size)
+    sharp = Image.new("L", tiles.size)
+    sharp.paste(edges(ground.crop(part)), (part[0] // _TILE, part[1] // _TILE))
     mask = bytearray(len(tiles.tobytes()))
     for area in areas(tiles):
         if is_soft(area, sharp):

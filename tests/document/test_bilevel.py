@@ -329,6 +329,30 @@ def test_a_photograph_on_tinted_paper_whitens_the_paper(reading: Reading) -> Non
     assert mean(shown.crop((100, 1700, 1600, 2100))) == 255
 
 
+def test_two_photographs_near_each_other_leave_what_is_between_them_and_beside_them_sharp(reading: Reading) -> None:
+    def page(*, pictures: bool) -> Sheet:
+        sheet = Sheet()
+        if pictures:
+            sheet.picture(60, 80, 300, 200, photo(1000, 667)).picture(140, 316, 300, 200, photo(1000, 667, 2))
+        for n in range(9):
+            sheet.text(372, 92 + n * 10, f"beside the picture {n}", 7)
+        return sheet.text(60, 292, "what the first picture shows", 7).text(140, 528, "and the second one", 7)
+
+    shown, ideal = reading.black(page(pictures=True)), reading.black(page(pictures=False))
+    for left, top, right, bottom in ((60, 284, 360, 296), (371, 84, 470, 180), (140, 520, 440, 532)):
+        where = (round(left / 72 * 204), round(top / 72 * 196), round(right / 72 * 204), round(bottom / 72 * 196))
+        assert reads(shown, ideal, where)
+
+
+@pytest.mark.parametrize(("base", "part"), [(100, 2), (150, 3)])
+def test_a_pale_photograph_keeps_its_tones(reading: Reading, base: int, part: int) -> None:
+    light = photo(1000, 667).point([base + v // part for v in range(256)] * 3)
+    sheet = Sheet().picture(100, 100, 400, 267, light)
+    shown, grey = reading.black(sheet), reading.grey(sheet)
+    where = (400, 350, 1300, 900)
+    assert mean(shown.crop(where)) == pytest.approx(mean(grey.crop(where)), abs=12)
+
+
 def regions(image: Image.Image, y_dpi: int = FINE) -> list[photographs.Box]:
     cell = (4, 2 if y_dpi == STANDARD else 4)
     return [box for box, _ in photographs.find(image.reduce(cell), image.reduce(cell), cell)]
