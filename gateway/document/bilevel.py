@@ -104,16 +104,22 @@ def _noise(below: Image.Image) -> int:
 
 
 def _paper(ground: Image.Image, region: tuple[int, int, int, int], cell: tuple[int, int]) -> int:
-    """The grey level of the paper around a photograph, 255 where none is to be seen."""
+    """The grey level of the paper of a photograph, 255 where none is to be seen.
+
+    It is around the photograph, and may be in it; beyond the edge of what was scanned there may be other.
+    """
     left, top, right, bottom = region[0] // cell[0], region[1] // cell[1], region[2] // cell[0], region[3] // cell[1]
+    inside = ground.crop((left, top, right, bottom)).histogram()
     wide = ground.crop((
         max(0, left - _RIM), max(0, top - _RIM), min(ground.width, right + _RIM), min(ground.height, bottom + _RIM)
     ))  # fmt: skip
-    inside = ground.crop((left, top, right, bottom)).histogram()
-    counts = [n - inner for n, inner in zip(wide.histogram(), inside, strict=True)]
-    paper = max(range(_PAPER, 256), key=counts.__getitem__)
-    near = sum(counts[paper - 6 : paper + 7])
-    return paper if near and near * 5 >= sum(counts) else 255
+    around = [n - own for n, own in zip(wide.histogram(), inside, strict=True)]
+    for counts in (inside, around):
+        paper = max(range(_PAPER, 256), key=counts.__getitem__)
+        near = slice(max(0, paper - 6), paper + 7)
+        if any(around) and sum(around[near]) * 5 >= sum(around):
+            return paper
+    return 255
 
 
 def _curve(paper: int) -> list[int]:

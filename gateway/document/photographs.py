@@ -22,6 +22,7 @@ _TONED = 26  # of 255: share of them in a tile of one
 _MANY, _SOME = 0.63, 0.88  # its three most common levels hold less than this part of them
 _LEAST, _LEAST_SHARE = 8, 0.05  # tiles of many levels that make a photograph, and their share of all of it
 _AROUND = 6  # tiles around what has middle tones: more than a tile is judged with
+_DENSE = 0.15  # such a share where there is writing, or what looks like it: a shadow on a page of text has a few, too
 _FULL = 0.7  # of its rectangle: a region that fills more is the whole rectangle
 _CHANGE, _ROUGH = 3, 38  # grey levels that are a change; of 255: share of changes in a photograph
 _WIDE = 40  # tiles, 4 square centimetres, of a smooth photograph at the least
@@ -66,14 +67,18 @@ def _found(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> It
     if strong.getbbox() is not None:
         common = _common(samples)
         strong = ImageChops.darker(strong, _fewer(common, middle, _MANY))
+    below = _samples(ImageChops.subtract(ground, small))
     found: list[list[int]] = []
     if strong.getbbox() is not None:
         lit = _samples(opened(small, STROKE))  # without light writing
         strong = ImageChops.darker(strong, _fewer(_common(lit), _share(lit, _LOW, _HIGH), _MANY))
         weak = ImageChops.lighter(ImageChops.darker(candidate, _fewer(common, middle, _SOME)), slopes)
-        found += _regions(strong, ImageChops.lighter(weak, strong))
-    below = _samples(ImageChops.subtract(ground, small))
-    found += _smooth(slopes, candidate, found, samples, below, rough.tobytes())
+        found += [
+            tiles
+            for tiles in _regions(strong, ImageChops.lighter(weak, strong))
+            if not _is_written(below, _bounds(tiles, strong.size)[0]) or _share_of(strong, tiles) >= _DENSE
+        ]
+    found += _smooth(slopes, candidate, found, samples, below, rough)
     toned = _toned(samples)
     found = [part for tiles in found for part in _parts(tiles, toned)]
     across, down = cell[0] * _STEP, cell[1] * _STEP  # pixels of a sample
@@ -94,7 +99,7 @@ def _found(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> It
 
 def _within(samples: Image.Image, tiles: Box) -> Box:
     """The part of a box of tiles that is no paper, in samples, and one more: a caption may begin right below it."""
-    left, top, right, bottom = (edge * _TILE for edge in tiles)
+    left, top, right, bottom = _in_samples(tiles)
     paper = samples.crop((left, top, right, bottom)).point(b"\xff" * _HIGH + bytes(256 - _HIGH))
     bounds = paper.getbbox()
     if bounds is None:
@@ -111,7 +116,7 @@ def _smooth(
     found: list[list[int]],
     samples: Image.Image,
     below: Image.Image,
-    rough: bytes,
+    rough: Image.Image,
 ) -> Iterator[list[int]]:
     """Rectangles of soft gradients without writing: a sky, a wall, a dawn; and pale photographs.
 
@@ -127,15 +132,31 @@ def _smooth(
         bounds, full = _bounds(tiles, candidate.size)
         if len(tiles) < _WIDE or not full:
             continue
-        x, y, to_x, to_y = (edge * _TILE for edge in bounds)
-        inside = samples.crop((x, y, to_x, to_y))
-        area, counts = inside.width * inside.height, inside.histogram()
-        if sum(below.crop((x, y, to_x, to_y)).histogram()[_WRITTEN:]) >= _UNWRITTEN * area:
+        if _is_written(below, bounds):
             continue
+        inside = samples.crop(_in_samples(bounds))
+        area, counts = inside.width * inside.height, inside.histogram()
         levels = sum(sum(counts[low : low + _BIN]) > 0.02 * area for low in range(_LOW, _HIGH, _BIN))
-        is_grained = sum(rough[tile] > 0 for tile in tiles) >= _GRAINED * len(tiles)
-        if levels >= _LEVELS or (levels >= _PALE and is_grained and _is_darker(samples, (x, y, to_x, to_y))):
+        is_grained = _share_of(rough, tiles) >= _GRAINED
+        if levels >= _LEVELS or (levels >= _PALE and is_grained and _is_darker(samples, _in_samples(bounds))):
             yield tiles
+
+
+def _is_written(below: Image.Image, tiles: Box) -> bool:
+    """Whether a box of tiles holds as much that is dark and narrow as writing is."""
+    counts = below.crop(_in_samples(tiles)).histogram()
+    return sum(counts[_WRITTEN:]) >= _UNWRITTEN * sum(counts)
+
+
+def _in_samples(tiles: Box) -> Box:
+    left, top, right, bottom = tiles
+    return left * _TILE, top * _TILE, right * _TILE, bottom * _TILE
+
+
+def _share_of(marked: Image.Image, tiles: list[int]) -> float:
+    """The share of tiles that are marked."""
+    marks = marked.tobytes()
+    return sum(marks[tile] > 0 for tile in tiles) / len(tiles)
 
 
 def _is_darker(samples: Image.Image, box: Box) -> bool:
