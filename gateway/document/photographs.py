@@ -25,6 +25,7 @@ _AROUND = 6  # tiles around what has middle tones: more than a tile is judged wi
 _DENSE = 0.15  # such a share where there is writing, or what looks like it: a shadow on a page of text has a few, too
 _FULL = 0.7  # of its rectangle: a region that fills more is the whole rectangle
 _CHANGE, _ROUGH = 3, 38  # grey levels that are a change; of 255: share of changes in a photograph
+_GRAIN = range(2, 12)  # grey levels of a change that is no edge
 _WIDE = 40  # tiles, 4 square centimetres, of a smooth photograph at the least
 _LEVELS = 8  # steps of _BIN grey levels, each in a fiftieth of it, that it has at the least
 _PALE, _GRAINED = 4, 0.4  # such levels of a pale photograph, and the share of it that changes
@@ -62,8 +63,7 @@ def _found(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> It
     middle = _share(samples, _LOW, _HIGH)
     candidate = _candidate(middle)
     slopes = ImageChops.darker(candidate, _slopes(samples))
-    rough = _rough(samples)
-    strong = ImageChops.darker(candidate, rough)
+    strong = ImageChops.darker(candidate, _rough(samples, _CHANGE, 256))
     if strong.getbbox() is not None:
         common = _common(samples)
         strong = ImageChops.darker(strong, _fewer(common, middle, _MANY))
@@ -78,7 +78,7 @@ def _found(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> It
             for tiles in _regions(strong, ImageChops.lighter(weak, strong))
             if not _is_written(below, _bounds(tiles, strong.size)[0]) or _share_of(strong, tiles) >= _DENSE
         ]
-    found += _smooth(slopes, candidate, found, samples, below, rough)
+    found += _smooth(slopes, candidate, found, samples, below)
     toned = _toned(samples)
     found = [part for tiles in found for part in _parts(tiles, toned)]
     across, down = cell[0] * _STEP, cell[1] * _STEP  # pixels of a sample
@@ -116,7 +116,6 @@ def _smooth(
     found: list[list[int]],
     samples: Image.Image,
     below: Image.Image,
-    rough: Image.Image,
 ) -> Iterator[list[int]]:
     """Rectangles of soft gradients without writing: a sky, a wall, a dawn; and pale photographs.
 
@@ -137,8 +136,11 @@ def _smooth(
         inside = samples.crop(_in_samples(bounds))
         area, counts = inside.width * inside.height, inside.histogram()
         levels = sum(sum(counts[low : low + _BIN]) > 0.02 * area for low in range(_LOW, _HIGH, _BIN))
-        is_grained = _share_of(rough, tiles) >= _GRAINED
-        if levels >= _LEVELS or (levels >= _PALE and is_grained and _is_darker(samples, _in_samples(bounds))):
+        if levels >= _LEVELS or (
+            levels >= _PALE
+            and _share_of(_rough(samples, _GRAIN.start, _GRAIN.stop), tiles) >= _GRAINED
+            and _is_darker(samples, _in_samples(bounds))
+        ):
             yield tiles
 
 
@@ -201,10 +203,13 @@ def _fewer(common: Image.Image, middle: Image.Image, part: float) -> Image.Image
     return ImageChops.subtract(limit, common).point([0] + [255] * 255)
 
 
-def _rough(samples: Image.Image) -> Image.Image:
-    """Tiles around which enough changes from sample to sample: paper in uneven light has many levels too."""
+def _rough(samples: Image.Image, low: int, high: int) -> Image.Image:
+    """Tiles around which enough changes from sample to sample, by ``low`` to below ``high`` grey levels.
+
+    Paper in uneven light has many levels too, but changes little.
+    """
     change = ImageChops.difference(samples, samples.filter(ImageFilter.BoxBlur(2)))
-    return _share(change, _CHANGE, 256).point([255 if v >= _ROUGH else 0 for v in range(256)])
+    return _share(change, low, high).point([255 if v >= _ROUGH else 0 for v in range(256)])
 
 
 def _slopes(samples: Image.Image) -> Image.Image:

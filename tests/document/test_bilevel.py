@@ -353,6 +353,18 @@ def test_a_pale_photograph_keeps_its_tones(reading: Reading, base: int, part: in
     assert mean(shown.crop(where)) == pytest.approx(mean(grey.crop(where)), abs=12)
 
 
+def test_the_bars_of_a_chart_are_no_photograph(reading: Reading) -> None:
+    sheet = Sheet()
+    for bar in range(12):
+        sheet.box(80 + bar * 38, 740 - 40 - bar * 9, 26, 40 + bar * 9, 0.25 + bar * 0.04)
+    shown = reading.black(sheet)
+    assert not regions(reading.grey(sheet))
+    for bar in range(12):
+        left = 80 + bar * 38
+        inside = shown.crop((round((left + 9) / 72 * 204), 1930, round((left + 17) / 72 * 204), 1980))
+        assert inside.getextrema() in ((0, 0), (255, 255))
+
+
 def regions(image: Image.Image, y_dpi: int = FINE) -> list[photographs.Box]:
     cell = (4, 2 if y_dpi == STANDARD else 4)
     return [box for box, _ in photographs.find(image.reduce(cell), image.reduce(cell), cell)]
