@@ -26,24 +26,24 @@ def grown(image: Image.Image, by: int) -> Image.Image:
     return _run(_wider(image, by), 2 * by + 1, ImageChops.lighter)
 
 
-def smoothed(image: Image.Image, middle: float = 1 / 3) -> Image.Image:
-    """Each point mixed with its neighbours: with those to both sides, then with those above and below.
-
-    ``middle`` is its own share of three; a third makes the mean of nine.
-    """
-    image = _wider(image, 1)
-    for across, down in ((1, 0), (0, 1)):
-        width, height = image.size
-        first, own, last = (
-            image.crop((n * across, n * down, width - (2 - n) * across, height - (2 - n) * down)) for n in range(3)
-        )
-        image = Image.blend(Image.blend(first, last, 1 / 2), own, middle)
-    return image
+def smoothed(image: Image.Image) -> Image.Image:
+    """The mean of each point and its eight neighbours."""
+    return _mixed(_mixed(image, (1, 0), 1 / 3), (0, 1), 1 / 3)
 
 
 def doubled(image: Image.Image) -> Image.Image:
     """Twice as large, with soft edges: what bilinear interpolation makes, in a third of the time."""
-    return smoothed(image.resize((2 * image.width, 2 * image.height), Image.Resampling.NEAREST), 1 / 2)
+    width, height = image.size
+    wide = _mixed(image.resize((2 * width, height), Image.Resampling.NEAREST), (1, 0), 1 / 2)
+    return _mixed(wide.resize((2 * width, 2 * height), Image.Resampling.NEAREST), (0, 1), 1 / 2)
+
+
+def _mixed(image: Image.Image, way: tuple[int, int], own: float) -> Image.Image:
+    """Each point with ``own`` of itself, and the rest of those before and behind it."""
+    wide, (x, y), (width, height) = _wider(image, 1), way, image.size
+    before = wide.crop((1 - x, 1 - y, 1 - x + width, 1 - y + height))
+    behind = wide.crop((1 + x, 1 + y, 1 + x + width, 1 + y + height))
+    return Image.blend(Image.blend(before, behind, 1 / 2), image, own)
 
 
 def around(tiles: tuple[int, int, int, int], by: int, tile: int, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -63,7 +63,8 @@ def _found(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> It
     middle = _share(samples, _LOW, _HIGH)
     candidate = _candidate(middle)
     slopes = ImageChops.darker(candidate, _slopes(samples))
-    strong = ImageChops.darker(candidate, _rough(samples, _CHANGE, 256))
+    grained = _rough(samples, _GRAIN.start, _GRAIN.stop)
+    strong = ImageChops.darker(candidate, ImageChops.darker(grained, _rough(samples, _CHANGE, 256)))
     if strong.getbbox() is not None:
         common = _common(samples)
         strong = ImageChops.darker(strong, _fewer(common, middle, _MANY))
@@ -78,7 +79,7 @@ def _found(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> It
             for tiles in _regions(strong, ImageChops.lighter(weak, strong))
             if not _is_written(below, _bounds(tiles, strong.size)[0]) or _share_of(strong, tiles) >= _DENSE
         ]
-    found += _smooth(slopes, candidate, found, samples, below)
+    found += _smooth(slopes, candidate, found, samples, below, grained)
     toned = _toned(samples)
     found = [part for tiles in found for part in _parts(tiles, toned)]
     across, down = cell[0] * _STEP, cell[1] * _STEP  # pixels of a sample
@@ -116,6 +117,7 @@ def _smooth(
     found: list[list[int]],
     samples: Image.Image,
     below: Image.Image,
+    grained: Image.Image,
 ) -> Iterator[list[int]]:
     """Rectangles of soft gradients without writing: a sky, a wall, a dawn; and pale photographs.
 
@@ -137,9 +139,7 @@ def _smooth(
         area, counts = inside.width * inside.height, inside.histogram()
         levels = sum(sum(counts[low : low + _BIN]) > 0.02 * area for low in range(_LOW, _HIGH, _BIN))
         if levels >= _LEVELS or (
-            levels >= _PALE
-            and _share_of(_rough(samples, _GRAIN.start, _GRAIN.stop), tiles) >= _GRAINED
-            and _is_darker(samples, _in_samples(bounds))
+            levels >= _PALE and _share_of(grained, tiles) >= _GRAINED and _is_darker(samples, _in_samples(bounds))
         ):
             yield tiles
 
