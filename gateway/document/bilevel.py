@@ -48,7 +48,7 @@ def inked(image: Image.Image, y_dpi: int) -> tuple[Image.Image, Look]:
     ground = closed(small, STROKE)
     below = ImageChops.subtract(ground, small)
     deepest = smoothed(grown(below, 2))  # or a letter would have strokes of several widths
-    lights = _spread(ImageChops.invert(_levels(small, ground, below, deepest)), grey.size, cell)
+    lights = ImageChops.invert(_spread(_levels(small, ground, below, deepest), grey.size, cell))
     # their mean is 128 or more where a point is lighter than its level
     ink = Image.blend(grey, lights, 0.5).convert("1", dither=Image.Dither.NONE)
     found = list(photographs.find(small, ground, cell))
