@@ -84,10 +84,11 @@ def _found(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> It
     found = [part for tiles in found for part in _parts(tiles, toned)]
     across, down = cell[0] * _STEP, cell[1] * _STEP  # pixels of a sample
     sharp = edges(ground).crop((0, 0, *strong.size)) if found else strong
+    dark = samples.reduce(_TILE).point([255] * _LOW + [0] * (256 - _LOW)).tobytes()
     for tiles in found:
         if is_soft(tiles, sharp):
             continue  # paper in uneven light
-        box, full = _bounds(tiles, strong.size)
+        box, full = _bounds(tiles, strong.size, dark)
         left, top, right, bottom = _within(samples, box)
         mask = None
         if not full:
@@ -246,11 +247,22 @@ def _parts(tiles: list[int], toned: Image.Image) -> list[list[int]]:
     return [part for part in parts if len(part) >= _LEAST] or [tiles]
 
 
-def _bounds(tiles: list[int], size: tuple[int, int]) -> tuple[Box, bool]:
-    """The rectangle around tiles and one tile more, for dark or light edges, and whether they are a rectangle."""
+def _bounds(tiles: list[int], size: tuple[int, int], dark: bytes = b"") -> tuple[Box, bool]:
+    """The rectangle around tiles and one tile more, for dark or light edges, and whether they are a rectangle.
+
+    ``dark``: marks of tiles that belong to it where they lie in it, a black coat or the night.
+    """
     columns, rows = [tile % size[0] for tile in tiles], [tile // size[0] for tile in tiles]
     left, top, right, bottom = min(columns), min(rows), max(columns) + 1, max(rows) + 1
-    full = len(tiles) >= _FULL * (right - left) * (bottom - top)
+    filled = set(tiles)
+    if dark:
+        filled.update(
+            tile
+            for row in range(top, bottom)
+            for tile in range(row * size[0] + left, row * size[0] + right)
+            if dark[tile]
+        )
+    full = len(filled) >= _FULL * (right - left) * (bottom - top)
     return (max(0, left - 1), max(0, top - 1), min(size[0], right + 1), min(size[1], bottom + 1)), full
 
 

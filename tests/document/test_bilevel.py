@@ -353,6 +353,21 @@ def test_a_pale_photograph_keeps_its_tones(reading: Reading, base: int, part: in
     assert mean(shown.crop(where)) == pytest.approx(mean(grey.crop(where)), abs=12)
 
 
+def test_a_photograph_with_much_black_in_it_is_halftoned_as_a_whole(reading: Reading) -> None:
+    night = photo(1000, 700)
+    night.paste((8, 8, 8), (0, 350, 620, 700))  # a coat
+    wall = Image.linear_gradient("L").rotate(90).resize((380, 350)).point([120 + v // 8 for v in range(256)])
+    night.paste(wall.convert("RGB"), (620, 350))
+    shown, grey = (
+        reading.black(Sheet().picture(100, 100, 400, 280, night)),
+        reading.grey(Sheet().picture(100, 100, 400, 280, night)),
+    )
+    ((_, mask),) = photographs.find(grey.reduce(4), grey.reduce(4), (4, 4))
+    assert mask is None
+    part = (1080, 700, 1390, 1000)  # the wall beside it
+    assert mean(shown.crop(part)) == pytest.approx(mean(grey.crop(part)), abs=15)
+
+
 def test_the_bars_of_a_chart_are_no_photograph(reading: Reading) -> None:
     sheet = Sheet()
     for bar in range(12):
