@@ -178,7 +178,7 @@ class MailSummary:
 
     message_id: str = ""
     subject: str = ""
-    exact_subject: str = ""  # with what nobody sees, too
+    exact_subject: str = ""  # with what nobody sees, too; of several, a line each
     date: str = ""
     from_header: str = ""
     automatic: str = ""  # why this is an automatic mail that must not become a fax; "" when it is none

@@ -80,10 +80,12 @@ def _found(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> It
             if not _is_written(below, _bounds(tiles, strong.size)[0]) or _share_of(strong, tiles) >= _DENSE
         ]
     found += _smooth(slopes, candidate, found, samples, below, grained)
+    if not found:
+        return
     toned = _toned(samples)
     found = [part for tiles in found for part in _parts(tiles, toned)]
     across, down = cell[0] * _STEP, cell[1] * _STEP  # pixels of a sample
-    sharp = edges(ground).crop((0, 0, *strong.size)) if found else strong
+    sharp = edges(ground).crop((0, 0, *strong.size))
     dark = samples.reduce(_TILE).point([255] * _LOW + [0] * (256 - _LOW)).tobytes()
     for tiles in found:
         if is_soft(tiles, sharp):

@@ -58,7 +58,7 @@ def summary(
     return MailSummary(
         message_id=headers.line("message-id"),
         subject=options.without(headers.line("subject")),
-        exact_subject=options.without(decode_words(headers.raw("subject")))[:_SUBJECT],
+        exact_subject=options.without(decode_words("\n".join(headers.every("subject"))))[:_SUBJECT],
         date=headers.line("date"),
         from_header=headers.line("from"),
         automatic=automatic.reason(headers, hops=hops, hostname=hostname),

@@ -421,7 +421,7 @@ class Accept:
         return options
 
     async def _inspect(self, draft: MailDraft, content: bytes | None, peer: Peer) -> MailSummary:
-        """What the mail is. A simple one is read here, in a few milliseconds at most."""
+        """What the mail is. A simple one is read here, in a few hundredths of a second at most."""
         asked: dict[str, Any] = {
             "hops": self._settings.max_hops,
             "hostname": self._settings.hostname,

@@ -13,6 +13,7 @@ from gateway.numbers import FaxAddress
 from gateway.store import aliases
 from gateway.store.db import Database
 
+_LONGEST_SUBJECT = 100  # characters of one that is a number
 _SUBJECT = "subject"  # in the place of a number: it is the subject of the mail
 _NAME, _DIGITS = re.compile(r"[a-z][a-z0-9._-]{0,63}"), re.compile(r"[0-9]{1,6}")
 
@@ -66,6 +67,8 @@ class Addressing:
         """The number that a subject is, the whole of it; never digits out of one. Raises Refused."""
         if route is None or not route.number_in_subject:
             raise Refused("no route of yours lets the subject name the number; write it in the address", status="5.7.1")
+        if len(subject) > _LONGEST_SUBJECT:  # its end may be cut off
+            raise Refused("the subject has to be a fax number, and nothing but that: it is too long", status="5.1.3")
         try:
             number = numbers.parse_number(subject, region=route.region or self._region)
         except Refused as error:

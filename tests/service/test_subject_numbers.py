@@ -48,7 +48,8 @@ async def test_the_whole_subject_is_the_number(house: House, subject: str) -> No
     ["", "Scan", "Fax +12025550124", "Re: +12025550124", "+12025550124 Invoice 4711", "+12025550124, +12025550125",
      "+12025550124 ext. 5", "+1202555O124", "+１２０２５５５０１２４", "1-800-FLOWERS", "911", "5550124", "FAX=+12025550124",
      "Invoice 12025550124", "=?utf-8?q?+1202=E2=80=8B5550124?=", "=?utf-8?q?=E2=80=AE+12025550124?=",
-     "+1\t202 5550124"],
+     "+1\t202 5550124", "+12025550124" + " " * 600 + "no", "+12025550124\r\nSubject: +12025550125",
+     "+1202555\r\nSubject: 0124", "+12025550124\r\nSubject: Scan"],
 )  # fmt: skip
 async def test_what_is_more_or_less_than_a_number_is_refused(house: House, subject: str) -> None:
     await house.route("@example.org", number_in_subject=True)
