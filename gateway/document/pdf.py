@@ -19,6 +19,7 @@ from PIL import Image
 from pypdfium2 import raw as pdfium
 
 from gateway.document import progress, raster
+from gateway.document.annotations import Annotations
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import Unfaxable
 from gateway.document.soundness import Soundness
@@ -60,7 +61,10 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             for fax in found:
                 yield fax.page
             return
-        told = _told(path, name)
+        told, completed = _told(path, name)
+        if completed:
+            document.close()
+            document = _opened(completed, name)
         for number in range(count):
             yield Page(_draw(document, number, name, target, told.get(number, _Told())), target.y_dpi)
     finally:
@@ -73,7 +77,11 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
 def _open(path: Path, name: str) -> pypdfium2.PdfDocument:
     """pdfium opens what it can; what it cannot, or opens without pages, is mended by qpdf first."""
     _check_whole(path, name)
-    document = _read(path) or _read(_mended(path, name))
+    return _read(path) or _opened(_mended(path, name), name)
+
+
+def _opened(data: bytes, name: str) -> pypdfium2.PdfDocument:
+    document = _read(data)
     if document is None:
         raise _damaged(name)
     return document
@@ -100,12 +108,19 @@ def _mended(path: Path, name: str) -> bytes:
         with pikepdf.open(path) as broken:
             if not broken.pages:
                 raise Unfaxable(f"{name} is a PDF without a page")
-            out = io.BytesIO()
-            broken.save(out)
+            return _written(broken, name)
     except pikepdf.PasswordError as error:
         raise Unfaxable(
             f"{name} is protected by a password; send it without one (print it to a new PDF)", status="5.7.4"
         ) from error
+    except (pikepdf.PdfError, ValueError, RuntimeError) as error:
+        raise _damaged(name) from error
+
+
+def _written(document: pikepdf.Pdf, name: str) -> bytes:
+    out = io.BytesIO()
+    try:
+        document.save(out)
     except (pikepdf.PdfError, ValueError, RuntimeError) as error:
         raise _damaged(name) from error
     return out.getvalue()
@@ -154,19 +169,28 @@ class _Told:
     scan: bool = False
 
 
-def _told(path: Path, name: str) -> dict[int, _Told]:
-    """Of each page. Raises Unfaxable for one whose content is damaged."""
+def _told(path: Path, name: str) -> tuple[dict[int, _Told], bytes]:
+    """Of each page; and the PDF with annotations that pdfium can draw, b"" where it can. Raises Unfaxable for a page whose
+    content is damaged.
+    """
     told: dict[int, _Told] = {}
+    completed = b""
     damaged = Soundness().damaged
     try:
         with pikepdf.open(path) as document:
+            annotations = Annotations(document)
             for number, page in enumerate(document.pages):
                 told[number] = _Told(_unit(page), _is_scan(page))
                 if damaged(page):
                     raise _damaged_page(number, name)
+                annotations.complete(page, number)
+            for note in annotations.notes():
+                progress.note(note)
+            if annotations.changed:
+                completed = _written(document, name)
     except _NO_FAX:
         pass
-    return told
+    return told, completed
 
 
 def _unit(page: pikepdf.Page) -> float:

@@ -176,14 +176,14 @@ def test_a_missing_content_stream_is_an_empty_page(pages: Pages) -> None:
 # --- forms, notes, pictures -------------------------------------------------------------------------------------------
 
 
-def with_field() -> bytes:
+def with_field(flags: int = 4) -> bytes:
     document = pikepdf.new()
     Sheet().add_to(document)
     font = Dictionary(Type=Name.Font, Subtype=Name.Type1, BaseFont=Name.Helvetica)
     field = document.make_indirect(
         Dictionary(
             Type=Name.Annot, Subtype=Name.Widget, FT=Name.Tx, T=String("name"), V=String("Jane Example, Springfield"),
-            Rect=Array([72, 600, 372, 640]), DA=String("/Helv 24 Tf 0 g"), F=4, P=document.pages[0].obj,
+            Rect=Array([72, 600, 372, 640]), DA=String("/Helv 24 Tf 0 g"), F=flags, P=document.pages[0].obj,
         )
     )  # fmt: skip
     document.pages[0].obj["/Annots"] = Array([field])
@@ -216,6 +216,11 @@ def test_notes_with_an_appearance_are_shown_and_hidden_ones_are_not(pages: Pages
     (hidden,) = pages(annotated(2))
     assert ink(shown) > 0.01
     assert ink(hidden) == 0
+
+
+def test_a_field_for_print_alone_is_shown(pages: Pages) -> None:
+    (page,) = pages(with_field(flags=36))
+    assert ink(page, 0.1, 0.18, 0.65, 0.25) > 0.02
 
 
 def test_a_photograph_in_colour_and_in_cmyk(pages: Pages) -> None:

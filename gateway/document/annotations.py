@@ -1,0 +1,185 @@
+"""What people write upon a PDF page: a look for what has none and would be drawn by its properties (ISO 32000-2, 12.5).
+
+pdfium draws most of them, but of a text only one line of Latin letters, and no lines. What is not shown is noted.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import zlib
+from collections.abc import Iterator
+
+import pikepdf
+from pikepdf import Array, Dictionary, Name
+from PIL import Image, ImageDraw
+
+from gateway.document import text
+from gateway.document.raster import FINE
+
+_HIDDEN, _PRINT, _NO_VIEW = 2, 4, 32  # of its flags
+_LINES = {"/Line": "/L", "/PolyLine": "/Vertices", "/Polygon": "/Vertices"}
+_BY_PDFIUM = {"/Text", "/Square", "/Circle", "/Ink", "/Highlight", "/Underline", "/Squiggly", "/StrikeOut"}
+# what is nothing of its own in print
+_UNPRINTED = {"/Link", "/Popup", "/Redact", "/Watermark", "/PrinterMark", "/TrapNet"}
+_SIZE = re.compile(rb"([0-9.]+)\s+Tf")  # points, in its default appearance
+_POINTS, _LEAST = 12.0, 5.0  # of a text that says no size, and of one that is too long for its box
+_FINER = 2.0  # dots of a text's picture to one of the fax
+_WIDEST = 4000  # dots of it across or down
+_NAMED = 8  # pages
+_WRONG = (pikepdf.PdfError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+
+
+class Annotations:
+    """Those of one document, page by page."""
+
+    def __init__(self, document: pikepdf.Pdf) -> None:
+        self._document = document
+        self._unprinted: dict[int, None] = {}
+        self._unknown: dict[int, None] = {}
+        self._cut: dict[int, None] = {}
+        self._files: dict[int, None] = {}
+        self.changed = False
+
+    def complete(self, page: pikepdf.Page, number: int) -> None:
+        """Give those of a page that are printed, and have no look, one."""
+        found = page.obj.get("/Annots")
+        for each in found if isinstance(found, Array) else ():
+            if isinstance(each, Dictionary):
+                try:
+                    self._look_at(each, number)
+                except _WRONG:
+                    self._unknown[number] = None
+
+    def notes(self) -> Iterator[str]:
+        """What their sender should know."""
+        for what, where in (
+            ("without the files attached there", self._files),
+            ("annotations that are not to be printed are not shown", self._unprinted),
+            ("annotations without an appearance are not shown", self._unknown),
+            ("a text is cut off at the edge of its box", self._cut),
+        ):
+            if where:
+                numbers = ", ".join(str(number + 1) for number in list(where)[:_NAMED])
+                more = " and others" if len(where) > _NAMED else ""
+                yield f"{what}: {'page' if len(where) == 1 else 'pages'} {numbers}{more}"
+
+    def _look_at(self, each: Dictionary, number: int) -> None:
+        kind, flags = str(each.get("/Subtype")), int(each.get("/F", 0))
+        if kind == "/FileAttachment":
+            self._files[number] = None
+        if flags & _HIDDEN or kind in _UNPRINTED:
+            return
+        if kind == "/Widget":  # a field, which pdfium draws unless it is for print alone
+            if flags & _NO_VIEW and flags & _PRINT:
+                each["/F"] = flags & ~_NO_VIEW
+                self.changed = True
+            return
+        if not flags & _PRINT:
+            if not flags & _NO_VIEW:
+                self._unprinted[number] = None
+            return
+        looks = each.get("/AP")
+        if isinstance(looks, Dictionary) and "/N" in looks:
+            return
+        if "/AP" in each:  # without a look pdfium takes it for one all the same
+            del each["/AP"]
+            self.changed = True
+        if kind in _LINES:
+            self._draw_line(each, [float(value) for value in each[_LINES[kind]]], closed=kind == "/Polygon")
+        elif words := _words(each, kind):
+            self._write(each, words, number)
+        elif kind not in _BY_PDFIUM | {"/FreeText", "/FileAttachment"}:
+            self._unknown[number] = None
+
+    def _draw_line(self, each: Dictionary, points: list[float], *, closed: bool) -> None:
+        width = _border(each)
+        across, down = points[::2], points[1::2]
+        box = [min(across) - width, min(down) - width, max(across) + width, max(down) + width]
+        each["/Rect"] = Array(box)  # which clips
+        self._show(each, _path(points, width, closed=closed), box, Dictionary())
+
+    def _write(self, each: Dictionary, words: str, number: int) -> None:
+        """Black in its box, on white where it has a ground, with its border."""
+        left, bottom, right, top = (float(edge) for edge in each["/Rect"])
+        width, height, border = abs(right - left), abs(top - bottom), _border(each)
+        quarters = int(each.get("/Rotate", 0)) // 90 % 4
+        if quarters % 2:
+            width, height = height, width
+        size = _SIZE.search(bytes(each.get("/DA", b"")))
+        image, whole = _picture(
+            words, width - 2 * border, height - 2 * border, float(size[1]) if size else 0, int(each.get("/Q", 0))
+        )
+        if not whole:
+            self._cut[number] = None
+        picture = pikepdf.Stream(
+            self._document, zlib.compress(image.tobytes(), 1), Type=Name.XObject, Subtype=Name.Image, Width=image.width,
+            Height=image.height, ImageMask=True, BitsPerComponent=1, Filter=Name.FlateDecode,
+        )  # fmt: skip
+        shown = b"q 1 g 0 0 %f %f re f Q " % (width, height) if each.get("/C") else b""
+        shown += b"q %f 0 0 %f %f %f cm /I Do Q " % (width - 2 * border, height - 2 * border, border, border)
+        around = [border / 2, border / 2, width - border / 2, border / 2]
+        around += [width - border / 2, height - border / 2, border / 2, height - border / 2]
+        turn = [round(f(quarters * math.pi / 2)) for f in (math.cos, math.sin)]
+        self._show(
+            each, shown + _path(around, border, closed=True), [0, 0, width, height],
+            Dictionary(XObject=Dictionary(I=self._document.make_indirect(picture))),
+            [turn[0], turn[1], -turn[1], turn[0], 0, 0],
+        )  # fmt: skip
+
+    def _show(
+        self, each: Dictionary, content: bytes, box: list[float], resources: Dictionary, matrix: list[int] | None = None
+    ) -> None:
+        look = pikepdf.Stream(
+            self._document, content, Type=Name.XObject, Subtype=Name.Form, BBox=Array(box), Resources=resources,
+            Matrix=Array(matrix or [1, 0, 0, 1, 0, 0]),
+        )  # fmt: skip
+        each["/AP"] = Dictionary(N=self._document.make_indirect(look))
+        self.changed = True
+
+
+def _words(each: Dictionary, kind: str) -> str:
+    """What stands in a text box, or on one of the stamps that readers bring along (12.5.6.12), called NotApproved or so."""
+    if kind == "/FreeText":
+        return str(each.get("/Contents", "")).strip() or text.from_html(str(each.get("/RC", "")))
+    if kind == "/Stamp":
+        name = str(each.get("/Name", "/Draft"))
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name[1:]).upper() if name[1:].isalpha() else ""
+    return ""
+
+
+def _border(each: Dictionary) -> float:
+    """Its width in points."""
+    border = each.get("/Border", [0, 0, 1])
+    style = each.get("/BS", Dictionary())
+    return min(max(float(style.get("/W", border[2])), 0.0), 12.0)
+
+
+def _path(points: list[float], width: float, *, closed: bool) -> bytes:
+    if not width:
+        return b""
+    steps = [
+        b"%f %f %s" % (x, y, b"l" if n else b"m")
+        for n, (x, y) in enumerate(zip(points[::2], points[1::2], strict=True))
+    ]
+    return b"0 G %f w %s %s" % (width, b" ".join(steps), b"s" if closed else b"S")
+
+
+def _picture(words: str, width: float, height: float, points: float, alignment: int) -> tuple[Image.Image, bool]:
+    """Words in a box of so many points; smaller where they are too many, and whether all of them are in it."""
+    dots = min(_FINER * FINE / 72, _WIDEST / width, _WIDEST / height)  # to a point
+    image = Image.new("L", (max(1, round(width * dots)), max(1, round(height * dots))), 255)
+    points = min(points or _POINTS, height)
+    lines = re.split(r"\r\n|\r|\n", words)
+    while True:
+        setter = text.Typesetter(points=points * dots * 72 / FINE)
+        printed = [piece for line in lines for piece in setter.wrap(text.clean(line), image.width)]
+        whole = len(printed) * setter.line_height <= image.height
+        if whole or points * 0.9 < _LEAST:
+            break
+        points *= 0.9
+    canvas = ImageDraw.Draw(image)
+    for row, line in enumerate(printed):
+        free = image.width - setter.length(line)
+        setter.draw(canvas, max(0, free) * (alignment % 3) / 2, row * setter.line_height, line)
+    return image.convert("1", dither=Image.Dither.NONE), whole

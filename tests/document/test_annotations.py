@@ -1,0 +1,141 @@
+"""What is written upon a PDF page and says how it looks by its properties only: drawn as in print, else told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pikepdf
+import pytest
+from pikepdf import Array, Dictionary, Name, Stream, String
+
+from gateway.document import progress
+
+from .conftest import Fax, Pages
+from .made import Sheet, letter, saved
+from .test_pdf import bounds, ink
+
+_BOX = (100, 600, 300, 700)  # points from the bottom left of letter paper
+_PLACE = (_BOX[0] / 612, 1 - _BOX[3] / 792, _BOX[2] / 612, 1 - _BOX[1] / 792)
+_LONG = "This is a rather long comment that takes several lines of its box, as people write them into forms."
+
+
+def annotated(kind: str, flags: int = 4, *, rotate: int = 0, **fields: Any) -> bytes:
+    document = pikepdf.new()
+    Sheet(Rotate=rotate).add_to(document)
+    made = Dictionary(Type=Name.Annot, Subtype=Name("/" + kind), Rect=Array(_BOX), F=flags, **fields)
+    document.pages[0].obj["/Annots"] = Array([document.make_indirect(made)])
+    return saved(document)
+
+
+@pytest.mark.parametrize("words", ["Approved by J. Example", "Привет, мир", _LONG, "one\rtwo\rthree\rfour"])
+def test_a_text_is_written_whole_into_its_box(pages: Pages, words: str) -> None:
+    plain = {"BS": Dictionary(W=0), "DA": String("0 g /Helv 14 Tf")}
+    (page,) = pages(annotated("FreeText", Contents=String(words), **plain))
+    left, top, right, bottom = bounds(page)
+    assert left == pytest.approx(_BOX[0] / 72, abs=0.05)
+    assert top == pytest.approx(1.3, abs=0.08)
+    assert right < _BOX[2] / 72
+    lines = 4 if words == _LONG or "\r" in words else 1
+    assert bottom - top == pytest.approx((lines * 17.5 - 5) / 72, abs=0.09)
+
+
+def test_a_text_too_long_for_its_box_is_written_smaller_or_told(fax: Fax) -> None:
+    fits, much = (annotated("FreeText", Contents=String(_LONG * times), DA=String("/F 12 Tf")) for times in (6, 60))
+    assert fax.make(fax.part("a.pdf", fits))["ledger"][0]["note"] == ""
+    (entry,) = fax.make(fax.part("a.pdf", much))["ledger"]
+    assert entry["note"] == "a text is cut off at the edge of its box: page 1"
+
+
+def test_a_text_lets_see_what_is_below_it_unless_it_has_a_ground(pages: Pages) -> None:
+    def over(**fields: Any) -> bytes:
+        document = pikepdf.new()
+        Sheet().box(100, 92, 200, 100).add_to(document)
+        note = Dictionary(Type=Name.Annot, Subtype=Name.FreeText, Rect=Array(_BOX), F=4, Contents=String("x"), **fields)
+        document.pages[0].obj["/Annots"] = Array([note])
+        return saved(document)
+
+    (clear,), (white,) = pages(over()), pages(over(C=Array([1, 1, 1])))
+    assert ink(clear, *_PLACE) > 0.95
+    assert ink(white, *_PLACE) < 0.1
+
+
+def test_a_text_on_a_turned_page_stands_upright(pages: Pages) -> None:
+    (page,) = pages(
+        annotated(
+            "FreeText", rotate=90, Rotate=90, Contents=String("A line"), BS=Dictionary(W=0), DA=String("/F 20 Tf")
+        )
+    )
+    left, top, right, bottom = bounds(page)
+    assert bottom - top > 2 * (right - left)  # the sheet lies on its side on the fax
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("Line", {"L": Array([110, 610, 290, 690])}),
+        ("PolyLine", {"Vertices": Array([110, 610, 200, 690, 290, 610])}),
+        ("Polygon", {"Vertices": Array([110, 610, 200, 690, 290, 610])}),
+        ("Stamp", {"Name": Name.NotApproved}),
+        ("Square", {"C": Array([0]), "AP": Dictionary()}),
+        ("Ink", {"C": Array([0]), "InkList": Array([Array([110, 610, 200, 690, 290, 610])])}),
+    ],
+)
+def test_what_viewers_draw_by_its_properties_is_drawn(pages: Pages, kind: str, fields: dict[str, Any]) -> None:
+    (page,) = pages(annotated(kind, **fields))
+    assert ink(page, *_PLACE) > 0.005
+    left, top, right, bottom = bounds(page)
+    assert (left, right) == pytest.approx((1.4, 4.15), abs=0.2)
+    assert (top, bottom) == pytest.approx((1.3, 2.65), abs=0.2)
+
+
+def test_a_line_is_not_clipped_by_a_box_without_height(pages: Pages) -> None:
+    data = annotated("Line", L=Array([100, 650, 300, 650]), BS=Dictionary(W=4)).replace(
+        b"100 600 300 700", b"100 650 300 650"
+    )
+    left, top, right, bottom = bounds(*pages(data))
+    assert (right - left, bottom - top) == pytest.approx((200 / 72, 4 / 72), abs=0.03)
+
+
+def test_what_cannot_be_drawn_is_told_with_its_page(fax: Fax) -> None:
+    document = pikepdf.new()
+    for number in range(12):
+        letter(number).add_to(document)
+        if number:
+            caret = Dictionary(Type=Name.Annot, Subtype=Name.Caret, Rect=Array(_BOX), F=4)
+            document.pages[number].obj["/Annots"] = Array([caret, caret])
+    (entry,) = fax.make(fax.part("a.pdf", saved(document)))["ledger"]
+    assert entry["note"] == ("annotations without an appearance are not shown: pages 2, 3, 4, 5, 6, 7, 8, 9 and others")
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags", "note"),
+    [
+        ("FreeText", 0, "annotations that are not to be printed are not shown: page 1"),
+        ("FreeText", 2, ""),
+        ("FreeText", 6, ""),
+        ("FreeText", 32, ""),
+        ("Link", 0, ""),
+        ("Popup", 4, ""),
+        ("FileAttachment", 4, "without the files attached there: page 1"),
+        ("FreeText", 4, "annotations without an appearance are not shown: page 1"),
+    ],
+)
+def test_what_is_not_printed_is_told_where_somebody_sees_it(pages: Pages, kind: str, flags: int, note: str) -> None:
+    progress.begin("x.bin")
+    damaged = {"BS": Dictionary(W=String("none"))} if note.startswith("annotations without") else {}
+    (page,) = pages(annotated(kind, flags, Contents=String("a note"), **damaged))
+    if not damaged:
+        assert ink(page) == 0
+    assert "; ".join(progress.notes()) == note
+
+
+def test_what_has_a_look_of_its_own_keeps_it(pages: Pages) -> None:
+    document = pikepdf.new()
+    Sheet().add_to(document)
+    look = Stream(document, b"0 g 0 0 10 10 re f", Type=Name.XObject, Subtype=Name.Form, BBox=Array([0, 0, 10, 10]))
+    note = Dictionary(
+        Type=Name.Annot, Subtype=Name.FreeText, Rect=Array(_BOX), F=4, Contents=String("a"), AP=Dictionary(N=look)
+    )
+    document.pages[0].obj["/Annots"] = Array([document.make_indirect(note), Name.Nothing, Dictionary(Subtype=3)])
+    (page,) = pages(saved(document))
+    assert ink(page, *_PLACE) > 0.95
