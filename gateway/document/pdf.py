@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import mmap
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,8 +28,8 @@ from gateway.document.soundness import Soundness
 logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it warns of forms it shows well
 
 _MAX_INCHES = 200.0
-_TAIL = 4096  # bytes at the end in which a whole PDF has its end mark
 _LINEARIZED = re.compile(rb"/Linearized\b[^>]*?/L\s+(\d+)")
+_OBJECT = re.compile(rb"[0-9]+ [0-9]+ obj\b")
 _FORM_DYNAMIC = pdfium.FORMTYPE_XFA_FULL
 # what pikepdf raises for pages and pictures it cannot take apart
 _NO_FAX = (
@@ -135,18 +136,12 @@ def _damaged_page(number: int, name: str) -> Unfaxable:
 
 
 def _check_whole(path: Path, name: str) -> None:
-    """A PDF cut off in transit lacks its end; readers would mend it with pages missing."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        start = stream.read(2048)
-        stream.seek(max(0, size - _TAIL))
-        end = stream.read().rstrip(b"\0\r\n\t ")
-        if not end:  # padded to a round size
-            stream.seek(0)
-            end = stream.read().rstrip(b"\0\r\n\t ")[-_TAIL:]
-    told = _LINEARIZED.search(start)
-    if (b"%%EOF" not in end and b"startxref" not in end) or (told and int(told[1]) > size):
-        raise Unfaxable(f"{name} is incomplete: the PDF breaks off before its end; send it again")
+    """A PDF cut off in transit lacks its end; readers would mend it with pages missing. What is no part of one may follow."""
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        told = _LINEARIZED.search(data[:2048])
+        end = max(data.rfind(b"%%EOF"), data.rfind(b"startxref"))
+        if end < 0 or _OBJECT.search(data, end) or (told and int(told[1]) > len(data)):
+            raise Unfaxable(f"{name} is incomplete: the PDF breaks off before its end; send it again")
 
 
 def _is_portfolio(path: Path) -> bool:
@@ -217,9 +212,9 @@ def _draw(document: pypdfium2.PdfDocument, number: int, name: str, target: Grid,
     except pypdfium2.PdfiumError as error:
         raise _damaged_page(number, name) from error
     try:
+        if not all(page.get_size()):
+            page.set_cropbox(0, 0, 0, 0)  # none: what it says lies beside the page
         points_x, points_y = page.get_size()
-        if points_x <= 0 or points_y <= 0:
-            raise Unfaxable(f"page {number + 1} of {name} has no size")
         width, height = min(points_x * told.unit / 72, _MAX_INCHES), min(points_y * told.unit / 72, _MAX_INCHES)
         across, down, turn = raster.placed(width, height, target, enlarge=False)
         sheet = _is_sheet(width, height) and not turn

@@ -29,7 +29,7 @@ def annotated(kind: str, flags: int = 4, *, rotate: int = 0, **fields: Any) -> b
 
 @pytest.mark.parametrize("words", ["Approved by J. Example", "Привет, мир", _LONG, "one\rtwo\rthree\rfour"])
 def test_a_text_is_written_whole_into_its_box(pages: Pages, words: str) -> None:
-    plain = {"BS": Dictionary(W=0), "DA": String("0 g /Helv 14 Tf")}
+    plain: dict[str, Any] = {"BS": Dictionary(W=0), "DA": String("0 g /Helv 14 Tf")}
     (page,) = pages(annotated("FreeText", Contents=String(words), **plain))
     left, top, right, bottom = bounds(page)
     assert left == pytest.approx(_BOX[0] / 72, abs=0.05)
@@ -122,7 +122,7 @@ def test_what_cannot_be_drawn_is_told_with_its_page(fax: Fax) -> None:
 )
 def test_what_is_not_printed_is_told_where_somebody_sees_it(pages: Pages, kind: str, flags: int, note: str) -> None:
     progress.begin("x.bin")
-    damaged = {"BS": Dictionary(W=String("none"))} if note.startswith("annotations without") else {}
+    damaged: dict[str, Any] = {"BS": Dictionary(W=String("none"))} if note.startswith("annotations without") else {}
     (page,) = pages(annotated(kind, flags, Contents=String("a note"), **damaged))
     if not damaged:
         assert ink(page) == 0

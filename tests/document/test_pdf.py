@@ -129,9 +129,12 @@ def test_a_page_without_a_size_is_letter_paper(pages: Pages) -> None:
     assert ink(page) > 0.01
 
 
-def test_a_page_turned_inside_out_is_refused(refusal: Refusal) -> None:
-    sheet = Sheet(CropBox=Array([0, 0, -612, -792])).box(72, 72, 144, 144)
-    assert refusal(pdf_of([sheet])).public == "page 1 of x.bin has no size"
+@pytest.mark.parametrize(
+    "box", [(0, 0, -612, -792), (1000, 1000, 1500, 1500), (-600, 0, -100, 792), (612, 0, 1224, 792)]
+)
+def test_a_crop_box_beside_the_page_is_none(pages: Pages, box: tuple[float, ...]) -> None:
+    (page,) = pages(pdf_of([Sheet(CropBox=Array(box)).box(72, 72, 144, 144)]))
+    assert bounds(page) == pytest.approx((1, 1, 3, 3), abs=0.05)
 
 
 def test_a_poster_is_shrunk_onto_one_page(pages: Pages) -> None:
@@ -275,7 +278,16 @@ def test_a_linearized_pdf_tells_that_its_end_is_missing_even_if_it_looks_whole(r
     assert "breaks off" in refusal(whole[:first_end]).public
 
 
-@pytest.mark.parametrize("tail", [b"\0" * 6000, b"\r\n" * 4000, b"<!-- scanned by a gateway -->\r\n"])
+def test_an_update_cut_off_in_transit_is_refused(refusal: Refusal) -> None:
+    whole = letters(2)
+    update = b"4 0 obj\n<</Type/Page/Parent 1 0 R/MediaBox[0 0 612 792]>>\nendobj\n"
+    assert "breaks off" in refusal(whole + update).public
+    assert "breaks off" in refusal(whole + update * 200).public
+
+
+@pytest.mark.parametrize(
+    "tail", [b"\0" * 6000, b"\r\n" * 4000, b"<!-- scanned by a gateway -->\r\n", b"<p>no virus found</p>\n" * 4000]
+)
 def test_what_comes_after_the_end_does_not_matter(pages: Pages, tail: bytes) -> None:
     assert len(pages(letters(2) + tail)) == 2
 
