@@ -47,7 +47,6 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (  # where it stands
     (0, b"-----BEGIN PGP MESSAGE-----", ENCRYPTED),
     (0, b"(This file must be converted with BinHex", "application/mac-binhex40"),
     (0, b"\x7fELF", "application/x-executable"),
-    (0, b"MZ", "application/x-executable"),
     (0, b"\x1f\x8b", ARCHIVE),
     (0, b"7z\xbc\xaf", ARCHIVE),
     (0, b"Rar!", ARCHIVE),
@@ -64,7 +63,9 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (  # where it stands
     (0, b"8BPS\0", "image/vnd.adobe.photoshop"),
     (0, b"AT&TFORM", "image/vnd.djvu"),
     (128, b"DICM\x02\0", "application/dicom"),
-    (0, b"ID3", "video/audio"),
+    (0, b"ID3\2", "video/audio"),
+    (0, b"ID3\3", "video/audio"),
+    (0, b"ID3\4", "video/audio"),
     (0, b"OggS\0", "video/audio"),
     (0, b"fLaC\0", "video/audio"),
     (0, b".snd\0", "video/audio"),
@@ -78,7 +79,11 @@ _OFFICE_FILES = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"customXml/",
 _OFFICE_ROOTS = (  # in lower case
     b"<office:document", b"http://schemas.microsoft.com/office/word/2003/wordml", b"urn:schemas-microsoft-com:office:spreadsheet",
 )  # fmt: skip
-_NETPBM = re.compile(rb"P[1-6]\s(?:\s*#.*\n)*\s*\d+\s+\d+\s")
+_NETPBM = re.compile(  # nothing but numbers; or three numbers; or two, and black or white
+    rb"P(?:[1-3]\s(?:#.*(?:\n|\Z)|[\d\s])*\Z|[56]\s(?:#.*\n|\s)*\d+\s+\d+\s+\d+\s|4\s(?:#.*\n|\s)*\d+\s+\d+\s(?:\0|\xff){3})"
+)
+_PDF = re.compile(rb"(?<![ -~])%PDF-")
+_STRAYS = 2  # control characters in a text however short
 _PICTURES = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}
 
 # type -> what a person calls it, for what cannot be converted
@@ -144,8 +149,9 @@ def sniff_bytes(start: bytes) -> str:
             return kind
     if start[:1] == b"0" and _ENVELOPED in start[:24]:
         return ENCRYPTED
-    # last: an archive may begin with a PDF that is not all of it
-    return PDF if b"%PDF-" in start[:1024] else _text(start)
+    # last: an archive may begin with a PDF that is not all of it, and a text may speak of one
+    is_pdf = _PDF.search(start, 0, 1024) or (b"%PDF-" in start[:1024] and b" obj" in start)
+    return PDF if is_pdf else _text(start)
 
 
 def _boxes(start: bytes) -> str:
@@ -163,7 +169,7 @@ def is_binary(start: bytes) -> bool:
     if len(start) < _START:  # what DOS and old programs put behind the end of a text
         start = start.rstrip(b"\0\x1a") or start
     controls = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in start)
-    return start.startswith(b"%PDF-1.") or b"\0" in start or controls * 50 > len(start)
+    return start.startswith(b"%PDF-1.") or b"\0" in start or (controls > _STRAYS and controls * 50 > len(start))
 
 
 def wide(start: bytes) -> str:
@@ -182,6 +188,8 @@ def _text(start: bytes) -> str:
         return "application/vnd.hp-pcl"
     if _NETPBM.match(start):
         return "image/x-portable-anymap"
+    if start.startswith(b"MZ") and b"\0" in start:
+        return "application/x-executable"
     if is_binary(start):
         return UNKNOWN
     head = start[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()

@@ -116,6 +116,19 @@ KNOWN: list[tuple[str, bytes]] = [
     ("application/vnd.hp-pcl", b"\x1b%-12345X@PJL\r\n"),
     (sniff.ENCRYPTED, b"-----BEGIN PGP MESSAGE-----\n\nhQEMA"),
     (sniff.ENCRYPTED, bytes.fromhex("3080 06092a864886f70d010703 a080")),
+    *(
+        (sniff.TEXT, b"Please call back " + bytes([byte]) + b"tomorrow\n" + b"\x1a\r\n")
+        for byte in (7, 8, 12, 15, 26, 27)
+    ),
+    (sniff.TEXT, b"P2 20 30 pieces of each, please"),
+    (sniff.TEXT, "P4 20 30 Grüße".encode()),
+    (sniff.TEXT, b"MZ 12-34 is the number of the order"),
+    (sniff.TEXT, b"ID3 is the third"),
+    (sniff.TEXT, b"A file of the kind %PDF-1.4 cannot be read here."),
+    (sniff.PDF, b"kept by a filter: %PDF-1.4\n1 0 obj\n<<>>"),
+    ("image/x-portable-anymap", b"P2 4 4 # grey\n15\n" + b"0 15\n" * 2000),
+    ("image/x-portable-anymap", b"P4 20 30\n" + b"\xff" * 90),
+    (sniff.UNKNOWN, b"\1\2\3 of some program"),
     (sniff.UNKNOWN, b"\0" * 500),
     (sniff.UNKNOWN, b"\x01\0\x02\0" * 100),
     (sniff.UNKNOWN, bytes(range(256)) * 4),
