@@ -86,7 +86,8 @@ def render(
         found = _sheets(part, kind, target, options["max_pages"] - len(sheets))
         blank = [n for n, sheet in enumerate(found, 1) if sheet.blank and options["blank_pages"] == "remove"]
         sheets += [sheet for n, sheet in enumerate(found, 1) if n not in blank]
-        ledger.append(_fate(part.name, kind, first, len(sheets), blank, part.note))
+        told = sniff.HTML if part.role == "body-drawn" else kind
+        ledger.append(_fate(part.name, told, first, len(sheets), blank, part.note))
     ledger += [LedgerEntry(entry["part"], entry["type"], reason=entry["reason"]) for entry in left_out]
     if len(sheets) == bool(front) and not comments:
         reasons = "; ".join(entry.text for entry in ledger if entry.reason)

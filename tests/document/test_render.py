@@ -47,6 +47,11 @@ def page_images(path: Path) -> list[Image.Image]:
 # --- parts and ledger -------------------------------------------------------------------------------------------------
 
 
+def test_a_drawn_text_is_told_by_what_it_was(fax: Fax) -> None:
+    made = fax.make(fax.part("message text", letters(1), "body-drawn"))
+    assert [entry["type"] for entry in made["ledger"]] == ["text/html"]
+
+
 def test_parts_become_pages_in_mail_order(fax: Fax) -> None:
     made = fax.make(
         fax.part("first.pdf", letters(2)),
