@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import AvifImagePlugin, Image, ImageOps, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageOps
 
 from gateway.document import progress, raster, sniff
 from gateway.document.raster import Grid, Page
@@ -24,6 +24,7 @@ MAX_PIXELS = 120_000_000  # of one image: A3 at 600 dpi, twice over
 _SCREEN_DPI = 96
 _STANDARD_ROWS = 1500  # a fax page with fewer rows has 98 to the inch
 _ORIENTATION, _SUBFILE, _COMPRESSION = 0x0112, 0x00FE, 0x0103
+_PHOTOMETRIC, _BITS, _PLANAR, _WITHIN = 0x0106, 0x0102, 0x011C, 0x014A
 _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF", "HEIF"}
 _LOOKED_AT = 50  # pictures of an animation, for one that is not blank
 _FAX_CODED = {2: 0.05, 3: 0.05, 4: 0.0}  # MH, MR and MMR: the share of lines that may be damaged; MMR does not recover
@@ -65,8 +66,6 @@ def reading(name: str) -> Iterator[None]:
             yield
     except Image.DecompressionBombError as error:
         raise TooLong(f"{name} has too many pixels for a fax; send it smaller") from error
-    except UnidentifiedImageError as error:
-        raise Unfaxable(f"{name} is a damaged image that cannot be read; send it again") from error
     except _DAMAGED as error:
         raise Unfaxable(
             f"{name} is a damaged or incomplete image, or one of a rare kind; send it again, or as PDF", repr(error)
@@ -169,6 +168,21 @@ def _frames(source: Image.Image, count: int) -> list[int]:
     ] or [0]  # fmt: skip
 
 
+def _check_tags(frame: Image.Image, name: str) -> None:
+    """Refuse a TIFF page of which Pillow would make another picture."""
+    tags = frame.tag_v2  # type: ignore[attr-defined]  # a TIFF has tags
+    if tags.get(_SUBFILE, 0) & _THUMBNAIL and _WITHIN in tags:
+        raise Unfaxable(f"{name} is a raw photo, of which only a thumbnail can be read; send it as JPEG or PDF")
+    if (tags.get(_PLANAR), tags.get(_BITS, ())[:2], tags.get(_COMPRESSION, 1)) == (2, (16, 16), 1):
+        raise Unfaxable(f"{name} is a TIFF of a rare kind (16 bits, its colours apart); send it as JPEG or PDF")
+
+
+def _is_negative(frame: Image.Image) -> bool:
+    """Whether white is 0 in a picture of many bits, of which Pillow leaves that to others."""
+    deep = frame.mode.startswith("I") or frame.mode == "F"
+    return deep and frame.format == "TIFF" and frame.tag_v2.get(_PHOTOMETRIC) == 0  # type: ignore[attr-defined]
+
+
 def _page(frame: Image.Image, name: str, target: Grid) -> Page:
     orientation = frame.getexif().get(_ORIENTATION, 1)
     known, x_dpi, y_dpi = _dpi(frame)
@@ -182,7 +196,7 @@ def _page(frame: Image.Image, name: str, target: Grid) -> Page:
     image = ImageOps.exif_transpose(frame)
     if orientation in range(5, 9):
         x_dpi, y_dpi = y_dpi, x_dpi
-    grey = _grey(image)
+    grey = ImageOps.invert(_grey(image)) if _is_negative(frame) else _grey(image)
     width, height = grey.width / x_dpi, grey.height / y_dpi
     # what fills no page at its own size is enlarged only if it has the pixels for it
     enlarge = min(before) >= 1000 and (width > raster.WIDTH / raster.X_DPI or not known)
@@ -197,6 +211,7 @@ def _load(frame: Image.Image, name: str) -> None:
     if frame.format != "TIFF":
         frame.load()
         return
+    _check_tags(frame, name)
     compression = frame.tag_v2.get(_COMPRESSION, 1)  # type: ignore[attr-defined]  # a TIFF has tags
     said = os.memfd_create("complaints")
     kept = os.dup(2)

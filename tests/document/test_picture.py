@@ -126,6 +126,48 @@ def test_cmyk_lab_and_ycbcr(pages: Pages) -> None:
         assert size(page) == pytest.approx((2, 2.5), abs=0.1)
 
 
+def tagged(data: bytes, **tags: int | tuple[int, ...]) -> bytes:
+    """A TIFF of 800 x 1000 points as one strip; ``tags``: by their numbers, ``t256`` for 256."""
+    known: dict[str, int | tuple[int, ...]] = {
+        "t256": 800,
+        "t257": 1000,
+        "t259": 1,
+        "t273": 8,
+        "t278": 1000,
+        "t279": len(data),
+    }
+    entries, beside = b"", b""
+    tags = dict(sorted((known | tags).items()))
+    end = 8 + len(data) + 2 + 12 * len(tags) + 4
+    for name, value in tags.items():
+        values = value if isinstance(value, tuple) else (value,)
+        packed = struct.pack(f"<{len(values)}I", *values)
+        if len(values) > 1:
+            packed, beside = struct.pack("<I", end + len(beside)), beside + packed
+        entries += struct.pack("<HHI", int(name[1:]), 4, len(values)) + packed
+    return (
+        b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4) + beside
+    )
+
+
+@pytest.mark.parametrize("deep", [Image.new("I;16", (800, 1000)), Image.new("F", (800, 1000))])
+def test_many_bits_whose_white_is_zero(pages: Pages, deep: Image.Image) -> None:
+    deep.paste(60000 if deep.mode == "I;16" else 1, (0, 0, 200, 250))
+    bits, kind = (16, 1) if deep.mode == "I;16" else (32, 3)
+    (page,) = pages(tagged(deep.tobytes(), t258=bits, t262=0, t277=1, t339=kind))
+    assert size(page) == pytest.approx((200 / 96, 250 / 96), abs=0.05)
+
+
+def test_what_pillow_would_read_as_another_picture_is_refused(refusal: Refusal) -> None:
+    strips = (8, 8 + 1_600_000, 8 + 3_200_000)
+    apart = tagged(bytes(4_800_000), t258=(16, 16, 16), t262=2, t273=strips, t277=3, t279=(1_600_000,) * 3, t284=2)
+    assert (
+        refusal(apart).public == "x.bin is a TIFF of a rare kind (16 bits, its colours apart); send it as JPEG or PDF"
+    )
+    raw = tagged(bytes(800_000), t254=1, t258=8, t262=1, t277=1, t330=8)
+    assert refusal(raw).public == "x.bin is a raw photo, of which only a thumbnail can be read; send it as JPEG or PDF"
+
+
 @pytest.mark.parametrize("mode", ["RGBa", "La", "PA", "HSV", "RGBX", "I;16B"])
 def test_modes_that_few_files_have(mode: str) -> None:
     grey = picture._grey(Image.new(mode, (40, 40)))
