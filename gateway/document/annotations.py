@@ -9,9 +9,10 @@ import math
 import re
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import pikepdf
-from pikepdf import Array, Dictionary, Name
+from pikepdf import Array, Dictionary, Name, String
 from PIL import Image, ImageDraw
 
 from gateway.document import text
@@ -22,6 +23,8 @@ _LINES = {"/Line": "/L", "/PolyLine": "/Vertices", "/Polygon": "/Vertices"}
 _BY_PDFIUM = {"/Text", "/Square", "/Circle", "/Ink", "/Highlight", "/Underline", "/Squiggly", "/StrikeOut"}
 # what is nothing of its own in print
 _UNPRINTED = {"/Link", "/Popup", "/Redact", "/Watermark", "/PrinterMark", "/TrapNet"}
+_PASSWORD = 1 << 13  # of the flags of a field
+_DEEPEST = 16  # fields within fields
 _SIZE = re.compile(rb"([0-9.]+)\s+Tf")  # points, in its default appearance
 _POINTS, _LEAST = 12.0, 5.0  # of a text that says no size, and of one that is too long for its box
 _FINER = 2.0  # dots of a text's picture to one of the fax
@@ -70,10 +73,8 @@ class Annotations:
             self._files[number] = None
         if flags & _HIDDEN or kind in _UNPRINTED:
             return
-        if kind == "/Widget":  # a field, which pdfium draws unless it is for print alone
-            if flags & _NO_VIEW and flags & _PRINT:
-                each["/F"] = flags & ~_NO_VIEW
-                self.changed = True
+        if kind == "/Widget":
+            self._look_at_field(each, flags, number)
             return
         if not flags & _PRINT:
             if not flags & _NO_VIEW:
@@ -91,6 +92,22 @@ class Annotations:
             self._write(each, words, number)
         elif kind not in _BY_PDFIUM | {"/FreeText", "/FileAttachment"}:
             self._unknown[number] = None
+
+    def _look_at_field(self, each: Dictionary, flags: int, number: int) -> None:
+        """pdfium draws fields, but not those for print alone, nor letters that the fonts of the form lack."""
+        if flags & _NO_VIEW:
+            if not flags & _PRINT:
+                return
+            each["/F"] = flags & ~_NO_VIEW
+            self.changed = True
+        form = self._document.Root.get("/AcroForm", Dictionary())
+        words = "" if "/AP" in each and not form.get("/NeedAppearances") else _value(each)
+        if not _is_western(words):
+            each["/Subtype"], each["/F"] = Name.FreeText, _PRINT  # no field any more
+            each["/DA"] = _inherited(each, "/DA") or String("")
+            each["/Q"] = _inherited(each, "/Q") or 0
+            each["/Border"] = Array([0, 0, 0])
+            self._write(each, words, number)
 
     def _draw_line(self, each: Dictionary, points: list[float], *, closed: bool) -> None:
         width = _border(each)
@@ -136,6 +153,30 @@ class Annotations:
         )  # fmt: skip
         each["/AP"] = Dictionary(N=self._document.make_indirect(look))
         self.changed = True
+
+
+def _inherited(field: pikepdf.Object, name: str) -> Any:
+    """What a field says itself, or one of those it belongs to (12.7.4.1)."""
+    for _ in range(_DEEPEST):
+        if name in field or "/Parent" not in field:
+            break
+        field = field["/Parent"]
+    return field.get(name)
+
+
+def _value(field: Dictionary) -> str:
+    """What was typed into a field or chosen in it, "" of a password and of buttons."""
+    value = _inherited(field, "/V")
+    is_shown = _inherited(field, "/FT") in ("/Tx", "/Ch") and not int(_inherited(field, "/Ff") or 0) & _PASSWORD
+    return str(value) if is_shown and isinstance(value, String) else ""
+
+
+def _is_western(words: str) -> bool:
+    try:
+        words.encode("cp1252")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _words(each: Dictionary, kind: str) -> str:

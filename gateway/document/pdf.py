@@ -19,7 +19,7 @@ import pypdfium2
 from PIL import Image
 from pypdfium2 import raw as pdfium
 
-from gateway.document import progress, raster
+from gateway.document import layers, progress, raster
 from gateway.document.annotations import Annotations
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import Unfaxable
@@ -59,14 +59,16 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
                 raise Unfaxable(f"{name} is a PDF portfolio, a folder of files; send the files in it")
             progress.note(f"without the {'file' if attached == 1 else f'{attached} files'} attached within it")
         if found := fax_pages(path):
+            raster.check_room(name, len(found), room)
             for fax in found:
                 yield fax.page
             return
-        told, completed = _told(path, name)
-        if completed:
+        told, mended = _told(path, name, count)
+        if mended:
             document.close()
-            document = _opened(completed, name)
-        for number in range(count):
+            document = _opened(mended, name)
+            raster.check_room(name, len(document), room)
+        for number in range(len(document)):
             yield Page(_draw(document, number, name, target, told.get(number, _Told())), target.y_dpi)
     finally:
         document.close()
@@ -164,12 +166,12 @@ class _Told:
     scan: bool = False
 
 
-def _told(path: Path, name: str) -> tuple[dict[int, _Told], bytes]:
-    """Of each page; and the PDF with annotations that pdfium can draw, b"" where it can. Raises Unfaxable for a page whose
-    content is damaged.
+def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes]:
+    """Of each page; and the PDF without what pdfium would not draw as a viewer does, b"" where that is nothing. ``count``: of
+    the pages that pdfium sees. Raises Unfaxable for a page whose content is damaged.
     """
     told: dict[int, _Told] = {}
-    completed = b""
+    mended = b""
     damaged = Soundness().damaged
     try:
         with pikepdf.open(path) as document:
@@ -181,11 +183,12 @@ def _told(path: Path, name: str) -> tuple[dict[int, _Told], bytes]:
                 annotations.complete(page, number)
             for note in annotations.notes():
                 progress.note(note)
-            if annotations.changed:
-                completed = _written(document, name)
+            # it believes a count that is too low
+            if layers.settle(document) or annotations.changed or len(told) > count:
+                mended = _written(document, name)
     except _NO_FAX:
         pass
-    return told, completed
+    return told, mended
 
 
 def _unit(page: pikepdf.Page) -> float:

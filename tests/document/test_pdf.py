@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pikepdf
 import pypdfium2
@@ -179,13 +180,13 @@ def test_a_missing_content_stream_is_an_empty_page(pages: Pages) -> None:
 # --- forms, notes, pictures -------------------------------------------------------------------------------------------
 
 
-def with_field(flags: int = 4) -> bytes:
+def with_field(flags: int = 4, value: str = "Jane Example, Springfield") -> bytes:
     document = pikepdf.new()
     Sheet().add_to(document)
     font = Dictionary(Type=Name.Font, Subtype=Name.Type1, BaseFont=Name.Helvetica)
     field = document.make_indirect(
         Dictionary(
-            Type=Name.Annot, Subtype=Name.Widget, FT=Name.Tx, T=String("name"), V=String("Jane Example, Springfield"),
+            Type=Name.Annot, Subtype=Name.Widget, FT=Name.Tx, T=String("name"), V=String(value),
             Rect=Array([72, 600, 372, 640]), DA=String("/Helv 24 Tf 0 g"), F=flags, P=document.pages[0].obj,
         )
     )  # fmt: skip
@@ -221,9 +222,55 @@ def test_notes_with_an_appearance_are_shown_and_hidden_ones_are_not(pages: Pages
     assert ink(hidden) == 0
 
 
+@pytest.mark.parametrize("value", ["Łukasz Żółć", "Иван Примеров", "Ελένη Παράδειγμα"])
+def test_letters_that_a_form_has_no_font_for_are_shown(pages: Pages, value: str) -> None:
+    (page,) = pages(with_field(value=value))
+    left, top, right, _ = bounds(page)
+    assert (left, top) == pytest.approx((1, 2.15), abs=0.1)
+    assert right - left > 0.12 * len(value)
+
+
 def test_a_field_for_print_alone_is_shown(pages: Pages) -> None:
     (page,) = pages(with_field(flags=36))
     assert ink(page, 0.1, 0.18, 0.65, 0.25) > 0.02
+
+
+@pytest.mark.parametrize(
+    ("usage", "rules", "seen"),
+    [
+        ({}, (), True),
+        ({"Print": {"PrintState": Name.OFF}}, (), True),  # nobody asks for it
+        ({"View": {"ViewState": Name.OFF}}, ("View",), True),
+        ({"Print": {"PrintState": Name.OFF}}, ("View", "Print"), False),
+    ],
+)
+def test_a_layer_is_shown_as_in_print(
+    pages: Pages, usage: dict[str, Any], rules: tuple[str, ...], *, seen: bool
+) -> None:
+    document = pikepdf.new()
+    Sheet().raw(b"/OC /L BDC 72 500 200 200 re f EMC").add_to(document)
+    layer = document.make_indirect(
+        Dictionary(
+            Type=Name.OCG,
+            Name=String("layer"),
+            Usage=Dictionary(**{name: Dictionary(**said) for name, said in usage.items()}),
+        )
+    )
+    asked = [
+        Dictionary(Event=Name("/" + each), OCGs=Array([layer]), Category=Array([Name("/" + each)])) for each in rules
+    ]
+    document.Root.OCProperties = Dictionary(OCGs=Array([layer]), D=Dictionary(ON=Array([layer]), AS=Array(asked)))
+    document.pages[0].obj.Resources.Properties = Dictionary(L=layer)
+    (page,) = pages(saved(document))
+    assert (ink(page) > 0.05) == seen
+
+
+def test_a_count_of_pages_that_is_too_low_hides_none(pages: Pages, refusal: Refusal) -> None:
+    whole = letters(3, object_stream_mode=pikepdf.ObjectStreamMode.disable)
+    wrong = whole.replace(b"/Count 3", b"/Count 2")
+    assert wrong != whole
+    assert len(pages(wrong)) == 3
+    assert "3 pages, and the fax has room for 2 more" in refusal(wrong, room=2).public
 
 
 def test_a_photograph_in_colour_and_in_cmyk(pages: Pages) -> None:
