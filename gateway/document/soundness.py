@@ -10,6 +10,7 @@ import pikepdf
 _FLATE = {"/FlateDecode", "/Fl"}
 _WINDOW = 1 << 20
 _MOST = 64 << 20  # bytes looked at of one stream
+_FLUSHED = b"\0\0\xff\xff"  # ends one whose program never said that it is complete
 
 
 class Soundness:
@@ -43,17 +44,23 @@ def _forms(resources: object) -> Iterator[pikepdf.Object]:
 
 def _breaks(stream: pikepdf.Stream) -> bool:
     """Whether its compressed data goes wrong before its end. A wrong sum at the end, or none, takes nothing away."""
-    coded = stream.get("/Filter")
-    first = coded[0] if isinstance(coded, pikepdf.Array) and len(coded) else coded
-    if str(first) not in _FLATE:
+    if not (coded := _filters(stream)) or coded[0] not in _FLATE:
         return False
     inflater = zlib.decompressobj()
-    data = stream.read_raw_bytes()
+    whole = data = stream.read_raw_bytes()
     room = _MOST
     try:
         while data and room > 0:
             room -= len(inflater.decompress(data, _WINDOW))
             data = inflater.unconsumed_tail
+        if not whole or data or inflater.eof or whole.endswith(_FLUSHED):
+            return False
+        inflater.decompress(bytes(4))  # in place of a sum that may be missing
     except zlib.error as error:
         return "data check" not in str(error)
-    return False
+    return not inflater.eof
+
+
+def _filters(stream: pikepdf.Stream) -> list[str]:
+    coded = stream.get("/Filter")
+    return [str(each) for each in coded] if isinstance(coded, pikepdf.Array) else [str(coded)]

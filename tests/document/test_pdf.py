@@ -383,15 +383,34 @@ def test_damaged_content_does_not_crash(pages: Pages) -> None:
     assert ink(page) > 0.01
 
 
-def test_a_dynamic_form_is_refused_as_its_page_only_says_please_wait(refusal: Refusal) -> None:
+def with_xfa(xml: bytes, *, in_parts: bool = False, **fields: bool) -> bytes:
     document = pikepdf.new()
     Sheet().text(72, 72, "Please wait...").add_to(document)
-    template = Stream(document, b'<xdp:xdp xmlns:xdp="http://ns.adobe.com/xdp/"><template/></xdp:xdp>')
-    document.Root["/AcroForm"] = Dictionary(Fields=Array([]), XFA=document.make_indirect(template))
-    document.Root["/NeedsRendering"] = True
-    refused = refusal(saved(document))
+    template = document.make_indirect(Stream(document, xml))
+    form = Array([String("config"), template]) if in_parts else template
+    document.Root["/AcroForm"] = Dictionary(Fields=Array([]), XFA=form)
+    for name, value in fields.items():
+        document.Root["/" + name] = value
+    return saved(document)
+
+
+_XFA = b'<xdp:xdp xmlns:xdp="http://ns.adobe.com/xdp/">%s<template/></xdp:xdp>'
+_OLD = b"<acrobat7><dynamicRender>required</dynamicRender></acrobat7>"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [with_xfa(_XFA % b"", NeedsRendering=True), with_xfa(_XFA % _OLD), with_xfa(_OLD, in_parts=True)],
+    ids=["new", "old", "in parts"],
+)
+def test_a_dynamic_form_is_refused_as_its_page_only_says_please_wait(refusal: Refusal, data: bytes) -> None:
+    refused = refusal(data)
     assert "only Adobe's reader can show" in refused.public
     assert "print it to a new PDF" in refused.public
+
+
+def test_a_form_whose_pages_are_there_is_shown(pages: Pages) -> None:
+    assert len(pages(with_xfa(_XFA % _OLD.replace(b"required", b"forbidden")))) == 1
 
 
 def test_a_portfolio_is_refused_and_a_pdf_with_an_attachment_is_not(pages: Pages, refusal: Refusal) -> None:
@@ -670,3 +689,24 @@ def test_a_wrong_sum_behind_the_content_takes_nothing_away(pages: Pages) -> None
         compressed(document.pages[0].Contents, lambda data, end=end: data[:-4] + end)
         (page,) = pages(saved(document, compress_streams=False))
         assert ink(page)
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+def test_content_that_breaks_off_is_damaged(refusal: Refusal, kept: float) -> None:
+    document = pikepdf.new()
+    letter(1).add_to(document)
+    compressed(document.pages[0].Contents, lambda data: data[: int(len(data) * kept)])
+    assert "page 1 of x.bin is damaged" in refusal(saved(document, compress_streams=False)).public
+
+
+def test_content_whose_program_never_said_that_it_ends_is_whole(pages: Pages) -> None:
+    document = pikepdf.new()
+    letter(1).add_to(document)
+
+    def flushed(data: bytes) -> bytes:
+        packer = zlib.compressobj()
+        return packer.compress(zlib.decompress(data)) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+    compressed(document.pages[0].Contents, flushed)
+    (page,) = pages(saved(document, compress_streams=False))
+    assert ink(page)
