@@ -222,7 +222,7 @@ class Conversation(SMTP):
         pipelined = self.source.pending
         raw = await self.line()
         if dialogue.unconfirmed and not pipelined:  # said after our 250 was sent: the client has read it
-            self._clients.background(self._door.confirmed(dialogue.unconfirmed))
+            self._door.confirmed(dialogue.unconfirmed)
             dialogue.unconfirmed = ""
         return raw
 

@@ -41,6 +41,7 @@ from gateway.store import bodies, jobs, repeats, routes
 from gateway.store.db import Database, Tx
 from gateway.store.ids import new_id
 
+_SHORT = 32 << 10  # bytes of a mail that are stored in an instant
 _ADDRESS = re.compile(
     r"""(?=.{1,254}\Z)(?:"(?:[^"\\\s]|\\\S)*"|[^\s"(),:;<>@\[\]\\]+)@(?:[^\s"(),:;<>@\[\]\\]+|\[[^\s"\[\]\\]+\])"""
 )  # RFC 5321, roughly
@@ -384,8 +385,9 @@ class Accept:
                 bodies.put(tx, submission.id, content)
             return submission.id
 
+        is_short = content is None or len(content) <= _SHORT
         try:
-            stored = await (self._divided.settle(last, commit) if last else self._database.write(commit))
+            stored = await (self._divided.settle(last, commit) if last else self._database.write(commit, short=is_short))
         except GatewayError:  # not so when cancelled: then the row may stand, and the sweep judges the file
             self._remove(file)
             raise
@@ -441,10 +443,10 @@ class Accept:
         if file != bodies.HERE:
             self._spool.remove([file])
 
-    async def confirmed(self, queue_id: str) -> None:
+    def confirmed(self, queue_id: str) -> None:
         """The client spoke again after our 250, so it has seen it: the same mail again is a new wish."""
         now = self._clock()
-        await self._database.write(lambda tx: repeats.confirm(tx, queue_id, now), soon=False)
+        self._database.write_later(lambda tx: repeats.confirm(tx, queue_id, now))
 
 
 def _submission(

@@ -1,8 +1,9 @@
 """The one SQLite file: a single connection that writes and checkpoints, with group commit, and one that only reads.
 
 SQLite before 3.51.3 can lose commits when two connections write or checkpoint one WAL database, so nothing else in the
-whole system writes. Small transactions that are asked for while a commit runs share the next commit, each in a
-savepoint of its own.
+whole system writes. What is asked for while a commit runs shares the next one. Where all of that is short, its statements
+run in the event loop and only the commit, which waits for the disk, in the writer's thread: a thread that takes the
+interpreter's lock for each statement costs both more than the statements do.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -34,7 +36,17 @@ _FULL, _IO, _CANNOT_OPEN = 13, 10, 14  # primary result codes, https://www.sqlit
 _FATAL = {8: "read-only", 10: "I/O error", 11: "corrupt", 26: "not a database"}
 _BATCH = 200
 _PATIENCE = 0.2  # seconds
+_LOCK_PATIENCE = 5.0  # seconds for which another process may hold the file
 _LEAST = 1 << 20  # bytes that a start needs at most
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """``future`` is None where nobody waits for its end."""
+
+    function: Callable[[Tx], Any]
+    future: asyncio.Future[Any] | None
+    is_short: bool
 
 
 class _Connection(aiosqlite.Connection):
@@ -44,10 +56,15 @@ class _Connection(aiosqlite.Connection):
         result = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]  # untyped upstream
         return cast(T, result)
 
+    @property
+    def idle(self) -> Tx:
+        """SQLite's connection, for whoever knows that its thread has nothing to do."""
+        return self._conn
+
 
 def _connect(path: str) -> _Connection:
     def connector() -> sqlite3.Connection:
-        return sqlite3.connect(path, uri=True, isolation_level=None, timeout=5.0)
+        return sqlite3.connect(path, uri=True, isolation_level=None, timeout=_LOCK_PATIENCE, check_same_thread=False)
 
     return _Connection(connector, 64)
 
@@ -67,8 +84,8 @@ class Database:
         self._on_full = on_full or (lambda: False)
         self._writer: _Connection | None = None
         self._reader: _Connection | None = None
-        self._queue: asyncio.Queue[tuple[Callable[[Tx], Any], asyncio.Future[Any]] | None] = asyncio.Queue()
-        self._patient: list[tuple[Callable[[Tx], Any], asyncio.Future[Any]]] = []
+        self._queue: asyncio.Queue[_Work | None] = asyncio.Queue()
+        self._patient: list[_Work] = []
         self._task: asyncio.Task[None] | None = None
         self._broken: Exception | None = None
         self.place = ""  # where the file is, see store.file; known once it is open
@@ -141,24 +158,25 @@ class Database:
         if self._broken is not None or self._task is None:
             raise TryLater("the gateway cannot record anything now", str(self._broken or "the database is closed"))
 
-    async def write(self, function: Callable[[Tx], T], *, soon: bool = True) -> T:
+    async def write(self, function: Callable[[Tx], T], *, short: bool = False) -> T:
         """Run ``function`` in a transaction and return its result once it is on disk.
 
-        What is not wanted ``soon`` waits for the next commit that is, but not long; it stands before it.
+        One that is ``short``, a few rows by their keys, may run in the event loop.
 
-        ``function`` may run twice (after a full disk was relieved) and must do nothing but SQL. A cancelled caller does
-        not undo it. Raises what ``function`` raised (then nothing of it is stored), :class:`NoSpace`, or
-        :class:`TryLater` when the database is broken.
+        ``function`` may run more than once (after another's failure or a full disk) and must do nothing but SQL. A
+        cancelled caller does not undo it. Raises what ``function`` raised (then nothing of it is stored),
+        :class:`NoSpace`, or :class:`TryLater` when the database is broken.
         """
         self.check()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        if soon:
-            self._queue.put_nowait((function, future))
-        else:
-            if not self._patient:
-                asyncio.get_running_loop().call_later(_PATIENCE, self._wake)
-            self._patient.append((function, future))
-        return await asyncio.shield(future)
+        self._queue.put_nowait(_Work(function, future, short))
+        return await future
+
+    def write_later(self, function: Callable[[Tx], object]) -> None:
+        """Run a short ``function`` as :meth:`write` does, with the next commit, or soon. Nobody hears of its failure."""
+        if not self._patient:
+            asyncio.get_running_loop().call_later(_PATIENCE, self._wake)
+        self._patient.append(_Work(function, None, is_short=True))
 
     async def read(self, function: Callable[[Tx], T]) -> T:
         """Run ``function`` on the read-only connection."""
@@ -176,25 +194,30 @@ class Database:
             while not self._queue.empty() and len(batch) < _BATCH:
                 batch.append(self._queue.get_nowait())
             patient, self._patient = self._patient, []
-            work = [*patient, *(entry for entry in batch if entry is not None)]
+            work = [*patient, *(each for each in batch if each is not None)]
             if work:
                 await self._commit(work)
             if None in batch:
                 return
 
-    async def _commit(self, work: list[tuple[Callable[[Tx], Any], asyncio.Future[Any]]]) -> None:
+    async def _commit(self, work: list[_Work]) -> None:
         assert self._writer is not None
-        functions = [function for function, _ in work]
+        functions = [each.function for each in work]
         try:
-            results = await self._writer.run(lambda tx: _run_batch(tx, functions))
+            results = _run_at_once(self._writer.idle, functions) if all(each.is_short for each in work) else None
+            if results is None:
+                results = await self._writer.run(lambda tx: _run_batch(tx, functions))
+            else:
+                await self._writer.run(_end)
         except sqlite3.Error as error:
             results = await self._failed(error, functions)
-        for (_, future), result in zip(work, results, strict=True):
+        for each, result in zip(work, results, strict=True):
+            if each.future is None or each.future.cancelled():
+                continue
             if isinstance(result, BaseException):
-                future.set_exception(result)
-                future.exception()  # seen: a caller that was cancelled must not cause a warning
+                each.future.set_exception(result)
             else:
-                future.set_result(result)
+                each.future.set_result(result)
 
     async def _failed(self, error: sqlite3.Error, functions: Sequence[Callable[[Tx], Any]]) -> list[Any]:
         """The whole commit failed. A full disk gets one more try after the reserve is given back."""
@@ -217,6 +240,23 @@ def _code(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
+def _run_at_once(tx: Tx, functions: Sequence[Callable[[Tx], Any]]) -> list[Any] | None:
+    """All functions in a transaction that is still to be ended; None, and nothing done, where one fails or has to wait."""
+    if tx.in_transaction:
+        return None
+    try:
+        tx.execute("PRAGMA busy_timeout = 0")
+        try:
+            tx.execute("BEGIN IMMEDIATE")
+        finally:
+            tx.execute(f"PRAGMA busy_timeout = {_LOCK_PATIENCE * 1000:.0f}")
+        return [function(tx) for function in functions]
+    except Exception:  # each on its own, it is seen whose it was
+        if tx.in_transaction:
+            tx.execute("ROLLBACK")
+        return None
+
+
 def _run_batch(tx: Tx, functions: Sequence[Callable[[Tx], Any]]) -> list[Any]:
     """All functions in one transaction; each one's failure undoes only itself. Raises sqlite3.Error if all failed."""
     if tx.in_transaction:  # left by a failed commit
@@ -234,14 +274,24 @@ def _run_batch(tx: Tx, functions: Sequence[Callable[[Tx], Any]]) -> list[Any]:
                 tx.execute("ROLLBACK TO one")
                 results.append(error)
             tx.execute("RELEASE one")
-        reach("store.begun")
-        tx.execute("COMMIT")
-        reach("store.committed")
     except BaseException:
         if tx.in_transaction:
             tx.execute("ROLLBACK")
         raise
+    _end(tx)
     return results
+
+
+def _end(tx: Tx) -> None:
+    """Commit. Raises sqlite3.Error; nothing is left of the transaction then."""
+    reach("store.begun")
+    try:
+        tx.execute("COMMIT")
+    except BaseException:
+        if tx.in_transaction:
+            tx.execute("ROLLBACK")
+        raise
+    reach("store.committed")
 
 
 def _pragma(tx: Tx, name: str) -> Any:

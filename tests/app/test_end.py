@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -59,12 +58,12 @@ async def test_a_commit_that_fails_when_all_was_written_loses_no_file(
     gateway = Gateway(config(tmp_path, unused_tcp_port))
     await gateway.start()
     await gateway.outbound.stop(5.0)  # nothing commits but what comes in
-    run_batch = db._run_batch
+    end = db._end
 
-    def fails(tx: db.Tx, functions: Any) -> Any:
-        results = run_batch(tx, functions)
+    def fails(tx: db.Tx) -> None:
+        end(tx)
         if not tx.execute("SELECT 1 FROM submission").fetchall():
-            return results  # something else that the gateway notes
+            return  # something else that the gateway notes
         error = sqlite3.OperationalError("disk I/O error")
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR
         raise error
@@ -76,7 +75,7 @@ async def test_a_commit_that_fails_when_all_was_written_loses_no_file(
         peer = Peer(listener="smtp0", address="127.0.0.1", trusted_network=True)
         return await to.accept.accept(Envelope(peer, "a@example.org", (recipient,)), draft)
 
-    monkeypatch.setattr(db, "_run_batch", fails)
+    monkeypatch.setattr(db, "_end", fails)
     with pytest.raises(TryLater):
         await brings(gateway)
     assert gateway.failed.is_set()

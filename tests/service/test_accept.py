@@ -317,7 +317,7 @@ async def test_two_at_once_are_one(house: House) -> None:
 
 async def test_a_client_that_has_read_the_250_wishes_to_fax_again(house: House) -> None:
     first = await house.submit()
-    await house.accept.confirmed(first)
+    house.accept.confirmed(first)
     assert await house.submit() != first
     assert len(await house.jobs()) == 2
 

@@ -58,7 +58,7 @@ async def test_a_kill_between_the_parts_changes_nothing(house: House) -> None:
 async def test_the_same_parts_again_from_who_has_read_every_answer_are_another_fax(house: House) -> None:
     for _ in range(2):
         for number in (1, 2):
-            await house.accept.confirmed(await house.submit(mail=part(number, 2)))
+            house.accept.confirmed(await house.submit(mail=part(number, 2)))
         house.now += 3600
     assert len(await house.jobs()) == 2
     assert await house.mails() == []

@@ -187,7 +187,7 @@ class Stub:
             self.accepting -= 1
             draft.discard()
 
-    async def confirmed(self, queue_id: str) -> None:
+    def confirmed(self, queue_id: str) -> None:
         self._may_fail("confirmed")
         self.seen.append(queue_id)
 

@@ -274,7 +274,7 @@ async def test_a_disk_that_fills_up_is_a_452_and_nothing_is_left(
         with monkeypatch.context() as patch:
             full = sqlite3.OperationalError("database or disk is full")
             full.sqlite_errorcode = 13
-            patch.setattr(db, "_run_batch", raising(full))
+            patch.setattr(db, "_end", raising(full))
             await check_refused(client, house, "452 4.3.1 the gateway's disk is full")
         assert (await client.mail(mail())).code == 250
     assert len(house.files) == 1
@@ -293,7 +293,7 @@ async def test_a_store_in_trouble_is_a_451_and_nothing_is_left(
     (address,) = await doors.open(house.accept)
     async with talking(address) as client:
         with monkeypatch.context() as patch:
-            patch.setattr(db, "_run_batch", raising(sqlite3.OperationalError("database is locked")))
+            patch.setattr(db, "_end", raising(sqlite3.OperationalError("database is locked")))
             await check_refused(client, house, "451 4.3.0 the gateway cannot record anything now")
         assert (await client.mail(mail())).code == 250
         await house.database.close()

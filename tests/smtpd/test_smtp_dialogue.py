@@ -325,14 +325,6 @@ async def test_trouble_in_the_middle_of_a_mail_ends_the_session_before_a_line_of
     await until(lambda: stub.left == [])
 
 
-async def test_trouble_with_a_confirmation_is_nobodys_trouble(doors: Doors, stub: Stub) -> None:
-    (address,) = await doors.open(stub)
-    stub.fail = {"confirmed": ZeroDivisionError()}
-    async with talking(address) as client:
-        assert (await client.mail(b"x")).code == 250
-        assert (await client.ask("NOOP")).code == 250
-
-
 async def test_smtplib_sends_through_it(doors: Doors, stub: Stub) -> None:
     (address,) = await doors.open(stub)
     host, _, port = address.rpartition(":")

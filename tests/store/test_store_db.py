@@ -81,6 +81,42 @@ async def test_many_writers_share_commits(tmp_path: Path) -> None:
     await database.close()
 
 
+async def test_what_fails_among_short_writes_undoes_only_itself(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+
+    def half_done(tx: sqlite3.Connection) -> None:
+        set_meta(tx, "bad", "1")
+        raise KeyError("half done")
+
+    database.write_later(half_done)
+    results = await asyncio.gather(
+        database.write(lambda tx: set_meta(tx, "a", "1"), short=True),
+        database.write(half_done, short=True),
+        database.write(lambda tx: set_meta(tx, "b", "1"), short=True),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in results if each is not None] == [KeyError]
+    assert await database.read(lambda tx: [get_meta(tx, key) for key in ("a", "b", "bad")]) == ["1", "1", None]
+    await database.close()
+
+
+async def test_a_short_write_waits_for_a_lock_without_holding_the_loop(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    other = sqlite3.connect(tmp_path / "db.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    begun = asyncio.get_running_loop().time()
+    waiting = asyncio.ensure_future(database.write(lambda tx: set_meta(tx, "a", "1"), short=True))
+    for _ in range(10):
+        await asyncio.sleep(0.02)
+    assert asyncio.get_running_loop().time() - begun < 2  # seconds; the lock is waited for up to five
+    assert not waiting.done()
+    other.execute("ROLLBACK")
+    other.close()
+    await waiting
+    assert await database.read(lambda tx: get_meta(tx, "a")) == "1"
+    await database.close()
+
+
 async def test_a_cancelled_caller_does_not_undo_the_commit(tmp_path: Path) -> None:
     database = await opened(tmp_path)
     task = asyncio.create_task(database.write(lambda tx: set_meta(tx, "a", "1")))
