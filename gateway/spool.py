@@ -155,7 +155,6 @@ class MailDraft:
     """
 
     def __init__(self, spool: Spool, small: int) -> None:
-        spool.check_room()
         self._spool = spool
         self._small = small
         self._memory: bytearray | None = bytearray()
@@ -187,8 +186,9 @@ class MailDraft:
             raise _translate(error, "read") from error
 
     def spill(self) -> Path:
-        """Have it in a file, whose path is returned. Raises as :meth:`Draft.write`."""
+        """Have it in a file, whose path is returned. Raises as :meth:`Spool.draft` and :meth:`Draft.write`."""
         if self._file is None:
+            self._spool.check_room()
             memory, self._memory = self._memory or bytearray(), None
             self._file = Draft(self._spool, hashing=False)
             self._file.write(memory)
@@ -296,7 +296,7 @@ class Spool:
         return Draft(self)
 
     def mail_draft(self, small: int) -> MailDraft:
-        """Begin a mail. Raises as :meth:`draft`."""
+        """Begin a mail."""
         return MailDraft(self, small)
 
     def work_directory(self) -> Path:

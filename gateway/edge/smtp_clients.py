@@ -7,7 +7,7 @@ import ipaddress
 import socket
 import time
 from collections import Counter
-from collections.abc import Collection, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Protocol
@@ -16,7 +16,6 @@ import structlog
 
 from gateway.edge.smtp_replies import SHUTTING_DOWN, TOO_SLOW, Hangup
 from gateway.edge.smtp_settings import ListenerSettings, SmtpSettings
-from gateway.errors import GatewayError
 from gateway.model import Peer
 
 log = structlog.get_logger("smtpd")
@@ -24,6 +23,7 @@ log = structlog.get_logger("smtpd")
 _COMMIT_GRACE = 10.0  # seconds for commits whose clients have gone
 _CANCEL_GRACE = 10.0  # and for what was cancelled to clean up
 _SILENCE = 10.0  # seconds between two lines of the log about the same
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
 _SLOW = 1.0  # seconds of slowness from which a client may lose its place to another
 
 
@@ -45,12 +45,12 @@ class Guest(Protocol):
 
 
 class Clients:
-    """The conversations under way and the work they leave behind."""
+    """The conversations under way."""
 
     def __init__(self, settings: SmtpSettings) -> None:
         self._settings = settings
         self._conversations: dict[asyncio.Task[None], Guest] = {}
-        self._background: set[asyncio.Task[Any]] = set()
+        self._committing: set[asyncio.Task[Any]] = set()
         self._present: dict[Guest, str] = {}
         self._counts: Counter[str] = Counter()
         self._unsaid: Counter[str] = Counter()
@@ -61,17 +61,16 @@ class Clients:
         self._conversations[task] = conversation
         task.add_done_callback(lambda done: self._conversations.pop(done, None))
 
-    def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run something that the client's leaving must not stop."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[Any]) -> None:
-        self._background.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, GatewayError):
-            log.warning("work after a conversation failed", why=repr(error))
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Meanwhile this conversation makes a mail durable, and is not to be stopped."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._committing.add(task)
+        try:
+            yield
+        finally:
+            self._committing.discard(task)
 
     @contextmanager
     def present(self, guest: Guest, peer: Peer) -> Iterator[None]:
@@ -125,24 +124,22 @@ class Clients:
     async def drain(self, grace: float) -> None:
         """Let clients and what they began come to an end: idle ones hear 421 now, late ones after ``grace`` seconds.
 
-        A commit under way outlives its client and is waited for another while.
+        A commit under way is waited for another while, whether its client is still there or not.
         """
         self.stopping = True
         for conversation in list(self._conversations.values()):
             conversation.interrupt()
-        await _wait_for(self._conversations, grace)
-        await _wait_for(self._background, _COMMIT_GRACE)
-
-
-async def _wait_for(tasks: Collection[asyncio.Task[Any]], grace: float) -> None:
-    """Wait for tasks to end; those that do not within ``grace`` seconds are cancelled."""
-    if not tasks:
-        return
-    _, late = await asyncio.wait(set(tasks), timeout=grace)
-    for task in late:
-        task.cancel()
-    if late:
-        await asyncio.wait(late, timeout=_CANCEL_GRACE)
+        if not self._conversations:
+            return
+        _, late = await asyncio.wait(self._conversations, timeout=grace)
+        for task in late - self._committing:
+            task.cancel()
+        if self._committing:
+            _, late_commits = await asyncio.wait(self._committing, timeout=_COMMIT_GRACE)
+            for task in late_commits:
+                task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=_CANCEL_GRACE)
 
 
 def peer_of(transport: Any, listener: ListenerSettings) -> Peer:
@@ -157,15 +154,20 @@ def peer_of(transport: Any, listener: ListenerSettings) -> Peer:
 
 def client_at(address: str, port: int, listener: ListenerSettings) -> Peer:
     """A client at an IP address, which may be one of IPv4 written as IPv6."""
-    ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    return Peer(listener=listener.name, address=str(ip), port=port, trusted_network=_is_in(str(ip), listener.networks))
+    address = _canonical(address)
+    trusted = _is_in(address, listener.networks)
+    return Peer(listener=listener.name, address=address, port=port, trusted_network=trusted)
 
 
 def is_proxy(peer: Peer, listener: ListenerSettings) -> bool:
     """Whether the client speaks for others."""
     return peer.address != "local" and _is_in(peer.address, listener.proxies)
+
+
+@lru_cache(maxsize=4096)
+def _canonical(address: str) -> str:
+    ip = ipaddress.ip_address(address)
+    return str(ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped else ip)
 
 
 @lru_cache(maxsize=4096)
@@ -190,4 +192,4 @@ def tls_of(transport: Any) -> str | None:
 
 def is_local(peer: Peer) -> bool:
     """Whether nobody can listen on the way: loopback, or a unix socket."""
-    return peer.address == "local" or ipaddress.ip_address(peer.address).is_loopback
+    return peer.address == "local" or _is_in(peer.address, _LOOPBACK)

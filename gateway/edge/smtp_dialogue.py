@@ -166,13 +166,12 @@ class Dialogue:
     def _greeted(self, helo: str, *, esmtp: bool) -> None:
         self.reset()
         self._esmtp = esmtp
-        self.peer = replace(self.peer, helo=shown(helo, 255) if helo else self.peer.helo)
-        self._set_protocol()
+        self._is_now(helo=shown(helo, 255) if helo else self.peer.helo)
 
-    def _set_protocol(self) -> None:
-        """RFC 3848; for HELO there is no word that tells more."""
-        marks = ("S" if self.peer.tls else "") + ("A" if self.peer.login else "")
-        self.peer = replace(self.peer, protocol=f"ESMTP{marks}" if self._esmtp else "SMTP")
+    def _is_now(self, **facts: str) -> None:
+        """More is known of the client, and the protocol is what RFC 3848 calls it; for HELO no word tells more."""
+        marks = ("S" if self.peer.tls else "") + ("A" if facts.get("login", self.peer.login) else "")
+        self.peer = replace(self.peer, protocol=f"ESMTP{marks}" if self._esmtp else "SMTP", **facts)
 
     async def noop(self, _argument: str) -> str:
         return "250 2.0.0 OK"
@@ -244,8 +243,7 @@ class Dialogue:
                 raise Hangup("421 4.7.0 too many failed logins; good bye")
             raise BadCommand(failure)
         self._auth_failures = 0
-        self.peer = replace(self.peer, login=login)
-        self._set_protocol()
+        self._is_now(login=login)
         return "235 2.7.0 logged in"
 
     async def _ask(self, challenge: str) -> str:
@@ -360,7 +358,8 @@ class Dialogue:
     async def _accept(self, envelope: Envelope, draft: MailDraft) -> str:
         """Have the mail made durable, come what may of the client: only then it reads 250."""
         try:
-            queue_id = await asyncio.shield(self._clients.background(self._door.accept(envelope, draft)))
+            with self._clients.committing():
+                queue_id = await self._door.accept(envelope, draft)
         except GatewayError:
             raise
         except Exception:

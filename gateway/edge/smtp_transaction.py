@@ -114,7 +114,10 @@ class Transaction:
                     f"at most {self._settings.max_recipients} numbers a mail; send the others with another",
                     status="4.5.3",
                 )
-            self._recipients.append(replace(recipient, orcpt=command.orcpt, notify=command.notify))
+            wishes = command.orcpt or command.notify
+            self._recipients.append(
+                replace(recipient, orcpt=command.orcpt, notify=command.notify) if wishes else recipient
+            )
         return f"250 2.1.5 will fax to {recipient.number}"
 
     def envelope(self, peer: Peer) -> Envelope:

@@ -11,7 +11,11 @@ _VALUE = re.compile(r"\s*([^\s;/]*(?:\s*/\s*[^\s;]*)?)")
 _NAME = re.compile(r"[\s;]*([^=;]*)(=?)\s*", re.ASCII)
 _QUOTED = re.compile(r'"((?:[^"\\]+|\\.)*)"?[^;]*', re.DOTALL)
 _ENCODED = re.compile(r"(?:=\?[^?\s]*\?[bBqQ]\?[^?]*\?=\s*)+")
+_ESCAPED = re.compile(r'\\(["\\])')
 _PLAIN = re.compile(r"[^;]*")
+# what most mailers write, where nothing can be meant in two ways
+_SIMPLE = re.compile(r'([\w.+-]+(?:/[\w.+-]+)?)((?:; *[\w-]+=(?:"[^"\\=;]*"|[\w./+-]+))*)', re.ASCII)
+_SIMPLE_PARAMETER = re.compile(r'([\w-]+)=(?:"([^"]*)"|([\w./+-]+))', re.ASCII)
 _URL_CODED = re.compile(r"(?:[^%\s]|%[0-9A-Fa-f]{2})+")
 _SECTION = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*?)", re.ASCII)
 
@@ -23,6 +27,11 @@ def parse(field: str) -> tuple[str, dict[str, str]]:
     that never end, a missing first semicolon, blanks around the slash, backslashes of Windows paths, sections out of order. Where one name is
     given plain and extended (``name*``), the extended one is meant.
     """
+    if not field:
+        return "", {}
+    if simple := _SIMPLE.fullmatch(field):
+        found = _SIMPLE_PARAMETER.findall(simple[2])
+        return simple[1].lower(), {name.lower(): quoted or word for name, quoted, word in reversed(found)}
     head = _VALUE.match(field)
     assert head is not None  # matches the empty string too
     plain: dict[str, str] = {}
@@ -58,7 +67,7 @@ def _value(field: str, position: int) -> tuple[str, int]:
         quoted = _QUOTED.match(field, position)
         assert quoted is not None
         # only what must be escaped is unescaped: other backslashes belong to a path
-        return re.sub(r'\\(["\\])', r"\1", quoted[1]), quoted.end()
+        return _ESCAPED.sub(r"\1", quoted[1]), quoted.end()
     encoded = _ENCODED.match(field, position)
     if encoded:
         return encoded[0].strip(), encoded.end()

@@ -376,6 +376,8 @@ class _Walk:
             pieces.append(replace(leaf, data=data[position:begin]))
             pieces.append(Leaf(data, begin, stop, "application/octet-stream", "uuencode", file_name(name)))
             position = stop
+        if not pieces:
+            return [_measured(leaf)]
         pieces.append(replace(leaf, data=data[position:]))
         return [_measured(piece) if piece.message_text else piece for piece in pieces]
 

@@ -17,6 +17,7 @@ _UNSAFE = re.compile(
     "\U000e0000-\U000e007f]+"
 )
 _ENCODED_WORD = re.compile(r"=\?([!->@-~]{1,60})\?([bBqQ])\?([^?]*)\?=")
+_DRIVE = re.compile(r"^[A-Za-z]:")
 _HIGH = bytes(range(128, 256))
 
 
@@ -26,6 +27,8 @@ def to_text(data: bytes, charset: str | None = None) -> str:
     Where the charset is unknown or wrong, UTF-8 is taken if most of it is UTF-8, else Windows-1252: every byte gives
     some character.
     """
+    if not charset and data.isascii():
+        return data.decode("ascii")
     declared = charsets.codec(charset)
     for name in (declared, "utf-8"):
         # Western takes almost anything: UTF-8 is asked first
@@ -40,6 +43,8 @@ def to_text(data: bytes, charset: str | None = None) -> str:
 
 def one_line(text: str, limit: int = _LINE) -> str:
     """``text`` as one printable line of at most ``limit`` characters: no controls, no tricks with direction."""
+    if not text:
+        return text
     text = text[: limit * 20]
     if not (text.isascii() and text.isprintable()):
         text = _UNSAFE.sub("", _BREAKS.sub(" ", text))
@@ -92,8 +97,10 @@ def file_name(claimed: str) -> str:
 
     RFC 2183 section 2.3: the name is a stranger's word and never becomes a path of ours.
     """
-    name = re.split(r"[/\\]", one_line(claimed))[-1]
-    name = re.sub(r"^[A-Za-z]:", "", name).strip(" .\"'")
+    if not claimed:
+        return claimed
+    name = one_line(claimed).replace("\\", "/").rpartition("/")[2]
+    name = _DRIVE.sub("", name).strip(" .\"'")
     if len(name) > _NAME:
         stem, dot, extension = name.rpartition(".")
         if dot and 0 < len(extension) <= 10:

@@ -41,7 +41,7 @@ from gateway.store import bodies, jobs, repeats, routes
 from gateway.store.db import Database, Tx
 from gateway.store.ids import new_id
 
-_SHORT = 32 << 10  # bytes of a mail that are stored in an instant
+_SHORT = 256 << 10  # bytes of a mail that are put into the database in an instant
 _ADDRESS = re.compile(
     r"""(?=.{1,254}\Z)(?:"(?:[^"\\\s]|\\\S)*"|[^\s"(),:;<>@\[\]\\]+)@(?:[^\s"(),:;<>@\[\]\\]+|\[[^\s"\[\]\\]+\])"""
 )  # RFC 5321, roughly
@@ -137,12 +137,11 @@ class Accept:
 
         The author counts where he is the envelope sender: that is who the route was chosen for, and who hears of it.
         """
-        peer, sender = envelope.peer, envelope.sender
-        if summary.author and summary.author == sender.lower():
-            peer = replace(peer, author=summary.author)
-        route = await self._route(peer, sender)
-        policy.may_send(peer, sender, route, self._settings.policy)
-        return replace(envelope, peer=peer), route
+        if summary.author and summary.author == envelope.sender.lower():
+            envelope = replace(envelope, peer=replace(envelope.peer, author=summary.author))
+        route = await self._route(envelope.peer, envelope.sender)
+        policy.may_send(envelope.peer, envelope.sender, route, self._settings.policy)
+        return envelope, route
 
     # --- the dialogue ---------------------------------------------------------------------------------------------
 
@@ -387,7 +386,9 @@ class Accept:
 
         is_short = content is None or len(content) <= _SHORT
         try:
-            stored = await (self._divided.settle(last, commit) if last else self._database.write(commit, short=is_short))
+            stored = await (
+                self._divided.settle(last, commit) if last else self._database.write(commit, short=is_short)
+            )
         except GatewayError:  # not so when cancelled: then the row may stand, and the sweep judges the file
             self._remove(file)
             raise

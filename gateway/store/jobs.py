@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from decimal import Decimal
 from typing import Any
 
@@ -38,6 +38,7 @@ _JOB = (
     " document_file, document_pages, document_size, document_sha256, document_seconds, document_ledger,"
     " document_sheets, document_ref, provider_ref, tsi, options, priority, send_at, orcpt, notify, cost, outcome, last_error"
 )
+_ASKED = tuple(each.name for each in fields(FaxOptions) if each.name not in ("priority", "send_at"))
 _PRIORITIES = (1, 0, -1)
 _SETTABLE = {
     "next_at", "hold", "strikes", "polls", "attempts", "redials", "uploads", "document_ref", "provider_ref",
@@ -88,9 +89,7 @@ def _attempt(row: tuple[Any, ...]) -> Attempt:
 
 def _options(options: FaxOptions) -> str:
     """What was asked for and has no column of its own, as JSON."""
-    columns = ("priority", "send_at")
-    asked = {name: value for name, value in asdict(options).items() if name not in columns and value not in ("", None)}
-    return json.dumps(asked)
+    return json.dumps({name: value for name in _ASKED if (value := getattr(options, name)) not in ("", None)})
 
 
 # --- accepting --------------------------------------------------------------------------------------------------------
