@@ -166,12 +166,12 @@ class Dialogue:
     def _greeted(self, helo: str, *, esmtp: bool) -> None:
         self.reset()
         self._esmtp = esmtp
-        self._is_now(helo=shown(helo, 255) if helo else self.peer.helo)
+        self._is_now(shown(helo, 255) if helo else self.peer.helo, self.peer.login)
 
-    def _is_now(self, **facts: str) -> None:
-        """More is known of the client, and the protocol is what RFC 3848 calls it; for HELO no word tells more."""
-        marks = ("S" if self.peer.tls else "") + ("A" if facts.get("login", self.peer.login) else "")
-        self.peer = replace(self.peer, protocol=f"ESMTP{marks}" if self._esmtp else "SMTP", **facts)
+    def _is_now(self, helo: str, login: str | None) -> None:
+        """What the client has said; the protocol is what RFC 3848 calls it, for HELO no word tells more."""
+        marks = ("S" if self.peer.tls else "") + ("A" if login else "")
+        self.peer = replace(self.peer, helo=helo, login=login, protocol=f"ESMTP{marks}" if self._esmtp else "SMTP")
 
     async def noop(self, _argument: str) -> str:
         return "250 2.0.0 OK"
@@ -243,7 +243,7 @@ class Dialogue:
                 raise Hangup("421 4.7.0 too many failed logins; good bye")
             raise BadCommand(failure)
         self._auth_failures = 0
-        self._is_now(login=login)
+        self._is_now(self.peer.helo, login)
         return "235 2.7.0 logged in"
 
     async def _ask(self, challenge: str) -> str:

@@ -30,8 +30,8 @@ def parse(field: str) -> tuple[str, dict[str, str]]:
     if not field:
         return "", {}
     if simple := _SIMPLE.fullmatch(field):
-        found = _SIMPLE_PARAMETER.findall(simple[2])
-        return simple[1].lower(), {name.lower(): quoted or word for name, quoted, word in reversed(found)}
+        pairs = reversed(_SIMPLE_PARAMETER.findall(simple[2]))  # of one name the first counts
+        return simple[1].lower(), {name.lower(): quoted or word for name, quoted, word in pairs}
     head = _VALUE.match(field)
     assert head is not None  # matches the empty string too
     plain: dict[str, str] = {}

@@ -252,8 +252,7 @@ def _run_at_once(tx: Tx, functions: Sequence[Callable[[Tx], Any]]) -> list[Any] 
             tx.execute(f"PRAGMA busy_timeout = {_LOCK_PATIENCE * 1000:.0f}")
         return [function(tx) for function in functions]
     except Exception:  # noqa: BLE001  # seen again where each is alone
-        if tx.in_transaction:
-            tx.execute("ROLLBACK")
+        tx.rollback()
         return None
 
 
