@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gateway.document import progress, sniff
+from gateway.document import progress, sniff, unprinted
 from gateway.document.refusal import Unfaxable
 
 AUTO, NONE = "auto", "none"
@@ -28,6 +28,7 @@ _MODULES = {  # what each kind of document takes beside them, and Debian's packa
 _EXTENSIONS = {  # its content tells what it is; but "odt" is believed
     sniff.OFFICE: "docx", sniff.OLE: "doc", sniff.RTF: "rtf", sniff.OFFICE_XML: "xml",
 }  # fmt: skip
+_COMMENT_WINDOW = "../share/config/soffice.cfg/modules/swriter/ui/annotation.ui"  # which Debian's nogui packages lack
 _ROOM = 4 << 20  # bytes
 _LOCKED = "EncryptedPackage".encode("utf-16-le")  # a stream's name in an OLE file: an encrypted DOCX, XLSX or PPTX
 _MESSAGE = "__substg1.0_".encode("utf-16-le")  # how the streams of a mail begin that Outlook has saved
@@ -76,8 +77,9 @@ def _library(place: Path) -> Path | None:
     return next((place / name for name in _LIBRARIES if (place / name).is_file()), None)
 
 
-def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> str:
-    """Worker function: the document of an office ``kind`` at ``path`` as a PDF in ``directory``; returns its path.
+def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict[str, str]:
+    """Worker function: the document of an office ``kind`` at ``path`` as a PDF in ``directory``; returns its ``path``, and a
+    ``note`` on what is not in it.
 
     ``office`` is the directory of LibreOffice's programs. Raises Unfaxable, naming the document by ``name``; OSError when the disk is full.
     """
@@ -93,6 +95,8 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> str:
     (profile / "user" / "registrymodifications.xcu").write_text(_settings(), encoding="utf-8")
     source = work / f"document.{_EXTENSIONS[kind]}"
     shutil.copyfile(path, source)
+    commentable = Path(office, _COMMENT_WINDOW).is_file()
+    note = "; ".join(unprinted.left_out(source, comments=not commentable))
     os.environ |= {"HOME": str(profile), "TMPDIR": str(profile), "SAL_USE_VCLPLUGIN": "svp"}
     os.chdir(profile)
     made = work / "document.pdf"
@@ -102,13 +106,14 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> str:
             raise _protected(name)
         (work / "room").write_bytes(bytes(_ROOM))  # it says the same of a full disk: OSError then
         lacks = lacking(office)
-        other = f", or of a kind it lacks here ({', '.join(lacks)})" if lacks else ""
+        other = "" if commentable else ", or a text with comments"
+        other += f", or of a kind it lacks here ({', '.join(lacks)})" if lacks else ""
         raise Unfaxable(
             f"{name} cannot be read by LibreOffice: it is damaged, protected by a password, or needs more memory than a fax may"
             f" have{other}; print it to a PDF and send that",
             said,
         )
-    return str(made)
+    return {"path": str(made), "note": note}
 
 
 def _protected(name: str) -> Unfaxable:

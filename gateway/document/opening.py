@@ -62,12 +62,12 @@ async def _converted(pool: WorkerPool, part: MailPart, kind: str, directory: Pat
     if kind not in sniff.OFFICES or not office or part.defect:
         return part
     place = _fresh(directory)
-    path = await pool.run(
+    made = await pool.run(
         "gateway.document.office:to_pdf",
         path=part.path, kind=kind, name=part.name, directory=str(place), office=office,
     )  # fmt: skip
-    _check(place, path)
-    return replace(part, path=path)
+    _check(place, made["path"])
+    return replace(part, path=made["path"], note=made["note"])
 
 
 def _kinds(parts: list[MailPart]) -> list[str]:

@@ -15,7 +15,7 @@ import pypdfium2
 import pytest
 import pytest_asyncio
 
-from gateway.document import archive, office
+from gateway.document import archive, office, unprinted
 from gateway.document.opening import opened
 from gateway.document.worker import WorkerLimits, WorkerPool
 from gateway.errors import Refused, TryLater
@@ -255,6 +255,60 @@ async def test_every_kind_of_office_document_is_printed(
     assert {"Word"} <= words <= {"Word", "A", "Page 1"}  # a table has its name and the page around it
 
 
+def changed(document: bytes, name: str, old: bytes, new: bytes) -> bytes:
+    """An office document with something else in one of its files."""
+    with zipfile.ZipFile(io.BytesIO(document)) as source:
+        files = {each: source.read(each) for each in source.namelist()}
+    assert old in files[name]
+    return zipped({**files, name: files[name].replace(old, new)})
+
+
+_ANCHOR = b"<w:commentRangeStart w:id='0'/><w:r><w:t>Word</w:t></w:r><w:commentRangeEnd w:id='0'/><w:r><w:commentReference w:id='0'/></w:r>"
+_REMARK = b"<office:annotation><text:p>No!</text:p></office:annotation>Word<office:annotation-end office:name='a'/>"
+WITH_COMMENTS = {
+    "docx": changed(made_office.docx(), "word/document.xml", b"<w:r><w:t>Word</w:t></w:r>", _ANCHOR * 2),
+    "odt": changed(made_office.opendocument("text"), "content.xml", b"Word", _REMARK * 2),
+}
+HIDDEN = {
+    "slide": changed(made_office.pptx(), "ppt/slides/slide1.xml", b"<p:sld ", b"<p:sld show='0' "),
+    "sheet": changed(made_office.xlsx(), "xl/workbook.xml", b"<sheet ", b'<sheet state="veryHidden" '),
+}
+
+
+@pytest.mark.parametrize("kind", WITH_COMMENTS)
+def test_comments_are_taken_out_of_a_text_where_it_could_not_be_opened_with_them(tmp_path: Path, kind: str) -> None:
+    document = tmp_path / "document.docx"
+    document.write_bytes(WITH_COMMENTS[kind])
+    assert list(unprinted.left_out(document, comments=False)) == []
+    assert document.read_bytes() == WITH_COMMENTS[kind]
+    assert list(unprinted.left_out(document, comments=True)) == ["without the 2 comments in it"]
+    with zipfile.ZipFile(document) as made:
+        name = "word/document.xml" if kind == "docx" else "content.xml"
+        assert made.read(name).count(b"Word") == 2
+        assert b"omment" not in made.read(name)
+        assert b"annotation" not in made.read(name)
+    assert list(unprinted.left_out(document, comments=True)) == []
+
+
+@pytest.mark.parametrize("kind", HIDDEN)
+def test_hidden_slides_and_sheets_are_told(tmp_path: Path, kind: str) -> None:
+    document = tmp_path / "document.docx"
+    document.write_bytes(HIDDEN[kind])
+    assert list(unprinted.left_out(document, comments=True)) == [f"without the hidden {kind}"]
+    for other in (made_office.docx(), made_office.pptx(), made_office.xlsx(), RICH, b"PK\3\4"):
+        document.write_bytes(other)
+        assert list(unprinted.left_out(document, comments=True)) == []
+
+
+@pytest.mark.parametrize("kind", WITH_COMMENTS)
+@needs_office
+@pytest.mark.system
+@behind_walls
+async def test_a_text_with_comments_becomes_pages(sender: Sender, fax: Fax, kind: str) -> None:
+    (said,) = await sender.send(fax.part("letter", WITH_COMMENTS[kind]), place=LIBRE_OFFICE)
+    assert said.startswith("letter: page 1; ")
+
+
 @needs_office
 @pytest.mark.system
 @behind_walls
@@ -294,9 +348,9 @@ async def test_a_job_that_was_taken_over_cannot_choose_what_is_read_next(
     secret = tmp_path / "secret"
     secret.write_text("the key")
 
-    async def taken_over(_function: str, /, *, directory: str, **_arguments: Any) -> str:
+    async def taken_over(_function: str, /, *, directory: str, **_arguments: Any) -> dict[str, str]:
         Path(directory, "link").symlink_to(secret)
-        return elsewhere.format(secret=secret, place=directory)
+        return {"path": elsewhere.format(secret=secret, place=directory), "note": ""}
 
     monkeypatch.setattr(pool, "run", taken_over)
     with pytest.raises(TryLater, match="not its own"):

@@ -1,0 +1,67 @@
+"""What of an office document in a ZIP is on no page: comments, and the slides and sheets that are hidden."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_LONGEST = 64 << 20  # bytes of a text that is looked through
+_HEAD = 16 << 10  # bytes of a slide in which its first tag ends
+_SLIDE = re.compile(r"ppt/slides/[^/]+\.xml")
+_HIDDEN_SLIDE = re.compile(rb"<(?:\w+:)?sld\b[^>]*\bshow\s*=\s*[\"'](?:0|false)[\"']")
+_SHEETS, _HIDDEN_SHEET = (
+    "xl/workbook.xml",
+    re.compile(rb"<(?:\w+:)?sheet\b[^>]*\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']"),
+)
+_TEXTS = re.compile(r"word/(?:document|footnotes|endnotes)\.xml|content\.xml")
+_COMMENT = re.compile(  # of Word, and of OpenDocument; what marks to which words it belongs
+    rb"<(?:w:commentReference|office:annotation)\b(?:[^>]*/>|.*?</office:annotation>)"
+    rb"|<(?:w:commentRange(?:Start|End)|office:annotation-end)\b[^>]*/>",
+    re.DOTALL,
+)
+_ITSELF = (b"<w:commentReference", b"<office:annotation ", b"<office:annotation>")
+
+
+def left_out(document: Path, *, comments: bool) -> Iterator[str]:
+    """Say of a document what is on no page of it; ``comments``: take those out of a text, which LibreOffice could not open
+    with them. Raises OSError.
+    """
+    try:
+        with zipfile.ZipFile(document) as source:
+            slides = sum(_holds(source, name, _HIDDEN_SLIDE) for name in source.namelist() if _SLIDE.fullmatch(name))
+            sheets = len(_HIDDEN_SHEET.findall(source.read(_SHEETS))) if _SHEETS in source.namelist() else 0
+            for count, what in ((slides, "slide"), (sheets, "sheet")):
+                if count:
+                    yield f"without the hidden {what}" if count == 1 else f"without the {count} hidden {what}s"
+            count = _take_out(source, document) if comments else 0
+        if count:
+            yield "without the comment in it" if count == 1 else f"without the {count} comments in it"
+    except (zipfile.BadZipFile, ValueError, LookupError, NotImplementedError, RuntimeError, EOFError):
+        return  # LibreOffice is to judge
+
+
+def _holds(source: zipfile.ZipFile, name: str, what: re.Pattern[bytes]) -> bool:
+    with source.open(name) as stream:
+        return bool(what.search(stream.read(_HEAD)))
+
+
+def _take_out(source: zipfile.ZipFile, document: Path) -> int:
+    """Write a text anew without its comments; returns their number."""
+    count = 0
+    changed: dict[str, bytes] = {}
+    for entry in source.infolist():
+        if _TEXTS.fullmatch(entry.filename) and entry.file_size <= _LONGEST:
+            text = source.read(entry)
+            found = _COMMENT.findall(text)
+            count += sum(each.startswith(_ITSELF) for each in found)
+            if found:
+                changed[entry.filename] = _COMMENT.sub(b"", text)
+    if changed:
+        made = document.with_suffix(".new")
+        with zipfile.ZipFile(made, "w") as target:
+            for entry in source.infolist():
+                target.writestr(entry, changed.get(entry.filename) or source.read(entry))
+        made.replace(document)
+    return count
