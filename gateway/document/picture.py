@@ -196,6 +196,8 @@ def _page(frame: Image.Image, name: str, target: Grid) -> Page:
     image = ImageOps.exif_transpose(frame)
     if orientation in range(5, 9):
         x_dpi, y_dpi = y_dpi, x_dpi
+    if frame.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        image = image.convert("RGB")  # a screenshot of Windows, which leaves that byte empty
     grey = ImageOps.invert(_grey(image)) if _is_negative(frame) else _grey(image)
     width, height = grey.width / x_dpi, grey.height / y_dpi
     # what fills no page at its own size is enlarged only if it has the pixels for it

@@ -168,6 +168,18 @@ def test_what_pillow_would_read_as_another_picture_is_refused(refusal: Refusal) 
     assert refusal(raw).public == "x.bin is a raw photo, of which only a thumbnail can be read; send it as JPEG or PDF"
 
 
+@pytest.mark.parametrize("opaque", [0, 255])
+def test_a_screenshot_whose_transparency_was_left_empty_is_seen(pages: Pages, opaque: int) -> None:
+    image = scene().convert("RGBA")
+    image.putalpha(opaque)
+    points = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes("raw", "BGRA")
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    head = struct.pack("<IiiHHIIiiII", 124, 800, 1000, 1, 32, 3, len(points), 3937, 3937, 0, 0) + masks
+    data = b"BM" + struct.pack("<IHHI", 138 + len(points), 0, 0, 138) + head + bytes(124 - len(head)) + points
+    (page,) = pages(data)
+    assert size(page) == pytest.approx((2, 2.5), abs=0.1)
+
+
 @pytest.mark.parametrize("mode", ["RGBa", "La", "PA", "HSV", "RGBX", "I;16B"])
 def test_modes_that_few_files_have(mode: str) -> None:
     grey = picture._grey(Image.new(mode, (40, 40)))
