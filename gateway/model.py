@@ -206,6 +206,7 @@ class MailPart:
     charset: str | None = None
     content_id: str | None = None
     referenced: bool = False  # a cid: in the HTML body points here
+    logo: bool = False  # and shows it as small as a logo
     disposition: str = ""  # "attachment", "inline" or ""
     defect: str = ""  # why it cannot be trusted to be whole; "" when it is
     note: str = ""  # what the ledger is to say of its pages

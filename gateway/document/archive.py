@@ -111,7 +111,16 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
             raise Unfaxable(f"{name} is a mail in an archive; attach the mail itself, or print it to PDF")
         parts.append(
             asdict(
-                replace(archive, path=str(path), name=name, size=size, charset=None, content_id=None, referenced=False)
+                replace(
+                    archive,
+                    path=str(path),
+                    name=name,
+                    size=size,
+                    charset=None,
+                    content_id=None,
+                    referenced=False,
+                    logo=False,
+                )
             )
         )
     if not parts:

@@ -226,14 +226,14 @@ def _sized(part: MailPart) -> MailPart:
 
 def _decoration(part: MailPart, kind: str) -> bool:
     """Logos, banners and spacers: pictures the HTML shows, unless they are as large as a screenshot or a photo that was
-    pasted there; and small ones in the text that nobody attached.
+    pasted there, and not shown as a logo; and small ones in the text that nobody attached.
     """
     if kind not in sniff.IMAGES:
         return False
     if part.referenced:
         width, height = _dimensions(part) or (0, 0)
         least, pixels, flattest = _PASTED
-        return min(width, height) < least or width * height < pixels or width > flattest * height
+        return part.logo or min(width, height) < least or width * height < pixels or width > flattest * height
     return part.disposition != "attachment" and bool(part.content_id) and _pixels(part) < _SMALL
 
 

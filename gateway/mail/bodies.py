@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterable
 from urllib.parse import unquote
 
-from gateway.mail.markup import visible_spans
+from gateway.mail.markup import images, visible_spans
 from gateway.mail.words import to_text
 
 _ENOUGH = 1 << 18
+_LOGO = 30_000  # CSS pixels, as 300 x 100
 _CID = re.compile(r"cid:([^\s\"'<>()\\]{1,500})", re.IGNORECASE)
 _INVISIBLE = re.compile("[\\s\u00ad\u034f\u180e\u200b-\u200f\u2060\u2800\ufeff]+")
 
@@ -28,5 +30,27 @@ def substance(data: bytes, charset: str | None, *, markup: bool) -> int:
 
 def shown_ids(data: bytes, charset: str | None) -> frozenset[str]:
     """The Content-IDs an HTML text refers to (RFC 2392), without angle brackets, in lower case."""
-    ids = (unquote(html.unescape(match[1])) for match in _CID.finditer(to_text(data, charset)))
+    return _ids(to_text(data, charset))
+
+
+def logos(texts: Iterable[str]) -> frozenset[str]:
+    """The Content-IDs of the pictures that HTML texts show as small as a logo, however many points they have."""
+    small: set[str] = set()
+    large: set[str] = set()
+    for text in texts:
+        for tag in images(text):
+            (small if 0 < _side(tag, "width") * _side(tag, "height") < _LOGO else large).update(_ids(tag))
+    return frozenset(small - large)
+
+
+def _ids(text: str) -> frozenset[str]:
+    ids = (unquote(html.unescape(match[1])) for match in _CID.finditer(text))
     return frozenset(name.strip("<>").lower() for name in ids)
+
+
+def _side(tag: str, name: str) -> float:
+    """CSS pixels of a picture's width or height, 0 where it says none."""
+    found = re.search(rf"\s{name}\s*=\s*[\"']?\s*(\d{{1,5}})(?:px)?(?=[\"'\s/>])", tag, re.IGNORECASE) or re.search(
+        rf"[\"';\s]{name}\s*:\s*(\d{{1,5}})(?:\.\d*)?px", tag, re.IGNORECASE
+    )
+    return float(found[1]) if found else 0.0

@@ -55,6 +55,11 @@ def visible_spans(text: str) -> Iterator[tuple[int, int]]:
     return ((start, end) for start, end, tag, _ in _tokens(text) if not tag)
 
 
+def images(text: str) -> Iterator[str]:
+    """The tags that show a picture."""
+    return (text[start:end] for start, end, tag, _ in _tokens(text) if tag == "img")
+
+
 def pieces(text: str) -> Iterator[tuple[str, int, int]]:
     """What is seen between the tags, and from where to where it stands. An entity is a piece of its own, and all others
     are as long as they are in the source.

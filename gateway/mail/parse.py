@@ -133,10 +133,12 @@ def extract(
                 "part": asdict(_write(replace(other, name=text.name), Path(directory) / "rich.part", found)),
             }
         left_out = (_trim(text, trim, subject) if text else []) + left_out
+        logos = bodies.logos(to_text(leaf.data or b"", leaf.charset) for leaf in found.leaves if leaf.pictures)
         for leaf in found.leaves:
             if not leaf.left_out and not leaf.is_blank:
                 path = Path(directory) / f"{len(parts) + 1:03}.part"
-                parts.append(asdict(_write(leaf, path, found)))
+                logo = (leaf.content_id or "").lower() in logos
+                parts.append(asdict(replace(_write(leaf, path, found), logo=logo)))
     return {"parts": parts, "left_out": left_out, "headers": headers, **({"rich": rich} if rich else {})}
 
 

@@ -217,6 +217,12 @@ def test_a_picture_as_large_as_a_screenshot_is_one_even_in_the_html(fax: Fax, si
     assert told(made) == ["message text: page 1", "image001.png: page 2"]
 
 
+def test_a_picture_with_many_points_that_is_shown_as_a_logo_is_one(fax: Fax) -> None:
+    logo = fax.part("image001.png", picture(1200, 600), content_id="x", referenced=True, logo=True)
+    made = fax.make(fax.html("<p>Hello</p><img src=cid:x>"), logo)
+    assert told(made) == ["message text: page 1", f"image001.png: {DECORATION}"]
+
+
 def test_an_attached_picture_is_a_page_even_with_a_content_id(fax: Fax) -> None:
     scan = fax.part("scan.png", picture(100, 100), disposition="attachment", content_id="x")
     assert told(fax.make(fax.text("hello"), scan)) == ["message text: page 1", "scan.png: page 2"]

@@ -251,6 +251,32 @@ def test_pictures_shown_in_the_text_are_marked(reader: Reader, field: str, refer
 
 
 @pytest.mark.parametrize(
+    ("shown", "logo"),
+    [
+        ("<img width=200 height=100 src='cid:p@x'>", True),
+        ('<IMG style="height:1.04in" HEIGHT="100" Width="299" src="cid:P@X">', True),
+        ("<img src='cid:p@x' style='max-height:9px;width: 200px;height:99.5px'/>", True),
+        ("<!--[if vml]><v:imagedata src='cid:p@x'/><![endif]--><img width=20 height=20 src=cid:p@x>", True),
+        ("<img width=300 height=100 src='cid:p@x'>", False),
+        ("<img width=200 src='cid:p@x'>", False),
+        ("<img width=20% height=20% src='cid:p@x'>", False),
+        ("<img src='cid:p@x' style='max-width:20px;max-height:20px'>", False),
+        ("<img src='cid:p@x'>", False),
+        ("<img width=0 height=0 src='cid:p@x'>", False),
+        ("<img width=20 height=20 src='cid:p@x'><img src='cid:p@x'>", False),
+        ("<img width=20 height=20 src='cid:other@x'><img src='cid:p@x'>", False),
+    ],
+)
+def test_pictures_shown_as_small_as_a_logo_are_marked(reader: Reader, shown: str, *, logo: bool) -> None:
+    raw = multipart(
+        part(f"<p>Hello</p>{shown}", "Content-Type: text/html"),
+        part("x", "Content-Type: image/png", "Content-ID: <p@x>"),
+        kind="related",
+    )
+    assert [part.logo for part in reader.parts(raw)] == [False, logo]
+
+
+@pytest.mark.parametrize(
     ("fields", "role"),
     [
         (["Content-Type: text/plain"], "body-text"),
