@@ -79,11 +79,11 @@ _OFFICE_FILES = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"customXml/",
 _OFFICE_ROOTS = (  # in lower case
     b"<office:document", b"http://schemas.microsoft.com/office/word/2003/wordml", b"urn:schemas-microsoft-com:office:spreadsheet",
 )  # fmt: skip
-_NETPBM = re.compile(  # nothing but numbers; or three numbers; or two, and black or white
-    rb"P(?:[1-3]\s(?:#.*(?:\n|\Z)|[\d\s])*\Z|[56]\s(?:#.*\n|\s)*\d+\s+\d+\s+\d+\s|4\s(?:#.*\n|\s)*\d+\s+\d+\s(?:\0|\xff){3})"
+_NETPBM = re.compile(  # nothing but numbers; or three numbers; or two, and no text
+    rb"P(?:[1-3]\s(?:#.*(?:\n|\Z)|[\d\s])*\Z|[56]\s(?:#.*\n|\s)*\d+\s+\d+\s+\d+\s|4\s(?:#.*\n|\s)*\d+\s+\d+\s[ -~]{0,9}[^\t\n\r -~]{3})"
 )
 _PDF = re.compile(rb"(?<![ -~])%PDF-")
-_STRAYS = 2  # control characters in a text however short
+_STRAYS = 2  # control characters in a text of a line or two
 _PICTURES = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}
 
 # type -> what a person calls it, for what cannot be converted
@@ -169,7 +169,7 @@ def is_binary(start: bytes) -> bool:
     if len(start) < _START:  # what DOS and old programs put behind the end of a text
         start = start.rstrip(b"\0\x1a") or start
     controls = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in start)
-    return start.startswith(b"%PDF-1.") or b"\0" in start or (controls > _STRAYS and controls * 50 > len(start))
+    return start.startswith(b"%PDF-1.") or b"\0" in start or controls * (10 if controls <= _STRAYS else 50) > len(start)
 
 
 def wide(start: bytes) -> str:

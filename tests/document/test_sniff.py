@@ -128,6 +128,8 @@ KNOWN: list[tuple[str, bytes]] = [
     (sniff.PDF, b"kept by a filter: %PDF-1.4\n1 0 obj\n<<>>"),
     ("image/x-portable-anymap", b"P2 4 4 # grey\n15\n" + b"0 15\n" * 2000),
     ("image/x-portable-anymap", b"P4 20 30\n" + b"\xff" * 90),
+    ("image/x-portable-anymap", b"P4\n104 100\n\xef{\x7f\xfe\xdf\xff\xf0\xdd"),
+    (sniff.UNKNOWN, b"H\xd2\x0f"),
     (sniff.UNKNOWN, b"\1\2\3 of some program"),
     (sniff.UNKNOWN, b"\0" * 500),
     (sniff.UNKNOWN, b"\x01\0\x02\0" * 100),
