@@ -79,8 +79,8 @@ _OFFICE_FILES = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"customXml/",
 _OFFICE_ROOTS = (  # in lower case
     b"<office:document", b"http://schemas.microsoft.com/office/word/2003/wordml", b"urn:schemas-microsoft-com:office:spreadsheet",
 )  # fmt: skip
-_NETPBM = re.compile(  # nothing but numbers; or three numbers; or two, and no text
-    rb"P(?:[1-3]\s(?:#.*(?:\n|\Z)|[\d\s])*\Z|[56]\s(?:#.*\n|\s)*\d+\s+\d+\s+\d+\s|4\s(?:#.*\n|\s)*\d+\s+\d+\s[ -~]{0,9}[^\t\n\r -~]{3})"
+_NETPBM = re.compile(  # nothing but numbers; or three numbers; or two, and what no text in UTF-8 has
+    rb"P(?:[1-3]\s(?:#.*(?:\n|\Z)|[\d\s])*\Z|[56]\s(?:#.*\n|\s)*\d+\s+\d+\s+\d+\s|4\s(?:#.*\n|\s)*\d+\s+\d+\s[^\0\xfe\xff]{0,64}[\0\xfe\xff])"
 )
 _PDF = re.compile(rb"(?<![ -~])%PDF-")
 _STRAYS = 2  # control characters in a text of a line or two
