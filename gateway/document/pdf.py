@@ -19,8 +19,9 @@ import pypdfium2
 from PIL import Image
 from pypdfium2 import raw as pdfium
 
-from gateway.document import layers, progress, raster
+from gateway.document import glyphs, layers, progress, raster
 from gateway.document.annotations import Annotations
+from gateway.document.glyphs import Borrowed
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import Unfaxable
 from gateway.document.soundness import Soundness
@@ -69,6 +70,8 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             document.close()
             document = _opened(mended, name)
             raster.check_room(name, len(document), room)
+        if borrowed := [number for number in told if told[number].borrowed]:
+            document = _with_letters(document, mended or path, borrowed, name)
         for number in range(len(document)):
             yield Page(_draw(document, number, name, target, told.get(number, _Told())), target.y_dpi)
     finally:
@@ -176,10 +179,13 @@ def _is_dynamic(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What pdfium does not ask: how many points a page's unit is, and whether it is nothing but a scan in grey."""
+    """What pdfium does not ask: how many points a page's unit is, whether it is nothing but a scan in grey, or has fonts that
+    are not in the PDF.
+    """
 
     unit: float = 1.0
     scan: bool = False
+    borrowed: bool = False
 
 
 def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes]:
@@ -188,12 +194,12 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes]:
     """
     told: dict[int, _Told] = {}
     mended = b""
-    damaged = Soundness().damaged
+    damaged, borrowed = Soundness().damaged, Borrowed().on
     try:
         with pikepdf.open(path) as document:
             annotations = Annotations(document)
             for number, page in enumerate(document.pages):
-                told[number] = _Told(_unit(page), _is_scan(page))
+                told[number] = _Told(_unit(page), _is_scan(page), borrowed(page))
                 if damaged(page):
                     raise _damaged_page(number, name)
                 annotations.complete(page, number)
@@ -205,6 +211,34 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes]:
     except _NO_FAX:
         pass
     return told, mended
+
+
+def _with_letters(
+    document: pypdfium2.PdfDocument, source: Path | bytes, borrowed: list[int], name: str
+) -> pypdfium2.PdfDocument:
+    """The document, with our fonts where pdfium lacks a letter. Raises Unfaxable where they lack it too; notes a sign."""
+    missing = glyphs.lacking(document, borrowed)
+    if not missing:
+        return document
+    try:
+        with pikepdf.open(io.BytesIO(source) if isinstance(source, bytes) else source) as lent:
+            glyphs.lend(lent)
+            document.close()
+            document = _opened(_written(lent, name), name)
+    except _NO_FAX as error:
+        raise _damaged(name) from error
+    missing = glyphs.lacking(document, borrowed)
+    for each in missing:
+        if each.letter.isalnum():
+            document.close()
+            raise Unfaxable(
+                f"page {each.page + 1} of {name} has letters of a font ({each.font}) that is neither in the PDF nor here; save the"
+                " PDF with its fonts embedded, or print it to a new one"
+            )
+    if missing:
+        signs = " ".join(dict.fromkeys(f"U+{ord(each.letter):04X}" for each in missing[:8]))
+        progress.note(f"signs of a font that is neither in it nor here are not shown: {signs}")
+    return document
 
 
 def _unit(page: pikepdf.Page) -> float:

@@ -1,0 +1,160 @@
+"""Letters of a PDF whose font is not in it: pdfium draws nothing where its own fonts lack one, and our fonts have more."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pikepdf
+import pypdfium2
+from pikepdf import Dictionary, Name
+from PIL import Image
+from pypdfium2 import raw as pdfium
+
+_FONTS = Path(__file__).parent / "fonts"
+_EMBEDDED = ("/FontFile", "/FontFile2", "/FontFile3")
+_FIXED, _SERIF, _PLAIN = 1, 2, 32  # of the flags of a font
+_SCALE = 2.0  # pixels to a point, of a look at what was drawn
+_MARGIN = 0.2  # of the place of a letter, into which its neighbours may reach
+_INVISIBLE = pdfium.FPDF_TEXTRENDERMODE_INVISIBLE
+
+
+class Lacking(NamedTuple):
+    """A letter that is not drawn: on which page (from 0), in a font of which name."""
+
+    page: int
+    font: str
+    letter: str
+
+
+class Borrowed:
+    """Finds the pages of one document with fonts that are not in it, and may hold more than Western letters."""
+
+    def __init__(self) -> None:
+        self.fonts: list[pikepdf.Object] = []
+        self._known: dict[tuple[int, int], bool] = {}
+
+    def on(self, page: pikepdf.Page) -> bool:
+        """Whether such a font is on a page."""
+        return self._within(page.resources)
+
+    def _within(self, resources: object) -> bool:
+        if not isinstance(resources, Dictionary):
+            return False
+        found = [self._is(each) for name in ("/Font", "/XObject") for each in _entries(resources, name)]  # look at all
+        return any(found)
+
+    def _is(self, each: pikepdf.Object) -> bool:
+        if each.objgen not in self._known or each.objgen == (0, 0):
+            self._known[each.objgen] = False  # a form may show itself
+            if each.get("/Subtype") == "/Form":
+                self._known[each.objgen] = self._within(each.get("/Resources"))
+            elif _is_borrowed(each):
+                self._known[each.objgen] = True
+                self.fonts.append(each)
+        return self._known[each.objgen]
+
+
+def _entries(resources: Dictionary, name: str) -> Iterator[pikepdf.Object]:
+    found = resources.get(name)
+    for _, each in found.items() if isinstance(found, Dictionary) else ():
+        if isinstance(each, Dictionary | pikepdf.Stream):
+            yield each
+
+
+def _is_borrowed(font: pikepdf.Object) -> bool:
+    if font.get("/Type", "/Font") != "/Font" or font.get("/Subtype") == "/Type3":
+        return False
+    if font.get("/Subtype") == "/Type0":
+        return not any(_is_embedded(each) for each in font.get("/DescendantFonts", []))
+    encoding = font.get("/Encoding")
+    return isinstance(encoding, Dictionary) and "/Differences" in encoding and not _is_embedded(font)
+
+
+def _is_embedded(font: pikepdf.Object) -> bool:
+    return any(name in font.get("/FontDescriptor", Dictionary()) for name in _EMBEDDED)
+
+
+def lacking(document: pypdfium2.PdfDocument, pages: Iterable[int]) -> list[Lacking]:
+    """The letters and signs on these pages that pdfium does not draw."""
+    return [each for number in pages for each in _lacking(document, number)]
+
+
+def _lacking(document: pypdfium2.PdfDocument, number: int) -> Iterator[Lacking]:
+    page = document[number]
+    text = page.get_textpage()
+    drawn: Image.Image | None = None
+    try:
+        for n in range(text.count_chars()):
+            letter = chr(pdfium.FPDFText_GetUnicode(text, n))
+            thing = pdfium.FPDFText_GetTextObject(text, n)
+            if letter.isspace() or not letter.isprintable() or not thing:
+                continue
+            font = pdfium.FPDFTextObj_GetFont(thing)
+            if (
+                not font
+                or pdfium.FPDFFont_GetIsEmbedded(font)
+                or pdfium.FPDFTextObj_GetTextRenderMode(thing) == _INVISIBLE
+                or pdfium.FPDFFont_GetGlyphPath(font, ord(letter), 1.0)
+            ):
+                continue
+            drawn = drawn or page.render(scale=_SCALE, grayscale=True).to_pil()
+            if _is_empty(drawn, page, text, n):
+                yield Lacking(number, _name(font), letter)
+    finally:
+        text.close()
+        page.close()
+
+
+def _is_empty(drawn: Image.Image, page: pypdfium2.PdfPage, text: pypdfium2.PdfTextPage, n: int) -> bool:
+    """Whether there is nothing at the place of a letter, which is on the page."""
+    place = pdfium.FS_RECTF()
+    pdfium.FPDFText_GetLooseCharBox(text, n, place)
+    x, y = ctypes.c_int(), ctypes.c_int()
+    across, down = [], []
+    for right in (_MARGIN, 1 - _MARGIN):
+        at = place.left + right * (place.right - place.left), place.bottom + right * (place.top - place.bottom)
+        pdfium.FPDF_PageToDevice(page, 0, 0, *drawn.size, 0, *at, x, y)
+        across.append(x.value)
+        down.append(y.value)
+    box = (max(0, min(across)), max(0, min(down)), min(drawn.width, max(across) + 1), min(drawn.height, max(down) + 1))
+    if box[0] >= box[2] or box[1] >= box[3]:
+        return False
+    darkest, lightest = drawn.crop(box).getextrema()
+    return darkest == lightest
+
+
+def _name(font: pdfium.FPDF_FONT) -> str:
+    size = pdfium.FPDFFont_GetBaseFontName(font, None, 0)
+    buffer = ctypes.create_string_buffer(size)
+    pdfium.FPDFFont_GetBaseFontName(font, buffer, size)
+    return buffer.value.decode("utf-8", "replace")
+
+
+def lend(document: pikepdf.Pdf) -> None:
+    """Give the fonts that are not in a document the letters of ours; not those whose letters are known by their numbers alone."""
+    files: dict[str, pikepdf.Object] = {}
+    borrowed = Borrowed()
+    for page in document.pages:
+        borrowed.on(page)
+    for font in borrowed.fonts:
+        if font.get("/Subtype") == "/Type0":
+            continue
+        name = font.get("/BaseFont", Name.Unknown)
+        about = font.get("/FontDescriptor", Dictionary(Type=Name.FontDescriptor, FontName=name))
+        face = _face(str(name), int(about.get("/Flags", 0)))
+        if face not in files:
+            files[face] = document.make_indirect(pikepdf.Stream(document, (_FONTS / f"{face}.ttf").read_bytes()))
+        about["/FontFile2"], about["/Flags"] = files[face], _PLAIN
+        font["/FontDescriptor"], font["/Subtype"] = about, Name.TrueType
+
+
+def _face(name: str, flags: int) -> str:
+    """The file of ours that looks most like a font."""
+    name = name.lower()
+    if flags & _FIXED or "courier" in name or "mono" in name:
+        return "DejaVuSansMono"
+    kind = "DejaVuSerif" if flags & _SERIF or "times" in name or "roman" in name else "DejaVuSans"
+    return f"{kind}-Bold" if "bold" in name else kind

@@ -1,0 +1,99 @@
+"""PDFs written in fonts that are not in them: each letter is drawn, or the page is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pikepdf
+import pytest
+from pikepdf import Array, Dictionary, Name, Stream
+
+from gateway.document import progress
+
+from .conftest import Pages
+from .made import LETTER, Sheet, saved
+from .test_pdf import Refusal, ink
+
+_POLISH = ("lslash", "zacute", "aogonek", "ccaron")
+_RUSSIAN = ("afii10017", "afii10018", "afii10019", "afii10020")
+
+
+def simple(*letters: str, name: str = "Arial", mode: int = 0, in_form: bool = False, **fields: Any) -> bytes:
+    """A page of these letters, by their names, in a font that is not in it."""
+    document = pikepdf.new()
+    Sheet().add_to(document)
+    encoding = Dictionary(Type=Name.Encoding, Differences=Array([65, *(Name("/" + each) for each in letters)]))
+    font = Dictionary(Type=Name.Font, Subtype=Name.Type1, BaseFont=Name("/" + name), Encoding=encoding, **fields)
+    codes = bytes(range(65, 65 + len(letters)))
+    show(
+        document,
+        document.make_indirect(font),
+        b"BT %d Tr /A 40 Tf 72 648 Td (%s) Tj ET" % (mode, codes),
+        in_form=in_form,
+    )
+    return saved(document)
+
+
+def numbered(text: str, name: str = "ArialMT") -> bytes:
+    """A page of letters by their numbers in a font that is not in it."""
+    document = pikepdf.new()
+    Sheet().add_to(document)
+    readable = b"begincmap 1 begincodespacerange <0000> <FFFF> endcodespacerange 1 beginbfrange <0000> <FFFF> <0000> endbfrange endcmap"
+    inner = Dictionary(
+        Type=Name.Font, Subtype=Name.CIDFontType2, BaseFont=Name("/" + name), DW=1000,
+        CIDSystemInfo=Dictionary(Registry=pikepdf.String("Adobe"), Ordering=pikepdf.String("Identity"), Supplement=0),
+    )  # fmt: skip
+    font = Dictionary(
+        Type=Name.Font, Subtype=Name.Type0, BaseFont=Name("/" + name), Encoding=Name("/Identity-H"),
+        DescendantFonts=Array([inner]), ToUnicode=Stream(document, readable),
+    )  # fmt: skip
+    show(document, font, b"BT /A 40 Tf 72 648 Td <%s> Tj ET" % text.encode("utf-16-be").hex().encode())
+    return saved(document)
+
+
+def show(document: pikepdf.Pdf, font: pikepdf.Object, content: bytes, *, in_form: bool = False) -> None:
+    page = document.pages[0]
+    resources = Dictionary(Font=Dictionary(A=font))
+    if in_form:
+        form = Stream(
+            document, content, Type=Name.XObject, Subtype=Name.Form, BBox=Array([0, 0, *LETTER]), Resources=resources
+        )
+        resources, content = Dictionary(XObject=Dictionary(F=document.make_indirect(form))), b"/F Do"
+    page.obj["/Resources"], page.Contents = resources, Stream(document, content)
+
+
+@pytest.mark.parametrize("in_form", [False, True])
+@pytest.mark.parametrize("name", ["Arial", "Times-Bold", "CourierNew"])
+@pytest.mark.parametrize("letters", [_POLISH, _RUSSIAN])
+def test_letters_that_the_programs_own_fonts_lack_are_drawn(
+    pages: Pages, letters: tuple[str, ...], name: str, *, in_form: bool
+) -> None:
+    (page,) = pages(simple(*letters, name=name, in_form=in_form, FirstChar=65, LastChar=68, Widths=Array([700] * 4)))
+    for n in range(4):
+        assert ink(page, (72 + 28 * n) / 612, 0.12, (92 + 28 * n) / 612, 0.19) > 0.03
+
+
+def test_letters_of_the_west_are_drawn_as_ever(pages: Pages) -> None:
+    progress.begin("x.bin")
+    (page,) = pages(simple("A", "adieresis", "Euro", "quotesingle"))
+    assert ink(page) > 0.001
+    assert progress.notes() == []
+
+
+@pytest.mark.parametrize("text", ["Привет", "Łódź"])
+def test_letters_that_are_nowhere_are_refused(refusal: Refusal, text: str) -> None:
+    assert refusal(numbered(text)).public == (
+        "page 1 of x.bin has letters of a font (ArialMT) that is neither in the PDF nor here; save the PDF with its fonts"
+        " embedded, or print it to a new one"
+    )
+
+
+def test_signs_that_are_nowhere_are_told(pages: Pages) -> None:
+    progress.begin("x.bin")
+    assert len(pages(numbered("➔➔✓"))) == 1
+    assert progress.notes() == ["signs of a font that is neither in it nor here are not shown: U+2794 U+2713"]
+
+
+def test_letters_that_nobody_is_to_see_are_not_missed(pages: Pages) -> None:
+    (page,) = pages(simple(*_RUSSIAN, mode=3))  # what a program has read on a scan
+    assert ink(page) == 0
