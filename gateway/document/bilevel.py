@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 
 from gateway.document import boxes, photographs, shade
 from gateway.document.legibility import faintness
-from gateway.document.neighbourhood import STROKE, closed, doubled, grown, smoothed
+from gateway.document.neighbourhood import STROKE, closed, doubled, grown, opened, smoothed
 from gateway.document.raster import STANDARD
 
 _CELL = 4  # pixels across of the cells in which the ground is looked at, about half a millimetre
@@ -22,7 +22,8 @@ _WRITTEN = 32  # grey levels by which dark writing differs from a dark ground
 _PAPER = 160  # paper is at least as light
 _RIM = 16  # cells around a photograph in which its paper is looked at
 _EDGE = 0.64  # of the way from the ground to the deepest cells around, which strokes fill in part: beyond it is ink
-_RATIO, _NOISE_RATIO, _LEAST_RATIO = 0.86, 0.02, 0.70
+_RATIO, _NOISE_RATIO, _LEAST_RATIO = 0.86, 0.02, 0.70  # of the ground: what is lighter is ink in light writing only
+_SEEN, _FLAT = 20, 4  # grey levels of light writing, over what is so many cells wide and high: a tint behind one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +49,16 @@ def inked(image: Image.Image, y_dpi: int) -> tuple[Image.Image, Look]:
     ground = closed(small, STROKE)
     below = ImageChops.subtract(ground, small)
     deepest = smoothed(grown(below, 2))  # or a letter would have strokes of several widths
-    lights = ImageChops.invert(_spread(_levels(small, ground, below, deepest), grey.size, cell))
+    faint = faintness(below, deepest)
+    levels = _levels(small, ground, below, deepest, faint=faint.getbbox() is not None)
+    lights = ImageChops.invert(_spread(levels, grey.size, cell))
     # their mean is 128 or more where a point is lighter than its level
     ink = Image.blend(grey, lights, 0.5).convert("1", dither=Image.Dither.NONE)
     found = list(photographs.find(small, ground, cell))
     for region, mask in found:
         tones = grey.crop(region).point(_curve(_paper(ground, region, cell))).convert("1")
         ink.paste(tones, region, mask)
-    return ink, Look(None if found else faintness(below, deepest), bool(found))
+    return ink, Look(None if found else faint, bool(found))
 
 
 def _spread(cells: Image.Image, size: tuple[int, int], cell: tuple[int, int]) -> Image.Image:
@@ -64,27 +67,35 @@ def _spread(cells: Image.Image, size: tuple[int, int], cell: tuple[int, int]) ->
     return doubled(cells).resize(size, Image.Resampling.NEAREST, box=box)
 
 
-def _levels(small: Image.Image, ground: Image.Image, below: Image.Image, deepest: Image.Image) -> Image.Image:
+def _levels(
+    small: Image.Image, ground: Image.Image, below: Image.Image, deepest: Image.Image, *, faint: bool
+) -> Image.Image:
     """For each cell the grey level up to which a point is ink.
 
-    ``below``: how far each cell is below its ground, ``deepest``: how far the deepest around it are.
+    ``below``: how far each cell is below its ground, ``deepest``: how far the deepest around it are, ``faint``: whether
+    light writing is on the page, whose strokes may be lighter than what else is ink.
     """
-    ratio = max(_LEAST_RATIO, _RATIO - _NOISE_RATIO * _noise(below))
+    noise = _noise(below)
+    ratio = max(_LEAST_RATIO, _RATIO - _NOISE_RATIO * noise)
     # the ground reaches one cell further than it is seen, so that tints have an outline and light letters a rim
     around = grown(ground, 1)
     levels = around.point([round(v * ratio) for v in range(256)])
-    edges = ImageChops.subtract(around, deepest.point([round(v * _EDGE) for v in range(256)]))
-    levels = ImageChops.darker(levels, edges)
+    strokes = deepest.point([round(v * _EDGE) for v in range(256)])
+    levels = ImageChops.darker(levels, ImageChops.subtract(around, strokes))
+    if faint:
+        seen = [255 if v >= _SEEN + noise else 0 for v in range(256)]
+        writing = ImageChops.subtract(deepest, opened(below, _FLAT)).point(seen)
+        levels = ImageChops.lighter(levels, ImageChops.darker(writing, ImageChops.subtract(ground, strokes)))
     shaded = shade.shaded(ground, _DARK)
     boxed = boxes.levels(small, ground, _DARK)
     if boxed is not None:
         levels = ImageChops.lighter(levels, boxed)
     floor = levels.point([max(_DARK, v) for v in range(256)])
     levels = floor if shaded is None else Image.composite(levels, floor, shaded)
-    written = ImageChops.darker(
-        below.point([255 if v >= _WRITTEN else 0 for v in range(256)]),
-        ground.point([255 if v < _DARK else 0 for v in range(256)]),
-    )
+    dark = ground.point([255 if v < _DARK else 0 for v in range(256)])
+    if dark.getbbox() is None:
+        return levels
+    written = ImageChops.darker(dark, below.point([255 if v >= _WRITTEN else 0 for v in range(256)]))
     if written.getbbox() is None:
         return levels
     light = small.point([255 if v >= _DARK else 0 for v in range(256)])

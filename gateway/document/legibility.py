@@ -66,7 +66,7 @@ def opinion(page: Image.Image, y_dpi: int, *, seconds: float, faint: Image.Image
         if lines >= _SMALL_LINES:
             remedy = "send it in fine resolution, or larger" if y_dpi == STANDARD else "send it larger if it matters"
             found.append(f"has very small print on it, which may be hard to read; {remedy}")
-            marks = small
+            marks = marks or small  # where writing is light is surer
     return Opinion(tuple(found), None if marks is None else _around(marks, page, y_dpi))
 
 

@@ -35,7 +35,12 @@ def doubled(image: Image.Image) -> Image.Image:
     """Twice as large, with soft edges: what bilinear interpolation makes, in a third of the time."""
     width, height = image.size
     wide = _mixed(image.resize((2 * width, height), Image.Resampling.NEAREST), (1, 0), 1 / 2)
-    return _mixed(wide.resize((2 * width, 2 * height), Image.Resampling.NEAREST), (0, 1), 1 / 2)
+    tall = _wider(wide, 1)
+    rows = Image.new(image.mode, (4 * width, height))  # each beside the next
+    for n, neighbour in enumerate((0, 2)):
+        mixed = Image.blend(tall.crop((1, neighbour, 1 + wide.width, neighbour + height)), wide, 3 / 4)
+        rows.paste(mixed, (n * wide.width, 0))
+    return Image.frombytes(image.mode, (2 * width, 2 * height), rows.tobytes())
 
 
 def _mixed(image: Image.Image, way: tuple[int, int], own: float) -> Image.Image:

@@ -89,6 +89,25 @@ def test_text_of_any_size_is_whole(reading: Reading, size: float, grey: float) -
     assert reads(shown, ideal, box(size), ink=0.8)
 
 
+@pytest.mark.parametrize("size", [6.5, 8, 10])
+@pytest.mark.parametrize("grey", [0.7, 0.75])
+def test_strokes_of_light_text_are_as_wide_as_those_of_black(reading: Reading, grey: float, size: float) -> None:
+    ideal = reading.black(words(Sheet(), 0, size))
+    shown = reading.black(words(Sheet(), grey, size))
+    assert reads(shown, ideal, box(size), ink=0.9)
+
+
+def test_a_narrow_pale_tint_between_light_words_leaves_no_bar(reading: Reading) -> None:
+    sheet = Sheet()
+    for row in range(12):
+        sheet.box(LEFT, TOP + row * 18, 450, 9, 0.88)
+        for column in range(4):
+            sheet.text(LEFT + column * 130, TOP + 6.5 + row * 18, LINE[:9], 6.5, grey=0.7)
+    where = round(LEFT / 72 * 204), round(TOP / 72 * 196), round((LEFT + 450) / 72 * 204), round((TOP + 216) / 72 * 196)
+    shown = reading.black(sheet).crop(where)
+    assert shown.histogram()[0] < 0.1 * shown.width * shown.height
+
+
 TINTS = [0.95, 0.9, 0.8, 0.7, 0.6, 0.5, (1, 0.95, 0.6), (0.75, 0.8, 0.9), (0.9, 0.7, 0.7), (0.6, 0.85, 0.6)]
 
 
