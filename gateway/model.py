@@ -183,7 +183,8 @@ class MailSummary:
     from_header: str = ""
     automatic: str = ""  # why this is an automatic mail that must not become a fax; "" when it is none
     received_count: int = 0
-    body_sha256: str = ""  # of everything behind the header block
+    body_at: int = 0  # where the header block has ended
+    body_sha256: str = ""  # of everything from there on; "" where nobody has looked yet
     refusal: str = ""  # why this can never become a fax; "" when it may
     refusal_status: str = "5.6.1"  # the enhanced status that goes with it
     documents: int = 0  # parts that look like documents

@@ -26,6 +26,8 @@ log = structlog.get_logger("spool")
 
 KINDS = ("mail", "document", "inbound")
 ORPHANS = "orphan"  # where what no row names is kept for a while
+_ORDINARY = 3 << 19  # bytes of a mail that is not small and all the same in memory
+_HELD = 6  # such mails at once
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -149,62 +151,119 @@ class Draft:
 
 
 class MailDraft:
-    """A mail that comes in: in memory up to ``small`` bytes, in a :class:`Draft` from there on.
+    """A mail that comes in: in memory while it is of ordinary size and few others are, in a :class:`Draft` from there on.
 
-    It ends in one of :meth:`keep` (as a file), :meth:`discard`, or in the database as :attr:`content`.
+    One of up to ``small`` bytes is always in memory. It ends in one of :meth:`keep` (as a file), :meth:`discard`, or, when
+    it :attr:`is_small`, in the database as :attr:`content`.
     """
 
     def __init__(self, spool: Spool, small: int) -> None:
         self._spool = spool
         self._small = small
-        self._memory: bytearray | None = bytearray()
+        self._memory: list[bytes] | None = []
         self._file: Draft | None = None
         self.size = 0
+        self.body_sha256 = ""  # see keep
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """As :meth:`Draft.write`."""
+    def write(self, data: bytes) -> None:
+        """As :meth:`Draft.write`; :class:`NoSpace` too where a file would have to be begun below the floor."""
         self.size += len(data)
         if self._memory is not None:
-            self._memory += data
-            if self.size > self._small:
+            self._memory.append(data)
+            if self.size > self._small and not self._has_room():
                 self.spill()
         elif self._file is not None:
             self._file.write(data)
 
+    def _has_room(self) -> bool:
+        """Whether a mail that is not small may stay in memory."""
+        held = self._spool.held
+        if self.size <= _ORDINARY and (self in held or len(held) < _HELD):
+            held.add(self)
+            return True
+        return False
+
+    @property
+    def is_small(self) -> bool:
+        return self._memory is not None and self.size <= self._small
+
     @property
     def content(self) -> bytes | None:
-        """All of a small mail; None when it is in a file."""
-        return None if self._memory is None else bytes(self._memory)
+        """All of a mail that is in memory; None when it is in a file."""
+        if self._memory is None:
+            return None
+        if len(self._memory) != 1:
+            self._memory = [b"".join(self._memory)]
+        return self._memory[0]
 
     def read(self) -> bytes:
         """All of it, wherever it is. Raises :class:`TryLater`."""
-        if self._memory is not None:
-            return bytes(self._memory)
+        content = self.content
+        if content is not None:
+            return content
         try:
             return self.spill().read_bytes()
         except OSError as error:
             raise _translate(error, "read") from error
 
     def spill(self) -> Path:
-        """Have it in a file, whose path is returned. Raises as :meth:`Spool.draft` and :meth:`Draft.write`."""
+        """Have it in a file, whose path is returned; a small one stays in memory as well.
+
+        Raises as :meth:`Spool.draft` and :meth:`Draft.write`.
+        """
         if self._file is None:
-            self._spool.check_room()
-            memory, self._memory = self._memory or bytearray(), None
-            self._file = Draft(self._spool, hashing=False)
-            self._file.write(memory)
+            memory = self._memory or []
+            if not self.is_small:
+                self._memory = None
+                self._spool.held.discard(self)
+            self._file = self._spool.draft(hashing=False)
+            for piece in memory:
+                self._file.write(piece)
         return self._file.path
 
-    async def keep(self) -> str:
-        """Make it a durable file of the spool; returns its spool name. Raises as :meth:`Draft.commit`."""
-        self.spill()
-        assert self._file is not None
-        return await self._file.commit("mail")
+    async def keep(self, *, body: int | None = None) -> str:
+        """Make it a durable file of the spool; returns its spool name. Raises as :meth:`spill` and :meth:`Draft.commit`.
+
+        Where ``body`` is given, :attr:`body_sha256` is the hex digest of what begins at that offset, made on the way.
+        """
+        try:
+            kept = asyncio.to_thread(self._keep, self.content, self._file, body)
+            name, self.body_sha256 = await asyncio.shield(kept)
+        except SyncFailed as error:
+            self._spool.fatal(error)
+            raise
+        return name
+
+    def _keep(self, content: bytes | None, file: Draft | None, body: int | None) -> tuple[str, str]:
+        """In a thread: the other cores may hash, copy and wait for the disk."""
+        if file is None:
+            file = self._spool.draft(hashing=False)
+            try:
+                file.write(content or b"")
+            except BaseException:
+                file.discard()
+                raise
+        digest = "" if body is None else _digest(file.path if content is None else content, body)
+        return file._commit("mail"), digest
 
     def discard(self) -> None:
         """Harmless when repeated, or after :meth:`keep`."""
         self._memory = None
+        self._spool.held.discard(self)
         if self._file is not None:
             self._file.discard()
+
+
+def _digest(mail: bytes | Path, start: int) -> str:
+    """Hex digest of a mail from an offset on. Raises :class:`TryLater`."""
+    if isinstance(mail, bytes):
+        return hashlib.sha256(memoryview(mail)[start:]).hexdigest()
+    try:
+        with mail.open("rb") as stream:
+            stream.seek(start)
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise _translate(error, "read") from error
 
 
 def new_name() -> str:
@@ -234,6 +293,7 @@ class Spool:
         self._free = free or _free_bytes
         self._on_fatal = on_fatal or (lambda _error: None)
         self._is_frozen = False
+        self.held: set[MailDraft] = set()  # those that are not small and all the same in memory
 
     def open(self) -> None:
         """Create the directories, empty ``tmp/`` and keep the reserve. Raises OSError."""
@@ -290,10 +350,10 @@ class Spool:
         if free < self.floor + size:
             raise NoSpace("the gateway is short of disk space", f"{free} bytes free, {size} asked")
 
-    def draft(self) -> Draft:
+    def draft(self, *, hashing: bool = True) -> Draft:
         """Begin a file. Raises :class:`NoSpace` below the floor, :class:`TryLater` on other trouble."""
         self.check_room()
-        return Draft(self)
+        return Draft(self, hashing=hashing)
 
     def mail_draft(self, small: int) -> MailDraft:
         """Begin a mail."""

@@ -56,7 +56,7 @@ class _Worker:
         # a test run's coverage measures these processes too
         environment |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.document.workshop", self._settings, str(os.getpid()),
+            sys.executable, "-P", "-m", "gateway.document.workshop", self._settings, str(os.getpid()),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment, start_new_session=True,
             limit=_LINE,
         )  # fmt: skip

@@ -47,9 +47,18 @@ def inspect(mail: str, hops: int = 100, hostname: str = "", authserv_id: str = "
 
 
 def summary(
-    source: Buffer, *, hops: int = 100, hostname: str = "", authserv_id: str = "", room: Room | None = None
+    source: Buffer,
+    *,
+    hops: int = 100,
+    hostname: str = "",
+    authserv_id: str = "",
+    room: Room | None = None,
+    digesting: bool = True,
 ) -> MailSummary:
-    """As :func:`inspect`, of the mail itself. Raises :class:`TooMuch` where there is no ``room`` for it."""
+    """As :func:`inspect`, of the mail itself. Raises :class:`TooMuch` where there is no ``room`` for it.
+
+    ``digesting``: whether the digest of the body is wanted.
+    """
     try:
         headers, body = split(source, 0, len(source))
         part = partial.read(headers)
@@ -64,7 +73,8 @@ def summary(
         automatic=automatic.reason(headers, hops=hops, hostname=hostname),
         received_count=sum(1 for _ in headers.every("received")),
         **({} if part else _judge(source, headers, body, room or Room())),
-        body_sha256=_digest(source, body),
+        body_at=body,
+        body_sha256=_digest(source, body) if digesting else "",
         author=author.proven(headers, authserv_id) if authserv_id else "",
         partial=part,
     )

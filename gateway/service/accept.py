@@ -265,8 +265,7 @@ class Accept:
             draft.discard()
 
     async def _accept(self, envelope: Envelope, draft: MailDraft) -> str:
-        content = draft.content
-        summary = await self._judged(draft, content, envelope.peer)
+        summary = await self._judged(draft, envelope.peer)
         envelope, route = await self._proven(envelope, summary)
         self._spool.check_room()
         if envelope.unnumbered:
@@ -276,12 +275,12 @@ class Accept:
             await self._check_number(envelope.peer, envelope.sender, route, recipient.number)
             envelope = replace(envelope, recipients=(recipient,), unnumbered=None)
         if summary.partial:
-            return await self._accept_part(envelope, route, summary, draft, content)
-        return await self._keep(envelope, route, summary, draft, content)
+            return await self._accept_part(envelope, route, summary, draft)
+        return await self._keep(envelope, route, summary, draft)
 
-    async def _judged(self, draft: MailDraft, content: bytes | None, peer: Peer) -> MailSummary:
+    async def _judged(self, draft: MailDraft, peer: Peer) -> MailSummary:
         """What the mail is. Raises Refused for what can never become a fax."""
-        summary = await self._inspect(draft, content, peer)
+        summary = await self._inspect(draft, peer)
         if summary.automatic:
             raise Refused(f"automatic mails are not faxed: {summary.automatic}", status="5.7.1")
         if summary.refusal:
@@ -295,15 +294,15 @@ class Accept:
         return summary
 
     async def _accept_part(
-        self, envelope: Envelope, route: Route | None, summary: MailSummary, draft: MailDraft, content: bytes | None
+        self, envelope: Envelope, route: Route | None, summary: MailSummary, draft: MailDraft
     ) -> str:
         """A part of a mail is kept; with the last one that was missing the whole is accepted, or refused, as any mail."""
         assert summary.partial is not None
         id_, number, total = summary.partial
-        file = bodies.HERE if content is not None else await draft.keep()
+        file, content, digest = await _kept(draft, summary)
         submission = _submission(envelope, route, summary, file, draft.size, self._clock())
         key = part_key(envelope, id_)
-        part = Arrival(key, number, total, summary.body_sha256, submission, content, envelope.recipients)
+        part = Arrival(key, number, total, digest, submission, content, envelope.recipients)
         try:
             placed = await self._divided.take(part)
             if not isinstance(placed, str):
@@ -329,9 +328,8 @@ class Accept:
         draft = self.draft()
         try:
             await self._divided.join(others, part, draft)
-            content = draft.content
-            summary = await self._judged(draft, content, envelope.peer)
-            return await self._keep(envelope, route, summary, draft, content, part)
+            summary = await self._judged(draft, envelope.peer)
+            return await self._keep(envelope, route, summary, draft, part)
         except Refused as error:
             await self._divided.refuse(part, error.public)
             raise
@@ -344,7 +342,6 @@ class Accept:
         route: Route | None,
         summary: MailSummary,
         draft: MailDraft,
-        content: bytes | None,
         last: Arrival | None = None,
     ) -> str:
         """Make a mail and its jobs durable; returns its id, or that of the same mail that came before.
@@ -353,7 +350,7 @@ class Accept:
         """
         now = self._clock()
         wanted = [(each, await self._options(each, envelope, summary, route, now)) for each in _once(envelope)]
-        file = bodies.HERE if content is not None else await draft.keep()
+        file, content, digest = await _kept(draft, summary)
         submission = _submission(envelope, route, summary, file, draft.size, now)
         new_jobs = [
             FaxJob(
@@ -372,7 +369,7 @@ class Accept:
             )
             for n, (recipient, options) in enumerate(wanted, 1)
         ]
-        key = mail_key(envelope, summary)
+        key = mail_key(envelope, summary, digest)
         since = self._repeats.since(now, is_named=bool(summary.message_id and summary.date))
 
         def commit(tx: Tx) -> str:
@@ -385,10 +382,9 @@ class Accept:
             return submission.id
 
         is_short = content is None or len(content) <= _SHORT
+        storing = self._divided.settle(last, commit) if last else self._database.write(commit, short=is_short)
         try:
-            stored = await (
-                self._divided.settle(last, commit) if last else self._database.write(commit, short=is_short)
-            )
+            stored = await storing
         except GatewayError:  # not so when cancelled: then the row may stand, and the sweep judges the file
             self._remove(file)
             raise
@@ -423,7 +419,7 @@ class Accept:
             options = replace(options, addressee=name)
         return options
 
-    async def _inspect(self, draft: MailDraft, content: bytes | None, peer: Peer) -> MailSummary:
+    async def _inspect(self, draft: MailDraft, peer: Peer) -> MailSummary:
         """What the mail is. A simple one is read here, in a few hundredths of a second at most."""
         asked: dict[str, Any] = {
             "hops": self._settings.max_hops,
@@ -431,7 +427,7 @@ class Accept:
             "authserv_id": self._settings.authserv_id if self._mail_may_prove(peer) else "",
         }
         if draft.size <= parse.SIMPLE_SIZE:
-            summary = parse.summary_of_simple(draft.read() if content is None else content, **asked)
+            summary = parse.summary_of_simple(draft.read(), digesting=draft.is_small, **asked)
             if summary is not None:
                 return summary
         try:
@@ -448,6 +444,14 @@ class Accept:
         """The client spoke again after our 250, so it has seen it: the same mail again is a new wish."""
         now = self._clock()
         self._database.write_later(lambda tx: repeats.confirm(tx, queue_id, now))
+
+
+async def _kept(draft: MailDraft, summary: MailSummary) -> tuple[str, bytes | None, str]:
+    """Where the mail is, its content where a row is to hold it, and the digest of its body. Raises as MailDraft.keep."""
+    if draft.is_small:
+        return bodies.HERE, draft.content, summary.body_sha256
+    file = await draft.keep(body=None if summary.body_sha256 else summary.body_at)
+    return file, None, summary.body_sha256 or draft.body_sha256
 
 
 def _submission(

@@ -42,15 +42,18 @@ class Repeats:
         return lambda tx: min(since, repeats.last_accepted(tx, self._begun_at) - window)
 
 
-def mail_key(envelope: Envelope, summary: MailSummary) -> str:
-    """What makes two mails the same attempt of one client: who, from, to whom, and the very same content."""
+def mail_key(envelope: Envelope, summary: MailSummary, digest: str) -> str:
+    """What makes two mails the same attempt of one client: who, from, to whom, and the very same content.
+
+    ``digest`` is that of the body.
+    """
     return _digest(
         *_whose(envelope),
         str(sorted(summary.options.items())),
         summary.message_id,
         summary.date,
         summary.subject,
-        summary.body_sha256,
+        digest,
     )
 
 

@@ -75,8 +75,8 @@ _DOUBT = "service/doubt.py"
 _CALLS = "provider/calls.py"
 
 # lines of the acceptance of a mail
-_NAMED = "        submission = _submission(envelope, route, summary, file, draft.size, now)"
-_STORED = "            stored = await (self._divided.settle(last, commit) if last else self._database.write(commit))"
+_KEPT = "    file = await draft.keep(body=None if summary.body_sha256 else summary.body_at)"
+_STORED = "            stored = await storing"
 
 MUTATIONS = (
     # --- what is durable ----------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ MUTATIONS = (
     _one(
         "250 before the commit", "row before reply", _edge("killed-at-250"),
         _ACCEPT, _STORED,
-        "            self._late, stored = asyncio.create_task(self._database.write(commit)), submission.id",
+        "            import asyncio\n            self._late, stored = asyncio.create_task(storing), submission.id",
     ),
     _one(
         "200 before the commit", "row before reply", _edge("killed-at-200"),
@@ -121,10 +121,7 @@ MUTATIONS = (
     Mutation(
         "row before file", "file before row", _killed("out", "spool.synced:1"),
         (
-            Edit(
-                _ACCEPT, f"        file = bodies.HERE if content is not None else await draft.keep()\n{_NAMED}",
-                f'        file = bodies.HERE if content is not None else f"mail/{{draft.spill().name}}"\n{_NAMED}',
-            ),
+            Edit(_ACCEPT, _KEPT, '    file = f"mail/{draft.spill().name}"'),
             Edit(
                 _ACCEPT, _STORED,
                 f'{_STORED}\n            if content is None:\n                await draft.keep()',

@@ -40,6 +40,16 @@ async def serves(pool: WorkerPool) -> bool:
     return bool(await pool.run("document.jobs:add", a=1, b=2) == 3)
 
 
+async def test_what_lies_where_the_gateway_was_started_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gateway").mkdir()
+    (tmp_path / "gateway" / "__init__.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    async with opened() as pool:
+        assert await serves(pool)
+
+
 def children(pid: int | None = None) -> set[int]:
     """Processes whose parent is this one, zombies too."""
     found = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 import argon2
 import pytest
 
+from gateway import spool
 from gateway.errors import NoSpace, Refused, TryLater
 from gateway.mail import parse
 from gateway.model import Envelope, FaxNumber, Identity, JobState, Notify, NumberClass, Peer, Recipient
@@ -115,8 +117,10 @@ async def test_a_full_disk_is_told_before_a_mail_comes(build: Build) -> None:
         await house.accept.check_sender(PEER, "a@example.org", 1000)
     assert caught.value.status == "4.3.1"
     free[0] = 0
+    draft = house.accept.draft()
+    draft.write(b"x")
     with pytest.raises(NoSpace):
-        house.accept.draft()
+        draft.spill()
 
 
 # --- where to ---------------------------------------------------------------------------------------------------------
@@ -361,6 +365,7 @@ async def test_the_disk_fills_while_the_mail_is_written(house: House, monkeypatc
     def full(_descriptor: int, data: memoryview) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    monkeypatch.setattr(spool, "_ORDINARY", 0)  # or it would stay in memory
     draft = house.accept.draft()
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(NoSpace):
@@ -380,6 +385,7 @@ async def test_the_quota_ends_in_the_middle_of_the_mail(house: House, monkeypatc
         room[0] -= written
         return written
 
+    monkeypatch.setattr(spool, "_ORDINARY", 0)  # or it would stay in memory
     draft = house.accept.draft()
     monkeypatch.setattr(os, "write", short)
     with pytest.raises(NoSpace):
@@ -387,6 +393,48 @@ async def test_the_quota_ends_in_the_middle_of_the_mail(house: House, monkeypatc
     monkeypatch.undo()
     draft.discard()
     await nothing_is_kept(house)
+
+
+async def test_the_disk_is_full_when_a_mail_that_was_in_memory_becomes_a_file(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    draft = house.accept.draft()
+    draft.write(LETTER)
+    assert house.files("tmp") == []
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(NoSpace):
+        await house.accept.accept(Envelope(PEER, "a@example.org", (Recipient(ADDRESS, FaxNumber(NUMBER)),)), draft)
+    monkeypatch.undo()
+    await nothing_is_kept(house)
+    assert house.spool.held == set()
+
+
+async def test_so_many_mails_are_held_in_memory_and_no_more(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "_HELD", 2)
+    monkeypatch.setattr(spool, "_ORDINARY", 1000)
+    drafts = [house.accept.draft() for _ in range(4)]
+    for draft in drafts[:3]:
+        draft.write(b"x" * 500)
+    assert len(house.files("tmp")) == 1  # the third one
+    drafts[0].write(b"x" * 501)  # too large for it
+    assert len(house.files("tmp")) == 2
+    drafts[3].write(b"y" * 500)  # has its place
+    assert len(house.files("tmp")) == 2
+    assert [draft.content is None for draft in drafts] == [True, False, True, False]
+    names = [await draft.keep(body=100) for draft in drafts]
+    assert [house.spool.path(name).read_bytes() for name in names] == [
+        b"x" * 1001, b"x" * 500, b"x" * 500, b"y" * 500,
+    ]  # fmt: skip
+    assert [draft.body_sha256 for draft in drafts] == [
+        hashlib.sha256(each).hexdigest() for each in (b"x" * 901, b"x" * 400, b"x" * 400, b"y" * 400)
+    ]
+    for draft in drafts:
+        draft.discard()
+    assert house.spool.held == set()
+    assert house.files("tmp") == []
 
 
 async def test_the_mail_cannot_be_read_by_the_reader(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
