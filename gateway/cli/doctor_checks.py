@@ -136,7 +136,8 @@ def converters(setting: str, html: str) -> Iterator[Finding]:
     elif setting != office.NONE:
         yield Finding(
             "office documents", WARN, "no LibreOffice: Word, Excel, PowerPoint, OpenDocument and RTF are refused",
-            "apt install libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui, or set document.office: none",
+            "apt install libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui libreoffice-math-nogui, or set"
+            " document.office: none",
         )  # fmt: skip
     if html == engine.TEXT:
         yield Finding("HTML", OK, "printed as text")

@@ -24,6 +24,7 @@ _MODULES = {  # what each kind of document takes beside them, and Debian's packa
     "texts": ("libswlo.so", "libreoffice-writer-nogui"),
     "tables": ("libsclo.so", "libreoffice-calc-nogui"),
     "slides": ("libsdlo.so", "libreoffice-impress-nogui"),
+    "formulas": ("libsmlo.so", "libreoffice-math-nogui"),
 }
 _EXTENSIONS = {  # its content tells what it is; but "odt" is believed
     sniff.OFFICE: "docx", sniff.OLE: "doc", sniff.RTF: "rtf", sniff.OFFICE_XML: "xml",
@@ -60,7 +61,7 @@ def find(setting: str) -> str:
 
 
 def lacking(place: str) -> dict[str, str]:
-    """What the LibreOffice there cannot print (texts, tables, slides), and the package that helps."""
+    """What the LibreOffice there cannot print (texts, tables, slides, formulas), and the package that helps."""
     return {kind: package for kind, (name, package) in _MODULES.items() if not Path(place, name).is_file()}
 
 
@@ -95,6 +96,10 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     (profile / "user" / "registrymodifications.xcu").write_text(_settings(), encoding="utf-8")
     source = work / f"document.{_EXTENSIONS[kind]}"
     shutil.copyfile(path, source)
+    if "formulas" in lacking(office) and unprinted.has_formulas(source):  # it would just leave them out
+        raise Unfaxable(
+            f"{name} holds formulas, which LibreOffice lacks a part for here; print it to a PDF and send that"
+        )
     commentable = Path(office, _COMMENT_WINDOW).is_file()
     note = "; ".join(unprinted.left_out(source, comments=not commentable))
     os.environ |= {"HOME": str(profile), "TMPDIR": str(profile), "SAL_USE_VCLPLUGIN": "svp"}

@@ -1,9 +1,10 @@
-"""What of an office document in a ZIP is on no page: comments, and the slides and sheets that are hidden."""
+"""What of an office document in a ZIP is on no page: comments, the slides and sheets that are hidden, perhaps formulas."""
 
 from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ _COMMENT = re.compile(  # of Word, and of OpenDocument; what marks to which word
     rb"|<(?:w:commentRange(?:Start|End)|office:annotation-end)\b[^>]*/>",
     re.DOTALL,
 )
+# what LibreOffice is to judge
+_DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, LookupError, NotImplementedError, RuntimeError, EOFError)
 _ITSELF = (b"<w:commentReference", b"<office:annotation ", b"<office:annotation>")
 
 
@@ -38,8 +41,18 @@ def left_out(document: Path, *, comments: bool) -> Iterator[str]:
             count = _take_out(source, document) if comments else 0
         if count:
             yield "without the comment in it" if count == 1 else f"without the {count} comments in it"
-    except (zipfile.BadZipFile, ValueError, LookupError, NotImplementedError, RuntimeError, EOFError):
-        return  # LibreOffice is to judge
+    except _DAMAGED:
+        return
+
+
+def has_formulas(document: Path) -> bool:
+    """Whether there is a formula in a text of Word. Raises OSError."""
+    try:
+        with zipfile.ZipFile(document) as source:
+            names = [name for name in source.namelist() if _TEXTS.fullmatch(name)]
+            return any(b"<m:oMath" in source.open(name).read(_LONGEST) for name in names)
+    except _DAMAGED:
+        return False
 
 
 def _holds(source: zipfile.ZipFile, name: str, what: re.Pattern[bytes]) -> bool:

@@ -53,9 +53,11 @@ def test_parts_of_libreoffice_that_are_missing_are_told_with_their_packages(tmp_
     for name in ("libmergedlo.so", "libswlo.so"):
         (tmp_path / name).touch()
     found = next(each for each in checks.converters(str(tmp_path), "text") if each.check == "office documents")
-    assert (found.state, found.remedy) == (WARN, "apt install libreoffice-calc-nogui libreoffice-impress-nogui")
-    assert found.text.endswith("prints no tables and no slides")
-    for name in ("libsclo.so", "libsdlo.so"):
+    assert (found.state, found.remedy) == (
+        WARN, "apt install libreoffice-calc-nogui libreoffice-impress-nogui libreoffice-math-nogui",
+    )  # fmt: skip
+    assert found.text.endswith("prints no tables and no slides and no formulas")
+    for name in ("libsclo.so", "libsdlo.so", "libsmlo.so"):
         (tmp_path / name).touch()
     found = next(each for each in checks.converters(str(tmp_path), "text") if each.check == "office documents")
     assert found.state == OK

@@ -373,8 +373,24 @@ def test_what_libreoffice_lacks_is_named_in_the_refusal(
     monkeypatch.chdir(tmp_path)
     work = tmp_path / "work"
     work.mkdir()
-    with pytest.raises(Refused, match=r"or of a kind it lacks here \(tables, slides\); print it to a PDF"):
+    with pytest.raises(Refused, match=r"or of a kind it lacks here \(tables, slides, formulas\); print it to a PDF"):
         office.to_pdf(part["path"], "application/x-office", "list.xlsx", str(work), str(tmp_path))
+
+
+def test_a_text_with_formulas_is_refused_where_they_would_be_left_out(
+    fax: Fax, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formula = b'<m:oMath xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"/></w:p>'
+    part = fax.part("sum.docx", changed(made_office.docx(), "word/document.xml", b"</w:p>", formula))
+    monkeypatch.setattr(office, "_convert", lambda *_: "it came to that")
+    monkeypatch.setattr(os, "environ", {**os.environ})
+    monkeypatch.chdir(tmp_path)
+    for module, said in (("libswlo.so", "sum.docx holds formulas"), ("libsmlo.so", "cannot be read by LibreOffice")):
+        (tmp_path / module).touch()
+        work = tmp_path / f"work-{module}"
+        work.mkdir()
+        with pytest.raises(Refused, match=said):
+            office.to_pdf(part["path"], "application/x-office", "sum.docx", str(work), str(tmp_path))
 
 
 def test_where_libreoffice_is(tmp_path: Path) -> None:
