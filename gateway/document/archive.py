@@ -11,6 +11,7 @@ import zlib
 from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
+from xml.parsers import expat
 
 from gateway.document import progress, sniff
 from gateway.document.refusal import TooLong, Unfaxable
@@ -27,6 +28,7 @@ _JUNK = re.compile(r"(^|/)(__MACOSX/.*|\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.i
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+")
 _OFFICE_FILES = {"[Content_Types].xml", "mimetype"}
 _OFFICE_PARTS = ("word/", "xl/", "ppt/", "visio/", "content.xml")  # of what LibreOffice reads; XPS and EPUB have none
+_OFFICE_PAGES = re.compile(r"(?:word|xl|ppt)/.*\.xml$")  # XML, whatever else they are
 _IWORK = ".iwa"
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _LOCKED, _PATCH, _STRONGLY_LOCKED = 0x1, 0x20, 0x40  # flags of an entry
@@ -80,6 +82,7 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
                 f"{archive.name} is a book, a print file or a package of another kind (EPUB, XPS), which cannot be faxed from"
                 " here; print it to a PDF and send that"
             )
+        _check_document(source, entries, archive.name)
         return {"parts": [], "left_out": [], "office": True}
     if len(entries) > files:
         others = " and the ZIP archives before it" if files < MAX_FILES else ""
@@ -126,6 +129,26 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
     if not parts:
         raise Unfaxable(f"{archive.name} is a ZIP archive without a document in it")
     return {"parts": parts, "left_out": left_out, "office": False}
+
+
+def _check_document(source: zipfile.ZipFile, entries: list[zipfile.ZipInfo], name: str) -> None:
+    """Refuse an office document of which something is damaged: LibreOffice leaves it out without a word."""
+    for entry in entries:
+        if entry.flag_bits & (_LOCKED | _STRONGLY_LOCKED | _PATCH) or entry.compress_type not in _METHODS:
+            continue  # for LibreOffice to judge
+        is_page = bool(_OFFICE_PAGES.match(entry.filename)) and entry.file_size > 0
+        parser = expat.ParserCreate()
+        try:
+            with source.open(entry) as packed:
+                while window := packed.read(_WINDOW):
+                    if is_page:
+                        parser.Parse(window)
+            if is_page:
+                parser.Parse(b"", True)
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, expat.ExpatError) as error:
+            raise Unfaxable(
+                f"{name} is a damaged office document; send it again", f"{entry.filename}: {error}"
+            ) from error
 
 
 def _copy(source: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, room: int, archive: str) -> int:

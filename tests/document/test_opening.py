@@ -7,7 +7,7 @@ import io
 import os
 import struct
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -309,11 +309,30 @@ async def test_a_text_with_comments_becomes_pages(sender: Sender, fax: Fax, kind
     assert said.startswith("letter: page 1; ")
 
 
+@pytest.mark.parametrize("document", [made_office.docx, made_office.xlsx, made_office.pptx])
+@pytest.mark.parametrize("how", ["data", "markup", "sum"])
+@behind_walls
+async def test_a_page_of_an_office_document_that_is_damaged_is_not_left_out(
+    sender: Sender, document: Callable[[], bytes], how: str
+) -> None:
+    data = document()
+    with zipfile.ZipFile(io.BytesIO(data)) as source:
+        page = next(each for each in reversed(source.infolist()) if b"Word" in source.read(each))
+    if how == "markup":
+        data = changed(data, page.filename, b"</", b"<")
+    else:
+        # the middle of its data, or the sum in its head in the directory of the archive
+        name = page.filename.encode()
+        at = page.header_offset + 30 + len(name) + page.compress_size // 2 if how == "data" else data.rindex(name) - 30
+        data = data[:at] + bytes(byte ^ 0x5A for byte in data[at : at + 4]) + data[at + 4 :]
+    assert await sender.refused(data, "offer", "/nowhere") == "offer is a damaged office document; send it again"
+
+
 @needs_office
 @pytest.mark.system
 @behind_walls
 async def test_what_libreoffice_cannot_read_is_refused_by_name(sender: Sender) -> None:
-    broken = zipped({"[Content_Types].xml": b"<x", "word/document.xml": b"nonsense"})
+    broken = zipped({"[Content_Types].xml": b"<x", "word/document.xml": b"<nonsense/>"})
     assert "cannot be read by LibreOffice" in await sender.refused(broken, "letter.docx", LIBRE_OFFICE)
 
 
