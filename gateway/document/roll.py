@@ -32,6 +32,8 @@ _MOST_PAGES = 60  # of a roll: drawing a page passes over all others
 _HIDDEN_AT = -1000.0  # CSS pixels: further to the left stands what is not to be seen
 _ABOVE = 0.15  # of a line, which only accents reach
 _TALLEST = 0.85  # of a page that a picture may be high: a few words before it have room
+_LINE = 1.0  # CSS pixels of the line around the head of a table
+_HEAD = 0.25  # of a page that it may take
 _CUT = 0.3  # of a page that may stay empty for a cut between two lines
 _SCROLLED = re.compile(r"(overflow(?:-[xy])?)\s*:\s*(?:auto|scroll)", re.IGNORECASE)
 _WINDOW_TEXT = re.compile(r"\bwindowtext\b", re.IGNORECASE)
@@ -63,7 +65,7 @@ class Undrawable(Exception):
 
 class _Box(NamedTuple):
     """Where something stands on the roll, in CSS pixels. ``whole``: it is not to be cut in two, ``row``: rather not, as it is
-    one of a table; ``text``: the words it is.
+    one of a table; ``text``: the words it is; ``until``: where the table ends of which it is the head, that is repeated.
     """
 
     left: float
@@ -73,6 +75,7 @@ class _Box(NamedTuple):
     whole: bool = False
     row: bool = False
     text: str = ""
+    until: float = 0.0
 
     @property
     def begins(self) -> float:
@@ -98,7 +101,9 @@ def draw(source: str, pictures: Pictures, directory: Path, paper: float) -> Draw
     roll.write_pdf(page)
     if pictures.exhausted:
         raise MemoryError
-    cuts = list(_cuts(boxes, _room(paper) * width / _WIDTH))
+    room = _room(paper) * width / _WIDTH
+    heads = [box for box in boxes if box.until]
+    cuts = [(top, bottom, _head(heads, top, room)) for top, bottom in _cuts(boxes, room)]
     if len(cuts) > _MOST_PAGES:
         raise Undrawable(f"its HTML takes {len(cuts)} pages, and at most {_MOST_PAGES} are drawn")
     out = directory / "drawn.pdf"
@@ -169,7 +174,7 @@ def _fitted(engine: Any, document: Any, paper: float) -> tuple[Any, list[_Box], 
             roll = document.render(font_config=fonts, stylesheets=[sheet], presentational_hints=True)
             if len(roll.pages) > 1:
                 raise Undrawable(f"its HTML takes more than the {_MOST_PAGES} pages that are drawn")
-            boxes = list(_boxes(roll.pages[0]._page_box))
+            boxes = [*_boxes(roll.pages[0]._page_box), *_heads(roll.pages[0]._page_box)]
             left = min(0.0, min((box.left for box in boxes), default=0.0))
             wanted = max((box.right for box in boxes), default=0.0) - left
             if wanted <= width + 1:
@@ -203,6 +208,16 @@ def _boxes(page: Any) -> Iterator[_Box]:
                 yield _Box(x, y, x + box.border_width(), y + box.border_height(), whole=isinstance(box, ReplacedBox))
 
 
+def _heads(page: Any) -> Iterator[_Box]:
+    """The heads of the tables on a page."""
+    from weasyprint.formatting_structure.boxes import TableBox
+
+    for box in page.descendants():
+        if isinstance(box, TableBox) and box.children and box.children[0].is_header:
+            top, height = box.children[0].position_y, box.children[0].height
+            yield _Box(0, top - _LINE, 0, top + height + _LINE, row=True, until=box.position_y + box.border_height())
+
+
 def _has_border(box: Any) -> bool:
     return any(getattr(box, f"border_{side}_width", 0) for side in ("top", "left", "bottom", "right"))
 
@@ -212,12 +227,13 @@ def _cuts(boxes: list[_Box], room: float) -> Iterator[tuple[float, float]]:
     lines, rows = _Edges([box for box in boxes if box.whole]), _Edges([box for box in boxes if box.row])
     seen = [box for box in boxes if not box.row]
     pictures = [box for box in seen if box.whole and not box.text]  # which go to the next page whole
+    heads = [box for box in boxes if box.until]
     end = max((box.bottom for box in seen), default=0.0)
     at = 0.0
     while at < end:
         # no page begins with nothing, nor with letters that have lost their accents
         at = min(box.top if box.begins >= at else at for box in seen if box.bottom > at)
-        last = at + room
+        last = at + room - _height(_head(heads, at, room))
         if last < end:
             between = [y for edges in (lines, rows) for y in edges.ends(last - _CUT * room, last)]
             last = min((*between, last), key=lambda y: (lines.cut(y), rows.cut(y), -y))
@@ -225,6 +241,18 @@ def _cuts(boxes: list[_Box], room: float) -> Iterator[tuple[float, float]]:
             last = max((y for y in (top, *lines.ends(at, top)) if not lines.cut(y)), default=last)
         yield at, min(last, end)
         at = last
+
+
+def _head(heads: list[_Box], at: float, room: float) -> _Box | None:
+    """The head of the table that a page begins in, unless it takes too much of the page."""
+    around = [
+        box for box in heads if box.bottom - 2 * _LINE <= at < box.until - 2 * _LINE and _height(box) <= _HEAD * room
+    ]
+    return max(around, key=lambda box: box.top, default=None)
+
+
+def _height(box: _Box | None) -> float:
+    return box.bottom - box.top if box else 0.0
 
 
 class _Edges:
@@ -243,24 +271,28 @@ class _Edges:
 
 
 def _write(
-    roll: io.BytesIO, out: Path, cuts: list[tuple[float, float]], left: float, width: float, paper: float
+    roll: io.BytesIO, out: Path, cuts: list[tuple[float, float, _Box | None]], left: float, width: float, paper: float
 ) -> None:
-    """A PDF of pages that each show their piece of the roll."""
+    """A PDF of pages that each show their piece of the roll, below the head of the table it begins in."""
     with pikepdf.open(roll) as source, pikepdf.new() as document:
         whole = source.pages[0]
         height = float(whole.mediabox[3])
         form = document.copy_foreign(whole.as_form_xobject())
         scale = _WIDTH / width
-        for top, bottom in cuts:
+        x = _SIDE * 72 - scale * left * _POINTS
+        for top, bottom, head in cuts:
             page = document.add_blank_page(page_size=(raster.WIDTH / raster.X_DPI * 72, paper * 72))
             name = page.add_resource(form, pikepdf.Name.XObject)
-            x = _SIDE * 72 - scale * left * _POINTS
-            y = (paper - _TOP) * 72 - scale * (height - top * _POINTS)
-            low, high = ((paper - _TOP) * 72 - scale * (each - top) * _POINTS for each in (bottom, top))
-            page.Contents = document.make_stream(
-                f"0 {low:.3f} {float(page.mediabox[2]):.3f} {high - low:.3f} re W n {scale:.6f} 0 0 {scale:.6f} {x:.3f} {y:.3f} cm"
-                f" {name} Do".encode()
-            )
+            shown, at = [], (paper - _TOP) * 72
+            for begin, end in [(head.top, head.bottom), (top, bottom)] if head else [(top, bottom)]:
+                high = scale * (end - begin) * _POINTS
+                y = at - scale * (height - begin * _POINTS)
+                at -= high
+                shown.append(
+                    f"q 0 {at:.3f} {float(page.mediabox[2]):.3f} {high:.3f} re W n {scale:.6f} 0 0 {scale:.6f} {x:.3f} {y:.3f} cm"
+                    f" {name} Do Q"
+                )
+            page.Contents = document.make_stream(" ".join(shown).encode())
         document.save(out)
 
 

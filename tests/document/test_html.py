@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from email.message import EmailMessage
@@ -98,7 +99,8 @@ def shown(path: str) -> str:
     said = []
     with pikepdf.open(path) as pieces, pypdfium2.PdfDocument(path) as document:
         for piece, page in zip(pieces.pages, document, strict=True):
-            _, low, width, height = (float(number) for number in piece.Contents.read_bytes().split()[:4])
+            clips = re.findall(rb"q (\S+) (\S+) (\S+) (\S+) re", piece.Contents.read_bytes())
+            _, low, width, height = map(float, clips[-1])  # below the head of a table
             text = page.get_textpage()
             for n in range(text.count_chars()):
                 left, bottom, right, top = text.get_charbox(n)
@@ -203,6 +205,39 @@ def test_pages_are_cut_between_the_lines() -> None:
     assert list(roll._cuts([], 95)) == []
     rows = [roll._Box(0, 40 * n, 0, 40 * n + 40, row=True) for n in range(50)]
     assert list(roll._cuts(lines + rows, 95))[:3] == [(2, 80), (82, 160), (162, 240)]
+
+
+def test_the_head_of_a_table_stands_on_each_of_its_pages(tmp_path: Path) -> None:
+    rows = "".join(f"<tr><td>row{n}</td><td>{n}</td></tr>" for n in range(150))
+    head = "<thead><tr><th>Article</th><th>Price</th></tr></thead>"
+    path = drawn(f"<p>Before</p><table border=1>{head}{rows}</table><p>{WORDS}</p>", tmp_path)["path"]
+    assert set(shown(path).split()) >= {f"row{n}" for n in range(150)} | set(WORDS.split())
+    begins = []
+    with pikepdf.open(path) as pieces, pypdfium2.PdfDocument(path) as document:
+        for piece, page in zip(pieces.pages, document, strict=True):
+            clips = re.findall(rb"q (\S+) (\S+) (\S+) (\S+) re", piece.Contents.read_bytes())
+            boxes = [[float(number) for number in clip] for clip in clips]
+            assert all(box[1] >= 0.5 * 72 for box in boxes)  # nothing falls off the page
+            words = [
+                page.get_textpage().get_text_bounded(0, low, width, low + height) for _, low, width, height in boxes
+            ]
+            begins.append([each.split()[:2] for each in words])
+    assert begins[0][0][0] == "Before"
+    in_table = [each for each in begins[1:] if each[-1][0].startswith("row")]
+    assert len(in_table) > 1
+    assert all(each[0] == ["Article", "Price"] and len(each) == 2 for each in in_table)
+    assert all(len(each) == 1 for each in begins if each not in in_table)
+
+
+def test_a_head_that_takes_much_of_a_page_is_not_repeated() -> None:
+    head = roll._Box(0, 0, 0, 20, row=True, until=400)
+    assert roll._head([head], 50, 95) == head
+    assert roll._head([head], 0, 95) is None
+    assert roll._head([head], 400, 95) is None
+    assert roll._head([head], 50, 79) is None
+    inner = roll._Box(0, 100, 0, 110, row=True, until=200)
+    assert roll._head([head, inner], 150, 95) == inner
+    assert roll._head([head, inner], 250, 95) == head
 
 
 # --- nothing from elsewhere -------------------------------------------------------------------------------------------
