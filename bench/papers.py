@@ -158,7 +158,8 @@ _faces: dict[str, ImageFont.FreeTypeFont] = {}
 
 def _face(font: str) -> ImageFont.FreeTypeFont:
     if font not in _faces:
-        _faces[font] = ImageFont.truetype(str(FONTS / f"{font}.otf"), 1000)
+        # a PDF sets letter by letter: with kerning and ligatures a line would seem shorter, and its end be cut off
+        _faces[font] = ImageFont.truetype(str(FONTS / f"{font}.otf"), 1000, layout_engine=ImageFont.Layout.BASIC)
     return _faces[font]
 
 
