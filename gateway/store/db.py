@@ -114,6 +114,8 @@ class Database:
             await writer
             await writer.run(_prepare)
             await writer.run(lambda tx: _migrate(tx, self.path, may_be_new))
+            # or what does not fit into 2 MB is written, and synced, by the statement that makes it: in the event loop
+            await writer.run(lambda tx: tx.execute("PRAGMA cache_spill = OFF").close())
             self._reader = reader = _connect(self.path.absolute().as_uri() + "?mode=ro")
             await reader
             await reader.run(lambda tx: tx.execute("PRAGMA query_only = ON").close())
@@ -138,9 +140,9 @@ class Database:
     async def close(self) -> None:
         """Commit what was asked for, checkpoint, close."""
         if self._task is not None:
+            task, self._task = self._task, None  # so nothing is asked for behind the end
             self._queue.put_nowait(None)
-            await self._task
-            self._task = None
+            await task
         if self._writer is not None and self._broken is None:
             with contextlib.suppress(sqlite3.Error):
                 await self._writer.run(_leave_clean)
@@ -201,15 +203,10 @@ class Database:
                 return
 
     async def _commit(self, work: list[_Work]) -> None:
-        assert self._writer is not None
         functions = [each.function for each in work]
         try:
-            results = _run_at_once(self._writer.idle, functions) if all(each.is_short for each in work) else None
-            if results is None:
-                results = await self._writer.run(lambda tx: _run_batch(tx, functions))
-            else:
-                await self._writer.run(_end)
-        except sqlite3.Error as error:
+            results = await self._run(functions, at_once=all(each.is_short for each in work))
+        except Exception as error:  # noqa: BLE001  # whatever it was, those that come next are to be served
             results = await self._failed(error, functions)
         for each, result in zip(work, results, strict=True):
             if each.future is None or each.future.cancelled():
@@ -219,24 +216,35 @@ class Database:
             else:
                 each.future.set_result(result)
 
-    async def _failed(self, error: sqlite3.Error, functions: Sequence[Callable[[Tx], Any]]) -> list[Any]:
+    async def _run(self, functions: Sequence[Callable[[Tx], Any]], *, at_once: bool) -> list[Any]:
+        """What each returned or raised. Raises what has undone all of them."""
+        assert self._writer is not None
+        if self._broken is not None:  # they were asked for before that was known
+            raise self._broken
+        results = _run_at_once(self._writer.idle, functions) if at_once else None
+        if results is None:
+            return await self._writer.run(lambda tx: _run_batch(tx, functions))
+        await self._writer.run(_end)
+        return results
+
+    async def _failed(self, error: Exception, functions: Sequence[Callable[[Tx], Any]]) -> list[Any]:
         """The whole commit failed. A full disk gets one more try after the reserve is given back."""
         assert self._writer is not None
         if _code(error) == _FULL and self._on_full():
             try:
                 return await self._writer.run(lambda tx: _run_batch(tx, functions))
-            except sqlite3.Error as again:
+            except Exception as again:  # noqa: BLE001
                 error = again
         if _code(error) == _FULL:
             return [NoSpace("the gateway's disk is full", str(error)) for _ in functions]
-        if _code(error) in _FATAL:
+        if _code(error) in _FATAL and self._broken is None:
             self._broken = error
             log.critical("store broken", error=str(error), kind=_FATAL[_code(error)])
             self._on_fatal(error)
         return [TryLater("the gateway cannot record anything now", str(error)) for _ in functions]
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 

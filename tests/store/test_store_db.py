@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sqlite3
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +115,43 @@ async def test_a_short_write_waits_for_a_lock_without_holding_the_loop(tmp_path:
     other.close()
     await waiting
     assert await database.read(lambda tx: get_meta(tx, "a")) == "1"
+    await database.close()
+
+
+async def test_what_many_write_at_once_goes_to_disk_with_their_commit_alone(tmp_path: Path) -> None:
+    """A full page cache is written by the statement that needs a page, and the head of a new log synced: in the event loop."""
+    database = await opened(tmp_path)
+    log = tmp_path / "db.sqlite-wal"
+    sizes: list[int] = []
+
+    def large(tx: sqlite3.Connection, n: int) -> None:
+        set_meta(tx, f"k{n}", "x" * 131_072)
+        sizes.append(log.stat().st_size)
+
+    before = log.stat().st_size
+    await asyncio.gather(*(database.write(lambda tx, n=n: large(tx, n), short=True) for n in range(50)))
+    assert sizes == [before] * 50
+    assert log.stat().st_size > 50 * 131_072
+    await database.close()
+
+
+async def test_one_that_ends_the_transaction_of_all_stops_nobody_behind_it(tmp_path: Path) -> None:
+    """As SQLite does by itself when it runs out of memory, which is no error of its own in Python."""
+    database = await opened(tmp_path)
+
+    def spoilt(tx: sqlite3.Connection) -> None:
+        tx.execute("ROLLBACK")
+        raise MemoryError
+
+    for short in (False, True):
+        results = await asyncio.gather(
+            database.write(lambda tx: set_meta(tx, "a", "1"), short=short),
+            database.write(spoilt, short=short),
+            return_exceptions=True,
+        )
+        assert [type(each) for each in results] == [TryLater, TryLater]
+        assert await database.read(lambda tx: get_meta(tx, "a")) is None
+    await asyncio.wait_for(database.write(lambda tx: set_meta(tx, "b", "1")), 5)
     await database.close()
 
 
@@ -278,6 +316,47 @@ async def test_a_break_under_way_is_told_once_and_stops_writing(tmp_path: Path) 
     with pytest.raises(TryLater):
         await database.write(lambda tx: set_meta(tx, "a", "1"))
     await database.close()
+
+
+async def test_what_was_asked_for_before_the_break_is_not_tried_behind_it(tmp_path: Path) -> None:
+    """A sync that failed may seem to succeed the next time: nothing may be told to be on disk then."""
+    told: list[Exception] = []
+    database = await opened(tmp_path, on_fatal=told.append)
+    later: list[asyncio.Future[None]] = []
+    ran: list[str] = []
+
+    def broken(_tx: sqlite3.Connection) -> None:
+        loop.call_soon_threadsafe(
+            lambda: later.append(asyncio.ensure_future(database.write(lambda _tx: ran.append(""))))
+        )
+        asked.wait(5)
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC  # type: ignore[misc]
+        raise error
+
+    loop, asked = asyncio.get_running_loop(), threading.Event()
+    breaking = asyncio.ensure_future(database.write(broken))
+    while not later:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the second has asked now
+    asked.set()
+    for each in (breaking, later[0]):
+        with pytest.raises(TryLater):
+            await each
+    assert (ran, len(told)) == ([], 1)
+    await database.close()
+
+
+async def test_what_is_asked_for_while_it_closes_is_put_off(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    closing = asyncio.ensure_future(database.close())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    while not closing.done():
+        with pytest.raises(TryLater):
+            await asyncio.wait_for(database.write(lambda tx: set_meta(tx, "a", "1"), short=True), 5)
+        await asyncio.sleep(0)
+    await closing
 
 
 async def test_nothing_is_written_when_closed(tmp_path: Path) -> None:
