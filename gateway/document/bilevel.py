@@ -23,7 +23,7 @@ _PAPER = 160  # paper is at least as light
 _RIM = 16  # cells around a photograph in which its paper is looked at
 _EDGE = 0.64  # of the way from the ground to the deepest cells around, which strokes fill in part: beyond it is ink
 _RATIO, _NOISE_RATIO, _LEAST_RATIO = 0.86, 0.02, 0.70  # of the ground: what is lighter is ink in light writing only
-_SEEN, _FLAT = 20, 4  # grey levels of light writing, over what is so many cells wide and high: a tint behind one line
+_SEEN, _FLAT = 16, 3  # grey levels of light writing, over what is so many cells wide and high: a tint, a watermark
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,14 @@ def test_a_narrow_pale_tint_between_light_words_leaves_no_bar(reading: Reading) 
     assert shown.histogram()[0] < 0.1 * shown.width * shown.height
 
 
+@pytest.mark.parametrize("size", [60, 90])
+def test_the_large_pale_letters_of_a_watermark_leave_little(reading: Reading, size: float) -> None:
+    plain = words(Sheet(), 0.7, rows=4)
+    marked = words(Sheet(), 0.7, rows=4).text(LEFT, 600, "DRAFT", size, grey=0.88)
+    ink = [reading.black(sheet).histogram()[0] for sheet in (plain, marked)]
+    assert ink[1] < 1.25 * ink[0]
+
+
 TINTS = [0.95, 0.9, 0.8, 0.7, 0.6, 0.5, (1, 0.95, 0.6), (0.75, 0.8, 0.9), (0.9, 0.7, 0.7), (0.6, 0.85, 0.6)]
 
 
