@@ -83,8 +83,11 @@ def lacking(document: pypdfium2.PdfDocument, pages: Iterable[int]) -> list[Lacki
 
 
 def _lacking(document: pypdfium2.PdfDocument, number: int) -> Iterator[Lacking]:
-    page = document[number]
-    text = page.get_textpage()
+    try:
+        page = document[number]
+        text = page.get_textpage()
+    except pypdfium2.PdfiumError:
+        return  # damaged, which is for the one who draws it to say
     drawn: Image.Image | None = None
     try:
         for n in range(text.count_chars()):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pikepdf
+import pypdfium2
 import pytest
 from pikepdf import Array, Dictionary, Name, Stream
 
-from gateway.document import progress
+from gateway.document import glyphs, progress
 
 from .conftest import Pages
 from .made import LETTER, Sheet, saved
@@ -97,3 +98,8 @@ def test_signs_that_are_nowhere_are_told(pages: Pages) -> None:
 def test_letters_that_nobody_is_to_see_are_not_missed(pages: Pages) -> None:
     (page,) = pages(simple(*_RUSSIAN, mode=3))  # what a program has read on a scan
     assert ink(page) == 0
+
+
+def test_a_page_that_cannot_be_read_is_for_the_one_who_draws_it() -> None:
+    with pypdfium2.PdfDocument(simple("A")) as document:
+        assert glyphs.lacking(document, [0, 7]) == []
