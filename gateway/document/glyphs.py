@@ -17,6 +17,7 @@ _FONTS = Path(__file__).parent / "fonts"
 _EMBEDDED = ("/FontFile", "/FontFile2", "/FontFile3")
 _FIXED, _SERIF, _PLAIN = 1, 2, 32  # of the flags of a font
 _SCALE = 2.0  # pixels to a point, of a look at what was drawn
+_MOST = 3000  # and pixels across or down
 _MARGIN = 0.2  # of the place of a letter, into which its neighbours may reach
 _INVISIBLE = pdfium.FPDF_TEXTRENDERMODE_INVISIBLE
 
@@ -103,7 +104,7 @@ def _lacking(document: pypdfium2.PdfDocument, number: int) -> Iterator[Lacking]:
                 or pdfium.FPDFFont_GetGlyphPath(font, ord(letter), 1.0)
             ):
                 continue
-            drawn = drawn or page.render(scale=_SCALE, grayscale=True).to_pil()
+            drawn = drawn or page.render(scale=min(_SCALE, _MOST / max(page.get_size())), grayscale=True).to_pil()
             if _is_empty(drawn, page, text, n):
                 yield Lacking(number, _name(font), letter)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pikepdf
@@ -103,3 +104,9 @@ def test_letters_that_nobody_is_to_see_are_not_missed(pages: Pages) -> None:
 def test_a_page_that_cannot_be_read_is_for_the_one_who_draws_it() -> None:
     with pypdfium2.PdfDocument(simple("A")) as document:
         assert glyphs.lacking(document, [0, 7]) == []
+
+
+def test_a_look_at_an_enormous_page_costs_no_more_than_another(refusal: Refusal) -> None:
+    with pikepdf.open(io.BytesIO(numbered("Привет"))) as document:
+        document.pages[0].MediaBox = Array([0, 0, 200_000, 200_000])
+        assert "has letters of a font" in refusal(saved(document)).public
