@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import secrets
 import shutil
@@ -160,7 +161,7 @@ class MailDraft:
     def __init__(self, spool: Spool, small: int) -> None:
         self._spool = spool
         self._small = small
-        self._memory: list[bytes] | None = []
+        self._memory: io.BytesIO | None = io.BytesIO()  # however small the pieces are that come
         self._file: Draft | None = None
         self.size = 0
         self.body_sha256 = ""  # see keep
@@ -169,7 +170,7 @@ class MailDraft:
         """As :meth:`Draft.write`; :class:`NoSpace` too where a file would have to be begun below the floor."""
         self.size += len(data)
         if self._memory is not None:
-            self._memory.append(data)
+            self._memory.write(data)
             if self.size > self._small and not self._has_room():
                 self.spill()
         elif self._file is not None:
@@ -190,11 +191,7 @@ class MailDraft:
     @property
     def content(self) -> bytes | None:
         """All of a mail that is in memory; None when it is in a file."""
-        if self._memory is None:
-            return None
-        if len(self._memory) != 1:
-            self._memory = [b"".join(self._memory)]
-        return self._memory[0]
+        return None if self._memory is None else self._memory.getvalue()
 
     def read(self) -> bytes:
         """All of it, wherever it is. Raises :class:`TryLater`."""
@@ -212,13 +209,12 @@ class MailDraft:
         Raises as :meth:`Spool.draft` and :meth:`Draft.write`.
         """
         if self._file is None:
-            memory = self._memory or []
+            content = self.content or b""
             if not self.is_small:
                 self._memory = None
                 self._spool.held.discard(self)
             self._file = self._spool.draft(hashing=False)
-            for piece in memory:
-                self._file.write(piece)
+            self._file.write(content)
         return self._file.path
 
     async def keep(self, *, body: int | None = None) -> str:
@@ -226,8 +222,9 @@ class MailDraft:
 
         Where ``body`` is given, :attr:`body_sha256` is the hex digest of what begins at that offset, made on the way.
         """
+        file, self._file = self._file, None  # the thread ends it, whatever becomes of the caller meanwhile
         try:
-            kept = asyncio.to_thread(self._keep, self.content, self._file, body)
+            kept = asyncio.to_thread(self._keep, self.content, file, body)
             name, self.body_sha256 = await asyncio.shield(kept)
         except SyncFailed as error:
             self._spool.fatal(error)
@@ -236,14 +233,15 @@ class MailDraft:
 
     def _keep(self, content: bytes | None, file: Draft | None, body: int | None) -> tuple[str, str]:
         """In a thread: the other cores may hash, copy and wait for the disk."""
-        if file is None:
-            file = self._spool.draft(hashing=False)
-            try:
+        is_new = file is None
+        file = file or self._spool.draft(hashing=False)
+        try:
+            if is_new:
                 file.write(content or b"")
-            except BaseException:
-                file.discard()
-                raise
-        digest = "" if body is None else _digest(file.path if content is None else content, body)
+            digest = "" if body is None else _digest(file.path if content is None else content, body)
+        except BaseException:
+            file.discard()
+            raise
         return file._commit("mail"), digest
 
     def discard(self) -> None:

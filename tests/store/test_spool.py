@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import gc
 import os
+import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -45,6 +49,47 @@ async def test_a_discarded_draft_leaves_nothing(spool: Spool) -> None:
     draft.discard()
     draft.discard()
     assert left(spool) == []
+
+
+def test_a_mail_in_memory_takes_its_size_however_small_its_pieces_are(spool: Spool) -> None:
+    draft = spool.mail_draft(1 << 20)
+    tracemalloc.start()
+    try:
+        for n in range(1 << 16):
+            draft.write(n.to_bytes(2, "big"))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 2 * draft.size
+    assert draft.content == b"".join(n.to_bytes(2, "big") for n in range(1 << 16))
+
+
+@pytest.mark.parametrize("small", [0, 1 << 20], ids=["in a file", "in memory"])
+async def test_a_mail_whose_caller_is_cancelled_while_it_is_synced_is_whole_and_nobodys(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, small: int
+) -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    draft = spool.mail_draft(small)
+    draft.write(b"hello")
+    if not small:
+        draft.spill()
+    syncing, go = threading.Event(), threading.Event()
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (syncing.set(), go.wait(10), real(fd))[2])
+    keeping = asyncio.ensure_future(draft.keep(body=0))
+    await asyncio.to_thread(syncing.wait, 10)
+    keeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await keeping
+    draft.discard()
+    go.set()
+    async with asyncio.timeout(10):
+        while [name.partition("/")[0] for name in left(spool)] != ["mail"]:
+            await asyncio.sleep(0.005)
+    assert [spool.path(name).read_bytes() for name in left(spool)] == [b"hello"]
+    gc.collect()
+    assert told == []
 
 
 async def test_the_file_is_synced_then_renamed_then_the_directory_synced(
