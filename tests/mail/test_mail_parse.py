@@ -57,10 +57,11 @@ def multipart(*parts: str, kind: str = "mixed", head: str = "") -> bytes:
 
 def test_summary(reader: Reader) -> None:
     body = b"See you.\r\n"
-    summary = reader.inspect(
+    head = (
         b"Received: by a\r\nReceived: by b\r\nFrom: =?utf-8?q?J=C3=BCrgen?= <j@example.com>\r\nSubject: Hello\r\n you\r\n"
-        b"Date: Mon, 23 Nov 2026 10:15:00 +0000\r\nMessage-ID:\r\n <abc@example.com>\r\n\r\n" + body
+        b"Date: Mon, 23 Nov 2026 10:15:00 +0000\r\nMessage-ID:\r\n <abc@example.com>\r\n\r\n"
     )
+    summary = reader.inspect(head + body)
     assert summary == MailSummary(
         message_id="<abc@example.com>",
         subject="Hello you",
@@ -69,6 +70,7 @@ def test_summary(reader: Reader) -> None:
         from_header="Jürgen <j@example.com>",
         received_count=2,
         body_sha256=hashlib.sha256(body).hexdigest(),
+        body_at=len(head),
         documents=0,
         has_text=True,
         starts=[],
