@@ -42,6 +42,7 @@ from gateway.store.db import Database, Tx
 from gateway.store.ids import new_id
 
 _SHORT = 256 << 10  # bytes of a mail that are put into the database in an instant
+_FEW = 5  # and jobs
 _ADDRESS = re.compile(
     r"""(?=.{1,254}\Z)(?:"(?:[^"\\\s]|\\\S)*"|[^\s"(),:;<>@\[\]\\]+)@(?:[^\s"(),:;<>@\[\]\\]+|\[[^\s"\[\]\\]+\])"""
 )  # RFC 5321, roughly
@@ -381,7 +382,7 @@ class Accept:
                 bodies.put(tx, submission.id, content)
             return submission.id
 
-        is_short = content is None or len(content) <= _SHORT
+        is_short = len(new_jobs) <= _FEW and (content is None or len(content) <= _SHORT)
         storing = self._divided.settle(last, commit) if last else self._database.write(commit, short=is_short)
         try:
             stored = await storing

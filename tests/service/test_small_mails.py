@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import sqlite3
+import threading
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -38,6 +39,19 @@ async def test_it_is_on_disk_with_its_row_and_in_no_file(house: House) -> None:
     assert house.files("mail") == house.files("tmp") == []
     assert await house.database.read(files.named) == {}
     assert house.workshop.calls == []  # it was looked at where it came in
+
+
+@pytest.mark.parametrize(("count", "is_there"), [(5, True), (6, False)])
+async def test_one_for_many_is_written_outside_of_the_event_loop(
+    house: House, monkeypatch: pytest.MonkeyPatch, count: int, is_there: bool
+) -> None:
+    """A job is two rows; two hundred mails of a hundred jobs that are committed together would hold the loop for long."""
+    threads: list[threading.Thread] = []
+    real = jobs.add
+    monkeypatch.setattr(jobs, "add", lambda *what: (threads.append(threading.current_thread()), real(*what))[1])
+    queue_id = await house.submit(*(f"+1202555{n:04}" for n in range(count)))
+    assert [each is threading.main_thread() for each in threads] == [is_there]
+    assert [job.submission for job in await house.jobs()] == [queue_id] * count
 
 
 @pytest.mark.parametrize(("size", "where"), [(SMALL, bodies.HERE), (SMALL + 1, "mail/")])
