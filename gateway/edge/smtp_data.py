@@ -137,16 +137,13 @@ class Input:
     async def line(self, limit: int, timeout: float) -> bytes:  # noqa: ASYNC109  # one deadline for the whole line
         """A line without its end. Raises :class:`LineTooLong`, :class:`SpeaksTls`, :class:`Closed`, TimeoutError."""
         due = self._loop.time() + timeout
-        while True:
+        while (end := self._held.find(b"\n", 0, limit + 2)) < 0 or self._held.startswith(_TLS_HELLO):
             if self._held.startswith(_TLS_HELLO):
                 raise SpeaksTls
-            if b"\n" in self._held[: limit + 2]:
-                break
             if len(self._held) > limit + 1:
                 raise LineTooLong
             self._held += await self._next(due)
-        line, _, self._held = self._held.partition(b"\n")
-        line = line.removesuffix(b"\r")
+        line, self._held = self._held[:end].removesuffix(b"\r"), self._held[end + 1 :]
         if len(line) > limit:
             raise LineTooLong
         return line

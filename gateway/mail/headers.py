@@ -15,6 +15,9 @@ _USUAL = 4096  # bytes that most have
 _BLANK = re.compile(rb"(?:\A|\n)\r?\n")
 _TRUSTED = "authentication-results"
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
+# a field as it should be written, and a block of nothing else; possessive, or a hostile one would take long
+_WHOLE_FIELD = re.compile(rb"([!-9;-~]++):([^\n]*+\n?(?:[ \t][^\n]*+\n?)*+)")
+_WHOLE = re.compile(rb"(?:%s)*+" % _WHOLE_FIELD.pattern)
 _MBOX = re.compile(rb">?From \S+ .*[0-9]{2}:[0-9]{2}.* [0-9]{4}\b")
 _MIME = re.compile(rb"^(?:content-[a-z-]+|mime-version)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
@@ -60,7 +63,7 @@ class Headers:
 
 
 def _unfolded(value: bytes) -> str:
-    text = to_text(value).strip()
+    text = (value.decode("ascii") if value.isascii() else to_text(value)).strip()
     return _FOLD.sub("", text) if "\n" in text else text
 
 
@@ -87,11 +90,16 @@ def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
     if not blank:
         block = source[start : min(end, start + MAX_HEADER + 2)]
         blank = _BLANK.search(block)
-    if blank:
-        body = start + blank.end()
-        block = block[: blank.start()]
-    else:
-        body = end
+    if blank is None:
+        return _by_lines(block, start, end, is_whole=False)
+    block, body = block[: blank.start()], start + blank.end()
+    if _WHOLE.fullmatch(block):
+        return Headers([(name.decode("ascii").lower(), value) for name, value in _WHOLE_FIELD.findall(block)]), body
+    return _by_lines(block, start, body, is_whole=True)
+
+
+def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[Headers, int]:
+    """A header block with lines that are no fields. ``is_whole``: a blank line has ended it, and ``body`` is behind that."""
     spans: list[tuple[str, int, int]] = []  # name, and where in the block the value stands
     offset = 0
     last_mime: int | None = None
@@ -117,7 +125,7 @@ def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
             whole = False
         offset = following
     else:
-        if not blank and len(block) > MAX_HEADER:
+        if not is_whole and len(block) > MAX_HEADER:
             raise Refused(f"the mail has a header larger than {MAX_HEADER // 1024} KiB", status="5.6.0")
     return Headers([(name, block[value:following]) for name, value, following in spans if name]), body
 

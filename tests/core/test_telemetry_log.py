@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+import structlog
+
+from gateway import telemetry
 
 PROGRAM = """
 import sys
@@ -36,3 +40,28 @@ def test_a_traceback_holds_no_secret_and_no_value_of_a_variable(form: str) -> No
     assert "+1202***0123" in said
     for secret in ("hunter2", "k3y", "t0ken", "5550"):
         assert secret not in said
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"client": "192.0.2.1", "why": "two words", "id": "dZlm8BbnPqmJ", "nrcpt": 1, "size": 287},
+        {
+            "quoted": 'a"b',
+            "equals": "a=b",
+            "newline": "a\nb",
+            "empty": "",
+            "nothing": None,
+            "list": ["a b"],
+            "umlaut": "\xfc",
+        },
+        {"exception": "Traceback\n  File x\nValueError: y", "why": "it's"},
+    ],
+)
+@pytest.mark.parametrize("level", ["info", "warning", "critical"])
+@pytest.mark.parametrize("timestamp", ["17:11:54", None])
+def test_a_line_is_what_structlog_would_make_of_it(facts: dict[str, Any], level: str, timestamp: str | None) -> None:
+    event = {"event": "what happened", "level": level, **facts, **({"timestamp": timestamp} if timestamp else {})}
+    theirs = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)(None, level, dict(event))
+    assert telemetry._plain_line(None, level, dict(event)) == theirs
