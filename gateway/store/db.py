@@ -206,7 +206,7 @@ class Database:
         functions = [each.function for each in work]
         try:
             results = await self._run(functions, at_once=all(each.is_short for each in work))
-        except Exception as error:  # noqa: BLE001  # whatever it was, those that come next are to be served
+        except Exception as error:  # noqa: BLE001  # whatever it was, nobody is to wait for ever
             results = await self._failed(error, functions)
         for each, result in zip(work, results, strict=True):
             if each.future is None or each.future.cancelled():
@@ -237,9 +237,11 @@ class Database:
                 error = again
         if _code(error) == _FULL:
             return [NoSpace("the gateway's disk is full", str(error)) for _ in functions]
-        if _code(error) in _FATAL and self._broken is None:
+        # what is no error of SQLite's, as memory that has run out, may come from a commit that stands
+        kind = _FATAL.get(_code(error)) if isinstance(error, sqlite3.Error) else type(error).__name__
+        if kind and self._broken is None:
             self._broken = error
-            log.critical("store broken", error=str(error), kind=_FATAL[_code(error)])
+            log.critical("store broken", error=str(error), kind=kind)
             self._on_fatal(error)
         return [TryLater("the gateway cannot record anything now", str(error)) for _ in functions]
 
