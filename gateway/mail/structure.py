@@ -152,14 +152,17 @@ class _Walk:
         kind = kind or default
         if kind in _UNSENDABLE:
             raise Refused(_UNSENDABLE[kind], status="5.6.1")
+        is_multipart = kind.startswith("multipart/")
+        leaves = self._multipart(source, body, end, kind, parameters, depth, bare=bare) if is_multipart else None
+        if leaves is not None:
+            return leaves
         leaf = _leaf(source, headers, body, end, kind, parameters)
-        if kind.startswith("multipart/"):
-            leaves = self._multipart(source, body, end, kind, parameters, depth, bare=bare)
-            if leaves is None and leaf.encoding:  # RFC 2045 section 6.4 forbids it
+        if is_multipart:
+            if leaf.encoding:  # RFC 2045 section 6.4 forbids it
                 data, _ = self._decoded(leaf)
                 leaves = self._multipart(data, 0, len(data), kind, parameters, depth, bare=bare)
-            if leaves is not None:
-                return leaves
+                if leaves is not None:
+                    return leaves
             leaf.type = "text/plain"  # labelled as parts, written as text
         if kind in _MESSAGES or leaf.name.lower().endswith(_OF_MAILS):
             return self._attached_mail(leaf, depth, closed=closed)

@@ -142,11 +142,11 @@ class _House:
         tmp = self.spool.root / "tmp"
         try:
             async with asyncio.timeout(_PATIENCE):
-                while clients._conversations or clients._background or clients._present or any(tmp.iterdir()):
+                while clients._conversations or clients._committing or clients._present or any(tmp.iterdir()):
                     await asyncio.sleep(0.005)
         except TimeoutError:
             left = [path.name for path in tmp.iterdir()]
-            raise Found(f"left over: {list(clients._conversations)} {list(clients._background)} {left}") from None
+            raise Found(f"left over: {list(clients._conversations)} {list(clients._committing)} {left}") from None
         gc.collect(0)
 
 
