@@ -30,12 +30,20 @@ _OFFICE_FILES = {"[Content_Types].xml", "mimetype"}
 _OFFICE_PARTS = ("word/", "xl/", "ppt/", "visio/", "content.xml")  # of what LibreOffice reads; XPS and EPUB have none
 _OFFICE_PAGES = re.compile(r"(?:word|xl|ppt)/.*\.xml$")  # XML, whatever else they are
 _IWORK = ".iwa"
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, LookupError, struct.error,
+)  # fmt: skip
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _LOCKED, _PATCH, _STRONGLY_LOCKED = 0x1, 0x20, 0x40  # flags of an entry
 _HEAD = re.compile(rb"(?:[!-9;-~]+:.*\r?\n(?:[ \t].*\r?\n)*){3,}")
 _OF_MAILS = re.compile(
     rb"^(?:message-id|mime-version|received|return-path):", re.IGNORECASE | re.MULTILINE
 )  # not of a memo
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Not of what was read: errors of bz2 have no number, and a false offset in an archive is an invalid argument."""
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def unpack(
@@ -52,18 +60,9 @@ def unpack(
     try:
         with zipfile.ZipFile(path) as source:
             return _unpack(source, archive, Path(directory), files, room)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        OSError,
-        ValueError,
-        LookupError,
-        struct.error,
-    ) as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # the disk: the errors of bz2 have no number, and a false offset in the archive is an invalid argument
+    except _BROKEN as error:
+        if _is_of_the_disk(error):
+            raise
         raise Unfaxable(f"{archive.name} is a damaged ZIP archive; send the files in it", repr(error)) from error
     except NotImplementedError as error:  # a newer kind of archive than is known here
         raise _unknown(archive.name, repr(error)) from error
@@ -145,7 +144,9 @@ def _check_document(source: zipfile.ZipFile, entries: list[zipfile.ZipInfo], nam
                         parser.Parse(window)
             if is_page:
                 parser.Parse(b"", True)
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, expat.ExpatError) as error:
+        except (*_BROKEN, expat.ExpatError) as error:
+            if _is_of_the_disk(error):
+                raise
             raise Unfaxable(
                 f"{name} is a damaged office document; send it again", f"{entry.filename}: {error}"
             ) from error
