@@ -27,8 +27,8 @@ log = structlog.get_logger("spool")
 
 KINDS = ("mail", "document", "inbound")
 ORPHANS = "orphan"  # where what no row names is kept for a while
-_ORDINARY = 3 << 19  # bytes of a mail that is not small and all the same in memory
-_HELD = 6  # such mails at once
+_ORDINARY = 5 << 18  # bytes of a mail that is not small and all the same in memory
+_HELD = 4  # such mails at once
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
