@@ -292,6 +292,30 @@ def test_a_picture_that_cannot_be_decoded_is_not_left_out_without_a_word(refusal
     assert refusal(saved(document)).public.startswith("page 2 of x.bin holds a picture that cannot be read")
 
 
+def with_jpeg(data: bytes) -> bytes:
+    document = pikepdf.new()
+    Sheet().text(72, 72, "The photograph", 12).raw(b"q 400 0 0 266 72 300 cm /I0 Do Q").add_to(document)
+    document.pages[0].obj["/Resources"]["/XObject"] = Dictionary(
+        I0=Stream(
+            document, data, Type=Name.XObject, Subtype=Name.Image, Width=600, Height=400, ColorSpace=Name.DeviceGray,
+            BitsPerComponent=8, Filter=Name.DCTDecode,
+        )
+    )  # fmt: skip
+    return saved(document)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_breaks_off_is_not_filled_with_grey(pages: Pages, refusal: Refusal, progressive: bool) -> None:
+    coded = io.BytesIO()
+    photo(600, 400).convert("L").save(coded, "JPEG", progressive=progressive)
+    whole = coded.getvalue()
+    for broken in (whole[: len(whole) // 3], whole[: -len(whole) // 10]):
+        assert refusal(with_jpeg(broken)).public == "page 1 of x.bin is damaged; make the PDF anew and send it again"
+    for fine in (whole, whole[:-2], whole + bytes(100), whole + b"\r\n"):  # some lack the end mark alone
+        (page,) = pages(with_jpeg(fine))
+        assert ink(page) > 0.01
+
+
 # --- what is protected, damaged, or no document -----------------------------------------------------------------------
 
 
