@@ -18,13 +18,13 @@ _SHEETS, _HIDDEN_SHEET = (
 )
 _TEXTS = re.compile(r"word/(?:document|footnotes|endnotes)\.xml|content\.xml")
 _COMMENT = re.compile(  # of Word, and of OpenDocument; what marks to which words it belongs
-    rb"<(?:w:commentReference|office:annotation)\b(?:[^>]*/>|.*?</office:annotation>)"
-    rb"|<(?:w:commentRange(?:Start|End)|office:annotation-end)\b[^>]*/>",
+    rb"<office:annotation(?![\w-])(?:[^>]*/>|.*?</office:annotation\s*>)"
+    rb"|<(w:comment(?:Reference|RangeStart|RangeEnd)|office:annotation-end)(?![\w-])[^>]*?(?:/>|>\s*</\1\s*>)",
     re.DOTALL,
 )
-# what LibreOffice is to judge
+_MARKS = (b"w:commentRangeStart", b"w:commentRangeEnd", b"office:annotation-end")  # which come beside a comment
+# what zipfile says of an archive that is damaged, locked or of a newer kind: LibreOffice is to judge it
 _DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, LookupError, NotImplementedError, RuntimeError, EOFError)
-_ITSELF = (b"<w:commentReference", b"<office:annotation ", b"<office:annotation>")
 
 
 def left_out(document: Path, *, comments: bool) -> Iterator[str]:
@@ -67,8 +67,8 @@ def _take_out(source: zipfile.ZipFile, document: Path) -> int:
     for entry in source.infolist():
         if _TEXTS.fullmatch(entry.filename) and entry.file_size <= _LONGEST:
             text = source.read(entry)
-            found = _COMMENT.findall(text)
-            count += sum(each.startswith(_ITSELF) for each in found)
+            found = [match[1] for match in _COMMENT.finditer(text)]
+            count += sum(each not in _MARKS for each in found)
             if found:
                 changed[entry.filename] = _COMMENT.sub(b"", text)
     if changed:

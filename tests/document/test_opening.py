@@ -290,6 +290,32 @@ def test_comments_are_taken_out_of_a_text_where_it_could_not_be_opened_with_them
     assert list(unprinted.left_out(document, comments=True)) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "mark", "comments"),
+    [
+        ("odt", b"<office:annotation office:name='a'><text:p>No!</text:p></office:annotation >", 1),
+        ("odt", b"<office:annotation\noffice:name='a'><text:p>No!</text:p></office:annotation>", 1),
+        ("odt", b"<office:annotation-end office:name='a'></office:annotation-end>", 0),
+        ("docx", b"<w:r><w:commentReference w:id='0'></w:commentReference></w:r>", 1),
+        ("docx", b"<w:commentRangeEnd w:id='0'></w:commentRangeEnd>", 0),
+    ],
+)
+def test_no_word_goes_with_a_comment_however_its_marks_are_written(
+    tmp_path: Path, kind: str, mark: bytes, comments: int
+) -> None:
+    name, data, closed = "word/document.xml", made_office.docx(), b""
+    if kind == "odt":
+        name, data, closed = "content.xml", made_office.opendocument("text"), _REMARK
+    document = tmp_path / "document"
+    document.write_bytes(changed(data, name, b"Word", b"Before" + mark + b"Between" + closed + b"Word"))
+    told = list(unprinted.left_out(document, comments=True))
+    count = comments + bool(closed)
+    assert told == ([f"without the {'comment' if count == 1 else f'{count} comments'} in it"] if count else [])
+    with zipfile.ZipFile(document) as made:
+        text = made.read(name)
+    assert all(word in text for word in (b"Before", b"Between", b"Word"))
+
+
 @pytest.mark.parametrize("kind", HIDDEN)
 def test_hidden_slides_and_sheets_are_told(tmp_path: Path, kind: str) -> None:
     document = tmp_path / "document.docx"
