@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from gateway import telemetry
-from gateway.model import MAY_BE_SENT, FaxJob, JobState, MailKind
+from gateway.model import FaxJob, JobState
 from gateway.service.absence import Absence
 from gateway.service.notices import Notices
 from gateway.service.settle import Settle, SettleSettings, is_over
@@ -67,7 +67,9 @@ class Doubt:
             await self._adopt(job, ours, now)
             return
         if taken:
-            await self._leave_to_person(job, f"the provider's history has it under the id of another fax, {min(taken)}")
+            await self._settle.leave_to_person(
+                job, f"the provider's history has it under the id of another fax, {min(taken)}"
+            )
             return
         if not found.flaw:
             await self._absent(job, now)
@@ -76,7 +78,9 @@ class Doubt:
             await self._database.write(lambda tx: jobs.note(tx, job.id, now, f"no proof in the history: {found.flaw}"))
         waits = self._settings.doubt_poll_after
         if is_over(attempt.started_at, now, self._settings.doubt_give_up_after, polls, waits[-1]):
-            await self._leave_to_person(job, f"its outcome could not be found out{found.flaw and f' ({found.flaw})'}")
+            await self._settle.leave_to_person(
+                job, f"its outcome could not be found out{found.flaw and f' ({found.flaw})'}"
+            )
 
     async def _adopt(self, job: FaxJob, refs: list[int], now: float) -> None:
         ref = refs[0]
@@ -117,7 +121,7 @@ class Doubt:
             return
         earlier = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
         if sum(attempt.outcome == "absent" for attempt in earlier) >= self._settings.doubt_resends:
-            await self._leave_to_person(job, "the provider's history does not show it")
+            await self._settle.leave_to_person(job, "the provider's history does not show it")
             return
 
         def commit(tx: Tx) -> bool:
@@ -134,12 +138,3 @@ class Doubt:
             telemetry.submit_ended(job.id, number=job.number.e164, outcome="absent")
             self._looked_at.pop((job.id, job.attempts), None)
         self._nudge()
-
-    async def _leave_to_person(self, job: FaxJob, why: str) -> None:
-        await self._settle.hold(
-            job,
-            f"{MAY_BE_SENT}: {why}",
-            tell=MailKind.UNKNOWN,
-            remedy="Look for it in the history at the provider."
-            f" If it was not sent: faxgateway queue retry --resend {job.id}. If it was: faxgateway queue cancel {job.id}.",
-        )

@@ -40,7 +40,7 @@ class Patience:
     async def put_off(self, job: FaxJob, step: str, error: TryLater, tries: int, now: float) -> None:
         """A call before the send failed: again later, until the fax has grown too old."""
         if self.is_too_old(job, tries, now):
-            await self.expire(job, error)
+            await self.expire(job, error.public)
             return
         columns = self.after(error, job, tries, now)
         await self.database.write(lambda tx: jobs.touch(tx, job, now, "", last_error=error.public, **columns))
@@ -49,10 +49,10 @@ class Patience:
     def is_too_old(self, job: FaxJob, tries: int, now: float) -> bool:
         return now - job.wanted_at > self.expire_after and tries >= _MIN_TRIES
 
-    async def expire(self, job: FaxJob, error: TryLater, attempt: str = "") -> None:
-        """End it, with its notice; ``attempt`` as in :meth:`Settle.fail`."""
-        text = f"it waited too long; the last trouble was: {error.public}"
-        await self.settle.fail(job, code="expired", text=text, status="4.4.7", attempt=attempt)
+    async def expire(self, job: FaxJob, trouble: str) -> None:
+        """End it, with its notice."""
+        text = f"it waited too long; the last trouble was: {trouble}"
+        await self.settle.fail(job, code="expired", text=text, status="4.4.7")
 
 
 def is_of_all(error: TryLater) -> bool:

@@ -16,7 +16,7 @@ import structlog
 
 from gateway import telemetry
 from gateway.errors import GatewayError, TryLater
-from gateway.model import TRANSITIONS, FaxJob, JobState, MailKind, OutgoingMail, Receipt, Verdict
+from gateway.model import MAY_BE_SENT, TRANSITIONS, FaxJob, JobState, MailKind, OutgoingMail, Receipt, Verdict
 from gateway.ports import FaxProvider, JobStatus
 from gateway.service.gate import Gate
 from gateway.service.history import History
@@ -333,6 +333,16 @@ class Settle:
         if held:
             self.held(job, why)
         return held
+
+    async def leave_to_person(self, job: FaxJob, why: str) -> None:
+        """Hold one of which nobody knows whether it was sent."""
+        await self.hold(
+            job,
+            f"{MAY_BE_SENT}: {why}",
+            tell=MailKind.UNKNOWN,
+            remedy="Look for it in the history at the provider."
+            f" If it was not sent: faxgateway queue retry --resend {job.id}. If it was: faxgateway queue cancel {job.id}.",
+        )
 
     def hold_in(
         self,

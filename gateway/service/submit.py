@@ -99,15 +99,21 @@ class Submit:
             if stop is not None:
                 await self._stop(job, stop, tries)
                 return
-        step = "cost"
+        listed = 0
+        if was_refused:
+            try:
+                listed = await self._listed(job)
+            except TryLater as error:
+                await self._not_told(job, error, tries)
+                return
+            if not listed and self._patience.is_too_old(job, tries, self._clock()):
+                await self._patience.expire(job, earlier[-1].detail)
+                return
         try:
-            cost = await self._cost(job)
-            step = "history"
-            listed = await self._listed(job) if was_refused else 0
+            cost = job.cost if listed else await self._cost(job)
         except TryLater as error:
-            if step == "cost":
-                self._gate.failed(error)
-            await self._patience.put_off(job, step, error, tries, self._clock())
+            self._gate.failed(error)
+            await self._patience.put_off(job, "cost", error, tries, self._clock())
             return
         balance = await self._known_balance()
         now = self._clock()
@@ -250,7 +256,10 @@ class Submit:
         try:
             listed = await self._listed(job)
         except TryLater as trouble:
-            if not is_lost and not _about_credit(error.public):  # else the history is asked before the next try
+            if is_lost:  # before it is sent again, the history is asked
+                await self._not_now(job, trouble, tries, place)
+                return
+            if not _about_credit(error.public):  # else so too
                 why = f"the provider said no ({error.public}), and its history cannot be read to be sure of it"
                 await self._in_doubt(job, OutcomeUnknown(why, str(trouble)))
                 return
@@ -279,6 +288,15 @@ class Submit:
         sends = {entry.provider_ref for ref in documents for entry in reading.sends_of(ref, job.number.digits)}
         known = await self._database.read(lambda tx: jobs.known_refs(tx, sends))
         return min(sends - known, default=0)
+
+    async def _not_told(self, job: FaxJob, error: TryLater, tries: int) -> None:
+        """The history cannot tell whether a no was a lie: asked again later, until the fax is too old to be sent."""
+        now = self._clock()
+        if self._patience.is_too_old(job, tries, now):
+            why = f"the provider said no, and its history cannot be read to be sure of it ({error.public})"
+            await self._settle.leave_to_person(job, why)
+        else:
+            await self._patience.put_off(job, "history", error, tries, now)
 
     async def _found(self, job: FaxJob, ref: int) -> None:
         """The provider said no to a fax that it sent."""
@@ -319,12 +337,9 @@ class Submit:
     async def _not_now(
         self, job: FaxJob, error: TryLater, tries: int, place: float, *, alarm: OutgoingMail | None = None
     ) -> None:
-        """Provably not sent, and worth another try: the same document goes again later."""
+        """Provably not sent, and worth another try: the same document goes again later, or is given up by then."""
         telemetry.submit_ended(job.id, number=job.number.e164, outcome="not_now", why=str(error))
         now = self._clock()
-        if self._patience.is_too_old(job, tries, now):
-            await self._patience.expire(job, error, attempt="not_sent")
-            return
         columns = self._patience.after(error, replace(job, next_at=place), tries, now)
 
         def commit(tx: Tx) -> None:

@@ -207,6 +207,57 @@ async def test_a_fax_that_is_never_taken_is_given_up_after_days_and_real_tries(h
     assert [kind for kind, _ in await house.told(job.id)] == ["failed"]
 
 
+async def too_old(house: House) -> str:
+    """A fax that is due once more after 19 sends that were refused, or so it was said; returns its id."""
+    house.provider.execute = False
+    house.provider.answer_submit = answer(away())
+    queue_id = await house.submit()
+    house.now += 6 * 86400
+    for _ in range(19):
+        await house.turn("prepare", "upload", "submit")
+        house.now += 900
+    return f"{queue_id}-1"
+
+
+async def test_no_send_is_the_last_thing_before_a_fax_is_given_up(house: House) -> None:
+    """Each no is looked up in the history after a pause, also the last one."""
+    id_ = await too_old(house)
+    house.provider.execute = True
+    await house.turn("submit")
+    assert (house.provider.executed, await house.told(id_)) == ([], [("failed", "expired")])
+
+
+async def test_no_price_is_asked_for_what_the_history_shows(house: House) -> None:
+    id_ = await too_old(house)
+    house.provider.executed.append((500, NUMBER[1:]))
+    house.provider.cost_error = SlowDown("slow down")
+    await house.turn("submit")
+    assert (await house.job(id_)).state is JobState.SUBMITTED
+
+
+async def test_what_is_given_up_is_not_told_as_unsent_while_the_history_cannot_be_read(house: House) -> None:
+    id_ = await too_old(house)
+    house.provider.history_error = away()
+    await house.turn("submit")
+    assert state_of(await house.job(id_)) == (JobState.UPLOADED, True)
+    assert await house.told(id_) == [("unknown", "held")]
+    house.provider.history_error = None
+    house.provider.executed.append((500, NUMBER[1:]))
+    await house.database.write(lambda tx: jobs.release(tx, job, house.now) if (job := jobs.get(tx, id_)) else False)
+    await house.turn("submit")
+    assert await house.states() == ["submitted"]
+
+
+async def test_a_lost_document_is_not_uploaded_again_before_the_history_was_read(house: House) -> None:
+    house.provider.answer_submit = answer(NotFound("Document not found"))
+    house.provider.history_error = away()
+    job = await house.submitted()
+    assert job.state is JobState.UPLOADED
+    house.provider.history_error, house.now = None, job.next_at
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["submitted"], 1)
+
+
 async def test_a_document_that_the_provider_lost_is_uploaded_again_but_not_for_ever(house: House) -> None:
     house.provider.execute = False
     house.provider.answer_submit = answer(NotFound("Document not found"))
