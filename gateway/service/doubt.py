@@ -13,6 +13,7 @@ import structlog
 from gateway import telemetry
 from gateway.model import FaxJob, JobState
 from gateway.service.absence import Absence
+from gateway.service.ledgertime import boot_id, uptime
 from gateway.service.notices import Notices
 from gateway.service.settle import Settle, SettleSettings, is_over
 from gateway.store import jobs, outbox, receipts
@@ -22,7 +23,7 @@ log = structlog.get_logger("doubt")
 
 
 class Doubt:
-    """The step from in_doubt to submitted or uploaded, or to a hold. ``steady`` is a clock that is never set."""
+    """The step from in_doubt to submitted or uploaded, or to a hold. ``steady`` counts from the start of the machine."""
 
     def __init__(
         self,
@@ -35,7 +36,7 @@ class Doubt:
         on_mail: Callable[[], None],
         nudge: Callable[[], None],
         clock: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
+        steady: Callable[[], float] = uptime,
     ) -> None:
         self._database = database
         self._absence = absence
@@ -46,7 +47,7 @@ class Doubt:
         self._nudge = nudge
         self._clock = clock
         self._steady = steady
-        self._looked_at: dict[tuple[str, int], float] = {}  # (job, attempt) -> steady time of the last good reading
+        self._boot = boot_id()
 
     async def __call__(self, job: FaxJob) -> None:
         """Look for a send without an answer in the history: adopt it, prove it absent, or leave it to a person."""
@@ -112,11 +113,9 @@ class Doubt:
         self._on_mail()
 
     async def _absent(self, job: FaxJob, now: float) -> None:
-        steady = self._steady()
-        # by a clock that is never set, for no wrong one may shorten the proof; the time between two processes is none
-        waited = steady - self._looked_at.get((job.id, job.attempts), steady)
-        polls, seconds = await self._database.write(lambda tx: jobs.good_poll(tx, job.id, job.attempts, waited))
-        self._looked_at[job.id, job.attempts] = steady
+        # by a clock that is never set, for no wrong one may shorten the proof: time with the machine off is none
+        boot, steady = self._boot, self._steady()
+        polls, seconds = await self._database.write(lambda tx: jobs.good_poll(tx, job.id, job.attempts, boot, steady))
         if polls < self._settings.doubt_min_polls or seconds < self._settings.doubt_min_time:
             return
         earlier = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
@@ -136,5 +135,4 @@ class Doubt:
 
         if await self._database.write(commit):
             telemetry.submit_ended(job.id, number=job.number.e164, outcome="absent")
-            self._looked_at.pop((job.id, job.attempts), None)
         self._nudge()

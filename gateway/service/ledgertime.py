@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 
 def uptime() -> float:
     """Seconds since the machine was started, those in which it slept included where the system tells them."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)
+
+
+def boot_id() -> str:
+    """Names the run of the machine that :func:`uptime` counts in; where the system names none, this process."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return uuid.uuid4().hex
 
 
 class LedgerTime:

@@ -321,15 +321,16 @@ def end_attempt(
     )
 
 
-def good_poll(tx: Tx, job: str, n: int, since_last: float) -> tuple[int, float]:
-    """Count a reading of the history that proves attempt ``n`` absent, ``since_last`` seconds after the one before.
+def good_poll(tx: Tx, job: str, n: int, boot: str, at: float) -> tuple[int, float]:
+    """Count a reading of the history that proves attempt ``n`` absent, ``at`` seconds into the run ``boot`` of the machine.
 
-    Returns how many there were, and how many seconds they are spread over.
+    Returns how many there were, and over how many seconds they are spread. Those between two runs are not known.
     """
     row = tx.execute(
-        "UPDATE attempt SET good_polls = good_polls + 1, good_seconds = good_seconds + ?"
+        "UPDATE attempt SET good_polls = good_polls + 1, looked_boot = ?, looked_at = ?,"
+        " good_seconds = good_seconds + iif(looked_boot = ?, max(0, ? - looked_at), 0)"
         " WHERE job = ? AND n = ? RETURNING good_polls, good_seconds",
-        (since_last, job, n),
+        (boot, at, boot, at, job, n),
     ).fetchone()
     return int(row[0]), float(row[1])
 

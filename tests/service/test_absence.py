@@ -155,3 +155,16 @@ async def test_no_jump_of_the_clock_shortens_the_proof(build: Build, jump: float
         steady[0] += 1801.0
     await house.turn("submit")
     assert house.provider.submits == 2 or (await house.jobs())[0].hold
+
+
+@pytest.mark.parametrize(("boots", "state"), [("aaa", JobState.UPLOADED), ("abc", JobState.IN_DOUBT)])
+async def test_a_proof_goes_on_over_restarts_of_the_gateway_but_not_of_the_machine(
+    house: House, monkeypatch: pytest.MonkeyPatch, boots: str, state: JobState
+) -> None:
+    await doubtful(house, executed=False)
+    for boot in boots:
+        monkeypatch.setattr("gateway.service.doubt.boot_id", lambda boot=boot: boot)
+        house = await house.crash()
+        await house.outbound.recover()
+        await poll(house, 1 / 3)
+    assert [job.state for job in await house.jobs()] == [state]

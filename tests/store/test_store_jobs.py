@@ -174,8 +174,10 @@ async def test_negative_readings_are_counted_with_their_span(database: Database)
     await database.write(lambda tx: jobs.add(tx, submission(), [job()], "key"))
     uploaded = await advance(database, "S1-1", JobState.PREPARED, JobState.UPLOADED, document_ref=7)
     await database.write(lambda tx: jobs.begin_attempt(tx, uploaded, 1002.0))
-    assert await database.write(lambda tx: jobs.good_poll(tx, "S1-1", 1, 0.0)) == (1, 0.0)
-    assert await database.write(lambda tx: jobs.good_poll(tx, "S1-1", 1, 30.0)) == (2, 30.0)
+    assert await database.write(lambda tx: jobs.good_poll(tx, "S1-1", 1, "boot", 100.0)) == (1, 0.0)
+    assert await database.write(lambda tx: jobs.good_poll(tx, "S1-1", 1, "boot", 130.0)) == (2, 30.0)
+    assert await database.write(lambda tx: jobs.good_poll(tx, "S1-1", 1, "later", 900.0)) == (3, 30.0)
+    assert await database.write(lambda tx: jobs.good_poll(tx, "S1-1", 1, "later", 910.0)) == (4, 40.0)
 
 
 async def test_only_an_unconfirmed_equal_mail_counts_as_the_same(database: Database) -> None:
