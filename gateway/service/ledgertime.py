@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -15,7 +16,9 @@ def uptime() -> float:
 
 
 def boot_id() -> str:
-    """Names the run of the machine that :func:`uptime` counts in; where the system names none, this process."""
+    """Names the run of the machine that :func:`uptime` counts in; where nobody tells it, this process."""
+    if told := os.environ.get("FAXGATEWAY_BOOT_ID"):  # the unit sets it, as its walls hide the file
+        return told
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:

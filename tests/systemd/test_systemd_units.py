@@ -13,6 +13,7 @@ import yaml
 from gateway.cli.root import cli
 from gateway.config import SEARCHED
 from gateway.config.options import Config
+from gateway.service.ledgertime import boot_id
 
 UNITS = Path(__file__).parents[2] / "systemd"
 SERVICE = UNITS / "faxgateway.service"
@@ -58,6 +59,16 @@ def test_a_bad_configuration_is_not_tried_again() -> None:
     assert service["ExecStartPre"][0].startswith("-"), "a failing ExecStartPre is restarted whatever its status"
     assert service["Type"] == ["notify"]
     assert service["WatchdogSec"] == ["60"]
+
+
+def test_it_tells_the_run_of_the_machine_that_it_hides(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = options(SERVICE)
+    assert service["ProcSubset"] == ["pid"]
+    (told,) = (line.removesuffix("=%b") for line in service["Environment"])
+    monkeypatch.setenv(told, "a-boot")
+    assert boot_id() == "a-boot"
+    monkeypatch.delenv(told)
+    assert boot_id() == boot_id() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def test_users_directories_and_credentials_fit_together() -> None:
