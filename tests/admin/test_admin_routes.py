@@ -188,6 +188,18 @@ async def test_the_test_knows_of_a_cap_that_is_used_up(house: House) -> None:
     assert "senders of the route * may send 1 fax a day, and this is used up until 20" in found["reason"]
 
 
+async def test_the_test_knows_that_the_subject_may_name_the_number(house: House) -> None:
+    assert not (await house.ask("route.test", address="subject@fax.local"))["allowed"]
+    await _add(house, "sender", "*", number_in_subject=True)
+    for address in ("subject", "Subject/ref=4711@fax.local"):
+        found = await house.ask("route.test", address=address, sender="ann@example.org")
+        assert (found["allowed"], "number" in found) == (True, False)
+        assert "the subject of the mail is its number" in found["reason"]
+    assert found["options"] == {"ref": "4711"}
+    await _add(house, "sender", "*", number_in_subject=True, allow=False)
+    assert not (await house.ask("route.test", address="subject@fax.local"))["allowed"]
+
+
 async def test_the_test_takes_the_part_of_a_user_or_a_client(house: House) -> None:
     await _add(house, "sender", "user:ann", tsi="ANN")
     await _add(house, "sender", "ip:10.0.0.0/8", allow=False)

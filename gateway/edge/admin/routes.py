@@ -7,9 +7,9 @@ from typing import Any
 
 from gateway import numbers, policy
 from gateway.edge.admin import shown, words
-from gateway.errors import GatewayError, NotFound, Refused
+from gateway.errors import GatewayError, NotFound, Refused, TryLater
 from gateway.limits import Approval
-from gateway.model import FaxNumber, Identity, Peer, Route, RouteKind
+from gateway.model import FaxNumber, Identity, Peer, Recipient, Route, RouteKind
 from gateway.service.accept import AcceptSettings
 from gateway.service.addressing import Addressing
 from gateway.service.allowance import Allowance
@@ -174,17 +174,16 @@ class Routes:
             refusals.append(error.public)
         try:
             full = words.fax_address(address, domains=self._settings.domains, region=region)
-            if self._addressing.unnumbered(route, full):
-                raise Refused("its subject will name the number: test that")
-            recipient = await self._addressing.recipient(peer, sender, route, full)
-            number, facts["options"] = recipient.number, dict(recipient.options)
-            about = numbers.classify(number)
-            facts |= {"number": number.e164, "class": about.number_class, "country": about.region}
-            reasons.append(f"{about.number_class} numbers of {about.place} are allowed")
-            policy.may_dial(number, self._settings.policy)
-            caps = self._allowance.caps(peer, route, number)
-            if stop := await self._database.read(lambda tx: self._allowance.at_the_door(tx, caps)):
-                refusals.append(f"not now: {stop.why}")
+            unnumbered = self._addressing.unnumbered(route, full)
+            recipient = unnumbered or await self._addressing.recipient(peer, sender, route, full)
+            facts["options"] = dict(recipient.options)
+            if isinstance(recipient, Recipient):
+                about = numbers.classify(recipient.number)
+                facts |= {"number": recipient.number.e164, "class": about.number_class, "country": about.region}
+                reasons.append(f"{about.number_class} numbers of {about.place} are allowed")
+                await self._may_be_dialled(peer, route, recipient.number)
+            else:
+                reasons.append("the subject of the mail is its number: test that too")
         except GatewayError as error:
             refusals.append(error.public)
         return {
@@ -194,6 +193,13 @@ class Routes:
             "allowed": not refusals,
             "reason": "; ".join(refusals or reasons),
         }
+
+    async def _may_be_dialled(self, peer: Peer, route: Route | None, number: FaxNumber) -> None:
+        """Raises Refused, TryLater."""
+        policy.may_dial(number, self._settings.policy)
+        caps = self._allowance.caps(peer, route, number)
+        if stop := await self._database.read(lambda tx: self._allowance.at_the_door(tx, caps)):
+            raise TryLater(f"not now: {stop.why}")
 
     async def _test_did(self, did: FaxNumber) -> dict[str, Any]:
         route = await self._database.read(lambda tx: routes.for_did(tx, did.digits))
