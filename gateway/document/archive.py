@@ -131,10 +131,16 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
 
 
 def _check_document(source: zipfile.ZipFile, entries: list[zipfile.ZipInfo], name: str) -> None:
-    """Refuse an office document of which something is damaged: LibreOffice leaves it out without a word."""
+    """Refuse an office document of which something is damaged, which LibreOffice leaves out without a word, or cannot be
+    looked into.
+    """
     for entry in entries:
         if entry.flag_bits & (_LOCKED | _STRONGLY_LOCKED | _PATCH) or entry.compress_type not in _METHODS:
-            continue  # for LibreOffice to judge
+            raise Unfaxable(
+                f"{name} is an office document packed in a way that is not known here; save it anew, or print it to a PDF and"
+                " send that",
+                entry.filename,
+            )
         is_page = bool(_OFFICE_PAGES.match(entry.filename)) and entry.file_size > 0
         parser = expat.ParserCreate()
         try:

@@ -29,7 +29,6 @@ _MODULES = {  # what each kind of document takes beside them, and Debian's packa
 _EXTENSIONS = {  # its content tells what it is; but "odt" is believed
     sniff.OFFICE: "docx", sniff.OLE: "doc", sniff.RTF: "rtf", sniff.OFFICE_XML: "xml",
 }  # fmt: skip
-_COMMENT_WINDOW = "../share/config/soffice.cfg/modules/swriter/ui/annotation.ui"  # which Debian's nogui packages lack
 _ROOM = 4 << 20  # bytes
 _LOCKED = "EncryptedPackage".encode("utf-16-le")  # a stream's name in an OLE file: an encrypted DOCX, XLSX or PPTX
 _MESSAGE = "__substg1.0_".encode("utf-16-le")  # how the streams of a mail begin that Outlook has saved
@@ -100,8 +99,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
         raise Unfaxable(
             f"{name} holds formulas, which LibreOffice lacks a part for here; print it to a PDF and send that"
         )
-    commentable = Path(office, _COMMENT_WINDOW).is_file()
-    note = "; ".join(unprinted.left_out(source, comments=not commentable))
+    note = "; ".join(unprinted.left_out(source, kind))
     os.environ |= {"HOME": str(profile), "TMPDIR": str(profile), "SAL_USE_VCLPLUGIN": "svp"}
     os.chdir(profile)
     made = work / "document.pdf"
@@ -111,8 +109,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
             raise _protected(name)
         (work / "room").write_bytes(bytes(_ROOM))  # it says the same of a full disk: OSError then
         lacks = lacking(office)
-        other = "" if commentable else ", or a text with comments"
-        other += f", or of a kind it lacks here ({', '.join(lacks)})" if lacks else ""
+        other = f", or of a kind it lacks here ({', '.join(lacks)})" if lacks else ""
         raise Unfaxable(
             f"{name} cannot be read by LibreOffice: it is damaged, protected by a password, or needs more memory than a fax may"
             f" have{other}; print it to a PDF and send that",

@@ -1,80 +1,97 @@
-"""What of an office document in a ZIP is on no page: comments, the slides and sheets that are hidden, perhaps formulas."""
+"""What of an office document is on no page: slides, sheets, rows and columns that are hidden, comments, perhaps formulas."""
 
 from __future__ import annotations
 
+import contextlib
 import re
+import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.parsers import expat
 
-_LONGEST = 64 << 20  # bytes of a text that is looked through
+from gateway.document import comments, hidden_binary, hidden_xml, sniff
+from gateway.document.compound import Compound, Damaged
+
 _HEAD = 16 << 10  # bytes of a slide in which its first tag ends
-_SLIDE = re.compile(r"ppt/slides/[^/]+\.xml")
+_SLIDE = re.compile(r"ppt/slides/[^/]+\.xml", re.IGNORECASE)
 _HIDDEN_SLIDE = re.compile(rb"<(?:\w+:)?sld\b[^>]*\bshow\s*=\s*[\"'](?:0|false)[\"']")
 _SHEETS, _HIDDEN_SHEET = (
     "xl/workbook.xml",
     re.compile(rb"<(?:\w+:)?sheet\b[^>]*\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']"),
 )
-_TEXTS = re.compile(r"word/(?:document|footnotes|endnotes)\.xml|content\.xml")
-_COMMENT = re.compile(  # of Word, and of OpenDocument; what marks to which words it belongs
-    rb"<office:annotation(?![\w-])(?:[^>]*/>|.*?</office:annotation\s*>)"
-    rb"|<(w:comment(?:Reference|RangeStart|RangeEnd)|office:annotation-end)(?![\w-])[^>]*?(?:/>|>\s*</\1\s*>)",
-    re.DOTALL,
-)
-_MARKS = (b"w:commentRangeStart", b"w:commentRangeEnd", b"office:annotation-end")  # which come beside a comment
+_SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
+_REMARKS, _REMARK = re.compile(r"(?:xl|ppt)/comments[^.]*\.xml"), re.compile(rb"<(?:\w+:)?(?:comment|cm)\s")
+_BINARY_SHEETS = "xl/workbook.bin"
+_OPEN_DOCUMENT = "content.xml"
+_HIDDEN_SHEET_2003 = re.compile(rb"<(?:\w+:)?Visible>\s*Sheet(?:Very)?Hidden\s*<")
+_BOOKS, _SHOW, _EDITED = ("Workbook", "Book"), "PowerPoint Document", "Current User"  # streams
 # what zipfile says of an archive that is damaged, locked or of a newer kind: LibreOffice is to judge it
-_DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, LookupError, NotImplementedError, RuntimeError, EOFError)
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, ValueError, LookupError, NotImplementedError, RuntimeError, EOFError, Damaged, struct.error,
+    expat.ExpatError,
+)  # fmt: skip
 
 
-def left_out(document: Path, *, comments: bool) -> Iterator[str]:
-    """Say of a document what is on no page of it; ``comments``: take those out of a text, which LibreOffice could not open
-    with them. Raises OSError.
-    """
-    try:
-        with zipfile.ZipFile(document) as source:
-            slides = sum(_holds(source, name, _HIDDEN_SLIDE) for name in source.namelist() if _SLIDE.fullmatch(name))
-            sheets = len(_HIDDEN_SHEET.findall(source.read(_SHEETS))) if _SHEETS in source.namelist() else 0
-            for count, what in ((slides, "slide"), (sheets, "sheet")):
-                if count:
-                    yield f"without the hidden {what}" if count == 1 else f"without the {count} hidden {what}s"
-            count = _take_out(source, document) if comments else 0
-        if count:
-            yield "without the comment in it" if count == 1 else f"without the {count} comments in it"
-    except _DAMAGED:
-        return
+def left_out(document: Path, kind: str) -> Iterator[str]:
+    """Say of a document of an office ``kind`` what is on no page of it; comments are taken out of a text. Raises OSError."""
+    found: Counter[str] = Counter()
+    for look in (_HIDDEN[kind], _without_comments):
+        with contextlib.suppress(*_DAMAGED):
+            found += look(document, kind)
+    for what, count in found.items():
+        yield f"without the {what}" if count == 1 else f"without the {count} {what}s"
 
 
 def has_formulas(document: Path) -> bool:
     """Whether there is a formula in a text of Word. Raises OSError."""
     try:
         with zipfile.ZipFile(document) as source:
-            names = [name for name in source.namelist() if _TEXTS.fullmatch(name)]
-            return any(b"<m:oMath" in source.open(name).read(_LONGEST) for name in names)
+            names = [name for name in source.namelist() if comments.TEXTS.fullmatch(name)]
+            return any(b"<m:oMath" in source.open(name).read(comments.LONGEST) for name in names)
     except _DAMAGED:
         return False
 
 
-def _holds(source: zipfile.ZipFile, name: str, what: re.Pattern[bytes]) -> bool:
-    with source.open(name) as stream:
-        return bool(what.search(stream.read(_HEAD)))
+def _without_comments(document: Path, kind: str) -> Counter[str]:
+    return Counter(comment=comments.take_out(document, kind))
 
 
-def _take_out(source: zipfile.ZipFile, document: Path) -> int:
-    """Write a text anew without its comments; returns their number."""
-    count = 0
-    changed: dict[str, bytes] = {}
-    for entry in source.infolist():
-        if _TEXTS.fullmatch(entry.filename) and entry.file_size <= _LONGEST:
-            text = source.read(entry)
-            found = [match[1] for match in _COMMENT.finditer(text)]
-            count += sum(each not in _MARKS for each in found)
-            if found:
-                changed[entry.filename] = _COMMENT.sub(b"", text)
-    if changed:
-        made = document.with_suffix(".new")
-        with zipfile.ZipFile(made, "w") as target:
-            for entry in source.infolist():
-                target.writestr(entry, changed.get(entry.filename) or source.read(entry))
-        made.replace(document)
-    return count
+def _in_package(document: Path, _: str) -> Counter[str]:
+    found: Counter[str] = Counter()
+    with zipfile.ZipFile(document) as source:
+        for name in source.namelist():
+            if _SLIDE.fullmatch(name):
+                with source.open(name) as stream:
+                    found["hidden slide"] += bool(_HIDDEN_SLIDE.search(stream.read(_HEAD)))
+            elif name == _SHEETS:
+                found["hidden sheet"] += len(_HIDDEN_SHEET.findall(source.read(name)))
+            elif name == _BINARY_SHEETS:
+                found["hidden sheet"] += hidden_binary.sheets_of_2007(source.read(name))
+            elif _REMARKS.fullmatch(name):
+                found["comment"] += len(_REMARK.findall(source.open(name).read(comments.LONGEST)))
+            elif _SHEET.fullmatch(name):
+                found += hidden_xml.of_sheet(source.open(name).read(comments.LONGEST))
+            elif name == _OPEN_DOCUMENT:
+                found += hidden_xml.of_open_document(source.open(name).read(comments.LONGEST))
+    return found
+
+
+def _in_xml(document: Path, _: str) -> Counter[str]:
+    text = document.read_bytes()
+    return hidden_xml.of_open_document(text) + Counter({"hidden sheet": len(_HIDDEN_SHEET_2003.findall(text))})
+
+
+def _in_compound(document: Path, _: str) -> Counter[str]:
+    source = Compound(document.read_bytes())
+    found = Counter({"hidden slide": hidden_binary.slides(source.read(_SHOW), source.read(_EDITED))})
+    for name in _BOOKS:
+        found += hidden_binary.of_book(source.read(name))
+    return found
+
+
+_HIDDEN: dict[str, Callable[[Path, str], Counter[str]]] = {
+    sniff.OFFICE: _in_package, sniff.OFFICE_XML: _in_xml, sniff.OLE: _in_compound, sniff.RTF: lambda *_: Counter(),
+}  # fmt: skip

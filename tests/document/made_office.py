@@ -89,7 +89,8 @@ _BODIES = {
 }  # fmt: skip
 _NAMES = (
     f'xmlns:office="{_OPEN}:office:1.0" xmlns:text="{_OPEN}:text:1.0" xmlns:table="{_OPEN}:table:1.0"'
-    f' xmlns:draw="{_OPEN}:drawing:1.0" xmlns:svg="{_OPEN}:svg-compatible:1.0" office:version="1.2"'
+    f' xmlns:draw="{_OPEN}:drawing:1.0" xmlns:svg="{_OPEN}:svg-compatible:1.0" xmlns:style="{_OPEN}:style:1.0"'
+    f' xmlns:presentation="{_OPEN}:presentation:1.0" office:version="1.2"'
 )
 
 
@@ -127,3 +128,95 @@ def excel_2003() -> bytes:
     row = '<Row><Cell><Data ss:Type="String">Word</Data></Cell></Row>'
     table = f'<Worksheet ss:Name="A"><Table>{row}</Table></Worksheet>'
     return f'<?xml version="1.0"?>\n<Workbook xmlns="{name}" xmlns:ss="{name}">{table}</Workbook>'.encode()
+
+
+def changed(document: bytes, name: str, old: bytes, new: bytes) -> bytes:
+    """A document in a ZIP with something else in one of its files."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(document)) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
+        for each in source.namelist():
+            data = source.read(each)
+            assert each != name or old in data
+            target.writestr(each, data.replace(old, new) if each == name else data)
+    return out.getvalue()
+
+
+_ANCHOR = b"<w:commentRangeStart w:id='0'/><w:r><w:t>Word</w:t></w:r><w:commentRangeEnd w:id='0'/><w:r><w:commentReference w:id='0'/></w:r>"
+REMARK = b"<office:annotation><text:p>No!</text:p></office:annotation>Word<office:annotation-end office:name='a'/>"
+_NOTE = (
+    rb"{\*\atrfstart 1}Word{\*\atrfend 1}{\*\atnid A}{\*\atnauthor Ann}\chatn{\*\annotation{\*\atndate 0}{\b No\}!}}"
+)
+RTF = rb"{\rtf1\ansi Before" + _NOTE + rb"between" + _NOTE.replace(b"Word", b"") + rb" after}"
+WITH_COMMENTS = {  # two each
+    "docx": changed(docx(), "word/document.xml", b"<w:r><w:t>Word</w:t></w:r>", _ANCHOR * 2),
+    "odt": changed(opendocument("text"), "content.xml", b"Word", REMARK * 2),
+    "fodt": flat("text").replace(b"Word", REMARK * 2),
+    "rtf": RTF,
+}
+
+
+def _cells(*words: str) -> str:
+    return "".join(
+        f'<table:table-cell office:value-type="string"><text:p>{word}</text:p></table:table-cell>' for word in words
+    )
+
+
+_SHEETS = (
+    '<table:table table:name="A"><table:table-column/><table:table-column table:visibility="collapse"'
+    f' table:number-columns-repeated="9"/><table:table-row>{_cells("a", "b")}<table:covered-table-cell'
+    ' table:number-columns-repeated="2000000000"/></table:table-row>'
+    f'<table:table-row table:visibility="collapse">{_cells("c")}</table:table-row>'
+    f'<table:table-row table:visibility="filter">{_cells("d", "e")}</table:table-row>'
+    '<table:table-row table:visibility="filter" table:number-rows-repeated="99"><table:table-cell/></table:table-row>'
+    f"<table:table-row>{_cells('f')}</table:table-row></table:table>"
+    f'<table:table table:name="B" table:style-name="h"><table:table-row table:visibility="collapse">{_cells("g")}</table:table-row>'
+    "</table:table>"
+    f'<table:table table:name="C" table:print="false"><table:table-row>{_cells("h")}</table:table-row></table:table>'
+)
+_SLIDE = '<draw:page draw:style-name="h"/>'
+
+
+def _styles(family: str, properties: str) -> bytes:
+    style = f'<style:style style:name="h" style:family="{family}"><style:{properties}/></style:style>'
+    return f"<office:automatic-styles>{style}</office:automatic-styles><office:body>".encode()
+
+
+def _open_hidden(kind: str, document: bytes) -> bytes:
+    """The content of an OpenDocument with hidden sheets, rows and columns, or a hidden slide."""
+    if kind == "presentation":
+        styles = _styles("drawing-page", 'drawing-page-properties presentation:visibility="hidden"')
+        document = document.replace(b"</office:presentation>", f"{_SLIDE}</office:presentation>".encode())
+    else:
+        styles = _styles("table", 'table-properties table:display="false"')
+        at, end = document.index(b"<table:table "), document.index(b"</office:spreadsheet>")
+        document = document[:at] + _SHEETS.encode() + document[end:]
+    return document.replace(b"<office:body>", styles)
+
+
+def _package_hidden(kind: str) -> bytes:
+    document = opendocument(kind)
+    with zipfile.ZipFile(io.BytesIO(document)) as source:
+        content = source.read("content.xml")
+    return changed(document, "content.xml", content, _open_hidden(kind, content))
+
+
+_ROWS = (
+    b'<cols><col min="2" max="3" hidden="1"/><col min="5" max="16384" hidden="true"/></cols><sheetData>'
+    b'<row r="1"><c r="A1"><v>1</v></c><c r="C1"><v>1</v></c><c/><c r="E1" s="1"/></row>'
+    b'<row r="2" hidden="1"><c><v>1</v></c></row><row r="3" hidden="1"><c r="B3"/></row><row r="4" hidden="0"><c><v>1</v></c></row>'
+)
+_HIDDEN_2003 = b"<WorksheetOptions><Visible>SheetVeryHidden</Visible></WorksheetOptions></Worksheet>"
+_TABLE_FATE = ["the 2 hidden rows", "the hidden column", "the hidden sheet", "the non-printing sheet"]
+HIDDEN = {  # what is told of it
+    "pptx": (changed(pptx(), "ppt/slides/slide1.xml", b"<p:sld ", b"<p:sld show='0' "), ["the hidden slide"]),
+    "xlsx": (changed(xlsx(), "xl/workbook.xml", b"<sheet ", b'<sheet state="veryHidden" '), ["the hidden sheet"]),
+    "xlsx-rows": (
+        changed(xlsx(), "xl/worksheets/sheet1.xml", b"<sheetData>", _ROWS),
+        ["the hidden row", "the hidden column"],
+    ),
+    "ods": (_package_hidden("spreadsheet"), _TABLE_FATE),
+    "fods": (_open_hidden("spreadsheet", flat("spreadsheet")), _TABLE_FATE),
+    "odp": (_package_hidden("presentation"), ["the hidden slide"]),
+    "fodp": (_open_hidden("presentation", flat("presentation")), ["the hidden slide"]),
+    "excel-2003": (excel_2003().replace(b"</Worksheet>", _HIDDEN_2003), ["the hidden sheet"]),
+}

@@ -1,0 +1,97 @@
+"""Comments are taken out of an office text: they are not printed, and a LibreOffice without its windows opens no text with them."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zipfile
+from pathlib import Path
+
+from gateway.document import sniff
+from gateway.document.compound import Compound
+
+LONGEST = 64 << 20  # bytes of a text that is looked through
+TEXTS = re.compile(r"word/(?:document|footnotes|endnotes)\.xml|content\.xml")
+_COMMENT = re.compile(  # of Word, and of OpenDocument; what marks to which words it belongs
+    rb"<office(?:ooo)?:annotation(?![\w-])(?:[^>]*/>|.*?</office(?:ooo)?:annotation\s*>)"
+    rb"|<(w:comment(?:Reference|RangeStart|RangeEnd)|office:annotation-end)(?![\w-])[^>]*?(?:/>|>\s*</\1\s*>)",
+    re.DOTALL,
+)
+_MARKS = (b"w:commentRangeStart", b"w:commentRangeEnd", b"office:annotation-end")  # which come beside a comment
+_GROUP = re.compile(rb"\\bin(\d{1,9}) ?|\\[^a-z]|\{\s*\\\*\s*\\(annotation|atrfstart|atrfend)(?![a-z])|[{}]", re.DOTALL)
+# of the head of a Word text (MS-DOC, Fib): its version, and how long the tables of comments and of their texts are
+_TEXT, _VERSION, _WORD_97 = "WordDocument", 0x02, 0xC1
+_PLACES, _TEXTS_OF_COMMENTS, _PLACE = 0xBE, 0xC6, 34
+
+
+def take_out(document: Path, kind: str) -> int:
+    """Write a text of an office ``kind`` anew without its comments; returns their number.
+
+    Raises OSError, and what zipfile and Compound do.
+    """
+    if kind == sniff.OFFICE:
+        return _of_package(document)
+    rules = {sniff.OLE: _of_word, sniff.RTF: _of_rtf, sniff.OFFICE_XML: _of_xml}
+    changed, count = rules[kind](document.read_bytes())
+    if count:
+        document.write_bytes(changed)
+    return count
+
+
+def _of_package(document: Path) -> int:
+    count = 0
+    changed: dict[str, bytes] = {}
+    with zipfile.ZipFile(document) as source:
+        for entry in source.infolist():
+            if TEXTS.fullmatch(entry.filename) and entry.file_size <= LONGEST:
+                text = source.read(entry)
+                without, found = _of_xml(text)
+                count += found
+                if without != text:
+                    changed[entry.filename] = without
+        if changed:
+            made = document.with_suffix(".new")
+            with zipfile.ZipFile(made, "w") as target:
+                for entry in source.infolist():
+                    target.writestr(entry, changed.get(entry.filename) or source.read(entry))
+            made.replace(document)
+    return count
+
+
+def _of_xml(text: bytes) -> tuple[bytes, int]:
+    return _COMMENT.sub(b"", text), sum(match[1] not in _MARKS for match in _COMMENT.finditer(text))
+
+
+def _of_word(data: bytes) -> tuple[bytes, int]:
+    """Its head says then that there are none."""
+    source = Compound(data)
+    head = source.read(_TEXT)[: _TEXTS_OF_COMMENTS + 4]
+    if len(head) < _TEXTS_OF_COMMENTS + 4 or struct.unpack_from("<H", head, _VERSION)[0] < _WORD_97:
+        return data, 0
+    count = max(0, struct.unpack_from("<I", head, _PLACES)[0] - 4) // _PLACE
+    changed = bytearray(data)
+    for field in (_PLACES, _TEXTS_OF_COMMENTS):
+        for byte in range(field, field + 4):
+            changed[source.place(_TEXT, byte)] = 0
+    return bytes(changed), count
+
+
+def _of_rtf(data: bytes) -> tuple[bytes, int]:
+    """Without the groups of comments, and the marks of where they belong."""
+    kept: list[bytes] = []
+    count = depth = start = 0  # depth within such a group, start of what is kept
+    position = 0
+    while b"\\annotation" in data and (token := _GROUP.search(data, position)):
+        position = token.end()
+        if token[1]:
+            position += int(token[1])
+        elif token[2] and not depth:
+            kept.append(data[start : token.start()])
+            count += token[2] == b"annotation"
+            depth = 1
+        elif depth and token[0].startswith(b"{"):
+            depth += 1
+        elif depth and token[0] == b"}":
+            depth -= 1
+            start = position
+    return (data, 0) if depth else (b"".join(kept) + data[start:], count)

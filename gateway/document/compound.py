@@ -1,0 +1,100 @@
+"""Old office documents are compound files (MS-CFB): a file system in a file, whose streams are found by their names."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+
+_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_STREAM = 2  # a kind of directory entry
+_ENTRY = 128  # bytes of one
+_NONE = 0xFFFFFFF0  # numbers from here on are of no sector, and of no entry
+_SHORT = 64  # bytes of a sector in the stream of short streams
+
+
+class Damaged(Exception):
+    """It is no compound file, or it does not add up."""
+
+
+class Compound:
+    """The streams at the root of a compound file. Raises Damaged."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        if not data.startswith(_MAGIC) or len(data) < 512 or data[30] not in (9, 12):
+            raise Damaged
+        self._size = 1 << data[30]
+        first, self._least, first_short, _, first_table, _ = struct.unpack_from("<I4xIIIII", data, 48)
+        tables = list(struct.unpack_from("<109I", data, 76))
+        try:
+            while first_table < _NONE and len(tables) < len(data) // self._size:
+                more = struct.unpack(f"<{self._size // 4}I", self._sector(first_table))
+                tables += more[:-1]
+                first_table = more[-1]
+            self._next = array("I", b"".join(self._sector(each) for each in tables if each < _NONE))
+            self._next_short = array("I", b"".join(map(self._sector, self._chain(first_short, self._next))))
+            self._entries = b"".join(map(self._sector, self._chain(first, self._next)))
+            self._shorts = self._chain(struct.unpack_from("<I", self._entries, 116)[0], self._next)
+            self._streams = self._of_the_root()
+        except (struct.error, IndexError, ValueError) as error:
+            raise Damaged from error
+
+    def read(self, name: str) -> bytes:
+        """What is in a stream, b"" where there is none of that name. Raises Damaged."""
+        if name not in self._streams:
+            return b""
+        _, size = self._streams[name]
+        if size >= self._least:
+            return b"".join(map(self._sector, self._sectors(name)))[:size]
+        return b"".join(self._data[at : at + _SHORT] for at in map(self._short, self._sectors(name)))[:size]
+
+    def place(self, name: str, byte: int) -> int:
+        """Where in the file a byte of a stream stands. Raises Damaged."""
+        _, size = self._streams[name]
+        short = size < self._least
+        unit = _SHORT if short else self._size
+        number = self._sectors(name)[byte // unit]
+        return (self._short(number) if short else (number + 1) * self._size) + byte % unit
+
+    def _sectors(self, name: str) -> list[int]:
+        start, size = self._streams[name]
+        return self._chain(start, self._next if size >= self._least else self._next_short)
+
+    def _short(self, number: int) -> int:
+        """Where a short sector stands."""
+        sector, within = divmod(number * _SHORT, self._size)
+        if sector >= len(self._shorts):
+            raise Damaged
+        return (self._shorts[sector] + 1) * self._size + within
+
+    def _sector(self, number: int) -> bytes:
+        sector = self._data[(number + 1) * self._size : (number + 2) * self._size]
+        return sector.ljust(self._size, b"\0")  # the last one may be written short
+
+    def _chain(self, start: int, following: array[int]) -> list[int]:
+        found = []
+        while start < _NONE:
+            found.append(start)
+            if len(found) > len(following) or start >= len(following):
+                raise Damaged
+            start = following[start]
+        return found
+
+    def _of_the_root(self) -> dict[str, tuple[int, int]]:
+        """First sector and size of each: an embedded document has others of the same names."""
+        found: dict[str, tuple[int, int]] = {}
+        waiting = [struct.unpack_from("<I", self._entries, 76)[0]]
+        for _ in range(len(self._entries) // _ENTRY):
+            if not waiting:
+                break
+            number = waiting.pop()
+            if number >= _NONE:
+                continue
+            at = number * _ENTRY
+            length, kind, left, right = struct.unpack_from("<HBxII", self._entries, at + 64)
+            waiting += [each for each in (left, right) if each < _NONE]
+            if kind == _STREAM:
+                name = self._entries[at : at + max(0, length - 2)].decode("utf-16-le", "replace")
+                start, size = struct.unpack_from("<IQ", self._entries, at + 116)
+                found[name] = (start, size & 0xFFFFFFFF if self._size == 512 else size)
+        return found

@@ -1,0 +1,139 @@
+"""What is hidden in workbooks and slides of the old kinds, which are records: a type, a length, and what it says."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterator
+
+from gateway.document.hidden_xml import Table
+
+# records of Excel (MS-XLS)
+_BEGIN, _END, _SHEET, _ROW, _COLUMNS, _NUMBERS = 0x809, 0x0A, 0x85, 0x208, 0x7D, 0xBD
+_CELLS = {0x203, 0x27E, 0xFD, 0x204, 0xD6, 0x205, 0x06}  # a number, a text, a truth, a formula...
+_NOTE = 0x1C
+_ROW_IS_HIDDEN = 0x20
+_PAGES = (0, 2)  # kinds of sheets: tables and charts
+_SHEET_OF_2007 = 0x9C  # in binary (MS-XLSB)
+# and of PowerPoint (MS-PPT)
+_SHOW, _SLIDES, _SLIDE, _SHOWING, _PLACES = 0x3E8, 0xFF0, 0x3F3, 0x3F9, 0x1772
+_SLIDE_IS_HIDDEN = 0x4
+
+
+def of_book(stream: bytes) -> Counter[str]:
+    """The hidden sheets, rows and columns of a workbook, and its comments. Raises struct.error and IndexError where it is damaged."""
+    found: Counter[str] = Counter()
+    sheets: set[int] = set()  # where in the stream a hidden one begins
+    rows: set[int] = set()
+    table = Table()
+    depth = 0  # a chart on a sheet has a beginning and an end of its own
+    for at, kind, data in _records(stream):
+        if kind == _BEGIN:
+            depth += 1
+            if depth == 1:
+                found += table.found
+                table, rows = Table(), set()
+                table.closed = at in sheets
+        elif kind == _END:
+            depth -= 1
+        elif kind == _SHEET and data[4] & 3:
+            sheets.add(struct.unpack_from("<I", data)[0])
+            found["hidden sheet"] += data[5] in _PAGES
+        elif depth == 1 and kind == _NOTE:
+            found["comment"] += not table.closed
+        elif depth == 1 and kind == _COLUMNS and data[8] & 1:
+            first, last = struct.unpack_from("<HH", data)
+            table.hide(first, last - first + 1)
+        elif depth == 1 and kind == _ROW and data[12] & _ROW_IS_HIDDEN:
+            rows.add(struct.unpack_from("<H", data)[0])
+        elif depth == 1 and (kind in _CELLS or kind == _NUMBERS):
+            row, column = struct.unpack_from("<HH", data)
+            table.row(row, hidden=row in rows)
+            table.filled(column, (len(data) - 6) // 6 if kind == _NUMBERS else 1)
+    return found + table.found
+
+
+def _records(stream: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Where each begins, its type, and what it says."""
+    at = 0
+    while at + 4 <= len(stream):
+        kind, size = struct.unpack_from("<HH", stream, at)
+        yield at, kind, stream[at + 4 : at + 4 + size]
+        at += 4 + size
+
+
+def sheets_of_2007(stream: bytes) -> int:
+    """The hidden sheets of a workbook in the binary form of Excel 2007. Raises IndexError where it is damaged."""
+    at = count = 0
+    while at < len(stream):
+        kind, at = _number(stream, at, 2)
+        size, at = _number(stream, at, 4)
+        count += kind == _SHEET_OF_2007 and stream[at] != 0
+        at += size
+    return count
+
+
+def _number(stream: bytes, at: int, most: int) -> tuple[int, int]:
+    """One of up to so many bytes, seven bits in each, and where the next begins."""
+    number = 0
+    for place in range(most):
+        number |= (stream[at] & 0x7F) << 7 * place
+        at += 1
+        if not stream[at - 1] & 0x80:
+            break
+    return number, at
+
+
+def slides(stream: bytes, edited: bytes) -> int:
+    """The hidden slides of a show; ``edited``: its stream that says where the last edit is. Raises struct.error where it is
+    damaged.
+    """
+    if not stream:
+        return 0
+    places, show = _places(stream, struct.unpack_from("<I", edited, 16)[0])
+    count = 0
+    for kind, start, end in _inside(stream, places[show]):
+        if (
+            kind == _SLIDES and struct.unpack_from("<H", stream, start - 8)[0] >> 4 == 0
+        ):  # not those of notes and masters
+            for inner, at, _ in _children(stream, start, end):
+                if inner == _SLIDE:
+                    slide = places[struct.unpack_from("<I", stream, at)[0]]
+                    count += any(
+                        kind == _SHOWING and struct.unpack_from("<H", stream, at + 10)[0] & _SLIDE_IS_HIDDEN
+                        for kind, at, _ in _inside(stream, slide)
+                    )
+    return count
+
+
+def _places(stream: bytes, edit: int) -> tuple[dict[int, int], int]:
+    """Where each thing stands as it was saved last, by its number, and the number of the show."""
+    places: dict[int, int] = {}
+    show = struct.unpack_from("<I", stream, edit + 24)[0]
+    seen: set[int] = set()
+    while edit and edit not in seen:
+        seen.add(edit)
+        edit_before, directory = struct.unpack_from("<II", stream, edit + 16)
+        size = struct.unpack_from("<I", stream, directory + 4)[0]
+        at, end = directory + 8, directory + 8 + size
+        while at < end:
+            first = struct.unpack_from("<I", stream, at)[0]
+            number, count = first & 0xFFFFF, first >> 20
+            for each, place in enumerate(struct.unpack_from(f"<{count}I", stream, at + 4), number):
+                places.setdefault(each, place)
+            at += 4 + 4 * count
+        edit = edit_before
+    return places, show
+
+
+def _inside(stream: bytes, at: int) -> Iterator[tuple[int, int, int]]:
+    size = struct.unpack_from("<I", stream, at + 4)[0]
+    return _children(stream, at + 8, at + 8 + size)
+
+
+def _children(stream: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """The type of each record there, and from where to where its content stands."""
+    while at < end:
+        kind, size = struct.unpack_from("<2xHI", stream, at)
+        yield kind, at + 8, at + 8 + size
+        at += 8 + size

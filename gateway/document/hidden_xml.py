@@ -1,0 +1,185 @@
+"""What is hidden of tables and slides that are XML, in one reading of its source."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from xml.parsers import expat
+
+_HIDES_OPEN = re.compile(rb":(?:visibility|display|print)\s*=")
+_HIDES_SHEET = re.compile(rb"\bhidden\s*=")
+_OFFICE, _STYLE, _TABLE, _DRAWING, _PRESENTATION = (
+    f"urn:oasis:names:tc:opendocument:xmlns:{name}:1.0 "
+    for name in ("office", "style", "table", "drawing", "presentation")
+)
+_COLUMNS = 16_384  # that a table has at most
+_GONE = ("collapse", "filter")
+_TRUE = ("1", "true")
+_LETTERS = re.compile(r"[A-Z]{1,3}")
+
+
+def of_open_document(text: bytes) -> Counter[str]:
+    """The hidden slides, sheets, rows and columns of an OpenDocument, by what they are. Raises ExpatError, ValueError."""
+    return _OpenDocument().read(text) if _HIDES_OPEN.search(text) else Counter()
+
+
+def of_sheet(text: bytes) -> Counter[str]:
+    """The hidden rows and columns of a sheet of Excel (SpreadsheetML). Raises ExpatError, ValueError."""
+    return _Sheet().read(text) if _HIDES_SHEET.search(text) else Counter()
+
+
+class Table:
+    """Which hidden rows and columns of a table have something in them: others nobody misses."""
+
+    def __init__(self) -> None:
+        self._hidden: list[range] = []  # columns
+        self._row = 0
+        self._row_is_hidden = False
+        self._rows: set[int] = set()
+        self._columns: set[int] = set()
+        self.closed = False  # none of it is printed anyway
+
+    @property
+    def found(self) -> Counter[str]:
+        return (
+            Counter() if self.closed else Counter({"hidden row": len(self._rows), "hidden column": len(self._columns)})
+        )
+
+    def hide(self, first: int, count: int) -> None:
+        """These columns."""
+        self._hidden.append(range(first, min(first + count, _COLUMNS)))
+
+    def row(self, number: int, *, hidden: bool) -> None:
+        """It begins."""
+        self._row, self._row_is_hidden = number, hidden
+
+    def filled(self, first: int, count: int = 1) -> None:
+        """There is something in the cells of these columns."""
+        if self._row_is_hidden:
+            self._rows.add(self._row)
+            return
+        for hidden in self._hidden:
+            self._columns.update(range(max(first, hidden.start), min(first + count, hidden.stop)))
+
+
+class _Reader:
+    """Has its methods called by the names of tags."""
+
+    def __init__(self) -> None:
+        self.found: Counter[str] = Counter()
+        self.table = Table()
+        self.row = self.column = 0  # where it stands
+        self._handlers: dict[tuple[str, str], Callable[..., None] | None] = {}
+
+    def read(self, text: bytes) -> Counter[str]:
+        parser = expat.ParserCreate(namespace_separator=" ")
+        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
+        parser.Parse(text, True)
+        return self.found + self.table.found
+
+    def _start(self, name: str, said: dict[str, str]) -> None:
+        if handler := self._named("on", name):
+            handler(said)
+
+    def _end(self, name: str) -> None:
+        if handler := self._named("off", name):
+            handler()
+
+    def _named(self, when: str, tag: str) -> Callable[..., None] | None:
+        try:
+            return self._handlers[when, tag]
+        except KeyError:
+            name = f"{when}_{tag.rpartition(' ')[2].replace('-', '_')}"
+            return self._handlers.setdefault((when, tag), getattr(self, name, None))
+
+
+class _OpenDocument(_Reader):
+    def __init__(self) -> None:
+        super().__init__()
+        self._style = ("", "")
+        self._hiding: set[tuple[str, str | None]] = set()  # styles
+        self._is_book = False
+        self._objects = 0  # a chart has a table of its own
+
+    def on_style(self, said: dict[str, str]) -> None:
+        self._style = (said.get(_STYLE + "family", ""), said.get(_STYLE + "name", ""))
+
+    def on_table_properties(self, said: dict[str, str]) -> None:
+        if said.get(_TABLE + "display") == "false":
+            self._hiding.add(self._style)
+
+    def on_drawing_page_properties(self, said: dict[str, str]) -> None:
+        if said.get(_PRESENTATION + "visibility") == "hidden":
+            self._hiding.add(self._style)
+
+    def on_page(self, said: dict[str, str]) -> None:
+        self.found["hidden slide"] += ("drawing-page", said.get(_DRAWING + "style-name")) in self._hiding
+
+    def on_spreadsheet(self, _: dict[str, str]) -> None:
+        self._is_book = True
+
+    def on_object(self, _: dict[str, str]) -> None:
+        self._objects += 1
+
+    def off_object(self) -> None:
+        self._objects -= 1
+
+    def on_table(self, said: dict[str, str]) -> None:
+        if self._objects:
+            return
+        self.found += self.table.found
+        self.table = Table()
+        self.column = 0
+        if self._is_book and ("table", said.get(_TABLE + "style-name")) in self._hiding:
+            self.found["hidden sheet"] += 1
+            self.table.closed = True
+        elif self._is_book and said.get(_TABLE + "print") == "false":
+            self.found["non-printing sheet"] += 1
+            self.table.closed = True
+
+    def on_table_column(self, said: dict[str, str]) -> None:
+        count = int(said.get(_TABLE + "number-columns-repeated", "1"))
+        if self._is_book and said.get(_TABLE + "visibility") in _GONE:
+            self.table.hide(self.column, count)
+        self.column += count
+
+    def on_table_row(self, said: dict[str, str]) -> None:
+        self.row, self.column = self.row + 1, 0
+        self.table.row(self.row, hidden=self._is_book and said.get(_TABLE + "visibility") in _GONE)
+
+    def on_table_cell(self, said: dict[str, str]) -> None:
+        count = int(said.get(_TABLE + "number-columns-repeated", "1"))
+        if _OFFICE + "value-type" in said and not self._objects:
+            self.table.filled(self.column, count)
+        self.column += count
+
+    on_covered_table_cell = on_table_cell
+
+
+class _Sheet(_Reader):
+    def on_col(self, said: dict[str, str]) -> None:
+        if said.get("hidden") in _TRUE:
+            first = int(said["min"])
+            self.table.hide(first, int(said["max"]) - first + 1)
+
+    def on_row(self, said: dict[str, str]) -> None:
+        self.row, self.column = self.row + 1, 0
+        self.table.row(self.row, hidden=said.get("hidden") in _TRUE)
+
+    def on_c(self, said: dict[str, str]) -> None:
+        letters = _LETTERS.match(said.get("r", ""))
+        self.column = _number(letters[0]) if letters else self.column + 1
+
+    def on_v(self, _: dict[str, str]) -> None:
+        self.table.filled(self.column)
+
+    on_is = on_v
+
+
+def _number(letters: str) -> int:
+    """Of a column: A is 1."""
+    number = 0
+    for letter in letters:
+        number = number * 26 + ord(letter) - ord("A") + 1
+    return number

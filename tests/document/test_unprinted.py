@@ -1,0 +1,136 @@
+"""What of an office document is on no page is told; comments are taken out of a text, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gateway.document import hidden_binary, sniff, unprinted
+from gateway.document.compound import Compound, Damaged
+
+from . import made_compound, made_office
+
+
+def told(tmp_path: Path, data: bytes, kind: str = "") -> list[str]:
+    document = tmp_path / "document"
+    document.write_bytes(data)
+    kind = kind or sniff.sniff(document)
+    return [each.removeprefix("without ") for each in unprinted.left_out(document, kind)]
+
+
+@pytest.mark.parametrize("kind", made_office.HIDDEN)
+def test_what_is_hidden_is_told(tmp_path: Path, kind: str) -> None:
+    data, what = made_office.HIDDEN[kind]
+    assert sorted(told(tmp_path, data)) == sorted(what)
+
+
+@pytest.mark.parametrize("padding", [0, 5000])  # a short stream, and one of its own
+def test_what_is_hidden_in_an_old_workbook_is_told(tmp_path: Path, padding: int) -> None:
+    said = told(tmp_path, made_compound.xls(padding=padding))
+    assert sorted(said) == ["the 2 hidden sheets", "the comment", "the hidden column", "the hidden row"]
+
+
+def test_a_slide_is_hidden_as_it_was_saved_last(tmp_path: Path) -> None:
+    assert told(tmp_path, made_compound.ppt()) == ["the hidden slide"]
+
+
+def test_hidden_sheets_of_a_binary_workbook_are_told() -> None:
+    begin, sheet = b"\x83\x01\x00", lambda state: b"\x9c\x01\x8c\x00" + struct.pack("<I", state) + b"rId1name"
+    assert hidden_binary.sheets_of_2007(begin + sheet(0) + sheet(1) + sheet(2)) == 2
+
+
+def test_where_nothing_is_hidden_nothing_is_told(tmp_path: Path) -> None:
+    documents = (
+        made_office.docx(), made_office.pptx(), made_office.xlsx(), made_office.word_2003(), made_office.excel_2003(),
+        *(made_office.opendocument(kind) for kind in ("text", "spreadsheet", "presentation")), made_compound.doc(0),
+        made_compound.compound({"Workbook": b"", "PowerPoint Document": b""}), b"{\\rtf1 a}",
+    )  # fmt: skip
+    for data in documents:
+        assert told(tmp_path, data) == []
+
+
+def test_comments_of_tables_and_slides_are_told(tmp_path: Path) -> None:
+    out = io.BytesIO(made_office.xlsx())
+    with zipfile.ZipFile(out, "a") as book:
+        book.writestr(
+            "xl/comments1.xml", "<comments><commentList><comment ref='A1'/><comment ref='A2'/></commentList></comments>"
+        )
+        book.writestr("ppt/comments/comment1.xml", "<p:cmLst xmlns:p='p'><p:cm id='1'></p:cm></p:cmLst>")
+    assert told(tmp_path, out.getvalue()) == ["the 3 comments"]
+
+
+# --- comments of texts ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", made_office.WITH_COMMENTS)
+def test_comments_are_taken_out_of_a_text(tmp_path: Path, kind: str) -> None:
+    assert told(tmp_path, made_office.WITH_COMMENTS[kind]) == ["the 2 comments"]
+    document = tmp_path / "document"
+    made = document.read_bytes()
+    if zipfile.is_zipfile(document):
+        with zipfile.ZipFile(document) as source:
+            made = source.read("word/document.xml" if kind == "docx" else "content.xml")
+    assert made.count(b"Word") == (1 if kind == "rtf" else 2)
+    assert not any(each in made for each in (b"omment", b"annotation", b"No!", b"atrf"))
+    assert told(tmp_path, document.read_bytes()) == []
+
+
+def test_a_rich_text_loses_nothing_with_its_comments(tmp_path: Path) -> None:
+    around = rb"{\rtf1 \{\*\b a}\\%s{\pict\bin3 }{}}%s b\'7d}"
+    note = rb"{\*\atrfstart 1}c{\*\atrfend 1}{\*\atnid A}\chatn{ \* \annotation{\b No\}!}{\pict\bin2 }}}}"
+    assert told(tmp_path, around % (note, note)) == ["the 2 comments"]
+    left = rb"c{\*\atnid A}\chatn"
+    assert (tmp_path / "document").read_bytes() == around % (left, left)
+    broken = made_office.RTF[: made_office.RTF.rindex(b"No")]  # the group has no end
+    assert told(tmp_path, broken) == []
+    assert (tmp_path / "document").read_bytes() == broken
+
+
+@pytest.mark.parametrize("size", [900, 9000])  # a short stream, and one of its own
+def test_a_word_text_says_that_it_has_no_comments(tmp_path: Path, size: int) -> None:
+    data = made_compound.doc(3, size=size)
+    assert told(tmp_path, data) == ["the 3 comments"]
+    made = (tmp_path / "document").read_bytes()
+    head = Compound(made).read("WordDocument")
+    assert struct.unpack_from("<IIII", head, 0xBA) == (10, 0, 99, 0)
+    assert sum(a != b for a, b in zip(made, data, strict=True)) == 2
+    assert told(tmp_path, made) == []
+
+
+@pytest.mark.parametrize("data", [made_compound.xls(), made_compound.ppt(), made_compound.doc(2, size=9000)])
+def test_a_damaged_compound_file_stops_nothing(tmp_path: Path, data: bytes) -> None:
+    for at in range(0, len(data), 61):
+        told(tmp_path, data[:at], sniff.OLE)
+        told(tmp_path, data[:at] + bytes(each ^ 0xA5 for each in data[at : at + 8]) + data[at + 8 :], sniff.OLE)
+    circle = data[:512] + struct.pack("<I", 1) * 128 + data[1024:]
+    with pytest.raises(Damaged):
+        Compound(circle)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mark", "comments"),
+    [
+        ("odt", b"<office:annotation office:name='a'><text:p>No!</text:p></office:annotation >", 1),
+        ("odt", b"<office:annotation\noffice:name='a'><text:p>No!</text:p></office:annotation>", 1),
+        ("odt", b"<officeooo:annotation office:name='a'><text:p>No!</text:p></officeooo:annotation>", 1),
+        ("odt", b"<office:annotation-end office:name='a'></office:annotation-end>", 0),
+        ("docx", b"<w:r><w:commentReference w:id='0'></w:commentReference></w:r>", 1),
+        ("docx", b"<w:commentRangeEnd w:id='0'></w:commentRangeEnd>", 0),
+    ],
+)
+def test_no_word_goes_with_a_comment_however_its_marks_are_written(
+    tmp_path: Path, kind: str, mark: bytes, comments: int
+) -> None:
+    name, data, closed = "word/document.xml", made_office.docx(), b""
+    if kind == "odt":
+        name, data, closed = "content.xml", made_office.opendocument("text"), made_office.REMARK
+    said = told(tmp_path, made_office.changed(data, name, b"Word", b"Before" + mark + b"Between" + closed + b"Word"))
+    count = comments + bool(closed)
+    assert said == ([f"the {'comment' if count == 1 else f'{count} comments'}"] if count else [])
+    with zipfile.ZipFile(tmp_path / "document") as made:
+        text = made.read(name)
+    assert all(word in text for word in (b"Before", b"Between", b"Word"))
