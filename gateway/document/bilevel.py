@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops
 
-from gateway.document import boxes, photographs, shade
+from gateway.document import boxes, photographs, shade, strips
 from gateway.document.legibility import faintness
 from gateway.document.neighbourhood import STROKE, closed, doubled, grown, opened, smoothed
 from gateway.document.raster import STANDARD
@@ -46,15 +46,18 @@ def inked(image: Image.Image, y_dpi: int) -> tuple[Image.Image, Look]:
     grey = image if image.mode == "L" else image.convert("L")
     cell = (_CELL, _CELL // 2 if y_dpi == STANDARD else _CELL)
     small = grey.reduce(cell)
-    ground = closed(small, STROKE)
+    paper = ground = closed(small, STROKE)
+    plain = small
+    if (rows := strips.find(small, paper)) is not None:
+        ground, plain = Image.composite(small, paper, rows), Image.composite(paper, small, rows)
     below = ImageChops.subtract(ground, small)
     deepest = smoothed(grown(below, 2))  # or a letter would have strokes of several widths
     faint = faintness(below, deepest)
-    levels = _levels(small, ground, below, deepest, faint=faint.getbbox() is not None)
+    levels = _levels(plain, ground, below, deepest, faint=faint.getbbox() is not None)
     lights = ImageChops.invert(_spread(levels, grey.size, cell))
     # their mean is 128 or more where a point is lighter than its level
     ink = Image.blend(grey, lights, 0.5).convert("1", dither=Image.Dither.NONE)
-    found = list(photographs.find(small, ground, cell))
+    found = list(photographs.find(small, paper, cell))
     for region, mask in found:
         tones = grey.crop(region).point(_curve(_paper(ground, region, cell))).convert("1")
         ink.paste(tones, region, mask)
@@ -68,12 +71,13 @@ def _spread(cells: Image.Image, size: tuple[int, int], cell: tuple[int, int]) ->
 
 
 def _levels(
-    small: Image.Image, ground: Image.Image, below: Image.Image, deepest: Image.Image, *, faint: bool
+    plain: Image.Image, ground: Image.Image, below: Image.Image, deepest: Image.Image, *, faint: bool
 ) -> Image.Image:
     """For each cell the grey level up to which a point is ink.
 
-    ``below``: how far each cell is below its ground, ``deepest``: how far the deepest around it are, ``faint``: whether
-    light writing is on the page, whose strokes may be lighter than what else is ink.
+    ``plain``: the page without strips of a light tint, ``below``: how far each cell is below its ground, ``deepest``: how far
+    the deepest around it are, ``faint``: whether light writing is on the page, whose strokes may be lighter than what else
+    is ink.
     """
     noise = _noise(below)
     ratio = max(_LEAST_RATIO, _RATIO - _NOISE_RATIO * noise)
@@ -87,7 +91,7 @@ def _levels(
         writing = ImageChops.subtract(deepest, opened(below, _FLAT)).point(seen)
         levels = ImageChops.lighter(levels, ImageChops.darker(writing, ImageChops.subtract(ground, strokes)))
     shaded = shade.shaded(ground, _DARK)
-    boxed = boxes.levels(small, ground, _DARK)
+    boxed = boxes.levels(plain, ground, _DARK)
     if boxed is not None:
         levels = ImageChops.lighter(levels, boxed)
     floor = levels.point([max(_DARK, v) for v in range(256)])
@@ -98,7 +102,7 @@ def _levels(
     written = ImageChops.darker(dark, below.point([255 if v >= _WRITTEN else 0 for v in range(256)]))
     if written.getbbox() is None:
         return levels
-    light = small.point([255 if v >= _DARK else 0 for v in range(256)])
+    light = plain.point([255 if v >= _DARK else 0 for v in range(256)])
     written = ImageChops.subtract(written, grown(light, 3))  # the edges of light writing are none of dark
     return Image.composite(ground.point([round(v * ratio) for v in range(256)]), levels, grown(written, 2))
 

@@ -16,9 +16,11 @@ def closed(image: Image.Image, size: int) -> Image.Image:
     return _run(_run(_wider(image, size - 1), size, ImageChops.lighter), size, ImageChops.darker)
 
 
-def opened(image: Image.Image, size: int) -> Image.Image:
-    """Without what is light and narrower than ``size``."""
-    return _run(_run(_wider(image, size - 1), size, ImageChops.darker), size, ImageChops.lighter)
+def opened(image: Image.Image, size: int, down: int | None = None) -> Image.Image:
+    """Without what is light and narrower than ``size``, or lower than ``down``."""
+    down = size if down is None else down
+    wide = _wider(image, size - 1, down - 1)
+    return _run(_run(wide, size, ImageChops.darker, down), size, ImageChops.lighter, down)
 
 
 def grown(image: Image.Image, by: int) -> Image.Image:
@@ -60,25 +62,28 @@ def around(tiles: tuple[int, int, int, int], by: int, tile: int, size: tuple[int
     )  # fmt: skip
 
 
-def _wider(image: Image.Image, by: int) -> Image.Image:
-    """With its edges repeated ``by`` times on all sides."""
+def _wider(image: Image.Image, by: int, down: int | None = None) -> Image.Image:
+    """With its edges repeated ``by`` times on all sides; ``down`` times above and below."""
+    down = by if down is None else down
     width, height = image.size
-    wide = Image.new(image.mode, (width + 2 * by, height + 2 * by))
-    wide.paste(image, (by, by))
+    wide = Image.new(image.mode, (width + 2 * by, height + 2 * down))
+    wide.paste(image, (by, down))
     for x, to in ((0, 0), (width - 1, by + width)):
-        wide.paste(image.crop((x, 0, x + 1, height)).resize((by, height)), (to, by))
-    for y, to in ((by, 0), (by + height - 1, by + height)):
-        wide.paste(wide.crop((0, y, wide.width, y + 1)).resize((wide.width, by)), (0, to))
+        wide.paste(image.crop((x, 0, x + 1, height)).resize((by or 1, height)), (to, down))
+    for y, to in ((down, 0), (down + height - 1, down + height)):
+        wide.paste(wide.crop((0, y, wide.width, y + 1)).resize((wide.width, down or 1)), (0, to))
     return wide
 
 
-def _run(image: Image.Image, size: int, pick: Pick) -> Image.Image:
-    """The pick of each square of ``size`` points, of which the image holds ``size - 1`` fewer across and down."""
-    for across, down in ((1, 0), (0, 1)):
+def _run(image: Image.Image, size: int, pick: Pick, down: int | None = None) -> Image.Image:
+    """The pick of each square of ``size`` points, or ``down`` points high, of which the image holds ``size - 1`` fewer across
+    and down.
+    """
+    for wanted, way in ((size, (1, 0)), (size if down is None else down, (0, 1))):
         have = 1
-        while have < size:
-            step = min(have, size - have)
+        while have < wanted:
+            step = min(have, wanted - have)
             # chops are as large as the smaller of the two
-            image = pick(image, image.crop((step * across, step * down, *image.size)))
+            image = pick(image, image.crop((step * way[0], step * way[1], *image.size)))
             have += step
     return image

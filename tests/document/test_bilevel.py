@@ -160,6 +160,40 @@ def test_a_table_with_tinted_rows_is_readable(
         assert legible(shown, ideal, where)[1] > 0.95
 
 
+@pytest.mark.parametrize("resolution", ["fine", "standard"])
+@pytest.mark.parametrize("tint", [0.85, 0.78, 0.7, (0.8, 0.88, 1), (0.7, 0.9, 0.7)])
+@pytest.mark.parametrize("height", [7.5, 8.5, 10])
+def test_low_tinted_rows_are_not_black_between_their_cells(
+    reading: Reading, tint: float | tuple[float, float, float], height: float, resolution: str
+) -> None:
+    sheet = Sheet()
+    for row in range(0, 40, 2):
+        sheet.box(LEFT - 6, TOP + row * height, 460, height, tint)
+        for column in range(4):
+            sheet.text(LEFT + column * 120, TOP + (row + 0.75) * height, "23.11 due", height * 0.82)
+    rows = FINE if resolution == "fine" else STANDARD
+    where = (
+        round(LEFT / 72 * 204), round(TOP / 72 * rows), round((LEFT + 440) / 72 * 204),
+        round((TOP + 39 * height) / 72 * rows),
+    )  # fmt: skip
+    shown = reading.black(sheet, resolution).crop(where)
+    assert shown.histogram()[0] < 0.3 * shown.width * shown.height  # the words are a tenth, and rows have an outline
+
+
+def test_a_low_row_with_white_words_stays_black(reading: Reading) -> None:
+    sheet = Sheet().box(LEFT - 6, TOP, 460, 9, 0.65)
+    for column in range(4):
+        sheet.text(LEFT + column * 120, TOP + 7, "Amount", 7, grey=1, bold=True)
+        sheet.text(LEFT + column * 120, TOP + 20, "23.11 due", 7)
+    where = (
+        round((LEFT + 50) / 72 * 204),
+        round((TOP + 2) / 72 * 196),
+        round((LEFT + 110) / 72 * 204),
+        round((TOP + 7) / 72 * 196),
+    )
+    assert reading.black(sheet).crop(where).getextrema() == (0, 0)
+
+
 def light_text(reading: Reading, ground: float | tuple[float, float, float]) -> tuple[float, float]:
     """How much of white words is white, and of what is close to them black."""
     ideal = reading.black(words(Sheet(), size=12))
