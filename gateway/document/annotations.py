@@ -165,10 +165,17 @@ def _inherited(field: pikepdf.Object, name: str) -> Any:
 
 
 def _value(field: Dictionary) -> str:
-    """What was typed into a field or chosen in it, "" of a password and of buttons."""
-    value = _inherited(field, "/V")
-    is_shown = _inherited(field, "/FT") in ("/Tx", "/Ch") and not int(_inherited(field, "/Ff") or 0) & _PASSWORD
-    return str(value) if is_shown and isinstance(value, String) else ""
+    """What was typed into a field, or the names of what was chosen in it, "" of a password and of buttons."""
+    value, kind = _inherited(field, "/V"), _inherited(field, "/FT")
+    if kind not in ("/Tx", "/Ch") or int(_inherited(field, "/Ff") or 0) & _PASSWORD:
+        return ""
+    choices = _inherited(field, "/Opt") if kind == "/Ch" else None
+    names: dict[str, str] = {}  # by what stands for them
+    for each in choices if isinstance(choices, Array) else ():
+        if isinstance(each, Array) and len(each) == 2:
+            names.setdefault(str(each[0]), str(each[1]))
+    chosen = [str(each) for each in (value if isinstance(value, Array) else [value]) if isinstance(each, String)]
+    return "\n".join(names.get(each, each) for each in chosen)
 
 
 def _is_western(words: str) -> bool:

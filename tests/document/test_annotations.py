@@ -139,3 +139,37 @@ def test_what_has_a_look_of_its_own_keeps_it(pages: Pages) -> None:
     document.pages[0].obj["/Annots"] = Array([document.make_indirect(note), Name.Nothing, Dictionary(Subtype=3)])
     (page,) = pages(saved(document))
     assert ink(page, *_PLACE) > 0.95
+
+
+_CHOICES = Array([Array([String("de"), String("Германия")]), Array([String("pl"), String("Польша")])])
+_COMBO, _EDITABLE, _MANY = 1 << 17, 1 << 18, 1 << 21
+
+
+def choice(value: Any, flags: int, *, labels: Array = _CHOICES) -> bytes:
+    document = pikepdf.new()
+    Sheet().add_to(document)
+    field = document.make_indirect(
+        Dictionary(
+            Type=Name.Annot, Subtype=Name.Widget, FT=Name.Ch, T=String("land"), Ff=flags, V=value, Opt=labels,
+            Rect=Array(_BOX), F=4, DA=String("/Helv 14 Tf 0 g"),
+        )
+    )  # fmt: skip
+    document.pages[0].obj["/Annots"] = Array([field])
+    document.Root["/AcroForm"] = Dictionary(Fields=Array([field]), NeedAppearances=True)
+    return saved(document)
+
+
+@pytest.mark.parametrize(
+    ("value", "flags", "shown"),
+    [
+        (String("pl"), _COMBO, "Польша"),
+        (String("pl"), 0, "Польша"),
+        (Array([String("de"), String("pl")]), _MANY, "Германия\nПольша"),
+        (String("Чехия"), _COMBO | _EDITABLE, "Чехия"),
+    ],
+)
+def test_what_was_chosen_in_a_form_is_shown_by_its_name(pages: Pages, value: Any, flags: int, shown: str) -> None:
+    written = annotated("FreeText", Contents=String(shown), Border=Array([0, 0, 0]), DA=String("/Helv 14 Tf"))
+    ((page,), (wanted,)) = pages(choice(value, flags)), pages(written)
+    assert ink(page) > 0
+    assert page.image.tobytes() == wanted.image.tobytes()
