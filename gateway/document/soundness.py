@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import zlib
 from collections.abc import Iterator
@@ -10,7 +11,12 @@ import pikepdf
 from PIL import Image, ImageChops
 
 _FLATE = {"/FlateDecode", "/Fl"}
-_JPEG = (["/DCTDecode"], ["/DCT"])
+_BASE85 = {"/ASCII85Decode", "/A85"}
+_JPEG = {"/DCTDecode", "/DCT"}
+_COMPONENTS = {
+    "/DeviceGray": 1, "/CalGray": 1, "/Indexed": 1, "/Separation": 1, "/DeviceRGB": 3, "/CalRGB": 3, "/Lab": 3,
+    "/DeviceCMYK": 4,
+}  # fmt: skip
 _END = b"\xff\xd9"  # of a JPEG
 _BEHIND = 1024  # bytes that may follow it
 _EDGE = 16  # rows of a picture that nobody misses at its end: one of its blocks
@@ -26,7 +32,7 @@ class Soundness:
         self._seen: set[tuple[int, int]] = set()
 
     def damaged(self, page: pikepdf.Page) -> bool:
-        """Whether the content of a page, of a form on it, or a JPEG is not whole."""
+        """Whether the content of a page, of a form or a picture on it is not whole."""
         contents = page.obj.get("/Contents")
         waiting: list[object] = list(contents) if isinstance(contents, pikepdf.Array) else [contents]
         waiting += _shown(page.resources)
@@ -42,32 +48,73 @@ class Soundness:
 
 
 def _shown(resources: object) -> Iterator[pikepdf.Object]:
-    """Forms and JPEGs."""
+    """Forms, pictures, and the masks that are laid over them."""
     objects = resources.get("/XObject") if isinstance(resources, pikepdf.Dictionary) else None
     for _, each in objects.items() if isinstance(objects, pikepdf.Dictionary) else ():
-        if isinstance(each, pikepdf.Stream) and (each.get("/Subtype") == "/Form" or _filters(each) in _JPEG):
+        if isinstance(each, pikepdf.Stream):
             yield each
+            if "/SMask" in each:
+                yield each["/SMask"]
 
 
 def _breaks(stream: pikepdf.Stream) -> bool:
-    """Whether its compressed data goes wrong before its end. A wrong sum at the end, or none, takes nothing away."""
-    if (coded := _filters(stream)) in _JPEG:
-        return _jpeg_breaks(stream.read_raw_bytes())
-    if not coded or coded[0] not in _FLATE:
+    """Whether its data goes wrong before its end, or is not enough for a picture, which pdfium then fills with black."""
+    pieces = iter([stream.read_raw_bytes()])
+    try:
+        for coding in _filters(stream):
+            data = b"".join(pieces)
+            if coding in _JPEG:
+                return len(data) < _MOST and _jpeg_breaks(data)
+            if coding in _FLATE:
+                pieces = _inflated(data)
+            elif coding in _BASE85:
+                pieces = iter([base64.a85decode(data.strip().removeprefix(b"<~").removesuffix(b"~>"))])
+            else:
+                return False
+        return sum(len(piece) for piece in pieces) < min(_wanted(stream), _MOST)
+    except zlib.error:
+        return True
+    except (ValueError, TypeError, LookupError, AttributeError):  # for pdfium to judge
         return False
+
+
+def _inflated(whole: bytes) -> Iterator[bytes]:
+    """As much as is looked at. Raises zlib.error where it breaks off; a wrong sum at its end, or none, takes nothing away."""
     inflater = zlib.decompressobj()
-    whole = data = stream.read_raw_bytes()
-    room = _MOST
+    data, room = whole, _MOST
     try:
         while data and room > 0:
-            room -= len(inflater.decompress(data, _WINDOW))
+            piece = inflater.decompress(data, _WINDOW)
+            yield piece
+            room -= len(piece)
             data = inflater.unconsumed_tail
         if not whole or data or inflater.eof or whole.endswith(_FLUSHED):
-            return False
+            return
         inflater.decompress(bytes(4))  # in place of a sum that may be missing
     except zlib.error as error:
-        return "data check" not in str(error)
-    return not inflater.eof
+        if "data check" not in str(error):
+            raise
+        return
+    if not inflater.eof:
+        raise zlib.error("incomplete")
+
+
+def _wanted(stream: pikepdf.Stream) -> int:
+    """Bytes of a picture but its last row, 0 where they are not known."""
+    if stream.get("/Subtype") != "/Image":
+        return 0
+    is_mask = bool(stream.get("/ImageMask"))
+    bits = 1 if is_mask else int(stream.get("/BitsPerComponent", 0)) * _components(stream.get("/ColorSpace"))
+    return (int(stream.get("/Width", 0)) * bits + 7) // 8 * (int(stream.get("/Height", 0)) - 1)
+
+
+def _components(space: object) -> int:
+    """Of a colour, 0 where they are not known."""
+    if not isinstance(space, pikepdf.Array):
+        return _COMPONENTS.get(str(space), 0)
+    if space[0] == "/ICCBased":
+        return int(space[1].get("/N", 0))
+    return _COMPONENTS.get(str(space[0]), 0)
 
 
 def _jpeg_breaks(data: bytes) -> bool:
@@ -95,4 +142,6 @@ def _decoded(data: bytes) -> Image.Image:
 
 def _filters(stream: pikepdf.Stream) -> list[str]:
     coded = stream.get("/Filter")
+    if coded is None:
+        return []
     return [str(each) for each in coded] if isinstance(coded, pikepdf.Array) else [str(coded)]

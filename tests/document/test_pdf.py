@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import zlib
@@ -292,16 +293,19 @@ def test_a_picture_that_cannot_be_decoded_is_not_left_out_without_a_word(refusal
     assert refusal(saved(document)).public.startswith("page 2 of x.bin holds a picture that cannot be read")
 
 
-def with_jpeg(data: bytes) -> bytes:
+def with_picture(data: bytes, coding: object, **fields: Any) -> bytes:
     document = pikepdf.new()
     Sheet().text(72, 72, "The photograph", 12).raw(b"q 400 0 0 266 72 300 cm /I0 Do Q").add_to(document)
+    fields = {"ColorSpace": Name.DeviceGray, "BitsPerComponent": 8} | fields
     document.pages[0].obj["/Resources"]["/XObject"] = Dictionary(
         I0=Stream(
-            document, data, Type=Name.XObject, Subtype=Name.Image, Width=600, Height=400, ColorSpace=Name.DeviceGray,
-            BitsPerComponent=8, Filter=Name.DCTDecode,
+            document, data, Type=Name.XObject, Subtype=Name.Image, Width=600, Height=400, Filter=coding, **fields
         )
     )  # fmt: skip
     return saved(document)
+
+
+_DAMAGED = "page 1 of x.bin is damaged; make the PDF anew and send it again"
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -309,11 +313,40 @@ def test_a_jpeg_that_breaks_off_is_not_filled_with_grey(pages: Pages, refusal: R
     coded = io.BytesIO()
     photo(600, 400).convert("L").save(coded, "JPEG", progressive=progressive)
     whole = coded.getvalue()
-    for broken in (whole[: len(whole) // 3], whole[: -len(whole) // 10]):
-        assert refusal(with_jpeg(broken)).public == "page 1 of x.bin is damaged; make the PDF anew and send it again"
+    broken = whole[: len(whole) // 3]
+    for data, coding in (
+        (broken, Name.DCTDecode),
+        (whole[: -len(whole) // 10], Name.DCTDecode),
+        (zlib.compress(broken), Array([Name.FlateDecode, Name.DCTDecode])),
+        (base64.a85encode(zlib.compress(broken)) + b"~>", Array([Name.A85, Name.Fl, Name.DCT])),
+        (zlib.compress(whole)[:-2000], Array([Name.FlateDecode, Name.DCTDecode])),
+    ):
+        assert refusal(with_picture(data, coding)).public == _DAMAGED
     for fine in (whole, whole[:-2], whole + bytes(100), whole + b"\r\n"):  # some lack the end mark alone
-        (page,) = pages(with_jpeg(fine))
+        (page,) = pages(with_picture(fine, Name.DCTDecode))
         assert ink(page) > 0.01
+    assert len(pages(with_picture(base64.a85encode(whole) + b"~>", Array([Name.ASCII85Decode, Name.DCTDecode])))) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "space"),
+    [
+        ("L", Name.DeviceGray),
+        ("RGB", Array([Name.CalRGB, Dictionary(WhitePoint=Array([0.95, 1, 1.09]))])),
+        ("CMYK", Name.DeviceCMYK),
+        ("L", Array([Name.Indexed, Name.DeviceGray, 255, String(bytes(range(256)))])),
+        ("1", None),
+    ],
+)
+def test_a_picture_with_rows_missing_is_not_filled_with_black(
+    pages: Pages, refusal: Refusal, mode: str, space: Any
+) -> None:
+    whole = photo(600, 400).convert(mode).tobytes()
+    fields = {"ImageMask": True, "BitsPerComponent": 1, "ColorSpace": None} if mode == "1" else {"ColorSpace": space}
+    for data in (whole, whole[: -len(whole) // 400]):  # nobody misses the last row
+        assert len(pages(with_picture(zlib.compress(data), Name.FlateDecode, **fields))) == 1
+    for data in (zlib.compress(whole[: len(whole) // 2]), zlib.compress(whole)[:-1000]):
+        assert refusal(with_picture(data, Name.FlateDecode, **fields)).public == _DAMAGED
 
 
 # --- what is protected, damaged, or no document -----------------------------------------------------------------------
