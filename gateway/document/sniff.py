@@ -6,6 +6,8 @@ import re
 from collections.abc import Container
 from pathlib import Path
 
+from gateway.document import utf16
+
 _START = 4096  # bytes looked at; a PDF may have up to 1024 bytes before its header
 
 PDF = "application/pdf"
@@ -164,22 +166,12 @@ def _boxes(start: bytes) -> str:
 
 def is_binary(start: bytes) -> bool:
     """Whether these are the first bytes of no text, whatever says so: a PDF, or bytes that no text has."""
-    if start.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")) or wide(start):
+    if start.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")) or utf16.charset(start):
         return False
     if len(start) < _START:  # what DOS and old programs put behind the end of a text
         start = start.rstrip(b"\0\x1a") or start
     controls = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in start)
     return start.startswith(b"%PDF-1.") or b"\0" in start or controls * (10 if controls <= _STRAYS else 50) > len(start)
-
-
-def wide(start: bytes) -> str:
-    """The charset of a text in UTF-16 without its mark, by its first bytes; "" of anything else."""
-    start = start[: len(start) & ~1]
-    for charset, zeros, others in (("utf-16-le", start[1::2], start[::2]), ("utf-16-be", start[::2], start[1::2])):
-        if zeros.count(0) * 2 > len(zeros) and not others.count(0):
-            text = start.decode(charset, "replace")
-            return charset if all(each.isprintable() or each in "\t\n\r\f" for each in text) else ""
-    return ""
 
 
 def _text(start: bytes) -> str:
@@ -192,7 +184,9 @@ def _text(start: bytes) -> str:
         return "application/x-executable"
     if is_binary(start):
         return UNKNOWN
-    head = start[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    wide = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else utf16.charset(start)
+    head = start.decode(wide, "replace").encode("utf-8", "replace") if wide else start.removeprefix(b"\xef\xbb\xbf")
+    head = head[:1024].lstrip().lower()
     if head.startswith(b"<svg") or (head.startswith((b"<?xml", b"<!doctype svg")) and b"<svg" in head):
         return "image/svg+xml"
     if head.startswith(b"<?xml") and any(root in head for root in _OFFICE_ROOTS):

@@ -14,7 +14,7 @@ import charset_normalizer
 from PIL import Image, ImageDraw, ImageFont
 
 from gateway import charsets
-from gateway.document import progress, sniff, systemfonts
+from gateway.document import progress, systemfonts, utf16
 from gateway.document.raster import FINE, WIDTH, X_DPI, Grid
 
 _FONTS = Path(__file__).parent / "fonts"
@@ -59,7 +59,7 @@ def decode(data: bytes, charset: str | None) -> str:
     for mark, name in _MARKS:
         if data.startswith(mark):
             return data.decode(name, "replace")
-    if unmarked := sniff.wide(data[:4096]):
+    if unmarked := utf16.charset(data[:4096]):
         return data.decode(unmarked, "replace")
     declared = charsets.codec(charset)
     if not (declared or "").startswith(("utf-16", "utf-32")):

@@ -110,6 +110,8 @@ KNOWN: list[tuple[str, bytes]] = [
     ("application/dicom", b"\0" * 128 + b"DICM\x02\0\0\0"),
     (sniff.TEXT, b"FORM 1040, U.S. Individual Income Tax Return"),
     (sniff.TEXT, "Grüße".encode("utf-16-le")),
+    (sniff.HTML, "<!DOCTYPE html><p>Grüße".encode("utf-16")),
+    (sniff.HTML, "<html><p>Grüße".encode("utf-16-be")),
     (sniff.TEXT, b"padded" + b"\0" * 90),
     (sniff.TEXT, b"old\x1a"),
     ("application/vnd.hp-pcl", b"\x1bE\x1b&l1O"),

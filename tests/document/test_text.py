@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.document import raster, sources, systemfonts, text
+from gateway.document import raster, sniff, sources, systemfonts, text, utf16
 from gateway.document.raster import Page
 from gateway.document.refusal import TooLong, Unfaxable
 from gateway.model import LedgerEntry
@@ -127,6 +127,39 @@ def test_big_endian_marks() -> None:
 def test_sixteen_bits_need_no_mark(content: str, charset: str) -> None:
     assert text.decode(content.encode(charset), None) == content
     assert text.decode(content.encode(charset), "us-ascii") == content
+
+
+@pytest.mark.parametrize("charset", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Уважаемый господин Петров,\r\nдоговор № 5 от 3.4.2026 «прилагается».\r\n", "尊敬的客户：\r\n合同见附件，一二三。\r\n",
+        "お世話になっております。\r\n資料を送付いたします。\r\n", "안녕하세요.\r\n계약서를 첨부합니다.\r\n", "Καλημέρα σας\n",
+        "שלום לכולם\r\n", "مرحبا بكم\r\n", "สวัสดีครับ ทุกคน", "编号A12\r\nabc 合同 1,200.00\r\n", "Привет 😀 мир\n",
+        "　　１２３４\r\n",
+    ],
+)  # fmt: skip
+def test_sixteen_bits_of_any_letters_need_no_mark(pages: Pages, content: str, charset: str) -> None:
+    data = content.encode(charset)
+    assert text.decode(data, None) == content
+    assert sniff.sniff_bytes(data[:4096]) == sniff.TEXT
+    for other in ("utf-8", "cp1251", "gb18030", "utf-16-le", "utf-16-be"):
+        try:
+            assert utf16.charset(content.encode(other)) == (other if other.startswith("utf-16") else "")
+        except UnicodeEncodeError:
+            continue
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "文件\n".encode("utf-16-le"),  # too little to be sure
+        "你好abc你好".encode("utf-16-le") + b"\x20\0\0\x20",  # either way it makes sense
+        bytes(range(256)), b"\x41\0\x42\x04\x43\x06\x20\0" * 9, "мир\0мир \x01".encode("utf-16-le"),
+    ],
+)  # fmt: skip
+def test_what_may_be_no_text_of_sixteen_bits_is_none(data: bytes) -> None:
+    assert utf16.charset(data) == ""
 
 
 @pytest.mark.parametrize("end", [b"\0" * 30, b"\x1a", b"\x1a\0\0"])
