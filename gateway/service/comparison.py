@@ -17,7 +17,8 @@ _DAY = 86400.0  # seconds by which the provider's dates may be wrong, time zones
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the database knows: sends, and the documents of jobs, by the provider's ids; how many uploads a job has made.
+    """What the database knows of what is shown: sends, and the documents of jobs, by the provider's ids, with the newest
+    send of all; how many uploads a job has made.
 
     ``compared`` is the provider's newest fax of an earlier comparison; ``accepted_at`` the time of the newest mail that it
     knows of, or that a document showed in an earlier comparison.

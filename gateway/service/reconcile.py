@@ -212,7 +212,7 @@ class Reconcile:
         """Why a whole list may lack faxes all the same, above all such as have ended; "" when nothing tells so."""
 
         def facts(tx: Tx) -> tuple[Set[int], Set[int], Set[int], witness.Balance | None]:
-            return witness.erased(tx), witness.known(tx), sends.sent(tx), witness.last_balance(tx)
+            return witness.erased(tx), witness.known(tx), sends.sent(tx, reading.refs), witness.last_balance(tx)
 
         erased, known, sent, balance = await self._database.read(facts)
         if erased and reading.refs.isdisjoint(erased):
@@ -266,8 +266,8 @@ class Reconcile:
     def _comparison(self, tx: Tx, shown: Shown, now: float) -> Comparison:
         compared = origin.compared_to(tx)
         known = Known(
-            sends=sends.sent(tx),
-            documents=sends.documents(tx),
+            sends=sends.sent(tx, {fax.provider_ref for fax in shown.faxes}),
+            documents=sends.documents(tx, {fax.document_ref for fax in shown.faxes}),
             uploads=sends.uploads(tx, {named.job for _, named in shown.uploads}),
             compared=compared.fax,
             accepted_at=max(self._accepted_at, compared.upload),

@@ -39,7 +39,7 @@ class Repeats:
         since = now - window if self._clock_believed() or not window else 0.0
         if self._steady() - self._begun >= window:
             return lambda _tx: since
-        return lambda tx: min(since, repeats.last_accepted(tx, self._begun_at) - window)
+        return lambda tx: min(since, (repeats.last_accepted(tx, self._begun_at) or self._begun_at) - window)
 
 
 def mail_key(envelope: Envelope, summary: MailSummary, digest: str) -> str:

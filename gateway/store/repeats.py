@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from gateway.model import FaxNumber
 from gateway.store.db import Tx
 
@@ -26,10 +28,14 @@ def may_be_one(tx: Tx, address: str, sender: str, number: FaxNumber, since: floa
     return row is not None
 
 
-def last_accepted(tx: Tx, before: float) -> float:
-    """When the last mail before a time was accepted; that time when there was none."""
-    row = tx.execute("SELECT max(created_at) FROM submission WHERE created_at < ?", (before,)).fetchone()
-    return before if row[0] is None else float(row[0])
+def last_accepted(tx: Tx, before: float = math.inf) -> float | None:
+    """When the last mail before a time was accepted; None when there was none."""
+    rows = tx.execute(  # two, as each has an index
+        "SELECT max(created_at) FROM submission WHERE mail_file <> '' AND created_at < ? UNION ALL"
+        " SELECT max(created_at) FROM submission WHERE mail_file = '' AND created_at < ?",
+        (before, before),
+    )
+    return max((at for (at,) in rows if at is not None), default=None)
 
 
 def confirm(tx: Tx, submission: str, now: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.model import FaxJob, JobState
-from gateway.store import jobs
+from gateway.store import jobs, repeats
 from gateway.store.db import Tx
 
 UNSURE = (JobState.ACCEPTED, JobState.PREPARED, JobState.UPLOADED, JobState.IN_DOUBT, JobState.SUBMITTED)
@@ -21,17 +21,23 @@ def unsure(tx: Tx, last: int) -> list[FaxJob]:
     return [job for (id_,) in rows if (job := jobs.get(tx, id_)) is not None]
 
 
-def sent(tx: Tx) -> set[int]:
-    """The provider's ids of all sends that we know of."""
-    return {row[0] for row in tx.execute("SELECT provider_ref FROM attempt WHERE provider_ref IS NOT NULL")}
+def sent(tx: Tx, refs: Iterable[int]) -> set[int]:
+    """Those of ``refs``, the provider's ids of faxes, that are sends we know of, and the newest of all."""
+    newest = tx.execute("SELECT max(provider_ref) FROM attempt WHERE provider_ref IS NOT NULL").fetchone()[0]
+    return jobs.known_refs(tx, refs) | ({newest} if newest is not None else set())
 
 
-def documents(tx: Tx) -> dict[int, str]:
-    """The provider's ids of uploads that we know of, each with its job."""
-    rows = tx.execute(
-        "SELECT document_ref, job FROM attempt UNION SELECT document_ref, id FROM job WHERE document_ref IS NOT NULL"
-    )
-    return {int(ref): str(job) for ref, job in rows}
+def documents(tx: Tx, refs: Iterable[int]) -> dict[int, str]:
+    """Those of ``refs``, the provider's ids of documents, that are uploads we know of, each with its job."""
+    found = {}
+    for ref in refs:
+        row = tx.execute(
+            "SELECT job FROM attempt WHERE document_ref = ? UNION ALL SELECT id FROM job WHERE document_ref = ? LIMIT 1",
+            (ref, ref),
+        ).fetchone()
+        if row is not None:
+            found[ref] = str(row[0])
+    return found
 
 
 def uploads(tx: Tx, job_ids: Iterable[str]) -> dict[str, int]:
@@ -47,4 +53,4 @@ def at_least(tx: Tx, job: str, n: int) -> None:
 
 def last_accepted_at(tx: Tx) -> float:
     """When the newest mail was accepted; 0 for none."""
-    return float(tx.execute("SELECT coalesce(max(created_at), 0) FROM submission").fetchone()[0])
+    return repeats.last_accepted(tx) or 0.0

@@ -1,0 +1,91 @@
+"""What housekeeping, a start and the metrics look for costs no more for all that has ended."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gateway.model import MailKind
+from gateway.store import files, jobs, outbox, receipts, retention, sends, witness
+from gateway.store.db import Tx, migrations
+
+_NOW = 1_795_428_900.0
+
+
+def _history(count: int) -> Tx:
+    """A store with so many faxes that were delivered long ago and whose files are gone, and one that waits."""
+    tx = sqlite3.connect(":memory:", isolation_level=None)
+    for _, script in migrations():
+        tx.executescript(script)
+    for n in range(count + 1):
+        ended = n < count
+        at = _NOW - 30 * 86400 + n
+        tx.execute(
+            "INSERT INTO submission VALUES (?, ?, ?, 1, 'a@x', 'ip:1', 'a@x', 'c', '', '', '', NULL, NULL, '', '', ?, ?)",
+            (f"S{n}", at, "" if ended else "mail/S", f"key{n}", at),
+        )
+        tx.execute(
+            "INSERT INTO job (id, submission, rcpt, number, state, created_at, updated_at, next_at, document_ref,"
+            " provider_ref, erased_at, finished_at) VALUES (?, ?, '1@x', '+1', ?, ?, ?, ?, ?, ?, ?, ?)",
+            (f"S{n}-1", f"S{n}", "delivered" if ended else "submitted", at, at, at, n, n, *((at, at) if ended else (None, None))),
+        )  # fmt: skip
+        tx.execute(
+            "INSERT INTO attempt (job, n, document_ref, number, started_at, outcome, provider_ref, ended_event)"
+            " VALUES (?, 1, ?, '+1', ?, 'sent', ?, ?)", (f"S{n}-1", n, at, n, n),
+        )  # fmt: skip
+        tx.execute("INSERT INTO receipt VALUES (NULL, ?, 'success', 'ok', '', ?, ?)", (n, at, f"S{n}-1"))
+        tx.execute(
+            "INSERT INTO outbox (id, kind, cause, recipient, envelope_from, message_id, created_at, facts, file, state,"
+            " next_at, ended_at) VALUES (?, 'delivered', ?, 'a@x', '', '', ?, '{}', '', 'sent', 0, ?)",
+            (f"M{n}", f"S{n}-1", at, at),
+        )
+    return tx
+
+
+def _steps(tx: Tx, what: Callable[[Tx], Any]) -> int:
+    """How many instructions SQLite needs for it."""
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+
+    tx.set_progress_handler(step, 1)
+    what(tx)
+    tx.set_progress_handler(None, 1)
+    return steps
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        files.named,
+        jobs.counts,
+        outbox.counts,
+        sends.last_accepted_at,
+        witness.listed_by_rights,
+        lambda tx: sends.sent(tx, range(10)),
+        lambda tx: sends.documents(tx, range(10)),
+        lambda tx: retention.forget_documents(tx, _NOW),
+        lambda tx: retention.forget_history(tx, 0.0),
+        lambda tx: outbox.forget(tx, 0.0, list(MailKind)),
+        lambda tx: receipts.purge_orphans(tx, _NOW),
+    ],
+)
+def test_it_costs_the_same_after_years(what: Callable[[Tx], Any]) -> None:
+    young, old = _history(50), _history(2000)
+    assert _steps(old, what) < _steps(young, what) + 200
+    young.close()
+    old.close()
+
+
+def test_a_send_that_counts_is_found_from_its_job() -> None:
+    tx = _history(50)
+    assert witness.listed_by_rights(tx) == {50}
+    assert sends.sent(tx, [3, 4, 77]) == {3, 4, 50}
+    assert sends.documents(tx, [3, 77]) == {3: "S3-1"}
+    assert sends.last_accepted_at(tx) == _NOW - 30 * 86400 + 50
+    tx.close()
