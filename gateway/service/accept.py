@@ -44,8 +44,8 @@ from gateway.store.ids import new_id
 _SHORT = 256 << 10  # bytes of a mail that are put into the database in an instant
 _FEW = 5  # and jobs
 _ADDRESS = re.compile(
-    r"""(?=.{1,254}\Z)(?:"(?:[^"\\\s]|\\\S)*"|[^\s"(),:;<>@\[\]\\]+)@(?:[^\s"(),:;<>@\[\]\\]+|\[[^\s"\[\]\\]+\])"""
-)  # RFC 5321, roughly
+    r"""(?=.{1,254}\Z)(?:"(?:[^"\\\s]|\\\S)*"|[^\s"(),:;<>@\[\]\\]+)(?:@(?:[^\s"(),:;<>@\[\]\\]+|\[[^\s"\[\]\\]+\]))?"""
+)  # RFC 5321, roughly; with a domain or without
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +169,10 @@ class Accept:
     def _check_reachable(self, sender: str, route: Route | None) -> None:
         """A result must find the sender; one mailed to a fax address of ours would come back to us. Raises Refused.
 
-        A mere name is taken, as of devices that know no domain: if it cannot be mailed to, the operator hears of that.
+        A mere name is taken, as of devices that know no domain: no route of an address or a domain is meant for it, results
+        go where the smarthost takes such a name to be, and if that is nowhere the operator hears of it.
         """
-        if "@" in sender and not _ADDRESS.fullmatch(sender) and not (route and route.results_to):
+        if not _ADDRESS.fullmatch(sender) and not (route and route.results_to):
             raise Refused(
                 f"{_ascii(sender)} is not a mail address, so no result can be mailed to it; send from one like"
                 " you@example.org, or ask your administrator for a route with results_to",

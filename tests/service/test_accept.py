@@ -78,7 +78,8 @@ async def test_a_fax_address_cannot_send_for_its_results_would_come_back(house: 
 @pytest.mark.parametrize(
     "sender",
     ["a@example.org,b@example.org", "a@ex ample.org", '"a b"@example.org', "a@b@example.org", "x(y)@example.org", "a@", "@b",
-     "team: a@example.org;", "a;b@example.org", "a@example.org\\", "<a@example.org", f"{'x' * 250}@example.org"],
+     "team: a@example.org;", "a;b@example.org", "a@example.org\\", "<a@example.org", f"{'x' * 250}@example.org",
+     "ann,bob", "second floor", "user:ann", "ann;", "(ann)"],
 )  # fmt: skip
 async def test_no_result_could_be_mailed_to_what_is_no_address(house: House, sender: str) -> None:
     with pytest.raises(Refused, match="is not a mail address") as caught:
@@ -93,6 +94,15 @@ async def test_no_result_could_be_mailed_to_what_is_no_address(house: House, sen
 )  # fmt: skip
 async def test_unusual_addresses_are_taken(house: House, sender: str) -> None:
     await house.accept.check_sender(PEER, sender, None)
+
+
+async def test_a_mere_name_gets_what_its_client_gets_and_nothing_meant_for_an_address(house: House) -> None:
+    await house.route("ann@example.org", tsi="Ann")
+    await house.route("@ann", tsi="Domain")
+    await house.route("ip:127.0.0.0/8", tsi="Desk")
+    queue_id = await house.submit(sender="ann")
+    assert (await house.job(f"{queue_id}-1")).tsi == "Desk"
+    assert (await house.submission(queue_id)).results_to == "ann"
 
 
 async def test_a_fax_address_may_send_where_a_route_says_whom_to_tell(house: House) -> None:
