@@ -9,13 +9,14 @@ import math
 import re
 import zlib
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pikepdf
 from pikepdf import Array, Dictionary, Name, String
 from PIL import Image, ImageDraw
 
-from gateway.document import text
+from gateway.document import linework, text
 from gateway.document.raster import FINE
 
 _HIDDEN, _PRINT, _NO_VIEW = 2, 4, 32  # of its flags
@@ -23,6 +24,8 @@ _LINES = {"/Line": "/L", "/PolyLine": "/Vertices", "/Polygon": "/Vertices"}
 _BY_PDFIUM = {"/Text", "/Square", "/Circle", "/Ink", "/Highlight", "/Underline", "/Squiggly", "/StrikeOut"}
 # what is nothing of its own in print
 _UNPRINTED = {"/Link", "/Popup", "/Redact", "/Watermark", "/PrinterMark", "/TrapNet"}
+_PLACES = ("/Rect", "/QuadPoints", "/InkList", "/L", "/Vertices", "/CL")
+_FAR = 100_000  # points
 _PASSWORD = 1 << 13  # of the flags of a field
 _DEEPEST = 16  # fields within fields
 _SIZE = re.compile(rb"([0-9.]+)\s+Tf")  # points, in its default appearance
@@ -41,16 +44,17 @@ class Annotations:
         self._unprinted: dict[int, None] = {}
         self._unknown: dict[int, None] = {}
         self._cut: dict[int, None] = {}
+        self._captions: dict[int, None] = {}
         self._files: dict[int, None] = {}
         self.changed = False
 
     def complete(self, page: pikepdf.Page, number: int) -> None:
         """Give those of a page that are printed, and have no look, one."""
         found = page.obj.get("/Annots")
-        for each in found if isinstance(found, Array) else ():
+        for each in list(found) if isinstance(found, Array) else ():
             if isinstance(each, Dictionary):
                 try:
-                    self._look_at(each, number)
+                    self._look_at(page, each, number)
                 except _WRONG:
                     self._unknown[number] = None
 
@@ -61,13 +65,14 @@ class Annotations:
             ("annotations that are not to be printed are not shown", self._unprinted),
             ("annotations without an appearance are not shown", self._unknown),
             ("a text is cut off at the edge of its box", self._cut),
+            ("the words beside a line are not shown", self._captions),
         ):
             if where:
                 numbers = ", ".join(str(number + 1) for number in list(where)[:_NAMED])
                 more = " and others" if len(where) > _NAMED else ""
                 yield f"{what}: {'page' if len(where) == 1 else 'pages'} {numbers}{more}"
 
-    def _look_at(self, each: Dictionary, number: int) -> None:
+    def _look_at(self, page: pikepdf.Page, each: Dictionary, number: int) -> None:
         kind, flags = str(each.get("/Subtype")), int(each.get("/F", 0))
         if kind == "/FileAttachment":
             self._files[number] = None
@@ -76,18 +81,33 @@ class Annotations:
         if kind == "/Widget":
             self._look_at_field(each, flags, number)
             return
-        if not flags & _PRINT:
-            if not flags & _NO_VIEW:
-                self._unprinted[number] = None
-            return
         looks = each.get("/AP")
-        if isinstance(looks, Dictionary) and "/N" in looks:
+        has_look = isinstance(looks, Dictionary) and "/N" in looks
+        if not has_look and _is_far(each):  # pdfium would draw for ever, even what is not to be printed
+            each["/F"] = flags | _HIDDEN
+            self._unknown[number] = None
+            self.changed = True
             return
+        if flags & _PRINT and not has_look:
+            self._give_look(page, each, kind, number)
+        elif not flags & (_PRINT | _NO_VIEW):
+            self._unprinted[number] = None
+
+    def _give_look(self, page: pikepdf.Page, each: Dictionary, kind: str, number: int) -> None:
         if "/AP" in each:  # without a look pdfium takes it for one all the same
             del each["/AP"]
             self.changed = True
+        if "/CL" in each:
+            ends = Array([each.get("/LE", Name("/None"))])
+            line = Dictionary(
+                Type=Name.Annot, Subtype=Name.PolyLine, F=_PRINT, LE=ends, BS=Dictionary(W=_border(each) or 1)
+            )
+            self._draw_line(line, each["/CL"], closed=False)
+            page.obj["/Annots"].append(self._document.make_indirect(line))
         if kind in _LINES:
-            self._draw_line(each, [float(value) for value in each[_LINES[kind]]], closed=kind == "/Polygon")
+            self._draw_line(each, each[_LINES[kind]], closed=kind == "/Polygon")
+            if each.get("/Cap") and each.get("/Contents"):
+                self._captions[number] = None
         elif words := _words(each, kind):
             self._write(each, words, number)
         elif kind not in _BY_PDFIUM | {"/FreeText", "/FileAttachment"}:
@@ -109,17 +129,22 @@ class Annotations:
             each["/Border"] = Array([0, 0, 0])
             self._write(each, words, number)
 
-    def _draw_line(self, each: Dictionary, points: list[float], *, closed: bool) -> None:
-        width = _border(each)
+    def _draw_line(self, each: Dictionary, vertices: pikepdf.Object, *, closed: bool) -> None:
+        points, width = [float(value) for value in vertices], _border(each)
+        ends = [str(end) for end in each.get("/LE", [])]
+        beyond = linework.reach(width) if ends else width
         across, down = points[::2], points[1::2]
-        box = [min(across) - width, min(down) - width, max(across) + width, max(down) + width]
+        box = [min(across) - beyond, min(down) - beyond, max(across) + beyond, max(down) + beyond]
         each["/Rect"] = Array(box)  # which clips
-        self._show(each, _path(points, width, closed=closed), box, Dictionary())
+        opacity = Dictionary(ExtGState=Dictionary(G=Dictionary(ca=each.get("/CA", 1))))
+        look = linework.drawn(points, width, closed=closed, fill=_inside(each), ends=ends)
+        self._show(each, b"/G gs " + look, box, opacity)
 
     def _write(self, each: Dictionary, words: str, number: int) -> None:
         """Black in its box, on white where it has a ground, with its border."""
-        left, bottom, right, top = (float(edge) for edge in each["/Rect"])
-        width, height, border = abs(right - left), abs(top - bottom), _border(each)
+        left, bottom, right, top = _box(each)
+        each["/Rect"] = Array([left, bottom, right, top])
+        width, height, border = right - left, top - bottom, _border(each)
         quarters = int(each.get("/Rotate", 0)) // 90 % 4
         if quarters % 2:
             width, height = height, width
@@ -139,7 +164,7 @@ class Annotations:
         around += [width - border / 2, height - border / 2, border / 2, height - border / 2]
         turn = [round(f(quarters * math.pi / 2)) for f in (math.cos, math.sin)]
         self._show(
-            each, shown + _path(around, border, closed=True), [0, 0, width, height],
+            each, shown + linework.drawn(around, border, closed=True), [0, 0, width, height],
             Dictionary(XObject=Dictionary(I=self._document.make_indirect(picture))),
             [turn[0], turn[1], -turn[1], turn[0], 0, 0],
         )  # fmt: skip
@@ -203,14 +228,30 @@ def _border(each: Dictionary) -> float:
     return min(max(float(style.get("/W", border[2])), 0.0), 12.0)
 
 
-def _path(points: list[float], width: float, *, closed: bool) -> bytes:
-    if not width:
-        return b""
-    steps = [
-        b"%f %f %s" % (x, y, b"l" if n else b"m")
-        for n, (x, y) in enumerate(zip(points[::2], points[1::2], strict=True))
-    ]
-    return b"0 G %f w %s %s" % (width, b" ".join(steps), b"s" if closed else b"S")
+def _box(each: Dictionary) -> tuple[float, float, float, float]:
+    """Left, bottom, right and top of a text's own box, which is within that of the whole (12.5.6.6)."""
+    across, down = [float(edge) for edge in each["/Rect"]][::2], [float(edge) for edge in each["/Rect"]][1::2]
+    left, top, right, bottom = (float(inset) for inset in each.get("/RD", [0, 0, 0, 0]))
+    return min(across) + left, min(down) + bottom, max(across) - right, max(down) - top
+
+
+def _inside(each: Dictionary) -> bytes:
+    """The operator for the colour of what a line encloses."""
+    colour = [float(part) for part in each.get("/IC", [])]
+    operator = {1: b"g", 3: b"rg", 4: b"k"}.get(len(colour))
+    return b"%s %s" % (b" ".join(b"%f" % part for part in colour), operator) if operator else b""
+
+
+def _is_far(each: Dictionary) -> bool:
+    """Whether some of it is further away than any page is long."""
+    waiting: list[Any] = [each.get(name) for name in _PLACES]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Array):
+            waiting.extend(list(value))
+        elif isinstance(value, int | Decimal) and abs(float(value)) > _FAR:
+            return True
+    return False
 
 
 def _picture(words: str, width: float, height: float, points: float, alignment: int) -> tuple[Image.Image, bool]:

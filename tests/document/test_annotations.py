@@ -7,6 +7,7 @@ from typing import Any
 import pikepdf
 import pytest
 from pikepdf import Array, Dictionary, Name, Stream, String
+from PIL import Image
 
 from gateway.document import progress
 
@@ -94,6 +95,73 @@ def test_a_line_is_not_clipped_by_a_box_without_height(pages: Pages) -> None:
     )
     left, top, right, bottom = bounds(*pages(data))
     assert (right - left, bottom - top) == pytest.approx((200 / 72, 4 / 72), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["OpenArrow", "ClosedArrow", "ROpenArrow", "RClosedArrow", "Square", "Diamond", "Circle", "Butt", "Slash"],
+)  # fmt: skip
+def test_the_ends_of_a_line_are_drawn(pages: Pages, end: str) -> None:
+    line = Array([120, 620, 280, 680])
+    (plain,), (ended,) = (pages(annotated("Line", L=line, LE=Array([Name("/None"), last]))) for last in _ends(end))
+    assert ink(ended) > 1.03 * ink(plain)
+    at_its_end = (265 / 612, 1 - 695 / 792, 295 / 612, 1 - 665 / 792)
+    assert ink(ended, *at_its_end) > ink(plain, *at_its_end)
+    assert ink(ended, 0, 0, 265 / 612, 1) == ink(plain, 0, 0, 265 / 612, 1)
+
+
+def _ends(end: str) -> tuple[Name, Name]:
+    return Name("/None"), Name("/" + end)
+
+
+def test_what_a_polygon_encloses_is_filled_and_seen_through_where_it_says_so(pages: Pages) -> None:
+    corners = Array([110, 610, 290, 610, 290, 690, 110, 690])
+    inside = (120 / 612, 1 - 680 / 792, 280 / 612, 1 - 620 / 792)
+    shown = [
+        next(iter(pages(annotated("Polygon", Vertices=corners, IC=Array(colour), CA=opacity)))).image
+        for colour, opacity in (([], 1), ([0.2], 1), ([1, 0, 0], 1), ([0, 0, 0, 0.8], 1), ([0], 0.25))
+    ]
+    levels = [image.crop(_pixels(image, inside)).getextrema() for image in shown]
+    assert [low for low, high in levels if low == high] == pytest.approx([255, 51, 77, 87, 191], abs=6)
+
+
+def _pixels(image: Image.Image, share: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
+    left, top, right, bottom = share
+    return (
+        round(left * image.width),
+        round(top * image.height),
+        round(right * image.width),
+        round(bottom * image.height),
+    )
+
+
+def test_a_text_points_to_what_it_is_about(pages: Pages) -> None:
+    (page,) = pages(
+        annotated(
+            "FreeText", Contents=String("Wrong"), RD=Array([120, 10, 0, 60]), LE=Name.OpenArrow,
+            CL=Array([105, 605, 150, 650, 220, 670]),
+        )
+    )  # fmt: skip
+    left, top, right, bottom = bounds(page)
+    assert (left, top, right, bottom) == pytest.approx((105 / 72, 102 / 72, 300 / 72, 187 / 72), abs=0.06)
+    assert ink(page, 0.3, 0, 1, 0.17) > 0  # its own box stands where the line ends
+    assert ink(page, 0, 0, 0.3, 0.16) == 0
+
+
+@pytest.mark.parametrize("kind", ["Squiggly", "Ink", "Underline"])
+@pytest.mark.parametrize("flags", [0, 4])
+def test_what_is_further_away_than_any_page_is_left_out(pages: Pages, kind: str, flags: int) -> None:
+    progress.begin("x.bin")
+    far = Array([0, 620, 10_000_000, 620, 0, 600, 10_000_000, 600])
+    (page,) = pages(annotated(kind, flags, QuadPoints=far, InkList=Array([far])))
+    assert ink(page) == 0
+    assert progress.notes() == ["annotations without an appearance are not shown: page 1"]
+
+
+def test_the_words_beside_a_line_are_told(fax: Fax) -> None:
+    data = annotated("Line", L=Array([110, 610, 290, 690]), Cap=True, Contents=String("5.20 m"))
+    (entry,) = fax.make(fax.part("a.pdf", data))["ledger"]
+    assert entry["note"] == "the words beside a line are not shown: page 1"
 
 
 def test_what_cannot_be_drawn_is_told_with_its_page(fax: Fax) -> None:
