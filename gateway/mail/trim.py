@@ -35,8 +35,12 @@ _WROTE = re.compile(
 )
 _WHEN = re.compile(r"\s*(?:(?:on|am|le|el|il|op|den|em|dnia|w dniu|em|no dia|в)\b|\d|.{0,80}@)", re.IGNORECASE)
 _POINTS = re.compile(  # to what stands further down: it is meant to be read, or answered there
-    r"\b(?:below|beneath|underneath|in-?line|in red|in blue|unten|unterhalb|ci-dessous|ci-après|en bas|abajo|a continuación|sotto"
-    r"|di seguito|hieronder|onderstaande?|abaixo|nedan|nedenfor|poniżej|ниже|нижче)\b", re.IGNORECASE
+    r"\b(?:below|beneath|underneath|in-?line|(?:in|marked|highlighted) (?:red|blue|green|bold|capitals)|in your (?:e-?mail|text|message)"
+    r"|in the text|between the lines|unten|unterhalb|untenstehend\w*|nachfolgend\w*|nachstehend\w*|in (?:rot|blau|grün|fett)|(?:rot|blau|grün|farbig|gelb|fett)"
+    r" (?:markiert|geschrieben|hervorgehoben)|im text|in (?:ihrer|deiner) (?:e-?mail|mail|nachricht)|zwischen den zeilen|ci-dessous|ci-après"
+    r"|en bas|plus bas|dans le texte|en (?:rouge|bleu|vert|gras)|abajo|a continuación|en (?:rojo|azul|verde|negrita)|en el texto|sotto|di seguito|in (?:rosso"
+    r"|blu|verde|grassetto)|nel testo|hieronder|onderstaande?|in het (?:rood|blauw|groen)|in de tekst|abaixo|nedan|nedenfor|poniżej|ниже"
+    r"|нижче|в тексте|красным|синим)\b", re.IGNORECASE
 )  # fmt: skip
 _ORIGINAL = re.compile(
     r"\s*(?:-{3,}\s*(?:original message|ursprüngliche nachricht|originalnachricht|message d'origine|mensaje original"
@@ -49,11 +53,27 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _HEADERS = 3  # lines of such a head that must stand together
+# what an advert names: other words are the sender's own
+_MAKE = (
+    r"(?:i-?phone|i-?pad|i-?pod|imac|macbook|mac|apple|android|samsung|galaxy|huawei|xiaomi|redmi|oppo|pixel|nokia|motorola|moto|sony"
+    r"|xperia|htc|oneplus|fairphone|blackberry|windows|outlook|yahoo|proton\w*|gmx|web\.de|t-online|telekom|freenet|gmail|thunderbird"
+    r"|k-9|mail (?:for windows|app))\b"
+)
+_DEVICE = (
+    rf"(?:\S+ )?(?:{_MAKE}|(?:mobile?|mobilgerät|mobiltelefon|handy|smartphone|telefoon|telefon|téléphone|teléfono|telefono|phone|tablet"
+    r"|portable|cellulare|celular|móvil|device)\b)"
+)
 _FOOTER = re.compile(
-    r"\s*(?:sent from my \S.{0,40}|get outlook for (?:ios|android)\b.{0,60}|sent (?:from|via) (?:mail for windows|outlook|yahoo|"
-    r"proton|samsung|galaxy).{0,60}|von meinem .{1,30} gesendet|gesendet mit .{1,40}|envoyé de mon .{1,30}|enviado desde mi .{1,30}"
-    r"|inviato da(?:l mio)? .{1,30}|outlook für (?:ios|android) .{0,60}|virus-free\.? .{0,60})\s*",
+    rf"\s*(?:sent from my {_DEVICE}.{{0,40}}|get outlook for (?:ios|android)\b.{{0,60}}|sent (?:from|via|with) {_MAKE}.{{0,60}}"
+    rf"|von meinem {_DEVICE}.{{0,30}} gesendet|gesendet (?:mit|von|über) (?:der )?{_MAKE}.{{0,40}}|gesendet von meinem {_DEVICE}.{{0,30}}"
+    rf"|envoyé (?:de|depuis) mon {_DEVICE}.{{0,30}}|enviado desde mi {_DEVICE}.{{0,30}}|inviato da(?:l mio)? {_DEVICE}.{{0,30}}"
+    r"|outlook für (?:ios|android) .{0,60}|virus-free\.? .{0,60})\.?\s*",
     re.IGNORECASE,
+)
+_ASTRAY = (  # what only a notice says: who reads it may be somebody else
+    r"if you (?:have received|are not the|received)|not the intended|in error|by mistake|irrtümlich|versehentlich"
+    r"|nicht der (?:richtige|beabsichtigte|vorgesehene)|par erreur|pas le destinataire|por error|no es el destinatario|per errore"
+    r"|non (?:è|siete) (?:il|i) destinatar|ten onrechte|niet voor u bestemd"
 )
 _LEGAL = tuple(
     re.compile(words, re.IGNORECASE)
@@ -61,13 +81,12 @@ _LEGAL = tuple(
         r"\bconfidential|\bprivileged|vertraulich|confidentiel|confidencial|riservat|vertrouwelijk",
         r"intended (?:only|solely|exclusively)|(?:only|solely) (?:for|to) the (?:use|person|addressee|individual|intended)"
         r"|ausschließlich für|nur für den|exclusivement|exclusivamente|esclusivamente|uitsluitend bestemd",
-        r"if you (?:have received|are not the|received)|not the intended|irrtümlich|nicht der richtige adressat|par erreur|por error"
-        r"|per errore|ten onrechte",
+        _ASTRAY,
         r"\bdelete\b|\bdestroy\b|vernichten|löschen|détruire|supprimer|eliminar|cancellar|verwijder",
         r"unauthori[sz]ed|strictly prohibited|nicht gestattet|unbefugte|interdite|prohibid|vietat|verboden",
     )
 )
-_LEGAL_SIGNS = 3  # of these must be there
+_LEGAL_SIGNS = 3  # of these must be there, and the one of mail that went astray
 
 
 class Trimmed(NamedTuple):
@@ -195,12 +214,18 @@ def _disclaimer(lines: Sequence[Line]) -> int | None:
         if len(notice) > _NOTICE_SIZE:
             return None
         behind_rule = start > 0 and lines[start - 1].rule
-        if (start == starts[-1] or behind_rule) and sum(bool(sign.search(notice)) for sign in _LEGAL) >= _LEGAL_SIGNS:
+        if (start == starts[-1] or behind_rule) and _is_notice(notice):
             if behind_rule:
                 return start - 1
             # what stands before its first sign may be the sender's own: he set no blank line
             return next((at for at in range(start, end) if any(sign.search(lines[at].text) for sign in _LEGAL)), start)
     return None
+
+
+def _is_notice(text: str) -> bool:
+    """Whether it warns strangers: a letter that forbids something, or calls it confidential, does not."""
+    signs = sum(bool(sign.search(text)) for sign in _LEGAL)
+    return signs >= _LEGAL_SIGNS and bool(re.search(_ASTRAY, text, re.IGNORECASE))
 
 
 def _footer(lines: Sequence[Line]) -> int | None:

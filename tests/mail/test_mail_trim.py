@@ -42,6 +42,10 @@ GMAIL = "On Mon, Nov 23, 2026 at 10:15 AM Bob Example <bob@example.com>\nwrote:\
             "legal notice",
         ),
         ("Sent from my iPhone\n", "footer"),
+        ("Sent from my T-Mobile phone\n", "footer"),
+        ("Von meinem Samsung Galaxy Smartphone gesendet.\n", "footer"),
+        ("Gesendet mit der GMX Mail App\n", "footer"),
+        ("Sent with Proton Mail secure email.\n", "footer"),
         ("Get Outlook for iOS<https://aka.ms/o0ukef>\n", "footer"),
     ],
 )
@@ -81,6 +85,27 @@ def test_several_ends_stand_behind_each_other() -> None:
         (f"Please see below and sign.\n\n{OUTLOOK}", "Re: Plan"),
         (f"My answers are in-line.\n\n{OUTLOOK}", "Re: Plan"),
         (f"Siehe unten.\n\n{GMAIL}", "AW: Plan"),
+        (f"Meine Antworten im Text, blau markiert.\n\n{OUTLOOK}", "AW: Plan"),
+        (f"My answers are in red.\n\n{OUTLOOK}", "Re: Plan"),
+        (f"Mes réponses dans le texte.\n\n{OUTLOOK}", "Re: Plan"),
+        *(
+            (f"{ABOVE}\n{words}\n", "x")
+            for words in (
+                "Gesendet mit freundlichen Grüßen",
+                "Gesendet mit DHL Express, Nr. 12345",
+                "Sent from my account 12345 on 3 May",
+                "Von meinem Konto wurde das Geld gesendet",
+                "Envoyé de mon compte le 3 mai",
+                "Inviato da Mario Rossi",
+                "Sent via e-mail on 3 May",
+                "Sent from my office in Rome",
+            )
+        ),
+        (  # a letter of a lawyer
+            f"{ABOVE}\nYou hold confidential files of our client. Delete them at once; unauthorised use is strictly prohibited, and"
+            " they are intended only for the use of the court.\n",
+            "x",
+        ),
         (f"Sent from my iPhone\n\n{GMAIL}", "Re: Plan"),  # nothing of his own, either
         (f"-- \nAnn\n\n{OUTLOOK}\n{NOTICE}\n", "Re: Plan"),
         ("", ""),
