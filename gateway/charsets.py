@@ -12,6 +12,10 @@ _IN_MARKUP = re.compile(
     rb"""<\?xml\s[^>]{0,200}?\bencoding\s*=\s*["']([\w.:-]+)|<meta\s[^>]{0,300}?\bcharset\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE
 )  # fmt: skip
 _JAPANESE = re.compile(rb"\x1b\$[@B][!-~]{2}")  # how ISO-2022-JP goes over to its letters
+_FOREIGN = re.compile(rb"[\xa1-\xff]{4,}")  # Western words have fewer letters beyond ASCII in a row
+_FOREIGN_SIZE, _FOREIGN_LETTERS = 12, 8  # of all of them, and how many different ones
+_OF_DOS = re.compile(rb"[A-Za-z][\x81\x82\x84\x87\x88\x94][A-Za-z]")  # letters there; quotes, or nothing, in Western
+_HIGH = bytes(range(128, 256))
 _LONG_START = 65_536  # bytes in which there are some
 _START = 4096  # bytes in which a web page says its charset
 
@@ -101,6 +105,29 @@ def read(data: bytes, name: str | None) -> str | None:
     ):  # Windows puts letters of its own into it, most of which the charset of 2004 has in their places
         return read(data.replace(b"\x1b$B", b"\x1b$(Q"), "iso2022_jp_2004")
     return None
+
+
+def meant(charset: str | None, data: bytes) -> str | None:
+    """The charset that is declared. Where that is none or Western, which many say by habit: what the text says of itself, or
+    None where it cannot be Western.
+    """
+    if codec(charset) not in (None, WESTERN):
+        return charset
+    return said_in(data) or (None if is_foreign(data) or is_of_dos(data) else charset)
+
+
+def is_foreign(data: bytes) -> bool:
+    """Whether a text in some charset of a byte a letter has words that no Western language has."""
+    if data.isascii():
+        return False
+    letters = b"".join(_FOREIGN.findall(data[:_LONG_START]))
+    return len(letters) >= _FOREIGN_SIZE and len(set(letters)) >= _FOREIGN_LETTERS
+
+
+def is_of_dos(data: bytes) -> bool:
+    """Whether a Western text has its letters where DOS had them (code page 850)."""
+    high = len(data) - len(data.translate(None, _HIGH))
+    return 0 < high * 4 < len(data) and bool(_OF_DOS.search(data))
 
 
 def said_in(data: bytes) -> str | None:

@@ -128,6 +128,8 @@ def refusal(kind: str, name: str, *, opened: Container[str] = ()) -> str:
         return ""
     if kind in OFFICES:
         return f"{name} is {REFUSED[kind]}, which takes LibreOffice to print, and this gateway has none; send it as PDF"
+    if kind == ARCHIVE:
+        return f"{name} is {REFUSED[kind]} that cannot be opened here; send the files in it, or pack them as ZIP"
     return (
         f"{name} is {REFUSED[kind]}, which cannot be faxed from here; send it as {SUPPORTED}, for example by printing it"
         " to PDF"

@@ -51,6 +51,7 @@ _LATIN = re.compile(rb"[A-Za-z]")
 _BLANKS = re.compile(r"[ \t\n\r\f]+")  # of HTML, without the one that stays
 _BETWEEN = " " * 3  # cells of a table
 _RULE = "-" * 40
+_COLOURS = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]")
 _JOINERS = "\u200c\u200d"  # shape the letters beside them
 
 
@@ -64,8 +65,8 @@ def decode(data: bytes, charset: str | None) -> str:
     declared = charsets.codec(charset)
     if not (declared or "").startswith(("utf-16", "utf-32")):
         data = data.rstrip(b"\0\x1a")
-    if declared in (None, charsets.WESTERN):  # which many say by habit
-        declared = charsets.said_in(data) or declared
+    charset = charsets.meant(charset, data)
+    declared = charsets.codec(charset)
     for tried in (declared, "utf-8"):
         # Western takes almost anything: UTF-8 is asked first
         if tried != charsets.WESTERN and (text := charsets.read(data, tried)) is not None:
@@ -83,12 +84,12 @@ def _guessed(start: bytes) -> str:
     if _FRAME.search(start):
         russian = sum(byte in _CYRILLIC_OF_DOS for byte in high)
         return "cp866" if russian > len(_LATIN.findall(start)) else "cp437"
-    if (
+    if not charsets.is_foreign(start) and (
         len(high) * 12 < len(start)
         or (len(high) * 4 < len(start) and len(start) < 100)
         or not high.translate(None, _PUNCTUATION)
     ):
-        return charsets.WESTERN
+        return "cp850" if charsets.is_of_dos(start) else charsets.WESTERN
     guess = charset_normalizer.from_bytes(start).best()
     return guess.encoding if guess else charsets.WESTERN
 
@@ -316,7 +317,8 @@ def pages(text: str, target: Grid, *, mono: bool) -> Iterator[Image.Image]:
 
 
 def clean(line: str) -> str:
-    """Tabs become blanks, control characters too; marks that only steer other programs go."""
+    """Tabs become blanks, control characters too; marks that only steer other programs, and the colours of terminals, go."""
+    line = _COLOURS.sub("", line)
     return "".join(filter(None, map(_printed, line.expandtabs(_TAB)))).rstrip()
 
 

@@ -358,8 +358,7 @@ class _Walk:
         leaf.data, leaf.defect = self._decoded(leaf)
         if _SECRET.search(leaf.data):
             raise _encrypted()
-        if charsets.codec(leaf.charset) in (None, charsets.WESTERN):  # which many say by habit
-            leaf.charset = charsets.said_in(leaf.data) or leaf.charset
+        leaf.charset = charsets.meant(leaf.charset, leaf.data)
         if not leaf.is_html:
             return self._uuencoded(leaf)
         leaf.pictures = bodies.shown_ids(leaf.data, leaf.charset)

@@ -186,6 +186,7 @@ def test_trouble_of_ours_is_no_damage_of_the_archive(
         (zipped({"re.txt": SAVED.replace(b"\r\n", b"\n")}), "re.txt in papers.zip is a mail in an archive"),
         (locked(), "a ZIP archive with a password"),
         (zipped({"x.zip": zipped({"a": b"a"})}), "an archive within an archive"),
+        (b"7z\xbc\xaf\x27\x1c", "a compressed archive that cannot be opened here; send the files in it, or pack them as ZIP"),
         (zipped({"x.7z": b"7z\xbc\xaf\x27\x1c"}), "an archive within an archive"),
         (zipped({f"{n}.txt": b"x" for n in range(101)}), "holds 101 files, and 100 may be"),
         (zipped({"a.txt": b"x" * (300 << 20)}), "holds more than a fax may have"),

@@ -187,6 +187,32 @@ def test_what_nobody_declared_is_guessed(content: str, encoding: str) -> None:
     assert text.decode(content.encode(encoding), None) == content
 
 
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        ("Добрый день! Счёт № 5.", "cp1251"), ("Привет из Москвы, договор прилагается. Просим подтвердить получение факса.", "koi8-r"),
+        ("Καλημέρα σας, σας στέλνουμε το συμβόλαιο υπογεγραμμένο.", "cp1253"), ("您好，请查收附件中的合同，谢谢。", "gb18030"),
+        ("שלום רב, מצורף בזאת החוזה החתום. נא לאשר קבלה.", "cp1255"), ("안녕하세요. 계약서를 첨부합니다.", "cp949"),
+        ("<table><tr><td class=MsoNormal>Направляем Вам счет на оплату № 125</td></tr></table>", "cp1251"),
+        ("Grüße aus Köln, Straße 5; geprüft, fällig\r\n", "cp850"), ("Facture n° 5, payée à l'été, reçu\r\n", "cp850"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("declared", ["iso-8859-1", "windows-1252", "us-ascii", None])
+def test_a_text_that_cannot_be_western_is_guessed_whatever_it_says(
+    content: str, encoding: str, declared: str | None
+) -> None:
+    assert text.decode(content.encode(encoding), declared) == content
+
+
+@pytest.mark.parametrize("content", ["Ça déjà vu, Größe „5 m²“ …", "ÄÖÜ ÀÉÈÊ ««»»", "“a” b", "x…y™z", "áéíóú ñ"])
+def test_a_western_text_stays_one(content: str) -> None:
+    assert text.decode(content.encode("cp1252"), "iso-8859-1") == content
+
+
+def test_the_colours_of_a_terminal_are_no_text() -> None:
+    assert text.clean("\x1b[31;1mERROR\x1b[0m in [0m]") == "ERROR in [0m]"
+
+
 @given(st.binary(max_size=300), st.sampled_from([None, "utf-8", "utf-16", "iso-2022-jp", "cp932", "utf-7", "punycode"]))
 @settings(max_examples=200, deadline=None)
 def test_decoding_never_fails(data: bytes, charset: str | None) -> None:
