@@ -16,7 +16,7 @@ import pikepdf
 from pikepdf import Array, Dictionary, Name, String
 from PIL import Image, ImageDraw
 
-from gateway.document import linework, text
+from gateway.document import layers, linework, text
 from gateway.document.raster import FINE
 
 _HIDDEN, _PRINT, _NO_VIEW = 2, 4, 32  # of its flags
@@ -41,6 +41,7 @@ class Annotations:
 
     def __init__(self, document: pikepdf.Pdf) -> None:
         self._document = document
+        self._off = layers.hidden(document)
         self._unprinted: dict[int, None] = {}
         self._unknown: dict[int, None] = {}
         self._cut: dict[int, None] = {}
@@ -74,6 +75,10 @@ class Annotations:
 
     def _look_at(self, page: pikepdf.Page, each: Dictionary, number: int) -> None:
         kind, flags = str(each.get("/Subtype")), int(each.get("/F", 0))
+        if "/OC" in each and layers.is_hidden(each["/OC"], self._off):  # which pdfium does not ask
+            each["/F"] = flags | _HIDDEN
+            self.changed = True
+            return
         if kind == "/FileAttachment":
             self._files[number] = None
         if flags & _HIDDEN or kind in _UNPRINTED:

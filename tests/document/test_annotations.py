@@ -241,3 +241,52 @@ def test_what_was_chosen_in_a_form_is_shown_by_its_name(pages: Pages, value: Any
     ((page,), (wanted,)) = pages(choice(value, flags)), pages(written)
     assert ink(page) > 0
     assert page.image.tobytes() == wanted.image.tobytes()
+
+
+def layered(note: dict[str, Any], rule: dict[str, Any] | None, *, off: bool) -> bytes:
+    """A page with a note in the first of two layers, or in both by a rule; the first is ``off``."""
+    document = pikepdf.new()
+    Sheet().add_to(document)
+    first, second = (document.make_indirect(Dictionary(Type=Name.OCG, Name=String(name))) for name in "ab")
+    document.Root["/OCProperties"] = Dictionary(
+        OCGs=Array([first, second]), D=Dictionary(OFF=Array([first] if off else []))
+    )
+    layer = first
+    if rule is not None:
+        if "VE" in rule:
+            rule = {"VE": Array([Name.Not, Array([Name.And, first, second])])}
+        layer = document.make_indirect(Dictionary(Type=Name.OCMD, OCGs=Array([first, second]), **rule))
+    made = document.make_indirect(Dictionary(Type=Name.Annot, Rect=Array(_BOX), F=4, OC=layer, **note))
+    document.pages[0].obj["/Annots"] = Array([made])
+    if "FT" in note:
+        document.Root["/AcroForm"] = Dictionary(Fields=Array([made]), NeedAppearances=True)
+    return saved(document)
+
+
+_NOTE = {"Subtype": Name.FreeText, "Contents": String("for us alone")}
+_FIELD = {"Subtype": Name.Widget, "FT": Name.Tx, "V": String("for us"), "T": String("a"), "DA": String("/Helv 14 Tf")}
+
+
+@pytest.mark.parametrize("note", [_NOTE, _FIELD, {"Subtype": Name.Square, "C": Array([0])}])
+@pytest.mark.parametrize("off", [True, False])
+def test_a_note_in_a_layer_that_is_off_is_not_printed(pages: Pages, note: dict[str, Any], *, off: bool) -> None:
+    (page,) = pages(layered(note, None, off=off))
+    assert (ink(page) > 0) != off
+
+
+@pytest.mark.parametrize(
+    ("rule", "with_one_off", "with_none_off"),
+    [
+        ({}, True, True),
+        ({"P": Name.AllOn}, False, True),
+        ({"P": Name.AnyOff}, True, False),
+        ({"P": Name.AllOff}, False, False),
+        ({"VE": None}, True, False),  # not (a and b)
+    ],
+)
+def test_a_note_in_several_layers_is_printed_by_their_rule(
+    pages: Pages, rule: dict[str, Any], *, with_one_off: bool, with_none_off: bool
+) -> None:
+    for off, shown in ((True, with_one_off), (False, with_none_off)):
+        (page,) = pages(layered(_NOTE, rule, off=off))
+        assert (ink(page) > 0) == shown
