@@ -17,12 +17,14 @@ _BY_TYPE = {
     PhoneNumberType.MOBILE: NumberClass.ORDINARY,
     PhoneNumberType.FIXED_LINE_OR_MOBILE: NumberClass.ORDINARY,
     PhoneNumberType.VOIP: NumberClass.ORDINARY,
-    PhoneNumberType.UAN: NumberClass.ORDINARY,
     PhoneNumberType.TOLL_FREE: NumberClass.TOLL_FREE,
     PhoneNumberType.SHARED_COST: NumberClass.SHARED_COST,
     PhoneNumberType.PREMIUM_RATE: NumberClass.PREMIUM,
     PhoneNumberType.PERSONAL_NUMBER: NumberClass.SHARED_COST,  # the caller pays for the way to the person
+    PhoneNumberType.UAN: NumberClass.SHARED_COST,  # or for that to the company's branch
 }
+# regions where numbers of a company (UAN) cost what a landline does: 03 in Britain, 058 in Switzerland, 010 in Sweden
+_AS_LANDLINES = frozenset("AX BB BS CH CZ ES FI FR GB GG HK IE IM JE NL NO RO SE SJ SK".split())
 _BY_CODE = {  # codes that belong to no country (ITU-T list of assigned country codes)
     TEST: NumberClass.TEST,
     800: NumberClass.TOLL_FREE,
@@ -65,8 +67,15 @@ def classify(number: FaxNumber) -> NumberFacts:
     if phonenumbers.region_code_for_country_code(reading.code) not in COUNTRIES:
         return NumberFacts(None, _BY_CODE.get(reading.code, NumberClass.UNKNOWN), prefix)
     region = phonenumbers.region_code_for_number(reading.parsed)
-    kind = _BY_TYPE.get(phonenumbers.number_type(reading.parsed), NumberClass.UNKNOWN)
+    kind = _class_of(reading, region, NumberClass.UNKNOWN)
     return NumberFacts(region or phonenumbers.region_code_for_country_code(reading.code), kind, prefix)
+
+
+def _class_of(reading: Reading, region: str | None, otherwise: NumberClass) -> NumberClass:
+    kind = phonenumbers.number_type(reading.parsed)
+    if kind == PhoneNumberType.UAN and region in _AS_LANDLINES:
+        return NumberClass.ORDINARY
+    return _BY_TYPE.get(kind, otherwise)
 
 
 def _classify_nanp(reading: Reading) -> NumberFacts:
@@ -77,7 +86,7 @@ def _classify_nanp(reading: Reading) -> NumberFacts:
     area = reading.national[:3]
     known = reading if phonenumbers.is_valid_number(reading.parsed) else Reading(NANP, area + _PLAUSIBLE)
     region = phonenumbers.region_code_for_number(known.parsed) or "US"
-    kind = _BY_TYPE.get(phonenumbers.number_type(known.parsed), NumberClass.ORDINARY)
+    kind = _class_of(known, region, NumberClass.ORDINARY)
     if reading.national[3:6] == _INFORMATION or reading.national[3:] == _ENQUIRIES:  # an area code alone names neither
         return NumberFacts(region, NumberClass.PREMIUM, f"+1 {area}")
     if area in _OF_CARRIERS:

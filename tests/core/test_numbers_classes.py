@@ -51,6 +51,12 @@ from gateway.numbers import COUNTRIES, NumberFacts, classify, parse_number
         ("+491801234567", "DE", "shared-cost", "Germany (+49)"),
         ("+442079460018", "GB", "ordinary", "the United Kingdom (+44)"),
         ("+443001234567", "GB", "ordinary", "the United Kingdom (+44)"),
+        ("+41581234567", "CH", "ordinary", "Switzerland (+41)"),  # of a company, at the price of a landline
+        ("+46102345678", "SE", "ordinary", "Sweden (+46)"),
+        ("+12462921234", "BB", "ordinary", "Barbados (+1 246)"),
+        ("+81570123456", "JP", "shared-cost", "Japan (+81)"),  # of a company, dearer
+        ("+351707123456", "PT", "shared-cost", "Portugal (+351)"),
+        ("+3278102345", "BE", "shared-cost", "Belgium (+32)"),
         ("+447012345678", "GB", "shared-cost", "the United Kingdom (+44)"),
         ("+448712345678", "GB", "premium", "the United Kingdom (+44)"),
         ("+441534123456", "JE", "ordinary", "Jersey (+44)"),
