@@ -139,7 +139,9 @@ class WorkerPool:
             await worker.kill()
             self._check_open()
             raise TryLater(
-                "the document could not be converted: the converter crashed or hung", repr(error), status=FAILED
+                "the document could not be converted: the converter crashed or hung; print it to a new PDF and send that",
+                repr(error),
+                status=FAILED,
             ) from error
         except BaseException:
             await asyncio.shield(worker.kill())
@@ -165,4 +167,6 @@ def _result(answer: dict[str, Any]) -> Any:
         )
     log.warning("job failed", why=answer["failed"], detail=detail)
     text = f"{what} could not be converted: {answer['failed']}"
-    raise TryLater(text) if answer.get("ours") else TryLater(text, status=FAILED)
+    if answer.get("ours"):
+        raise TryLater(text)
+    raise TryLater(f"{text}; print it to a new PDF and send that", status=FAILED)

@@ -127,7 +127,10 @@ async def test_what_a_library_prints_does_not_disturb() -> None:
     ("job", "why"),
     [
         ("crash", r"broken.pdf could not be converted: the converter crashed \(exit -11\)"),
-        ("leave", r"the document could not be converted: the converter crashed \(exit 3\)"),
+        (
+            "leave",
+            r"the document could not be converted: the converter crashed \(exit 3\); print it to a new PDF and send that",
+        ),
         ("unserialisable", r"the converter crashed \(exit 1\)"),
     ],
 )
