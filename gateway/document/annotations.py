@@ -16,7 +16,7 @@ import pikepdf
 from pikepdf import Array, Dictionary, Name, String
 from PIL import Image, ImageDraw
 
-from gateway.document import layers, linework, text
+from gateway.document import html_text, layers, linework, text
 from gateway.document.raster import FINE
 
 _HIDDEN, _PRINT, _NO_VIEW = 2, 4, 32  # of its flags
@@ -219,7 +219,7 @@ def _is_western(words: str) -> bool:
 def _words(each: Dictionary, kind: str) -> str:
     """What stands in a text box, or on one of the stamps that readers bring along (12.5.6.12), called NotApproved or so."""
     if kind == "/FreeText":
-        return str(each.get("/Contents", "")).strip() or text.from_html(str(each.get("/RC", "")))
+        return str(each.get("/Contents", "")).strip() or html_text.from_html(str(each.get("/RC", "")))
     if kind == "/Stamp":
         name = str(each.get("/Name", "/Draft"))
         return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name[1:]).upper() if name[1:].isalpha() else ""

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.document import cover, progress, raster, roll, text
+from gateway.document import cover, html_text, progress, raster, roll, text
 from gateway.document.shown import Pictures
 from gateway.model import MailPart
 
@@ -132,7 +132,7 @@ def _length(said: dict[str, str], name: str) -> float:
 
 
 def _is_worth_it(source: str, pictures: Pictures, *, alone: bool, short: int) -> bool:
-    words = text.from_html(source)
+    words = html_text.from_html(source)
     if not words.strip():  # a photo that is all the mail holds is a document of its own
         return False
     if alone and len(words) > short:

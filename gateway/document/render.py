@@ -16,7 +16,7 @@ import img2pdf
 from PIL import Image, ImageSequence
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from gateway.document import cover, headline, legibility, picture, progress, raster, sniff, sources, text
+from gateway.document import cover, headline, html_text, legibility, picture, progress, raster, sniff, sources, text
 from gateway.document.bilevel import inked, to_bilevel
 from gateway.document.refusal import TooLong, Unfaxable
 from gateway.document.weight import call_seconds, page_seconds
@@ -153,7 +153,7 @@ def _comments(
         text_of_its_own = part.role.startswith("body") and kind in (sniff.TEXT, sniff.HTML)
         if text_of_its_own and not reason and not part.defect and part.size <= cover.LARGEST:
             content = text.decode(Path(part.path).read_bytes(), part.charset)
-            content = (text.from_html(content) if kind == sniff.HTML else content).strip()
+            content = (html_text.from_html(content) if kind == sniff.HTML else content).strip()
             if len(content) <= cover.SHORT and cover.page(options, content, options["max_pages"], target):
                 return content, chosen[:n] + chosen[n + 1 :]
     return "", chosen
@@ -259,7 +259,7 @@ def _dimensions(part: MailPart) -> tuple[int, int] | None:
 
 def _has_text(part: MailPart, kind: str) -> bool:
     content = text.decode(Path(part.path).read_bytes()[: 1 << 20], part.charset)
-    return bool((text.from_html(content) if kind == sniff.HTML else content).strip())
+    return bool((html_text.from_html(content) if kind == sniff.HTML else content).strip())
 
 
 def _body_reason(part: MailPart, kind: str, body: str, *, attached: bool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -48,9 +47,6 @@ _PUNCTUATION = "€‚„…‹‘’“”•–—™› §©«®°·»".encod
 _FRAME = re.compile(rb"[\xc4\xcd]{6}|\xdb{6}|[\xb0-\xb2]{6}")  # lines and areas of DOS, which are no words of others
 _CYRILLIC_OF_DOS = frozenset(range(0x80, 0xB0)) | frozenset(range(0xE0, 0xF0))
 _LATIN = re.compile(rb"[A-Za-z]")
-_BLANKS = re.compile(r"[ \t\n\r\f]+")  # of HTML, without the one that stays
-_BETWEEN = " " * 3  # cells of a table
-_RULE = "-" * 40
 _COLOURS = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]")
 _JOINERS = "\u200c\u200d"  # shape the letters beside them
 
@@ -92,100 +88,6 @@ def _guessed(start: bytes) -> str:
         return "cp850" if charsets.is_of_dos(start) else charsets.WESTERN
     guess = charset_normalizer.from_bytes(start).best()
     return guess.encoding if guess else charsets.WESTERN
-
-
-class _Text(html.parser.HTMLParser):
-    """The readable text of a page of HTML: blocks on lines of their own, paragraphs and cells of a table apart."""
-
-    _APART = frozenset("p h1 h2 h3 h4 h5 h6 ul ol dl blockquote pre".split())
-    _BLOCKS = _APART | frozenset("div tr li dt dd table hr section article header footer center".split())
-    _HIDDEN = frozenset("script style title template".split())
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.lines: list[str] = []
-        self._parts: list[str] = []
-        self._hidden = self._pre = 0
-        self._gap = False  # air is due before the line
-        self._ended = self._then = False  # it is whole unless a cell comes next, and air is due behind it
-        self._in_cell = False  # at its beginning, where a block begins no line
-        self._loose = True
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        if tag in self._HIDDEN:
-            self._hidden += 1
-        elif tag == "body":  # a head left open hides nothing of it
-            self._hidden = 0
-        elif tag in ("td", "th"):
-            self._parts.append("\t")
-            self._ended = self._then = False
-            self._in_cell = True
-        elif tag == "br":
-            if self._ended:
-                self.end_line()
-            self.end_line(broken=True)
-        elif tag in self._BLOCKS and self._in_cell and tag in ("p", "div"):
-            self._loose = False
-        elif tag in self._BLOCKS:
-            self.end_line()
-            self._loose = ("class", "MsoNormal") not in attributes  # Outlook's lines are paragraphs
-            self._gap |= self._loose and tag in self._APART
-            self._pre += tag == "pre"
-            self._parts += {"li": ["• "], "hr": [_RULE]}.get(tag, [])
-        if tag == "hr":
-            self.end_line()
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self._HIDDEN:
-            self._hidden = max(0, self._hidden - 1)
-        elif tag in ("p", "div"):
-            self._ended = True
-            self._then |= self._loose and tag == "p"
-        elif tag in self._BLOCKS:
-            self.end_line()
-            self._gap |= self._loose and tag in self._APART
-            self._pre = max(0, self._pre - (tag == "pre"))
-
-    def handle_data(self, data: str) -> None:
-        if self._hidden:
-            return
-        if data.strip():
-            if self._ended:
-                self.end_line()
-            self._in_cell = False
-        if not self._pre:
-            self._parts.append(_BLANKS.sub(" ", data))
-            return
-        for line in data.splitlines(keepends=True):
-            self._parts.append(line.rstrip("\r\n").expandtabs().replace(" ", "\xa0"))  # which no other swallows
-            if line.endswith(("\r", "\n")):
-                self.end_line(broken=True)
-
-    def end_line(self, *, broken: bool = False) -> None:
-        """The line is whole, even without a word where it is ``broken`` off or holds a blank that is to be seen."""
-        cells = [_BLANKS.sub(" ", cell).strip(" ") for cell in "".join(self._parts).split("\t")]
-        line = _BETWEEN.join(filter(None, cells))
-        self._parts.clear()
-        if line or broken:
-            if self._gap:
-                self.lines.append("")
-            self.lines.append(line.replace("\xa0", " ").rstrip())
-            self._gap = False
-        self._gap |= self._then
-        self._ended = self._then = self._in_cell = False
-
-
-def from_html(source: str) -> str:
-    """The readable text of HTML; nothing is fetched, nothing is run."""
-    reader = _Text()
-    reader.feed(source.replace("<![", "<! ["))  # sections that HTML does not know, and the parser stumbles over
-    reader.close()
-    reader.end_line()
-    kept: list[str] = []
-    for line in reader.lines:
-        if line or (kept and kept[-1]):
-            kept.append(line)
-    return "\n".join(kept).strip("\n")
 
 
 class Typesetter:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.document import raster, sniff, sources, systemfonts, text, utf16
+from gateway.document import html_text, raster, sniff, sources, systemfonts, text, utf16
 from gateway.document.raster import Page
 from gateway.document.refusal import TooLong, Unfaxable
 from gateway.model import LedgerEntry
@@ -386,16 +386,31 @@ def test_a_text_too_long_is_refused(refusal: Callable[..., Unfaxable]) -> None:
         ("</style>stray end", "stray end"),
         ("", ""),
         ("<p></p>", ""),
+        ("<ol><li>one<li>two<ul><li>x</ul><li>three</ol>end", "1. one\n2. two\n    • x\n3. three\n\nend"),
+        ("<ol start=9 type=a><li>i<li value=3>c</ol><ol type=A start=99><li>x</ol>", "i. i\nc. c\n\n99. x"),
+        ("<ol start=x><li value=-1>a</ol><li>alone", "1. a\n\n• alone"),
+        ("10<sup>6</sup>, the 1<sup>st</sup>, H<sub>2</sub>O", "10⁶, the 1st, H₂O"),
+        ("<s>1 0</s> <del>5</del> <span style='text-decoration: line-through'>a<b>b</b></span> 9", "1̶ 0̶ 5̶ a̶b̶ 9"),
+        ("<div style='display: none'>Seen in lists<br>only</div>The whole letter", "The whole letter"),
+        ("<p style=display:none>gone<p>The whole letter<div hidden>x</div> is here", "The whole letter\nis here"),
+        ("<table><tr><td><span style='display:none'>x</td><td>The rest of it</table>", "The rest of it"),
+        ("<div style='display:none'>All that is there</div>", "All that is there"),
+        (f"<div style='display:none'>{'A letter. ' * 40}</div>Bye", f"{'A letter. ' * 40}".strip() + "\nBye"),
+        (
+            "Paid <input type=checkbox checked> <input type=radio> by <input value=Ann> <input type=hidden value=x>",
+            "Paid ☒ ☐ by Ann",
+        ),
+        ("<b>" * 5000 + "deep" + "</b>" * 5000, "deep"),
     ],
 )
 def test_the_readable_text_of_html(source: str, shown: str) -> None:
-    assert text.from_html(source) == shown
+    assert html_text.from_html(source) == shown
 
 
 @given(st.text(alphabet="<>/!-[]=\"'&;#ab pdivstylebody", max_size=200))
 @settings(max_examples=300, deadline=None)
 def test_any_markup_is_read(source: str) -> None:
-    assert isinstance(text.from_html(source), str)
+    assert isinstance(html_text.from_html(source), str)
 
 
 def test_html_fetches_nothing_and_shows_its_text(pages: Pages) -> None:

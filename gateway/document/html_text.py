@@ -1,0 +1,208 @@
+"""The readable text of HTML, where it is not drawn: what its reader sees, with what its marks say put into letters."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+from dataclasses import dataclass
+
+_BLANKS = re.compile(r"[ \t\n\r\f]+")  # of HTML, without the one that stays
+_BETWEEN = " " * 3  # cells of a table
+_RULE = "-" * 40
+
+
+_GONE = re.compile(r"\bdisplay\s*:\s*none", re.IGNORECASE)
+_STRUCK = re.compile(r"\btext-decoration(?:-line)?\s*:[^;]*line-through", re.IGNORECASE)
+_STROKE = "\u0336"  # through the letter before it
+_SMALL = {
+    "sup": str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻"),  # also the true minus
+    "sub": str.maketrans("0123456789+-−", "₀₁₂₃₄₅₆₇₈₉₊₋₋"),
+}
+_EMPTY = frozenset("area base br col embed hr img input link meta source track wbr".split())  # elements
+_ENDED_BY = {  # elements that end before such a one begins
+    "li": {"li"}, "td": {"td", "th"}, "th": {"td", "th"}, "tr": {"td", "th", "tr"}, "dt": {"dt", "dd"}, "dd": {"dt", "dd"},
+}  # fmt: skip
+_MENTION = 300  # letters that mail programs show of a mail in their lists, at most
+_LISTS = ("ul", "ol")
+_DEEPEST = 200  # elements within each other
+_TICKED, _UNTICKED = "☒", "☐"
+
+
+@dataclass(slots=True)
+class _Element:
+    """One that is open, and what it does to the words in it."""
+
+    tag: str
+    gone: bool = False
+    struck: bool = False
+    number: int = 0  # of the last line of a numbered list
+    style: str = ""  # of its numbers
+
+
+class _Text(html.parser.HTMLParser):
+    """The readable text of a page of HTML: blocks on lines of their own, paragraphs and cells of a table apart."""
+
+    _APART = frozenset("p h1 h2 h3 h4 h5 h6 ul ol dl blockquote pre".split())
+    _BLOCKS = _APART | frozenset("div tr li dt dd table hr section article header footer center".split())
+    _HIDDEN = frozenset("script style title template".split())
+
+    def __init__(self, *, whole: bool) -> None:
+        super().__init__(convert_charrefs=True)
+        self.lines: list[str] = []
+        self.gone = 0  # letters that its reader does not see
+        self._whole = whole  # has those too
+        self._open: list[_Element] = []
+        self._parts: list[str] = []
+        self._hidden = self._pre = 0
+        self._gap = False  # air is due before the line
+        self._ended = self._then = False  # it is whole unless a cell comes next, and air is due behind it
+        self._in_cell = False  # at its beginning, where a block begins no line
+        self._loose = True
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        said = {name: value or "" for name, value in attributes}
+        apart = tag in self._APART and not self._in_list(tag)
+        self._begin(tag, said)
+        if tag in self._HIDDEN:
+            self._hidden += 1
+        elif tag == "body":  # a head left open hides nothing of it
+            self._hidden = 0
+        elif tag in ("td", "th"):
+            self._parts.append("\t")
+            self._ended = self._then = False
+            self._in_cell = True
+        elif tag == "br":
+            if self._ended:
+                self.end_line()
+            self.end_line(broken=True)
+        elif tag in self._BLOCKS and self._in_cell and tag in ("p", "div"):
+            self._loose = False
+        elif tag in self._BLOCKS:
+            self.end_line()
+            self._loose = said.get("class") != "MsoNormal"  # Outlook's lines are paragraphs
+            self._gap |= self._loose and apart
+            self._pre += tag == "pre"
+            self._parts += [self._mark(said)] if tag == "li" else [_RULE] if tag == "hr" else []
+        if tag == "hr":
+            self.end_line()
+
+    def _begin(self, tag: str, said: dict[str, str]) -> None:
+        """It is open from here."""
+        while self._open and (
+            self._open[-1].tag in _ENDED_BY.get(tag, ()) or (self._open[-1].tag == "p" and tag in self._BLOCKS)
+        ):
+            self._open.pop()
+        style = said.get("style", "")
+        kind = said.get("type", "text").lower() if tag == "input" else ""
+        if kind in ("checkbox", "radio"):
+            self.handle_data(_TICKED if "checked" in said else _UNTICKED)
+        elif kind == "text":
+            self.handle_data(said.get("value", ""))
+        elif tag in ("option", "textarea"):
+            self.handle_data(" ")
+        if tag not in _EMPTY and len(self._open) < _DEEPEST:
+            start = said.get("start", "")
+            self._open.append(
+                _Element(
+                    tag,
+                    gone=bool(_GONE.search(style)) or "hidden" in said,
+                    struck=tag in ("s", "strike", "del") or bool(_STRUCK.search(style)),
+                    number=int(start) - 1 if start.isdecimal() and len(start) < 9 else 0,
+                    style=said.get("type", "1")[:1],
+                )
+            )
+
+    def _in_list(self, tag: str) -> bool:
+        """Whether it is a list within another."""
+        return tag in _LISTS and any(each.tag in _LISTS for each in self._open)
+
+    def _mark(self, said: dict[str, str]) -> str:
+        """What stands before a line of a list."""
+        lists = [each for each in self._open if each.tag in _LISTS]
+        inset = "\xa0" * 4 * (len(lists) - 1)
+        if not lists or lists[-1].tag == "ul":
+            return f"{inset}• "
+        value = said.get("value", "")
+        lists[-1].number = int(value) if value.isdecimal() and len(value) < 9 else lists[-1].number + 1
+        return f"{inset}{_numbered(lists[-1].number, lists[-1].style)}. "
+
+    def handle_endtag(self, tag: str) -> None:
+        if any(each.tag == tag for each in self._open):
+            while self._open.pop().tag != tag:
+                pass
+        if tag in self._HIDDEN:
+            self._hidden = max(0, self._hidden - 1)
+        elif tag in ("p", "div"):
+            self._ended = True
+            self._then |= self._loose and tag == "p"
+        elif tag in self._BLOCKS:
+            self.end_line()
+            self._gap |= self._loose and tag in self._APART and not self._in_list(tag)
+            self._pre = max(0, self._pre - (tag == "pre"))
+
+    def handle_data(self, data: str) -> None:
+        if self._hidden:
+            return
+        if any(each.gone for each in self._open):
+            self.gone += len(data.strip())
+            if not self._whole:
+                return
+        if self._open and self._open[-1].tag in _SMALL:
+            data = data.translate(_SMALL[self._open[-1].tag])
+        if any(each.struck for each in self._open):
+            data = re.sub(r"(\S)", rf"\1{_STROKE}", data)
+        if data.strip():
+            if self._ended:
+                self.end_line()
+            self._in_cell = False
+        if not self._pre:
+            self._parts.append(_BLANKS.sub(" ", data))
+            return
+        for line in data.splitlines(keepends=True):
+            self._parts.append(line.rstrip("\r\n").expandtabs().replace(" ", "\xa0"))  # which no other swallows
+            if line.endswith(("\r", "\n")):
+                self.end_line(broken=True)
+
+    def end_line(self, *, broken: bool = False) -> None:
+        """The line is whole, even without a word where it is ``broken`` off or holds a blank that is to be seen."""
+        cells = [_BLANKS.sub(" ", cell).strip(" ") for cell in "".join(self._parts).split("\t")]
+        line = _BETWEEN.join(filter(None, cells))
+        self._parts.clear()
+        if line or broken:
+            if self._gap:
+                self.lines.append("")
+            self.lines.append(line.replace("\xa0", " ").rstrip())
+            self._gap = False
+        self._gap |= self._then
+        self._ended = self._then = self._in_cell = False
+
+
+def _numbered(number: int, style: str) -> str:
+    """A number of a list, as a letter where its style is one."""
+    if style in ("a", "A") and 0 < number <= 26:
+        return chr(ord(style) + number - 1)
+    return str(number)
+
+
+def from_html(source: str) -> str:
+    """The readable text of HTML; nothing is fetched, nothing is run. What its reader does not see is left out where it is
+    little, as a line that mail programs show in their lists; much of it is rather a mistake.
+    """
+    source = source.replace("<![", "<! [")  # sections that HTML does not know, and the parser stumbles over
+    reader = _read(source, whole=False)
+    shown = sum(map(len, reader.lines))
+    if reader.gone > max(shown, _MENTION if shown else 0):
+        reader = _read(source, whole=True)
+    kept: list[str] = []
+    for line in reader.lines:
+        if line or (kept and kept[-1]):
+            kept.append(line)
+    return "\n".join(kept).strip("\n")
+
+
+def _read(source: str, *, whole: bool) -> _Text:
+    reader = _Text(whole=whole)
+    reader.feed(source)
+    reader.close()
+    reader.end_line()
+    return reader
