@@ -392,13 +392,14 @@ class Packed:
 
 
 def fax_pages(path: Path) -> list[Packed]:
-    """The pages of a PDF that holds nothing but one upright fax page on each; none of any other PDF."""
+    """The pages of a PDF that holds nothing but one upright and whole fax page on each; none of any other PDF."""
     found = []
+    damaged = Soundness().damaged
     try:
         with pikepdf.open(path) as document:
             for page in document.pages:
                 fax = _fax_page(page)
-                if fax is None:
+                if fax is None or damaged(page):
                     return []
                 found.append(fax)
     except _NO_FAX:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import pikepdf
 from PIL import Image, ImageChops
 
 _FLATE = {"/FlateDecode", "/Fl"}
 _BASE85 = {"/ASCII85Decode", "/A85"}
-_JPEG = {"/DCTDecode", "/DCT"}
+_JPEG, _FAX = {"/DCTDecode", "/DCT"}, {"/CCITTFaxDecode", "/CCF"}
+_PAGE_END = "000000000001" * 2  # of a facsimile, ITU-T T.6
 _COMPONENTS = {
     "/DeviceGray": 1, "/CalGray": 1, "/Indexed": 1, "/Separation": 1, "/DeviceRGB": 3, "/CalRGB": 3, "/Lab": 3,
     "/DeviceCMYK": 4,
@@ -64,7 +67,9 @@ def _breaks(stream: pikepdf.Stream) -> bool:
         for coding in _filters(stream):
             data = b"".join(pieces)
             if coding in _JPEG:
-                return len(data) < _MOST and _jpeg_breaks(data)
+                return len(data) < _MOST and _END not in data[-_BEHIND:] and _lacks_rows(data, _jpeg, _END)
+            if coding in _FAX:
+                return not _ends_as_fax(data) and _lacks_rows(data, partial(_fax, stream))
             if coding in _FLATE:
                 pieces = _inflated(data)
             elif coding in _BASE85:
@@ -117,27 +122,44 @@ def _components(space: object) -> int:
     return _COMPONENTS.get(str(space[0]), 0)
 
 
-def _jpeg_breaks(data: bytes) -> bool:
-    """Whether rows of a JPEG are missing: decoders fill them with grey. Of one that only lacks its end mark none are.
+def _lacks_rows(data: bytes, decoded: Callable[[bytes], Image.Image], end: bytes = b"") -> bool:
+    """Whether rows of a picture are missing, which decoders fill; of one that only lacks the mark of its end none are.
 
     What is whole is the same whatever follows it.
     """
-    if _END in data[-_BEHIND:]:
-        return False
     try:
-        one, other = (_decoded(data + filling + _END) for filling in (b"", b"\x55" * 4096))
-    except (OSError, ValueError, Image.DecompressionBombError):  # for pdfium to judge
+        one, other = (decoded(data + filling + end) for filling in (b"", b"\x55" * 4096))
+    except (OSError, ValueError, pikepdf.PdfError, Image.DecompressionBombError):  # for pdfium to judge
         return False
     differing = ImageChops.difference(one, other).getbbox()
-    return differing is not None and differing[3] - differing[1] > _EDGE
+    return differing is not None and one.height - differing[1] > _EDGE
 
 
-def _decoded(data: bytes) -> Image.Image:
+def _jpeg(data: bytes) -> Image.Image:
     """Raises OSError, and ValueError for one that is too large to be looked at twice."""
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
         if picture.width * picture.height > _MOST:
             raise ValueError(f"{picture.size} pixels")
         return picture.convert("L")
+
+
+def _fax(stream: pikepdf.Stream, data: bytes) -> Image.Image:
+    """The picture of a stream with other data. Raises as :func:`_jpeg`, and ValueError for one in an older coding than T.6."""
+    if int(stream.Width) * int(stream.Height) > _MOST:
+        raise ValueError("too many pixels")
+    with pikepdf.new() as scratch:
+        picture: Any = scratch.copy_foreign(stream)
+        settings = picture.get("/DecodeParms")
+        if isinstance(settings, pikepdf.Array):  # of the codings around it, too
+            settings = settings[-1]
+        if settings["/K"] >= 0:
+            raise ValueError("another coding")
+        picture.write(data, filter=pikepdf.Name.CCITTFaxDecode, decode_parms=settings)
+        return pikepdf.PdfImage(picture).as_pil_image().convert("L")
+
+
+def _ends_as_fax(data: bytes) -> bool:
+    return _PAGE_END in f"{int.from_bytes(data[-_BEHIND:], 'big'):b}"
 
 
 def _filters(stream: pikepdf.Stream) -> list[str]:

@@ -328,6 +328,37 @@ def test_a_jpeg_that_breaks_off_is_not_filled_with_grey(pages: Pages, refusal: R
     assert len(pages(with_picture(base64.a85encode(whole) + b"~>", Array([Name.ASCII85Decode, Name.DCTDecode])))) == 1
 
 
+@pytest.mark.parametrize("is_all", [False, True])
+def test_a_fax_that_breaks_off_is_not_filled(pages: Pages, refusal: Refusal, is_all: bool) -> None:
+    coded = io.BytesIO()
+    fax_page().save(coded, "TIFF", compression="group4")
+    with Image.open(coded) as tiff:
+        start, size = tiff.tag_v2[273][0], tiff.tag_v2[279][0]  # type: ignore[attr-defined]
+    whole = coded.getvalue()[start : start + size]
+
+    def shown(data: bytes, coding: Any = Name.CCITTFaxDecode) -> bytes:
+        document = pikepdf.new()
+        place = b"q 610 0 0 842.14 0 0 cm /I0 Do Q"
+        Sheet((610, 842.14)).raw(place if is_all else place + b" BT ET").add_to(document)
+        settings = Dictionary(K=-1, Columns=1728, BlackIs1=True)
+        if coding != Name.CCITTFaxDecode:
+            settings = Array([Dictionary(), settings])
+        document.pages[0].obj["/Resources"]["/XObject"] = Dictionary(
+            I0=Stream(
+                document, data, Type=Name.XObject, Subtype=Name.Image, Width=1728, Height=2292, Filter=coding,
+                ColorSpace=Name.DeviceGray, BitsPerComponent=1, DecodeParms=settings,
+            )
+        )  # fmt: skip
+        return saved(document)
+
+    for data in (whole, whole[:-3], whole + bytes(100)):  # some lack the end mark alone
+        (page,) = pages(shown(data))
+        assert 0.01 < ink(page) < 0.1
+    for broken in (whole[: len(whole) // 2], whole[: -len(whole) // 20]):
+        assert refusal(shown(broken)).public == _DAMAGED
+        assert refusal(shown(zlib.compress(broken), Array([Name.FlateDecode, Name.CCF]))).public == _DAMAGED
+
+
 @pytest.mark.parametrize(
     ("mode", "space"),
     [
