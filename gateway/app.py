@@ -21,7 +21,7 @@ from gateway.document.worker import WorkerLimits, WorkerPool
 from gateway.edge.admin import Admin, AdminServer
 from gateway.edge.callbacks import CallbackServer
 from gateway.edge.smtpd import SmtpDoor
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, KeyRefused
 from gateway.mail.transport import Transport
 from gateway.model import FaxArrival, MailKind, OutgoingMail, Receipt
 from gateway.provider.faxto import FaxTo
@@ -326,6 +326,8 @@ class Gateway:
             amount = await self.provider.balance()
         except GatewayError as error:
             log.info("the balance is not told", why=str(error))
+            if isinstance(error, KeyRefused):
+                self.gate.failed(error)
         except Exception:
             log.exception("unexpected failure while the balance was asked for")
         else:

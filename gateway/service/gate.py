@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.errors import GatewayError, KeyRefused, NoCredit, SlowDown
+
+_VAIN = 20  # failures: nothing is given up on age alone, as a clock may jump
+_DAY = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Gate:
         self._paused_until = 0.0
         self._pauses = 0  # in a row
         self._failures = 0  # in a row
+        self._vain: deque[float] = deque(maxlen=_VAIN)  # steady times of calls that failed since a send was taken
         self._proven = False  # a call has succeeded since the last trouble
         self.shut_at = 0.0
         self.on_change: list[Callable[[], None]] = []
@@ -77,6 +82,14 @@ class Gate:
         """Whether the provider may be asked for what sends nothing: status, history, inbox."""
         return not self._refused and not self._is_paused
 
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether so many calls have failed of late, and no send was taken since, that what is too old waits in vain.
+
+        Not while it is not known what was sent already.
+        """
+        return len(self._vain) == _VAIN and self._steady() - self._vain[0] < _DAY and not self._kept
+
     def sends(self, most: int) -> int:
         """How many sends may be under way at once, ``most`` at best."""
         return self.asks(1 if self._unpaid else most) if self.is_open else 0
@@ -102,6 +115,7 @@ class Gate:
 
     def failed(self, error: GatewayError) -> None:
         """A call failed for a reason that lies with the provider, not with the fax."""
+        self._vain.append(self._steady())
         if isinstance(error, KeyRefused):
             self.shut(error.public)
         elif isinstance(error, NoCredit):
@@ -147,6 +161,7 @@ class Gate:
 
     def paid(self) -> None:
         """A send was taken: the account can pay."""
+        self._vain.clear()
         if self._unpaid:
             self._unpaid, self._need = "", None
             self._tell()

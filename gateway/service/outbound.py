@@ -115,6 +115,7 @@ class Outbound:
             self._loop("doubt", JobState.IN_DOUBT, doubt, _DOUBTS, gate.asks),
             self._erase_loop(),
             self._delay_loop(),
+            self._expire_loop(submit),
         ]
         gate.on_change.append(self.nudge)
 
@@ -166,6 +167,24 @@ class Outbound:
             handle=self.settle.delayed,
             limit=1,
             clock=self._clock,
+        )
+
+    def _expire_loop(self, submit: Submit) -> DueLoop[FaxJob]:
+        """What nobody tries any more, as all wait for the provider, is given up all the same."""
+        after = self._settings.settle.expire_after
+
+        async def never() -> None:
+            return None
+
+        return DueLoop(
+            "expire",
+            due=lambda now, most: self._database.read(lambda tx: waiting.too_old(tx, now - after, most)),
+            next_due=never,
+            key=lambda job: job.id,
+            handle=submit.give_up,
+            limit=1,
+            clock=self._clock,
+            gate=lambda most: most if self._gate.is_in_vain else 0,
         )
 
     # --- life -----------------------------------------------------------------------------------------------------

@@ -293,10 +293,25 @@ class Submit:
         """The history cannot tell whether a no was a lie: asked again later, until the fax is too old to be sent."""
         now = self._clock()
         if self._patience.is_too_old(job, tries, now):
-            why = f"the provider said no, and its history cannot be read to be sure of it ({error.public})"
-            await self._settle.leave_to_person(job, why)
+            await self._settle.leave_to_person(job, _unsure(error))
         else:
             await self._patience.put_off(job, "history", error, tries, now)
+
+    async def give_up(self, job: FaxJob) -> None:
+        """End a fax that is too old while nothing can be sent for anybody; a person decides where it may have been sent."""
+        attempts = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
+        if attempts and attempts[-1].outcome == "not_sent":
+            try:
+                listed = await self._listed(job)
+            except TryLater as error:
+                await self._settle.leave_to_person(job, _unsure(error))
+                return
+            if listed:
+                await self._settle.leave_to_person(
+                    job, f"the provider said no, and its history shows it as fax {listed}"
+                )
+                return
+        await self._patience.expire(job, job.last_error or self._gate.why or "the fax provider takes nothing")
 
     async def _found(self, job: FaxJob, ref: int) -> None:
         """The provider said no to a fax that it sent."""
@@ -385,6 +400,10 @@ class Submit:
 
         await self._settle.record(commit)
         self._nudge()
+
+
+def _unsure(error: GatewayError) -> str:
+    return f"the provider said no, and its history cannot be read to be sure of it ({error.public})"
 
 
 def _about_credit(text: str) -> bool:

@@ -17,6 +17,15 @@ def overdue(tx: Tx, before: float, limit: int) -> list[FaxJob]:
     return [job for (id_,) in rows if (job := jobs.get(tx, id_)) is not None]
 
 
+def too_old(tx: Tx, before: float, limit: int) -> list[FaxJob]:
+    """Jobs wanted before ``before`` that wait for the provider, the oldest first; none that a person has let go since."""
+    rows = tx.execute(
+        "SELECT id FROM job WHERE active AND state IN (?, ?) AND NOT approved AND wanted_at < ? ORDER BY wanted_at LIMIT ?",
+        (JobState.PREPARED, JobState.UPLOADED, before, limit),
+    ).fetchall()
+    return [job for (id_,) in rows if (job := jobs.get(tx, id_)) is not None]
+
+
 def of_identity(tx: Tx, identity: str) -> list[FaxJob]:
     """Jobs of a sender that were not sent, held ones too, the oldest first."""
     rows = tx.execute(

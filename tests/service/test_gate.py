@@ -128,3 +128,20 @@ async def test_an_account_without_credit_is_tried_by_one_send_where_its_balance_
     gate.succeeded()
     gate.paid()
     assert (gate.sends(4), gate.lacks_credit) == (4, False)
+
+
+async def test_all_is_in_vain_when_much_has_failed_of_late_and_no_send_was_taken() -> None:
+    world = World()
+    gate = world.gate
+    for hour in range(30):
+        assert not gate.is_in_vain, "it fails now and then"
+        gate.failed(AWAY)
+        world.now += 3600 if hour > 8 else 86400
+    assert gate.is_in_vain
+    gate.succeeded()  # a question is not a send
+    assert gate.is_in_vain
+    gate.keep("the history is read first")
+    assert not gate.is_in_vain
+    gate.let_go()
+    gate.paid()
+    assert not gate.is_in_vain

@@ -248,6 +248,53 @@ async def test_what_is_given_up_is_not_told_as_unsent_while_the_history_cannot_b
     assert await house.states() == ["submitted"]
 
 
+@pytest.mark.parametrize(
+    "error", [SlowDown("slow down"), Refused("Insufficient credit"), KeyRefused("no such key"), away()]
+)
+async def test_what_all_wait_for_in_vain_is_given_up_in_time(house: House, error: GatewayError) -> None:
+    house.provider.execute, house.provider.amount = False, Decimal(0)
+    house.provider.answer_submit = answer(error)
+    for n in range(5):
+        await house.submit(f"+1202555012{n}", mail=LETTER + str(n).encode())
+    house.now += 4 * 86400
+    for _ in range(48):
+        house.now += 1800
+        await house.turn()
+        if house.gate.is_shut:  # as the probe of the account does
+            house.gate.failed(error)
+    assert await house.states() == ["uploaded"] * 5
+    for _ in range(3):
+        house.now += 1800
+        await house.turn()
+    assert [(job.state, job.outcome) for job in await house.jobs()] == [(JobState.FAILED, "expired")] * 5
+    for job in await house.jobs():
+        assert [kind for kind, _ in await house.told(job.id)] == ["delayed", "failed"]
+
+
+async def test_a_clock_that_jumps_while_the_provider_is_away_gives_nothing_up(house: House) -> None:
+    house.provider.execute = False
+    house.provider.answer_submit = answer(SlowDown("slow down"))
+    await house.submit()
+    for _ in range(10):
+        house.now += 1800
+        await house.turn()
+    house.now += 30 * 86400
+    await house.turn()
+    assert await house.states() == ["uploaded"]
+
+
+async def test_a_fax_that_all_wait_for_is_left_to_a_person_where_it_may_have_been_sent(house: House) -> None:
+    house.provider.answer_submit = answer(SlowDown("slow down"))
+    job = await house.submitted()
+    house.provider.history_error = away()
+    house.now += 4 * 86400
+    for _ in range(48 + 3):
+        house.now += 1800
+        await house.turn()
+    assert state_of(await house.job(job.id)) == (JobState.UPLOADED, True)
+    assert [kind for kind, _ in await house.told(job.id)] == ["delayed", "unknown"]
+
+
 async def test_a_lost_document_is_not_uploaded_again_before_the_history_was_read(house: House) -> None:
     house.provider.answer_submit = answer(NotFound("Document not found"))
     house.provider.history_error = away()
