@@ -133,7 +133,7 @@ async def test_an_account_without_credit_is_tried_by_one_send_where_its_balance_
 async def test_all_is_in_vain_when_much_has_failed_of_late_and_no_send_was_taken() -> None:
     world = World()
     gate = world.gate
-    for hour in range(30):
+    for hour in range(29):
         assert not gate.is_in_vain, "it fails now and then"
         gate.failed(AWAY)
         world.now += 3600 if hour > 8 else 86400
