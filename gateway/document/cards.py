@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from gateway.document import text
+
 _BEGIN = re.compile(r"\s*BEGIN:V(?:CALENDAR|CARD)\s", re.IGNORECASE)
 _FOLD = re.compile(r"\r\n?|\n")
 _LINE = re.compile(r'(?:[\w-]+\.)?([\w-]+)((?:;(?:"[^"]*"|[^":])*)?):(.*)', re.DOTALL)
@@ -102,8 +104,8 @@ def _fields(content: str) -> Iterator[_Field]:
                 types += [each.lower() for each in (value or name).split(",")]
         value = match[3]
         if _is_quoted(match[2]):
-            charset = parameters.get("CHARSET", "utf-8")
-            value = _decoded(quopri.decodestring(value.encode("utf-8", "replace")), charset)
+            data = quopri.decodestring(value.encode("utf-8", "replace"))
+            value = text.decode(data, parameters.get("CHARSET"))
         yield _Field(match[1].upper(), parameters, types, value)
 
 
@@ -127,13 +129,6 @@ def _unfolded(lines: Iterable[str]) -> Iterator[str]:
 
 def _is_quoted(parameters: str) -> bool:
     return "QUOTED-PRINTABLE" in parameters.upper()
-
-
-def _decoded(data: bytes, charset: str) -> str:
-    try:
-        return data.decode(charset, "replace")
-    except LookupError:
-        return data.decode("utf-8", "replace")
 
 
 def _plain(value: str) -> str:

@@ -24,6 +24,7 @@ from gateway.model import FaxPage, LedgerEntry, MailPart
 
 _SMALL = 300 * 300  # pixels: an inline image below is decoration
 _PASTED = (400, 400 * 1000, 2.5)  # the least side and pixels, and the flattest, of one that is content within the text
+_NO_TEXT = "it holds no text"
 _MEDIA = ("audio/", "video/", "image/")
 _DEFAULTS: dict[str, Any] = {
     "paper": "letter", "resolution": "fine", "max_pages": 200, "body": "with-text", "cover": "", "blank_pages": "keep",
@@ -178,14 +179,19 @@ def _chosen(parts: list[MailPart], body: str) -> Iterator[tuple[MailPart, str, s
     """Each part with its type and, where it becomes no page, the reason."""
     parts = [_as_it_is(part) for part in parts]
     kinds = [_kind(part) for part in parts]
+    blank = [
+        part for part, kind in zip(parts, kinds, strict=True) if part.role == "attachment" and _is_blank(part, kind)
+    ]
     attached = [
         part for part, kind in zip(parts, kinds, strict=True)
-        if part.role == "attachment" and not _decoration(part, kind)
+        if part.role == "attachment" and part not in blank and not _decoration(part, kind)
     ]  # fmt: skip
     plain = any(part.role == "body-text" and _has_text(part, sniff.TEXT) for part in parts)
     for part, kind in zip(parts, kinds, strict=True):
         if part.role.startswith("body"):
             yield part, kind, _body_reason(part, kind, body, attached=bool(attached))
+        elif part in blank:
+            yield part, kind, _NO_TEXT
         elif part in attached or not _has_other(parts, part, plain=plain, attached=bool(attached)):
             yield _sized(part), kind, ""
         else:
@@ -237,6 +243,11 @@ def _decoration(part: MailPart, kind: str) -> bool:
     return part.disposition != "attachment" and bool(part.content_id) and _pixels(part) < _SMALL
 
 
+def _is_blank(part: MailPart, kind: str) -> bool:
+    """What mail servers make of the lines behind an attachment: ATT00001.htm."""
+    return kind in (sniff.TEXT, sniff.HTML) and part.size > 0 and not part.defect and not _has_text(part, kind)
+
+
 def _has_other(parts: list[MailPart], part: MailPart, *, plain: bool, attached: bool) -> bool:
     """Whether the mail has something to fax besides this picture; a photo sent inline with nothing else is the document."""
     html = any(p.role == "body-drawn" or (p.role == "body-html" and _has_text(p, sniff.HTML)) for p in parts)
@@ -268,7 +279,7 @@ def _body_reason(part: MailPart, kind: str, body: str, *, attached: bool) -> str
     if body == "without-attachment" and attached:
         return "the message text is faxed only without an attachment"
     if kind in (sniff.TEXT, sniff.HTML) and not _has_text(part, kind):
-        return "it holds no text"
+        return _NO_TEXT
     return ""
 
 

@@ -27,6 +27,12 @@ _MEANT = {
     "par": "\n", "line": "\n", "row": "\n", "sect": "\n", "page": "\f", "tab": "\t", "cell": "\t", "emdash": "—", "endash": "–",
     "lquote": "‘", "rquote": "’", "ldblquote": "“", "rdblquote": "”", "bullet": "•",
 }  # fmt: skip
+_FONTS = 65_536  # bytes in which the table of fonts is
+_FONT = re.compile(r"\\f(\d{1,5})(?:\\(?!fcharset)[a-z]+-?\d* ?|\{[^{}]*\}|\s)*\\fcharset(\d{1,3})")
+_CHARSETS = {  # of fonts, where it is not that of the whole text
+    "128": "cp932", "129": "cp949", "134": "gb18030", "136": "big5", "161": "cp1253", "162": "cp1254", "163": "cp1258",
+    "177": "cp1255", "178": "cp1256", "186": "cp1257", "204": "cp1251", "222": "cp874", "238": "cp1250",
+}  # fmt: skip
 _SYMBOLS = {"~": "\u00a0", "_": "\u2011", "\n": "\n", "\r": "\n", "\\": "\\", "{": "{", "}": "}"}
 
 
@@ -72,9 +78,10 @@ def decompressed(data: bytes) -> bytes | None:
 def to_text(rtf: bytes) -> str | None:  # noqa: PLR0912  # a branch for each kind of token
     """The words of an RTF text; pictures, tables of fonts and the like are no words. None when it is nested beyond sense."""
     source = rtf[:MOST].decode("latin-1")
-    charset = _charset(source)
+    charset = its_own = _charset(source)
+    fonts = {font: _CHARSETS[kind] for font, kind in _FONT.findall(source[:_FONTS]) if kind in _CHARSETS}
     out: list[str] = []
-    stack: list[tuple[bool, int]] = []
+    stack: list[tuple[bool, int, str]] = []
     hidden, fallback = False, 1  # characters that stand for a Unicode one, and are passed over behind it
     skip = 0
     pending = bytearray()
@@ -90,16 +97,18 @@ def to_text(rtf: bytes) -> str | None:  # noqa: PLR0912  # a branch for each kin
             out.append(pending.decode(charset, "replace"))
             pending.clear()
         if brace == "{":
-            stack.append((hidden, fallback))
+            stack.append((hidden, fallback, charset))
             if len(stack) > _DEEPEST:
                 return None
         elif brace == "}":
-            hidden, fallback = stack.pop() if stack else (False, 1)
+            hidden, fallback, charset = stack.pop() if stack else (False, 1, its_own)
             skip = 0
         elif symbol == "*" or word in _HIDDEN:
             hidden = True
         elif word == "uc":
             fallback = min(int(number or 1), 8)
+        elif word in ("f", "plain"):
+            charset = fonts.get(number, its_own)
         elif hidden:
             continue
         elif word == "u" and number:

@@ -123,3 +123,9 @@ def test_no_text_breaks_it(content: str) -> None:
 def test_the_ledger_tells_that_it_is_not_the_file(fax: Fax) -> None:
     made = fax.make(fax.part("invite.ics", MEETING.encode(), charset="utf-8"))
     assert made["ledger"][0]["note"] == "what people read of a calendar entry or business card"
+
+
+def test_an_old_card_that_says_no_charset_is_guessed() -> None:
+    said = "BEGIN:VCARD\r\nVERSION:2.1\r\nFN;ENCODING=QUOTED-PRINTABLE:{}\r\nEND:VCARD\r\n"
+    for name in ("J=F6rg", "J=C3=B6rg"):
+        assert for_people(said.format(name)) == "Jörg"

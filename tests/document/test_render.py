@@ -52,6 +52,18 @@ def test_a_drawn_text_is_told_by_what_it_was(fax: Fax) -> None:
     assert [entry["type"] for entry in made["ledger"]] == ["text/html"]
 
 
+@pytest.mark.parametrize(
+    "blank", [b"<html><head><title>x</title></head><body><br><div>&nbsp;</div></body></html>", b"\r\n \r\n"]
+)
+def test_a_text_of_nothing_that_a_server_hangs_behind_a_document_is_no_page(fax: Fax, blank: bytes) -> None:
+    made = fax.make(fax.text("Hello"), fax.part("a.pdf", letters(1)), fax.part("ATT00001.htm", blank))
+    assert told(made) == ["message text: page 1", "a.pdf: page 2", "ATT00001.htm: left out, it holds no text"]
+    made = fax.make(fax.text("Hello"), fax.part("ATT00001.htm", blank), body="without-attachment")
+    assert told(made)[0] == "message text: page 1"
+    with pytest.raises(Unfaxable, match=r"nothing to fax: ATT00001\.htm: left out, it holds no text"):
+        fax.make(fax.part("ATT00001.htm", blank))
+
+
 def test_parts_become_pages_in_mail_order(fax: Fax) -> None:
     made = fax.make(
         fax.part("first.pdf", letters(2)),

@@ -162,6 +162,12 @@ def test_named_properties_and_lists_are_passed_over() -> None:
 # --- compressed RTF, the examples of MS-OXRTFCP section 4 -------------------------------------------------------------
 
 
+def test_each_font_of_rich_text_has_its_letters() -> None:
+    fonts = rb"{\fonttbl{\f0\fswiss Arial;}{\f1\fnil\fprq2{\*\panose 02}\fcharset204 Arial CYR;}{\f12\fcharset128 MS Gothic;}}"
+    words = rb"Gr\'fc\'dfe {\f1 \'cf\'f0\'e8}\f12 \'93\'fa\'96\'7b\plain  \'fc \f99 \'fc"
+    assert rtf.to_text(rb"{\rtf1\ansi\ansicpg1252" + fonts + words + b"}") == "Grüße При日本 ü ü"
+
+
 @pytest.mark.parametrize(
     ("packed", "plain"),
     [
