@@ -44,6 +44,7 @@ _MARKS = (
 )
 _DAMAGED = 0.02  # the share of characters that may be wrong in a charset that is right all the same
 _PUNCTUATION = "€‚„…‹‘’“”•–—™› §©«®°·»".encode(charsets.WESTERN)
+_PAIRS = re.compile(rb"[\x80-\xbf]|[\xc0-\xff]{2}")  # what a text of other letters, and few Western words, have
 _FRAME = re.compile(rb"[\xc4\xcd]{6}|\xdb{6}|[\xb0-\xb2]{6}")  # lines and areas of DOS, which are no words of others
 _CYRILLIC_OF_DOS = frozenset(range(0x80, 0xB0)) | frozenset(range(0xE0, 0xF0))
 _LATIN = re.compile(rb"[A-Za-z]")
@@ -84,6 +85,7 @@ def _guessed(start: bytes) -> str:
         len(high) * 12 < len(start)
         or (len(high) * 4 < len(start) and len(start) < 100)
         or not high.translate(None, _PUNCTUATION)
+        or not _PAIRS.search(start)
     ):
         return "cp850" if charsets.is_of_dos(start) else charsets.WESTERN
     guess = charset_normalizer.from_bytes(start).best()
