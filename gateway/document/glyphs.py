@@ -1,8 +1,11 @@
-"""Letters of a PDF whose font is not in it: pdfium draws nothing where its own fonts lack one, and our fonts have more."""
+"""Letters of a PDF whose font is not in it, or cannot be read: pdfium draws nothing where its own fonts lack one, and our fonts
+have more. Where they are known by their numbers in that font alone, it draws others.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +13,7 @@ from typing import NamedTuple
 import pikepdf
 import pypdfium2
 from pikepdf import Dictionary, Name
-from PIL import Image
+from PIL import Image, ImageFont
 from pypdfium2 import raw as pdfium
 
 _FONTS = Path(__file__).parent / "fonts"
@@ -23,7 +26,7 @@ _INVISIBLE = pdfium.FPDF_TEXTRENDERMODE_INVISIBLE
 
 
 class Lacking(NamedTuple):
-    """A letter that is not drawn: on which page (from 0), in a font of which name."""
+    """A letter that is not drawn: on which page (from 0), in a font of which name; "" where none of its letters are known."""
 
     page: int
     font: str
@@ -35,6 +38,7 @@ class Borrowed:
 
     def __init__(self) -> None:
         self.fonts: list[pikepdf.Object] = []
+        self.numbered: set[str] = set()  # names of those whose letters are known by their numbers alone
         self._known: dict[tuple[int, int], bool] = {}
 
     def on(self, page: pikepdf.Page) -> bool:
@@ -55,6 +59,8 @@ class Borrowed:
             elif _is_borrowed(each):
                 self._known[each.objgen] = True
                 self.fonts.append(each)
+                if _is_numbered(each):
+                    self.numbered.add(str(each.get("/BaseFont", ""))[1:])
         return self._known[each.objgen]
 
 
@@ -69,21 +75,38 @@ def _is_borrowed(font: pikepdf.Object) -> bool:
     if font.get("/Type", "/Font") != "/Font" or font.get("/Subtype") == "/Type3":
         return False
     if font.get("/Subtype") == "/Type0":
-        return not any(_is_embedded(each) for each in font.get("/DescendantFonts", []))
-    encoding = font.get("/Encoding")
-    return isinstance(encoding, Dictionary) and "/Differences" in encoding and not _is_embedded(font)
+        return not any(_program(each) for each in font.get("/DescendantFonts", []))
+    encoding, program = font.get("/Encoding"), _program(font)
+    return program is None or (not program and isinstance(encoding, Dictionary) and "/Differences" in encoding)
 
 
-def _is_embedded(font: pikepdf.Object) -> bool:
-    return any(name in font.get("/FontDescriptor", Dictionary()) for name in _EMBEDDED)
+def _is_numbered(font: pikepdf.Object) -> bool:
+    """Whether nothing says which letters those of a font are that is not there."""
+    if font.get("/Subtype") != "/Type0":
+        return "/Encoding" not in font
+    orders = [each.get("/CIDSystemInfo", Dictionary()).get("/Ordering") for each in font.get("/DescendantFonts", [])]
+    return "/ToUnicode" not in font and all(str(order) == "Identity" for order in orders)
 
 
-def lacking(document: pypdfium2.PdfDocument, pages: Iterable[int]) -> list[Lacking]:
-    """The letters and signs on these pages that pdfium does not draw."""
-    return [each for number in pages for each in _lacking(document, number)]
+def _program(font: pikepdf.Object) -> bool | None:
+    """Whether a font is in the document; None for one that is there and cannot be read."""
+    about = font.get("/FontDescriptor", Dictionary())
+    found = [about[name] for name in _EMBEDDED if isinstance(about.get(name), pikepdf.Stream)]
+    if not found:
+        return False
+    try:
+        ImageFont.truetype(io.BytesIO(found[0].read_bytes()), 10)
+    except (OSError, pikepdf.PdfError):
+        return None
+    return True
 
 
-def _lacking(document: pypdfium2.PdfDocument, number: int) -> Iterator[Lacking]:
+def lacking(document: pypdfium2.PdfDocument, pages: Iterable[int], numbered: set[str]) -> list[Lacking]:
+    """The letters and signs on these pages that pdfium does not draw; ``numbered``: as of :class:`Borrowed`."""
+    return [each for number in pages for each in _lacking(document, number, numbered)]
+
+
+def _lacking(document: pypdfium2.PdfDocument, number: int, numbered: set[str]) -> Iterator[Lacking]:
     try:
         page = document[number]
         text = page.get_textpage()
@@ -94,15 +117,17 @@ def _lacking(document: pypdfium2.PdfDocument, number: int) -> Iterator[Lacking]:
         for n in range(text.count_chars()):
             letter = chr(pdfium.FPDFText_GetUnicode(text, n))
             thing = pdfium.FPDFText_GetTextObject(text, n)
-            if letter.isspace() or not letter.isprintable() or not thing:
-                continue
-            font = pdfium.FPDFTextObj_GetFont(thing)
+            font = pdfium.FPDFTextObj_GetFont(thing) if thing else None
             if (
                 not font
                 or pdfium.FPDFFont_GetIsEmbedded(font)
                 or pdfium.FPDFTextObj_GetTextRenderMode(thing) == _INVISIBLE
-                or pdfium.FPDFFont_GetGlyphPath(font, ord(letter), 1.0)
             ):
+                continue
+            if numbered and _name(font) in numbered:
+                yield Lacking(number, _name(font), "")
+                return
+            if letter.isspace() or not letter.isprintable() or pdfium.FPDFFont_GetGlyphPath(font, ord(letter), 1.0):
                 continue
             drawn = drawn or page.render(scale=min(_SCALE, _MOST / max(page.get_size())), grayscale=True).to_pil()
             if _is_empty(drawn, page, text, n):
@@ -151,6 +176,9 @@ def lend(document: pikepdf.Pdf) -> None:
         face = _face(str(name), int(about.get("/Flags", 0)))
         if face not in files:
             files[face] = document.make_indirect(pikepdf.Stream(document, (_FONTS / f"{face}.ttf").read_bytes()))
+        for each in _EMBEDDED:  # one that cannot be read
+            if each in about:
+                del about[each]
         about["/FontFile2"], about["/Flags"] = files[face], _PLAIN
         font["/FontDescriptor"], font["/Subtype"] = about, Name.TrueType
 

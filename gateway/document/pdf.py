@@ -65,13 +65,13 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             for fax in found:
                 yield fax.page
             return
-        told, mended = _told(path, name, count)
+        told, mended, numbered = _told(path, name, count)
         if mended:
             document.close()
             document = _opened(mended, name)
             raster.check_room(name, len(document), room)
         if borrowed := [number for number in told if told[number].borrowed]:
-            document = _with_letters(document, mended or path, borrowed, name)
+            document = _with_letters(document, mended or path, borrowed, numbered, name)
         for number in range(len(document)):
             yield Page(_draw(document, number, name, target, told.get(number, _Told())), target.y_dpi)
     finally:
@@ -188,18 +188,18 @@ class _Told:
     borrowed: bool = False
 
 
-def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes]:
-    """Of each page; and the PDF without what pdfium would not draw as a viewer does, b"" where that is nothing. ``count``: of
-    the pages that pdfium sees. Raises Unfaxable for a page whose content is damaged.
+def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, set[str]]:
+    """Of each page; the PDF without what pdfium would not draw as a viewer does, b"" where that is nothing; and the fonts
+    without known letters. ``count``: of the pages that pdfium sees. Raises Unfaxable for a page whose content is damaged.
     """
     told: dict[int, _Told] = {}
     mended = b""
-    damaged, borrowed = Soundness().damaged, Borrowed().on
+    damaged, borrowed = Soundness().damaged, Borrowed()
     try:
         with pikepdf.open(path) as document:
             annotations = Annotations(document)
             for number, page in enumerate(document.pages):
-                told[number] = _Told(_unit(page), _is_scan(page), borrowed(page))
+                told[number] = _Told(_unit(page), _is_scan(page), borrowed.on(page))
                 if damaged(page):
                     raise _damaged_page(number, name)
                 annotations.complete(page, number)
@@ -210,14 +210,14 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes]:
                 mended = _written(document, name)
     except _NO_FAX:
         pass
-    return told, mended
+    return told, mended, borrowed.numbered
 
 
 def _with_letters(
-    document: pypdfium2.PdfDocument, source: Path | bytes, borrowed: list[int], name: str
+    document: pypdfium2.PdfDocument, source: Path | bytes, borrowed: list[int], numbered: set[str], name: str
 ) -> pypdfium2.PdfDocument:
     """The document, with our fonts where pdfium lacks a letter. Raises Unfaxable where they lack it too; notes a sign."""
-    missing = glyphs.lacking(document, borrowed)
+    missing = glyphs.lacking(document, borrowed, numbered)
     if not missing:
         return document
     try:
@@ -227,9 +227,9 @@ def _with_letters(
             document = _opened(_written(lent, name), name)
     except _NO_FAX as error:
         raise _damaged(name) from error
-    missing = glyphs.lacking(document, borrowed)
+    missing = glyphs.lacking(document, borrowed, numbered)
     for each in missing:
-        if each.letter.isalnum():
+        if each.letter.isalnum() or not each.letter:
             document.close()
             raise Unfaxable(
                 f"page {each.page + 1} of {name} has letters of a font ({each.font}) that is neither in the PDF nor here; save the"

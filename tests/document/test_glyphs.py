@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pikepdf
@@ -103,10 +104,41 @@ def test_letters_that_nobody_is_to_see_are_not_missed(pages: Pages) -> None:
 
 def test_a_page_that_cannot_be_read_is_for_the_one_who_draws_it() -> None:
     with pypdfium2.PdfDocument(simple("A")) as document:
-        assert glyphs.lacking(document, [0, 7]) == []
+        assert glyphs.lacking(document, [0, 7], set()) == []
 
 
 def test_a_look_at_an_enormous_page_costs_no_more_than_another(refusal: Refusal) -> None:
     with pikepdf.open(io.BytesIO(numbered("Привет"))) as document:
         document.pages[0].MediaBox = Array([0, 0, 200_000, 200_000])
         assert "has letters of a font" in refusal(saved(document)).public
+
+
+def embedded(program: bytes, text: str = "Total 123.45", *, readable: bool = False, mode: int = 0) -> bytes:
+    """A page of letters by their numbers in a font whose program is this."""
+    with pikepdf.open(io.BytesIO(numbered(text))) as document:
+        font = document.pages[0].Resources.Font.A
+        font.Encoding = Name("/Identity-H")
+        if not readable:
+            del font["/ToUnicode"]
+        font.DescendantFonts[0].FontDescriptor = Dictionary(
+            Type=Name.FontDescriptor, FontName=Name.ArialMT, Flags=4, FontBBox=Array([0, -200, 1000, 900]), ItalicAngle=0,
+            Ascent=900, Descent=-200, CapHeight=700, StemV=80, FontFile2=Stream(document, program),
+        )  # fmt: skip
+        content = document.pages[0].Contents.read_bytes()
+        document.pages[0].Contents = Stream(document, b"%d Tr " % mode + content)
+        return saved(document)
+
+
+@pytest.mark.parametrize("program", [b"", b"no font", bytes(20_000)])
+def test_a_font_that_cannot_be_read_is_not_taken_for_another(pages: Pages, refusal: Refusal, program: bytes) -> None:
+    assert "has letters of a font (ArialMT)" in refusal(embedded(program)).public
+    (page,) = pages(embedded(program, readable=True))  # the PDF says what its letters are
+    assert ink(page) > 0.002
+    (page,) = pages(embedded(program, mode=3))
+    assert ink(page) == 0
+
+
+def test_of_a_font_that_is_whole_no_letters_need_be_known(pages: Pages) -> None:
+    whole = (Path(glyphs.__file__).parent / "fonts" / "DejaVuSans.ttf").read_bytes()
+    (page,) = pages(embedded(whole))
+    assert ink(page) > 0.002
