@@ -149,8 +149,8 @@ def set_back(tx: Tx) -> None:
 def forget_content(tx: Tx) -> list[str]:
     """Drop the content of the parts of mails that have ended; returns the spool names to unlink."""
     rows = tx.execute(
-        "SELECT DISTINCT s.id, s.mail_file FROM divided JOIN part ON part.divided = divided.id"
-        " JOIN submission s ON s.id = part.submission WHERE ended_at IS NOT NULL AND NOT cleared AND s.mail_file <> ''"
+        "SELECT DISTINCT s.id, s.mail_file FROM divided CROSS JOIN part ON part.divided = divided.id"  # in this order
+        " CROSS JOIN submission s ON s.id = part.submission WHERE ended_at IS NOT NULL AND NOT cleared AND s.mail_file <> ''"
         " AND NOT EXISTS (SELECT 1 FROM job WHERE job.submission = s.id)"
     ).fetchall()
     for submission, _ in rows:

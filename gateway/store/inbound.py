@@ -178,11 +178,11 @@ def forget_documents(tx: Tx, before: float, limit: int = 500, *, since: float = 
     rows = tx.execute(
         "SELECT id, file FROM inbound WHERE file <> '' AND received_at >= ? AND received_at < ? AND state = 'dispatched'"
         " AND NOT EXISTS"
-        " (SELECT 1 FROM outbox o WHERE o.file = inbound.file AND (o.state = 'queued' OR o.state = 'dead' AND NOT EXISTS"
-        " (SELECT 1 FROM outbox i WHERE i.file = o.file AND i.state = 'sent' AND i.rowid > o.rowid))) LIMIT ?",
+        " (SELECT 1 FROM outbox o WHERE o.file = inbound.file AND o.file <> '' AND (o.state = 'queued' OR o.state = 'dead' AND NOT EXISTS"
+        " (SELECT 1 FROM outbox i WHERE i.file = o.file AND i.file <> '' AND i.state = 'sent' AND i.rowid > o.rowid))) LIMIT ?",
         (since, before, limit),
     ).fetchall()
     for fax, file in rows:
         tx.execute("UPDATE inbound SET file = '' WHERE id = ?", (fax,))
-        tx.execute("UPDATE outbox SET file = '' WHERE file = ?", (file,))
+        tx.execute("UPDATE outbox SET file = '' WHERE file = ? AND file <> ''", (file,))
     return [row[1] for row in rows]

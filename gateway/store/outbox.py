@@ -126,10 +126,11 @@ def counts(tx: Tx) -> dict[str, int]:
     return {"queued": int(queued), "dead": int(dead_)}
 
 
-def forget(tx: Tx, before: float, kinds: Iterable[MailKind], *, since: float = 0.0) -> int:
-    """Delete mails of these kinds that were sent between ``since`` and ``before``."""
+def forget(tx: Tx, before: float, kinds: Iterable[MailKind], limit: int = 1000, *, since: float = 0.0) -> int:
+    """Delete mails of these kinds that were sent between ``since`` and ``before``; returns how many."""
     marks = list(kinds)
     return tx.execute(
-        f"DELETE FROM outbox INDEXED BY outbox_ended WHERE ended_at >= ? AND ended_at < ? AND state = 'sent' AND kind IN ({', '.join('?' * len(marks))})",
-        (since, before, *marks),
+        "DELETE FROM outbox WHERE rowid IN (SELECT rowid FROM outbox INDEXED BY outbox_ended"
+        f" WHERE ended_at >= ? AND ended_at < ? AND state = 'sent' AND kind IN ({', '.join('?' * len(marks))}) LIMIT ?)",
+        (since, before, *marks, limit),
     ).rowcount

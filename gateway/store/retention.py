@@ -28,7 +28,7 @@ def forget_documents(tx: Tx, before: float, limit: int = 500, *, since: float = 
             bodies.forget(tx, submission)
         else:
             names.append(mail_file)
-            tx.execute("UPDATE outbox SET file = '' WHERE file = ?", (mail_file,))
+            tx.execute("UPDATE outbox SET file = '' WHERE file = ? AND file <> ''", (mail_file,))
         files = tx.execute(
             "SELECT DISTINCT document_file FROM job WHERE submission = ? AND document_file <> ''", (submission,)
         )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.model import MailKind
-from gateway.store import files, jobs, outbox, receipts, retention, sends, witness
+from gateway.store import divided, files, inbound, jobs, outbox, receipts, retention, sends, waiting, witness
 from gateway.store.db import Tx, migrations
 
 _NOW = 1_795_428_900.0
@@ -45,6 +45,18 @@ def _history(count: int) -> Tx:
     return tx
 
 
+def _with_files_to_forget(count: int) -> Tx:
+    """As :func:`_history`, where the files of the newest fax and of one received have served their time."""
+    tx = _history(count)
+    tx.execute("UPDATE job SET state = 'delivered', erased_at = 1, finished_at = updated_at WHERE finished_at IS NULL")
+    tx.execute(
+        "INSERT INTO inbound (id, uuid, state, received_at, did, caller, arrival, file, file_type, size, sha256, next_at)"
+        " VALUES ('I', '', 'dispatched', 1, '', '', '{}', 'inbound/I', '', 1, '', 0)"
+    )
+    tx.execute("UPDATE outbox SET file = 'inbound/I' WHERE id = 'M0'")
+    return tx
+
+
 def _steps(tx: Tx, what: Callable[[Tx], Any]) -> int:
     """How many instructions SQLite needs for it."""
     steps = 0
@@ -73,11 +85,24 @@ def _steps(tx: Tx, what: Callable[[Tx], Any]) -> int:
         lambda tx: retention.forget_history(tx, 0.0),
         lambda tx: outbox.forget(tx, 0.0, list(MailKind)),
         lambda tx: receipts.purge_orphans(tx, _NOW),
+        divided.forget_content,
+        lambda tx: waiting.too_old(tx, _NOW, 10),
     ],
 )
 def test_it_costs_the_same_after_years(what: Callable[[Tx], Any]) -> None:
     young, old = _history(50), _history(2000)
     assert _steps(old, what) < _steps(young, what) + 200
+    young.close()
+    old.close()
+
+
+@pytest.mark.parametrize("forget", [retention.forget_documents, inbound.forget_documents])
+def test_to_forget_a_file_costs_the_same_after_years(forget: Callable[[Tx, float], list[str]]) -> None:
+    young, old = _with_files_to_forget(50), _with_files_to_forget(2000)
+    forgotten: list[str] = []
+    steps = _steps(old, lambda tx: forgotten.extend(forget(tx, _NOW)))
+    assert steps < _steps(young, lambda tx: forget(tx, _NOW)) + 200
+    assert len(forgotten) == 1
     young.close()
     old.close()
 
