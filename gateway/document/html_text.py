@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 _BLANKS = re.compile(r"[ \t\n\r\f]+")  # of HTML, without the one that stays
@@ -25,16 +26,17 @@ _ENDED_BY = {  # elements that end before such a one begins
 _MENTION = 300  # letters that mail programs show of a mail in their lists, at most
 _LISTS = ("ul", "ol")
 _DEEPEST = 200  # elements within each other
+_INSETS = 8  # of lists within each other
+_IS_GONE, _IS_STRUCK = "(gone)", "(struck)"  # no tags
 _TICKED, _UNTICKED = "☒", "☐"
 
 
 @dataclass(slots=True)
 class _Element:
-    """One that is open, and what it does to the words in it."""
+    """One that is open."""
 
     tag: str
-    gone: bool = False
-    struck: bool = False
+    marks: tuple[str, ...]  # its tag, and what becomes of the words in it
     number: int = 0  # of the last line of a numbered list
     style: str = ""  # of its numbers
 
@@ -52,6 +54,7 @@ class _Text(html.parser.HTMLParser):
         self.gone = 0  # letters that its reader does not see
         self._whole = whole  # has those too
         self._open: list[_Element] = []
+        self._within: Counter[str] = Counter()  # their tags, and whether they are gone or struck
         self._parts: list[str] = []
         self._hidden = self._pre = 0
         self._gap = False  # air is due before the line
@@ -91,7 +94,7 @@ class _Text(html.parser.HTMLParser):
         while self._open and (
             self._open[-1].tag in _ENDED_BY.get(tag, ()) or (self._open[-1].tag == "p" and tag in self._BLOCKS)
         ):
-            self._open.pop()
+            self._leave()
         style = said.get("style", "")
         kind = said.get("type", "text").lower() if tag == "input" else ""
         if kind in ("checkbox", "radio"):
@@ -101,25 +104,28 @@ class _Text(html.parser.HTMLParser):
         elif tag in ("option", "textarea"):
             self.handle_data(" ")
         if tag not in _EMPTY and len(self._open) < _DEEPEST:
+            gone = "hidden" in said or bool(_GONE.search(style))
+            struck = tag in ("s", "strike", "del") or bool(_STRUCK.search(style))
+            marks = (tag, *[_IS_GONE] * gone, *[_IS_STRUCK] * struck)
+            self._within.update(marks)
             start = said.get("start", "")
-            self._open.append(
-                _Element(
-                    tag,
-                    gone=bool(_GONE.search(style)) or "hidden" in said,
-                    struck=tag in ("s", "strike", "del") or bool(_STRUCK.search(style)),
-                    number=int(start) - 1 if start.isdecimal() and len(start) < 9 else 0,
-                    style=said.get("type", "1")[:1],
-                )
-            )
+            number = int(start) - 1 if start.isdecimal() and len(start) < 9 else 0
+            self._open.append(_Element(tag, marks, number, said.get("type", "1")[:1]))
+
+    def _leave(self) -> str:
+        """The innermost element ends; returns its tag."""
+        element = self._open.pop()
+        self._within.subtract(element.marks)
+        return element.tag
 
     def _in_list(self, tag: str) -> bool:
         """Whether it is a list within another."""
-        return tag in _LISTS and any(each.tag in _LISTS for each in self._open)
+        return tag in _LISTS and any(self._within[each] for each in _LISTS)
 
     def _mark(self, said: dict[str, str]) -> str:
         """What stands before a line of a list."""
         lists = [each for each in self._open if each.tag in _LISTS]
-        inset = "\xa0" * 4 * (len(lists) - 1)
+        inset = "\xa0" * 4 * (min(len(lists), _INSETS) - 1)
         if not lists or lists[-1].tag == "ul":
             return f"{inset}• "
         value = said.get("value", "")
@@ -127,8 +133,8 @@ class _Text(html.parser.HTMLParser):
         return f"{inset}{_numbered(lists[-1].number, lists[-1].style)}. "
 
     def handle_endtag(self, tag: str) -> None:
-        if any(each.tag == tag for each in self._open):
-            while self._open.pop().tag != tag:
+        if self._within[tag]:
+            while self._leave() != tag:
                 pass
         if tag in self._HIDDEN:
             self._hidden = max(0, self._hidden - 1)
@@ -143,13 +149,13 @@ class _Text(html.parser.HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._hidden:
             return
-        if any(each.gone for each in self._open):
+        if self._within[_IS_GONE]:
             self.gone += len(data.strip())
             if not self._whole:
                 return
         if self._open and self._open[-1].tag in _SMALL:
             data = data.translate(_SMALL[self._open[-1].tag])
-        if any(each.struck for each in self._open):
+        if self._within[_IS_STRUCK]:
             data = re.sub(r"(\S)", rf"\1{_STROKE}", data)
         if data.strip():
             if self._ended:

@@ -218,8 +218,16 @@ def _disclaimer(lines: Sequence[Line]) -> int | None:
             if behind_rule:
                 return start - 1
             # what stands before its first sign may be the sender's own: he set no blank line
-            return next((at for at in range(start, end) if any(sign.search(lines[at].text) for sign in _LEGAL)), start)
+            first = next((at for at in range(start, end) if any(sign.search(lines[at].text) for sign in _LEGAL)), start)
+            while first > start and _goes_on(lines[first - 1].text, lines[first].text):
+                first -= 1
+            return first
     return None
+
+
+def _goes_on(line: str, following: str) -> bool:
+    """Whether a sentence that begins in a line ends in the next."""
+    return following.lstrip()[:1].islower() and not line.rstrip(' )"').endswith((".", "!", "?", ":", ";"))
 
 
 def _is_notice(text: str) -> bool:

@@ -120,6 +120,12 @@ def test_the_line_above_a_legal_notice_is_the_senders() -> None:
     assert (text, len(removed)) == ("Dear Ann,\n\nwe accept, for 500 EUR.", 1)
 
 
+def test_a_legal_notice_goes_from_the_beginning_of_its_sentence() -> None:
+    notice = "NOTICE: This communication may contain\nsensitive or confidential words. If you are\nnot the intended reader, delete it."
+    text, removed = trim(f"Dear Ann,\n\nwe accept, for 500 EUR\n{notice}\n", ALL, "x")
+    assert (text, len(removed)) == ("Dear Ann,\n\nwe accept, for 500 EUR", 1)
+
+
 def test_only_what_is_wanted_goes() -> None:
     assert trim(f"{ABOVE}\n-- \nAnn\n", ["quoted"], "Re: x").removed == []
 
