@@ -121,6 +121,11 @@ def _mended(path: Path, name: str) -> bytes:
             f"{name} is protected by a password; send it without one (print it to a new PDF)", status="5.7.4"
         ) from error
     except (pikepdf.PdfError, ValueError, RuntimeError) as error:
+        if "encryption" in str(error):
+            raise Unfaxable(
+                f"{name} is protected by a certificate, or for one program alone; print it to a new PDF and send that",
+                status="5.7.4",
+            ) from error
         raise _damaged(name) from error
 
 

@@ -56,8 +56,7 @@ def _shown(resources: object) -> Iterator[pikepdf.Object]:
     for _, each in objects.items() if isinstance(objects, pikepdf.Dictionary) else ():
         if isinstance(each, pikepdf.Stream):
             yield each
-            if "/SMask" in each:
-                yield each["/SMask"]
+            yield from (each[name] for name in ("/SMask", "/Mask") if name in each)
 
 
 def _breaks(stream: pikepdf.Stream) -> bool:

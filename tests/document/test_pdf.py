@@ -380,6 +380,19 @@ def test_a_picture_with_rows_missing_is_not_filled_with_black(
         assert refusal(with_picture(data, Name.FlateDecode, **fields)).public == _DAMAGED
 
 
+@pytest.mark.parametrize("kind", ["SMask", "Mask"])
+def test_a_mask_with_rows_missing_is_damaged(pages: Pages, refusal: Refusal, kind: str) -> None:
+    def masked(data: bytes) -> bytes:
+        with pikepdf.open(io.BytesIO(with_picture(bytes(600 * 400), None))) as document:
+            mask = Stream(document, data, Type=Name.XObject, Subtype=Name.Image, Width=600, Height=400)
+            mask.BitsPerComponent, mask.ColorSpace, mask.ImageMask = 1, Name.DeviceGray, kind == "Mask"
+            document.pages[0].Resources.XObject.I0["/" + kind] = document.make_indirect(mask)
+            return saved(document)
+
+    assert len(pages(masked(bytes(75 * 400)))) == 1
+    assert refusal(masked(bytes(75 * 200))).public == _DAMAGED
+
+
 # --- what is protected, damaged, or no document -----------------------------------------------------------------------
 
 
@@ -396,6 +409,18 @@ def test_a_user_password_is_refused_with_the_remedy(refusal: Refusal, strength: 
     options = {"metadata": False, "aes": strength >= 4}
     refused = refusal(letters(1, encryption=Encryption(owner="secret", user="open", R=strength, **options)))
     assert refused.public == "x.bin is protected by a password; send it without one (print it to a new PDF)"
+    assert refused.status == "5.7.4"
+
+
+@pytest.mark.parametrize(
+    "kind", ["/Filter/Adobe.PubSec/V 4", "/Filter/EBX_HANDLER/V 3", "/Filter/Standard/V 9/R 9/P 0"]
+)
+def test_protection_that_is_no_password_is_told_from_damage(refusal: Refusal, kind: str) -> None:
+    whole = letters(1, object_stream_mode=pikepdf.ObjectStreamMode.disable)
+    refused = refusal(whole.replace(b"trailer <<", f"trailer << /Encrypt <<{kind}>>".encode()))
+    assert refused.public == (
+        "x.bin is protected by a certificate, or for one program alone; print it to a new PDF and send that"
+    )
     assert refused.status == "5.7.4"
 
 
