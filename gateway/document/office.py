@@ -99,6 +99,11 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
         raise Unfaxable(
             f"{name} holds formulas, which LibreOffice lacks a part for here; print it to a PDF and send that"
         )
+    if unprinted.has_insertions(source):
+        raise Unfaxable(
+            f"{name} has texts of another kind inserted (HTML, say), which LibreOffice leaves out; save it anew with Word, or print"
+            " it to a PDF and send that"
+        )
     note = "; ".join(unprinted.left_out(source, kind))
     os.environ |= {"HOME": str(profile), "TMPDIR": str(profile), "SAL_USE_VCLPLUGIN": "svp"}
     os.chdir(profile)

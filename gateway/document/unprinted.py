@@ -1,4 +1,4 @@
-"""What of an office document is on no page: slides, sheets, rows and columns that are hidden, comments, perhaps formulas."""
+"""What of an office document is on no page: what is hidden in it, lies elsewhere or is a comment, perhaps formulas."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 _REMARKS, _REMARK = re.compile(r"(?:xl|ppt)/comments[^.]*\.xml"), re.compile(rb"<(?:\w+:)?(?:comment|cm)\s")
 _BINARY_SHEETS = "xl/workbook.bin"
 _OPEN_DOCUMENT = "content.xml"
+_PAGES = re.compile(r"(?:word|ppt/slides|xl/drawings)/[^/]+\.xml|content\.xml")
+_LINKED = re.compile(  # a picture that lies elsewhere
+    rb"<(?:\w+:)?(?:blip(?=[^>]*\br:link=)(?![^>]*\br:embed=)|imagedata(?=[^>]*\br:href=)(?![^>]*\br:id=))[^>]*>"
+    rb"|<draw:image(?=[^>]*\bxlink:href=[\"'](?:https?:|file:|\.\./))[^>]*>"
+)
+_RELATIONS, _INSERTED = (
+    re.compile(r"word/_rels/[^/]+\.rels"),
+    re.compile(rb"<(?:\w+:)?Relationship\b[^>]*/aFChunk[\"'][^>]*>"),
+)
+_TARGET = re.compile(rb"\bTarget\s*=\s*[\"']/?(?:word/)?([^\"']+)")
 _HIDDEN_SHEET_2003 = re.compile(rb"<(?:\w+:)?Visible>\s*Sheet(?:Very)?Hidden\s*<")
 _BOOKS, _SHOW, _EDITED = ("Workbook", "Book"), "PowerPoint Document", "Current User"  # streams
 # what zipfile says of an archive that is damaged, locked or of a newer kind: LibreOffice is to judge it
@@ -55,6 +65,18 @@ def has_formulas(document: Path) -> bool:
         return False
 
 
+def has_insertions(document: Path) -> bool:
+    """Whether a text of Word has texts of another kind inserted, HTML say, of which LibreOffice prints nothing. Raises OSError."""
+    with contextlib.suppress(*_DAMAGED), zipfile.ZipFile(document) as source:
+        for name in filter(_RELATIONS.fullmatch, source.namelist()):
+            for relation in _INSERTED.findall(source.read(name)):
+                target = _TARGET.search(relation)
+                inserted = f"word/{target[1].decode()}" if target else ""
+                if inserted in source.namelist() and not source.read(inserted).startswith(b"PK"):
+                    return True
+    return False
+
+
 def _without_comments(document: Path, kind: str) -> Counter[str]:
     return Counter(comment=comments.take_out(document, kind))
 
@@ -63,6 +85,8 @@ def _in_package(document: Path, _: str) -> Counter[str]:
     found: Counter[str] = Counter()
     with zipfile.ZipFile(document) as source:
         for name in source.namelist():
+            if _PAGES.fullmatch(name):
+                found["linked picture"] += len(_LINKED.findall(source.open(name).read(comments.LONGEST)))
             if _SLIDE.fullmatch(name):
                 with source.open(name) as stream:
                     found["hidden slide"] += bool(_HIDDEN_SLIDE.search(stream.read(_HEAD)))

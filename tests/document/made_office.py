@@ -155,6 +155,25 @@ WITH_COMMENTS = {  # two each
 }
 
 
+def with_insertion(inserted: bytes) -> bytes:
+    """A text of Word with another inserted (altChunk), as programs make it that write no Word themselves."""
+    out = io.BytesIO(
+        changed(
+            docx(),
+            "word/document.xml",
+            b"</w:body>",
+            f'<w:altChunk xmlns:r="{_RELATIONS}" r:id="aFChunk1"/></w:body>'.encode(),
+        )
+    )
+    with zipfile.ZipFile(out, "a") as package:
+        package.writestr("word/_rels/document.xml.rels", _relations(aFChunk1="/word/inserted.htm"))
+        package.writestr("word/inserted.htm", inserted)
+    return out.getvalue()
+
+
+_BLIPS = b'<a:blip r:link="rId1"/><a:blip r:embed="rId2" r:link="rId1"/><v:imagedata r:href="rId1"/><v:imagedata r:id="rId1" r:href="a"/>'
+
+
 def _cells(*words: str) -> str:
     return "".join(
         f'<table:table-cell office:value-type="string"><text:p>{word}</text:p></table:table-cell>' for word in words
@@ -210,6 +229,16 @@ _TABLE_FATE = ["the 2 hidden rows", "the hidden column", "the hidden sheet", "th
 HIDDEN = {  # what is told of it
     "pptx": (changed(pptx(), "ppt/slides/slide1.xml", b"<p:sld ", b"<p:sld show='0' "), ["the hidden slide"]),
     "xlsx": (changed(xlsx(), "xl/workbook.xml", b"<sheet ", b'<sheet state="veryHidden" '), ["the hidden sheet"]),
+    "docx-pictures": (changed(docx(), "word/document.xml", b"<w:p>", _BLIPS + b"<w:p>"), ["the 2 linked pictures"]),
+    "odt-pictures": (
+        changed(
+            opendocument("text"),
+            "content.xml",
+            b"Word",
+            b'<draw:image xlink:href="http://x/a.png"/><draw:image xlink:href="Pictures/1.png"/>',
+        ),
+        ["the linked picture"],
+    ),
     "xlsx-rows": (
         changed(xlsx(), "xl/worksheets/sheet1.xml", b"<sheetData>", _ROWS),
         ["the hidden row", "the hidden column"],

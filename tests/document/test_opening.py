@@ -296,6 +296,14 @@ async def test_an_office_document_that_cannot_be_looked_into_is_refused(
     assert "packed in a way that is not known here; save it anew" in await sender.refused(data, "offer", "/nowhere")
 
 
+@behind_walls
+async def test_a_text_of_word_with_another_kind_inserted_is_refused(sender: Sender) -> None:
+    data = made_office.with_insertion(b"<p>All that matters</p>")
+    assert "has texts of another kind inserted (HTML, say)" in await sender.refused(data, "offer", "/nowhere")
+    data = made_office.with_insertion(made_office.docx())
+    assert "cannot be read by LibreOffice" in await sender.refused(data, "offer", "/nowhere")  # it was asked
+
+
 @needs_office
 @pytest.mark.system
 @behind_walls
