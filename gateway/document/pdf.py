@@ -39,7 +39,8 @@ _NO_FAX = (
     AttributeError, ArithmeticError,
 )  # fmt: skip
 _FILTERS = {"/CCITTFaxDecode", "/FlateDecode"}  # others may start a program
-_MASKS = ("/SMask", "/Mask", "/ImageMask", "/SMaskInData", "/OC")  # of a picture that may not hide the paper
+_LAID_OVER = ("/SMask", "/Mask", "/SMaskInData", "/OC")  # what may hide a picture
+_MASKS = (*_LAID_OVER, "/ImageMask")  # of a picture that may not hide the paper
 _LEAST = 1.0  # pixels of a scan to a point of the page: fewer are too few to choose from, twice as many are reduced
 _AROUND = ((1 / 4, 1 / 4), (3 / 4, 3 / 4))  # where in a point they are: no line of pixels falls between
 _PLACE = ["q", "cm", "Do", "Q"]  # operators of a page that shows one picture
@@ -438,7 +439,9 @@ def _fax_page(page: pikepdf.Page) -> Packed | None:
     if found is None:
         return None
     picture = pikepdf.PdfImage(found)  # type: ignore[arg-type]  # an image is a stream
-    if picture.width != raster.WIDTH or picture.bits_per_component != 1 or "/Mask" in found:
+    if picture.width != raster.WIDTH or picture.bits_per_component != 1 or any(key in found for key in _LAID_OVER):
+        return None
+    if found.get("/ColorSpace", "/DeviceGray") != "/DeviceGray":  # pikepdf knows no palette of two colours
         return None
     if not set(picture.filters) <= _FILTERS:
         return None

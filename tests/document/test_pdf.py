@@ -700,6 +700,9 @@ def test_a_received_fax_sent_on_keeps_its_pixels(tmp_path: Path, pages: Pages, h
     assert page.y_dpi == rows
 
 
+_INVERSE = Array([Name.Indexed, Name.DeviceGray, 1, String(b"\xff\0")])
+
+
 def spoil_rotation(document: pikepdf.Pdf) -> None:
     document.pages[0].obj["/Rotate"] = 180
 
@@ -739,9 +742,22 @@ def spoil_objects(document: pikepdf.Pdf) -> None:
     document.pages[0].Resources.XObject = pikepdf.Object.parse(b"<< /Im0 12 >>")
 
 
+def spoil_colours(document: pikepdf.Pdf) -> None:
+    document.pages[0].Resources.XObject.Im0.ColorSpace = _INVERSE
+
+
+def spoil_mask(document: pikepdf.Pdf) -> None:
+    mask = Stream(document, b"\0", Type=Name.XObject, Subtype=Name.Image, Width=1, Height=1, BitsPerComponent=8)
+    mask.ColorSpace = Name.DeviceGray
+    document.pages[0].Resources.XObject.Im0.SMask = document.make_indirect(mask)
+
+
 @pytest.mark.parametrize(
     "spoil",
-    [spoil_objects, spoil_rotation, spoil_contents, spoil_place, spoil_annotation, spoil_crop, spoil_second_page, spoil_size, spoil_picture],
+    [
+        spoil_objects, spoil_rotation, spoil_contents, spoil_place, spoil_annotation, spoil_crop, spoil_second_page, spoil_size,
+        spoil_picture, spoil_colours, spoil_mask,
+    ],
 )  # fmt: skip
 def test_anything_more_than_fax_pages_is_drawn_as_a_viewer_draws_it(
     tmp_path: Path, spoil: Callable[[pikepdf.Pdf], None]
@@ -750,6 +766,20 @@ def test_anything_more_than_fax_pages_is_drawn_as_a_viewer_draws_it(
         spoil(document)
         document.save(tmp_path / "spoilt.pdf")
     assert pdf.fax_pages(tmp_path / "spoilt.pdf") == []
+
+
+@pytest.mark.parametrize(("palette", "coding"), [(b"\0\xff", None), (b"\xff\0", Array([1, 0]))])
+def test_a_fax_page_of_two_colours_is_none_in_black(pages: Pages, palette: bytes, coding: Array | None) -> None:
+    image = fax_page(2156)
+    document = pikepdf.new()
+    Sheet((610, 792)).raw(b"q 610 0 0 792 0 0 cm /I0 Do Q").add_to(document)
+    picture = Stream(document, image.tobytes(), Type=Name.XObject, Subtype=Name.Image, Width=1728, Height=2156)
+    picture.ColorSpace, picture.BitsPerComponent = Array([Name.Indexed, Name.DeviceGray, 1, String(palette)]), 1
+    if coding is not None:
+        picture.Decode = coding
+    document.pages[0].obj["/Resources"]["/XObject"] = Dictionary(I0=picture)
+    (page,) = pages(saved(document))
+    assert ink(page) == pytest.approx(ink(Page(image, 196)), rel=0.05)
 
 
 def test_what_qpdf_takes_for_locked_and_pdfium_does_not_is_no_fax_page(tmp_path: Path) -> None:
