@@ -8,6 +8,7 @@ import re
 WESTERN = "cp1252"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
+_PAGE = re.compile(r"^(?:x-)?(?:windows|win|ibm|dos|ms-cp|cp)-?(\d{3,5})$")  # a page of code by its number
 _IN_MARKUP = re.compile(
     rb"""<\?xml\s[^>]{0,200}?\bencoding\s*=\s*["']([\w.:-]+)|<meta\s[^>]{0,300}?\bcharset\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE
 )  # fmt: skip
@@ -46,14 +47,26 @@ _MEANT = {
     "ks-c-5601-1987": "cp949",
     "ksc5601": "cp949",
     "euc-kr": "cp949",
-    "windows-949": "cp949",
-    "x-windows-949": "cp949",
     "shift-jis": "cp932",
     "x-sjis": "cp932",
     "x-euc-jp": "euc-jp",
     "unicode-1-1-utf-7": "utf-7",
     "unicode-1-1-utf-8": "utf-8",
     "utf8mb4": "utf-8",
+    "x-utf-8": "utf-8",
+    "unicode": "utf-16-le",
+    "unicodefffe": "utf-16-be",
+    "ansi": WESTERN,
+    "ksc-5601": "cp949",
+    "windows-31j": "cp932",
+    "iso-2022-jp-ms": "iso-2022-jp",
+    "x-mac-cyrillic": "mac-cyrillic",
+    "x-mac-greek": "mac-greek",
+    "x-mac-turkish": "mac-turkish",
+    "x-mac-ce": "mac-latin2",
+    "x-x-big5": "big5hkscs",
+    "koi8-ru": "koi8-u",
+    "8859-1": WESTERN,
     # by the numbers of Windows, as Outlook names them in a winmail.dat
     "cp20127": WESTERN,
     "cp28591": WESTERN,
@@ -68,6 +81,13 @@ _MEANT = {
     "cp51932": "euc-jp",
     "cp51949": "cp949",
     "cp54936": "gb18030",
+    "cp1200": "utf-16-le",
+    "cp1201": "utf-16-be",
+    "cp10000": "mac-roman",
+    "cp65000": "utf-7",
+    # as Python calls them, which knows them by more names
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
 }
 # Python codecs that are no charsets: they are slow on long input, run their own escapes, or make no text.
 _NONE = frozenset(
@@ -79,9 +99,10 @@ def codec(charset: str | None) -> str | None:
     """The Python codec that the name of a charset means, None when there is none to trust."""
     if not charset or not _NAME.fullmatch(charset):
         return None
-    name = charset.lower().replace("_", "-")
+    name = _PAGE.sub(r"cp\1", charset.lower().replace("_", "-"))
     try:
         found = codecs.lookup(_MEANT.get(name, name)).name
+        found = codecs.lookup(_MEANT.get(found.replace("_", "-"), found)).name
     except (LookupError, ValueError):
         return None
     return None if found.replace("_", "-") in _NONE else found

@@ -68,6 +68,9 @@ def test_a_declared_charset_is_believed(content: str, charset: str) -> None:
         ("Größe", "utf-8", "iso-8859-1"), ("朱镕基 繁體字", "gbk", "gb2312"), ("שלום עולם 123", "iso8859_8", "iso-8859-8-i"),
         ("똠방각하", "cp949", "ks_c_5601-1987"), ("①髙橋", "cp932", "x-sjis"), ("ğış", "cp1254", "ISO_8859-9"),
         ("Größe", "mac-roman", "x-mac-roman"), ("Привет", "koi8-r", "cp20866"),
+        ("สวัสดี", "cp874", "windows-874"), ("สวัสดี", "cp874", "TIS620"), ("Größe", "cp850", "ibm-850"), ("①髙橋", "cp932", "Windows-31J"),
+        ("Привет", "utf-16-le", "unicode"), ("Привет", "mac-cyrillic", "x-mac-cyrillic"), ("100 €", "cp1252", "csISOLatin1"),
+        ("똠방각하", "cp949", "x-windows-949"),
     ],
 )  # fmt: skip
 def test_a_charset_is_what_senders_mean_by_it(content: str, encoding: str, charset: str) -> None:
