@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -161,30 +161,10 @@ class Accept:
             route = await self._route(peer, sender)
             may_prove = self._mail_may_prove(peer)
             policy.may_send(peer, sender, route, self._settings.policy, mail_may_prove=may_prove)
-            self._check_reachable(sender, route)
+            check_reachable(sender, route, self._settings.domains)
         except GatewayError as error:
             telemetry.rejected(error.status, client=peer.address, why=error.public)
             raise
-
-    def _check_reachable(self, sender: str, route: Route | None) -> None:
-        """A result must find the sender; one mailed to a fax address of ours would come back to us. Raises Refused.
-
-        A mere name is taken, as of devices that know no domain: no route of an address or a domain is meant for it, results
-        go where the smarthost takes such a name to be, and if that is nowhere the operator hears of it.
-        """
-        if not _ADDRESS.fullmatch(sender) and not (route and route.results_to):
-            raise Refused(
-                f"{_ascii(sender)} is not a mail address, so no result can be mailed to it; send from one like"
-                " you@example.org, or ask your administrator for a route with results_to",
-                status="5.1.7",
-            )
-        domain = sender.rpartition("@")[2].lower().rstrip(".")
-        if domain in {ours.lower() for ours in self._settings.domains} and not (route and route.results_to):
-            raise Refused(
-                f"{_ascii(sender)} is a fax address, where no result can be mailed to; send from a mail address of"
-                " yours, or ask your administrator for a route with results_to",
-                status="5.1.8",
-            )
 
     def is_postmaster(self, address: str) -> bool:
         """At RCPT: whether the mail is for a person here."""
@@ -446,6 +426,27 @@ class Accept:
         """The client spoke again after our 250, so it has seen it: the same mail again is a new wish."""
         now = self._clock()
         self._database.write_later(lambda tx: repeats.confirm(tx, queue_id, now))
+
+
+def check_reachable(sender: str, route: Route | None, domains: Sequence[str]) -> None:
+    """A result must find the sender; one mailed to a fax address of ours would come back to us. Raises Refused.
+
+    A mere name is taken, as of devices that know no domain: no route of an address or a domain is meant for it, results
+    go where the smarthost takes such a name to be, and if that is nowhere the operator hears of it.
+    """
+    if not _ADDRESS.fullmatch(sender) and not (route and route.results_to):
+        raise Refused(
+            f"{_ascii(sender)} is not a mail address, so no result can be mailed to it; send from one like"
+            " you@example.org, or ask your administrator for a route with results_to",
+            status="5.1.7",
+        )
+    domain = sender.rpartition("@")[2].lower().rstrip(".")
+    if domain in {ours.lower() for ours in domains} and not (route and route.results_to):
+        raise Refused(
+            f"{_ascii(sender)} is a fax address, where no result can be mailed to; send from a mail address of"
+            " yours, or ask your administrator for a route with results_to",
+            status="5.1.8",
+        )
 
 
 async def _kept(draft: MailDraft, summary: MailSummary) -> tuple[str, bytes | None, str]:

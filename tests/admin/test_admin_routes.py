@@ -188,6 +188,14 @@ async def test_the_test_knows_of_a_cap_that_is_used_up(house: House) -> None:
     assert "senders of the route * may send 1 fax a day, and this is used up until 20" in found["reason"]
 
 
+@pytest.mark.parametrize("sender", ["scan@fax.local", "ann,bob"])
+async def test_the_test_knows_that_results_must_find_the_sender(house: House, sender: str) -> None:
+    found = await house.ask("route.test", address="2025550123", sender=sender)
+    assert (found["allowed"], "no result can be mailed to" in found["reason"]) == (False, True)
+    await _add(house, "sender", "*", results_to="desk@example.org")
+    assert (await house.ask("route.test", address="2025550123", sender=sender))["allowed"]
+
+
 async def test_the_test_knows_that_the_subject_may_name_the_number(house: House) -> None:
     assert not (await house.ask("route.test", address="subject@fax.local"))["allowed"]
     await _add(house, "sender", "*", number_in_subject=True)

@@ -10,7 +10,7 @@ from gateway.edge.admin import shown, words
 from gateway.errors import GatewayError, NotFound, Refused, TryLater
 from gateway.limits import Approval
 from gateway.model import FaxNumber, Identity, Peer, Recipient, Route, RouteKind
-from gateway.service.accept import AcceptSettings
+from gateway.service.accept import AcceptSettings, check_reachable
 from gateway.service.addressing import Addressing
 from gateway.service.allowance import Allowance
 from gateway.store import routes
@@ -170,6 +170,8 @@ class Routes:
         facts: dict[str, Any] = {"address": address, "sender": sender, "route": shown.route(route) if route else None}
         try:
             policy.may_send(peer, sender, route, self._settings.policy)
+            if sender:
+                check_reachable(sender, route, self._settings.domains)
         except GatewayError as error:
             refusals.append(error.public)
         try:
