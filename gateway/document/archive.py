@@ -6,6 +6,7 @@ import errno
 import lzma
 import re
 import struct
+import unicodedata
 import zipfile
 import zlib
 from dataclasses import asdict, replace
@@ -35,6 +36,7 @@ _BROKEN = (
 )  # fmt: skip
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _LOCKED, _PATCH, _STRONGLY_LOCKED = 0x1, 0x20, 0x40  # flags of an entry
+_IS_UTF8 = 0x800  # of its name
 _HEAD = re.compile(rb"(?:[!-9;-~]+:.*\r?\n(?:[ \t].*\r?\n)*){3,}")
 _OF_MAILS = re.compile(
     rb"^(?:message-id|mime-version|received|return-path):", re.IGNORECASE | re.MULTILINE
@@ -100,7 +102,7 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
     parts: list[dict[str, Any]] = []
     left_out: list[dict[str, str]] = []
     for number, entry in enumerate(entries, 1):
-        name = f"{_shown(entry.filename) or f'file {number}'} in {archive.name}"
+        name = f"{_shown(_named(entry)) or f'file {number}'} in {archive.name}"
         if _JUNK.search(entry.filename):
             left_out.append({"part": name, "type": sniff.UNKNOWN, "reason": "it holds nothing to print"})
             continue
@@ -188,6 +190,16 @@ def _too_large(name: str) -> TooLong:
     return TooLong(
         f"{name} is a ZIP archive that holds more than a fax may have; send the files in it, fewer at a time"
     )
+
+
+def _named(entry: zipfile.ZipInfo) -> str:
+    """Its name, which Macs write in UTF-8 without saying so."""
+    if entry.flag_bits & _IS_UTF8 or entry.filename.isascii():
+        return entry.filename
+    try:
+        return unicodedata.normalize("NFC", entry.filename.encode("cp437").decode("utf-8"))
+    except UnicodeError:
+        return entry.filename
 
 
 def _shown(claimed: str) -> str:

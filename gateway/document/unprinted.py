@@ -31,6 +31,7 @@ _LINKED = re.compile(  # a picture that lies elsewhere
     rb"<(?:\w+:)?(?:blip(?=[^>]*\br:link=)(?![^>]*\br:embed=)|imagedata(?=[^>]*\br:href=)(?![^>]*\br:id=))[^>]*>"
     rb"|<draw:image(?=[^>]*\bxlink:href=[\"'](?:https?:|file:|\.\./))[^>]*>"
 )
+_NEW_CHART = re.compile(r"(?:word|ppt|xl)/charts/chartEx\d*\.xml")  # which LibreOffice does not draw
 _RELATIONS, _INSERTED = (
     re.compile(r"word/_rels/[^/]+\.rels"),
     re.compile(rb"<(?:\w+:)?Relationship\b[^>]*/aFChunk[\"'][^>]*>"),
@@ -87,6 +88,7 @@ def _in_package(document: Path, _: str) -> Counter[str]:
         for name in source.namelist():
             if _PAGES.fullmatch(name):
                 found["linked picture"] += len(_LINKED.findall(source.open(name).read(comments.LONGEST)))
+            found["Office 2016 chart"] += bool(_NEW_CHART.fullmatch(name))
             if _SLIDE.fullmatch(name):
                 with source.open(name) as stream:
                     found["hidden slide"] += bool(_HIDDEN_SLIDE.search(stream.read(_HEAD)))

@@ -97,6 +97,15 @@ async def test_each_file_of_an_archive_is_pages_in_its_order(sender: Sender, fax
     ]  # fmt: skip
 
 
+@behind_walls
+async def test_a_name_in_an_archive_of_a_mac_is_read(sender: Sender, fax: Fax) -> None:
+    name = "U\u0308bersicht.txt".encode()
+    made = zipped({"x" * len(name): b"a note"}).replace(b"x" * len(name), name)  # nothing says that it is UTF-8
+    assert await sender.send(fax.part("papers.zip", made)) == ["Übersicht.txt in papers.zip: page 1"]
+    made = made.replace(name, "Übersicht_.txt".encode("cp437").ljust(len(name), b"_"))
+    assert await sender.send(fax.part("papers.zip", made)) == ["Übersicht_.txt_ in papers.zip: page 1"]
+
+
 def locked() -> bytes:
     data = bytearray(zipped({"a.pdf": letters(1)}))
     for sign, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):

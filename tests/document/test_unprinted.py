@@ -63,6 +63,14 @@ def test_comments_of_tables_and_slides_are_told(tmp_path: Path) -> None:
     assert told(tmp_path, out.getvalue()) == ["the 3 comments"]
 
 
+def test_charts_of_a_kind_that_is_not_drawn_are_told(tmp_path: Path) -> None:
+    out = io.BytesIO(made_office.xlsx())
+    with zipfile.ZipFile(out, "a") as book:
+        book.writestr("xl/charts/chart1.xml", "<c/>")
+        book.writestr("xl/charts/chartEx1.xml", "<c/>")
+    assert told(tmp_path, out.getvalue()) == ["the Office 2016 chart"]
+
+
 # --- comments of texts ------------------------------------------------------------------------------------------------
 
 
