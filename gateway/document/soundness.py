@@ -35,10 +35,10 @@ class Soundness:
         self._seen: set[tuple[int, int]] = set()
 
     def damaged(self, page: pikepdf.Page) -> bool:
-        """Whether the content of a page, of a form or a picture on it is not whole."""
+        """Whether the content of a page, of a form, a picture or a note on it is not whole."""
         contents = page.obj.get("/Contents")
         waiting: list[object] = list(contents) if isinstance(contents, pikepdf.Array) else [contents]
-        waiting += _shown(page.resources)
+        waiting += [*_shown(page.resources), *_looks(page.obj.get("/Annots"))]
         while waiting:
             stream = waiting.pop()
             if not isinstance(stream, pikepdf.Stream) or stream.objgen in self._seen:
@@ -50,9 +50,22 @@ class Soundness:
         return False
 
 
+def _looks(notes: object) -> Iterator[object]:
+    """Those of annotations, in the state in which each is."""
+    for each in notes if isinstance(notes, pikepdf.Array) else ():
+        looks = each.get("/AP") if isinstance(each, pikepdf.Dictionary) else None
+        look = looks.get("/N") if isinstance(looks, pikepdf.Dictionary) else None
+        yield look.get(str(each.get("/AS", "/Off"))) if isinstance(look, pikepdf.Dictionary) else look
+
+
 def _shown(resources: object) -> Iterator[pikepdf.Object]:
-    """Forms, pictures, and the masks that are laid over them."""
-    objects = resources.get("/XObject") if isinstance(resources, pikepdf.Dictionary) else None
+    """Forms, pictures, the masks that are laid over them, and patterns."""
+    for name in ("/XObject", "/Pattern"):
+        objects = resources.get(name) if isinstance(resources, pikepdf.Dictionary) else None
+        yield from _streams(objects)
+
+
+def _streams(objects: object) -> Iterator[pikepdf.Object]:
     for _, each in objects.items() if isinstance(objects, pikepdf.Dictionary) else ():
         if isinstance(each, pikepdf.Stream):
             yield each

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import pikepdf
@@ -13,7 +14,7 @@ from gateway.document import progress
 
 from .conftest import Fax, Pages
 from .made import Sheet, letter, saved
-from .test_pdf import bounds, ink
+from .test_pdf import Refusal, bounds, ink
 
 _BOX = (100, 600, 300, 700)  # points from the bottom left of letter paper
 _PLACE = (_BOX[0] / 612, 1 - _BOX[3] / 792, _BOX[2] / 612, 1 - _BOX[1] / 792)
@@ -207,6 +208,30 @@ def test_what_has_a_look_of_its_own_keeps_it(pages: Pages) -> None:
     document.pages[0].obj["/Annots"] = Array([document.make_indirect(note), Name.Nothing, Dictionary(Subtype=3)])
     (page,) = pages(saved(document))
     assert ink(page, *_PLACE) > 0.95
+
+
+def test_a_look_that_breaks_off_is_damaged(pages: Pages, refusal: Refusal) -> None:
+    whole = b"0 g 0 0 100 100 re f" + b" 0 0 m 50 50 l S" * 2000
+    cut = zlib.compress(whole)[:-40]
+
+    def ticked(state: str) -> bytes:
+        document = pikepdf.new()
+        Sheet().add_to(document)
+        yes, no = (
+            document.make_indirect(
+                Stream(
+                    document, data, Type=Name.XObject, Subtype=Name.Form, BBox=Array([0, 0, 100, 100]), Filter=coding
+                )
+            )
+            for data, coding in ((cut, Name.FlateDecode), (whole, None))
+        )
+        looks = Dictionary(N=Dictionary(Yes=yes, No=no))
+        box = Dictionary(Type=Name.Annot, Subtype=Name.Stamp, Rect=Array(_BOX), F=4, AP=looks, AS=Name("/" + state))
+        document.pages[0].obj["/Annots"] = Array([document.make_indirect(box), Name.Nothing])
+        return saved(document)
+
+    assert refusal(ticked("Yes")).public == "page 1 of x.bin is damaged; make the PDF anew and send it again"
+    assert ink(*pages(ticked("No"))) > 0.01
 
 
 _CHOICES = Array([Array([String("de"), String("Германия")]), Array([String("pl"), String("Польша")])])
