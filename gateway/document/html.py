@@ -93,7 +93,7 @@ class _Shape(html.parser.HTMLParser):
         super().__init__(convert_charrefs=True)
         self.table = False  # a row of two cells with words
         self.pictures: list[tuple[str, float, float]] = []  # source, width and height in CSS pixels, 0 where not said
-        self.styles = 0  # that lie elsewhere
+        self.styles: list[str] = []  # sheets, by their addresses
         self._rows: list[list[bool]] = []  # of each open row, whether there are words in its cells
         self.feed(source.replace("<![", "<! ["))
         self.close()
@@ -107,7 +107,7 @@ class _Shape(html.parser.HTMLParser):
         elif tag == "img":
             self.pictures.append((said.get("src", "").strip(), _length(said, "width"), _length(said, "height")))
         elif tag == "link" and "stylesheet" in said.get("rel", "").lower():
-            self.styles += 1
+            self.styles.append(said.get("href", "").strip())
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "tr" and self._rows:
@@ -147,8 +147,9 @@ def _notes(shape: _Shape, pictures: Pictures, scale: float) -> Iterator[str]:
     away = {
         url for url, width, height in shape.pictures
         if url and not url.lower().startswith(("cid:", "data:")) and min(width or _PIXEL + 1, height or _PIXEL + 1) > _PIXEL
-    } | pictures.missing  # fmt: skip
-    counted = ((len(away), "picture"), (shape.styles, "style sheet"))
+    } | pictures.missing.difference(shape.styles)  # fmt: skip
+    sheets = [url for url in shape.styles if not url.lower().startswith("cid:")]
+    counted = ((len(away), "picture"), (len(sheets), "style sheet"))
     if left := [f"{count} {what}{'s' * (count > 1)}" for count, what in counted if count]:
         yield f"left out of it, as not in the mail: {' and '.join(left)}"
     if pictures.damaged:

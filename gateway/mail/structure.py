@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway import charsets
 from gateway.errors import Refused
-from gateway.mail import bodies, boundaries, flowed, partial, pkcs7, tnef, transfer
+from gateway.mail import bodies, boundaries, flowed, partial, pkcs7, tnef, transfer, webpages
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, split
 from gateway.mail.parameters import display_name, parse, without_comment
@@ -58,6 +58,7 @@ class Leaf:
     charset: str | None = None
     disposition: str = ""
     content_id: str | None = None
+    location: str = ""  # its address, where it is of a web page (RFC 2557)
     message_text: bool = False  # text of the mail itself; everything else is an attachment
     preface: str | None = None  # of a text in an attached mail: lines to put before it, its own From, To...
     left_out: str = ""  # why it is no part of the fax
@@ -217,7 +218,9 @@ class _Walk:
                     default="message/rfc822" if kind == "multipart/digest" else "text/plain",
                 )
             )  # fmt: skip
-        if kind == "multipart/alternative":
+        if kind == "multipart/related":
+            self.shown |= webpages.tie([leaf for child in children for leaf in child])
+        elif kind == "multipart/alternative":
             _choose(children)
         elif kind == "multipart/appledouble" and len(children) > 1:
             for leaf in children[0]:
@@ -449,6 +452,7 @@ def _leaf(source: Buffer, headers: Headers, body: int, end: int, kind: str, para
         charset=one_line(without_comment(parameters.get("charset", "")), 40).lower() or None,
         disposition=disposition if disposition in ("attachment", "inline") else "attachment" if disposition else "",
         content_id=one_line(content_id, 500) or None,
+        location=one_line(headers.raw("content-location"), 500),
         is_flowed=kind == "text/plain" and parameters.get("format", "").strip().lower() == "flowed",
         deletes_blanks=parameters.get("delsp", "").strip().lower() == "yes",
     )

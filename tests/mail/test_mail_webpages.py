@@ -1,0 +1,58 @@
+"""Web pages saved as a mail, and mails written like them: pictures are found by their addresses, looks are no documents."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.mail import structure
+
+PICTURE = b"\x89PNG\r\n\x1a\n, say"
+
+
+def related(page: bytes, *parts: tuple[str, str], before: str = "", charset: str = "; charset=utf-8") -> structure.Mail:
+    """A mail of ``page`` and of parts, each by its type and more fields."""
+    mail = b"From: a@example.org\r\nMIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=b\r\n\r\n"
+    mail += f"--b\r\nContent-Type: text/html{charset}\r\n{before}\r\n".encode() + page + b"\r\n"
+    for kind, fields in parts:
+        mail += f"--b\r\nContent-Type: {kind}\r\n{fields}\r\n\r\n".encode() + PICTURE + b"\r\n"
+    return structure.read(mail + b"--b--\r\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "location", "base"),
+    [
+        ('src="https://x.example/p.png"', "https://x.example/p.png", ""),
+        ("SRC = 'p.png'", "p.png", ""),
+        ("src=img/p.png", "https://x.example/a/img/p.png", "https://x.example/a/page.htm"),
+        ('src="p.png?a=1&amp;b=(2)"', "p.png?a=1&b=(2)", ""),
+        ('background="p.png"', "p.png", ""),
+    ],
+)
+def test_a_picture_is_shown_by_its_address(source: str, location: str, base: str) -> None:
+    before = f"Content-Location: {base}\r\n" if base else ""
+    found = related(f"<p>Ä</p><img {source}>".encode(), ("image/png", f"Content-Location: {location}"), before=before)
+    page, picture = found.leaves
+    assert found.shows(picture)
+    assert page.pictures == {location.lower()}
+    assert page.data is not None
+    assert b'"cid:' in page.data
+    assert "Ä".encode() in page.data
+
+
+def test_a_picture_that_has_an_id_keeps_it() -> None:
+    found = related(b"<img src=p.png>", ("image/png", "Content-Location: p.png\r\nContent-ID: <one@x>"))
+    assert found.shown == {"one@x"}
+
+
+def test_what_only_browsers_want_is_left_out_and_a_document_is_not() -> None:
+    looks = [(kind, "Content-Location: x") for kind in ("text/css", "text/javascript", "font/woff2", "image/svg+xml")]
+    found = related(b"<p>x", *looks, ("text/css", "Content-Disposition: attachment"), ("text/css", ""))
+    assert [leaf.left_out for leaf in found.leaves] == ["", *["it belongs to the look of a web page"] * 4, "", ""]
+
+
+def test_a_page_without_such_pictures_stays_as_it_is() -> None:
+    page = b"<img src=p.png><img src='cid:a'>\xe4"
+    for fields in ("Content-Location: q.png", "Content-Location: p.png\r\nContent-Disposition: attachment", ""):
+        found = related(page, ("image/png", fields), charset="")
+        assert (found.leaves[0].data or b"").rstrip() == page
+        assert found.shown == {"a"}
