@@ -44,9 +44,16 @@ def _show(page: Leaf, beside: dict[str, Leaf]) -> None:
 
     def by_id(match: re.Match[str]) -> str:
         address = html.unescape(match[2].strip("\"'")).strip()
-        leaf = beside.get(address) or beside.get(urljoin(page.location, address))
+        leaf = beside.get(address) or beside.get(_whole(page.location, address))
         return f'{match[1]}"cid:{quote(leaf.content_id or "", safe="")}"' if leaf else match[0]
 
     text, charset = page.editable
     page.rewrite(_SHOWN.sub(by_id, text), charset)
     page.pictures = bodies.shown_ids(page.data or b"", page.charset)
+
+
+def _whole(base: str, address: str) -> str:
+    try:
+        return urljoin(base, address)
+    except ValueError:  # it is none
+        return ""
