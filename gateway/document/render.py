@@ -25,6 +25,7 @@ from gateway.model import FaxPage, LedgerEntry, MailPart
 _SMALL = 300 * 300  # pixels: an inline image below is decoration
 _PASTED = (400, 400 * 1000, 2.5)  # the least side and pixels, and the flattest, of one that is content within the text
 _NO_TEXT = "it holds no text"
+_BLANK = 16 << 10  # bytes of an attachment that is looked at for a text
 _MEDIA = ("audio/", "video/", "image/")
 _DEFAULTS: dict[str, Any] = {
     "paper": "letter", "resolution": "fine", "max_pages": 200, "body": "with-text", "cover": "", "blank_pages": "keep",
@@ -245,7 +246,8 @@ def _decoration(part: MailPart, kind: str) -> bool:
 
 def _is_blank(part: MailPart, kind: str) -> bool:
     """What mail servers make of the lines behind an attachment: ATT00001.htm."""
-    return kind in (sniff.TEXT, sniff.HTML) and part.size > 0 and not part.defect and not _has_text(part, kind)
+    is_short = 0 < part.size <= _BLANK  # a longer one may be made to hurt, and is named where it is drawn
+    return kind in (sniff.TEXT, sniff.HTML) and is_short and not part.defect and not _has_text(part, kind)
 
 
 def _has_other(parts: list[MailPart], part: MailPart, *, plain: bool, attached: bool) -> bool:
