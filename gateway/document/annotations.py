@@ -47,6 +47,7 @@ class Annotations:
         self._cut: dict[int, None] = {}
         self._captions: dict[int, None] = {}
         self._files: dict[int, None] = {}
+        self._redactions: dict[int, None] = {}
         self.changed = False
 
     def complete(self, page: pikepdf.Page, number: int) -> None:
@@ -63,6 +64,7 @@ class Annotations:
         """What their sender should know."""
         for what, where in (
             ("without the files attached there", self._files),
+            ("what is marked for redaction is shown, as it was not applied", self._redactions),
             ("annotations that are not to be printed are not shown", self._unprinted),
             ("annotations without an appearance are not shown", self._unknown),
             ("a text is cut off at the edge of its box", self._cut),
@@ -81,6 +83,8 @@ class Annotations:
             return
         if kind == "/FileAttachment":
             self._files[number] = None
+        if kind == "/Redact":
+            self._redactions[number] = None
         if flags & _HIDDEN or kind in _UNPRINTED:
             return
         if kind == "/Widget":

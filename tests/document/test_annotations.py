@@ -186,6 +186,7 @@ def test_what_cannot_be_drawn_is_told_with_its_page(fax: Fax) -> None:
         ("Link", 0, ""),
         ("Popup", 4, ""),
         ("FileAttachment", 4, "without the files attached there: page 1"),
+        ("Redact", 4, "what is marked for redaction is shown, as it was not applied: page 1"),
         ("FreeText", 4, "annotations without an appearance are not shown: page 1"),
     ],
 )
