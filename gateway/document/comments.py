@@ -1,4 +1,7 @@
-"""Comments are taken out of an office text: they are not printed, and a LibreOffice without its windows opens no text with them."""
+"""Comments are taken out of an office text: they are not printed, and a LibreOffice without its windows opens no text with them.
+
+Nor does it open a sheet of labels while they are to be kept alike.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from gateway.document import sniff
 from gateway.document.compound import Compound
 
 LONGEST = 64 << 20  # bytes of a text that is looked through
+_SETTINGS = "settings.xml"
 TEXTS = re.compile(r"word/(?:document|footnotes|endnotes)\.xml|content\.xml")
 _COMMENT = re.compile(  # of Word, and of OpenDocument; what marks to which words it belongs
     rb"<office(?:ooo)?:annotation(?![\w-])(?:[^>]*/>|.*?</office(?:ooo)?:annotation\s*>)"
@@ -18,6 +22,7 @@ _COMMENT = re.compile(  # of Word, and of OpenDocument; what marks to which word
     re.DOTALL,
 )
 _MARKS = (b"w:commentRangeStart", b"w:commentRangeEnd", b"office:annotation-end")  # which come beside a comment
+_KEPT_ALIKE = re.compile(rb'("IsLabelDocument"[^>]*>)true')
 _GROUP = re.compile(rb"\\bin(\d{1,9}) ?|\\[^a-z]|\{\s*\\\*\s*\\(annotation|atrfstart|atrfend)(?![a-z])|[{}]", re.DOTALL)
 # of the head of a Word text (MS-DOC, Fib): its version, and how long the tables of comments and of their texts are
 _TEXT, _VERSION, _WORD_97 = "WordDocument", 0x02, 0xC1
@@ -32,8 +37,9 @@ def take_out(document: Path, kind: str) -> int:
     if kind == sniff.OFFICE:
         return _of_package(document)
     rules = {sniff.OLE: _of_word, sniff.RTF: _of_rtf, sniff.OFFICE_XML: _of_xml}
-    changed, count = rules[kind](document.read_bytes())
-    if count:
+    data = document.read_bytes()
+    changed, count = rules[kind](data)
+    if changed != data:
         document.write_bytes(changed)
     return count
 
@@ -43,7 +49,7 @@ def _of_package(document: Path) -> int:
     changed: dict[str, bytes] = {}
     with zipfile.ZipFile(document) as source:
         for entry in source.infolist():
-            if TEXTS.fullmatch(entry.filename) and entry.file_size <= LONGEST:
+            if (TEXTS.fullmatch(entry.filename) or entry.filename == _SETTINGS) and entry.file_size <= LONGEST:
                 text = source.read(entry)
                 without, found = _of_xml(text)
                 count += found
@@ -59,7 +65,8 @@ def _of_package(document: Path) -> int:
 
 
 def _of_xml(text: bytes) -> tuple[bytes, int]:
-    return _COMMENT.sub(b"", text), sum(match[1] not in _MARKS for match in _COMMENT.finditer(text))
+    changed = _KEPT_ALIKE.sub(rb"\1false", _COMMENT.sub(b"", text))
+    return changed, sum(match[1] not in _MARKS for match in _COMMENT.finditer(text))
 
 
 def _of_word(data: bytes) -> tuple[bytes, int]:

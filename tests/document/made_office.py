@@ -115,6 +115,22 @@ def flat(kind: str) -> bytes:
     )
 
 
+def labels() -> bytes:
+    """A sheet of labels of Writer, which are to be kept alike."""
+    settings = (
+        f'<office:settings xmlns:c="{_OPEN}:config:1.0" xmlns:ooo="http://openoffice.org/2004/office"><c:config-item-set c:name="ooo:configuration-settings"><c:config-item'
+        ' c:name="IsLabelDocument" c:type="boolean">true</c:config-item></c:config-item-set></office:settings>'
+    )
+    package, manifest = opendocument("text"), "META-INF/manifest.xml"
+    package = changed(
+        package, manifest, b"</m:", b'<m:file-entry m:full-path="settings.xml" m:media-type="text/xml"/></m:'
+    )
+    out = io.BytesIO(package)
+    with zipfile.ZipFile(out, "a") as target:
+        target.writestr("settings.xml", f"<office:document-settings {_NAMES}>{settings}</office:document-settings>")
+    return out.getvalue()
+
+
 def word_2003() -> bytes:
     """WordprocessingML, as Word 2003 saves XML."""
     names = 'xmlns:w="http://schemas.microsoft.com/office/word/2003/wordml"'
