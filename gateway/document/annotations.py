@@ -24,6 +24,15 @@ _LINES = {"/Line": "/L", "/PolyLine": "/Vertices", "/Polygon": "/Vertices"}
 _BY_PDFIUM = {"/Text", "/Square", "/Circle", "/Ink", "/Highlight", "/Underline", "/Squiggly", "/StrikeOut"}
 # what is nothing of its own in print
 _UNPRINTED = {"/Link", "/Popup", "/Redact", "/Watermark", "/PrinterMark", "/TrapNet"}
+_NOTES = (
+    _FILES := "without the files attached there",
+    _WORDS := "without the words of the notes there",
+    _REDACTIONS := "what is marked for redaction is shown, as it was not applied",
+    _UNSEEN := "annotations that are not to be printed are not shown",
+    _UNKNOWN := "annotations without an appearance are not shown",
+    _CUT := "a text is cut off at the edge of its box",
+    _CAPTIONS := "the words beside a line are not shown",
+)
 _PLACES = ("/Rect", "/QuadPoints", "/InkList", "/L", "/Vertices", "/CL")
 _FAR = 100_000  # points
 _PASSWORD = 1 << 13  # of the flags of a field
@@ -42,12 +51,7 @@ class Annotations:
     def __init__(self, document: pikepdf.Pdf) -> None:
         self._document = document
         self._off = layers.hidden(document)
-        self._unprinted: dict[int, None] = {}
-        self._unknown: dict[int, None] = {}
-        self._cut: dict[int, None] = {}
-        self._captions: dict[int, None] = {}
-        self._files: dict[int, None] = {}
-        self._redactions: dict[int, None] = {}
+        self._pages: dict[str, dict[int, None]] = {what: {} for what in _NOTES}
         self.changed = False
 
     def complete(self, page: pikepdf.Page, number: int) -> None:
@@ -58,18 +62,11 @@ class Annotations:
                 try:
                     self._look_at(page, each, number)
                 except _WRONG:
-                    self._unknown[number] = None
+                    self._pages[_UNKNOWN][number] = None
 
     def notes(self) -> Iterator[str]:
         """What their sender should know."""
-        for what, where in (
-            ("without the files attached there", self._files),
-            ("what is marked for redaction is shown, as it was not applied", self._redactions),
-            ("annotations that are not to be printed are not shown", self._unprinted),
-            ("annotations without an appearance are not shown", self._unknown),
-            ("a text is cut off at the edge of its box", self._cut),
-            ("the words beside a line are not shown", self._captions),
-        ):
+        for what, where in self._pages.items():
             if where:
                 numbers = ", ".join(str(number + 1) for number in list(where)[:_NAMED])
                 more = " and others" if len(where) > _NAMED else ""
@@ -82,25 +79,27 @@ class Annotations:
             self.changed = True
             return
         if kind == "/FileAttachment":
-            self._files[number] = None
+            self._pages[_FILES][number] = None
         if kind == "/Redact":
-            self._redactions[number] = None
+            self._pages[_REDACTIONS][number] = None
         if flags & _HIDDEN or kind in _UNPRINTED:
             return
         if kind == "/Widget":
             self._look_at_field(each, flags, number)
             return
+        if kind == "/Text" and flags & _PRINT and each.get("/Contents") and "/IRT" not in each:
+            self._pages[_WORDS][number] = None
         looks = each.get("/AP")
         has_look = isinstance(looks, Dictionary) and "/N" in looks
         if not has_look and _is_far(each):  # pdfium would draw for ever, even what is not to be printed
             each["/F"] = flags | _HIDDEN
-            self._unknown[number] = None
+            self._pages[_UNKNOWN][number] = None
             self.changed = True
             return
         if flags & _PRINT and not has_look:
             self._give_look(page, each, kind, number)
         elif not flags & (_PRINT | _NO_VIEW):
-            self._unprinted[number] = None
+            self._pages[_UNSEEN][number] = None
 
     def _give_look(self, page: pikepdf.Page, each: Dictionary, kind: str, number: int) -> None:
         if "/AP" in each:  # without a look pdfium takes it for one all the same
@@ -116,11 +115,11 @@ class Annotations:
         if kind in _LINES:
             self._draw_line(each, each[_LINES[kind]], closed=kind == "/Polygon")
             if each.get("/Cap") and each.get("/Contents"):
-                self._captions[number] = None
+                self._pages[_CAPTIONS][number] = None
         elif words := _words(each, kind):
             self._write(each, words, number)
         elif kind not in _BY_PDFIUM | {"/FreeText", "/FileAttachment"}:
-            self._unknown[number] = None
+            self._pages[_UNKNOWN][number] = None
 
     def _look_at_field(self, each: Dictionary, flags: int, number: int) -> None:
         """pdfium draws fields, but not those for print alone, nor letters that the fonts of the form lack."""
@@ -162,7 +161,7 @@ class Annotations:
             words, width - 2 * border, height - 2 * border, float(size[1]) if size else 0, int(each.get("/Q", 0))
         )
         if not whole:
-            self._cut[number] = None
+            self._pages[_CUT][number] = None
         picture = pikepdf.Stream(
             self._document, zlib.compress(image.tobytes(), 1), Type=Name.XObject, Subtype=Name.Image, Width=image.width,
             Height=image.height, ImageMask=True, BitsPerComponent=1, Filter=Name.FlateDecode,

@@ -199,6 +199,20 @@ def test_what_is_not_printed_is_told_where_somebody_sees_it(pages: Pages, kind: 
     assert "; ".join(progress.notes()) == note
 
 
+@pytest.mark.parametrize(
+    ("fields", "note"),
+    [
+        ({"Contents": String("Check this")}, "without the words of the notes there: page 1"),
+        ({"Contents": String("Check this"), "AP": Dictionary()}, "without the words of the notes there: page 1"),
+        ({}, ""),
+        ({"Contents": String("Done"), "IRT": Dictionary()}, ""),  # a reply
+    ],
+)
+def test_the_words_of_a_note_are_told(fax: Fax, fields: dict[str, Any], note: str) -> None:
+    (entry,) = fax.make(fax.part("a.pdf", annotated("Text", 28, **fields)))["ledger"]
+    assert entry["note"] == note
+
+
 def test_what_has_a_look_of_its_own_keeps_it(pages: Pages) -> None:
     document = pikepdf.new()
     Sheet().add_to(document)
