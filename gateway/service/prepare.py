@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -76,13 +76,36 @@ class Prepare:
         self._nudge = nudge
         self._clock = clock
         self._large = asyncio.Semaphore(settings.large)
+        self._door = asyncio.Lock()  # through which each conversion begins
+        self._under_way = 0
+        self._alone = asyncio.Event()  # nothing is under way
+        self._alone.set()
 
     async def __call__(self, job: FaxJob) -> None:
         """Prepare the mail of ``job``; a large one when its turn has come, so that some of the memory is left to others."""
         submission = await self._database.read(lambda tx: jobs.get_submission(tx, job.submission))
         assert submission is not None
-        async with self._large if submission.size > LARGE else contextlib.nullcontext():
+        async with self._large if submission.size > LARGE else contextlib.nullcontext(), self._turn(job):
             await self._prepare(job, submission)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, job: FaxJob) -> AsyncIterator[None]:
+        """Where the gateway itself ended each time, the last try of a mail is made with no other beside it: whose fault it is
+        shows then.
+        """
+        async with self._door:
+            if job.strikes and job.strikes + 1 >= self._settings.tries and not job.last_error:
+                await self._alone.wait()
+                yield
+                return
+            self._under_way += 1
+            self._alone.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._alone.set()
 
     async def _prepare(self, job: FaxJob, submission: Submission) -> None:
         now = self._clock()

@@ -211,6 +211,31 @@ async def test_a_conversion_that_dies_is_tried_three_times_with_growing_pauses(h
     assert len(await house.alarms()) == 1
 
 
+@pytest.mark.parametrize(("strikes", "error", "most"), [(0, "", 3), (1, "", 3), (2, "", 1), (2, "it crashed", 3)])
+async def test_the_last_try_after_ends_of_ours_is_made_alone(house: House, strikes: int, error: str, most: int) -> None:
+    """Else a mail that was converted beside the one that ends us would be set aside with it."""
+    for n in range(3):
+        await house.submit(f"+1202555012{n}", mail=LETTER + str(n).encode())
+    one, suspect, another = await house.jobs()
+    await house.database.write(lambda tx: jobs.touch(tx, suspect, house.now, strikes=strikes, last_error=error))
+    running, seen, run = 0, [], house.workshop.run
+
+    async def watched(function: str, /, **arguments: Any) -> Any:
+        nonlocal running
+        running += 1
+        seen.append(running)
+        try:
+            return await run(function, **arguments)
+        finally:
+            running -= 1
+
+    house.workshop.run = watched  # type: ignore[method-assign]
+    in_order = [one, await house.job(suspect.id), another]
+    await asyncio.gather(*(house.handle("prepare", job) for job in in_order))
+    assert await house.states() == ["prepared"] * 3
+    assert max(seen) == most
+
+
 async def test_the_number_of_tries_is_a_setting(build: Build) -> None:
     house = await build(outbound=OutboundSettings(prepare=PrepareSettings(tries=1)))
     await house.submit()
