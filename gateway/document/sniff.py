@@ -84,6 +84,10 @@ _OFFICE_ROOTS = (  # in lower case
 _NETPBM = re.compile(  # nothing but numbers; or three numbers; or two, and what no text in UTF-8 has
     rb"P(?:[1-3]\s(?:#.*(?:\n|\Z)|[\d\s])*\Z|[56]\s(?:#.*\n|\s)*\d+\s+\d+\s+\d+\s|4\s(?:#.*\n|\s)*\d+\s+\d+\s[^\0\xfe\xff]{0,64}[\0\xfe\xff])"
 )
+_PIECE = re.compile(  # of HTML, as web programs write it into files for Excel and Word
+    rb"<meta\s[^>]*charset|<table\b[^>]*>\s*(?:<(?:caption|colgroup|col|thead|tbody)\b[^>]*>.*?)?\s*<tr\b|<style\b.*?</style>\s*<"
+    rb"|<(div|p|center|font|h[1-6])\b[^>]*>.*?</\1>", re.DOTALL
+)  # fmt: skip
 _PDF = re.compile(rb"(?<![ -~])%PDF-")
 _STRAYS = 2  # control characters in a text of a line or two
 _PICTURES = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}
@@ -195,4 +199,4 @@ def _text(start: bytes) -> str:
         return OFFICE_XML
     if head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return HTML
-    return HTML if head.startswith((b"<?xml", b"<!--")) and b"<html" in head else TEXT
+    return HTML if (head.startswith((b"<?xml", b"<!--")) and b"<html" in head) or _PIECE.match(head) else TEXT

@@ -315,5 +315,6 @@ def _with_preface(leaf: Leaf) -> bytes:
     lines = (leaf.preface or "").splitlines()
     if leaf.is_html:
         preface = "<br>\n".join(html.escape(line) for line in lines)
-        return f"<!DOCTYPE html>\n<p>{preface}</p>\n<hr>\n{text}".encode()
+        head = f"<p>{preface}</p>\n<hr>\n" if lines else ""
+        return f"<!DOCTYPE html>\n{head}{text}".encode()
     return "\n".join([*lines, "", text] if lines else [text]).encode()

@@ -165,9 +165,11 @@ class _Walk:
                 if leaves is not None:
                     return leaves
             leaf.type = "text/plain"  # labelled as parts, written as text
-        if kind in _MESSAGES or leaf.name.lower().endswith(_OF_MAILS):
-            return self._attached_mail(leaf, depth, closed=closed)
         leaf.message_text = _is_message_text(leaf, bare=bare)
+        is_mail = kind in _MESSAGES or leaf.name.lower().endswith(_OF_MAILS)
+        if is_mail or (not leaf.message_text and webpages.is_saved(leaf)):
+            leaf.message_text = False
+            return self._attached_mail(leaf, depth, closed=closed, headed=is_mail)
         return self._settle(leaf, depth, closed=closed)
 
     def _count(self) -> None:
@@ -230,8 +232,8 @@ class _Walk:
 
     # --- attached mails -------------------------------------------------------------------------------------------
 
-    def _attached_mail(self, leaf: Leaf, depth: int, *, closed: bool) -> list[Leaf]:
-        """The leaves of a mail inside the mail. Its text is an attachment here, headed by who wrote it to whom."""
+    def _attached_mail(self, leaf: Leaf, depth: int, *, closed: bool, headed: bool) -> list[Leaf]:
+        """The leaves of a mail inside the mail. Its text is an attachment here, ``headed`` by who wrote it to whom."""
         source, start, end = leaf.source, leaf.start, leaf.end
         if leaf.encoding:  # RFC 2046 section 5.2.1 forbids it, mailers do it
             decoded, leaf.defect = self._decoded(leaf, text=False)
@@ -242,11 +244,11 @@ class _Walk:
         headers, body = split(source, start, end)
         if _OF_A_MAIL.isdisjoint(headers.names()):
             return self._settle(leaf, depth, closed=closed)
-        subject = headers.line("subject")
-        fields = [(name, headers.line(name.lower())) for name in ("From", "To", "Cc", "Date", "Subject")]
+        names = ("From", "To", "Cc", "Date", "Subject") if headed else ()
+        fields = [(name, headers.line(name.lower())) for name in names]
         preface = "".join(f"{name}: {value}\n" for name, value in fields if value)
         inner = self.entity(source, headers, body, end, depth=depth + 1, closed=closed)
-        return _attached(leaf, inner, subject, preface)
+        return _attached(leaf, inner, headers.line("subject") if headed else "", preface)
 
     # --- wrapped mails --------------------------------------------------------------------------------------------
 
@@ -402,7 +404,7 @@ def _encrypted() -> Refused:
 
 def _attached(leaf: Leaf, inner: list[Leaf], subject: str, preface: str) -> list[Leaf]:
     """The leaves of a mail that is itself an attachment: its text is one too, headed by ``preface``."""
-    label = f'attached mail "{subject}"' if subject else "attached mail"
+    label = f'attached mail "{subject}"' if subject else (not preface and leaf.name) or "attached mail"
     leaves = []
     for each in _without_spare(inner):
         if each.message_text and (each.left_out or not each.is_blank):

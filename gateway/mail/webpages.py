@@ -5,6 +5,7 @@ Such a picture gets a Content-ID, as pictures of mails have one, and the text sh
 
 from __future__ import annotations
 
+import binascii
 import html
 import re
 from collections.abc import Sequence
@@ -21,7 +22,33 @@ _LOOKS = re.compile(  # what only browsers want of a page
     r"text/css|(?:text|application)/(?:x-)?(?:java|ecma)script|font/.*|application/(?:x-)?font.*|application/vnd\.ms-fontobject"
     r"|image/svg\+xml|image/(?:x-icon|vnd\.microsoft\.icon)"
 )
+_START = 4096  # bytes of a file that tell whether it is such a page
+_WORD = re.compile(rb"[A-Za-z-]+(?::.*)?", re.DOTALL)
+_HEAD = re.compile(rb"(?:[!-9;-~]+:.*\r?\n(?:[ \t].*\r?\n)*){2,}")
+_OF_PARTS = re.compile(rb"^content-type:\s*multipart/", re.IGNORECASE | re.MULTILINE)
+_VERSION = re.compile(rb"^mime-version:", re.IGNORECASE | re.MULTILINE)
 _WHY = "it belongs to the look of a web page"
+
+
+def is_saved(leaf: Leaf) -> bool:
+    """Whether a file is a page saved so, whatever its name says: ``.doc`` and ``.xls`` of web programs are, too."""
+    end = min(leaf.end, leaf.start + _START)
+    start = leaf.source[leaf.start : end]
+    if leaf.encoding == "base64":
+        start = _decoded(start.lstrip()[:8])
+        if not _WORD.fullmatch(start):  # the usual case, at little cost
+            return False
+        start = _decoded(leaf.source[leaf.start : end])
+    head = _HEAD.match(start)
+    return bool(head and _OF_PARTS.search(head[0]) and _VERSION.search(head[0]))
+
+
+def _decoded(data: bytes) -> bytes:
+    symbols = data.translate(None, b"\r\n")
+    try:
+        return binascii.a2b_base64(symbols[: len(symbols) & ~3])
+    except binascii.Error:
+        return b""
 
 
 def tie(leaves: Sequence[Leaf]) -> frozenset[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from gateway.mail import structure
@@ -56,3 +58,42 @@ def test_a_page_without_such_pictures_stays_as_it_is() -> None:
         found = related(page, ("image/png", fields), charset="", before="Content-Location: https://x.example/a\r\n")
         assert (found.leaves[0].data or b"").rstrip() == page
         assert found.shown == {"a"}
+
+
+# --- pages under the names of other documents -------------------------------------------------------------------------
+
+EXPORTED = (
+    b"Date: Fri, 27 Nov 2026 10:00:00 +0000\r\nSubject: Exported\r\nMIME-Version: 1.0\r\nContent-Type: multipart/related;"
+    b"\r\n\tboundary=p\r\n\r\n--p\r\nContent-Type: text/html\r\nContent-Location: file:///C:/page.htm\r\n\r\n"
+    b"<h1>All</h1><img src=a1>\r\n--p\r\nContent-Type: application/octet-stream\r\nContent-Location: file:///C:/a1\r\n\r\n"
+    + PICTURE
+    + b"\r\n--p--\r\n"
+)
+
+
+def attached(
+    data: bytes, kind: str = "application/msword", name: str = "wiki.doc", *, encoded: bool = True
+) -> list[structure.Leaf]:
+    mail = "From: a@example.org\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n\r\nSee.\r\n"
+    mail += f'--m\r\nContent-Type: {kind}; name="{name}"\r\n'
+    encoding = b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(data) if encoded else b"\r\n" + data
+    return structure.read(mail.encode() + encoding + b"\r\n--m--\r\n").leaves[1:]
+
+
+@pytest.mark.parametrize("encoded", [True, False])
+@pytest.mark.parametrize("kind", ["application/msword", "application/octet-stream", "text/plain"])
+def test_a_page_that_calls_itself_another_document_is_opened(kind: str, encoded: bool) -> None:
+    page, picture = attached(EXPORTED, kind, encoded=encoded)
+    assert (page.name, page.is_html, page.preface, page.pictures) == ("wiki.doc", True, "", {"file:///c:/a1"})
+    assert picture.content_id == "file:///C:/a1"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"Date: today\r\nSubject: a memo\r\n\r\nText", b"MIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nText", b"%PDF-1.4 MIME-Version: 1.0",
+        b"Notes\r\n" + EXPORTED, b"", b"MIME",
+    ],
+)  # fmt: skip
+def test_other_files_are_files(data: bytes) -> None:
+    assert [leaf.name for leaf in attached(data)] == ["wiki.doc"]
