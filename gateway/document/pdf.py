@@ -38,6 +38,7 @@ _NO_FAX = (
     pikepdf.PdfError, pikepdf.PasswordError, pikepdf.UnsupportedImageTypeError, ValueError, RuntimeError, OSError, LookupError, TypeError,
     AttributeError, ArithmeticError,
 )  # fmt: skip
+_LOST = ("not found in file", "treating stream as empty")  # says qpdf
 _FILTERS = {"/CCITTFaxDecode", "/FlateDecode"}  # others may start a program
 _LAID_OVER = ("/SMask", "/Mask", "/SMaskInData", "/OC")  # what may hide a picture
 _MASKS = (*_LAID_OVER, "/ImageMask")  # of a picture that may not hide the paper
@@ -206,7 +207,7 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, s
             annotations = Annotations(document)
             for number, page in enumerate(document.pages):
                 told[number] = _Told(_unit(page), _is_scan(page), borrowed.on(page))
-                if damaged(page):
+                if damaged(page) or _has_lost(document):
                     raise _damaged_page(number, name)
                 annotations.complete(page, number)
             for note in annotations.notes():
@@ -217,6 +218,11 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, s
     except _NO_FAX:
         pass
     return told, mended, borrowed.numbered
+
+
+def _has_lost(document: pikepdf.Pdf) -> bool:
+    """Whether something that was looked at since this was asked last is not where the PDF says, nor anywhere in it."""
+    return any(said in each for each in document.get_warnings() for said in _LOST)
 
 
 def _with_letters(

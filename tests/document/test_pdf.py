@@ -479,6 +479,20 @@ def test_no_page_is_said(refusal: Refusal) -> None:
     assert refusal(saved(pikepdf.new())).public == "x.bin is a PDF without a page"
 
 
+@pytest.mark.parametrize("what", [b"/Contents", b"/I0"])
+@pytest.mark.parametrize("is_all", [False, True])
+def test_a_page_of_which_bytes_were_lost_is_damaged(refusal: Refusal, what: bytes, *, is_all: bool) -> None:
+    document = pikepdf.new()
+    letter(1).add_to(document)
+    letter(2).picture(72, 500, 200, 133, photo(300, 200)).add_to(document)
+    whole = saved(document, object_stream_mode=pikepdf.ObjectStreamMode.disable)
+    number = re.findall(what + rb" (\d+) 0 R", whole)[-1]
+    start = whole.index(b"\n" + number + b" 0 obj") + 1
+    end = whole.index(b"endobj", start) if is_all else start + 8
+    lost = whole[:start] + bytes(end - start) + whole[end:]
+    assert refusal(lost).public == "page 2 of x.bin is damaged; make the PDF anew and send it again"
+
+
 def test_a_damaged_page_is_refused_by_its_number(refusal: Refusal) -> None:
     document = pikepdf.new()
     for n in range(3):
