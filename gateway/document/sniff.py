@@ -65,6 +65,7 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (  # where it stands
     (0, b"8BPS\0", "image/vnd.adobe.photoshop"),
     (0, b"AT&TFORM", "image/vnd.djvu"),
     (128, b"DICM\x02\0", "application/dicom"),
+    *((0, b"AC10%02d\0" % number, "image/vnd.dwg") for number in range(9, 33)),
     (0, b"ID3\2", "video/audio"),
     (0, b"ID3\3", "video/audio"),
     (0, b"ID3\4", "video/audio"),
@@ -84,6 +85,7 @@ _OFFICE_ROOTS = (  # in lower case
 _NETPBM = re.compile(  # nothing but numbers; or three numbers; or two, and what no text in UTF-8 has
     rb"P(?:[1-3]\s(?:#.*(?:\n|\Z)|[\d\s])*\Z|[56]\s(?:#.*\n|\s)*\d+\s+\d+\s+\d+\s|4\s(?:#.*\n|\s)*\d+\s+\d+\s[^\0\xfe\xff]{0,64}[\0\xfe\xff])"
 )
+_DXF = re.compile(rb"(?:\s*999\r?\n.*\n)*\s*0\r?\n\s*SECTION\r?\n\s*2\r?\n")
 _PIECE = re.compile(  # of HTML, as web programs write it into files for Excel and Word
     rb"<meta\s[^>]*charset|<table\b[^>]*>\s*(?:<(?:caption|colgroup|col|thead|tbody)\b[^>]*>.*?)?\s*<tr\b|<style\b.*?</style>\s*<"
     rb"|<(div|p|center|font|h[1-6])\b[^>]*>.*?</\1>", re.DOTALL
@@ -115,6 +117,7 @@ REFUSED = {
     "image/vnd.adobe.photoshop": "a Photoshop picture",
     "image/vnd.djvu": "a DjVu document",
     "application/dicom": "a DICOM picture",
+    "image/vnd.dwg": "a CAD drawing (DWG, DXF)",
     UNKNOWN: "a file of an unknown kind",
 }
 
@@ -184,6 +187,8 @@ def _text(start: bytes) -> str:
     """Text has no NUL (but for UTF-16 and UTF-32) and few control characters."""
     if start.startswith((b"\x1bE", b"\x1b%-12345X")):
         return "application/vnd.hp-pcl"
+    if _DXF.match(start):
+        return "image/vnd.dwg"
     if _NETPBM.match(start):
         return "image/x-portable-anymap"
     if start.startswith(b"MZ") and b"\0" in start:

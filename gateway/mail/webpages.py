@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from gateway.mail.structure import Leaf
 
 _SHOWN = re.compile(r"""(\b(?:src|background)\s*=\s*)("[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)""", re.IGNORECASE)
-_LOOKS = re.compile(  # what only browsers want of a page
+_LOOKS = re.compile(  # what only browsers want of a page, and what Word and Outlook write beside what they show
     r"text/css|(?:text|application)/(?:x-)?(?:java|ecma)script|font/.*|application/(?:x-)?font.*|application/vnd\.ms-fontobject"
-    r"|image/svg\+xml|image/(?:x-icon|vnd\.microsoft\.icon)"
+    r"|image/svg\+xml|image/(?:x-icon|vnd\.microsoft\.icon)|(?:text|application)/xml|application/x-mso|image/x-[ew]mz"
+    r"|application/vnd\.ms-officetheme|.*\.(?:mso|emz|wmz|thmx)"
 )
 _START = 4096  # bytes of a file that tell whether it is such a page
 _WORD = re.compile(rb"[A-Za-z-]+(?::.*)?", re.DOTALL)
@@ -57,7 +58,8 @@ def tie(leaves: Sequence[Leaf]) -> frozenset[str]:
     for leaf in beside.values():
         leaf.content_id = leaf.content_id or leaf.location
     for leaf in leaves:
-        if _LOOKS.fullmatch(leaf.type) and not leaf.disposition and (leaf.location or leaf.content_id):
+        is_look = _LOOKS.fullmatch(leaf.type) or _LOOKS.fullmatch(leaf.name.lower())
+        if is_look and leaf.disposition != "attachment" and (leaf.location or leaf.content_id):
             leaf.left_out = leaf.left_out or _WHY
     shown: frozenset[str] = frozenset()
     for page in leaves:

@@ -52,6 +52,20 @@ def test_what_only_browsers_want_is_left_out_and_a_document_is_not() -> None:
     assert [leaf.left_out for leaf in found.leaves] == ["", *["it belongs to the look of a web page"] * 4, "", ""]
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("application/octet-stream; name=oledata.mso", "Content-ID: <oledata.mso>\r\nContent-Disposition: inline"),
+        ("application/octet-stream; name=image001.emz", "Content-ID: <image001.emz@01D>"),
+        ("application/x-mso", "Content-Location: a_files/editdata.mso"),
+        ("text/xml", "Content-Location: a_files/filelist.xml"),
+    ],
+)
+def test_what_word_and_outlook_write_beside_a_picture_is_no_document(kind: str, fields: str) -> None:
+    found = related(b"<p>x", (kind, fields), (kind, "Content-Disposition: attachment"))
+    assert [bool(leaf.left_out) for leaf in found.leaves] == [False, True, False]
+
+
 def test_a_page_without_such_pictures_stays_as_it_is() -> None:
     page = b"<img src=p.png><img src='cid:a'><img src='http://[no'>\xe4"
     for fields in ("Content-Location: q.png", "Content-Location: p.png\r\nContent-Disposition: attachment", ""):
