@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 import stat
 from pathlib import Path
@@ -45,6 +46,14 @@ async def test_a_client_outside_the_networks_may_log_in_where_that_is_offered(do
     async with talking(address) as client:
         assert str(await client.ask("MAIL FROM:<you@example.org>")).startswith("530 5.7.0 log in first: ")
         assert await client.asks("AUTH PLAIN AGNvcGllcgBzZWNyZXQ=", "MAIL FROM:<you@example.org>") == [235, 250]
+
+
+@pytest.mark.parametrize(("identity", "code"), [("", 235), ("copier", 235), ("boss", 535)])
+async def test_nobody_logs_in_to_act_for_another(doors: Doors, stub: Stub, identity: str, code: int) -> None:
+    (address,) = await doors.open(stub, ListenerSettings("mail", "127.0.0.1:0", networks=ELSEWHERE, auth="optional"))
+    word = base64.b64encode(f"{identity}\0copier\0secret".encode()).decode()
+    async with talking(address) as client:
+        assert (await client.ask(f"AUTH PLAIN {word}")).code == code
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
