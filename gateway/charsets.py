@@ -17,6 +17,7 @@ _FOREIGN = re.compile(rb"[\xa1-\xff]{4,}")  # Western words have fewer letters b
 _FOREIGN_SIZE, _FOREIGN_LETTERS = 12, 8  # of all of them, and how many different ones
 _OF_DOS = re.compile(rb"[A-Za-z][\x81\x82\x84\x87\x88\x94][A-Za-z]")  # letters there; quotes, or nothing, in Western
 _HIGH = bytes(range(128, 256))
+_STRAY = "faxgateway-stray"  # how what is no UTF-8 is read
 _LONG_START = 65_536  # bytes in which there are some
 _START = 4096  # bytes in which a web page says its charset
 
@@ -149,6 +150,22 @@ def is_of_dos(data: bytes) -> bool:
     """Whether a Western text has its letters where DOS had them (code page 850)."""
     high = len(data) - len(data.translate(None, _HIGH))
     return 0 < high * 4 < len(data) and bool(_OF_DOS.search(data))
+
+
+def mostly_utf8(data: bytes) -> str | None:
+    """A text in UTF-8 with a little of another charset in it, a footer say, which is read as Western; None of any other."""
+    high = len(data) - len(data.translate(None, _HIGH))
+    strays = len(data) - len(data.decode("utf-8", "ignore").encode())
+    return data.decode("utf-8", _STRAY) if strays * 4 < high else None
+
+
+def _stray(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    is_cut = error.end == len(error.object) and error.reason == "unexpected end of data"
+    return "\ufffd" if is_cut else error.object[error.start : error.end].decode(WESTERN, "replace"), error.end
+
+
+codecs.register_error(_STRAY, _stray)
 
 
 def said_in(data: bytes) -> str | None:

@@ -68,6 +68,8 @@ def decode(data: bytes, charset: str | None) -> str:
         # Western takes almost anything: UTF-8 is asked first
         if tried != charsets.WESTERN and (text := charsets.read(data, tried)) is not None:
             return text
+    if declared in (None, "utf-8", charsets.WESTERN) and (text := charsets.mostly_utf8(data)) is not None:
+        return text
     if declared not in (None, "utf-8") and not charsets.says_nothing(charset):
         text = data.decode(declared, "replace")
         if text.count("\ufffd") <= len(text) * _DAMAGED:

@@ -18,7 +18,6 @@ _UNSAFE = re.compile(
 )
 _ENCODED_WORD = re.compile(r"=\?([!->@-~]{1,60})\?([bBqQ])\?([^?]*)\?=")
 _DRIVE = re.compile(r"^[A-Za-z]:")
-_HIGH = bytes(range(128, 256))
 
 
 def to_text(data: bytes, charset: str | None = None) -> str:
@@ -35,9 +34,8 @@ def to_text(data: bytes, charset: str | None = None) -> str:
         if name != charsets.WESTERN and (text := charsets.read(data, name)) is not None:
             return text
     if declared in (None, charsets.WESTERN, "utf-8"):
-        text = data.decode("utf-8", "replace")
-        foreign = len(data) - len(data.translate(None, _HIGH))
-        return text if text.count("\ufffd") * 4 < foreign else data.decode(charsets.WESTERN, "replace")
+        text = charsets.mostly_utf8(data)
+        return data.decode(charsets.WESTERN, "replace") if text is None else text
     return data.decode(declared, "replace")
 
 

@@ -207,6 +207,17 @@ def test_a_text_that_cannot_be_western_is_guessed_whatever_it_says(
     assert text.decode(content.encode(encoding), declared) == content
 
 
+@pytest.mark.parametrize("declared", ["utf-8", "iso-8859-1", "us-ascii", None])
+@pytest.mark.parametrize(
+    "content", ["Grüße aus Köln, schöne Straße. ", "Привет из Москвы. ", "お世話になっております。"]
+)
+def test_a_stray_footer_spoils_no_text_in_utf8(content: str, declared: str | None) -> None:
+    for count in (1, 50):
+        whole = content * count
+        assert text.decode(whole.encode() + b"-- M\xfcller", declared) == f"{whole}-- Müller"
+        assert text.decode(whole.encode() + "–".encode()[:2], declared).startswith(whole)  # cut off
+
+
 @pytest.mark.parametrize("content", ["Ça déjà vu, Größe „5 m²“ …", "ÄÖÜ ÀÉÈÊ ««»»", "“a” b", "x…y™z", "áéíóú ñ"])
 def test_a_western_text_stays_one(content: str) -> None:
     assert text.decode(content.encode("cp1252"), "iso-8859-1") == content
