@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.errors import Refused
 from gateway.mail import bodies, options
-from gateway.mail.structure import Leaf, Mail
+from gateway.mail.leaf import Leaf
+from gateway.mail.structure import Mail
 from gateway.mail.words import to_text
 
 

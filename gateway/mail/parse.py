@@ -19,8 +19,9 @@ from gateway.mail import asked, author, automatic, bodies, buffer, options, part
 from gateway.mail import trim as trimming
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, split
+from gateway.mail.leaf import Leaf
 from gateway.mail.room import Room, TooMuch
-from gateway.mail.structure import Leaf, Mail
+from gateway.mail.structure import Mail
 from gateway.mail.words import decode_words, to_text
 from gateway.model import MailPart, MailSummary
 

@@ -9,13 +9,10 @@ import binascii
 import html
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin
 
 from gateway.mail import bodies
-
-if TYPE_CHECKING:
-    from gateway.mail.structure import Leaf
+from gateway.mail.leaf import Leaf
 
 _SHOWN = re.compile(r"""(\b(?:src|background)\s*=\s*)("[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)""", re.IGNORECASE)
 _LOOKS = re.compile(  # what only browsers want of a page, and what Word and Outlook write beside what they show

@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from gateway.mail import structure
+from gateway.mail.leaf import Leaf
 
 PICTURE = b"\x89PNG\r\n\x1a\n, say"
 
@@ -87,7 +88,7 @@ EXPORTED = (
 
 def attached(
     data: bytes, kind: str = "application/msword", name: str = "wiki.doc", *, encoded: bool = True
-) -> list[structure.Leaf]:
+) -> list[Leaf]:
     mail = "From: a@example.org\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n\r\nSee.\r\n"
     mail += f'--m\r\nContent-Type: {kind}; name="{name}"\r\n'
     encoding = b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(data) if encoded else b"\r\n" + data
