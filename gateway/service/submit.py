@@ -408,4 +408,4 @@ def _unsure(error: GatewayError) -> str:
 
 def _about_credit(text: str) -> bool:
     lowered = text.lower()
-    return any(word in lowered for word in ("credit", "insufficient", "balance", "funds"))
+    return any(word in lowered for word in ("credit", "insufficient", "balance", "funds", "payment"))

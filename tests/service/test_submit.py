@@ -125,7 +125,9 @@ async def test_a_permanent_no_fails_the_fax(house: House) -> None:
     assert [attempt.outcome for attempt in await house.attempts(job.id)] == ["not_sent"]
 
 
-@pytest.mark.parametrize("words", ["Insufficient credit", "Your balance is too low", "not enough FUNDS"])
+@pytest.mark.parametrize(
+    "words", ["Insufficient credit", "Your balance is too low", "not enough FUNDS", "payment required"]
+)
 async def test_an_account_without_credit_stops_all_sends_with_one_alarm_until_the_balance_is_back(
     house: House, words: str
 ) -> None:
