@@ -38,7 +38,8 @@ _NO_FAX = (
     pikepdf.PdfError, pikepdf.PasswordError, pikepdf.UnsupportedImageTypeError, ValueError, RuntimeError, OSError, LookupError, TypeError,
     AttributeError, ArithmeticError,
 )  # fmt: skip
-_LOST = ("not found in file", "treating stream as empty")  # says qpdf
+# says qpdf of what is nowhere in the file, and of what it looks for all over it
+_LOST, _SOUGHT = ("not found in file", "treating stream as empty"), "reconstruct cross-reference table"
 _FILTERS = {"/CCITTFaxDecode", "/FlateDecode"}  # others may start a program
 _LAID_OVER = ("/SMask", "/Mask", "/SMaskInData", "/OC")  # what may hide a picture
 _MASKS = (*_LAID_OVER, "/ImageMask")  # of a picture that may not hide the paper
@@ -201,28 +202,27 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, s
     """
     told: dict[int, _Told] = {}
     mended = b""
+    warnings: list[str] = []
     damaged, borrowed = Soundness().damaged, Borrowed()
     try:
         with pikepdf.open(path) as document:
             annotations = Annotations(document)
             for number, page in enumerate(document.pages):
                 told[number] = _Told(_unit(page), _is_scan(page), borrowed.on(page))
-                if damaged(page) or _has_lost(document):
+                found = damaged(page)
+                warnings += document.get_warnings()
+                if found or any(said in warning for warning in warnings for said in _LOST):
                     raise _damaged_page(number, name)
                 annotations.complete(page, number)
             for note in annotations.notes():
                 progress.note(note)
-            # it believes a count that is too low
-            if layers.settle(document) or annotations.changed or len(told) > count:
+            # it believes a count that is too low, and loses what is not where the PDF says
+            misled = len(told) > count or any(_SOUGHT in warning for warning in warnings)
+            if layers.settle(document) or annotations.changed or misled:
                 mended = _written(document, name)
     except _NO_FAX:
         pass
     return told, mended, borrowed.numbered
-
-
-def _has_lost(document: pikepdf.Pdf) -> bool:
-    """Whether something that was looked at since this was asked last is not where the PDF says, nor anywhere in it."""
-    return any(said in each for each in document.get_warnings() for said in _LOST)
 
 
 def _with_letters(

@@ -58,18 +58,25 @@ def _looks(notes: object) -> Iterator[object]:
         yield look.get(str(each.get("/AS", "/Off"))) if isinstance(look, pikepdf.Dictionary) else look
 
 
-def _shown(resources: object) -> Iterator[pikepdf.Object]:
-    """Forms, pictures, the masks that are laid over them, and patterns."""
-    for name in ("/XObject", "/Pattern"):
-        objects = resources.get(name) if isinstance(resources, pikepdf.Dictionary) else None
-        yield from _streams(objects)
-
-
-def _streams(objects: object) -> Iterator[pikepdf.Object]:
-    for _, each in objects.items() if isinstance(objects, pikepdf.Dictionary) else ():
+def _shown(resources: object) -> Iterator[object]:
+    """Forms, pictures, the masks that are laid over them, patterns and fonts."""
+    if not isinstance(resources, pikepdf.Dictionary):
+        return
+    for each in (*_entries(resources, "/XObject"), *_entries(resources, "/Pattern")):
         if isinstance(each, pikepdf.Stream):
             yield each
             yield from (each[name] for name in ("/SMask", "/Mask") if name in each)
+    for font in _entries(resources, "/Font"):
+        inner = font.get("/DescendantFonts") if isinstance(font, pikepdf.Dictionary) else None
+        for each in inner if isinstance(inner, pikepdf.Array) else [font]:
+            about = each.get("/FontDescriptor") if isinstance(each, pikepdf.Dictionary) else None
+            if isinstance(about, pikepdf.Dictionary):
+                yield from (about.get(name) for name in ("/FontFile", "/FontFile2", "/FontFile3"))
+
+
+def _entries(resources: pikepdf.Dictionary, name: str) -> list[pikepdf.Object]:
+    found = resources.get(name)
+    return [each for _, each in found.items()] if isinstance(found, pikepdf.Dictionary) else []
 
 
 def _breaks(stream: pikepdf.Stream) -> bool:

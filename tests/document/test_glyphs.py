@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,16 @@ def test_a_font_that_cannot_be_read_is_not_taken_for_another(pages: Pages, refus
     assert ink(page) > 0.002
     (page,) = pages(embedded(program, mode=3))
     assert ink(page) == 0
+
+
+@pytest.mark.parametrize("readable", [False, True])
+def test_a_font_that_breaks_off_is_damaged(refusal: Refusal, *, readable: bool) -> None:
+    with pikepdf.open(io.BytesIO(embedded(b"a font", readable=readable))) as document:
+        about = document.pages[0].Resources.Font.A.DescendantFonts[0].FontDescriptor
+        packed = zlib.compress((Path(glyphs.__file__).parent / "fonts" / "DejaVuSans.ttf").read_bytes())
+        about.FontFile2.write(packed[: len(packed) * 9 // 10], filter=Name.FlateDecode)
+        data = saved(document, compress_streams=False, stream_decode_level=pikepdf.StreamDecodeLevel.none)
+    assert refusal(data).public == "page 1 of x.bin is damaged; make the PDF anew and send it again"
 
 
 def test_of_a_font_that_is_whole_no_letters_need_be_known(pages: Pages) -> None:

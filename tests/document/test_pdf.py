@@ -463,6 +463,13 @@ def test_a_broken_cross_reference_is_mended(pages: Pages) -> None:
     assert len(pages(broken)) == 3
 
 
+def test_what_is_a_byte_beside_its_place_is_found(pages: Pages) -> None:
+    whole = letters(12, compress_streams=False, object_stream_mode=pikepdf.ObjectStreamMode.generate)
+    found = pages(whole.replace(b"The quick", b"The quic", 1))
+    assert all(ink(page) > 0.01 for page in found)
+    assert len(found) == 12
+
+
 def test_a_missing_trailer_is_mended(pages: Pages) -> None:
     whole = letters(3, object_stream_mode=pikepdf.ObjectStreamMode.disable)
     broken = re.sub(rb"trailer.*?startxref", b"startxref", whole, flags=re.DOTALL)
