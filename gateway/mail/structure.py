@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from gateway import charsets
 from gateway.errors import Refused
-from gateway.mail import bodies, boundaries, flowed, partial, pkcs7, tnef, transfer, webpages
+from gateway.mail import bodies, boundaries, clearsigned, flowed, partial, pkcs7, tnef, transfer, webpages
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, split
 from gateway.mail.leaf import Leaf
@@ -23,6 +23,7 @@ MAX_DEPTH = 20
 MAX_PARTS = 200
 
 EMPTY = "it is empty"
+SIGNATURE = "it is a digital signature, nothing to print"
 OPEN_END = "the mail ends before it does"
 
 _MESSAGES = {"message/rfc822", "message/global", "message/news"}
@@ -279,7 +280,7 @@ class _Walk:
             or leaf.name.lower().endswith(".p7s")
             or self._is_armoured(leaf, _ARMOURED_SIGNATURE)
         ):
-            leaf.left_out = "it is a digital signature, nothing to print"
+            leaf.left_out = SIGNATURE
             return [leaf]
         if leaf.type == "application/pgp-keys" or self._is_armoured(leaf, _ARMOURED_KEY):
             leaf.left_out = "it is a public key, nothing to print"
@@ -317,7 +318,10 @@ class _Walk:
             raise _encrypted()
         leaf.charset = charsets.meant(leaf.charset, leaf.data)
         if not leaf.is_html:
-            return self._uuencoded(leaf)
+            clear = clearsigned.opened(leaf.data)
+            signed = clear != leaf.data
+            leaf.data = clear
+            return self._uuencoded(leaf) + [_signature_of(leaf)] * signed
         leaf.pictures = bodies.shown_ids(leaf.data, leaf.charset)
         self.shown |= leaf.pictures
         return [_measured(leaf)]
@@ -339,6 +343,10 @@ class _Walk:
             return [_measured(leaf)]
         pieces.append(replace(leaf, data=data[position:]))
         return [_measured(piece) if piece.message_text else piece for piece in pieces]
+
+
+def _signature_of(leaf: Leaf) -> Leaf:
+    return replace(leaf, data=b"", name="signature of PGP", message_text=False, is_flowed=False, left_out=SIGNATURE)
 
 
 def _measured(leaf: Leaf) -> Leaf:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.mail import pkcs7
+from gateway.mail import clearsigned, pkcs7, structure
 from gateway.mail.parse import extract, inspect
 
 SIGNED, DATA, ENVELOPED = "2a864886f70d010702", "2a864886f70d010701", "2a864886f70d010703"
@@ -100,3 +100,40 @@ def test_octets_within_octets_end_somewhere() -> None:
     )
     with pytest.raises(pkcs7.NotSigned):
         pkcs7.content(whole)
+
+
+# --- signed where it stands -------------------------------------------------------------------------------------------
+
+CLEARSIGNED = (
+    b"-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA256\r\n\r\nDear Bob,\r\n- - one\r\n- -- \r\nAnn\r\n-----BEGIN PGP SIGNATURE-----\r\n"
+    b"Version: GnuPG v2\r\n\r\niQEzBAEB\r\n=abcd\r\n-----END PGP SIGNATURE-----\r\n"
+)
+CLEAR = b"Dear Bob,\r\n- one\r\n-- \r\nAnn\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "clear"),
+    [
+        (CLEARSIGNED, CLEAR),
+        (CLEARSIGNED.replace(b"\r\n", b"\n"), CLEAR.replace(b"\r\n", b"\n")),
+        (b"Above\r\n" + CLEARSIGNED + b"Between\r\n" + CLEARSIGNED + b"- Below", b"Above\r\n" + CLEAR + b"Between\r\n" + CLEAR + b"- Below"),
+        (CLEARSIGNED.rstrip(), CLEAR),
+        *((each, each) for each in (
+            CLEARSIGNED[:-10], CLEARSIGNED[:60], b"> " + CLEARSIGNED, CLEARSIGNED.replace(b"Hash: SHA256\r\n\r\n", b"Hash it\r\n"), b"", b"- plain\r\n",
+        )),
+    ],
+)  # fmt: skip
+def test_the_frame_of_a_text_that_is_signed_where_it_stands_is_not_printed(text: bytes, clear: bytes) -> None:
+    assert clearsigned.opened(text) == clear
+
+
+def test_a_signature_in_the_text_is_told() -> None:
+    found = structure.read(b"From: a@example.org\r\nSubject: x\r\n\r\n" + CLEARSIGNED)
+    text, signature = found.leaves
+    assert (text.data, text.message_text) == (CLEAR, True)
+    assert (signature.name, signature.left_out) == ("signature of PGP", "it is a digital signature, nothing to print")
+
+
+def test_many_frames_that_never_end_take_no_time() -> None:
+    many = b"-----BEGIN PGP SIGNED MESSAGE-----\n\n" * 50_000
+    assert clearsigned.opened(many) == many
