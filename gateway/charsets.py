@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from functools import lru_cache
 
 WESTERN = "cp1252"
 
@@ -96,6 +97,7 @@ _NONE = frozenset(
 )
 
 
+@lru_cache(maxsize=256)
 def codec(charset: str | None) -> str | None:
     """The Python codec that the name of a charset means, None when there is none to trust."""
     if not charset or not _NAME.fullmatch(charset):

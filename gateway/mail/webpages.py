@@ -21,7 +21,7 @@ _LOOKS = re.compile(  # what only browsers want of a page, and what Word and Out
     r"|application/vnd\.ms-officetheme|.*\.(?:mso|emz|wmz|thmx)"
 )
 _START = 4096  # bytes of a file that tell whether it is such a page
-_WORD = re.compile(rb"[A-Za-z-]+(?::.*)?", re.DOTALL)
+_WORD = re.compile(rb"[A-Za-z-]+(?::|\Z)")
 _HEAD = re.compile(rb"(?:[!-9;-~]+:.*\r?\n(?:[ \t].*\r?\n)*){2,}")
 _OF_PARTS = re.compile(rb"^content-type:\s*multipart/", re.IGNORECASE | re.MULTILINE)
 _VERSION = re.compile(rb"^mime-version:", re.IGNORECASE | re.MULTILINE)
@@ -31,12 +31,12 @@ _WHY = "it belongs to the look of a web page"
 def is_saved(leaf: Leaf) -> bool:
     """Whether a file is a page saved so, whatever its name says: ``.doc`` and ``.xls`` of web programs are, too."""
     end = min(leaf.end, leaf.start + _START)
+    is_base64 = leaf.encoding == "base64"
+    first = leaf.source[leaf.start : min(end, leaf.start + 8)]
+    if not _WORD.match(_decoded(first) if is_base64 else first):  # the usual case, at little cost
+        return False
     start = leaf.source[leaf.start : end]
-    if leaf.encoding == "base64":
-        start = _decoded(start.lstrip()[:8])
-        if not _WORD.fullmatch(start):  # the usual case, at little cost
-            return False
-        start = _decoded(leaf.source[leaf.start : end])
+    start = _decoded(start) if is_base64 else start
     head = _HEAD.match(start)
     return bool(head and _OF_PARTS.search(head[0]) and _VERSION.search(head[0]))
 
