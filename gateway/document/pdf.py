@@ -39,7 +39,8 @@ _NO_FAX = (
     AttributeError, ArithmeticError,
 )  # fmt: skip
 # says qpdf of what is nowhere in the file, and of what it looks for all over it
-_LOST, _SOUGHT = ("not found in file", "treating stream as empty"), "reconstruct cross-reference table"
+_LOST = ("not found in file", "treating stream as empty", "giving up on reading object")
+_SOUGHT = "reconstruct cross-reference table"
 _FILTERS = {"/CCITTFaxDecode", "/FlateDecode"}  # others may start a program
 _LAID_OVER = ("/SMask", "/Mask", "/SMaskInData", "/OC")  # what may hide a picture
 _MASKS = (*_LAID_OVER, "/ImageMask")  # of a picture that may not hide the paper

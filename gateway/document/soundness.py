@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -25,7 +26,15 @@ _BEHIND = 1024  # bytes that may follow it
 _EDGE = 16  # rows of a picture that nobody misses at its end: one of its blocks
 _WINDOW = 1 << 20
 _MOST = 64 << 20  # bytes, or pixels, looked at of one stream
+_OPERATORS = set(
+    """b B b* B* BDC BI BMC BT BX c cm CS cs d d0 d1 Do DP EI EMC ET EX f F f* G g gs h i ID j J K k l m M MP n q Q re RG rg ri s
+    S SC sc SCN scn sh T* Tc Td TD Tf Tj TJ TL Tm Tr Ts Tw Tz v w W W* y ' \"""".split()
+) | {"INLINE IMAGE"}
 _FLUSHED = b"\0\0\xff\xff"  # ends one whose program never said that it is complete
+
+
+class _WrongSum(zlib.error):
+    """Compressed data does not have the sum that is written at its end."""
 
 
 class Soundness:
@@ -96,6 +105,8 @@ def _breaks(stream: pikepdf.Stream) -> bool:
             else:
                 return False
         return sum(len(piece) for piece in pieces) < min(_wanted(stream), _MOST)
+    except _WrongSum:
+        return stream.get("/Subtype", "/Form") == "/Form" and "/Length1" not in stream and not _makes_sense(data)
     except zlib.error:
         return True
     except (ValueError, TypeError, LookupError, AttributeError):  # for pdfium to judge
@@ -103,7 +114,7 @@ def _breaks(stream: pikepdf.Stream) -> bool:
 
 
 def _inflated(whole: bytes) -> Iterator[bytes]:
-    """As much as is looked at. Raises zlib.error where it breaks off; a wrong sum at its end, or none, takes nothing away."""
+    """As much as is looked at. Raises zlib.error where it breaks off, and _WrongSum; none at its end takes nothing away."""
     inflater = zlib.decompressobj()
     data, room = whole, _MOST
     try:
@@ -116,11 +127,22 @@ def _inflated(whole: bytes) -> Iterator[bytes]:
             return
         inflater.decompress(bytes(4))  # in place of a sum that may be missing
     except zlib.error as error:
-        if "data check" not in str(error):
-            raise
-        return
+        if "data check" in str(error):
+            raise _WrongSum from error
+        raise
     if not inflater.eof:
         raise zlib.error("incomplete")
+
+
+def _makes_sense(data: bytes) -> bool:
+    """Whether compressed content whose sum is wrong, as some programs write it, holds nothing but what a page may."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # which knows of no sum
+    with pikepdf.new() as scratch, warnings.catch_warnings(action="error", category=UserWarning):
+        try:
+            content = pikepdf.parse_content_stream(pikepdf.Stream(scratch, inflater.decompress(data[2:], _MOST)))
+        except (pikepdf.PdfError, zlib.error, UserWarning):
+            return False
+        return {str(each.operator) for each in content} <= _OPERATORS
 
 
 def _wanted(stream: pikepdf.Stream) -> int:

@@ -486,6 +486,27 @@ def test_no_page_is_said(refusal: Refusal) -> None:
     assert refusal(saved(pikepdf.new())).public == "x.bin is a PDF without a page"
 
 
+@pytest.mark.parametrize(
+    ("content", "is_whole"),
+    [
+        (b"q 1 0 0 1 0 0 cm 0 g 72 72 200 200 re f Q BI /W 1 /H 1 /BPC 8 /CS /G ID \0 EI", True),
+        (b"q 1 0 0 1 0 0 cm 0 g 72 72 200 20 gre f Q", False),
+        (b"0 g 72 72 200 200 re f BT /F 12 Tf (never closed Tj ET", False),
+    ],
+)
+def test_content_with_a_wrong_sum_is_whole_where_it_makes_sense(
+    pages: Pages, refusal: Refusal, content: bytes, *, is_whole: bool
+) -> None:
+    document = pikepdf.new()
+    Sheet().add_to(document)
+    document.pages[0].Contents = Stream(document, zlib.compress(content)[:-4] + b"sums", Filter=Name.FlateDecode)
+    data = saved(document, compress_streams=False, stream_decode_level=pikepdf.StreamDecodeLevel.none)
+    if is_whole:
+        assert ink(*pages(data)) > 0.01
+    else:
+        assert refusal(data).public == _DAMAGED
+
+
 @pytest.mark.parametrize("what", [b"/Contents", b"/I0"])
 @pytest.mark.parametrize("is_all", [False, True])
 def test_a_page_of_which_bytes_were_lost_is_damaged(refusal: Refusal, what: bytes, *, is_all: bool) -> None:
