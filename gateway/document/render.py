@@ -271,10 +271,8 @@ def _dimensions(part: MailPart) -> tuple[int, int] | None:
 
 
 def _has_text(part: MailPart, kind: str) -> bool:
-    data = Path(part.path).read_bytes()[: 1 << 20]
-    pieces = (data[: 1 << 14], data)  # the beginning says it of most
-    contents = (text.decode(each, part.charset) for each in pieces)
-    return any((html_text.from_html(each) if kind == sniff.HTML else each).strip() for each in contents)
+    content = text.decode(Path(part.path).read_bytes()[: 1 << 20], part.charset)
+    return bool((html_text.from_html(content) if kind == sniff.HTML else content).strip())
 
 
 def _body_reason(part: MailPart, kind: str, body: str, *, attached: bool) -> str:
