@@ -39,7 +39,9 @@ _NO_FAX = (
     AttributeError, ArithmeticError,
 )  # fmt: skip
 # says qpdf of what is nowhere in the file, and of what it looks for all over it
-_LOST = ("not found in file", "treating stream as empty", "giving up on reading object")
+_LOST = (
+    "not found in file", "treating stream as empty", "giving up on reading object", "non-dictionary object; ignoring"
+)  # fmt: skip
 _SOUGHT = "reconstruct cross-reference table"
 _FILTERS = {"/CCITTFaxDecode", "/FlateDecode"}  # others may start a program
 _LAID_OVER = ("/SMask", "/Mask", "/SMaskInData", "/OC")  # what may hide a picture
@@ -119,6 +121,8 @@ def _mended(path: Path, name: str) -> bytes:
         with pikepdf.open(path) as broken:
             if not broken.pages:
                 raise Unfaxable(f"{name} is a PDF without a page")
+            if _has_lost(broken.get_warnings()):
+                raise _damaged(name)
             return _written(broken, name)
     except pikepdf.PasswordError as error:
         raise Unfaxable(
@@ -203,16 +207,18 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, s
     """
     told: dict[int, _Told] = {}
     mended = b""
-    warnings: list[str] = []
     damaged, borrowed = Soundness().damaged, Borrowed()
     try:
         with pikepdf.open(path) as document:
             annotations = Annotations(document)
-            for number, page in enumerate(document.pages):
+            found, warnings = list(document.pages), document.get_warnings()
+            if _has_lost(warnings) or len(found) < count:
+                raise _damaged(name)
+            for number, page in enumerate(found):
                 told[number] = _Told(_unit(page), _is_scan(page), borrowed.on(page))
-                found = damaged(page)
+                is_damaged = damaged(page)
                 warnings += document.get_warnings()
-                if found or any(said in warning for warning in warnings for said in _LOST):
+                if is_damaged or _has_lost(warnings):
                     raise _damaged_page(number, name)
                 annotations.complete(page, number)
             for note in annotations.notes():
@@ -224,6 +230,11 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, s
     except _NO_FAX:
         pass
     return told, mended, borrowed.numbered
+
+
+def _has_lost(warnings: list[str]) -> bool:
+    """Whether qpdf missed something that it looked for."""
+    return any(said in warning for warning in warnings for said in _LOST)
 
 
 def _with_letters(

@@ -470,6 +470,14 @@ def test_what_is_a_byte_beside_its_place_is_found(pages: Pages) -> None:
     assert len(found) == 12
 
 
+@pytest.mark.parametrize("number", [1, 5, 12])
+def test_a_page_that_is_lost_is_not_left_out(refusal: Refusal, number: int) -> None:
+    whole = letters(12, object_stream_mode=pikepdf.ObjectStreamMode.disable)
+    lost = [match.start() for match in re.finditer(rb"\d+ 0 obj\s*<<[^>]*/Contents", whole)][number - 1]
+    # and nothing is any more where the PDF says
+    assert "damaged" in refusal(whole[:lost] + b"q" + whole[lost + 8 :]).public
+
+
 def test_a_missing_trailer_is_mended(pages: Pages) -> None:
     whole = letters(3, object_stream_mode=pikepdf.ObjectStreamMode.disable)
     broken = re.sub(rb"trailer.*?startxref", b"startxref", whole, flags=re.DOTALL)
