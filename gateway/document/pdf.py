@@ -227,8 +227,9 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, s
             misled = len(told) > count or any(_SOUGHT in warning for warning in warnings)
             if layers.settle(document) or annotations.changed or misled:
                 mended = _written(document, name)
-    except _NO_FAX:
-        pass
+    except _NO_FAX as error:
+        if "pages tree" in str(error):  # pdfium takes the tree for a page
+            raise _damaged(name) from error
     return told, mended, borrowed.numbered
 
 

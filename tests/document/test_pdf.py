@@ -478,6 +478,12 @@ def test_a_page_that_is_lost_is_not_left_out(refusal: Refusal, number: int) -> N
     assert "damaged" in refusal(whole[:lost] + b"q" + whole[lost + 8 :]).public
 
 
+def test_a_tree_of_pages_that_is_lost_is_no_page(refusal: Refusal) -> None:
+    whole = letters(12, object_stream_mode=pikepdf.ObjectStreamMode.disable)
+    assert b"\n22 0 obj" in whole
+    assert "damaged" in refusal(whole.replace(b"\n22 0 obj", b"\n2 0 obj")).public  # which is the tree's number
+
+
 def test_a_missing_trailer_is_mended(pages: Pages) -> None:
     whole = letters(3, object_stream_mode=pikepdf.ObjectStreamMode.disable)
     broken = re.sub(rb"trailer.*?startxref", b"startxref", whole, flags=re.DOTALL)
