@@ -90,6 +90,8 @@ def _entries(resources: pikepdf.Dictionary, name: str) -> list[pikepdf.Object]:
 
 def _breaks(stream: pikepdf.Stream) -> bool:
     """Whether its data goes wrong before its end, or is not enough for a picture, which pdfium then fills with black."""
+    if "/F" in stream:  # its data is in another file: told where it would be seen
+        return False
     pieces = iter([stream.read_raw_bytes()])
     try:
         for coding in _filters(stream):
