@@ -13,7 +13,7 @@ Pick = Callable[[Image.Image, Image.Image], Image.Image]
 
 def closed(image: Image.Image, size: int) -> Image.Image:
     """Without what is dark and narrower than ``size``: it is filled with what surrounds it; other edges stay in place."""
-    return _run(_run(_wider(image, size - 1), size, ImageChops.lighter), size, ImageChops.darker)
+    return _run(_run(_framed(image, size - 1), size, ImageChops.lighter), size, ImageChops.darker)
 
 
 def opened(image: Image.Image, size: int, down: int | None = None) -> Image.Image:
@@ -25,7 +25,7 @@ def opened(image: Image.Image, size: int, down: int | None = None) -> Image.Imag
 
 def grown(image: Image.Image, by: int) -> Image.Image:
     """What is lighter reaches ``by`` points further to all sides."""
-    return _run(_wider(image, by), 2 * by + 1, ImageChops.lighter)
+    return _run(_framed(image, by), 2 * by + 1, ImageChops.lighter)
 
 
 def smoothed(image: Image.Image) -> Image.Image:
@@ -60,6 +60,11 @@ def around(tiles: tuple[int, int, int, int], by: int, tile: int, size: tuple[int
         max(0, left - by) * tile, max(0, top - by) * tile,
         min(size[0], (right + by) * tile), min(size[1], (bottom + by) * tile),
     )  # fmt: skip
+
+
+def _framed(image: Image.Image, by: int) -> Image.Image:
+    """With a black frame, which no search for the brightest sees: quicker than :func:`_wider`."""
+    return image.crop((-by, -by, image.width + by, image.height + by))
 
 
 def _wider(image: Image.Image, by: int, down: int | None = None) -> Image.Image:
