@@ -297,6 +297,17 @@ async def test_a_fax_that_all_wait_for_is_left_to_a_person_where_it_may_have_bee
     assert [kind for kind, _ in await house.told(job.id)] == ["delayed", "unknown"]
 
 
+async def test_a_fax_that_was_tried_again_while_it_was_looked_for_is_not_given_up(house: House) -> None:
+    house.provider.execute = False
+    house.provider.answer_submit = answer(away())
+    before = await house.submitted()
+    house.now = before.next_at
+    await house.turn("submit")
+    assert (await house.job(before.id)).attempts == before.attempts + 1
+    await house.handle("expire", before)
+    assert (await house.states(), await house.told(before.id)) == (["uploaded"], [])
+
+
 async def test_a_lost_document_is_not_uploaded_again_before_the_history_was_read(house: House) -> None:
     house.provider.answer_submit = answer(NotFound("Document not found"))
     house.provider.history_error = away()
