@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-_BEGIN, _SIGNATURE, _END = (
-    b"-----BEGIN PGP SIGNED MESSAGE-----",
-    b"-----BEGIN PGP SIGNATURE-----",
-    b"-----END PGP SIGNATURE-----",
-)
+_BEGIN, _SIGNATURE = b"-----BEGIN PGP SIGNED MESSAGE-----", b"-----BEGIN PGP SIGNATURE-----"
 _HEAD = re.compile(rb"[ \t]*\r?\n(?:[A-Za-z]+: [^\r\n]*\r?\n)*[ \t]*\r?\n")
 _DASH = re.compile(rb"^- ", re.MULTILINE)  # before a line that begins with one
-_LINE_END = re.compile(rb"[ \t]*(?:\r?\n|\Z)")
+# nothing but what a signature is made of, or words of the sender would go with it
+_ARMOUR = re.compile(
+    rb"-----BEGIN PGP SIGNATURE-----[ \t]*\r?\n(?:[A-Za-z]+: [^\r\n]*\r?\n)*(?:[A-Za-z0-9+/=]*[ \t]*\r?\n)*"
+    rb"-----END PGP SIGNATURE-----[ \t]*(?:\r?\n|\Z)"
+)
 
 
 def opened(text: bytes) -> bytes:
@@ -21,12 +21,11 @@ def opened(text: bytes) -> bytes:
     while (begin := _line(text, _BEGIN, done)) >= 0:
         head = _HEAD.match(text, begin + len(_BEGIN))
         signature = _line(text, _SIGNATURE, head.end() - 1) if head else -1
-        end = _line(text, _END, signature) if signature >= 0 else -1
-        after = _LINE_END.match(text, end + len(_END)) if end >= 0 else None
-        if head is None or after is None:
+        armour = _ARMOUR.match(text, signature) if signature >= 0 else None
+        if head is None or armour is None:
             break
         kept += [text[done:begin], _DASH.sub(b"", text[head.end() : signature])]
-        done = after.end()
+        done = armour.end()
     return b"".join(kept) + text[done:]
 
 

@@ -120,6 +120,7 @@ CLEAR = b"Dear Bob,\r\n- one\r\n-- \r\nAnn\r\n"
         (CLEARSIGNED.rstrip(), CLEAR),
         *((each, each) for each in (
             CLEARSIGNED[:-10], CLEARSIGNED[:60], b"> " + CLEARSIGNED, CLEARSIGNED.replace(b"Hash: SHA256\r\n\r\n", b"Hash it\r\n"), b"", b"- plain\r\n",
+            CLEARSIGNED.replace(b"=abcd\r\n", b"=abcd\r\nMy own words.\r\n"), CLEARSIGNED[:-36] + CLEARSIGNED,
         )),
     ],
 )  # fmt: skip
