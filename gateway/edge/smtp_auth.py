@@ -26,10 +26,8 @@ async def credentials(argument: str, ask: Callable[[str], Awaitable[str]]) -> tu
         if len(packed) != 3:
             raise BadCommand("501 5.5.2 AUTH PLAIN wants identity, login and password")
         login, password = packed[1], packed[2]
-        if packed[0] not in (
-            b"",
-            login,
-        ):  # RFC 4616 section 2: who wishes to be another must not become himself instead
+        # RFC 4616 section 2: who wishes to be another must not become himself instead
+        if packed[0] not in (b"", login):
             raise BadCommand("535 5.7.8 nobody acts for another login here: leave the identity empty")
     elif mechanism.upper() == "LOGIN":
         login = _decoded(initial.strip() or await ask(_USERNAME))

@@ -67,6 +67,7 @@ def tie(leaves: Sequence[Leaf]) -> frozenset[str]:
 
 
 def _show(page: Leaf, beside: dict[str, Leaf]) -> None:
+    """Have a page show what lies beside it by its Content-ID."""
 
     def by_id(match: re.Match[str]) -> str:
         address = html.unescape(match[2].strip("\"'")).strip()
