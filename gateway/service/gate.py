@@ -155,13 +155,16 @@ class Gate:
         if not self._unpaid:
             return
         if amount > 0 and (self._need is None or amount >= self._need):
-            self.paid()
+            self._has_credit()
         else:
             self._wait_for_credit()
 
     def paid(self) -> None:
         """A send was taken: the account can pay."""
         self._vain.clear()
+        self._has_credit()
+
+    def _has_credit(self) -> None:
         if self._unpaid:
             self._unpaid, self._need = "", None
             self._tell()

@@ -25,6 +25,7 @@ from gateway.ports import FaxProvider
 from gateway.service import leftovers
 from gateway.service.absence import Absence
 from gateway.service.allowance import Allowance, AllowanceSettings
+from gateway.service.credit import Credit
 from gateway.service.doubt import Doubt
 from gateway.service.due import DueLoop
 from gateway.service.gate import Gate
@@ -84,6 +85,7 @@ class Outbound:
         self._provider = provider
         self._settings = settings
         self._gate = gate
+        self._on_mail = on_mail
         self._clock = clock
         self.history = history = History(provider, self._heard)
         self.settle = Settle(
@@ -93,6 +95,7 @@ class Outbound:
         self._patience = Patience(
             database, self.settle, settings.retry_after, settings.retry_max, settings.settle.expire_after
         )
+        self._credit = Credit(provider, gate, notices, settings.retry_max, clock)
         absence = Absence(database, provider, history, alone=settings.settle.alone)
         doubt = Doubt(
             database, absence, notices, settings.settle, self.settle, on_mail=on_mail, nudge=self.nudge, clock=clock,
@@ -100,7 +103,7 @@ class Outbound:
         )  # fmt: skip
         self.allowance = Allowance(notices, settings.allowance, clock=clock, steady=steady)
         submit = Submit(
-            database, provider, history, settings.settle, self.settle, self._patience, self.allowance, notices,
+            database, provider, history, settings.settle, self.settle, self._patience, self.allowance, self._credit,
             gate=gate, on_mail=on_mail, nudge=self.nudge, clock=clock, steady=steady,
         )  # fmt: skip
         prepare = Prepare(
@@ -270,7 +273,7 @@ class Outbound:
             return
         except Refused as error:
             self._gate.succeeded()
-            await self.settle.fail(job, code="refused", text=error.public, status="5.6.1")
+            await self._upload_refused(job, error, tries)
             return
         reach("provider.uploaded")
         self._gate.succeeded()
@@ -298,6 +301,15 @@ class Outbound:
         if changed:
             telemetry.uploaded(job.id, document_ref=upload.document_ref)
         self.nudge()
+
+    async def _upload_refused(self, job: FaxJob, error: Refused, tries: int) -> None:
+        """A permanent no; one for want of credit lasts until the account is paid."""
+        if not self._credit.is_wanted(error):
+            await self.settle.fail(job, code="refused", text=error.public, status="5.6.1")
+            return
+        verdict, alarm = await self._credit.lacks(job, error)
+        await self._patience.put_off(job, "upload", verdict, tries, self._clock(), alarm=alarm)
+        self._on_mail()
 
     # --- after the end --------------------------------------------------------------------------------------------
 

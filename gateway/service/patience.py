@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from gateway import telemetry
 from gateway.errors import KeyRefused, NoCredit, SlowDown, TryLater
-from gateway.model import FaxJob
+from gateway.model import FaxJob, OutgoingMail
 from gateway.service.settle import Settle
-from gateway.store import jobs
-from gateway.store.db import Database
+from gateway.store import jobs, outbox
+from gateway.store.db import Database, Tx
 
 LONGEST = 2 * 3600.0  # seconds: what a provider or a cap may ask for; a longer pause was computed by a wrong clock
 _MIN_TRIES = 20  # a fax is not given up on age alone: a clock may jump, and a held one may have been released just now
@@ -37,13 +37,21 @@ class Patience:
             return {"next_at": job.next_at, "strikes": tries - 1}
         return {"next_at": now + self.wait(error, tries), "strikes": tries}
 
-    async def put_off(self, job: FaxJob, step: str, error: TryLater, tries: int, now: float) -> None:
-        """A call before the send failed: again later, until the fax has grown too old."""
+    async def put_off(
+        self, job: FaxJob, step: str, error: TryLater, tries: int, now: float, *, alarm: OutgoingMail | None = None
+    ) -> None:
+        """A call before the send failed: again later, until the fax has grown too old; ``alarm`` is committed with that."""
         if self.is_too_old(job, tries, now):
             await self.expire(job, error.public)
             return
         columns = self.after(error, job, tries, now)
-        await self.database.write(lambda tx: jobs.touch(tx, job, now, "", last_error=error.public, **columns))
+
+        def commit(tx: Tx) -> None:
+            jobs.touch(tx, job, now, "", last_error=error.public, **columns)
+            if alarm is not None:
+                outbox.add(tx, alarm)
+
+        await self.database.write(commit)
         telemetry.retry(job.id, step=step, wait=max(0.0, columns["next_at"] - now), why=str(error))
 
     def is_too_old(self, job: FaxJob, tries: int, now: float) -> bool:

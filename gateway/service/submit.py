@@ -7,7 +7,6 @@ may say no to what it does.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +19,6 @@ from gateway import telemetry
 from gateway.errors import (
     GatewayError,
     KeyRefused,
-    NoCredit,
     NotFound,
     OutcomeUnknown,
     Refused,
@@ -31,9 +29,9 @@ from gateway.faultpoint import reach
 from gateway.model import Attempt, FaxJob, JobState, OutgoingMail
 from gateway.ports import FaxProvider, Submitted
 from gateway.service.allowance import Allowance, How, Stop
+from gateway.service.credit import Credit
 from gateway.service.gate import Gate
 from gateway.service.history import History
-from gateway.service.notices import Notices
 from gateway.service.patience import Patience
 from gateway.service.settle import Settle, SettleSettings
 from gateway.store import jobs, outbox, receipts, witness
@@ -57,7 +55,7 @@ class Submit:
         settle: Settle,
         patience: Patience,
         allowance: Allowance,
-        notices: Notices,
+        credit: Credit,
         *,
         gate: Gate,
         on_mail: Callable[[], None],
@@ -72,7 +70,7 @@ class Submit:
         self._settle = settle
         self._patience = patience
         self._allowance = allowance
-        self._notices = notices
+        self._credit = credit
         self._gate = gate
         self._on_mail = on_mail
         self._nudge = nudge
@@ -259,7 +257,7 @@ class Submit:
             if is_lost:  # before it is sent again, the history is asked
                 await self._not_now(job, trouble, tries, place)
                 return
-            if not _about_credit(error.public):  # else so too
+            if not self._credit.is_wanted(error):  # else so too
                 why = f"the provider said no ({error.public}), and its history cannot be read to be sure of it"
                 await self._in_doubt(job, OutcomeUnknown(why, str(trouble)))
                 return
@@ -332,24 +330,12 @@ class Submit:
 
     async def _not_sent(self, job: FaxJob, error: Refused, tries: int, *, place: float) -> None:
         """A clear, permanent no; one for want of credit lasts until the account is paid."""
-        if _about_credit(error.public):
-            await self._unpaid(job, error, tries, place=place)
+        if self._credit.is_wanted(error):
+            verdict, alarm = await self._credit.lacks(job, error)
+            await self._not_now(job, verdict, tries, place, alarm=alarm)
             return
         telemetry.submit_ended(job.id, number=job.number.e164, outcome="not_sent", why=str(error))
         await self._settle.fail(job, code="refused", text=error.public, status="5.1.1", attempt="not_sent")
-
-    async def _unpaid(self, job: FaxJob, error: Refused, tries: int, *, place: float) -> None:
-        """Nothing is sent until the balance is back; where it would pay for this fax, only this one waits."""
-        amount = None
-        with contextlib.suppress(GatewayError):
-            amount = await self._provider.balance()
-        why = f"the fax account lacks credit: {error.public}"
-        suffices = amount is not None and job.cost is not None and amount >= job.cost
-        verdict = TryLater(why, after=self._patience.longest) if suffices else NoCredit(why, need=job.cost)
-        if not suffices:
-            telemetry.provider_trouble("no-credit", why)
-            self._gate.failed(verdict)
-        await self._not_now(job, verdict, tries, place, alarm=self._notices.no_credit(why, self._clock()))
 
     async def _not_now(
         self, job: FaxJob, error: TryLater, tries: int, place: float, *, alarm: OutgoingMail | None = None
@@ -406,8 +392,3 @@ class Submit:
 
 def _unsure(error: GatewayError) -> str:
     return f"the provider said no, and its history cannot be read to be sure of it ({error.public})"
-
-
-def _about_credit(text: str) -> bool:
-    lowered = text.lower()
-    return any(word in lowered for word in ("credit", "insufficient", "balance", "funds", "payment"))

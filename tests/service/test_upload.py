@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from gateway.errors import KeyRefused, NotFound, Refused, TryLater
 from gateway.model import JobState, MailKind
 from gateway.store import jobs
@@ -106,6 +108,34 @@ async def test_a_document_that_is_refused_fails_the_fax_with_the_providers_words
     (job,) = await house.jobs()
     assert (job.state, job.outcome, job.last_error) == (JobState.FAILED, "refused", "the file type is not allowed")
     assert await house.told(job.id) == [("failed", "refused")]
+
+
+async def test_an_upload_refused_for_want_of_credit_waits_until_the_account_is_paid(house: House) -> None:
+    house.provider.upload_error, house.provider.amount = Refused("payment required"), Decimal(0)
+    await prepared(house, NUMBER, SECOND)
+    assert await house.turn("upload") == 1  # the second was not even tried
+    assert (house.gate.is_open, house.gate.lacks_credit) == (False, True)
+    assert await house.alarms() == ["The fax account lacks credit: faxes wait"]
+    assert [state_of(job) for job in await house.jobs()] == [(JobState.PREPARED, False)] * 2
+    house.provider.upload_error = None
+    house.gate.balance(Decimal("0.10"))
+    await house.settle()
+    assert await house.states() == ["submitted", "submitted"]
+    assert len(await house.mails()) == 1
+
+
+async def test_a_fax_is_given_up_when_no_balance_makes_the_provider_take_its_document(house: House) -> None:
+    """Some money is there, and no price to compare it with: each look at the balance leads to one try."""
+    house.provider.upload_error, house.provider.amount = Refused("payment required"), Decimal("0.01")
+    await prepared(house)
+    house.now += 6 * 86400
+    for _ in range(25):
+        await house.turn("upload", "expire")
+        house.now += 60
+        house.gate.balance(house.provider.amount)
+    (job,) = await house.jobs()
+    assert (job.state, job.outcome) == (JobState.FAILED, "expired")
+    assert "lacks credit" in str((await house.mails(MailKind.FAILED))[0].facts["text"])
 
 
 async def test_a_refused_key_stops_the_uploads_and_nothing_fails(house: House) -> None:
