@@ -25,7 +25,7 @@ WHY = {  # what, and why, for the ledger
 _LINE_END = re.compile(r"\r\n|\r|\n")  # no other: a page break stays one
 _SIGNATURE_LINES, _SIGNATURE_SIZE = 15, 1000  # more is no signature
 _NOTICE_SIZE = 3000  # characters of a legal notice
-_INTRO_LINES = 3  # an "On ... wrote:" may be wrapped
+_INTRO_LINES, _WRAPPED = 3, 60  # an "On ... wrote:" may be wrapped, where a line was full: so many characters at least
 
 _REPLY = re.compile(r"\s*(?:re|aw|antw|sv|vs|odp|ref|rif|r|antwort)\s*(?:\[\d+\])?\s*:", re.IGNORECASE)
 _WROTE = re.compile(
@@ -33,26 +33,37 @@ _WROTE = re.compile(
     r"|написал|написала|пише|írta|napsal\(a\)|napsal)\b.{0,120}:\s*$",
     re.IGNORECASE | re.DOTALL,
 )
-_WHEN = re.compile(r"\s*(?:(?:on|am|le|el|il|op|den|em|dnia|w dniu|em|no dia|в)\b|\d|.{0,80}@)", re.IGNORECASE)
+_WHEN = re.compile(  # what such a sentence begins with; a day that is written out may be in one of the sender's own
+    r"\s*(?:.{0,80}@|(?=.{0,120}?(?:\d[:./-]\d|\b(?:19|20)\d\d\b))(?:(?:on|am|le|el|il|op|den|em|dnia|w dniu|no dia|в)\b|\d))",
+    re.IGNORECASE | re.DOTALL,
+)
 _POINTS = re.compile(  # to what stands further down: it is meant to be read, or answered there
-    r"\b(?:below|beneath|underneath|in-?line|(?:in|marked|highlighted) (?:red|blue|green|bold|capitals)|in your (?:e-?mail|text|message)"
-    r"|in the text|between the lines|unten|unterhalb|untenstehend\w*|nachfolgend\w*|nachstehend\w*|in (?:rot|blau|grün|fett)|(?:rot|blau|grün|farbig|gelb|fett)"
-    r" (?:markiert|geschrieben|hervorgehoben)|im text|in (?:ihrer|deiner) (?:e-?mail|mail|nachricht)|zwischen den zeilen|ci-dessous|ci-après"
-    r"|en bas|plus bas|dans le texte|en (?:rouge|bleu|vert|gras)|abajo|a continuación|en (?:rojo|azul|verde|negrita)|en el texto|sotto|di seguito|in (?:rosso"
-    r"|blu|verde|grassetto)|nel testo|hieronder|onderstaande?|in het (?:rood|blauw|groen)|in de tekst|abaixo|nedan|nedenfor|poniżej|ниже"
-    r"|нижче|в тексте|красным|синим)\b", re.IGNORECASE
+    r"\b(?:below|beneath|underneath|hereunder|in-?line|(?:in|marked|highlighted) (?:red|blue|green|bold|capitals)|in your (?:e-?mail|text|message)"
+    r"|in the text|between the lines|(?:this|following|trail(?:ing)?|e-?mail|mail) (?:thread|chain|trail|history|conversation)|trail(?:ing)? (?:e-?)?mail"
+    r"|see (?:the )?(?:thread|chain|trail|history)|(?:see|with) (?:my|our) (?:answers|comments|remarks|replies|changes)|following (?:e-?mail|message)"
+    r"|unten|unterhalb|untenstehend\w*|nachfolgend\w*|nachstehend\w*|s\. ?u\.|u\. ?g\.|in (?:rot|blau|grün|fett)|(?:rot|blau|grün|farbig|gelb|fett)"
+    r" (?:markiert|geschrieben|hervorgehoben)|im text|in (?:ihrer|deiner) (?:e-?mail|mail|nachricht)|zwischen den zeilen|(?:mail-?|schrift|siehe )verlauf\w*"
+    r"|folgende[nr]? (?:e-?mail|mail|nachricht|anfrage|bestellung)|(?:siehe|mit) (?:meine[nr]?|unsere[nr]?) (?:antwort|anmerkung|kommentar)\w*|ci-dessous"
+    r"|ci-après|en bas|plus bas|dans le texte|en (?:rouge|bleu|vert|gras)|abajo|a continuación|en (?:rojo|azul|verde|negrita)|en el texto|sotto|di seguito"
+    r"|in (?:rosso|blu|verde|grassetto)|nel testo|hieronder|onderstaande?|in het (?:rood|blauw|groen)|in de tekst|abaixo|nedan|nedenfor|nedenstående|poniżej"
+    r"|níže|nižšie|lentebb|alábbi\w*|alább|alla olev\w*|alapuolella|jäljempänä|mai jos|aşağıda\w*|παρακάτω|κατωτέρω|dolje|spodaj|allpool|zemāk|žemiau|ниже|нижче|по-долу|в тексте"
+    r"|красным|синим|למטה|להלן|מטה|أدناه|ادناه|بالأسفل|زیر|नीचे|dưới)(?!\w)|下記|以下|下の|インライン|赤字|青字|下面|下方|下文|如下|红色|紅色|蓝色|藍色"
+    r"|아래|하기와|하기의|하기 내용|빨간|ด้านล่าง|ข้างล่าง", re.IGNORECASE
 )  # fmt: skip
 _ORIGINAL = re.compile(
     r"\s*(?:-{3,}\s*(?:original message|ursprüngliche nachricht|originalnachricht|message d'origine|mensaje original"
     r"|messaggio originale|oorspronkelijk bericht|oprindelig meddelelse|ursprungligt meddelande)\s*-{3,}|_{10,})\s*",
     re.IGNORECASE,
 )
+_SUBJECT = re.compile(
+    r"[*\s]*(?:subject|betreff|objet|asunto|assunto|oggetto|onderwerp|emne|ämne)\s*:[*\s]", re.IGNORECASE
+)
 _HEADER = re.compile(
     r"[*\s]*(?:from|sent|date|to|cc|subject|von|gesendet|datum|an|betreff|de|envoyé|date|à|objet|para|enviado|asunto|assunto"
     r"|da|inviato|a|oggetto|van|verzonden|aan|onderwerp)\s*:[*\s]",
     re.IGNORECASE,
 )
-_HEADERS = 3  # lines of such a head that must stand together
+_HEADERS, _HEAD = 3, 12  # lines of such a head that must stand together; those among which its subject is
 # what an advert names: other words are the sender's own
 _MAKE = (
     r"(?:i-?phone|i-?pad|i-?pod|imac|macbook|mac|apple|android|samsung|galaxy|huawei|xiaomi|redmi|oppo|pixel|nokia|motorola|moto|sony"
@@ -63,11 +74,17 @@ _DEVICE = (
     rf"(?:\S+ )?(?:{_MAKE}|(?:mobile?|mobilgerät|mobiltelefon|handy|smartphone|telefoon|telefon|téléphone|teléfono|telefono|phone|tablet"
     r"|portable|cellulare|celular|móvil|device)\b)"
 )
+_MODEL = (  # what may stand behind that
+    rf"(?:[\s,/+-]+(?:{_MAKE}|(?:mail|e-?mail|app|for|für|pour|para|per|by|at&t|on|auf|from|von|smartphone|phone|tablet|mobile|device|handy|secure"
+    r"|enterprise|wireless|beta|pro|max|plus|ultra|mini|note|fold|flip|edge|air|se|lite|tab|[a-z]{0,2}\d{1,3}[a-z]{0,2}|verizon|vodafone|orange|o2"
+    r"|t-mobile|sprint|network|using|tapatalk)\b)){0,8}"
+)
+_LINK = r"\s*(?:[<(\[]?(?:https?://|www\.)\S*)?"
 _FOOTER = re.compile(
-    rf"\s*(?:sent from my {_DEVICE}.{{0,40}}|get outlook for (?:ios|android)\b.{{0,60}}|sent (?:from|via|with) {_MAKE}.{{0,60}}"
-    rf"|von meinem {_DEVICE}.{{0,30}} gesendet|gesendet (?:mit|von|über) (?:der )?{_MAKE}.{{0,40}}|gesendet von meinem {_DEVICE}.{{0,30}}"
-    rf"|envoyé (?:de|depuis) mon {_DEVICE}.{{0,30}}|enviado desde mi {_DEVICE}.{{0,30}}|inviato da(?:l mio)? {_DEVICE}.{{0,30}}"
-    r"|outlook für (?:ios|android) .{0,60}|virus-free\.? .{0,60})\.?\s*",
+    rf"\s*(?:sent from my {_DEVICE}{_MODEL}|get outlook for (?:ios|android|mac)|sent (?:from|via|with) {_MAKE}{_MODEL}"
+    rf"|von meinem {_DEVICE}{_MODEL} gesendet|gesendet (?:mit|von|über) (?:der )?{_MAKE}{_MODEL}|gesendet von meinem {_DEVICE}{_MODEL}"
+    rf"|envoyé (?:de|depuis) mon {_DEVICE}{_MODEL}|enviado desde mi {_DEVICE}{_MODEL}|inviato da(?:l mio)? {_DEVICE}{_MODEL}"
+    rf"|outlook für (?:ios|android) (?:beziehen|herunterladen|holen)|virus-free\.?\s*[<(\[]?(?:https?://)?(?:www\.)?(?:avast|avg)\.com\S*){_LINK}\.?\s*",
     re.IGNORECASE,
 )
 _ASTRAY = (  # what only a notice says: who reads it may be somebody else
@@ -153,12 +170,13 @@ def _quoted(lines: Sequence[Line]) -> int | None:
 
 
 def _headed(lines: Sequence[Line]) -> int | None:
-    """Where such a head begins."""
+    """Where such a head begins. Where it is followed by a line with ``>``, those without are the answers."""
     for at, line in enumerate(lines):
-        if line.head:
-            return at - 1 if at and lines[at - 1].rule else at
-        if _ORIGINAL.fullmatch(line.text) and _is_head(lines, at + 1):
-            return at
+        if line.head or (_ORIGINAL.fullmatch(line.text) and _is_head(lines, at + 1)):
+            quoted = [_is_quoted(each) for each in lines[at + 1 :] if _says(each) and not _HEADER.match(each.text)]
+            if quoted[:1] == [True] and not all(quoted):
+                return None
+            return at - 1 if line.head and at and lines[at - 1].rule else at
     return None
 
 
@@ -166,7 +184,7 @@ def _introduced(lines: Sequence[Line]) -> int | None:
     """Where the line stands that says whose the lines with ``>`` are: before them, or as the first of them (Apple)."""
     end = _end(lines)
     at = end
-    while at and (not lines[at - 1].text.strip() or lines[at - 1].text.lstrip().startswith(">")):
+    while at and (not lines[at - 1].text.strip() or _is_quoted(lines[at - 1])):
         at -= 1
     if not any(line.text.strip() for line in lines[at:end]):
         return None
@@ -175,7 +193,7 @@ def _introduced(lines: Sequence[Line]) -> int | None:
         if _is_intro(" ".join(line.text.lstrip().removeprefix(">") for line in lines[first:stop])):
             return first
     for start in range(at - 1, max(-1, at - _INTRO_LINES - 1), -1):
-        if not lines[start].text.strip():
+        if not lines[start].text.strip() or (start < at - 1 and not _is_wrapped(lines[start], lines[start + 1])):
             return None
         if lines[start].intro or _is_intro(" ".join(line.text for line in lines[start:at])):
             return start
@@ -186,18 +204,34 @@ def _is_intro(words: str) -> bool:
     return bool(_WROTE.search(words) and _WHEN.match(words))
 
 
+def _is_quoted(line: Line) -> bool:
+    return line.text.lstrip().startswith(">")
+
+
+def _is_wrapped(line: Line, following: Line) -> bool:
+    """Whether a line has ended because there was no room for the next word."""
+    return len(f"{line.text} {following.text.split(maxsplit=1)[0]}") >= _WRAPPED
+
+
 def _is_head(lines: Sequence[Line], at: int) -> bool:
     """Whether the head of a mail stands there."""
-    filled = [line.text for line in lines[at : at + 12] if line.text.strip()][:_HEADERS]
-    return len(filled) == _HEADERS and all(_HEADER.match(line) for line in filled)
+    filled = [line.text for line in lines[at : at + _HEAD] if line.text.strip()]
+    first = filled[:_HEADERS]
+    return len(first) == _HEADERS and all(map(_HEADER.match, first)) and any(map(_SUBJECT.match, filled))
 
 
 def _signature(lines: Sequence[Line]) -> int | None:
-    """Where the signature begins: the last line of two dashes and a blank, RFC 3676 section 4.3, with little behind it."""
+    """Where the signature begins: the last line of two dashes and a blank, RFC 3676 section 4.3, with little behind it.
+
+    Behind one above the mail that is answered may stand the answers.
+    """
     for at in range(len(lines) - 1, max(-1, len(lines) - _SIGNATURE_LINES - 2), -1):
         if lines[at].text == "-- ":
             behind = lines[at + 1 :]
-            return at if sum(len(line.text) for line in behind) <= _SIGNATURE_SIZE else None
+            answers = any(
+                _is_quoted(line) or line.intro or line.head or _ORIGINAL.fullmatch(line.text) for line in behind
+            )
+            return None if answers or sum(len(line.text) for line in behind) > _SIGNATURE_SIZE else at
     return None
 
 
@@ -214,7 +248,8 @@ def _disclaimer(lines: Sequence[Line]) -> int | None:
         if len(notice) > _NOTICE_SIZE:
             return None
         behind_rule = start > 0 and lines[start - 1].rule
-        if (start == starts[-1] or behind_rule) and _is_notice(notice):
+        paragraph = " ".join(line.text for line in lines[start : next((at for at in starts if at > start), end)])
+        if (start == starts[-1] or (behind_rule and _signs(paragraph) > 1)) and _is_notice(notice):
             if behind_rule:
                 return start - 1
             # what stands before its first sign may be the sender's own: he set no blank line
@@ -232,8 +267,11 @@ def _goes_on(line: str, following: str) -> bool:
 
 def _is_notice(text: str) -> bool:
     """Whether it warns strangers: a letter that forbids something, or calls it confidential, does not."""
-    signs = sum(bool(sign.search(text)) for sign in _LEGAL)
-    return signs >= _LEGAL_SIGNS and bool(re.search(_ASTRAY, text, re.IGNORECASE))
+    return _signs(text) >= _LEGAL_SIGNS and bool(re.search(_ASTRAY, text, re.IGNORECASE))
+
+
+def _signs(text: str) -> int:
+    return sum(bool(sign.search(text)) for sign in _LEGAL)
 
 
 def _footer(lines: Sequence[Line]) -> int | None:

@@ -43,6 +43,11 @@ GMAIL = "On Mon, Nov 23, 2026 at 10:15 AM Bob Example <bob@example.com>\nwrote:\
         ),
         ("Sent from my iPhone\n", "footer"),
         ("Sent from my T-Mobile phone\n", "footer"),
+        ("Sent from my Verizon, Samsung Galaxy smartphone\n", "footer"),
+        ("Sent from my Galaxy S21 5G\n", "footer"),
+        ("Sent from Yahoo Mail for iPhone\n", "footer"),
+        ("Sent from Mail for Windows 10\n", "footer"),
+        ("Virus-free. www.avast.com <https://www.avast.com/sig-email?utm_medium=email>\n", "footer"),
         ("Von meinem Samsung Galaxy Smartphone gesendet.\n", "footer"),
         ("Gesendet mit der GMX Mail App\n", "footer"),
         ("Sent with Proton Mail secure email.\n", "footer"),
@@ -99,12 +104,51 @@ def test_several_ends_stand_behind_each_other() -> None:
                 "Inviato da Mario Rossi",
                 "Sent via e-mail on 3 May",
                 "Sent from my office in Rome",
+                "Virus-free samples are needed by Friday.",
+                "Sent from my iPhone. Call me on 0171 1234567",
+                "Sent from Samsung headquarters to all partners on Monday",
+                "Gesendet von Telekom Bonn, Herr Meier, Zimmer 12",
+                "Von meinem Telefon habe ich die Liste gesendet",
+                "Get Outlook for iOS and install it before Friday please",
             )
         ),
         (  # a letter of a lawyer
             f"{ABOVE}\nYou hold confidential files of our client. Delete them at once; unauthorised use is strictly prohibited, and"
             " they are intended only for the use of the court.\n",
             "x",
+        ),
+        # the sentence before the one that says who wrote it, and one that only sounds so
+        (f"{ABOVE}\nOn Monday I sent you the list.\nJohn Smith wrote:\n> Where?\n", "Re: Plan"),
+        (f"{ABOVE}\nAm 3.5. komme ich vorbei\nHerr Müller schrieb:\n> Wo?\n", "AW: Plan"),
+        (f"{ABOVE}\nOn Monday please do what Bob wrote:\n> Deliver it.\n", "Re: Plan"),
+        # answers below a signature that stands above the mail that is answered
+        (f"{ABOVE}\n-- \nAnn\n\n{GMAIL}\nYes, tomorrow.\n", "Re: Plan"),
+        (f"{ABOVE}\n-- \nAnn\n\n> Where is the plan?\n", "Plan"),
+        # answers between the lines, each of which the program has marked
+        (f"{ABOVE}\n{OUTLOOK.replace('Where', '> Where')}In the drawer.\n> And the key?\n", "Re: Plan"),
+        # a table that looks like the head of a mail
+        (f"{ABOVE}\n__________\nFrom: Hamburg\nTo: Bremen\nDate: 3 May\n\nPlease send the truck at 8.\n", "Re: Plan"),
+        (  # words between a drawn line and a notice of two paragraphs
+            f"{ABOVE}\n__________\n5 pieces of plan\n\nThis message is confidential and intended only for the addressee.\n\nIf you"
+            " have received it in error, delete it.\n",
+            "x",
+        ),
+        *(
+            (f"{words}\n\n{OUTLOOK}", "Re: Plan")
+            for words in (
+                "Please process as per trailing mail.",
+                "Approved, see thread.",
+                "See my comments.",
+                "Bitte erledigen, s.u.",
+                "Gerne zur folgenden Bestellung.",
+                "下記の通り注文します。",
+                "请见下面的邮件。",
+                "아래 내용대로 처리해 주세요.",
+                "انظر أدناه",
+                "ראה למטה",
+                "Aşağıdaki siparişi onaylıyorum.",
+                "Souhlasím, viz níže.",
+            )
         ),
         (f"Sent from my iPhone\n\n{GMAIL}", "Re: Plan"),  # nothing of his own, either
         (f"-- \nAnn\n\n{OUTLOOK}\n{NOTICE}\n", "Re: Plan"),
@@ -177,7 +221,7 @@ ENGLISH = OUTLOOK_HEAD.format("From", "Sent", "To", "Subject")
         (OUTLOOK_DESKTOP.format(ENGLISH), "quoted mail"),
         (OUTLOOK_DESKTOP.format(OUTLOOK_HEAD.format("Von", "Gesendet", "An", "Betreff")), "quoted mail"),
         (
-            '<div id="ydp1yahoo_quoted_77" class="ydp1yahoo_quoted"><div style="color:#26282a;"><div>On Monday, Bob wrote:'
+            '<div id="ydp1yahoo_quoted_77" class="ydp1yahoo_quoted"><div style="color:#26282a;"><div>On Monday, November 23, 2026 at 10:15:00 AM GMT, Bob wrote:'
             "</div><div><br></div><div>Where is the plan?</div></div></div>",
             "quoted mail",
         ),
@@ -211,7 +255,7 @@ def lines_of(text: str) -> list[str]:
 
 
 def test_several_ends_of_an_html_text_stand_behind_each_other() -> None:
-    quoted = GMAIL_HTML.format("On Mon, Bob wrote:")
+    quoted = GMAIL_HTML.format("On Mon, 23 Nov 2026, Bob wrote:")
     end = f'<div class="moz-signature">-- <br>Ann</div>{quoted}<p>{NOTICE}</p><img width=1 src="https://example.com/t.gif">'
     text, removed = trim_html(OWN + end, ALL, "AW: Plan")
     assert (text, len(removed)) == (OWN.removesuffix("</p>"), 3)
@@ -225,13 +269,14 @@ def test_several_ends_of_an_html_text_stand_behind_each_other() -> None:
         (OUTLOOK_WEB.format(ENGLISH), "Re: Plan"),  # nothing of his own
         (f"<p><img src='cid:1'></p><hr>{OUTLOOK_WEB.format(ENGLISH)}", "Re: Plan"),
         (f"<p>Please see below.</p>{OUTLOOK_WEB.format(ENGLISH)}", "Re: Plan"),
-        (OWN + GMAIL_HTML.format("On Mon, Bob wrote:") + "<p>And bring it on Friday.</p>", "Re: Plan"),
-        (OWN + GMAIL_HTML.format("On Mon, Bob wrote:") + "<p><img src=cid:scan></p>", "Re: Plan"),
+        (OWN + GMAIL_HTML.format("On Mon, 23 Nov 2026, Bob wrote:") + "<p>And bring it on Friday.</p>", "Re: Plan"),
+        (OWN + GMAIL_HTML.format("On Mon, 23 Nov 2026, Bob wrote:") + "<p><img src=cid:scan></p>", "Re: Plan"),
         (
             f'{OWN}<div class="gmail_quote"><div class="gmail_attr">---------- Forwarded message ---------<br></div>Where?</div>',
             "Re: Plan",
         ),
         (f"{OWN}<blockquote>a paragraph that is set in</blockquote>", "Re: Plan"),
+        (f"{OWN}<hr>From: Hamburg<br>To: Bremen<br>Date: Monday<p>the truck at 8</p>", "Re: Plan"),
         (f"{OWN}<div style='border-top: none'>From: the left<br>To: the right<br>Date: Monday</div>", "Re: Plan"),
         (f"{OWN}<div>--<br>A dashed line begins a table</div>", "x"),
         ("<pre>-- \nAnn Example</pre>", "x"),
@@ -271,7 +316,7 @@ def test_a_line_begins_where_the_text_before_it_has_ended(text: str) -> None:
 
 def test_the_fax_is_without_it_and_the_ledger_names_it(tmp_path: Path) -> None:
     source = tmp_path / "mail"
-    source.write_bytes(b"Subject: Re: Plan\r\n\r\nHere it is.\r\n\r\nOn Monday Bob wrote:\r\n> Where?\r\n")
+    source.write_bytes(b"Subject: Re: Plan\r\n\r\nHere it is.\r\n\r\nOn 23.11.26 10:15 Bob wrote:\r\n> Where?\r\n")
     found = extract(str(source), str(tmp_path), trim=["quoted"])
     assert Path(found["parts"][0]["path"]).read_bytes() == b"Here it is."
     assert found["left_out"] == [
@@ -279,7 +324,7 @@ def test_the_fax_is_without_it_and_the_ledger_names_it(tmp_path: Path) -> None:
     ]
     source.write_bytes(
         b"Subject: Re: Plan\r\nContent-Type: text/html; charset=iso-8859-1\r\n\r\n<meta charset=iso-8859-1><p>H\xe4re.</p><div>On"
-        b" Monday Bob wrote:</div><blockquote type=cite>Where?</blockquote>\r\n"
+        b" 23.11.26 10:15 Bob wrote:</div><blockquote type=cite>Where?</blockquote>\r\n"
     )
     (tmp_path / "html").mkdir()
     found = extract(str(source), str(tmp_path / "html"), trim=["quoted"])
@@ -293,10 +338,10 @@ def test_the_fax_is_without_it_and_the_ledger_names_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("alternative", [False, True])
 def test_pictures_go_with_the_mail_that_is_quoted(tmp_path: Path, alternative: bool) -> None:
     answer = (
-        b'--r\r\nContent-Type: text/html\r\n\r\n<p>Here <img src="cid:new"></p><div>On Monday Bob wrote:</div>'
+        b'--r\r\nContent-Type: text/html\r\n\r\n<p>Here <img src="cid:new"></p><div>On 23.11.26 10:15 Bob wrote:</div>'
         b'<blockquote type=cite>Where? <img src="cid:old"><img src="cid:both"></blockquote>\r\n'
     ).replace(b"Here", b'Here <img src="cid:both">')
-    plain = b"--r\r\nContent-Type: text/plain\r\n\r\nHere\r\n\r\nOn Monday Bob wrote:\r\n> Where?\r\n"
+    plain = b"--r\r\nContent-Type: text/plain\r\n\r\nHere\r\n\r\nOn 23.11.26 10:15 Bob wrote:\r\n> Where?\r\n"
     if alternative:
         inner = plain + answer + b"--r--\r\n"
         answer = b"--r\r\nContent-Type: multipart/alternative; boundary=r2\r\n\r\n" + inner.replace(b"--r", b"--r2")
