@@ -102,7 +102,7 @@ class FaxWatch:
         calls: dict[tuple[int | None, str], list[Execution]] = {}
         for each in executed:
             calls.setdefault((each["document_id"], each["fax_number"].lstrip("+")), []).append(each)
-        listed = await self._database.read(lambda tx: jobs.listing(tx, ended=True, limit=_SHOWN))
+        listed, _ = await self._database.read(lambda tx: jobs.listing(tx, ended=True, limit=_SHOWN))
         faxes = [
             self._fax(job, submission, calls.get((job.document_ref, job.number.digits), ()))
             for job, submission in listed

@@ -40,6 +40,7 @@ _JOB = (
 )
 _ASKED = tuple(each.name for each in fields(FaxOptions) if each.name not in ("priority", "send_at"))
 _PRIORITIES = (1, 0, -1)
+_SPAN = 10_000  # rows of the history that one listing looks at: some 10 ms
 _SETTABLE = {
     "next_at", "hold", "strikes", "polls", "attempts", "redials", "uploads", "document_ref", "provider_ref",
     "erased_at", "delayed_at", "cost", "outcome", "last_error",
@@ -438,31 +439,40 @@ def listing(
     held: bool = False,
     ended: bool = False,
     limit: int = 1000,
-) -> list[tuple[FaxJob, Submission]]:
-    """Jobs with their mails, the newest first: open ones, ended ones too, or of one state."""
-    where, values = ["1"], []
-    if state is not None:
-        where.append("job.state = ?")
-        values.append(str(state))
-    is_open = not state.terminal if state is not None else not ended
-    if is_open:  # the index of these: or else the whole history would be gone through for them
-        where.append("job.finished_at IS NULL")
+    below: int | None = None,
+) -> tuple[list[tuple[FaxJob, Submission]], int]:
+    """Jobs with their mails, the newest first: open ones, ended ones too, or of one state.
+
+    Only some of the history is looked at in one go; the second value is the ``below`` with which to go on, 0 at the end.
+    """
+    oldest, newest = tx.execute("SELECT (SELECT min(rowid) FROM job), (SELECT max(rowid) FROM job)").fetchone()
+    if newest is None:
+        return [], 0
+    end = newest + 1 if below is None else below
+    start = max(end - _SPAN, oldest)
+    where, values = ["rowid >= ? AND rowid < ?"], [start, end]
+    if state is not None or not ended:
+        states = [each for each in JobState if (not each.terminal if state is None else each is state)]
+        where.append(f"state IN ({', '.join('?' * len(states))})")
+        values += states
+        if not states[0].terminal:
+            where.append("finished_at IS NULL")  # for which there is an index
     if number:
-        where.append("job.number = ?")
+        where.append("number = ?")
         values.append(number)
     if held:
-        where.append("job.hold <> ''")
+        where.append("hold <> ''")
     rows = tx.execute(
-        f"SELECT job.id, job.submission FROM job {'INDEXED BY job_open' if is_open else ''} WHERE {' AND '.join(where)}"
-        " ORDER BY job.rowid DESC LIMIT ?",
+        f"SELECT rowid, id, submission FROM job WHERE {' AND '.join(where)} ORDER BY rowid DESC LIMIT ?",
         (*values, limit),
     ).fetchall()
     found = []
-    for job_id, submission_id in rows:
+    for _, job_id, submission_id in rows:
         job, submission = get(tx, job_id), get_submission(tx, submission_id)
         assert job is not None and submission is not None
         found.append((job, submission))
-    return found
+    more = rows[-1][0] if len(rows) == limit else start
+    return found, more if more > oldest else 0
 
 
 def counts(tx: Tx) -> dict[str, int]:

@@ -36,6 +36,21 @@ def of_identity(tx: Tx, identity: str) -> list[FaxJob]:
     return [job for (id_,) in rows if (job := jobs.get(tx, id_)) is not None]
 
 
+def open_ids(tx: Tx) -> list[str]:
+    """All jobs that have not ended, held ones too, the newest first."""
+    rows = tx.execute("SELECT id FROM job INDEXED BY job_open WHERE finished_at IS NULL ORDER BY rowid DESC")
+    return [id_ for (id_,) in rows]
+
+
+def held_of(tx: Tx, sender: str) -> list[str]:
+    """Held jobs of an identity (user:NAME, ip:ADDRESS), or of an envelope sender, the oldest first."""
+    rows = tx.execute(
+        "SELECT job.id, identity, sender FROM job JOIN submission ON submission.id = job.submission WHERE hold <> ''"
+        " ORDER BY job.rowid"
+    )
+    return [id_ for id_, identity, address in rows if sender == identity or sender.lower() == address.lower()]
+
+
 def oldest_untold(tx: Tx) -> float | None:
     """When the oldest job was wanted that was not sent and whose sender was not told."""
     row = tx.execute("SELECT min(wanted_at) FROM job WHERE overdue").fetchone()

@@ -51,7 +51,11 @@ async def test_a_fax_is_listed_and_shown_with_its_whole_history(house: House) ->
     assert (await house.ask("queue.show", id=shown["id"]))["jobs"][0]["id"] == shown["id"]
 
 
-async def test_the_list_is_narrowed_by_state_number_hold_and_limit(house: House) -> None:
+@pytest.mark.parametrize("piece", [1, 200])
+async def test_the_list_is_narrowed_by_state_number_hold_and_limit(
+    house: House, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.edge.admin.queue._PIECE", piece)
     house.service.uploading = False
     first, second = await house.send("+12025550123"), await house.send("+12025550124")
     for each in (first, second):

@@ -241,7 +241,8 @@ class House:
         return job
 
     async def jobs(self) -> list[FaxJob]:
-        return [job for job, _ in await self.database.read(lambda tx: jobs.listing(tx, ended=True))][::-1]
+        listed, _ = await self.database.read(lambda tx: jobs.listing(tx, ended=True))
+        return [job for job, _ in listed][::-1]
 
     async def states(self) -> list[str]:
         return [str(job.state) for job in await self.jobs()]

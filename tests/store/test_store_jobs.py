@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -192,13 +193,18 @@ async def test_only_an_unconfirmed_equal_mail_counts_as_the_same(database: Datab
 async def test_listing_open_ended_by_state_and_number(database: Database) -> None:
     await database.write(lambda tx: jobs.add(tx, submission(), [job(), job("S1-2")], "key"))
     await advance(database, "S1-2", JobState.FAILED)
-    ids = lambda **how: [j.id for j, _ in how.pop("rows")]  # noqa: E731
-    listing = jobs.listing
-    assert ids(rows=await database.read(listing)) == ["S1-1"]
-    assert ids(rows=await database.read(lambda tx: listing(tx, ended=True))) == ["S1-2", "S1-1"]
-    assert ids(rows=await database.read(lambda tx: listing(tx, state=JobState.FAILED))) == ["S1-2"]
-    assert ids(rows=await database.read(lambda tx: listing(tx, number="+12025550199"))) == []
-    assert ids(rows=await database.read(lambda tx: listing(tx, held=True))) == []
+
+    async def ids(**how: Any) -> list[str]:
+        found, below = await database.read(lambda tx: jobs.listing(tx, **how))
+        assert not below
+        return [job.id for job, _ in found]
+
+    assert await ids() == ["S1-1"]
+    assert await ids(ended=True) == ["S1-2", "S1-1"]
+    assert await ids(state=JobState.FAILED) == ["S1-2"]
+    assert await ids(state=JobState.ACCEPTED) == ["S1-1"]
+    assert await ids(number="+12025550199") == []
+    assert await ids(held=True) == []
     assert await database.read(jobs.counts) == {"accepted": 1, "held": 0}
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from gateway.model import MailKind
+from gateway.model import JobState, MailKind
 from gateway.store import divided, files, inbound, jobs, outbox, receipts, retention, sends, waiting, witness
 from gateway.store.db import Tx, migrations
 
@@ -29,12 +30,12 @@ def _history(count: int) -> Tx:
         )
         tx.execute(
             "INSERT INTO job (id, submission, rcpt, number, state, created_at, updated_at, next_at, document_ref,"
-            " provider_ref, erased_at, finished_at) VALUES (?, ?, '1@x', '+1', ?, ?, ?, ?, ?, ?, ?, ?)",
+            " provider_ref, erased_at, finished_at) VALUES (?, ?, '1@x', '+12025550123', ?, ?, ?, ?, ?, ?, ?, ?)",
             (f"S{n}-1", f"S{n}", "delivered" if ended else "submitted", at, at, at, n, n, *((at, at) if ended else (None, None))),
         )  # fmt: skip
         tx.execute(
             "INSERT INTO attempt (job, n, document_ref, number, started_at, outcome, provider_ref, ended_event)"
-            " VALUES (?, 1, ?, '+1', ?, 'sent', ?, ?)", (f"S{n}-1", n, at, n, n),
+            " VALUES (?, 1, ?, '+12025550123', ?, 'sent', ?, ?)", (f"S{n}-1", n, at, n, n),
         )  # fmt: skip
         tx.execute("INSERT INTO receipt VALUES (NULL, ?, 'success', 'ok', '', ?, ?)", (n, at, f"S{n}-1"))
         tx.execute(
@@ -105,6 +106,30 @@ def test_to_forget_a_file_costs_the_same_after_years(forget: Callable[[Tx, float
     assert len(forgotten) == 1
     young.close()
     old.close()
+
+
+@pytest.mark.parametrize("wanted", [{"state": JobState.FAILED}, {"number": "+2", "ended": True}, {"held": True}, {}])
+def test_a_listing_looks_at_a_piece_of_the_history(wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_SPAN", 50)
+    young, old = _history(50), _history(2000)
+    listing = partial(jobs.listing, **wanted)
+    assert _steps(old, listing) < _steps(young, listing) + 200
+    young.close()
+    old.close()
+
+
+def test_pieces_of_a_listing_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_SPAN", 7)
+    tx = _history(50)
+    tx.execute("DELETE FROM job WHERE rowid < 5 OR rowid BETWEEN 12 AND 29")
+    found, below = jobs.listing(tx, ended=True, limit=3)
+    while below:
+        more, below = jobs.listing(tx, ended=True, limit=3, below=below)
+        found += more
+    assert [job.id for job, _ in found] == [f"S{n - 1}-1" for n in range(51, 4, -1) if not 12 <= n <= 29]
+    tx.execute("DELETE FROM job")
+    assert jobs.listing(tx, ended=True) == ([], 0)
+    tx.close()
 
 
 def test_a_send_that_counts_is_found_from_its_job() -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from gateway import numbers
 from gateway.edge.admin import shown, words
 from gateway.errors import NotFound, Refused
-from gateway.model import FaxJob, JobState
+from gateway.model import FaxJob, JobState, Submission
 from gateway.service.divided import DividedMails, lacking
 from gateway.service.outbound import Outbound
 from gateway.store import divided, jobs, spending, waiting
 from gateway.store.db import Database, Tx
 
 _MOST = 1_000_000
+_PIECE = 200
 _ALL = ["ALL"]
 _MAY_BE_SENT = (
     "it may have been faxed already: ask the recipient, then cancel it, or send it again with"
@@ -41,11 +43,16 @@ class Queue:
         """Jobs, the newest first. Raises Refused for a state or number that is none."""
         wanted = _state(state) if state else None
         number = numbers.parse_number(to, region=self._region).e164 if to else ""
-        found = await self._database.read(
-            lambda tx: jobs.listing(
-                tx, state=wanted, number=number, held=held, ended=not open, limit=max(1, min(limit, _MOST))
-            )
-        )
+        most = max(1, min(limit, _MOST))
+        found: list[tuple[FaxJob, Submission]] = []
+        below: int | None = None
+        while len(found) < most and below != 0:  # a piece at a time: others read in between
+            piece = partial(
+                jobs.listing, state=wanted, number=number, held=held, ended=not open,
+                limit=min(_PIECE, most - len(found)), below=below,
+            )  # fmt: skip
+            more, below = await self._database.read(piece)
+            found += more
         return {"jobs": [shown.job(job, submission) for job, submission in found]}
 
     async def divided(self) -> dict[str, Any]:
@@ -77,7 +84,7 @@ class Queue:
         if not sender:
             return await self._each(ids or [], self._changing(_release))
         lifted = await self._database.write(lambda tx: _let_go(tx, sender))
-        held = await self._database.read(lambda tx: _of_sender(tx, sender))
+        held = await self._database.read(lambda tx: waiting.held_of(tx, sender))
         done = await self._each(held, self._changing(_release)) if held else {"changed": [], "unchanged": []}
         return {**done, "lifted": lifted}
 
@@ -95,7 +102,7 @@ class Queue:
         ``silent`` tells the sender nothing.
         """
         if sender:
-            ids = await self._database.read(lambda tx: _of_sender(tx, sender))
+            ids = await self._database.read(lambda tx: waiting.held_of(tx, sender))
             if not ids:
                 return {"changed": [], "unchanged": []}
 
@@ -179,21 +186,12 @@ def _why_none(tx: Tx, wanted: str) -> str:
 def _select(tx: Tx, ids: list[str]) -> list[str]:
     """The ids of the jobs named, each once; a mail's id stands for all its jobs, what is unknown for itself."""
     if ids == _ALL:
-        return [job.id for job, _ in jobs.listing(tx, ended=False, limit=_MOST)]
+        return waiting.open_ids(tx)
     found: dict[str, None] = {}
     for wanted in ids:
         several = [] if jobs.get(tx, wanted) else _of_mail(tx, wanted)
         found.update(dict.fromkeys([job.id for job in several] or [wanted]))
     return list(found)
-
-
-def _of_sender(tx: Tx, sender: str) -> list[str]:
-    """Held jobs of an identity (user:NAME, ip:ADDRESS), or of an envelope sender; the oldest first."""
-    return [
-        job.id
-        for job, submission in reversed(jobs.listing(tx, held=True, limit=_MOST))
-        if sender == submission.identity or sender.lower() == submission.sender.lower()
-    ]
 
 
 def _let_go(tx: Tx, sender: str) -> list[str]:
