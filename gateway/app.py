@@ -46,6 +46,7 @@ from gateway.store.lock import StateLock
 
 log = structlog.get_logger("gateway")
 
+_BREATH = 0.1  # seconds between two steps of a purge
 _CLOCK = "clock"  # what it showed when we last looked, and for how long it had gone on then
 _READING = ("gateway.mail.parse", "gateway.provider.faxto_callback")  # what the reader process imports at its start
 
@@ -193,7 +194,18 @@ class Gateway:
             self.inbound.start()
             self.postman.start()
             self._tasks = [
-                asyncio.create_task(self._housekeeping(), name="housekeeping"),
+                asyncio.create_task(
+                    self._housekeeping(
+                        self._note_time,
+                        self.divided.give_up,
+                        self._sweep_orphans,
+                        self._mend_times,
+                        self._sweep_uploads,
+                        self._keep_reserve,
+                    ),
+                    name="housekeeping",
+                ),
+                asyncio.create_task(self._housekeeping(self._purge), name="purge"),
                 asyncio.create_task(self._probe_account(), name="account-probe"),
             ]
             telemetry.started()
@@ -365,18 +377,11 @@ class Gateway:
         if removed:
             log.info("files without a row removed", count=len(removed))
 
-    async def _housekeeping(self) -> None:
+    async def _housekeeping(self, *works: Callable[[], Awaitable[object]]) -> None:
+        """Do each of ``works`` now and then, one after another."""
         while True:
             await asyncio.sleep(self.config.retention.purge_every)
-            for work in (
-                self._note_time,
-                self.divided.give_up,
-                self._purge,
-                self._sweep_orphans,
-                self._mend_times,
-                self._sweep_uploads,
-                self._keep_reserve,
-            ):
+            for work in works:
                 try:
                     await work()
                 except (GatewayError, OSError) as error:
@@ -404,13 +409,22 @@ class Gateway:
         await asyncio.to_thread(self.spool.keep_reserve)
 
     async def _purge(self) -> None:
-        """What has served its time goes: the row first, then the file."""
+        """What has served its time goes, a little at a time with others between, until nothing of it is left."""
+        more = True
+        while more:
+            more = await self._purge_some()
+            await asyncio.sleep(_BREATH)
+        await self.accept.logins.purge()
+
+    async def _purge_some(self) -> bool:
+        """The row first, then the file. False when nothing was left to do."""
         keep, now = self.config.retention, self._clock()
         if not self._wall.is_believed:
             log.info("nothing is purged: the clock was set, or stood long; it must go on for a day")
-            return
+            return False
 
-        def purge(tx: Tx) -> list[str]:
+        def purge(tx: Tx) -> tuple[list[str], bool]:
+            changes = tx.total_changes
             since = float(get_meta(tx, "created_at") or 0.0)  # what is older was stamped by a wrong clock
             names = retention.forget_documents(tx, now - keep.documents, since=since)
             names += inbound_store.forget_documents(tx, now - keep.inbound, since=since)
@@ -419,13 +433,14 @@ class Gateway:
             outbox.forget(tx, now - keep.history, list(MailKind), since=since)
             spending.forget(tx, now, keep.history)
             receipts.purge_orphans(tx, now - keep.history)
-            return names
+            return names, tx.total_changes > changes
 
         async with self._keeping.removing() as may:
-            if may:
-                names = await self.database.write(purge)
-                await asyncio.to_thread(self.spool.remove, names)
-        await self.accept.logins.purge()
+            if not may:
+                return False
+            names, is_some = await self.database.write(purge)
+            await asyncio.to_thread(self.spool.remove, names)
+        return is_some
 
     # --- what the edges ask ---------------------------------------------------------------------------------------
 

@@ -170,7 +170,7 @@ def listing(tx: Tx, limit: int = 1000) -> list[InboundFax]:
     return [_fax(row) for row in rows]
 
 
-def forget_documents(tx: Tx, before: float, limit: int = 500, *, since: float = 0.0) -> list[str]:
+def forget_documents(tx: Tx, before: float, limit: int = 100, *, since: float = 0.0) -> list[str]:
     """Unname documents received between ``since`` and ``before`` that were delivered; returns the spool names to unlink.
 
     Delivered: no mail with it waits, and where one was given up a later one was sent instead.

@@ -126,7 +126,7 @@ def counts(tx: Tx) -> dict[str, int]:
     return {"queued": int(queued), "dead": int(dead_)}
 
 
-def forget(tx: Tx, before: float, kinds: Iterable[MailKind], limit: int = 1000, *, since: float = 0.0) -> int:
+def forget(tx: Tx, before: float, kinds: Iterable[MailKind], limit: int = 200, *, since: float = 0.0) -> int:
     """Delete mails of these kinds that were sent between ``since`` and ``before``; returns how many."""
     marks = list(kinds)
     return tx.execute(

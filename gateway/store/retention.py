@@ -9,7 +9,7 @@ from gateway.store import bodies, divided
 from gateway.store.db import Tx
 
 
-def forget_documents(tx: Tx, before: float, limit: int = 500, *, since: float = 0.0) -> list[str]:
+def forget_documents(tx: Tx, before: float, limit: int = 100, *, since: float = 0.0) -> list[str]:
     """Unname the files of submissions all of whose jobs ended before ``before``; returns the spool names to unlink.
 
     A mail that itself is sent on is kept until that ended before ``before`` too, and a part of one while that waits.
@@ -38,7 +38,7 @@ def forget_documents(tx: Tx, before: float, limit: int = 500, *, since: float = 
     return names
 
 
-def forget_history(tx: Tx, before: float, limit: int = 500, *, since: float = 0.0) -> int:
+def forget_history(tx: Tx, before: float, limit: int = 100, *, since: float = 0.0) -> int:
     """Delete submissions whose files are gone and whose jobs ended before ``before``; returns how many."""
     rows = tx.execute(
         "SELECT id FROM submission s WHERE mail_file = '' AND created_at >= ? AND created_at < ? AND NOT EXISTS"

@@ -14,8 +14,9 @@ from aiohttp import web
 
 from gateway.app import Gateway
 from gateway.config import load
-from gateway.model import Envelope, FaxNumber, MailKind, Peer, Recipient
+from gateway.model import Envelope, FaxJob, FaxNumber, JobState, MailKind, Peer, Recipient, Submission
 from gateway.store import jobs, outbox
+from gateway.store.db import Tx
 from gateway.store.ids import new_id
 
 TOKEN = "t" * 32
@@ -77,7 +78,14 @@ async def provider() -> AsyncIterator[tuple[Files, int]]:
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path, provider: tuple[Files, int], unused_tcp_port: int) -> AsyncIterator[Gateway]:
+def purge_every() -> str:
+    return "30ms"
+
+
+@pytest.fixture
+async def gateway(
+    tmp_path: Path, provider: tuple[Files, int], unused_tcp_port: int, purge_every: str
+) -> AsyncIterator[Gateway]:
     (tmp_path / "config.yaml").write_text(f"""
 state_dir: {tmp_path / "state"}
 min_free: 1MB
@@ -91,7 +99,7 @@ provider:
   inbox: {{sweep_every: 1h}}
 mail: {{relay: {{host: 127.0.0.1, port: {unused_tcp_port}}}}}
 document: {{workers: 1}}
-retention: {{documents: 1ms, history: 1ms, orphans: 10s, uploads: 1ms, purge_every: 30ms}}
+retention: {{documents: 1ms, history: 1ms, orphans: 10s, uploads: 1ms, purge_every: {purge_every}}}
 """)
     gateway = Gateway(load(tmp_path / "config.yaml"))
     await gateway.start()
@@ -125,6 +133,34 @@ async def test_what_has_ended_goes_the_row_first_and_what_is_open_stays(gateway:
     submission = await gateway.database.read(lambda tx: jobs.get_submission(tx, open_))
     assert submission is not None
     assert gateway.spool.path(submission.mail_file).exists()
+
+
+@pytest.mark.parametrize("purge_every", ["1h"])
+async def test_all_that_has_served_its_time_goes_however_much_it_is(gateway: Gateway) -> None:
+    await gateway.outbound.stop(5.0)
+    at = time.time()
+    number, most = FaxNumber("+12025550123"), 250
+
+    def add(tx: Tx) -> None:
+        for n in range(most):
+            mail = Submission(
+                id=f"S{n}", created_at=at, mail_file=f"mail/S{n}", size=1, sender="a@example.org", identity="ip:1",
+                results_to="a@example.org", client="desk", subject="", message_id="", date="",
+            )  # fmt: skip
+            job = FaxJob(
+                id=f"S{n}-1", submission=mail.id, rcpt=f"{number}@fax.local", number=number,
+                state=JobState.ACCEPTED, created_at=at, updated_at=at, next_at=at,
+            )  # fmt: skip
+            jobs.add(tx, mail, [job], f"key{n}")
+            jobs.change(tx, job, JobState.CANCELLED, at, "")
+
+    await gateway.database.write(add)
+    for n in range(most):
+        (gateway.spool.root / "mail" / f"S{n}").write_bytes(b"x")
+    await asyncio.sleep(0.01)
+    await gateway._purge()
+    assert await gateway.database.read(lambda tx: jobs.listing(tx, ended=True)) == ([], 0)
+    assert not list((gateway.spool.root / "mail").iterdir())
 
 
 async def test_files_that_nothing_names_go_when_they_are_old(gateway: Gateway) -> None:
