@@ -49,7 +49,8 @@ class Absence:
         reading = await self._history.read(older)
         if not reading.complete:
             return Finding(reading, reading.why)
-        if flaw := lacks(reading, witnesses):
+        assert job.document_ref is not None
+        if flaw := lacks(reading, witnesses) or reading.astray(job.document_ref, job.number.digits):
             return Finding(reading, flaw)
         seen = not reading.refs.isdisjoint(known | older)
         if seen and not self._alone:

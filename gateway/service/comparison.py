@@ -90,6 +90,8 @@ class Comparison:
             return Judgement(maybe=f"the provider's history shows it as fax {_refs(ours)}")
         if ours:
             return Judgement(tuple(ours))
+        if astray := self._astray(job):
+            return Judgement(maybe=f"the provider's history shows its document as sent to {astray.recipient}")
         if others := self._may_be(job):
             return Judgement(
                 maybe=f"the provider's history shows fax {_refs(others)} to this number, of which the gateway has no record"
@@ -103,6 +105,8 @@ class Comparison:
         for job in jobs:
             if sent := self._sends_of(job):
                 return f"the provider's history shows fax {job.id} as sent, {_refs(sent)}"
+            if astray := self._astray(job):
+                return f"the provider's history shows the document of fax {job.id} as sent, {astray.provider_ref}"
             if newer := [fax for fax in self._may_be(job) if fax.provider_ref > self._known.newest]:
                 return f"the provider's history shows fax {_refs(newer)}, of which there is no record, to {job.number}"
         for _, named in self._shown.uploads:
@@ -119,6 +123,17 @@ class Comparison:
         if job.state is JobState.IN_DOUBT and any(fax.document_ref == job.document_ref for fax in ours):
             return []
         return ours
+
+    def _astray(self, job: FaxJob) -> HistoryEntry | None:
+        """A send of its document that is not known, to another number: the list may write one as it was dialled."""
+        return next(
+            (
+                fax
+                for fax in self._strangers
+                if self._owners.get(fax.document_ref) == job.id and fax.recipient != job.number.digits
+            ),
+            None,
+        )
 
     def _may_be(self, job: FaxJob) -> list[HistoryEntry]:
         """Faxes that may be the job's by all that is known of both."""

@@ -30,6 +30,11 @@ class Reading:
         """Entries of one upload to one number: since each job has its own upload, these are its sends."""
         return [entry for entry in self.entries if entry.document_ref == document_ref and entry.recipient == digits]
 
+    def astray(self, document_ref: int, digits: str) -> str:
+        """Says where one upload went to other numbers, "" for nowhere: a list may write a number as it was dialled."""
+        other = (entry for entry in self.entries if entry.document_ref == document_ref and entry.recipient != digits)
+        return next((f"the list shows its document as sent to {e.recipient}, fax {e.provider_ref}" for e in other), "")
+
     def find(self, provider_ref: int) -> HistoryEntry | None:
         return next((entry for entry in self.entries if entry.provider_ref == provider_ref), None)
 

@@ -107,6 +107,19 @@ async def test_faxes_whose_document_is_gone_need_not_be_listed(house: House) -> 
     assert house.provider.submits == 3
 
 
+@pytest.mark.parametrize("as_dialled", ["0112025550123", "2025550123"])
+async def test_a_list_that_writes_the_number_in_another_way_proves_nothing(house: House, as_dialled: str) -> None:
+    await doubtful(house, executed=True)
+    (job,) = await house.jobs()
+    assert job.document_ref is not None
+    house.provider.history_pages = [(HistoryEntry(9000, job.document_ref, as_dialled, Verdict.SUCCESS, None),)]
+    await poll(house, 6)
+    held = await house.job(job.id)
+    assert (held.state, house.provider.submits) == (JobState.IN_DOUBT, 1)
+    assert f"the list shows its document as sent to {as_dialled}, fax 9000" in held.hold
+    assert [kind for kind, _ in await house.told(job.id)] == [MailKind.UNKNOWN]
+
+
 @pytest.mark.parametrize("error", [Refused("there is no such call"), away()])
 async def test_a_balance_that_cannot_be_had(house: House, error: Exception) -> None:
     await doubtful(house, executed=False)

@@ -308,6 +308,17 @@ async def test_a_fax_to_the_same_number_is_suspected_unless_it_is_surely_older(
     assert (await only(copy)).may_be_sent is suspected
 
 
+async def test_a_fax_whose_document_went_to_the_number_as_it_was_dialled_is_suspected(today: House) -> None:
+    job = await today.uploaded()
+    copy = today.copy("old")
+    assert job.document_ref is not None
+    copy.provider.history_pages = [(shown(9000, job.document_ref, START, "+0112025550123"),)]
+    await started(copy)
+    await looked(copy)
+    assert (await only(copy)).may_be_sent
+    assert copy.provider.submits == 0
+
+
 async def test_when_our_clock_was_ahead_as_the_mail_came_no_date_clears_a_fax(today: House) -> None:
     today.now = START + 400 * 86400
     await today.submit()

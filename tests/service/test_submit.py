@@ -733,6 +733,21 @@ async def test_a_fax_that_was_sent_in_spite_of_a_no_is_found_and_not_sent_again(
     assert len(house.provider.executed) == 1
 
 
+@pytest.mark.parametrize("no", [Refused("invalid number"), SlowDown("slow down")])
+async def test_a_no_is_not_believed_when_the_history_shows_the_document_under_another_number(
+    house: House, no: GatewayError
+) -> None:
+    house.provider.answer_submit = answer(no)
+    job = await house.uploaded()
+    assert job.document_ref is not None
+    house.provider.history_pages = [(HistoryEntry(9000, job.document_ref, "0112025550123", Verdict.SUCCESS, None),)]
+    for _ in range(150):
+        await house.turn("submit", "doubt")
+        house.now += 3600
+    assert (len(house.provider.executed), (await house.job(job.id)).may_be_sent) == (1, True)
+    assert [kind for kind, _ in await house.told(job.id)] == ["unknown"]
+
+
 @pytest.mark.parametrize("was_sent", [True, False])
 async def test_a_no_is_not_told_as_final_while_the_history_cannot_be_read(house: House, was_sent: bool) -> None:
     house.provider.answer_submit = answer(Refused("invalid number"))
