@@ -48,6 +48,7 @@ _PAIRS = re.compile(rb"[\x80-\xbf]|[\xc0-\xff]{2}")  # what a text of other lett
 _FRAME = re.compile(rb"[\xc4\xcd]{6}|\xdb{6}|[\xb0-\xb2]{6}")  # lines and areas of DOS, which are no words of others
 _CYRILLIC_OF_DOS = frozenset(range(0x80, 0xB0)) | frozenset(range(0xE0, 0xF0))
 _LATIN = re.compile(rb"[A-Za-z]")
+_KANA = re.compile(rb"\x82[\x9f-\xf1]|\x83[\x40-\x96]")  # in Shift JIS; nothing that is usual in others
 _COLOURS = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]")
 _JOINERS = "\u200c\u200d"  # shape the letters beside them
 
@@ -90,6 +91,8 @@ def _guessed(start: bytes) -> str:
         or not _PAIRS.search(start)
     ):
         return "cp850" if charsets.is_of_dos(start) else charsets.WESTERN
+    if len(_KANA.findall(start)) * 4 > len(high):
+        return "cp932"
     guess = charset_normalizer.from_bytes(start).best()
     return guess.encoding if guess else charsets.WESTERN
 

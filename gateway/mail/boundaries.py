@@ -12,6 +12,13 @@ from gateway.mail.parameters import without_comment
 _PART_FIELD = re.compile(rb"^content-(?:type|transfer-encoding|disposition)[ \t]*:", re.MULTILINE | re.IGNORECASE)
 _GUESS = 65_536  # bytes of a damaged multipart that are searched for its boundary
 
+# parts that stand in what is labelled a text; a sentence for programs that know no parts may stand before them
+_UNSAID = re.compile(
+    rb"\s*+(?:[^\r\n]*(?:MIME|multi-?part)[^\r\n]*\r?\n\s*)?--(-*[^\s-]\S{0,199})[ \t]*\r?\nContent-[a-z-]+[ \t]*:",
+    re.IGNORECASE,
+)
+_SOON = 1024  # bytes in which they begin
+
 _DASHED = re.compile(rb"^--([^\s]{2,200})[ \t]*\r?$", re.MULTILINE)
 
 
@@ -25,6 +32,12 @@ def spans(source: Buffer, start: int, end: int, said: str, most: int) -> list[tu
         if found := _between(source, start, end, boundary.encode(), most):
             return found
     return _between(source, start, end, _guessed(source, start, end), most)
+
+
+def unsaid(source: Buffer, start: int, end: int) -> str:
+    """The boundary of a body that is made of parts, though nothing in its header says so; "" where it is a text."""
+    found = _UNSAID.match(source[start : min(end, start + _SOON)])
+    return found[1].decode("latin-1") if found and found[1].isascii() else ""
 
 
 def looks_like_parts(source: Buffer, start: int, end: int) -> bool:

@@ -34,6 +34,7 @@ _STUB = 3  # plain text this many times shorter than the HTML is a stub ("your p
 _TNEF = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _READABLE = {"message/delivery-status", "message/disposition-notification", "message/feedback-report"}
 _FORMS = {"text/plain", "text/html"}  # a message text is one of these; other text/* are forms of it nobody prints
+_UNSURE = {"text/plain", "application/octet-stream"}  # what programs say that do not know
 _OF_A_MAIL = {"from", "to", "subject", "date", "received", "return-path", "message-id", "mime-version", "content-type"}
 _ARMOUR = 65_536  # bytes of a key or a signature in letters, at most
 _ARMOURED_SIGNATURE, _ARMOURED_KEY = b"-----BEGIN PGP SIGNATURE-----", b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -106,6 +107,9 @@ class _Walk:
         kind = kind or default
         if kind in _UNSENDABLE:
             raise Refused(_UNSENDABLE[kind], status="5.6.1")
+        is_bare = kind in _UNSURE and not (parameters.get("name") or headers.raw("content-disposition"))
+        if is_bare and (boundary := boundaries.unsaid(source, body, end)):
+            kind, parameters = "multipart/mixed", {"boundary": boundary}
         is_multipart = kind.startswith("multipart/")
         leaves = self._multipart(source, body, end, kind, parameters, depth, bare=bare) if is_multipart else None
         if leaves is not None:
@@ -119,6 +123,9 @@ class _Walk:
                     return leaves
             leaf.type = "text/plain"  # labelled as parts, written as text
         leaf.message_text = _is_message_text(leaf, bare=bare)
+        if leaf.message_text and not leaf.encoding and webpages.is_saved(leaf):  # the end of the header came too early
+            self._room.header(source, body, end)
+            return self.entity(source, *split(source, body, end), end, depth=depth + 1, closed=closed)
         is_mail = kind in _MESSAGES or leaf.name.lower().endswith(_OF_MAILS)
         if is_mail or (not leaf.message_text and webpages.is_saved(leaf)):
             leaf.message_text = False
@@ -401,7 +408,7 @@ def _leaf(source: Buffer, headers: Headers, body: int, end: int, kind: str, para
     disposition, details = parse(headers.raw("content-disposition"))
     claimed = details.get("filename") or details.get("name") or parameters.get("name") or ""
     content_id = headers.raw("content-id").strip("<> \t")
-    how = transfer.encoding(headers.raw("content-transfer-encoding"))
+    how = next(filter(None, map(transfer.encoding, headers.every("content-transfer-encoding"))), "")
     if not how and _BARE_BASE64.match(source[body : min(end, body + 200)]):
         how = "base64"
     return Leaf(

@@ -183,7 +183,8 @@ def test_a_wrong_charset_does_no_harm(charset: str | None) -> None:
     [
         ("señor Muñoz", "latin-1"), ("Jörg", "latin-1"), ("à", "latin-1"), ("café à la crème, 5 € déjà vu", "cp1252"), ("Best regards – “quoted”", "cp1252"),
         ("Привет, это факс из Москвы, просим подтвердить получение.", "cp1251"),
-        ("ファックスの送信をお願いします。", "shift_jis"), ("请查收传真文件，谢谢。", "gb18030"),
+        ("ファックスの送信をお願いします。", "shift_jis"), ("お見積書を送ります。よろしくお願いいたします。", "shift_jis"),
+        ("请查收传真文件，谢谢。", "gb18030"),
     ],
 )  # fmt: skip
 def test_what_nobody_declared_is_guessed(content: str, encoding: str) -> None:

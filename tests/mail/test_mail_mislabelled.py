@@ -56,6 +56,34 @@ def test_a_multipart_that_is_encoded_as_a_whole(tmp_path: Path) -> None:
     assert taken(tmp_path, head + encoded)[0] == [b"hello", PDF]
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Content-Type: text/plain; boundary=b\r\n\r\n",
+        "Content-Type: application/octet-stream\r\n\r\n",
+        "\r\nThis is a multi-part message in MIME format.\r\n\r\n",  # no word of it in the header
+        # an empty line too much in it, as programs of the web write it
+        "\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n",
+    ],
+)
+def test_parts_are_no_pages_of_source(tmp_path: Path, head: str) -> None:
+    parts = PARTS.replace("--b\r\n\r\n", "--b\r\nContent-Type: text/plain\r\n\r\n", 1)
+    assert taken(tmp_path, FIELDS + head + parts)[0] == [b"hello", PDF]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Look at this source:\r\n\r\n", "Subject: plan\r\nMIME-Version: 1.0\r\n\r\n", "--b\r\n1\r\n--b\r\nContent: 2\r\n"],
+)
+def test_a_text_about_parts_is_a_text(tmp_path: Path, text: str) -> None:
+    assert taken(tmp_path, FIELDS + "\r\n" + text + PARTS)[0] == [(text + PARTS).encode()]
+
+
+def test_an_encoding_that_is_said_twice(tmp_path: Path) -> None:
+    head = "Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    assert taken(tmp_path, FIELDS + head + base64.b64encode(b"hello there, you").decode())[0] == [b"hello there, you"]
+
+
 @pytest.mark.parametrize("boundary", ["=_(1)", "'b'", "b c"])
 def test_a_boundary_of_odd_characters(tmp_path: Path, boundary: str) -> None:
     text = "-----\r\n--my words\r\n"
