@@ -203,7 +203,10 @@ class Settle:
         if told is not None and now - told.received_at > self._settings.confirm_timeout:
             if status is not None and status.verdict is not Verdict.PROGRESS:  # the API is the truth
                 return Result(status.verdict, status.code, status.text)
-            return Result(told.verdict, told.code, told.text, confirmed=False)
+            listed = await self._history.find(job.provider_ref)
+            if listed in (Verdict.SUCCESS, Verdict.FAILED) and listed is not told.verdict:
+                return Result(listed, "", "as the provider's history shows; its receipt said otherwise")
+            return Result(told.verdict, told.code, told.text, confirmed=listed is told.verdict)
         return None
 
     async def _end(self, job: FaxJob, result: Result) -> None:

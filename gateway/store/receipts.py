@@ -16,11 +16,15 @@ def _receipt(row: tuple[Any, ...]) -> Receipt:
 
 
 def add(tx: Tx, receipt: Receipt) -> bool:
-    """Keep a receipt, bound to the job that has its provider_ref; False when the same was there already."""
+    """Keep a receipt, bound to the job that has its provider_ref; False when the same was there already.
+
+    One that was there for no job is not the same: the provider has used its id before.
+    """
     return bool(
         tx.execute(
-            f"INSERT OR IGNORE INTO receipt ({_RECEIPT})"
-            " VALUES (?, ?, ?, ?, ?, (SELECT job FROM attempt WHERE provider_ref = ?))",
+            f"INSERT INTO receipt ({_RECEIPT}) VALUES (?, ?, ?, ?, ?, (SELECT job FROM attempt WHERE provider_ref = ?))"
+            " ON CONFLICT DO UPDATE SET text = excluded.text, received_at = excluded.received_at, job = excluded.job"
+            " WHERE job IS NULL AND excluded.job IS NOT NULL",
             (
                 receipt.provider_ref, receipt.verdict, receipt.code, receipt.text[:1000], receipt.received_at,
                 receipt.provider_ref,
@@ -30,8 +34,15 @@ def add(tx: Tx, receipt: Receipt) -> bool:
 
 
 def adopt(tx: Tx, provider_ref: int, job: str) -> int:
-    """Bind receipts that came before their job was known; returns how many."""
-    return tx.execute("UPDATE receipt SET job = ? WHERE provider_ref = ? AND job IS NULL", (job, provider_ref)).rowcount
+    """Bind receipts that came before their job was known; returns how many.
+
+    None from before its mail: that was of another fax, to which the provider gave the same id.
+    """
+    return tx.execute(
+        "UPDATE receipt SET job = ? WHERE provider_ref = ? AND job IS NULL"
+        " AND received_at >= (SELECT created_at FROM job WHERE id = ?)",
+        (job, provider_ref, job),
+    ).rowcount
 
 
 def of_job(tx: Tx, job: str) -> list[Receipt]:

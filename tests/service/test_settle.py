@@ -185,6 +185,21 @@ async def test_nobody_decides_and_it_waits_then_says_not_confirmed(world: World)
     assert await world.told() == [(MailKind.DELIVERED, "ok", False)]
 
 
+@pytest.mark.parametrize(
+    ("shown", "told"), [(Verdict.SUCCESS, (MailKind.DELIVERED, "ok")), (Verdict.FAILED, (MailKind.FAILED, "unknown"))]
+)
+async def test_where_the_status_cannot_be_had_the_history_has_the_last_word(
+    world: World, shown: Verdict, told: tuple[MailKind, str]
+) -> None:
+    job = await world.job(JobState.SUBMITTED)
+    await world.receive(Verdict.SUCCESS, "ok")
+    world.provider.statuses[9000] = NotFound("who?")
+    world.provider.history_pages = [(HistoryEntry(9000, 501, NUMBER.digits, shown, None),)]
+    world.now += 3601
+    await world.settle.result(job)
+    assert await world.told() == [(*told, True)]
+
+
 async def test_without_confirmation_the_receipt_is_told_as_such(database: Database) -> None:
     world = World(database, SettleSettings(confirm_receipts=False))
     job = await world.job(JobState.SUBMITTED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -112,6 +113,20 @@ async def test_a_receipt_that_is_faster_than_the_answer_is_adopted(house: House)
 
 
 # --- a clear no -------------------------------------------------------------------------------------------------------
+
+
+async def test_an_old_receipt_of_an_id_that_is_given_again_says_nothing(house: House) -> None:
+    """A fax of another program on the account, days ago: had it been believed, it would be told within the hour."""
+    old = Receipt(9000, Verdict.SUCCESS, "ok", "Sent!", house.now - 5 * 86400)
+    await house.outbound.receipt(old)
+    job = await house.submitted()
+    house.now += 4 * 3600
+    await house.turn("result")
+    assert (await house.job(job.id)).state is JobState.SUBMITTED
+    await house.outbound.receipt(replace(old, received_at=house.now))
+    house.provider.statuses[9000] = JobStatus(Verdict.SUCCESS, "ok", "Sent!")
+    await house.turn("result")
+    assert await house.told(job.id) == [("delivered", "ok")]
 
 
 async def test_a_permanent_no_fails_the_fax(house: House) -> None:
