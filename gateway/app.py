@@ -276,9 +276,8 @@ class Gateway:
         """
         if self.gate.is_shut or self.gate.lacks_credit:
             await self._try_account()
-        self.outbound.nudge()
+        await self._mend_times(soon=True)
         self.inbound.sweep_soon()
-        self.postman.nudge()
         if self._door is None:
             return []
         self._door.reload_certificates()
@@ -389,14 +388,14 @@ class Gateway:
                 except Exception:
                     log.exception("unexpected failure of housekeeping", what=work.__name__.strip("_"))
 
-    async def _mend_times(self) -> None:
-        soon = self._wall.take_jump()
-        services = (self.outbound, self.inbound, self.postman)
-        await asyncio.gather(*(each.mend_times(soon=soon) for each in services))
-        if soon:
+    async def _mend_times(self, *, soon: bool = False) -> None:
+        """Nothing waits longer than the longest pause; ``soon``, and when the clock was set, all is due now."""
+        jumped = self._wall.take_jump()
+        for each in (self.outbound, self.inbound, self.postman):
+            await each.mend_times(soon=soon or jumped)
+            each.nudge()
+        if jumped:
             log.warning("the clock was set: what waited is looked at now")
-            for each in services:
-                each.nudge()
 
     async def _sweep_uploads(self) -> None:
         """Once in the time that leftovers are kept, and again at the next purge where the provider is away."""

@@ -45,6 +45,7 @@ class Outside:
     def __init__(self) -> None:
         self.service = FaxService()
         self.mails: list[tuple[str, list[str], bytes]] = []
+        self.takes_mail = True
         self.provider_port = self.relay_port = 0
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -52,6 +53,8 @@ class Outside:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
+        if not self.takes_mail:
+            return "451 4.3.0 later"
         self.mails.append((envelope.mail_from, envelope.rcpt_tos, envelope.content))
         return "250 OK"
 

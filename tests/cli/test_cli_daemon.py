@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import PROGRAM, Cli, Daemon, Start
+from cli.conftest import PROGRAM, Cli, Daemon, Outside, Start
 
 QUEUE_KEYS = ["id", "submission", "state", "to", "from", "pages", "created_at", "reference", "send_at", "last_error"]
 DELIVERED = "Sent! Fax Has Been Answered."
@@ -54,6 +54,16 @@ def test_reload_by_command_and_by_signal(daemon: Daemon) -> None:
     daemon.process.send_signal(signal.SIGHUP)
     daemon.until(lambda: "reloaded" in daemon.log.read_text())
     assert daemon.json("status")["running"] is True
+
+
+def test_reload_tries_at_once_what_waits(daemon: Daemon, outside: Outside) -> None:
+    daemon.service.message = DELIVERED
+    outside.takes_mail = False
+    daemon.send()
+    daemon.until(lambda: "mail deferred" in daemon.log.read_text())
+    outside.takes_mail = True
+    daemon("reload")
+    daemon.until(lambda: daemon.mails)  # and not after mail.retry_after, 5 minutes
 
 
 def test_a_fax_is_sent_and_the_status_tells_its_result(daemon: Daemon, tmp_path: Path) -> None:
