@@ -16,28 +16,29 @@ def take(found: Mail) -> dict[str, str]:
     understood.
     """
     in_fields = options.from_fields(found.headers.lines(options.FIELD))
-    in_subject = options.from_subject(found.headers.line("subject"))
+    subject = found.headers.line("subject")
+    in_subject = options.from_subject(subject)
     texts = (leaf for leaf in found.leaves if leaf.message_text and not leaf.left_out and leaf.substance)
-    in_text = _from(text) if (text := next(texts, None)) else {}
+    in_text = _from(text, subject) if (text := next(texts, None)) else {}
     for other in texts:
-        options.refuse_in(to_text(other.data or b"", other.charset), markup=other.is_html)
+        options.refuse_in(to_text(other.data or b"", other.charset), markup=other.is_html, subject=subject)
     return {**in_text, **in_subject, **in_fields}
 
 
-def rich(leaf: Leaf) -> Leaf | None:
+def rich(leaf: Leaf, subject: str) -> Leaf | None:
     """The form in HTML of a message text, without the options; None where there is none, or they cannot be taken out of it."""
     try:
         if leaf.rich is not None:
-            _from(leaf.rich)
+            _from(leaf.rich, subject)
     except Refused:
         return None
     return leaf.rich
 
 
-def _from(leaf: Leaf) -> options.Asked:
+def _from(leaf: Leaf, subject: str) -> options.Asked:
     """Cut the options out of a message text."""
     text, charset = leaf.editable
-    rest, asked = options.from_text(text, markup=leaf.is_html)
+    rest, asked = options.from_text(text, markup=leaf.is_html, subject=subject)
     if asked:
         leaf.rewrite(rest, charset)
         leaf.substance = bodies.substance(leaf.data or b"", leaf.charset, markup=leaf.is_html)

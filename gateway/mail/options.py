@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from gateway.errors import Refused
 from gateway.mail import markup as marked
+from gateway.mail import trim
 from gateway.mail.words import one_line
 from gateway.model import FaxOptions
 
@@ -36,13 +37,28 @@ OTHER_NAMES = {
     "to": "attn",
     "company": "org",
 }
-_BLANK = r"[\s\u200b\u200c\ufeff]"
+_MARKS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # of direction
+_BLANK = rf"[\s\u200b\u200c\ufeff{_MARKS}]"
 _FAX = r"\[[ \t\xa0]{0,3}fax[ \t\xa0]{0,3}:"
-_OPEN = re.compile(rf"{_BLANK}*{_FAX}", re.IGNORECASE)
-_BRACKET = re.compile(rf"{_BLANK}*{_FAX}([^\[\]]{{0,{_LONGEST}}})\]", re.IGNORECASE)
+_BOLD = r"[*_/\\]{0,3}"  # how programs write it without HTML, and keep such signs from being taken for that
+_OPEN = re.compile(rf"{_BLANK}*{_BOLD}{_FAX}", re.IGNORECASE)
+_BRACKET = re.compile(
+    rf"{_BLANK}*(?P<bold>{_BOLD}){_FAX}(?P<said>[^\[\]]{{0,{_LONGEST}}})\](?:(?P=bold))?", re.IGNORECASE
+)
 _IN_LINE = re.compile(rf"[ \t]*{_FAX}([^\[\]]*)\]", re.IGNORECASE)
-_ANYWHERE = re.compile(r"fax", re.IGNORECASE)
-_LATER = re.compile(rf"^[ \t]*{_FAX}[^\]\n]*=", re.IGNORECASE | re.MULTILINE)
+_ANYWHERE = re.compile(r"fax|ｆａｘ", re.IGNORECASE)
+_LATER = re.compile(rf"^[ \t{_MARKS}]*{_BOLD}{_FAX}[^\]\n]*=", re.IGNORECASE | re.MULTILINE)
+# signs of double width, as keyboards of East Asia write them, marks of direction, and a forgotten colon
+_WRITTEN = re.compile(
+    rf"[\[［](?:{_BLANK}){{0,3}}(?:fax|ｆａｘ)(?:{_BLANK}){{0,3}}(?:[:：]|[ \xa0\u3000](?=\s*[\w-]{{2,20}}\s*[=＝]))"
+    rf"[^\[\]［］]{{0,{_LONGEST}}}[\]］]", re.IGNORECASE,
+)  # fmt: skip
+_NARROW = (
+    {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | dict.fromkeys(b"\t\xa0", " ") | {0x3000: " ", 0x3001: ","}
+)
+_NARROW |= dict.fromkeys((0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), " ")
+_QUOTES = re.compile(r"""=(\s*)[“”„‟«»]([^“”„‟«»"]*)[“”‟«»"]""")  # as programs turn them
+_LINKED = re.compile(r"\s*<(?:https?://|mailto:)[^<>\s]*>")  # what they make of an address
 _PAIR = re.compile(r"""\s*([^=,;"]*?)\s*=\s*(?:"([^"]*)"|([^,;"\r\n]*?))\s*(?:[,;\r\n]+\s*|\Z)""")
 _SOON = re.compile(r"\+?([0-9]{1,4})([mhd])")
 _CLOCK = re.compile(r"([0-9]{1,2}):?([0-9]{2})")
@@ -135,6 +151,7 @@ def from_fields(fields: Iterable[tuple[str, str]]) -> Asked:
 
 def from_subject(subject: str) -> Asked:
     """What each ``[fax: ...]`` in the subject says. Raises Refused."""
+    subject = _plain(subject)
     pairs = [pair for bracket in _IN_LINE.finditer(subject) for pair in _pairs(bracket[1], "in the subject")]
     if _OPEN.search(without(subject)):
         raise _refused("the [fax: in the subject is not closed; write it like [fax: cover=none, ref=4711]")
@@ -143,38 +160,56 @@ def from_subject(subject: str) -> Asked:
 
 def without(subject: str) -> str:
     """A subject without its ``[fax: ...]``, whatever they say."""
-    return _IN_LINE.sub("", subject).strip()
+    return _IN_LINE.sub("", _plain(subject)).strip()
 
 
-def from_text(text: str, *, markup: bool) -> tuple[str, Asked]:
+def _plain(text: str) -> str:
+    """``text`` with options as they should be written, each character in its place."""
+
+    def narrowed(match: re.Match[str]) -> str:
+        said = match[0].translate(_NARROW)
+        if "=" not in said:
+            return match[0]
+        return said if ":" in said.partition("=")[0] else re.sub(r"(?i)(?<=fax) ", ":", said, count=1)
+
+    return _WRITTEN.sub(narrowed, text) if _ANYWHERE.search(text) else text
+
+
+def from_text(text: str, *, markup: bool, subject: str = "") -> tuple[str, Asked]:
     """A message text without the ``[fax: ...]`` at its beginning, and what they say; of HTML (``markup``) what is seen.
 
-    Raises Refused, also where one begins a later line: it was meant, and would be printed.
+    Raises Refused, also where one begins a later line: it was meant, and would be printed. A mail with the ``subject`` of an
+    answer may quote some.
     """
     where = "at the beginning of the text"
     pieces = list(_first(marked.pieces(text))) if markup else [(text, 0, len(text))]
-    seen = "".join(piece for piece, _, _ in pieces)
+    seen = _plain("".join(piece for piece, _, _ in pieces))
     pairs: list[tuple[str, str]] = []
     taken = 0
     while bracket := _BRACKET.match(seen, taken):
-        pairs += _pairs(" ".join(bracket[1].split()) if markup else bracket[1], where)
+        pairs += _pairs(" ".join(bracket["said"].split()) if markup else bracket["said"], where)
         taken = bracket.end()
     if _OPEN.match(seen, taken):
         raise _refused(f"the [fax: {where} is not closed; write it like [fax: cover=none, ref=4711]")
     rest = text
     if taken:
         rest = _cut(text, pieces, taken) if markup else re.sub(r"\A[ \t]*(?:\r\n|\n|\r)*", "", text[taken:])
-    refuse_in(rest, markup=markup)
+    refuse_in(rest, markup=markup, subject=subject)
     return rest, read(pairs, where)
 
 
-def refuse_in(text: str, *, markup: bool) -> None:
-    """Raise Refused where options begin a line of a text that is printed."""
-    if not _ANYWHERE.search(text):
+def refuse_in(text: str, *, markup: bool, subject: str = "") -> None:
+    """Raise Refused where options begin a line of a text, but for what it quotes."""
+    if not (_ANYWHERE.search(text) and _is_said(text, markup=markup)):
         return
-    lines = (line.text for line in marked.lines(text)) if markup else [text]
-    if any(map(_LATER.search, lines)):
+    rules = trim.trim_html if markup else trim.trim
+    if _is_said(rules(text, (trim.QUOTED,), subject).text, markup=markup):
         raise _refused("options stand at the very beginning of the text: move [fax: ...] there, or remove it")
+
+
+def _is_said(text: str, *, markup: bool) -> bool:
+    lines = (line.text for line in marked.lines(text)) if markup else [text]
+    return any(_LATER.search(_plain(line)) for line in lines)
 
 
 def _first(pieces: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, int, int]]:
@@ -200,7 +235,7 @@ def _cut(text: str, pieces: list[tuple[str, int, int]], taken: int) -> str:
 
 def _pairs(content: str, where: str) -> Iterator[tuple[str, str]]:
     """``name=value`` of one bracket, between commas, semicolons or line ends. Raises Refused."""
-    content = content.replace("\xa0", " ").strip().rstrip(",;")
+    content = _QUOTES.sub(r'=\1"\2"', _LINKED.sub("", content.replace("\xa0", " "))).strip().rstrip(",;\\")
     position = 0
     while position < len(content) or not position:
         pair = _PAIR.match(content, position)

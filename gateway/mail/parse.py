@@ -136,7 +136,7 @@ def extract(
         if text:
             _trim_pictures(found, trim, subject)
         left_out = list(_left_out(found.leaves))
-        other = asked.rich(text) if text and html else None
+        other = asked.rich(text, subject) if text and html else None
         if text and other:
             swapped = [_swapped(entry, text, other) for entry in left_out]
             rich = {

@@ -36,7 +36,7 @@ def reader(tmp_path: Path) -> Reader:
 
 
 def text(part: MailPart) -> str:
-    return Path(part.path).read_bytes().decode(part.charset or "ascii")
+    return Path(part.path).read_bytes().decode(part.charset or "utf-8")
 
 
 def test_a_field_counts_more_than_the_subject_and_the_subject_more_than_the_text(reader: Reader) -> None:
@@ -98,3 +98,51 @@ def test_a_mail_that_is_attached_asks_for_nothing(reader: Reader) -> None:
 )
 def test_what_cannot_be_understood_is_a_refusal(reader: Reader, mail: str, words: str) -> None:
     assert words in reader.refusal(mail)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        "［fax： cover＝none］",  # as keyboards of East Asia write it
+        "［ＦＡＸ：ｃｏｖｅｒ＝ｎｏｎｅ］",
+        "\u200f[fax: cover=none]",  # between texts that run to the left
+        "[\u200efax: cover=none]",
+        "*[fax: cover=none]*",  # bold, in the plain form of an HTML text
+        "\\[fax: cover=none\\]",
+        "[fax cover=none]",
+    ],
+)
+def test_options_as_keyboards_and_programs_write_them(reader: Reader, wish: str) -> None:
+    summary, (part,) = reader.read(f"Subject: x\n\n{wish}\nDear all,\n")
+    assert (summary.options, text(part)) == ({"cover": "none"}, "Dear all,\r\n")
+    summary, (part,) = reader.read(f"Content-Type: text/html; charset=utf-8\n\n<p>{wish}</p>Dear all,\n")
+    assert (summary.options, text(part)) == ({"cover": "none"}, "<p></p>Dear all,\r\n")
+    assert "options stand at the very beginning" in reader.refusal(f"Subject: x\n\nDear all,\n{wish}\n")
+
+
+@pytest.mark.parametrize("wish", ["［fax： cover＝none］", "[fax： cover=none]", "[fax cover=none]"])
+def test_options_in_a_subject_as_keyboards_write_them(reader: Reader, wish: str) -> None:
+    summary, _ = reader.read(f"Subject: x {wish}\n\nDear all,\n")
+    assert (summary.options, summary.subject) == ({"cover": "none"}, "x")
+
+
+def test_values_as_programs_write_them(reader: Reader) -> None:
+    wish = "[fax: ref=“4711, second copy”, attn=ann@example.com <mailto:ann@example.com>]"
+    summary, _ = reader.read(f"Subject: x\n\n{wish}\nDear all,\n")
+    assert summary.options == {"ref": "4711, second copy", "attn": "ann@example.com"}
+
+
+@pytest.mark.parametrize("words", ["［FAX：注文書］", "[fax 2 of 3]", "(fax) a=b"])
+def test_words_about_faxes_ask_for_nothing(reader: Reader, words: str) -> None:
+    summary, (part,) = reader.read(f"Subject: {words}\n\n{words}\n")
+    assert (summary.options, summary.subject, text(part)) == ({}, words, f"{words}\r\n")
+
+
+@pytest.mark.parametrize("mark", ["> ", ""])
+def test_options_in_a_quoted_mail_ask_for_nothing(reader: Reader, mark: str) -> None:
+    quoted = f"From: Bob\nSent: Monday\nTo: Ann\nSubject: Plan\n\n{mark}{WISH}\n{mark}Dear Ann,\n"
+    summary, _ = reader.read(f"Subject: Re: Plan\n\nI agree.\n\n-----Original Message-----\n{quoted}")
+    assert (summary.options, summary.refusal) == ({}, "")
+    head = '<div id="divRplyFwdMsg">From: Bob</div>'
+    summary, _ = reader.read(f"Subject: Re: Plan\nContent-Type: text/html\n\n<p>I agree.</p>{head}<p>{WISH}</p>\n")
+    assert (summary.options, summary.refusal) == ({}, "")
