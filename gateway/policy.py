@@ -172,6 +172,13 @@ def lies_in(network: str, address: str) -> bool:
     return _prefix_length(network, address) is not None
 
 
+def place_of(address: str) -> str:
+    """What counts as one address: with IPv6 a /64, which one client has to itself. A unix socket is one too."""
+    if ":" not in address:
+        return address
+    return str(ipaddress.ip_network((ipaddress.ip_address(address), 64), strict=False))
+
+
 def _prefix_length(network: str, address: str) -> int | None:
     """Length of the network's prefix when the address lies in it. A unix socket has no address."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import socket
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from gateway import policy
 from gateway.edge.smtp_replies import SHUTTING_DOWN, TOO_SLOW, Hangup
 from gateway.edge.smtp_settings import ListenerSettings, SmtpSettings
 from gateway.model import Peer
@@ -25,6 +27,7 @@ _CANCEL_GRACE = 10.0  # and for what was cancelled to clean up
 _SILENCE = 10.0  # seconds between two lines of the log about the same
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 _SLOW = 1.0  # seconds of slowness from which a client may lose its place to another
+_TRUST = 60.0  # and of one that has proven who it is, from which a stranger may have its place
 
 
 class Guest(Protocol):
@@ -33,6 +36,11 @@ class Guest(Protocol):
     @property
     def slowness(self) -> float | None:
         """Seconds the client has kept us waiting; None while it is our turn."""
+        ...
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether it has proven who it is."""
         ...
 
     def interrupt(self) -> None:
@@ -76,30 +84,39 @@ class Clients:
     def present(self, guest: Guest, peer: Peer) -> Iterator[None]:
         """A client counts while it is here. Raises :class:`Hangup` when it may not come in.
 
-        When all places are taken, the client that keeps us waiting longest has to go: mails get through, however many
-        connections say nothing, or say it slowly.
+        When all places are taken, the client that keeps us waiting longest has to go, strangers first: mails get
+        through, however many connections say nothing, or say it slowly.
         """
         if self.stopping:
             raise Hangup(SHUTTING_DOWN)
-        if not is_local(peer) and self._counts[peer.address] >= self._settings.max_connections_per_client:
+        place = peer.address if peer.trusted_network else policy.place_of(peer.address)
+        if not is_local(peer) and self._counts[place] >= self._settings.max_connections_per_client:
             self._warn("too many connections of one client", client=peer.address)
             raise Hangup("421 4.7.0 too many connections from your address; try again later")
-        if len(self._present) >= self._settings.max_connections and not self._make_room():
+        if len(self._present) >= self._settings.max_connections and not self._make_room(peer):
             self._warn("too many connections", count=len(self._present))
             raise Hangup("421 4.3.2 too many connections; try again later")
-        self._present[guest] = peer.address
-        self._counts[peer.address] += 1
+        self._present[guest] = place
+        self._counts[place] += 1
         try:
             yield
         finally:
             self._leaves(guest)
 
-    def _make_room(self) -> bool:
-        """Send the slowest client away, if one is slow."""
-        slow = [(slowness, guest) for guest in self._present if (slowness := guest.slowness) is not None]
-        slowness, slowest = max(slow, key=lambda entry: entry[0], default=(0.0, None))
-        if slowest is None or slowness < _SLOW:
+    def _make_room(self, peer: Peer) -> bool:
+        """Send the slowest client away for this one, if one is slow.
+
+        However quick strangers are, they cannot keep one out who has proven who he is, nor throw him out while he pauses.
+        """
+        of_stranger, of_proven = (-math.inf, _SLOW) if peer.proofs else (_SLOW, _TRUST)
+        slow = [
+            (not guest.is_proven, slowness, guest)
+            for guest in self._present
+            if (slowness := guest.slowness) is not None and slowness >= (of_proven if guest.is_proven else of_stranger)
+        ]
+        if not slow:
             return False
+        _, slowness, slowest = max(slow, key=lambda entry: entry[:2])
         self._warn("too many connections: the slowest goes", client=self._present[slowest], seconds=round(slowness))
         self._leaves(slowest)
         slowest.send_away(TOO_SLOW)
@@ -114,12 +131,12 @@ class Clients:
             self._silent_until[event] = now + _SILENCE
 
     def _leaves(self, guest: Guest) -> None:
-        address = self._present.pop(guest, None)
-        if address is None:  # it was sent away before
+        place = self._present.pop(guest, None)
+        if place is None:  # it was sent away before
             return
-        self._counts[address] -= 1
-        if not self._counts[address]:
-            del self._counts[address]
+        self._counts[place] -= 1
+        if not self._counts[place]:
+            del self._counts[place]
 
     async def drain(self, grace: float) -> None:
         """Let clients and what they began come to an end: idle ones hear 421 now, late ones after ``grace`` seconds.

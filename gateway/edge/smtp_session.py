@@ -63,6 +63,7 @@ class Conversation(SMTP):
         self.transport: Any = None
         self.source: Input
         self._talking: asyncio.Task[None] | None = None
+        self._dialogue: Dialogue | None = None
         self._address = ""
         self._listening = False  # waits for a line of the client's
         self._sent_away = ""
@@ -138,6 +139,10 @@ class Conversation(SMTP):
     def slowness(self) -> float | None:
         return self.source.slowness
 
+    @property
+    def is_proven(self) -> bool:
+        return self._dialogue is not None and bool(self._dialogue.peer.proofs)
+
     def send_away(self, reply: str) -> None:
         """End the conversation at once: only to be called while the client is waited for."""
         assert self._talking is not None, "a client without conversation has no place"
@@ -191,7 +196,7 @@ class Conversation(SMTP):
 
     async def _talk(self, peer: Peer) -> str:
         """Answer command by command; returns what is said last, "" for nothing."""
-        dialogue = Dialogue(self, peer, self._door, self._clients, self._settings, self._listener)
+        dialogue = self._dialogue = Dialogue(self, peer, self._door, self._clients, self._settings, self._listener)
         try:
             if self._listener.tls == "implicit":
                 dialogue.secured(*await self.secure())

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import os
 import time
 from collections import OrderedDict
@@ -21,7 +20,7 @@ from weakref import WeakValueDictionary
 
 import argon2
 
-from gateway import telemetry
+from gateway import policy, telemetry
 from gateway.errors import TryLater
 from gateway.model import Peer
 from gateway.store import logins, users
@@ -77,7 +76,7 @@ class Logins:
 
     async def authenticate(self, peer: Peer, login: str, password: str) -> bool:
         """Whether this is the login's password. Raises TryLater when there were too many wrong ones."""
-        address = _place(peer.address)
+        address = policy.place_of(peer.address)
         turn = self._turns.setdefault(address, asyncio.Lock())
         async with turn:  # one after the other: the count is right before the next is let on
             now = self._clock()
@@ -155,12 +154,3 @@ class Logins:
         self._wrong[guess] = None
         if len(self._wrong) > _REMEMBERED:
             self._wrong.popitem(last=False)
-
-
-def _place(address: str) -> str:
-    """What counts as one address: with IPv6 a /64, which one client has to itself."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:  # a unix socket
-        return address
-    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else address
