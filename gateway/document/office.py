@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gateway.document import progress, sniff, unprinted
+import pypdfium2
+
+from gateway.document import officefonts, progress, sniff, unprinted
 from gateway.document.refusal import Unfaxable
 
 AUTO, NONE = "auto", "none"
@@ -32,8 +34,10 @@ _EXTENSIONS = {  # its content tells what it is; but "odt" is believed
 _ROOM = 4 << 20  # bytes
 _LOCKED = "EncryptedPackage".encode("utf-16-le")  # a stream's name in an OLE file: an encrypted DOCX, XLSX or PPTX
 _MESSAGE = "__substg1.0_".encode("utf-16-le")  # how the streams of a mail begin that Outlook has saved
+_NO_ROOM = "###"  # Calc writes in place of a number
 # LibreOfficeKit.h: places in the tables of functions, behind their size
-_DOCUMENT_LOAD, _GET_ERROR, _SAVE_AS = 1, 2, 1
+_DOCUMENT_LOAD, _GET_ERROR, _SAVE_AS, _DOCUMENT_TYPE = 1, 2, 1, 2
+_TABLES = 1  # a type of documents
 _SETTINGS = (
     ("/org.openoffice.Office.Common/Security/Scripting", "MacroSecurityLevel", "3"),
     ("/org.openoffice.Office.Common/Security/Scripting", "DisableMacrosExecution", "true"),
@@ -107,8 +111,9 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     note = "; ".join(unprinted.left_out(source, kind))
     os.environ |= {"HOME": str(profile), "TMPDIR": str(profile), "SAL_USE_VCLPLUGIN": "svp"}
     os.chdir(profile)
+    officefonts.settle()
     made = work / "document.pdf"
-    said = _convert(Path(office), profile, source, made)
+    said, is_table = _convert(Path(office), profile, source, made)
     if not made.is_file() or not made.stat().st_size:
         if "password" in said.lower():
             raise _protected(name)
@@ -119,6 +124,11 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
             f"{name} cannot be read by LibreOffice: it is damaged, protected by a password, or needs more memory than a fax may"
             f" have{other}; print it to a PDF and send that",
             said,
+        )
+    if is_table and (page := _without_room(made)):
+        raise Unfaxable(
+            f"{name} shows ### in place of numbers, on page {page} of its print: their columns are too narrow; make them wider, or"
+            " print it to a PDF and send that"
         )
     return {"path": str(made), "note": note}
 
@@ -133,24 +143,33 @@ def _old(path: Path) -> bytes:
     return data if sniff.sniff_bytes(data[:4096]) == sniff.OLE else b""
 
 
+def _without_room(made: Path) -> int:
+    """The first page of a table's print with a number that its column has no room for, 0 where there is none."""
+    with pypdfium2.PdfDocument(made) as document:
+        for number, page in enumerate(document, 1):
+            if _NO_ROOM in page.get_textpage().get_text_bounded().split():
+                return number
+    return 0
+
+
 # --- the kit ----------------------------------------------------------------------------------------------------------
 
 
-def _convert(office: Path, profile: Path, source: Path, made: Path) -> str:
-    """Have it load and save; returns what it said about a failure."""
+def _convert(office: Path, profile: Path, source: Path, made: Path) -> tuple[str, bool]:
+    """Have it load and save; returns what it said about a failure, and whether it is a table."""
     library = _library(office)
     if library is None:
-        return "LibreOffice is gone"
+        return "LibreOffice is gone", False
     hook = ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL).libreofficekit_hook_2
     hook.restype, hook.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_char_p]
     kit = hook(os.fsencode(office), profile.as_uri().encode())
     if not kit:
-        return "LibreOffice did not start"
+        return "LibreOffice did not start", False
     document = _function(kit, _DOCUMENT_LOAD, ctypes.c_void_p, 1)(kit, source.as_uri().encode())
     if document and _function(document, _SAVE_AS, ctypes.c_int, 3)(document, made.as_uri().encode(), b"pdf", None):
-        return ""
+        return "", _function(document, _DOCUMENT_TYPE, ctypes.c_int, 0)(document) == _TABLES
     said = _function(kit, _GET_ERROR, ctypes.c_char_p, 0)(kit)
-    return said.decode("utf-8", "replace") if said else ""
+    return said.decode("utf-8", "replace") if said else "", False
 
 
 def _function(thing: int, place: int, result: Any, texts: int) -> Any:

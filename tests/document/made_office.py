@@ -12,6 +12,7 @@ _WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 _SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _SLIDES = "http://schemas.openxmlformats.org/presentationml/2006/main"
 _DRAWING = "http://schemas.openxmlformats.org/drawingml/2006/main"
+_BOOK = f'<workbook xmlns="{_SHEET}" xmlns:r="{_RELATIONS}"><sheets><sheet name="A" sheetId="1" r:id="worksheet1"/></sheets></workbook>'
 _OPEN = "urn:oasis:names:tc:opendocument:xmlns"
 _SHAPE = (
     '<p:sp><p:nvSpPr><p:cNvPr id="2" name="a"/><p:cNvSpPr/><p:nvPr/></p:nvSpPr><p:spPr><a:xfrm><a:off x="914400"'
@@ -54,16 +55,33 @@ def docx() -> bytes:
 
 
 def xlsx() -> bytes:
-    book = f'<workbook xmlns="{_SHEET}" xmlns:r="{_RELATIONS}"><sheets><sheet name="A" sheetId="1" r:id="worksheet1"/></sheets></workbook>'
     cell = '<c r="A1" t="inlineStr"><is><t>Word</t></is></c>'
     sheet = f'<worksheet xmlns="{_SHEET}"><sheetData><row r="1">{cell}</row></sheetData></worksheet>'
     files = {
-        "xl/workbook.xml": book,
+        "xl/workbook.xml": _BOOK,
         "xl/_rels/workbook.xml.rels": _relations(worksheet1="worksheets/sheet1.xml"),
         "xl/worksheets/sheet1.xml": sheet,
     }
     sheets = {"xl/worksheets/sheet1.xml": "spreadsheetml.worksheet"}
     return _openxml("xl/workbook.xml", "spreadsheetml.sheet.main", files, **sheets)
+
+
+def in_calibri(number: int) -> bytes:
+    """A book in Arial with a number in Calibri, in a column that it just fills."""
+    fonts = (
+        '<fonts><font><sz val="10"/><name val="Arial"/></font><font><sz val="11"/><name val="Calibri"/></font></fonts>'
+    )
+    styles = f'<styleSheet xmlns="{_SHEET}">{fonts}<cellStyleXfs><xf/></cellStyleXfs><cellXfs><xf/><xf fontId="1"/></cellXfs></styleSheet>'
+    wide = f'<cols><col min="1" max="1" width="{len(str(number))}.7" customWidth="1"/></cols>'
+    cell = f'{wide}<sheetData><row r="2"><c r="A2" s="1"><v>{number}</v></c></row>'
+    files = {
+        "xl/workbook.xml": _BOOK,
+        "xl/_rels/workbook.xml.rels": _relations(worksheet1="worksheets/sheet1.xml", styles="styles.xml"),
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{_SHEET}">{cell}</sheetData></worksheet>',
+        "xl/styles.xml": styles,
+    }
+    kinds = {"xl/worksheets/sheet1.xml": "spreadsheetml.worksheet", "xl/styles.xml": "spreadsheetml.styles"}
+    return _openxml("xl/workbook.xml", "spreadsheetml.sheet.main", files, **kinds)
 
 
 def pptx() -> bytes:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 import struct
+import subprocess
 import zipfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -230,6 +232,13 @@ async def test_without_libreoffice_it_is_named(sender: Sender) -> None:
     assert said.endswith("an RTF document, which takes LibreOffice to print, and this gateway has none; send it as PDF")
 
 
+def _has_narrow_font() -> bool:
+    listed = shutil.which("fc-list") and subprocess.run(["fc-list", ":", "family"], capture_output=True, check=True)
+    return bool(listed) and any(
+        font in listed.stdout for font in (b"Carlito", b"Liberation Sans Narrow", b"Nimbus Sans Narrow")
+    )
+
+
 needs_office = pytest.mark.skipif(not LIBRE_OFFICE, reason="needs LibreOffice")
 
 
@@ -264,6 +273,29 @@ async def test_every_kind_of_office_document_is_printed(
         assert len(document) == 1
         words = set(document[0].get_textpage().get_text_bounded().splitlines())
     assert {"Word"} <= words <= {"Word", "A", "Page 1"}  # a table has its name and the page around it
+
+
+@needs_office
+@pytest.mark.system
+@behind_walls
+async def test_a_table_whose_numbers_do_not_fit_into_its_columns_is_refused(sender: Sender) -> None:
+    narrow = b'<cols><col min="1" max="1" width="2" customWidth="1"/></cols><sheetData><row r="2"><c r="A2"><v>12345</v></c></row>'
+    data = made_office.changed(made_office.xlsx(), "xl/worksheets/sheet1.xml", b"<sheetData>", narrow)
+    said = await sender.refused(data, "prices.xlsx", LIBRE_OFFICE)
+    assert said.startswith("prices.xlsx shows ### in place of numbers, on page 1 of its print")
+
+
+@pytest.mark.skipif(not _has_narrow_font(), reason="needs a narrow font")
+@needs_office
+@pytest.mark.system
+@behind_walls
+async def test_numbers_in_a_font_of_microsoft_fit_into_their_columns(
+    pool: WorkerPool, fax: Fax, tmp_path: Path
+) -> None:
+    part = fax.part("prices.xlsx", made_office.in_calibri(12345678))  # which are as wide as those of Arial, in Excel
+    found = await opened(pool, {"parts": [part], "left_out": []}, tmp_path, LIBRE_OFFICE)
+    with pypdfium2.PdfDocument(found["parts"][0]["path"]) as document:
+        assert "12345678" in document[0].get_textpage().get_text_bounded()
 
 
 @pytest.mark.parametrize("kind", made_office.WITH_COMMENTS)
@@ -334,9 +366,9 @@ def test_a_full_disk_is_no_damage_of_an_office_document(
     part, work = fax.part("letter.rtf", RICH), tmp_path / "work"
     work.mkdir()
 
-    def full(*_arguments: Any) -> str:
+    def full(*_arguments: Any) -> tuple[str, bool]:
         (work / "room").symlink_to("/dev/full")
-        return "write error"
+        return "write error", False
 
     monkeypatch.setattr(office, "_convert", full)
     monkeypatch.setattr(os, "environ", {**os.environ})
@@ -373,7 +405,7 @@ def test_what_libreoffice_lacks_is_named_in_the_refusal(
 ) -> None:
     part = fax.part("list.xlsx", made_office.xlsx())
     (tmp_path / "libswlo.so").touch()
-    monkeypatch.setattr(office, "_convert", lambda *_: "no filter")
+    monkeypatch.setattr(office, "_convert", lambda *_: ("no filter", False))
     monkeypatch.setattr(os, "environ", {**os.environ})
     monkeypatch.chdir(tmp_path)
     work = tmp_path / "work"
@@ -387,7 +419,7 @@ def test_a_text_with_formulas_is_refused_where_they_would_be_left_out(
 ) -> None:
     formula = b'<m:oMath xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"/></w:p>'
     part = fax.part("sum.docx", made_office.changed(made_office.docx(), "word/document.xml", b"</w:p>", formula))
-    monkeypatch.setattr(office, "_convert", lambda *_: "it came to that")
+    monkeypatch.setattr(office, "_convert", lambda *_: ("it came to that", False))
     monkeypatch.setattr(os, "environ", {**os.environ})
     monkeypatch.chdir(tmp_path)
     for module, said in (("libswlo.so", "sum.docx holds formulas"), ("libsmlo.so", "cannot be read by LibreOffice")):
