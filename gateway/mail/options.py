@@ -59,7 +59,7 @@ _NARROW = (
 _NARROW |= dict.fromkeys((0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), " ")
 _QUOTES = re.compile(r"""=(\s*)[“”„‟«»]([^“”„‟«»"]*)[“”‟«»"]""")  # as programs turn them
 _LINKED = re.compile(r"\s*<(?:https?://|mailto:)[^<>\s]*>")  # what they make of an address
-_PAIR = re.compile(r"""\s*([^=,;"]*?)\s*=\s*(?:"([^"]*)"|([^,;"\r\n]*?))\s*(?:[,;\r\n]+\s*|\Z)""")
+_PAIR = re.compile(r"""\s*([^=,;"]*?)\s*=\s*(?:"([^"]*)"|((?!")[^,;\r\n]*?))\s*(?:[,;\r\n]+\s*|\Z)""")
 _SOON = re.compile(r"\+?([0-9]{1,4})([mhd])")
 _CLOCK = re.compile(r"([0-9]{1,2}):?([0-9]{2})")
 _MOMENT = re.compile(

@@ -38,12 +38,13 @@ _WHEN = re.compile(  # what such a sentence begins with; a day that is written o
     re.IGNORECASE | re.DOTALL,
 )
 _POINTS = re.compile(  # to what stands further down: it is meant to be read, or answered there
-    r"\b(?:below|beneath|underneath|hereunder|in-?line|(?:in|marked|highlighted) (?:red|blue|green|bold|capitals)|in your (?:e-?mail|text|message)"
+    r"\b(?:below|beneath|underneath|hereunder|further down|at the bottom|in-?line|(?:in|marked|highlighted) (?:red|blue|green|bold|capitals)|in your (?:e-?mail|text|message)"
     r"|in the text|between the lines|(?:this|following|trail(?:ing)?|e-?mail|mail) (?:thread|chain|trail|history|conversation)|trail(?:ing)? (?:e-?)?mail"
-    r"|see (?:the )?(?:thread|chain|trail|history)|(?:see|with) (?:my|our) (?:answers|comments|remarks|replies|changes)|following (?:e-?mail|message)"
-    r"|unten|unterhalb|untenstehend\w*|nachfolgend\w*|nachstehend\w*|s\. ?u\.|u\. ?g\.|in (?:rot|blau|grün|fett)|(?:rot|blau|grün|farbig|gelb|fett)"
+    r"|see (?:the )?(?:thread|chain|trail|history)|(?:my|our) (?:answers|comments|remarks|replies|changes)|following (?:e-?mail|message)"
+    r"|unten|darunter|unterhalb|untenstehend\w*|nachfolgend\w*|nachstehend\w*|s\. ?u\.|u\. ?g\.|in (?:rot|blau|grün|fett)|(?:rot|blau|grün|farbig|gelb|fett)"
     r" (?:markiert|geschrieben|hervorgehoben)|im text|in (?:ihrer|deiner) (?:e-?mail|mail|nachricht)|zwischen den zeilen|(?:mail-?|schrift|siehe )verlauf\w*"
-    r"|folgende[nr]? (?:e-?mail|mail|nachricht|anfrage|bestellung)|(?:siehe|mit) (?:meine[nr]?|unsere[nr]?) (?:antwort|anmerkung|kommentar)\w*|ci-dessous"
+    r"|folgende[nr]? (?:e-?mail|mail|nachricht|anfrage|bestellung)|(?:meine[nr]?|unsere[nr]?) (?:antworten|anmerkung|kommentar)\w*|(?:mes|nos) (?:réponses|commentaires)|(?:mis|nuestras|nuestros)"
+    r" (?:respuestas|comentarios)|(?:mie|nostre) risposte|ci-dessous"
     r"|ci-après|en bas|plus bas|dans le texte|en (?:rouge|bleu|vert|gras)|abajo|a continuación|en (?:rojo|azul|verde|negrita)|en el texto|sotto|di seguito"
     r"|in (?:rosso|blu|verde|grassetto)|nel testo|hieronder|onderstaande?|in het (?:rood|blauw|groen)|in de tekst|abaixo|nedan|nedenfor|nedenstående|poniżej"
     r"|níže|nižšie|lentebb|alábbi\w*|alább|alla olev\w*|alapuolella|jäljempänä|mai jos|aşağıda\w*|παρακάτω|κατωτέρω|dolje|spodaj|allpool|zemāk|žemiau|ниже|нижче|по-долу|в тексте"
@@ -166,7 +167,11 @@ def _quoted(lines: Sequence[Line]) -> int | None:
     at = _headed(lines)
     if at is None:
         at = _introduced(lines)
-    return None if at is None or _POINTS.search("\n".join(line.text for line in lines[:at])) else at
+    said = [line.text.rstrip() for line in lines[: at or 0] if _says(line)]
+    points = said and (
+        said[-1].endswith((":", "：")) or (len(said) == 1 and said[0].endswith((",", "，", "!")))
+    )  # a greeting
+    return None if points or _POINTS.search("\n".join(said)) else at
 
 
 def _headed(lines: Sequence[Line]) -> int | None:

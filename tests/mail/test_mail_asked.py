@@ -132,6 +132,12 @@ def test_values_as_programs_write_them(reader: Reader) -> None:
     assert summary.options == {"ref": "4711, second copy", "attn": "ann@example.com"}
 
 
+def test_a_quote_within_a_value_is_part_of_it(reader: Reader) -> None:
+    summary, _ = reader.read('Subject: x [fax: org=דוגמה בע"מ, ref=12"]\n\nDear all,\n')
+    assert summary.options == {"org": 'דוגמה בע"מ', "ref": '12"'}
+    assert "cannot be understood" in reader.refusal('Subject: x [fax: ref="12" mm]\n\nDear all,\n')
+
+
 @pytest.mark.parametrize("words", ["［FAX：注文書］", "[fax 2 of 3]", "(fax) a=b"])
 def test_words_about_faxes_ask_for_nothing(reader: Reader, words: str) -> None:
     summary, (part,) = reader.read(f"Subject: {words}\n\n{words}\n")
