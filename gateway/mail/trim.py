@@ -38,10 +38,10 @@ _WHEN = re.compile(  # what such a sentence begins with; a day that is written o
     re.IGNORECASE | re.DOTALL,
 )
 _POINTS = re.compile(  # to what stands further down: it is meant to be read, or answered there
-    r"\b(?:below|beneath|underneath|hereunder|further down|at the bottom|in-?line|(?:in|marked|highlighted) (?:red|blue|green|bold|capitals)|in your (?:e-?mail|text|message)"
+    r"\b(?:below|beneath|underneath|hereunder|further down|at the bottom|in-?line|(?:in|see|marked|highlighted) (?:red|blue|green|bold|capitals)|(?:red|blue|green) (?:text|font|letters)|in your (?:e-?mail|text|message)"
     r"|in the text|between the lines|(?:this|following|trail(?:ing)?|e-?mail|mail) (?:thread|chain|trail|history|conversation)|trail(?:ing)? (?:e-?)?mail"
     r"|see (?:the )?(?:thread|chain|trail|history)|(?:my|our) (?:answers|comments|remarks|replies|changes)|following (?:e-?mail|message)"
-    r"|unten|darunter|unterhalb|untenstehend\w*|nachfolgend\w*|nachstehend\w*|s\. ?u\.|u\. ?g\.|in (?:rot|blau|grün|fett)|(?:rot|blau|grün|farbig|gelb|fett)"
+    r"|unten|darunter|unterhalb|untenstehend\w*|nachfolgend\w*|nachstehend\w*|s\. ?u\.|u\. ?g\.|(?:in|siehe) (?:rot|blau|grün|fett)|(?:rote[rn]?|blaue[rn]?|grüne[rn]?) (?:schrift|text|farbe)|(?:rot|blau|grün|farbig|gelb|fett)"
     r" (?:markiert|geschrieben|hervorgehoben)|im text|in (?:ihrer|deiner) (?:e-?mail|mail|nachricht)|zwischen den zeilen|(?:mail-?|schrift|siehe )verlauf\w*"
     r"|folgende[nr]? (?:e-?mail|mail|nachricht|anfrage|bestellung)|(?:meine[nr]?|unsere[nr]?) (?:antworten|anmerkung|kommentar)\w*|(?:mes|nos) (?:réponses|commentaires)|(?:mis|nuestras|nuestros)"
     r" (?:respuestas|comentarios)|(?:mie|nostre) risposte|ci-dessous"
@@ -56,6 +56,7 @@ _ORIGINAL = re.compile(
     r"|messaggio originale|oorspronkelijk bericht|oprindelig meddelelse|ursprungligt meddelande)\s*-{3,}|_{10,})\s*",
     re.IGNORECASE,
 )
+_TIME = re.compile(r"\d ?[:h] ?\d\d|\d\.\d\d(?![.\d])")  # of day; a form that looks like a head has at most a date
 _SUBJECT = re.compile(
     r"[*\s]*(?:subject|betreff|objet|asunto|assunto|oggetto|onderwerp|emne|ämne)\s*:[*\s]", re.IGNORECASE
 )
@@ -222,7 +223,8 @@ def _is_head(lines: Sequence[Line], at: int) -> bool:
     """Whether the head of a mail stands there."""
     filled = [line.text for line in lines[at : at + _HEAD] if line.text.strip()]
     first = filled[:_HEADERS]
-    return len(first) == _HEADERS and all(map(_HEADER.match, first)) and any(map(_SUBJECT.match, filled))
+    is_one = len(first) == _HEADERS and all(map(_HEADER.match, first)) and any(map(_SUBJECT.match, filled))
+    return is_one and any(_TIME.search(line) for line in filled if _HEADER.match(line))
 
 
 def _signature(lines: Sequence[Line]) -> int | None:
@@ -233,9 +235,7 @@ def _signature(lines: Sequence[Line]) -> int | None:
     for at in range(len(lines) - 1, max(-1, len(lines) - _SIGNATURE_LINES - 2), -1):
         if lines[at].text == "-- ":
             behind = lines[at + 1 :]
-            answers = any(
-                _is_quoted(line) or line.intro or line.head or _ORIGINAL.fullmatch(line.text) for line in behind
-            )
+            answers = any(_is_quoted(line) or line.intro for line in behind) or _headed(behind) is not None
             return None if answers or sum(len(line.text) for line in behind) > _SIGNATURE_SIZE else at
     return None
 

@@ -146,7 +146,7 @@ def test_words_about_faxes_ask_for_nothing(reader: Reader, words: str) -> None:
 
 @pytest.mark.parametrize("mark", ["> ", ""])
 def test_options_in_a_quoted_mail_ask_for_nothing(reader: Reader, mark: str) -> None:
-    quoted = f"From: Bob\nSent: Monday\nTo: Ann\nSubject: Plan\n\n{mark}{WISH}\n{mark}Dear Ann,\n"
+    quoted = f"From: Bob\nSent: Monday 10:15\nTo: Ann\nSubject: Plan\n\n{mark}{WISH}\n{mark}Dear Ann,\n"
     summary, _ = reader.read(f"Subject: Re: Plan\n\nI agree.\n\n-----Original Message-----\n{quoted}")
     assert (summary.options, summary.refusal) == ({}, "")
     head = '<div id="divRplyFwdMsg">From: Bob</div>'

@@ -17,7 +17,7 @@ NOTICE = (
     "This e-mail is confidential and intended only for the use of the addressee. If you have received it in error, please"
     " notify the sender and delete it. Unauthorized use is strictly prohibited."
 )
-OUTLOOK = "-----Original Message-----\nFrom: Bob\nSent: Monday\nTo: Ann\nSubject: Plan\n\nWhere is the plan?\n"
+OUTLOOK = "-----Original Message-----\nFrom: Bob\nSent: Monday, November 23, 2026 10:15 AM\nTo: Ann\nSubject: Plan\n\nWhere is the plan?\n"
 GMAIL = "On Mon, Nov 23, 2026 at 10:15 AM Bob Example <bob@example.com>\nwrote:\n\n> Where is the plan?\n>\n> Bob\n"
 
 
@@ -30,7 +30,7 @@ GMAIL = "On Mon, Nov 23, 2026 at 10:15 AM Bob Example <bob@example.com>\nwrote:\
         ("> On Nov 23, 2026, at 10:15 AM, Bob <bob@example.com> wrote:\n> \n> Where is the plan?\n", "quoted mail"),
         (OUTLOOK, "quoted mail"),
         (
-            "________________________________\nVon: Bob\nGesendet: Montag\nAn: Ann\nBetreff: Plan\n\nWo?\n",
+            "________________________________\nVon: Bob\nGesendet: Montag, 23. November 2026 10:15\nAn: Ann\nBetreff: Plan\n\nWo?\n",
             "quoted mail",
         ),
         ("-- \nAnn Example\n+1 202 555 0123\n", "signature"),
@@ -127,7 +127,10 @@ def test_several_ends_stand_behind_each_other() -> None:
         # answers between the lines, each of which the program has marked
         (f"{ABOVE}\n{OUTLOOK.replace('Where', '> Where')}In the drawer.\n> And the key?\n", "Re: Plan"),
         # a table that looks like the head of a mail
-        (f"{ABOVE}\n__________\nFrom: Hamburg\nTo: Bremen\nDate: 3 May\n\nPlease send the truck at 8.\n", "Re: Plan"),
+        (
+            f"{ABOVE}\n__________\nFrom: Hamburg\nTo: Bremen\nDate: 03.05.2026\nSubject: Cargo\n\nPlease send the truck at 8.\n",
+            "Re: Plan",
+        ),
         (  # words between a drawn line and a notice of two paragraphs
             f"{ABOVE}\n__________\n5 pieces of plan\n\nThis message is confidential and intended only for the addressee.\n\nIf you"
             " have received it in error, delete it.\n",
@@ -139,6 +142,7 @@ def test_several_ends_stand_behind_each_other() -> None:
                 "Please process as per trailing mail.",
                 "Approved, see thread.",
                 "See my comments.",
+                "Hi Bob, see red. Ann",
                 "Hi Bob,",
                 "Hi Bob,\nhere we go:",
                 "Hallo Bob,\nmeine Antworten. Gruß, Ann",
@@ -184,7 +188,7 @@ GMAIL_HTML = (
     '<br><div class="gmail_quote gmail_quote_container"><div dir="ltr" class="gmail_attr">{}<br></div><blockquote'
     ' class="gmail_quote" style="margin:0px 0px 0px 0.8ex"><div dir="ltr">Where is the plan?<br>Bob</div></blockquote></div>'
 )
-OUTLOOK_HEAD = "<b>{}:</b> Bob<br><b>{}:</b> Monday<br><b>{}:</b> Ann<br><b>{}:</b> Plan"
+OUTLOOK_HEAD = "<b>{}:</b> Bob<br><b>{}:</b> 23.11.2026 10:15<br><b>{}:</b> Ann<br><b>{}:</b> Plan"
 OUTLOOK_WEB = (
     '<div id="appendonsend"></div><hr style="display:inline-block;width:98%" tabindex="-1"><div id="divRplyFwdMsg" dir="ltr">'
     '<font face="Calibri">{}</font><div>&nbsp;</div></div><div>Where is the plan?</div>'
@@ -279,7 +283,10 @@ def test_several_ends_of_an_html_text_stand_behind_each_other() -> None:
             "Re: Plan",
         ),
         (f"{OWN}<blockquote>a paragraph that is set in</blockquote>", "Re: Plan"),
-        (f"{OWN}<hr>From: Hamburg<br>To: Bremen<br>Date: Monday<p>the truck at 8</p>", "Re: Plan"),
+        (
+            f"{OWN}<hr>From: Hamburg<br>To: Bremen<br>Date: 03.05.2026<br>Subject: Cargo<p>the truck at 8</p>",
+            "Re: Plan",
+        ),
         (f"{OWN}<div style='border-top: none'>From: the left<br>To: the right<br>Date: Monday</div>", "Re: Plan"),
         (f"{OWN}<div>--<br>A dashed line begins a table</div>", "x"),
         ("<pre>-- \nAnn Example</pre>", "x"),
