@@ -88,6 +88,11 @@ class StoredFile:
 class FaxProvider(Protocol):
     """A fax service: upload a document, send it, learn what became of it, receive."""
 
+    @property
+    def account(self) -> str:
+        """Tells whose documents and faxes it shows: where this differs, it may be another account."""
+        ...
+
     async def upload(self, path: Path, name: str) -> Upload: ...
 
     async def cost(self, document_ref: int, number: FaxNumber) -> Decimal: ...

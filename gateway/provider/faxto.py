@@ -6,6 +6,7 @@ between "not sent" and "outcome unknown". The key travels in the query, so no UR
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -55,11 +56,17 @@ class FaxTo:
         self._base = settings.base_url.rstrip("/")
         self._send_base = (settings.send_base_url or settings.base_url).rstrip("/")
         self._upload_timeout = settings.upload_timeout
+        self._account = hashlib.sha256(f"{self._base} {settings.api_key}".encode()).hexdigest()[:16]
         self._zone = ZoneInfo(settings.naive_timezone)
         self._calls = Calls(settings.api_key, timeout=settings.timeout, rate=settings.rate)
         self._downloads = Downloads(
             settings.base_url, self._calls.secret, timeout=settings.upload_timeout, max_size=settings.max_document
         )
+
+    @property
+    def account(self) -> str:
+        """A digest of address and key."""
+        return self._account
 
     async def close(self) -> None:
         await self._calls.close()

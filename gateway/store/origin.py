@@ -1,4 +1,5 @@
-"""Whether the database may be older than reality: the mark that a backup carries, and where its file was in use before.
+"""Whether the database may be older than reality: the mark that a backup carries, and where its file was in use before; and
+whether the account at the provider is still the one that it knows.
 
 While it is marked nothing may be sent before the provider's history was compared with it. What was accepted since is
 told apart by the order of rows, for clocks are wrong at times.
@@ -8,11 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.store import witness
 from gateway.store.db import Tx, get_meta, set_meta
 from gateway.store.file import is_same_place
 
 _WHY, _LAST, _AT, _PLACE = "reconcile", "reconcile_last", "reconcile_since", "place"
 _FAX, _UPLOAD = "compared_fax", "compared_upload"
+_ACCOUNT, _MOVED = "account", "account_event"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +76,18 @@ def was_elsewhere(tx: Tx, place: str) -> bool:
 def settle_at(tx: Tx, place: str) -> None:
     """From now on the file is at home here."""
     set_meta(tx, _PLACE, place)
+
+
+def has_moved(tx: Tx, account: str) -> bool:
+    """Note the ``account`` in use from now on; whether it was another before."""
+    before = get_meta(tx, _ACCOUNT)
+    set_meta(tx, _ACCOUNT, account)
+    if before in (None, account):
+        return False
+    set_meta(tx, _MOVED, str(witness.last_event(tx)))
+    return True
+
+
+def moved_after(tx: Tx) -> int:
+    """The newest event when the account last became another; 0 for never."""
+    return int(get_meta(tx, _MOVED) or 0)

@@ -51,6 +51,13 @@ def at_least(tx: Tx, job: str, n: int) -> None:
     tx.execute("UPDATE job SET uploads = ? WHERE id = ? AND uploads < ?", (n, job, n))
 
 
+def upload_again(tx: Tx, now: float) -> None:
+    """What was uploaded to another account is of no use: its ids may be those of other documents."""
+    for job in jobs.in_state(tx, JobState.UPLOADED):
+        why = "the account at the provider may be another; uploading again"
+        jobs.change(tx, job, JobState.PREPARED, now, why, document_ref=None, next_at=job.next_at)
+
+
 def last_accepted_at(tx: Tx) -> float:
     """When the newest mail was accepted; 0 for none."""
     return repeats.last_accepted(tx) or 0.0

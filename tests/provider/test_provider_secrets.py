@@ -131,3 +131,12 @@ async def test_a_short_key_does_not_garble_the_words_of_the_provider() -> None:
             client = FaxTo(FaxToSettings(base_url=other.base, api_key="key", rate=0))
             with pytest.raises(GatewayError, match="key, key"):
                 await client.submit(300, NUMBER, "")
+
+
+def test_an_account_is_told_by_address_and_key_and_tells_neither() -> None:
+    made = {
+        FaxTo(FaxToSettings(base_url=f"https://{host}/", api_key=key)).account for host in "ab" for key in (KEY, "x")
+    }
+    assert len(made) == 4
+    assert FaxTo(FaxToSettings(base_url="https://a", api_key=KEY)).account in made
+    assert not any(KEY in account for account in made)

@@ -48,6 +48,7 @@ class ScriptedProvider:
         self.delete_error: GatewayError | None = None
         self.stored: list[StoredFile] | None = None  # instead of the uploads that were not deleted
         self.fetched: list[str] = []
+        self.account = "ours"
 
     async def upload(self, path: Path, name: str) -> Upload:
         if self.upload_error:

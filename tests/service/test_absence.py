@@ -181,3 +181,47 @@ async def test_a_proof_goes_on_over_restarts_of_the_gateway_but_not_of_the_machi
         await house.outbound.recover()
         await poll(house, 1 / 3)
     assert [job.state for job in await house.jobs()] == [state]
+
+
+# --- another key ------------------------------------------------------------------------------------------------------
+
+
+async def with_another_key(house: House) -> None:
+    """What a start does that comes with another key."""
+    house.provider.account = "another"
+    await house.reconcile.begin()
+    await house.reconcile.look()
+    assert house.gate.is_open
+
+
+async def test_the_list_of_another_account_proves_nothing(house: House) -> None:
+    await house.reconcile.begin()
+    await doubtful(house, executed=True)
+    house.provider.hide_history, house.provider.amount = True, Decimal(50)
+    await with_another_key(house)
+    await delivered(house)
+    house.provider.history_pages = [(HistoryEntry(9001, 501, "12025550123", Verdict.SUCCESS, None),)]
+    await poll(house, 6)
+    (held,) = [job for job in await house.jobs() if job.hold]
+    assert "the key is another now" in held.hold
+    assert house.provider.submits == 2
+    assert await house.told(held.id) == [("unknown", "held")]
+
+
+async def test_another_key_of_the_same_account_hinders_no_proof(house: House) -> None:
+    await house.reconcile.begin()
+    await delivered(house)
+    await doubtful(house, executed=False)
+    await with_another_key(house)
+    await poll(house, 2)
+    await house.turn("submit")
+    assert house.provider.submits == 3
+
+
+async def test_a_document_is_sent_from_no_account_but_the_one_it_was_uploaded_to(house: House) -> None:
+    await house.reconcile.begin()
+    job = await house.uploaded()
+    await with_another_key(house)
+    assert (await house.job(job.id)).state is JobState.PREPARED
+    await house.settle()
+    assert house.provider.executed == [((job.document_ref or 0) + 1, job.number.digits)]
