@@ -207,7 +207,12 @@ def limits(config: Config) -> Iterator[Finding]:
 
 def state_directory(config: Config) -> Iterator[Finding]:
     name, path = "state directory", config.state_dir
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except PermissionError as error:
+        yield Finding(name, FAIL, f"{path}: {error.strerror}", _whose(path))
+        return
+    if not is_there:
         parent = next(each for each in path.parents if each.exists())
         if os.access(parent, os.W_OK):
             yield Finding(name, OK, f"{path} will be made at the first start")
@@ -219,7 +224,8 @@ def state_directory(config: Config) -> Iterator[Finding]:
             probe.write(b"probe")
             os.fsync(probe.fileno())
     except OSError as error:
-        yield Finding(name, FAIL, f"{path}: {error.strerror}", "let the gateway's user own it: chown -R faxgateway")
+        remedy = _whose(path) if isinstance(error, PermissionError) else "the gateway has to write there"
+        yield Finding(name, FAIL, f"{path}: {error.strerror}", remedy)
         return
     owner = path.stat()
     if owner.st_mode & 0o077:
@@ -248,13 +254,32 @@ def _filesystem(path: Path) -> str:
     return best[1]
 
 
-def database(path: Path) -> Iterator[Finding]:
-    """Whether the database, if there is one, is whole. It is read only; a daemon must not run."""
-    if not path.exists():
-        return
+def database(state: Path) -> Iterator[Finding]:
+    """Whether a gateway would start with the database that is there, if there is one. It is only read; none must run."""
+    from gateway.service.backup import refuse_half_restored
+    from gateway.spool import Spool
+    from gateway.store import file
+    from gateway.store.db import refuse_newer
+    from gateway.store.snapshot import DATABASE
+
+    path = state / DATABASE
     try:
+        if path.exists():
+            path.open("rb+").close()  # SQLite has no words of its own for a file that it may not open
+        refuse_half_restored(state)
+        file.look(path, may_be_new=not Spool(state / "spool").was_opened)
+        if not path.exists():
+            return
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            (schema,) = connection.execute("PRAGMA user_version").fetchone()
+        refuse_newer(schema)
+    except PermissionError as error:
+        yield Finding("database", FAIL, f"{path}: {error.strerror}", _whose(state))
+        return
+    except GatewayError as error:
+        yield Finding("database", FAIL, error.public, "the gateway does not start before that is done")
+        return
     except sqlite3.Error as error:
         found = str(error)
     if found == "ok":
@@ -266,6 +291,12 @@ def database(path: Path) -> Iterator[Finding]:
             f"{path}: {found}",
             "the gateway does not start with it; restore a backup (faxgateway restore)",
         )
+
+
+def _whose(state: Path) -> str:
+    """What to do about files that this user may not use: the user may be the wrong one, or the owner of the files."""
+    user = _user(os.geteuid())
+    return f"run this as root, or as the gateway's user; if {user} is that: chown -R {user} {state}"
 
 
 def _user(uid: int) -> str:
@@ -324,7 +355,7 @@ async def daemon(config: Config) -> AsyncIterator[Finding]:
             found = await client("status", {})
     except NotRunning:
         yield Finding("gateway", WARN, "it does not run", "faxgateway serve, or: systemctl start faxgateway")
-        for finding in (*database(config.state_dir / "faxgateway.db"), *_ports(config)):
+        for finding in (*database(config.state_dir), *_ports(config)):
             yield finding
     except Failed as error:
         yield Finding("gateway", FAIL, str(error), "its log says more")

@@ -342,18 +342,23 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
+def refuse_newer(schema: int) -> None:
+    """Raises ConfigError for the schema of a version that is newer than this."""
+    newest = migrations()[-1][0]
+    if schema > newest:
+        raise ConfigError(
+            f"the database has schema {schema}, this version knows up to {newest}: install the newer faxgateway again"
+        )
+
+
 def _migrate(tx: Tx, path: Path, may_be_new: bool) -> None:
     """Bring the schema up, one transaction a step, after a copy of what was there. Raises ConfigError on a newer."""
     have = _pragma(tx, "user_version")
     if not have and not may_be_new:
         raise lost(path, "empty")
+    refuse_newer(have)
     steps = migrations()
-    newest = steps[-1][0]
-    if have > newest:
-        raise ConfigError(
-            f"the database has schema {have}, this version knows up to {newest}: install the newer faxgateway again"
-        )
-    if 0 < have < newest:
+    if 0 < have < steps[-1][0]:
         copy = Path(f"{path}.schema-{have}")
         if not copy.exists():
             tx.execute("VACUUM INTO ?", (str(copy),))

@@ -24,9 +24,19 @@ class StoreBroken(GatewayError):
 def claim(path: Path, *, may_be_new: bool) -> str:
     """Make sure that SQLite may open ``path``, created empty if it may be new; returns its place, see :func:`place_of`.
 
-    It must not be open in this process: closing a file drops all locks that the process has on it. Raises
-    :class:`StoreBroken` for one that has lost what it held, OSError for one that cannot be read and written.
+    It must not be open in this process: closing a file drops all locks that the process has on it. Raises as
+    :func:`look`, and OSError for one that cannot be read and written.
     """
+    look(path, may_be_new=may_be_new)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return _place(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def look(path: Path, *, may_be_new: bool) -> None:
+    """Raises :class:`StoreBroken` for a database that has lost what it held, as far as its files tell."""
     missing = not path.exists() or path.stat().st_size == 0
     if missing and not may_be_new:
         raise lost(path, "empty" if path.exists() else "missing")
@@ -35,11 +45,6 @@ def claim(path: Path, *, may_be_new: bool) -> str:
             f"the write-ahead log {path}-wal is damaged, and what was recorded last is lost: restore a backup"
             f" (faxgateway restore); to go on with what is left: truncate -s {offset} {path}-wal"
         )
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        return _place(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def lost(path: Path, how: str) -> StoreBroken:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import errno
 import json
 import os
+import pwd
 import re
 import socket
+import sqlite3
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -260,7 +264,7 @@ def test_a_good_state_directory_and_one_that_others_can_read(options: Config) ->
 def test_a_state_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (finding,) = checks.state_directory(load(_with_state(tmp_path, "/proc/self/fd"), {}))
     assert finding.state == FAIL
-    assert "chown" in finding.remedy
+    assert "write there" in finding.remedy
 
 
 def _with_state(tmp_path: Path, state: str) -> Path:
@@ -282,6 +286,49 @@ def test_a_database_is_looked_at_without_a_daemon(offline: Cli, tmp_path: Path) 
         "the gateway does not start with it; restore a backup (faxgateway restore)",
     )
     assert str(path) in half["text"]
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (
+            lambda state: sqlite3.connect(state / "faxgateway.db").execute("PRAGMA user_version = 999"),
+            "install the newer",
+        ),
+        (lambda state: os.truncate(state / "faxgateway.db", 0), "is empty"),
+        (lambda state: (state / "faxgateway.db").unlink(), "is missing"),
+        (lambda state: (state / "restoring").mkdir(), "run faxgateway restore again"),
+    ],
+)
+def test_a_database_that_no_gateway_starts_with_is_not_called_whole(
+    offline: Cli, tmp_path: Path, harm: Callable[[Path], object], told: str
+) -> None:
+    offline("route", "add", "sender", "*")
+    harm(tmp_path / "state")
+    (found,) = checks.database(tmp_path / "state")
+    assert found.state == FAIL
+    assert told in found.text
+    assert told in offline("route", "list", status=78 if "newer" in told else 70).stderr  # as a start says
+
+
+def test_who_may_not_use_the_state_is_not_told_to_restore(
+    offline: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offline("route", "add", "sender", "*")
+    state = tmp_path / "state"
+    options = load(offline.config, {})
+
+    def refuse(_path: Path, *_: str) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    (found,) = checks.database(state)
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    assert (found.state, found.text) == (FAIL, f"{state}/faxgateway.db: Permission denied")
+    assert found.remedy == f"run this as root, or as the gateway's user; if {me} is that: chown -R {me} {state}"
+    monkeypatch.setattr(Path, "exists", refuse)
+    (directory,) = checks.state_directory(options)
+    assert (directory.state, directory.remedy) == (FAIL, found.remedy)
 
 
 Usage = namedtuple("Usage", "total used free")
