@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -32,7 +31,7 @@ def _facts(found: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": found["version"],
         "process": found["pid"],
-        "since": output.moment(_iso(found["started_at"])),
+        "since": output.moment(found["started_at"]),
         "listens on": found.get("listeners"),
         "provider": ": ".join(filter(None, (provider.get("state"), provider.get("text")))),
         "disk": found.get("disk"),
@@ -42,10 +41,6 @@ def _facts(found: dict[str, Any]) -> dict[str, Any]:
         "divided": found["divided"] and f"{found['divided']} wait for parts (faxgateway queue divided)",
         "mails": f"{found['outbox']} waiting{f', {dead} given up' if dead else ''}",
     }
-
-
-def _iso(at: Any) -> Any:
-    return datetime.fromtimestamp(at, UTC).isoformat() if isinstance(at, int | float) else at
 
 
 @click.command(cls=Command)

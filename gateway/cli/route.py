@@ -154,7 +154,7 @@ def test(
 
     The status is 0 when it would be faxed, 65 when it would be refused.
     """
-    if (address is None) == (did is None):
+    if bool(address) == bool(did):
         raise click.UsageError("name an ADDRESS or --did NUMBER")
     wanted = {
         "address": address, "sender": sender, "user": user, "client": client, "certificate": certificate,

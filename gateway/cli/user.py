@@ -26,11 +26,15 @@ _from_stdin = click.option(
 
 def _password(name: str, *, from_stdin: bool) -> str:
     if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
+        password = sys.stdin.readline().rstrip("\r\n")
+        try:
+            password.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError("the password on standard input is no text in UTF-8") from None
+        return password
     if not _has_terminal():
         raise click.UsageError("there is no terminal to ask for the password; use --password-stdin")
-    password: str = click.prompt(f"Password for {name}", hide_input=True, confirmation_prompt=True, err=True)
-    return password
+    return str(click.prompt(f"Password for {name}", hide_input=True, confirmation_prompt=True, err=True))
 
 
 def _has_terminal() -> bool:

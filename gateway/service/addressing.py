@@ -14,7 +14,7 @@ from gateway.store import aliases
 from gateway.store.db import Database
 
 _LONGEST_SUBJECT = 100  # characters of one that is a number
-_SUBJECT = "subject"  # in the place of a number: it is the subject of the mail
+SUBJECT = "subject"  # in the place of a number: it is the subject of the mail
 _NAME, _DIGITS = re.compile(r"[a-z][a-z0-9._-]{0,63}"), re.compile(r"[0-9]{1,6}")
 
 
@@ -57,7 +57,7 @@ class Addressing:
         if route is None or not route.number_in_subject:
             return None
         given = numbers.read_address(address, domains=self._domains)
-        if given.text.lower() != _SUBJECT:
+        if given.text.lower() != SUBJECT:
             return None
         asked = options.read(given.options, "in the address")
         may_choose(asked, route)

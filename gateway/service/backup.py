@@ -52,8 +52,8 @@ class Backup:
 def create(state: Path, target: Path, *, version: str, now: float) -> Backup:
     """Copy the state of a gateway to ``target``, which must not exist; durable and checked when this returns.
 
-    No file may be removed meanwhile. Raises Refused when ``target`` exists or the database is damaged, TryLater when
-    something cannot be read or written.
+    No file may be removed meanwhile. Raises Refused when ``target`` exists or there is no database, StoreBroken when that
+    is damaged, TryLater when something cannot be read or written.
     """
     target = target.absolute()
     if target.exists():
@@ -124,8 +124,12 @@ def _manifest(source: Path) -> tuple[dict[str, Any], dict[str, str]]:
             "files": len(digests) - 1, "missing": tuple(map(str, found["missing"])),
             **{key: int(found[key]) for key in ("open_jobs", "received", "mails")},
         }  # fmt: skip
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Refused(f"{source} is no backup of a gateway: {_MANIFEST}: {error!r}") from error
+    except OSError as error:
+        raise Refused(f"{source} is no backup of a gateway: {source / _MANIFEST}: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Refused(
+            f"{source} is no backup of a gateway: {source / _MANIFEST} is not what a backup writes"
+        ) from error
     if DATABASE not in digests or not all(map(_is_ours, digests)):
         raise Refused(f"{source} is no backup of a gateway: {_MANIFEST} names other files")
     return facts, digests

@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway.errors import Refused, TryLater
 from gateway.store import files, origin
 from gateway.store.db import Tx, migrations
+from gateway.store.file import StoreBroken
 
 DATABASE = "faxgateway.db"
 
@@ -27,10 +28,13 @@ class Contents:
 def copy(source: Path, target: Path, why: str, now: float) -> Contents:
     """Copy a database in one read transaction (SQLite, ``VACUUM INTO``), check the copy, and mark it (see store.origin).
 
-    Raises TryLater when it cannot be read or written, Refused when it is damaged.
+    Raises TryLater when it cannot be read or written, Refused when there is none, StoreBroken when it is damaged.
     """
+    if not source.exists():
+        raise Refused(f"there is no database {source}, so there is nothing to save")
     try:
         with closing(_connect(source, "ro")) as reader:
+            reader.execute("SELECT count(*) FROM sqlite_schema")  # or VACUUM blames the copy for what it cannot read
             reader.execute("VACUUM INTO ?", (str(target),))
         target.chmod(0o600)
         with closing(_connect(target, "rw")) as made:
@@ -39,8 +43,12 @@ def copy(source: Path, target: Path, why: str, now: float) -> Contents:
             origin.mark(made, why, now)
             made.execute("COMMIT")
             return _contents(made)
-    except sqlite3.Error as error:
+    except sqlite3.OperationalError as error:
         raise TryLater(f"the database {source} cannot be copied: {error}") from error
+    except sqlite3.Error as error:
+        raise StoreBroken(
+            f"the database {source} is damaged, so no backup of it was made: {error}; keep those that you have"
+        ) from error
 
 
 def check(database: Path) -> Contents:

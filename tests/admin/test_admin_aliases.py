@@ -84,6 +84,7 @@ async def test_the_policy_is_that_of_the_number_behind_it(house: House) -> None:
         ("911", "911 is an emergency number where the region is US"),
         ("201234", "201234 is a number where the region is FO"),
         ("postmaster", "means something else"),
+        ("subject", "means something else"),
         ("imceafax-x", "means something else"),
         ("+4711", "is no short name"),
         ("fax=4711", "is no short name"),

@@ -208,6 +208,20 @@ async def test_the_test_knows_that_the_subject_may_name_the_number(house: House)
     assert not (await house.ask("route.test", address="subject@fax.local"))["allowed"]
 
 
+async def test_the_test_takes_no_address_that_no_client_has(house: House) -> None:
+    with pytest.raises(Refused, match=r"'300\.1\.1\.1' is no IP address such as 192\.168\.7\.3"):
+        await house.ask("route.test", address="2025550123", client="300.1.1.1")
+
+
+async def test_the_test_of_a_signature_alone_speaks_of_no_client_that_is_there(house: House) -> None:
+    found = await house.ask("route.test", address="2025550123", sender="ann@example.org", signed=True)
+    assert found["reason"].startswith("a client like this may not send faxes without logging in; ")
+    found = await house.ask(
+        "route.test", address="2025550123", sender="ann@example.org", signed=True, client="10.1.2.3"
+    )
+    assert found["allowed"]
+
+
 async def test_the_test_takes_the_part_of_a_user_or_a_client(house: House) -> None:
     await _add(house, "sender", "user:ann", tsi="ANN")
     await _add(house, "sender", "ip:10.0.0.0/8", allow=False)

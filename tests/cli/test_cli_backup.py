@@ -61,7 +61,7 @@ def test_a_backup_without_a_daemon_is_made_under_the_lock(offline: Cli, tmp_path
 
 
 def test_a_backup_of_nothing_says_so(offline: Cli, tmp_path: Path) -> None:
-    assert "cannot be copied" in offline("backup", str(tmp_path / "b1"), status=75).stderr
+    assert "there is no database" in offline("backup", str(tmp_path / "b1"), status=65).stderr
     assert not (tmp_path / "b1").exists()
 
 

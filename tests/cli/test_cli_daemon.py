@@ -23,6 +23,7 @@ def test_status_shows_how_it_is(daemon: Daemon) -> None:
     found = daemon.json("status")
     assert found["pid"] == daemon.process.pid
     assert found["running"] is True
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found["started_at"])
     shown = daemon("status").stdout
     assert re.search(rf"^process +{daemon.process.pid}$", shown, re.M)
     assert re.search(r"^faxes +none under way$", shown, re.M)

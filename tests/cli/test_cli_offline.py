@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Cli, Outside, write_config
+from cli.conftest import PROGRAM, Cli, Outside, write_config
 from gateway.cli import client
 from gateway.store.lock import StateLock
 
@@ -126,7 +126,7 @@ def test_route_test_explains_itself(offline: Cli) -> None:
     assert offline.json("route", "test", "+49 30 901820", status=65)["allowed"] is False
     did = offline("route", "test", "--did", "(202) 555-0100").stdout
     assert "faxes go to  admin@example.org" in did
-    for args in ([], ["+12025550123", "--did", "+12025550100"]):
+    for args in ([], [""], ["+12025550123", "--did", "+12025550100"]):
         assert "name an ADDRESS or --did NUMBER" in offline("route", "test", *args, status=64).stderr
 
 
@@ -145,6 +145,11 @@ def test_users_are_kept_without_a_daemon_and_passwords_stay_out_of_the_command_l
         offline("user", "passwd", "ann", input="battery staple\n", status=64).stderr
     )
     assert "No such option '--password'" in offline("user", "add", "bob", "--password", "x", status=64).stderr
+    latin = subprocess.run(
+        [*PROGRAM, "user", "add", "bo", "--password-stdin", "-c", str(offline.config)],
+        check=False, capture_output=True, input="pa\xdfwort\xe4".encode("latin-1"),
+    )  # fmt: skip
+    assert (latin.returncode, b"the password on standard input is no text in UTF-8" in latin.stderr) == (64, True)
     short = offline("user", "passwd", "ann", "--password-stdin", input="short\n", status=65)
     assert short.stderr == "faxgateway: a password has 8 to 1000 characters\n"
     monkeypatch.setattr("gateway.cli.user._has_terminal", lambda: True)

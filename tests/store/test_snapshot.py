@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from gateway.errors import Refused, TryLater
 from gateway.model import FaxJob, FaxNumber, JobState, Submission
 from gateway.store import jobs, origin, snapshot
 from gateway.store.db import Database, migrations, set_meta
+from gateway.store.file import StoreBroken
 
 WHY = "restored"
 
@@ -95,13 +97,28 @@ async def test_a_copy_of_a_database_that_is_compared_itself_distrusts_all_of_it(
 
 
 def test_what_is_not_there_or_no_database_is_not_copied(tmp_path: Path) -> None:
-    with pytest.raises(TryLater, match="cannot be copied"):
+    with pytest.raises(Refused, match=r"there is no database .*none\.db"):
         snapshot.copy(tmp_path / "none.db", tmp_path / "copy.db", WHY, 7.0)
     (tmp_path / "text.db").write_text("no database at all, but long enough to be read as a header" * 10)
-    with pytest.raises(TryLater, match="cannot be copied"):
+    with pytest.raises(StoreBroken, match=r"text\.db is damaged, so no backup of it was made: file is not a database"):
         snapshot.copy(tmp_path / "text.db", tmp_path / "copy.db", WHY, 7.0)
     with pytest.raises(Refused, match="is damaged"):
         snapshot.check(tmp_path / "text.db")
+
+
+async def test_a_database_that_was_cut_off_is_damaged_and_not_the_copy(database: Database, tmp_path: Path) -> None:
+    for n in range(300):
+        await add(database, n)
+    await database.close()
+    os.truncate(database.path, 20_000)
+    with pytest.raises(StoreBroken, match="database disk image is malformed"):
+        snapshot.copy(database.path, tmp_path / "copy.db", WHY, 7.0)
+
+
+def test_a_copy_that_cannot_be_written_may_be_later(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "one.db").execute("CREATE TABLE t (a)")
+    with pytest.raises(TryLater, match=r"one\.db cannot be copied"):
+        snapshot.copy(tmp_path / "one.db", tmp_path / "nowhere" / "copy.db", WHY, 7.0)
 
 
 async def test_damage_inside_a_database_is_found(database: Database, tmp_path: Path) -> None:

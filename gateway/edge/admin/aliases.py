@@ -11,6 +11,7 @@ from gateway.edge.admin import shown, words
 from gateway.errors import NotFound, Refused
 from gateway.model import Alias, RouteKind
 from gateway.service.accept import AcceptSettings
+from gateway.service.addressing import SUBJECT
 from gateway.store import aliases, routes
 from gateway.store.db import Database
 
@@ -48,7 +49,7 @@ class Aliases:
         name = text.strip().lower()
         for domain in self._settings.domains:
             name = name.removesuffix(f"@{domain.lower()}")
-        if name.startswith(_RESERVED):
+        if name.startswith(_RESERVED) or name == SUBJECT:
             raise Refused(f"{text!a} means something else in an address; take another short name")
         if not _NAME.fullmatch(name):
             raise Refused(f"{text!a} is no short name: it has letters, digits and . - _, like reception or 4711")

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway import __version__
+from gateway.edge.admin import shown
 from gateway.edge.admin.account import Account, Asked
 from gateway.edge.admin.aliases import Aliases
 from gateway.edge.admin.arguments import Operation, bind
@@ -100,12 +101,14 @@ class Admin:
         return await operation(**bind(name, operation, arguments))
 
     async def _daemon_status(self) -> dict[str, Any]:
+        status = self._status()
         counts = await self._database.read(jobs.counts)
         mails = await self._database.read(outbox.counts)
         return {
             "version": __version__,
             "pid": os.getpid(),
-            **self._status(),
+            **status,
+            "started_at": shown.iso(status["started_at"]),
             "counts": {state: count for state, count in counts.items() if state != "held"},
             "held": counts["held"],
             "outbox": mails["queued"],

@@ -95,7 +95,7 @@ class Routes:
             route = Route(RouteKind.DID, number, places, note=note, created_at=now)
         else:
             if mailboxes:
-                raise Refused("mailboxes are for did routes; results of a sender go elsewhere with results_to")
+                raise Refused("mailboxes are for did routes; results of a sender go elsewhere with --results-to")
             if region:
                 numbers.check_region(region.upper())
             sender = words.sender_match(match)
@@ -158,7 +158,7 @@ class Routes:
             return await self._test_did(numbers.parse_number(did, region=self._settings.region))
         peer = Peer(
             listener="test",
-            address=client or "local",
+            address=words.client(client) if client else "a client like this",
             login=user or None,
             certificate=certificate or None,
             author=sender.lower() if signed else None,

@@ -85,6 +85,14 @@ def _network(text: str) -> str:
     raise Refused(f"{text} is an address inside a network; did you mean ip:{meant}?")
 
 
+def client(text: str) -> str:
+    """The address of a client. Raises Refused."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise Refused(f"{text!a} is no IP address such as 192.168.7.3") from None
+
+
 def login(text: str) -> str:
     """The name of a user. Raises Refused."""
     if not text or any(c.isspace() or not c.isprintable() for c in text):
