@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import aiosmtplib
 from aiosmtplib.email import parse_address
@@ -25,7 +25,7 @@ _QUIT = 5.0  # seconds for a farewell, after the mail is safe
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
-    """The smarthost. ``tls``: none; opportunistic (if offered, any certificate); starttls and implicit (both verified).
+    """The smarthost. ``tls``: none; opportunistic (if offered and working, any certificate); starttls and implicit (both verified).
 
     ``timeout`` is for each answer, in seconds; ``ca_file`` names certificates to trust instead of the system's.
     """
@@ -38,6 +38,18 @@ class RelaySettings:
     timeout: float = 60.0
     local_hostname: str | None = None
     ca_file: str | None = None
+
+
+class _Client(aiosmtplib.SMTP):
+    """Knows whether it was STARTTLS that did not work."""
+
+    is_in_tls = False
+
+    async def starttls(self, *args: Any, **options: Any) -> aiosmtplib.SMTPResponse:
+        self.is_in_tls = True
+        response = await super().starttls(*args, **options)
+        self.is_in_tls = False
+        return response
 
 
 class Transport:
@@ -69,7 +81,13 @@ class Transport:
         """A connection to the relay; its errors, and those of what is done with it, are translated."""
         client = self._client()
         try:
-            await client.connect()
+            try:
+                await client.connect()
+            except (aiosmtplib.SMTPException, OSError):
+                if not client.is_in_tls or self._settings.tls != "opportunistic" or self._settings.user:
+                    raise
+                client = self._client(start_tls=False)  # as if it were not offered
+                await client.connect()
             if client.is_ehlo_or_helo_needed:
                 try:
                     await client.ehlo()
@@ -86,9 +104,10 @@ class Transport:
         finally:
             client.close()
 
-    def _client(self) -> aiosmtplib.SMTP:
+    def _client(self, *, start_tls: bool = True) -> _Client:
         settings = self._settings
-        return aiosmtplib.SMTP(
+        modes = {"starttls": True, "opportunistic": None} if start_tls else {}
+        return _Client(
             hostname=settings.host,
             port=settings.port,
             username=settings.user,
@@ -96,7 +115,7 @@ class Transport:
             local_hostname=settings.local_hostname,
             timeout=settings.timeout,
             use_tls=settings.tls == "implicit",
-            start_tls={"starttls": True, "opportunistic": None}.get(settings.tls, False),
+            start_tls=modes.get(settings.tls, False),
             tls_context=self._context,
         )
 

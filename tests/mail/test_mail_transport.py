@@ -411,6 +411,35 @@ async def test_starttls_is_wanted_and_not_offered() -> None:
     assert sink.over_tls == [False]
 
 
+@pytest.mark.parametrize("answer", [b"454 4.7.0 TLS not available\r\n", b"220 go\r\n\x15\x03\x01\0\2\2\x28", b""])
+async def test_starttls_that_does_not_work_hinders_only_where_it_is_asked_for(answer: bytes) -> None:
+    taken: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 relay ESMTP\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"EHLO"):
+                writer.write(b"250-relay\r\n250 STARTTLS\r\n")
+            elif line.startswith(b"STARTTLS"):
+                writer.write(answer)
+                await writer.drain()
+                return
+            elif line.startswith(b"DATA"):
+                writer.write(b"354 go on\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+                taken.append(line)
+                writer.write(b"250 taken\r\n")
+            else:
+                writer.write(b"250 ok\r\n")
+
+    async with scripted(script) as port:
+        assert await to(port, tls="opportunistic").send("", "ann@example.com", MESSAGE) == "250 taken"
+        for settings in ({"tls": "starttls"}, {"tls": "opportunistic", "user": "fax", "password": "secret"}):
+            with pytest.raises(TryLater):
+                await to(port, **settings).send("", "ann@example.com", MESSAGE)
+    assert len(taken) == 1
+
+
 async def test_implicit_tls(server_tls: ssl.SSLContext, ca_file: str) -> None:
     sink = Sink()
     async with relay(sink, tls=server_tls) as port:
