@@ -101,6 +101,27 @@ Size = Annotated[
 ]
 
 
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def _matching(pattern: str, words: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{text!r} is not {words}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _word(pattern: str, words: str, example: str) -> Any:
+    """A text that is ``pattern`` as a whole; ``words`` say to an administrator what that is."""
+    return Annotated[str, _matching(pattern, words), _text_schema(f"^{pattern}$", example)]
+
+
+ServerName = _word("[A-Za-z0-9._-]{1,255}", "a name such as mx.example.org", "mx.example.org")
+TemplateName = _word("[a-z0-9][a-z0-9_-]{0,39}", "a name in small letters, digits, - and _, such as classic", "classic")
+
+
 # --- places in the network --------------------------------------------------------------------------------------------
 
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")

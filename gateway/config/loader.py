@@ -26,6 +26,7 @@ _EXPECTED = {  # pydantic's error types whose own words are not for administrato
     "model_attributes_type": "must be a section: lines of NAME: VALUE below it",
     "tuple_type": "must be a list",
     "string_type": "must be a text",
+    "string_too_short": "must be a text of one letter or more",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",

@@ -110,6 +110,15 @@ class Config(Section):
         complain(problems)
         return mail
 
+    @field_validator("http")
+    @classmethod
+    def _one_address_each(cls, http: Http, info: ValidationInfo) -> Http:
+        smtp, address = info.data.get("smtp"), http.callbacks.address
+        parts = host_and_port(address)
+        if smtp and address in {each.address for each in smtp.listeners} and not (parts and parts[1] == 0):
+            complain([(("callbacks", "address"), f"a listener of smtp has {address} already")])
+        return http
+
     # --- what follows from the options ------------------------------------------------------------------------------
 
     @property

@@ -14,6 +14,7 @@ from gateway.config.kinds import (
     Duration,
     OptionalPath,
     Size,
+    TemplateName,
 )
 from gateway.config.sections import Section, section
 
@@ -59,7 +60,7 @@ class Document(Section):
     """remove: blank pages are left out, and the sender is told which"""
     cover: Literal["none", "on-request", "auto", "enforced"] = "on-request"
     """none: never; on-request: where the mail or its route asks for one; auto: unless the mail says cover=none; enforced: always"""
-    cover_template: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")] = "classic"
+    cover_template: TemplateName = "classic"
     """where none is named: classic, modern, compact, or one of your own"""
     cover_templates: OptionalPath = None
     """directory of your own: files NAME.cover, see docs/cover-pages.md"""

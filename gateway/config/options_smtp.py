@@ -22,6 +22,7 @@ from gateway.config.kinds import (
     NotEmpty,
     OneOrMore,
     OptionalPath,
+    ServerName,
     Size,
     host_and_port,
     is_everybody,
@@ -89,12 +90,11 @@ class Listener(Section):
         return problems
 
     def _tls_problems(self) -> Problems:
-        if self.tls == "none":
-            if self.client_ca is not None:
-                return [(("client_ca",), "has no meaning with tls: none; set tls to starttls or implicit")]
-            return []
-        problems = []
         files = (("certificate", self.certificate), ("key", self.key), ("client_ca", self.client_ca))
+        if self.tls == "none":
+            text = "has no meaning with tls: none; set tls to starttls or implicit"
+            return [((name,), text) for name, path in files if path is not None]
+        problems = []
         for name, path in files:
             if path is None and name == "client_ca":
                 continue
@@ -134,7 +134,7 @@ class Listener(Section):
 class Front(Section):
     """The mail server in front, whose word on the author of a mail is taken."""
 
-    authserv_id: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]+$", max_length=255)
+    authserv_id: ServerName | None = None
     """the name in its Authentication-Results fields; it must remove such fields from mails that come in"""
     networks: Annotated[tuple[Network, ...], OneOrMore] = ("127.0.0.0/8", "::1/128")
     """where it speaks from; its name from elsewhere counts for nothing"""

@@ -351,6 +351,39 @@ def test_who_signs_for_clients_is_one_of_few(read: Read, problems: Problems, tmp
     assert "smtp.listeners[0].client_ca: holds 11 authorities, as a list of public ones does" in found
 
 
+def test_a_certificate_that_nothing_would_use_is_told(problems: Problems) -> None:
+    found = problems(
+        listener("certificate: cert.pem, key: key.pem")
+    )  # tls was forgotten, and passwords would be in clear
+    why = "has no meaning with tls: none; set tls to starttls or implicit"
+    assert [each.partition(": ")[2] for each in found] == [
+        f"smtp.listeners[0].{name}: {why}" for name in ("certificate", "key")
+    ]
+
+
+def test_callbacks_have_an_address_of_their_own(read: Read, problems: Problems) -> None:
+    (found,) = problems(f"{listener('address: 127.0.0.1:8025')}http: {{callbacks: {{token: {'t' * 32}}}}}")
+    assert "http.callbacks.address: a listener of smtp has 127.0.0.1:8025 already" in found
+    callbacks = f"http: {{callbacks: {{address: '127.0.0.1:0', token: {'t' * 32}}}}}"
+    assert read(listener("address: '127.0.0.1:0'") + callbacks).http.callbacks.address == "127.0.0.1:0"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "smtp: {front: {authserv_id: 'mx example'}}",
+            "smtp.front.authserv_id: 'mx example' is not a name such as mx.example.org",
+        ),
+        ("document: {cover_template: Classic}", "document.cover_template: 'Classic' is not a name in small letters"),
+        ("document: {office: ''}", "document.office: must be a text of one letter or more, not ''"),
+    ],
+)
+def test_no_word_of_the_library_is_left_to_administrators(problems: Problems, text: str, words: str) -> None:
+    (found,) = problems(text)
+    assert words in found
+
+
 def test_a_listener_that_takes_passwords_in_clear_is_not_said_to_take_none(read: Read) -> None:
     assert read(listener("address: '0.0.0.0:2525', auth: required, clear_auth: true")).warnings == ()
 
