@@ -21,6 +21,7 @@ _KEY = re.compile(r"(api_key[\\\"']{0,4}\s*[=:]\s*[\\\"']{0,4})[^\s&\\\"',;}]+",
 _MAX_INT = 2**53
 _MAX_MONEY = 10**12
 _MAX_DEPTH = 40
+_NO_JSON = (ValueError, RecursionError, ArithmeticError)  # the last: a number with an exponent beyond Decimal's
 _TEXT = 300
 
 
@@ -33,10 +34,10 @@ def read_json(body: bytes) -> Any:
     text = body.decode("utf-8-sig", "replace").strip()
     try:
         value = _parse(text)
-    except (ValueError, RecursionError):
+    except _NO_JSON:
         try:
             value = _parse(_STRING_OR_COMMA.sub(lambda match: match[1] or "", text))
-        except (ValueError, RecursionError):
+        except _NO_JSON:
             raise Unreadable("not JSON") from None
     if _too_deep(value):
         raise Unreadable("JSON that is nested too deeply")

@@ -58,6 +58,7 @@ def test_json_and_the_slips_of_the_documentation_are_read(body: bytes, value: An
     [
         b"", b" ", b"{", b"<html>", b"{'a':1}", b'{"a":NaN}', b'{"a":-Infinity}', b'{"a":1}{"a":1}', b'{"a":1,"a":2}',
         b'{"a":1 "b":2}', b",", b'{,"a":1}', b"[" * 41 + b"]" * 41, b"[" * 100_000, b'{"a":' + b"9" * 5000 + b"}",
+        b'{"a":1e99999999999999999999}',
         b'{"url":"http:\\\\a\\b"}'.replace(b"\\\\", b"\\"), '{"a":1}'.encode("utf-16"),
     ],
 )  # fmt: skip
