@@ -152,12 +152,12 @@ def unlisten(listener: Callable[[str, dict[str, Any]], None]) -> None:
     _listeners.remove(listener)
 
 
-def _tell(event: str, **facts: Any) -> None:
+def _tell(event: str, *, level: int = logging.INFO, **facts: Any) -> None:
     for listener in _listeners:
         listener(event, facts)
     if "number" in facts:
         facts["number"] = mask(str(facts["number"]))
-    log.info(event, **{name: value for name, value in facts.items() if value not in (None, "")})
+    log.log(level, event, **{name: value for name, value in facts.items() if value not in (None, "")})
 
 
 def accepted(submission: str, *, sender: str, client: str, size: int, numbers: list[str]) -> None:
@@ -239,7 +239,8 @@ def received_again(fax: str, *, source: str) -> None:
 
 def mail(mail_id: str, *, kind: str, cause: str, to: str, result: str, why: str = "") -> None:
     _mails.labels(result).inc()
-    _tell(f"mail {result}", id=mail_id, kind=kind, cause=cause, to=to, why=why)
+    level = logging.WARNING if result == "dead" else logging.INFO
+    _tell(f"mail {result}", level=level, id=mail_id, kind=kind, cause=cause, to=to, why=why)
 
 
 def provider_trouble(kind: str, why: str) -> None:

@@ -88,7 +88,7 @@ def _refused(given: str, error: Unreadable, example: str) -> Refused:
 def _shown(given: str) -> str:
     """``given`` fit for one line of ASCII."""
     shown = "".join(c if " " <= c <= "~" else "?" for c in given)
-    return (f"{shown[:_SHOWN]}..." if len(shown) > _SHOWN else shown) or "an empty text"
+    return (f"{shown[:_SHOWN]}..." if len(shown) > _SHOWN else shown) or "nothing"
 
 
 # --- the address ------------------------------------------------------------------------------------------------------

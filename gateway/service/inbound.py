@@ -6,6 +6,7 @@ by a sweep of the provider's inbox; the two share no id, so where numbers and ti
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ from gateway.store.ids import new_id
 
 log = structlog.get_logger("inbound")
 
+_NUMBER = re.compile(r"\+[0-9]{7,15}", re.ASCII)
 _MIN_TRIES = 10  # a document is not given up on age alone: a clock may jump
 
 
@@ -243,7 +245,10 @@ class Inbound:
         mailboxes = tuple(dict.fromkeys(route.mailboxes)) if route else ()
         if not mailboxes:
             mailboxes = (self._notices.fallback,)
-            note = f"No route leads from {fax.arrival.recipient or 'this number'} to a mailbox, so it came to you."
+            number = fax.arrival.recipient
+            note = f"No route leads from {number or 'this number'} to a mailbox, so it came to you."
+            if _NUMBER.fullmatch(number):  # what else it may be has no place in a command
+                note += f" To give it one: faxgateway route add did {number} ADDRESS"
         for n, mailbox in enumerate(mailboxes, 1):
             outbox.add(tx, self._notices.received(fax, mailbox, now, note=note, mark=f".{n}"))
         return mailboxes

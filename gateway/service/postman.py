@@ -184,7 +184,9 @@ class Postman:
             fax = inbound.get(tx, mail.cause) if mail.kind is MailKind.INBOUND else None
             if fax is not None and mail.to != self._notices.fallback:
                 note = f"This fax could not be delivered to {mail.to}: {why}"
-                outbox.add(tx, self._notices.received(fax, self._notices.fallback, now, note=note, mark=".fallback"))
+                told = self._notices.received(fax, self._notices.fallback, now, note=note, mark=".fallback")
+                if not outbox.add(tx, told):  # he has it already, and does not know of this mailbox
+                    outbox.add(tx, self._undelivered(mail, now, why))
             elif fax is not None:  # a mail without the document may be taken where one with it was not
                 outbox.add(tx, self._undelivered(mail, now, why))
             elif mail.kind is MailKind.POSTMASTER:
@@ -201,8 +203,8 @@ class Postman:
         return self._notices.operator(
             f"dead.{mail.id}",
             now,
-            title=f"The received fax {mail.cause} could not be delivered",
-            text=f"The mail with it to {mail.to} was given up: {why}. The fax is kept here.",
+            title=f"The received fax {mail.cause} could not be delivered to {mail.to}",
+            text=f"The mail with it was given up: {why}. The fax is kept here.",
             remedy=f"Mend the cause, then: faxgateway inbound redeliver {mail.cause} (--to ADDRESS for another mailbox)",
         )
 

@@ -82,7 +82,16 @@ async def test_without_a_route_it_goes_to_the_fallback_mailbox_and_says_why(hous
     await arrive(house, told())
     (mail,) = await house.mails()
     assert mail.to == "admin@example.org"
-    assert "No route leads from +12025550100" in mail.facts["note"]
+    assert mail.facts["note"] == (
+        "No route leads from +12025550100 to a mailbox, so it came to you."
+        " To give it one: faxgateway route add did +12025550100 ADDRESS"
+    )
+
+
+async def test_words_of_a_stranger_stand_in_no_command(house: House) -> None:
+    await arrive(house, told(recipient="+12025550100;reboot"))
+    (mail,) = await house.mails()
+    assert mail.facts["note"] == "No route leads from +12025550100;reboot to a mailbox, so it came to you."
 
 
 async def test_the_route_for_all_numbers_takes_what_has_none_of_its_own(desk: House) -> None:

@@ -379,7 +379,20 @@ async def test_a_mailbox_that_is_the_fallback_gets_it_once(house: House) -> None
     office = Office(house, carrier)
     while await office.due():
         pass
-    assert [to for _, to, _ in carrier.sent] == ["gone@example.org", "admin@example.org"]
+    assert [to for _, to, _ in carrier.sent] == ["gone@example.org", "admin@example.org", "admin@example.org"]
+    said = " ".join(carrier.sent[2][2].decode().split())  # or nobody would hear of the other mailbox
+    assert "could not be delivered to gone@example.org" in said
+
+
+async def test_each_mailbox_that_refuses_is_told(house: House) -> None:
+    await a_received_fax(house, "gone@example.org", "full@example.org")
+    carrier = Carrier(Refused("no"), Refused("no"))
+    office = Office(house, carrier)
+    while await office.due():
+        pass
+    said = [" ".join(message.decode().split()) for _, to, message in carrier.sent if to == "admin@example.org"]
+    assert len(said) == 2
+    assert all(any(f"could not be delivered to {who}" in each for each in said) for who in ("gone@", "full@"))
 
 
 async def test_a_notice_to_the_operator_that_dies_causes_no_other(house: House) -> None:
