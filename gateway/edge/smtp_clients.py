@@ -27,7 +27,7 @@ _CANCEL_GRACE = 10.0  # and for what was cancelled to clean up
 _SILENCE = 10.0  # seconds between two lines of the log about the same
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 _SLOW = 1.0  # seconds of slowness from which a client may lose its place to another
-_TRUST = 60.0  # and of one that has proven who it is, from which a stranger may have its place
+_TRUST = 60.0  # and of one that is known, from which a stranger may have its place
 
 
 class Guest(Protocol):
@@ -39,8 +39,8 @@ class Guest(Protocol):
         ...
 
     @property
-    def is_proven(self) -> bool:
-        """Whether it has proven who it is."""
+    def is_known(self) -> bool:
+        """Whether it has proven who it is, or comes from where somebody did."""
         ...
 
     def interrupt(self) -> None:
@@ -80,6 +80,16 @@ class Clients:
         finally:
             self._committing.discard(task)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether it may matter soon whether a client is known."""
+        return len(self._present) >= self._for_strangers
+
+    @property
+    def _for_strangers(self) -> int:
+        """How many places they may have."""
+        return self._settings.max_connections - self._settings.max_connections // 4
+
     @contextmanager
     def present(self, guest: Guest, peer: Peer) -> Iterator[None]:
         """A client counts while it is here. Raises :class:`Hangup` when it may not come in.
@@ -93,7 +103,7 @@ class Clients:
         if not is_local(peer) and self._counts[place] >= self._settings.max_connections_per_client:
             self._warn("too many connections of one client", client=peer.address)
             raise Hangup("421 4.7.0 too many connections from your address; try again later")
-        if len(self._present) >= self._settings.max_connections and not self._make_room(peer):
+        if self.is_crowded and not self._has_room(guest):
             self._warn("too many connections", count=len(self._present))
             raise Hangup("421 4.3.2 too many connections; try again later")
         self._present[guest] = place
@@ -103,20 +113,28 @@ class Clients:
         finally:
             self._leaves(guest)
 
-    def _make_room(self, peer: Peer) -> bool:
-        """Send the slowest client away for this one, if one is slow.
+    def _has_room(self, guest: Guest) -> bool:
+        """Whether there is a place for one more, or is made.
 
-        However quick strangers are, they cannot keep one out who has proven who he is, nor throw him out while he pauses.
+        However quick strangers are, they cannot keep out who is known, nor throw him out while he pauses.
         """
-        of_stranger, of_proven = (-math.inf, _SLOW) if peer.proofs else (_SLOW, _TRUST)
-        slow = [
-            (not guest.is_proven, slowness, guest)
+        has_place = len(self._present) < self._settings.max_connections
+        if guest.is_known:
+            return has_place or self._make_room(known=False) or self._make_room(known=True, slow=_SLOW)
+        if sum(not each.is_known for each in self._present) >= self._for_strangers:
+            return self._make_room(known=False, slow=_SLOW)
+        return has_place or self._make_room(known=False, slow=_SLOW) or self._make_room(known=True, slow=_TRUST)
+
+    def _make_room(self, *, known: bool, slow: float = -math.inf) -> bool:
+        """Send the slowest client of a kind away, if it is that ``slow`` (s)."""
+        waited_for = [
+            (slowness, guest)
             for guest in self._present
-            if (slowness := guest.slowness) is not None and slowness >= (of_proven if guest.is_proven else of_stranger)
+            if guest.is_known == known and (slowness := guest.slowness) is not None and slowness >= slow
         ]
-        if not slow:
+        if not waited_for:
             return False
-        _, slowness, slowest = max(slow, key=lambda entry: entry[:2])
+        slowness, slowest = max(waited_for, key=lambda entry: entry[0])
         self._warn("too many connections: the slowest goes", client=self._present[slowest], seconds=round(slowness))
         self._leaves(slowest)
         slowest.send_away(TOO_SLOW)

@@ -23,6 +23,7 @@ from gateway.edge.smtp_dialogue import Dialogue
 from gateway.edge.smtp_proxy import NoHeader, read_header
 from gateway.edge.smtp_replies import SHUTTING_DOWN, Hangup
 from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
+from gateway.errors import GatewayError
 from gateway.model import Peer
 
 log = structlog.get_logger("smtpd")
@@ -64,6 +65,7 @@ class Conversation(SMTP):
         self.source: Input
         self._talking: asyncio.Task[None] | None = None
         self._dialogue: Dialogue | None = None
+        self._comes_known = False
         self._address = ""
         self._listening = False  # waits for a line of the client's
         self._sent_away = ""
@@ -140,8 +142,8 @@ class Conversation(SMTP):
         return self.source.slowness
 
     @property
-    def is_proven(self) -> bool:
-        return self._dialogue is not None and bool(self._dialogue.peer.proofs)
+    def is_known(self) -> bool:
+        return self._comes_known or (self._dialogue is not None and bool(self._dialogue.peer.proofs))
 
     def send_away(self, reply: str) -> None:
         """End the conversation at once: only to be called while the client is waited for."""
@@ -156,6 +158,7 @@ class Conversation(SMTP):
             peer = await self._who()
             self._address = peer.address
             self._may_enter(peer)
+            self._comes_known = bool(peer.proofs) or await self._is_familiar(peer)
             with self._clients.present(self, peer):
                 await self._bye(await self._talk(peer))
         except Hangup as hangup:
@@ -193,6 +196,13 @@ class Conversation(SMTP):
             raise Hangup(
                 f"554 5.7.1 this port is for named devices; ask the administrator to add {peer.address} to its networks"
             )
+
+    async def _is_familiar(self, peer: Peer) -> bool:
+        """Whether somebody logged in at its address before. It is asked only where that matters."""
+        try:
+            return self._clients.is_crowded and await self._door.is_familiar(peer)
+        except GatewayError:  # trouble of ours
+            return False
 
     async def _talk(self, peer: Peer) -> str:
         """Answer command by command; returns what is said last, "" for nothing."""

@@ -111,6 +111,10 @@ class Accept:
         """Whether this is the login's password. Raises TryLater after too many wrong ones."""
         return await self.logins.authenticate(peer, login, password)
 
+    async def is_familiar(self, peer: Peer) -> bool:
+        """Whether somebody logged in at its address before."""
+        return await self.logins.is_familiar(peer)
+
     def forget_routes(self) -> None:
         """The routes have changed: they are read again when they are next asked for."""
         self._routes = self._routes_asked = None

@@ -69,6 +69,8 @@ class Logins:
         self._hasher = argon2.PasswordHasher()
         self._key = os.urandom(32)
         self._wrong: OrderedDict[str, None] = OrderedDict()
+        self._familiar: set[str] = set()  # addresses where a login was good
+        self._are_read = False
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # one verification at a time, of 64 MiB each, for those that are known and one for strangers: they never wait
         # for each other
@@ -96,6 +98,7 @@ class Logins:
             good = good and facts.password_hash is not None
             if good:
                 telemetry.login("good", client=peer.address)
+                self._familiar.add(address)
                 if facts.known_at is None or now - facts.known_at > _DAY:
                     await self._database.write(lambda tx: logins.succeeded(tx, login, address, now))
                 return True
@@ -103,6 +106,14 @@ class Logins:
             telemetry.login("wrong", client=peer.address)  # without the name: people type passwords where names belong
             await self._database.write(lambda tx: logins.failed(tx, facts.who, address, now))
             return False
+
+    async def is_familiar(self, peer: Peer) -> bool:
+        """Whether any login was good at its address before."""
+        if not self._are_read:
+            since = self._clock() - _KNOWN_FOR
+            self._familiar |= await self._database.read(lambda tx: logins.familiar(tx, since))
+            self._are_read = True
+        return policy.place_of(peer.address) in self._familiar
 
     async def purge(self) -> None:
         """Forget what no longer counts; to be asked when the clock is believed."""

@@ -52,6 +52,11 @@ def last_success(tx: Tx, login: str, address: str) -> float | None:
     return None if row is None else float(row[0])
 
 
+def familiar(tx: Tx, since: float) -> set[str]:
+    """Addresses where any login was good."""
+    return {address for (address,) in tx.execute("SELECT DISTINCT address FROM login_success WHERE at > ?", (since,))}
+
+
 def forget(tx: Tx, *, failures_before: float, failures_after: float, successes_before: float) -> None:
     """What no longer counts goes, and failures of a time to come: a clock was wrong."""
     tx.execute("DELETE FROM login_failure WHERE at <= ? OR at > ?", (failures_before, failures_after))

@@ -204,3 +204,18 @@ async def test_fail2ban_finds_who_guesses(house: House) -> None:
         found = re.search(expression.replace("<HOST>", r"(?P<host>\S+)"), text)
         assert found
         assert found["host"] == THIEF.address
+
+
+async def test_where_somebody_logged_in_is_familiar_also_after_a_restart(house: House) -> None:
+    neighbour = replace(ANN, address="2001:db8::2")
+    door = await _door(house)
+    assert await _tries(door, ANN, "ann", SECRET) == "in"
+    assert await _tries(door, THIEF, "ann", "guess") == "wrong"
+    for again in (door, Logins(house.database, clock=house.clock)):
+        assert await again.is_familiar(replace(ANN, port=4711))
+        assert not await again.is_familiar(THIEF)
+        assert not await again.is_familiar(neighbour)
+    assert await _tries(door, replace(ANN, address="2001:db8::1"), "ann", SECRET) == "in"
+    assert await door.is_familiar(neighbour)  # the same /64
+    house.now += 91 * 86400
+    assert not await Logins(house.database, clock=house.clock).is_familiar(ANN)

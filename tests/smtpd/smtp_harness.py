@@ -147,8 +147,10 @@ class Stub:
         self.seen: list[str] = []
         self.fail: dict[str, Exception] = {}
         self.logins = {"copier": "secret"}
-        self.open = asyncio.Event()
+        self.familiar: set[str] = set()
+        self.open, self.verifying = asyncio.Event(), asyncio.Event()
         self.open.set()
+        self.verifying.set()
         self.accepting = 0
 
     def _may_fail(self, name: str) -> None:
@@ -157,7 +159,12 @@ class Stub:
 
     async def authenticate(self, peer: Peer, login: str, password: str) -> bool:
         self._may_fail("authenticate")
+        await self.verifying.wait()
         return self.logins.get(login) == password
+
+    async def is_familiar(self, peer: Peer) -> bool:
+        self._may_fail("is_familiar")
+        return peer.address in self.familiar
 
     async def check_sender(self, peer: Peer, sender: str, size: int | None) -> None:
         self._may_fail("check_sender")

@@ -11,6 +11,7 @@ import pytest
 from smtp_harness import LOCAL, Client, Doors, Stub
 
 from gateway.edge.smtp_settings import ListenerSettings
+from gateway.errors import TryLater
 
 FRONT = ListenerSettings(
     "front", "127.0.0.1:0", networks=("192.0.2.0/24",), proxies=LOCAL, auth="optional", clear_auth=True
@@ -58,6 +59,32 @@ async def test_strangers_throw_nobody_out_who_is_known_and_pauses(
         assert (await come(door, f"198.51.100.{n}"))[1].startswith("220")
         await asyncio.sleep(0.2)
     assert (await known.mail(MAIL)).code == 250
+
+
+@pytest.mark.parametrize("known", [KNOWN, "198.51.100.9"])
+async def test_guessers_whose_guesses_wait_their_turn_do_not_take_every_place(
+    doors: Doors, stub: Stub, come: Come, known: str
+) -> None:
+    """While it is our turn nobody can be sent away."""
+    (door,) = await doors.open(stub, FRONT, max_connections=4)
+    stub.verifying.clear()
+    stub.familiar = {"198.51.100.9"}
+    for n in (1, 2, 3):
+        guesser, _ = await come(door, f"198.51.100.{n}")
+        assert (await guesser.ask("AUTH LOGIN Y29waWVy")).code == 334
+        await guesser.send(b"Z3Vlc3M=\r\n")
+    assert (await come(door, "198.51.100.4"))[1].startswith("421 4.3.2")
+    assert (await come(door, known))[1].startswith("220")
+    stub.verifying.set()
+
+
+async def test_a_store_in_trouble_makes_strangers_of_all_who_have_to_log_in(
+    doors: Doors, stub: Stub, come: Come
+) -> None:
+    (door,) = await doors.open(stub, FRONT, max_connections=1)
+    stub.fail["is_familiar"] = TryLater("no disk")
+    assert (await come(door, "198.51.100.1"))[1].startswith("220")
+    assert (await come(door, "198.51.100.2"))[1].startswith("421 4.3.2")
 
 
 async def test_a_network_of_ipv6_is_one_client_but_where_its_addresses_are_known(
