@@ -15,7 +15,7 @@ from typing import Any
 
 import pypdfium2
 
-from gateway.document import officefonts, progress, sniff, unprinted
+from gateway.document import characters, officefonts, progress, sniff, text, unprinted
 from gateway.document.refusal import Unfaxable
 
 AUTO, NONE = "auto", "none"
@@ -108,7 +108,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
             f"{name} has texts of another kind inserted (HTML, say), which LibreOffice leaves out; save it anew with Word, or print"
             " it to a PDF and send that"
         )
-    note = "; ".join(unprinted.left_out(source, kind))
+    notes = list(unprinted.left_out(source, kind))
     os.environ |= {"HOME": str(profile), "TMPDIR": str(profile), "SAL_USE_VCLPLUGIN": "svp"}
     os.chdir(profile)
     officefonts.settle()
@@ -130,7 +130,9 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
             f"{name} shows ### in place of numbers, on page {page} of its print: their columns are too narrow; make them wider, or"
             " print it to a PDF and send that"
         )
-    return {"path": str(made), "note": note}
+    for _ in text.Typesetter().runs(characters.of(source, kind, made)):
+        pass  # who has none of its fonts is told
+    return {"path": str(made), "note": "; ".join([*notes, *progress.notes()])}
 
 
 def _protected(name: str) -> Unfaxable:

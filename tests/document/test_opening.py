@@ -298,6 +298,22 @@ async def test_numbers_in_a_font_of_microsoft_fit_into_their_columns(
         assert "12345678" in document[0].get_textpage().get_text_bounded()
 
 
+@pytest.mark.parametrize("kind", ["docx", "rtf"])  # what it says itself, and what LibreOffice says of it
+@needs_office
+@pytest.mark.system
+@behind_walls
+async def test_characters_that_no_font_has_are_told_of_an_office_document(sender: Sender, fax: Fax, kind: str) -> None:
+    data = {
+        "docx": made_office.changed(
+            made_office.docx(), "word/document.xml", b"Word", "Wor\U000e0041d \U0001f9ff".encode()
+        ),
+        "rtf": b"{\\rtf1 Word \\u7045?\\u7046?}",
+    }[kind]
+    told = {"docx": "U+1F9FF", "rtf": "U+1B85 U+1B86"}[kind]
+    (said,) = await sender.send(fax.part("letter", data), place=LIBRE_OFFICE)
+    assert said == f"letter: page 1; boxes or nothing stand for characters that no font of this gateway has: {told}"
+
+
 @pytest.mark.parametrize("kind", made_office.WITH_COMMENTS)
 @needs_office
 @pytest.mark.system
