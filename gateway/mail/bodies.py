@@ -13,6 +13,11 @@ from gateway.mail.words import to_text
 _ENOUGH = 1 << 18
 _LOGO = 30_000  # CSS pixels, as 300 x 100
 _CID = re.compile(r"cid:([^\s\"'<>()\\]{1,500})", re.IGNORECASE)
+# how Gmail, Outlook on the web, Apple Mail and Thunderbird write what they uploaded instead of attaching it
+_ELSEWHERE = re.compile(
+    r"\bgmail_drive_chip\b|\bOwaReferenceAttachment|https://www\.icloud\.com/attachment/\?|\bcloudAttachmentList",
+    re.IGNORECASE,
+)
 _INVISIBLE = re.compile("[\\s\u00ad\u034f\u180e\u200b-\u200f\u2060\u2800\ufeff]+")
 
 
@@ -31,6 +36,11 @@ def substance(data: bytes, charset: str | None, *, markup: bool) -> int:
 def shown_ids(data: bytes, charset: str | None) -> frozenset[str]:
     """The Content-IDs an HTML text refers to (RFC 2392), without angle brackets, in lower case."""
     return _ids(to_text(data, charset))
+
+
+def is_elsewhere(text: str) -> bool:
+    """Whether an HTML text names as its attachment a file that is not in the mail."""
+    return bool(_ELSEWHERE.search(text))
 
 
 def logos(texts: Iterable[str]) -> frozenset[str]:

@@ -127,7 +127,7 @@ def extract(
     with _opened(mail) as source:
         found = structure.read(source)
         asked.take(found)
-        _refuse_empty(found)
+        _refuse(found)
         headers = {name: options.without(line) for name in _SHOWN if (line := found.headers.line(name))}
         if head and not any(leaf.message_text and leaf.substance and not leaf.left_out for leaf in found.leaves):
             parts.append(asdict(_head(headers, Path(directory) / "head.part")))
@@ -238,7 +238,7 @@ def _judge(source: Buffer, headers: Headers, body: int, room: Room) -> dict[str,
     try:
         found = structure.walk(source, headers, body, room)
         wishes = asked.take(found)
-        _refuse_empty(found)
+        _refuse(found)
     except Refused as error:
         return {"refusal": error.public, "refusal_status": error.status}
     used = [leaf for leaf in found.leaves if not leaf.left_out]
@@ -252,7 +252,17 @@ def _judge(source: Buffer, headers: Headers, body: int, room: Room) -> dict[str,
     }  # fmt: skip
 
 
-def _refuse_empty(found: Mail) -> None:
+def _refuse(found: Mail) -> None:
+    """Raise Refused for a mail whose document is elsewhere, but for one it quotes, or that has nothing in it."""
+    for leaf in found.leaves:
+        text = to_text(leaf.data or b"", leaf.charset) if leaf.message_text and leaf.is_html else ""
+        if bodies.is_elsewhere(text) and bodies.is_elsewhere(
+            trimming.trim_html(text, (trimming.QUOTED,), found.headers.line("subject")).text
+        ):
+            raise Refused(
+                "an attachment is only a link to a file on the web (Google Drive, OneDrive, iCloud or the like); attach the file"
+                " itself", status="5.6.1",
+            )  # fmt: skip
     if all(leaf.left_out or leaf.is_blank for leaf in found.leaves):
         raise Refused("there is nothing to fax: the mail has no text and no attachment", status="5.6.1")
 

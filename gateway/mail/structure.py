@@ -30,10 +30,12 @@ _MESSAGES = {"message/rfc822", "message/global", "message/news"}
 _OF_MAILS = (".eml", ".mht", ".mhtml")  # names of mails, and of web pages saved as such
 _SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
 _SEALED = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
-_STUB = 3  # plain text this many times shorter than the HTML is a stub ("your program cannot show HTML")
+_FULL = 2 / 3  # plain text that says less of what the HTML says is a stub, or lacks something
+_SPARE = 3  # the text of a winmail.dat is this many times longer where it is none that the mail has, too
 _TNEF = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _READABLE = {"message/delivery-status", "message/disposition-notification", "message/feedback-report"}
 _FORMS = {"text/plain", "text/html"}  # a message text is one of these; other text/* are forms of it nobody prints
+_CUT_OFF = re.compile(r"ATT\d{5}\.(?:txt|html?)", re.IGNORECASE)  # what Exchange makes of text behind a document
 _UNSURE = {"text/plain", "application/octet-stream"}  # what programs say that do not know
 _OF_A_MAIL = {"from", "to", "subject", "date", "received", "return-path", "message-id", "mime-version", "content-type"}
 _ARMOUR = 65_536  # bytes of a key or a signature in letters, at most
@@ -362,6 +364,8 @@ def _measured(leaf: Leaf) -> Leaf:
         leaf.rewrite(flowed.joined(text, delsp=leaf.deletes_blanks), charset)
         leaf.is_flowed = False
     leaf.substance = bodies.substance(leaf.data or b"", leaf.charset, markup=leaf.is_html)
+    if leaf.name and leaf.is_blank:
+        leaf.left_out = EMPTY
     return leaf
 
 
@@ -392,7 +396,7 @@ def _without_spare(leaves: list[Leaf]) -> list[Leaf]:
     texts = [leaf for leaf in leaves if leaf.message_text and not leaf.left_out]
     said = sum(leaf.substance for leaf in texts if not leaf.spare)
     for leaf in texts:
-        if leaf.spare and said and leaf.substance < _STUB * said and not leaf.defect:
+        if leaf.spare and said and leaf.substance < _SPARE * said and not leaf.defect:
             leaf.name, leaf.left_out = _OTHER_FORM
         leaf.spare = False
     return leaves
@@ -428,6 +432,8 @@ def _leaf(source: Buffer, headers: Headers, body: int, end: int, kind: str, para
 
 
 def _is_message_text(leaf: Leaf, *, bare: bool) -> bool:
+    if _CUT_OFF.fullmatch(leaf.name):
+        return leaf.type in _FORMS
     if leaf.disposition == "attachment":
         return False
     return leaf.type.startswith("text/") if bare else leaf.type in _FORMS and not leaf.name
@@ -453,7 +459,7 @@ def _choose(children: list[list[Leaf]]) -> None:
     plain = [n for n, child in enumerate(texts) if n not in rich and any(leaf.type in _FORMS for leaf in child)]
     best_rich = max(rich, key=sizes.__getitem__, default=None)
     chosen = max(plain, key=sizes.__getitem__, default=best_rich)
-    if best_rich is not None and chosen is not None and sizes[chosen] * _STUB <= sizes[best_rich]:
+    if best_rich is not None and chosen is not None and sizes[chosen] <= sizes[best_rich] * _FULL:
         chosen = best_rich  # also when both are empty: then it shows pictures
     for number, child in enumerate(texts):
         for leaf in child:

@@ -350,7 +350,11 @@ OTHER = "message text in another form: left out, the message text is taken from 
 )
 @behind_walls
 async def test_html_is_drawn_where_it_has_what_plain_text_has_not(sender: Sender, text: str, is_drawn: bool) -> None:
-    made = mail(f"<p>[fax: paper=letter]</p>{text}", "[fax: paper=letter]\nplain form", subject="Re: Offer")
+    made = mail(
+        f"<p>[fax: paper=letter]</p>{text}",
+        "[fax: paper=letter]\nthe plain form, which says as much as the other",
+        subject="Re: Offer",
+    )
     other = made.get_payload()[1]  # type: ignore[index,union-attr]
     for name, size in (("photo", (600, 400)), ("logo", (120, 60))):
         other.add_related(png(photo(*size)), "image", "png", cid=f"<{name}>", disposition="inline", filename=name)  # type: ignore[union-attr]
@@ -372,7 +376,7 @@ async def test_the_end_of_the_form_that_is_printed_is_told(sender: Sender) -> No
     ]  # fmt: skip
     assert "Where" not in sender.words()
     said = await sender.send(
-        mail("<p>Hello dear Ann</p>" + quoted, "Hello dear Ann\n\n-- \nAnn\n", subject="Re: Offer")
+        mail("<p>Hello dear Ann</p>" + quoted, "Hello dear Ann, with kind regards\n\n-- \nAnn\n", subject="Re: Offer")
     )
     assert said[1] == "signature of the message text: left out, signatures are not faxed here"
 

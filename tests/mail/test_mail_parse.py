@@ -472,3 +472,50 @@ def test_large_parts_come_out_whole(reader: Reader) -> None:
     message.set_content("text")
     message.add_attachment(data, maintype="application", subtype="pdf", filename="a.pdf")
     assert Path(reader.parts(message.as_bytes())[1].path).read_bytes() == data
+
+
+def test_a_plain_form_that_lacks_much_of_the_html_is_not_the_one_that_is_printed(reader: Reader) -> None:
+    html = "<p>Please send:</p><table><tr><td>5 of A</td></tr><tr><td>6 of B</td></tr></table>"
+    for plain, printed in (("Please send 5 of A, 6 B", "body-text"), ("Please send:", "body-html")):
+        raw = multipart(
+            part(plain, "Content-Type: text/plain"), part(html, "Content-Type: text/html"), kind="alternative"
+        )
+        assert [each.role for each in reader.parts(raw)] == [printed]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "text"),
+    [("plain", "ATT00001.txt", "And five more."), ("html", "ATT00002.htm", "<p>And five more.</p>")],
+)
+def test_text_that_exchange_has_cut_off_is_text_of_the_mail(reader: Reader, kind: str, name: str, text: str) -> None:
+    fields = f"Content-Type: text/{kind}; name={name}\r\nContent-Disposition: attachment; filename={name}"
+    raw = multipart(part("Dear Ann", "Content-Type: text/plain"), part(text, fields))
+    assert [each.role[:4] for each in reader.parts(raw)] == ["body", "body"]
+    raw = multipart(part("Dear Ann", "Content-Type: text/plain"), part("", fields))
+    found = reader.extract(raw)
+    assert [each["name"] for each in found["parts"]] == ["message text"]
+    assert [(each["part"], each["reason"]) for each in found["left_out"]] == [(name, "it is empty")]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        '<div class="gmail_chip gmail_drive_chip"><a href="https://drive.google.com/file/d/1/view">scan.pdf</a></div>',
+        '<div id="OwaReferenceAttachments"><div id="OwaReferenceAttachmentFileLink1">scan.pdf</div></div>',
+        '<a href="https://www.icloud.com/attachment/?u=https%3A%2F%2Fcvws">Click to Download</a>',
+        '<div id="cloudAttachmentListRoot"><a href="https://example.com/1">scan.pdf</a></div>',
+    ],
+)
+def test_a_document_that_was_uploaded_instead_of_attached_is_refused(reader: Reader, link: str) -> None:
+    text = "Here is the scan, please sign it"
+    for raw in (
+        f"Content-Type: text/html\r\n\r\n<p>{text}</p>{link}\r\n".encode(),
+        multipart(
+            part(f"{text}: scan.pdf <https://example.com/1>", "Content-Type: text/plain"),
+            part(f"<p>{text}</p>{link}", "Content-Type: text/html"),
+            kind="alternative",
+        ),
+    ):
+        assert "only a link to a file on the web" in reader.inspect(raw).refusal
+    quoted = f"<p>{text}</p><div class=gmail_attr>On Monday Bob wrote:</div><blockquote>{link}</blockquote>"
+    assert reader.inspect(f"Subject: Re: x\r\nContent-Type: text/html\r\n\r\n{quoted}\r\n".encode()).refusal == ""
