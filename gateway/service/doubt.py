@@ -72,16 +72,14 @@ class Doubt:
                 job, f"the provider's history has it under the id of another fax, {min(taken)}"
             )
             return
-        if not found.flaw:
+        if not found.flaw:  # the proof goes on, and ends, however long nothing could be read before
             await self._absent(job, now)
-        else:
-            log.warning("the history proves nothing", id=job.id, why=found.flaw)
-            await self._database.write(lambda tx: jobs.note(tx, job.id, now, f"no proof in the history: {found.flaw}"))
+            return
+        log.warning("the history proves nothing", id=job.id, why=found.flaw)
+        await self._database.write(lambda tx: jobs.note(tx, job.id, now, f"no proof in the history: {found.flaw}"))
         waits = self._settings.doubt_poll_after
         if is_over(attempt.started_at, now, self._settings.doubt_give_up_after, polls, waits[-1]):
-            await self._settle.leave_to_person(
-                job, f"its outcome could not be found out{found.flaw and f' ({found.flaw})'}"
-            )
+            await self._settle.leave_to_person(job, f"its outcome could not be found out ({found.flaw})")
 
     async def _adopt(self, job: FaxJob, refs: list[int], now: float) -> None:
         ref = refs[0]

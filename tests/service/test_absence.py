@@ -107,6 +107,19 @@ async def test_faxes_whose_document_is_gone_need_not_be_listed(house: House) -> 
     assert house.provider.submits == 3
 
 
+async def test_behind_a_long_outage_the_proof_is_still_made(house: House) -> None:
+    await doubtful(house, executed=False)
+    house.provider.history_error = away()
+    await poll(house, 3.5)
+    house.now += 5 * 3600  # the key was refused, say
+    house.provider.history_error = None
+    await poll(house, 4)
+    await house.turn("submit")
+    (job,) = await house.jobs()
+    assert (job.state, job.hold) == (JobState.SUBMITTED, "")
+    assert await house.mails() == []
+
+
 @pytest.mark.parametrize("as_dialled", ["0112025550123", "2025550123"])
 async def test_a_list_that_writes_the_number_in_another_way_proves_nothing(house: House, as_dialled: str) -> None:
     await doubtful(house, executed=True)
