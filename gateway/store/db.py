@@ -361,13 +361,24 @@ def _migrate(tx: Tx, path: Path, may_be_new: bool) -> None:
     if 0 < have < steps[-1][0]:
         copy = Path(f"{path}.schema-{have}")
         if not copy.exists():
-            tx.execute("VACUUM INTO ?", (str(copy),))
+            _copy(tx, copy)
     for version, script in steps:
         if version > have:
             tx.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {version}; COMMIT;")
             log.info("store migrated", version=version)
     tx.execute("INSERT OR REPLACE INTO meta VALUES ('clean', '0')")
     tx.execute("INSERT OR IGNORE INTO meta VALUES ('created_at', ?)", (str(time.time()),))
+
+
+def _copy(tx: Tx, target: Path) -> None:
+    """Copy the database to ``target``, whole or not at all. Raises sqlite3.Error."""
+    begun = Path(f"{target}.tmp")
+    begun.unlink(missing_ok=True)  # of a copy that was killed
+    try:
+        tx.execute("VACUUM INTO ?", (str(begun),))
+        begun.rename(target)
+    finally:
+        begun.unlink(missing_ok=True)
 
 
 def get_meta(tx: Tx, key: str) -> str | None:

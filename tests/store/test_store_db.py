@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import resource
 import sqlite3
 import threading
 from dataclasses import replace
@@ -389,6 +390,31 @@ async def test_an_old_schema_is_copied_before_it_is_changed(tmp_path: Path, monk
     assert (tmp_path / f"db.sqlite.schema-{len(newer)}").read_bytes() == b"kept"
     copy = sqlite3.connect(tmp_path / f"db.sqlite.schema-{len(newer) - 1}")
     assert copy.execute("SELECT value FROM meta WHERE key = 'a'").fetchone() == ("1",)
+    copy.close()
+
+
+async def test_the_copy_of_an_old_schema_is_whole_or_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = await opened(tmp_path)
+    await database.write(lambda tx: set_meta(tx, "a", "1" * 2_000_000))
+    await database.close()
+    newer = [*migrations(), (len(migrations()) + 1, "CREATE TABLE more (x TEXT) STRICT")]
+    monkeypatch.setattr("gateway.store.db.migrations", lambda: newer)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))  # as if the disk were full
+    try:
+        with pytest.raises((StoreBroken, NoSpace)):
+            await opened(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.glob("*schema*"))
+    (tmp_path / f"db.sqlite.schema-{len(newer) - 1}.tmp").write_bytes(b"killed")
+    database = await opened(tmp_path)
+    await database.close()
+    (made,) = tmp_path.glob("*schema*")
+    copy = sqlite3.connect(made)
+    assert copy.execute("SELECT length(value) FROM meta WHERE key = 'a'").fetchone() == (2_000_000,)
     copy.close()
 
 
