@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gateway.mail import buffer
 from gateway.mail.buffer import Buffer
@@ -19,6 +19,7 @@ _UNSAID = re.compile(
 )
 _SOON = 1024  # bytes in which they begin
 
+_PART = re.compile(rb"^--\S.*\nContent-(?:type|transfer-encoding|disposition)[ \t]*:", re.MULTILINE | re.IGNORECASE)
 _DASHED = re.compile(rb"^--([^\s]{2,200})[ \t]*\r?$", re.MULTILINE)
 
 
@@ -40,9 +41,13 @@ def unsaid(source: Buffer, start: int, end: int) -> str:
     return found[1].decode("latin-1") if found and found[1].isascii() else ""
 
 
-def looks_like_parts(source: Buffer, start: int, end: int) -> bool:
-    """Whether there are fields as parts have them."""
-    return bool(_PART_FIELD.search(source[start : min(start + _GUESS, end)]))
+def loses_parts(source: Buffer, start: int, end: int, spans: Sequence[tuple[int, int, bool]]) -> bool:
+    """Whether there are parts that are in none of the ``spans``: where there is none, fields as parts have them."""
+    if not spans:
+        return bool(_PART_FIELD.search(source[start : min(start + _GUESS, end)]))
+    stops = [start, *(stop for _, stop, _ in spans)]
+    gaps = zip(stops, [*(at for at, _, _ in spans), end], strict=True)
+    return any(_PART.search(source[stop : min(at, stop + _GUESS)]) for stop, at in gaps)
 
 
 def _between(source: Buffer, start: int, end: int, boundary: bytes, most: int) -> list[tuple[int, int, bool]]:

@@ -35,6 +35,7 @@ _SPARE = 3  # the text of a winmail.dat is this many times longer where it is no
 _TNEF = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _READABLE = {"message/delivery-status", "message/disposition-notification", "message/feedback-report"}
 _FORMS = {"text/plain", "text/html"}  # a message text is one of these; other text/* are forms of it nobody prints
+_TABLES = {"text/csv", "text/tab-separated-values", "text/xml"}  # with a name, no form of a message text
 _CUT_OFF = re.compile(r"ATT\d{5}\.(?:txt|html?)", re.IGNORECASE)  # what Exchange makes of text behind a document
 _UNSURE = {"text/plain", "application/octet-stream"}  # what programs say that do not know
 _OF_A_MAIL = {"from", "to", "subject", "date", "received", "return-path", "message-id", "mime-version", "content-type"}
@@ -165,9 +166,9 @@ class _Walk:
         if kind == "multipart/encrypted":
             raise _encrypted()
         spans = boundaries.spans(source, body, end, parameters.get("boundary", ""), MAX_PARTS)
+        if boundaries.loses_parts(source, body, end, spans):
+            raise Refused("the structure of the mail is damaged: its parts cannot be told apart", status="5.6.0")
         if not spans:
-            if boundaries.looks_like_parts(source, body, end):
-                raise Refused("the structure of the mail is damaged: its parts cannot be told apart", status="5.6.0")
             return None
         children: list[list[Leaf]] = []
         for number, (start, stop, ended) in enumerate(spans):
@@ -186,10 +187,9 @@ class _Walk:
             self.shown |= webpages.tie([leaf for child in children for leaf in child])
         elif kind == "multipart/alternative":
             _choose(children)
-        elif kind == "multipart/appledouble" and len(children) > 1:
-            for leaf in children[0]:
-                leaf.name = f"Macintosh data of {leaf.name}".removesuffix(" of ")
-                leaf.left_out = "it holds nothing to print"
+        elif kind == "multipart/appledouble":
+            for leaf in (leaf for child in children for leaf in child if leaf.type == "application/applefile"):
+                _leave_out_fork(leaf)
         return [leaf for child in children for leaf in child]
 
     # --- attached mails -------------------------------------------------------------------------------------------
@@ -290,6 +290,9 @@ class _Walk:
             or self._is_armoured(leaf, _ARMOURED_SIGNATURE)
         ):
             leaf.left_out = SIGNATURE
+            return [leaf]
+        if _is_resource_fork(leaf):
+            _leave_out_fork(leaf)
             return [leaf]
         if leaf.type == "application/pgp-keys" or self._is_armoured(leaf, _ARMOURED_KEY):
             leaf.left_out = "it is a public key, nothing to print"
@@ -436,7 +439,9 @@ def _is_message_text(leaf: Leaf, *, bare: bool) -> bool:
         return leaf.type in _FORMS
     if leaf.disposition == "attachment":
         return False
-    return leaf.type.startswith("text/") if bare else leaf.type in _FORMS and not leaf.name
+    if bare and leaf.type.startswith("text/"):
+        return not (leaf.name and leaf.type in _TABLES)
+    return leaf.type in _FORMS and not leaf.name
 
 
 def _is_tnef(leaf: Leaf) -> bool:
@@ -446,6 +451,18 @@ def _is_tnef(leaf: Leaf) -> bool:
         return False
     start = leaf.source[leaf.start : min(leaf.end, leaf.start + 80)].lstrip()
     return start.startswith(b"eJ8+I" if leaf.encoding == "base64" else b"\x78\x9f\x3e\x22")
+
+
+def _is_resource_fork(leaf: Leaf) -> bool:
+    """AppleDouble: what a Macintosh keeps beside a file (RFC 1740); a file that has both in one holds the document."""
+    start = leaf.source[leaf.start : min(leaf.end, leaf.start + 80)].lstrip(b"\r\n")
+    return start.startswith(b"AAUWB" if leaf.encoding == "base64" else b"\0\x05\x16\x07")
+
+
+def _leave_out_fork(leaf: Leaf) -> None:
+    if not leaf.left_out:
+        leaf.name = f"Macintosh data of {leaf.name}".removesuffix(" of ")
+        leaf.left_out, leaf.defect = "it holds nothing to print", ""
 
 
 def _choose(children: list[list[Leaf]]) -> None:

@@ -519,3 +519,40 @@ def test_a_document_that_was_uploaded_instead_of_attached_is_refused(reader: Rea
         assert "only a link to a file on the web" in reader.inspect(raw).refusal
     quoted = f"<p>{text}</p><div class=gmail_attr>On Monday Bob wrote:</div><blockquote>{link}</blockquote>"
     assert reader.inspect(f"Subject: Re: x\r\nContent-Type: text/html\r\n\r\n{quoted}\r\n".encode()).refusal == ""
+
+
+FORK = "AAUWBwACAABNYWMgT1MgWA=="
+APPLE = "Content-Type: application/{}; name=a.pdf\r\nContent-Transfer-Encoding: base64"
+
+
+@pytest.mark.parametrize("kind", ["appledouble", "mixed"])
+def test_what_a_macintosh_keeps_beside_a_file_is_no_page_wherever_it_stands(reader: Reader, kind: str) -> None:
+    fork, file = part(FORK, APPLE.format("octet-stream")), part("JVBERi0xLjQK", APPLE.format("pdf"))
+    for parts in ((fork, file), (file, fork)):
+        found = reader.extract(multipart(*parts, kind=kind))
+        assert [each["declared_type"] for each in found["parts"]] == ["application/pdf"]
+        assert [each["part"] for each in found["left_out"]] == ["Macintosh data of a.pdf"]
+
+
+def test_a_table_in_an_alternative_is_a_document(reader: Reader) -> None:
+    raw = multipart(
+        part("Dear Ann, the prices", "Content-Type: text/plain"),
+        part("a;5\r\nb;6", "Content-Type: text/csv; name=prices.csv"),
+        kind="alternative",
+    )
+    assert [(each.role, each.name) for each in reader.parts(raw)] == [
+        ("body-text", "message text"), ("attachment", "prices.csv"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["before", "between", "behind"])
+def test_parts_that_stand_between_the_parts_are_not_lost(reader: Reader, place: str) -> None:
+    stray = "--x\r\nContent-Type: text/plain\r\n\r\nfive more\r\n--x--\r\n"
+    first, second = "--b\r\n\r\nDear Ann\r\n", "--b\r\n\r\nfive of A\r\n"
+    body = {
+        "before": stray + first + second + "--b--\r\n",
+        "between": f"{first}--b--\r\n{stray}{second}--b--\r\n",
+        "behind": f"{first}{second}--b--\r\n{stray}",
+    }[place]
+    summary = reader.inspect(f"Content-Type: multipart/mixed; boundary=b\r\n\r\n{body}".encode())
+    assert "its parts cannot be told apart" in summary.refusal
