@@ -11,7 +11,7 @@ import asyncio
 import bisect
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import structlog
@@ -163,12 +163,15 @@ class Sweep:
                 unknown.append(entry)
             elif known.state is InboundState.PENDING and entry.arrival.file_url:
                 inbound.bind(tx, known.id, file_url=entry.arrival.file_url)  # addresses may go stale
+        # a time that is yet to come is none: waited for until then, the fax would be missing
+        ahead = {_id(entry) for entry in unknown if (entry.created_at or 0.0) > now + self._settings.window}
+        unknown = [replace(entry, created_at=None) if _id(entry) in ahead else entry for entry in unknown]
         ours = _Ours(tx, unknown, self._settings.window, now)
         fate = {_id(entry): self._fate(ours, entry, unknown, now) for entry in unknown}
         self._open = {id_ for id_, decided in fate.items() if decided is _Fate.LATER}
         found = 0
         for entry in unknown:
-            is_old = entry.created_at is None or entry.created_at <= started
+            is_old = _id(entry) not in ahead and (entry.created_at is None or entry.created_at <= started)
             if first and self._settings.baseline and is_old and not ours.unbound(entry):
                 self._add(tx, entry, InboundState.BASELINE, entry.created_at or now, now)
             elif fate[_id(entry)] is _Fate.OURS:

@@ -201,6 +201,17 @@ async def test_a_clock_of_the_provider_hours_away_costs_a_fetch_and_no_second_ma
     assert len(await desk.faxes()) == 1
 
 
+@pytest.mark.parametrize("ahead", [3 * 3600.0, 365 * 86400.0])
+async def test_a_fax_of_the_future_is_not_waited_for(desk: House, ahead: float) -> None:
+    """No callback is late of one that is yet to come: that clock is wrong, and says nothing."""
+    listed(desk, entry(desk, 7, PDF, at=desk.now + ahead), entry(desk, 8, OTHER, at=desk.now + ahead))
+    await arrive(desk, told("u2"), OTHER)
+    for _ in range(4):
+        await sweep(desk)
+        desk.now += 1800
+    assert await documents(desk) == sorted([OTHER, PDF])
+
+
 async def test_other_numbers_and_other_pages_are_other_faxes(desk: House) -> None:
     await arrive(desk, told())
     listed(
