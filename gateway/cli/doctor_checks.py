@@ -35,6 +35,7 @@ OK, WARN, FAIL = "OK", "WARN", "FAIL"
 _STRICT_TABLES = (3, 37, 0)
 _LITTLE, _FEW = 1 << 30, 256 << 20  # bytes of free space
 _REMOTE = {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "afs"}
+_EXAMPLES = {"example.com", "example.net", "example.org"}  # RFC 2606 section 3
 _SOON = 14 * 86400.0  # seconds
 _CJK = ("NotoSansCJK*", "unifont*", "wqy-*")
 _FONTS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
@@ -62,7 +63,7 @@ async def everything(session: Session) -> AsyncIterator[Finding]:
         return
     for finding in converters(config.document.office, config.document.html):
         yield finding
-    for finding in (*limits(config), *state_directory(config), *certificates(config, time.time())):
+    for finding in (*limits(config), *mailboxes(config), *state_directory(config), *certificates(config, time.time())):
         yield finding
     async for finding in daemon(config):
         yield finding
@@ -203,6 +204,18 @@ def limits(config: Config) -> Iterator[Finding]:
     if not limited and not config.provider_is_local:
         remedy = "set policy.caps, such as total: [day:money=20, month:money=200]; docs/limits.md tells more"
         yield Finding("limits", WARN, "nothing limits what may be spent on faxes", remedy)
+
+
+def mailboxes(config: Config) -> Iterator[Finding]:
+    """Whether what people have to read goes to people. With a sandbox nothing has to be read."""
+    from gateway.config.kinds import address_of
+
+    for name, mailbox in (("mail.fallback", config.mail.fallback), ("mail.sender", config.mail.sender)):
+        address = address_of(mailbox)
+        if address.rpartition("@")[2].lower() in _EXAMPLES and not config.provider_is_local:
+            yield Finding(
+                "mailboxes", WARN, f"{name} is {address}, which nobody reads", f"set {name} to a mailbox of yours"
+            )
 
 
 def state_directory(config: Config) -> Iterator[Finding]:

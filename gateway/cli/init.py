@@ -19,6 +19,7 @@ from gateway.cli.base import EX_CANTCREAT, Command, Failed, Session, pass_sessio
 
 _SYSTEM = Path("/etc/faxgateway/config.yaml")
 _USER = "faxgateway"  # the service's user, where there is one
+_ELSEWHERE = "nothing was changed; name a file in another directory with -c"
 _KEY, _TOKEN = "faxto_api_key", "callback_token"  # names of credentials, as in the systemd unit
 
 
@@ -43,8 +44,10 @@ def init(session: Session, /, api_key_stdin: bool, systemd: bool, **answers: Any
     as_root = os.geteuid() == 0
     path = Path(session.config_path or (_SYSTEM if as_root else "config.yaml")).absolute()
     if path.exists():
-        raise Failed(f"{path} exists; nothing was changed", EX_CANTCREAT)
+        raise Failed(f"{path} exists; {_ELSEWHERE}", EX_CANTCREAT)
     key = sys.stdin.readline().strip() if api_key_stdin else ""
+    if api_key_stdin and not key:
+        raise click.UsageError("there is no API key on standard input")
     chosen = _Answers(answers, ask=_has_terminal() and not api_key_stdin)
     domain = chosen("domain", "Mail domain of the fax addresses", "fax.local")
     relay = chosen("relay", "Your mail server", "localhost:25")
@@ -145,7 +148,7 @@ class _Made:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:
-            raise Failed(f"{path} exists; nothing was changed", EX_CANTCREAT) from None
+            raise Failed(f"{path} exists; {_ELSEWHERE}", EX_CANTCREAT) from None
         self._made.append(path)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)

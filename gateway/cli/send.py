@@ -69,10 +69,10 @@ def send(
                 async with asyncio.timeout(timeout):
                     jobs = await _follow(client, accepted["submission"])
             except TimeoutError:
-                output.say(
-                    "Still under way; do not send it again, look with: faxgateway queue show " + accepted["submission"]
-                )
                 jobs = (await client("queue.show", {"id": accepted["submission"]}))["jobs"]
+                if EX_UNKNOWN in map(_status, jobs):
+                    look = f"faxgateway queue show {accepted['submission']}"
+                    output.say(f"Still under way; do not send it again, look with: {look}")
         _print({**accepted, "results": jobs}, json=as_json)
         return max(map(_status, jobs), key=[0, EX_TEMPORARY, EX_DATA, EX_UNKNOWN].index)
 

@@ -182,9 +182,18 @@ def test_init_overwrites_nothing(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("precious\n")
     result = invoke("init", "-c", str(tmp_path / "config.yaml"))
     assert result.exit_code == 73
-    assert result.stderr == f"faxgateway: {tmp_path / name} exists; nothing was changed\n"
+    assert (
+        result.stderr
+        == f"faxgateway: {tmp_path / name} exists; nothing was changed; name a file in another directory with -c\n"
+    )
     assert [file.name for file in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "precious\n"
+
+
+def test_init_asks_for_the_key_that_did_not_come(tmp_path: Path) -> None:
+    result = invoke("init", "-c", str(tmp_path / "config.yaml"), "--api-key-stdin", input="\n")
+    assert (result.exit_code, "there is no API key on standard input" in result.stderr) == (64, True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_init_fills_a_place_that_was_made_for_a_secret(tmp_path: Path) -> None:

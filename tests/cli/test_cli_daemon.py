@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import PROGRAM, Cli, Daemon, Outside, Start
+from gateway.cli import send
 
 QUEUE_KEYS = ["id", "submission", "state", "to", "from", "pages", "created_at", "reference", "send_at", "last_error"]
 DELIVERED = "Sent! Fax Has Been Answered."
@@ -124,6 +125,16 @@ def test_send_tells_a_refusal_a_failure_and_a_doubt_by_its_status(daemon: Daemon
     daemon.service.sending, daemon.service.history_status = "drop", 503
     result = daemon("send", "--to", "+12025550123", "--text", "z", "--wait", "--timeout", "1.5", status=76)
     assert "Still under way; do not send it again, look with: faxgateway queue show" in result.stderr
+
+
+def test_send_that_ran_out_of_time_says_what_has_become_of_the_fax(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(send, "_POLL", 60.0)
+    daemon.service.message = DELIVERED
+    result = daemon("send", "--to", "+12025550123", "--text", "x", "--wait", "--timeout", "6", "--json")
+    assert json.loads(result.stdout)["results"][0]["state"] == "delivered"
+    assert "Still under way" not in result.stderr
 
 
 def test_the_list_as_json_has_exactly_the_promised_keys(daemon: Daemon) -> None:

@@ -143,6 +143,20 @@ def test_an_account_that_nothing_protects_is_told(tmp_path: Path) -> None:
     assert list(checks.limits(load(tmp_path / "real.yaml", {}))) == []
 
 
+def test_a_mailbox_that_nobody_reads_is_told(tmp_path: Path) -> None:
+    assert list(checks.mailboxes(load(write_config(tmp_path), {}))) == []  # with a sandbox
+    text = re.sub(r"base_url: .*", "base_url: https://fax.example/api/v2", write_config(tmp_path).read_text())
+    (tmp_path / "real.yaml").write_text(text)
+    told = [(each.state, each.text) for each in checks.mailboxes(load(tmp_path / "real.yaml", {}))]
+    assert told == [
+        (WARN, "mail.fallback is admin@example.org, which nobody reads"),
+        (WARN, "mail.sender is fax@example.org, which nobody reads"),
+    ]
+    mine = "sender: Fax <fax@hospital.example>, fallback: it@hospital.example"
+    (tmp_path / "real.yaml").write_text(text.replace("fallback: admin@example.org", mine))
+    assert list(checks.mailboxes(load(tmp_path / "real.yaml", {}))) == []
+
+
 def test_warnings_of_the_configuration_are_findings(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     config.write_text(

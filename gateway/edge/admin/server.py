@@ -102,7 +102,12 @@ class AdminServer:
         return web.json_response(await self._admin(request.match_info["operation"], arguments))
 
     async def _send(self, request: web.Request) -> web.Response:
-        mail = await _body(request, self._admin.max_mail)
+        most = self._admin.max_mail
+        try:
+            mail = await _body(request, most)
+        except web.HTTPRequestEntityTooLarge:
+            sentence = f"the mail has more than {most:,} bytes; fax less at a time, or raise smtp.max_message"
+            return _error(sentence, _EX_DATA, 413)
         return web.json_response(
             await self._admin.send(mail, request.query.getall("to", []), request.query.get("from", ""))
         )
