@@ -10,6 +10,7 @@ from gateway.mail.buffer import Buffer
 from gateway.mail.parameters import without_comment
 
 _PART_FIELD = re.compile(rb"^content-(?:type|transfer-encoding|disposition)[ \t]*:", re.MULTILINE | re.IGNORECASE)
+_LONGEST_FIELD = 40  # bytes of its name
 _GUESS = 65_536  # bytes of a damaged multipart that are searched for its boundary
 
 # parts that stand in what is labelled a text; a sentence for programs that know no parts may stand before them
@@ -39,6 +40,11 @@ def unsaid(source: Buffer, start: int, end: int) -> str:
     """The boundary of a body that is made of parts, though nothing in its header says so; "" where it is a text."""
     found = _UNSAID.match(source[start : min(end, start + _SOON)])
     return found[1].decode("latin-1") if found and found[1].isascii() else ""
+
+
+def begins_with_fields(source: Buffer, start: int, end: int) -> bool:
+    """Whether there are such fields right at ``start``."""
+    return bool(_PART_FIELD.match(source[start : min(start + _LONGEST_FIELD, end)]))
 
 
 def loses_parts(source: Buffer, start: int, end: int, spans: Sequence[tuple[int, int, bool]]) -> bool:

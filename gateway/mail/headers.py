@@ -115,6 +115,9 @@ def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[H
             if name == _TRUSTED and not (whole and match.end() == len(name) + 1):
                 name = ""
             spans.append((name, offset + match.end(), following))
+        elif line.startswith(b"--") and line[2:].strip() and line[2:].strip() in block[:offset]:
+            body = start + offset  # the blank line is missing before the first part
+            break
         elif line.strip() and not _separates(line, spans, offset):
             if last_mime is None:
                 last_mime = max((field.start() for field in _MIME.finditer(block)), default=-1)

@@ -174,6 +174,8 @@ class _Walk:
         for number, (start, stop, ended) in enumerate(spans):
             self._room.header(source, start, stop)
             headers, inner = split(source, start, stop)
+            if not any(headers.names()) and boundaries.begins_with_fields(source, inner, stop):
+                headers, inner = split(source, inner, stop)  # a blank line too much
             children.append(
                 self.entity(
                     source, headers, inner, stop,

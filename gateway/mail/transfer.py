@@ -27,6 +27,7 @@ _GROUPS = 1000  # padded groups in one body; more are no encoder's work
 _SYMBOLS = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _GROUP = re.compile(rb"([A-Za-z0-9+/]+)=*")
 _BAD_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n|\r?\Z)")
+_PART_FIELD = re.compile(rb"content-(?:type|transfer-encoding|disposition)[ \t]*:", re.IGNORECASE)
 _BEGIN = re.compile(rb"begin [0-7]{3,4} ([^\r\n]+)")
 
 
@@ -150,8 +151,8 @@ def _end_of_base64(source: Buffer, start: int, end: int, *, unlabelled: bool) ->
         following = newline + 1 if newline >= 0 else end
         line = source[position:following].strip()
         if foreign is not None:
-            if len(line) >= _LINE and _SYMBOLS.fullmatch(line):
-                return foreign, DAMAGED
+            if (len(line) >= _LINE and _SYMBOLS.fullmatch(line)) or _PART_FIELD.match(line):
+                return foreign, DAMAGED  # more data, or the beginning of another part
         elif not line:
             footer = following if footer is None else footer
             sealed = padded

@@ -556,3 +556,20 @@ def test_parts_that_stand_between_the_parts_are_not_lost(reader: Reader, place: 
     }[place]
     summary = reader.inspect(f"Content-Type: multipart/mixed; boundary=b\r\n\r\n{body}".encode())
     assert "its parts cannot be told apart" in summary.refusal
+
+
+def test_a_missing_or_added_blank_line_loses_no_part(reader: Reader) -> None:
+    head = 'Subject: x\r\nContent-Type: multipart/mixed; boundary="b"\r\n'
+    file = part("a;5", "Content-Type: text/csv; name=a.csv", "Content-Disposition: attachment")
+    for between in ("", "This is a multi-part message in MIME format.\r\n"):
+        raw = f"{head}{between}--b\r\nContent-Type: text/plain\r\n\r\nDear Ann\r\n--b\r\n{file}--b--\r\n".encode()
+        assert [each.name for each in reader.parts(raw)] == ["message text", "a.csv"]
+    raw = f"{head}\r\n--b\r\n\r\nDear Ann\r\n--b\r\n\r\n{file}--b--\r\n".encode()
+    assert [each.name for each in reader.parts(raw)] == ["message text", "a.csv"]
+
+
+def test_a_part_behind_base64_whose_boundary_is_damaged_is_not_lost_without_a_word(reader: Reader) -> None:
+    file = part("JVBERi0xLjQK", "Content-Type: application/pdf; name=a.pdf", "Content-Transfer-Encoding: base64")
+    stray = "-b\r\nContent-Type: text/plain\r\n\r\nfive more\r\n"
+    raw = multipart(part("Dear Ann"), file + stray)
+    assert [each.defect for each in reader.parts(raw)] == ["", "its data is damaged on the way"]
