@@ -81,10 +81,16 @@ def sender_route(routes: Iterable[Route], peer: Peer, sender: str) -> Route | No
     """The most specific route: ``user:`` or ``cert:NAME``, the address, ``ip:NETWORK`` (longest prefix), ``@domain``, ``*``.
 
     ``sender`` is the envelope sender, a claim. It refines what applies to a client that has proven who it is, and
-    counts for nothing with any other.
+    counts for nothing with any other. It opens nothing to a client whose network is denied and that has no other proof.
     """
     matches = [(route.match, route) for route in routes if route.kind is RouteKind.SENDER]
-    return _most_specific(matches, peer, sender)
+    best = _most_specific(matches, peer, sender)
+    if best is None or not (
+        best.allow and names_mail(best.match) and peer.proofs == {Identity.NETWORK} <= _enough(best)
+    ):
+        return best
+    of_network = _most_specific([match for match in matches if match[0].startswith("ip:")], peer, sender)
+    return of_network if of_network and not of_network.allow else best
 
 
 def alias_for(aliases: Iterable[Alias], peer: Peer, sender: str) -> Alias | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -119,6 +120,20 @@ BY_RANK = [
 def test_the_most_specific_route_wins_in_any_order(better: int) -> None:
     for order in itertools.permutations(BY_RANK[better : better + 3]):
         assert sender_route(order, ANN, "ann@example.org") is BY_RANK[better]
+
+
+def test_a_claim_does_not_open_a_network_that_is_denied() -> None:
+    guests, boss = route("ip:192.168.1.0/24", allow=False), route("boss@example.org")
+    assert sender_route([boss, guests], LAN, "boss@example.org") is guests
+    signed = replace(LAN, author="boss@example.org")
+    for proven in (signed, replace(LAN, login="boss"), replace(LAN, certificate="boss")):
+        assert sender_route([boss, guests], proven, "boss@example.org") is boss
+    for asked in (Identity.LOGIN, Identity.DKIM, Identity.CERTIFICATE):  # what was claimed is still to be proven
+        asking = route("boss@example.org", identity=asked)
+        assert sender_route([asking, guests], LAN, "boss@example.org") is asking
+    printer = route("ip:192.168.1.20")
+    assert sender_route([boss, guests, printer], LAN, "boss@example.org") is boss
+    assert sender_route([boss, guests, printer], LAN, "me@example.org") is printer
 
 
 def test_no_route_matches() -> None:
