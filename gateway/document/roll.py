@@ -38,6 +38,7 @@ _CUT = 0.3  # of a page that may stay empty for a cut between two lines
 _SCROLLED = re.compile(r"(overflow(?:-[xy])?)\s*:\s*(?:auto|scroll)", re.IGNORECASE)
 _WINDOW_TEXT = re.compile(r"\bwindowtext\b", re.IGNORECASE)
 _LONG_WORD = re.compile(r"\S{25,}")
+_ENDLESS = re.compile(r"[!-~]{20}(?=[!-~]{5})")
 
 _STYLE = """
 @page {{ size: {width}px {height}px !important; margin: 0 !important }}
@@ -55,8 +56,11 @@ _GIVES_WAY = """
 * { white-space: normal !important }
 pre, pre * { white-space: pre-wrap !important }
 """
-# how many times as wide as the page what is made smaller may be, and what is done before; words are broken last
-_FITS = ((1.7, ""), (1.9, _GIVES_WAY), (2.6, _GIVES_WAY + "* { overflow-wrap: anywhere !important }"))
+# how many times as wide as the page what is made smaller is at least, and may be, and what is done before; words are broken
+# last: a table of so many columns that all of them would be in pieces at full size
+_FITS = (
+    (1.0, 1.7, ""), (1.0, 1.9, _GIVES_WAY), (1.9, 2.6, _GIVES_WAY + "* { overflow-wrap: anywhere !important }")
+)  # fmt: skip
 
 
 class Undrawable(Exception):
@@ -143,8 +147,8 @@ def _fonts() -> Any:
 
 
 def _loosen(root: Any) -> None:
-    """What is shown in part on a screen, to be scrolled, is shown whole; a long address may be broken where it has signs.
-    Outlook's word for black, the colour of its tables' lines, is one.
+    """What is shown in part on a screen, to be scrolled, is shown whole; a long address may be broken where it has signs,
+    and anywhere where it has none. Outlook's word for black, the colour of its tables' lines, is one.
     """
     for element in root.iter():
         if element.tag == "style":
@@ -161,14 +165,14 @@ def _translated(style: str) -> str:
 
 
 def _breakable(word: re.Match[str]) -> str:
-    return re.sub(r"(?<=[/_.,;:=&?@-])(?=\w)", "\u200b", word[0])
+    return _ENDLESS.sub("\\g<0>\u200b", re.sub(r"(?<=[/_.,;:=&?@-])(?=\w)", "\u200b", word[0]))
 
 
 def _fitted(engine: Any, document: Any, paper: float) -> tuple[Any, list[_Box], float, float]:
     """The document on a roll that is wide enough; what stands on it, and from where it is how wide."""
     fonts = _fonts()
-    for most, style in _FITS:
-        width = _WIDTH
+    for least, most, style in _FITS:
+        width = least * _WIDTH
         for _ in range(3):  # what is given more room may take more
             sheet = engine.CSS(string=_style(width, paper) + style)
             roll = document.render(font_config=fonts, stylesheets=[sheet], presentational_hints=True)

@@ -163,6 +163,17 @@ def test_every_word_is_on_a_page(tmp_path: Path, name: str) -> None:
         assert set(wanted.split()) <= set(said.split())
 
 
+def test_words_of_a_table_with_many_columns_are_in_few_pieces(tmp_path: Path) -> None:
+    cells = "".join(f"<td>word{n}</td>" for n in range(30))
+    said = shown(drawn(f"<table border=1><tr>{cells}</tr></table>", tmp_path)["path"])
+    assert len(said.split()) <= 2 * 30
+
+
+def test_a_long_word_leaves_a_table_its_size(tmp_path: Path) -> None:
+    answer = drawn(f"<table><tr><td>{WORDS}</td><td>{'word' * 300}</td></tr></table>", tmp_path)
+    assert (answer["why"], answer["notes"]) == ("", [])
+
+
 def test_what_is_far_wider_than_a_page_is_not_drawn(tmp_path: Path) -> None:
     cells = "".join(f"<td>{n}</td>" for n in range(300))
     assert drawn(f"<table><tr>{cells}</tr></table>", tmp_path)["why"] == "its HTML is wider than a page"

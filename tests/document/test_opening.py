@@ -213,6 +213,7 @@ def test_trouble_of_ours_is_no_damage_of_the_archive(
         (zipped({"preview.jpg": b"x", "Index/Document.iwa": b"x"}), "Pages, Numbers or Keynote"),
         (zipped({"mimetype": b"application/epub+zip", "OEBPS/a.xhtml": b"<html>"}), "EPUB, XPS"),
         (zipped({"[Content_Types].xml": b"<x/>", "FixedDocSeq.fdseq": b"<x/>"}), "EPUB, XPS"),
+        (zipped({"mimetype": b"application/vnd.oasis.opendocument.text", "styles.xml": b"<x/>"}), "a template of styles alone"),
         (zipped({"empty.pdf": b""}), "empty"),
     ],
 )  # fmt: skip
