@@ -29,6 +29,7 @@ log = structlog.get_logger("sweep")
 _PAGE = 100
 _PAGES = 300
 _WHOLE = 4  # of so many sweeps one reads the list to its end: it may be in any order, and lag behind
+_ZONES = 2 * 86400.0  # seconds: more than two time zones, or a clock that is somewhat wrong, lie apart
 _STARTED = "inbox_first_start_at"
 _BASELINE = "inbox_baseline_at"
 
@@ -159,6 +160,9 @@ class Sweep:
         unknown = []
         for entry in sorted(entries, key=lambda entry: (entry.created_at or 0.0, _id(entry))):
             known = inbound.by_inbox_id(tx, _id(entry))
+            if known is not None and _is_given_again(known, entry):
+                inbound.unbind(tx, known.id)
+                known = None
             if known is None:
                 unknown.append(entry)
             elif known.state is InboundState.PENDING and entry.arrival.file_url:
@@ -295,6 +299,13 @@ def _id(entry: InboxEntry) -> int:
 
 def _numbers(entry: InboxEntry) -> tuple[str, str]:
     return inbound.digits(entry.arrival.recipient), inbound.digits(entry.arrival.sender)
+
+
+def _is_given_again(known: InboundFax, entry: InboxEntry) -> bool:
+    """Whether the provider has given the id of a fax to another one: with a date that no time zone explains, and unlike it."""
+    at = known.received_at if known.listed_at is None else known.listed_at
+    is_like = _numbers(entry) == (known.did, inbound.digits(known.arrival.sender)) and same_pages(known, entry)
+    return entry.created_at is not None and abs(entry.created_at - at) > _ZONES and not is_like
 
 
 def same_pages(one: InboundFax | InboxEntry, other: InboundFax | InboxEntry) -> bool:

@@ -95,6 +95,11 @@ def bind(tx: Tx, fax: str, *, inbox_id: int | None = None, uuid: str = "", file_
         tx.execute("UPDATE inbound SET arrival = json_set(arrival, '$.file_url', ?) WHERE id = ?", (file_url, fax))
 
 
+def unbind(tx: Tx, fax: str) -> None:
+    """The provider's list has another fax under the id of this one."""
+    tx.execute("UPDATE inbound SET inbox_id = NULL WHERE id = ?", (fax,))
+
+
 def remove(tx: Tx, fax: str) -> None:
     """Forget a pending fax that turned out to be one we have."""
     tx.execute("DELETE FROM inbound WHERE id = ? AND state = 'pending'", (fax,))

@@ -212,6 +212,27 @@ async def test_a_fax_of_the_future_is_not_waited_for(desk: House, ahead: float) 
     assert await documents(desk) == sorted([OTHER, PDF])
 
 
+@pytest.mark.parametrize("by_callback", [True, False])
+async def test_an_id_that_the_provider_gives_again_is_another_fax(desk: House, by_callback: bool) -> None:
+    if by_callback:
+        await arrive(desk, told("u2"), OTHER)
+    listed(desk, entry(desk, 7, OTHER))
+    for _ in range(4):
+        desk.now += GRACE
+        await sweep(desk)
+    desk.now += 9 * 86400
+    listed(desk, entry(desk, 7, OTHER))  # the same fax, at whatever time
+    for _ in range(4):
+        desk.now += GRACE
+        await sweep(desk)
+    assert await documents(desk) == [OTHER]
+    listed(desk, entry(desk, 7, PDF, sender="+12025550177"))
+    for _ in range(4):
+        desk.now += GRACE
+        await sweep(desk)
+    assert await documents(desk) == sorted([OTHER, PDF])
+
+
 async def test_other_numbers_and_other_pages_are_other_faxes(desk: House) -> None:
     await arrive(desk, told())
     listed(
