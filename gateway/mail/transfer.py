@@ -27,7 +27,7 @@ _GROUPS = 1000  # padded groups in one body; more are no encoder's work
 _SYMBOLS = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _GROUP = re.compile(rb"([A-Za-z0-9+/]+)=*")
 _BAD_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n|\r?\Z)")
-_PART_FIELD = re.compile(rb"content-(?:type|transfer-encoding|disposition)[ \t]*:", re.IGNORECASE)
+_PART_FIELD = re.compile(rb"^content-(?:type|transfer-encoding|disposition)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _BEGIN = re.compile(rb"begin [0-7]{3,4} ([^\r\n]+)")
 
 
@@ -209,7 +209,7 @@ def _uuencode(source: Buffer, start: int, end: int, write: Write) -> str:
         position = following
         if line.rstrip() == b"end":
             write(bytes(out))
-            return ""
+            return DAMAGED if _PART_FIELD.search(source[position : min(end, position + _WINDOW)]) else ""
         if not line.strip(b" `"):
             continue
         data = _uu_line(line)

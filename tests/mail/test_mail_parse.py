@@ -568,8 +568,12 @@ def test_a_missing_or_added_blank_line_loses_no_part(reader: Reader) -> None:
     assert [each.name for each in reader.parts(raw)] == ["message text", "a.csv"]
 
 
-def test_a_part_behind_base64_whose_boundary_is_damaged_is_not_lost_without_a_word(reader: Reader) -> None:
-    file = part("JVBERi0xLjQK", "Content-Type: application/pdf; name=a.pdf", "Content-Transfer-Encoding: base64")
-    stray = "-b\r\nContent-Type: text/plain\r\n\r\nfive more\r\n"
+@pytest.mark.parametrize(
+    ("encoding", "data"), [("base64", "JVBERi0xLjQK"), ("x-uuencode", "begin 644 a.pdf\r\n))5!$1BTQ+C0*\r\n`\r\nend")]
+)
+def test_a_part_behind_another_is_not_lost_without_a_word(reader: Reader, encoding: str, data: str) -> None:
+    file = part(data, "Content-Type: application/pdf; name=a.pdf", f"Content-Transfer-Encoding: {encoding}")
+    stray = "-b\r\nContent-Type: text/plain\r\n\r\nfive more\r\n"  # the boundary between them is damaged
+    assert [each.defect for each in reader.parts(multipart(part("Dear Ann"), file))] == ["", ""]
     raw = multipart(part("Dear Ann"), file + stray)
     assert [each.defect for each in reader.parts(raw)] == ["", "its data is damaged on the way"]
