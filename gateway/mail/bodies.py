@@ -38,6 +38,11 @@ def shown_ids(data: bytes, charset: str | None) -> frozenset[str]:
     return _ids(to_text(data, charset))
 
 
+def shows_web(text: str) -> bool:
+    """Whether an HTML text shows pictures that it does not bring along."""
+    return any(re.search(r"""\ssrc\s*=\s*["']?\s*https?:""", tag, re.IGNORECASE) for tag in images(text))
+
+
 def is_elsewhere(text: str) -> bool:
     """Whether an HTML text names as its attachment a file that is not in the mail."""
     return bool(_ELSEWHERE.search(text))

@@ -264,7 +264,15 @@ def _refuse(found: Mail) -> None:
                 " itself", status="5.6.1",
             )  # fmt: skip
     if all(leaf.left_out or leaf.is_blank for leaf in found.leaves):
-        raise Refused("there is nothing to fax: the mail has no text and no attachment", status="5.6.1")
+        is_on_web = any(
+            leaf.is_html and bodies.shows_web(to_text(leaf.data or b"", leaf.charset)) for leaf in found.leaves
+        )
+        why = (
+            "the pictures it shows are on the web; attach them"
+            if is_on_web
+            else "the mail has no text and no attachment"
+        )
+        raise Refused(f"there is nothing to fax: {why}", status="5.6.1")
 
 
 def _start(leaf: Leaf, room: Room) -> str:

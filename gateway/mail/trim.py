@@ -105,6 +105,12 @@ _LEGAL = tuple(
         r"unauthori[sz]ed|strictly prohibited|nicht gestattet|unbefugte|interdite|prohibid|vietat|verboden",
     )
 )
+_SENTENCE_END = re.compile(r"(?<=\w\w)[.!?]\s+(?=\w)")
+_OF_ITSELF = re.compile(
+    r"\b(?:th(?:is|e) (?:\S+ )?(?:e-?mail|message|communication|transmission|information)|diese[rs]? (?:e-?mail|mail|nachricht|mitteilung)"
+    r"|ce (?:message|courriel|mail)|este (?:mensaje|correo|e-?mail)|quest[ao] (?:messaggio|e-?mail)|dit (?:e-?mail)?bericht|notice|disclaimer)\b",
+    re.IGNORECASE,
+)
 _LEGAL_SIGNS = 3  # of these must be there, and the one of mail that went astray
 
 
@@ -256,13 +262,20 @@ def _disclaimer(lines: Sequence[Line]) -> int | None:
         paragraph = " ".join(line.text for line in lines[start : next((at for at in starts if at > start), end)])
         if (start == starts[-1] or (behind_rule and _signs(paragraph) > 1)) and _is_notice(notice):
             if behind_rule:
-                return start - 1
+                return None if _has_own_words(lines[start].text) else start - 1
             # what stands before its first sign may be the sender's own: he set no blank line
             first = next((at for at in range(start, end) if any(sign.search(lines[at].text) for sign in _LEGAL)), start)
             while first > start and _goes_on(lines[first - 1].text, lines[first].text):
                 first -= 1
-            return first
+            return None if _has_own_words(lines[first].text) else first
     return None
+
+
+def _has_own_words(line: str) -> bool:
+    """Whether a sentence that is none of a notice stands before it in one line, as in a table or a paragraph of one line."""
+    begin = min((found.start() for sign in _LEGAL if (found := sign.search(line))), default=0)
+    sentence = _SENTENCE_END.search(line, 0, begin)
+    return sentence is not None and not _OF_ITSELF.search(line, 0, sentence.end())
 
 
 def _goes_on(line: str, following: str) -> bool:

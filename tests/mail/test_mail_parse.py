@@ -577,3 +577,9 @@ def test_a_part_behind_another_is_not_lost_without_a_word(reader: Reader, encodi
     assert [each.defect for each in reader.parts(multipart(part("Dear Ann"), file))] == ["", ""]
     raw = multipart(part("Dear Ann"), file + stray)
     assert [each.defect for each in reader.parts(raw)] == ["", "its data is damaged on the way"]
+
+
+def test_a_mail_of_pictures_on_the_web_is_told_so(reader: Reader) -> None:
+    head, picture = b"Content-Type: text/html\r\n\r\n", b'<img alt="Offer" src="https://example.com/offer.png">'
+    assert "are on the web; attach them" in reader.inspect(head + picture).refusal
+    assert "no text and no attachment" in reader.inspect(head + b"<p></p>").refusal

@@ -136,6 +136,7 @@ def test_several_ends_stand_behind_each_other() -> None:
             " have received it in error, delete it.\n",
             "x",
         ),
+        (f"{ABOVE}\nWe accept, for 500 EUR. {NOTICE}\n", "x"),  # in one line
         *(
             (f"{words}\n\n{OUTLOOK}", "Re: Plan")
             for words in (
