@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -171,6 +172,20 @@ def _rank(match: str, peer: Peer, sender: str) -> tuple[int, int]:
     if match.startswith("@"):
         return (2, 0) if address.rpartition("@")[2] == match[1:].lower() else (0, 0)
     return (4, 0) if address == match.lower() else (0, 0)
+
+
+def network(text: str, *, strict: bool = True) -> str:
+    """A network of clients as :func:`lies_in` knows it: one of IPv4 that is written as IPv6 is one of IPv4, as its clients are.
+
+    Raises ValueError for what is none; ``strict``: also where bits or a zone say more than a network, which else are left out.
+    """
+    if not strict:
+        text = re.sub("%[^/]*", "", text)
+    found = ipaddress.ip_network(text, strict=strict)
+    if strict and "%" in text:
+        raise ValueError
+    mapped = found.network_address.ipv4_mapped if isinstance(found, ipaddress.IPv6Network) else None
+    return f"{mapped}/{found.prefixlen - 96}" if mapped and found.prefixlen >= 96 else str(found)
 
 
 def lies_in(network: str, address: str) -> bool:

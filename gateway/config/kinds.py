@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema
 
+from gateway import policy
 from gateway.config.secrets import surroundings
 from gateway.limits import SCHEMA, Cap
 from gateway.numbers import COUNTRIES
@@ -180,11 +181,11 @@ def _listen_address(value: str, info: ValidationInfo) -> str:
 
 def _network(value: str) -> str:
     try:
-        return str(ipaddress.ip_network(value))
+        return policy.network(value)
     except ValueError:
         pass
     try:
-        meant = ipaddress.ip_network(value, strict=False)
+        meant = policy.network(value, strict=False)
     except ValueError:
         raise ValueError(f"{value!r} is not a network such as 192.168.1.0/24") from None
     raise ValueError(f"{value!r} is an address inside a network; did you mean {meant}?")

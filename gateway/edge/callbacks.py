@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 import logging
 import socket
 import time
@@ -21,6 +20,7 @@ import structlog
 from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway import policy
 from gateway.edge.listen import addresses, listen
 from gateway.errors import Refused, TryLater
 from gateway.faultpoint import reach
@@ -155,12 +155,7 @@ class CallbackServer:
         return web.Response(text="ok\n") if self._ready() else web.Response(text="not ready\n", status=503)
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
-        try:
-            client = ipaddress.ip_address(request.remote or "")
-        except ValueError:
-            raise web.HTTPNotFound from None
-        networks = map(ipaddress.ip_network, self._settings.metrics_networks)
-        if not any(client in network for network in networks):
+        if not any(policy.lies_in(network, request.remote or "") for network in self._settings.metrics_networks):
             raise web.HTTPNotFound
         return web.Response(body=await self._metrics(), content_type="text/plain", charset="utf-8")
 

@@ -44,6 +44,7 @@ async def test_a_did_is_kept_in_one_form_however_it_is_written(house: House, giv
         ("ip:192.168.1.0/24", "ip:192.168.1.0/24"),
         ("ip:192.168.1.7", "ip:192.168.1.7/32"),
         ("ip:2001:db8::/32", "ip:2001:db8::/32"),
+        ("ip:::ffff:192.168.1.0/120", "ip:192.168.1.0/24"),
         ("*", "*"),
     ],
 )
@@ -106,6 +107,10 @@ async def test_a_sender_is_kept_in_one_form_however_it_is_written(house: House, 
         (
             {"kind": "sender", "match": "ip:10.0.0.7/8"},
             "10.0.0.7/8 is an address inside a network; did you mean ip:10.0",
+        ),
+        (
+            {"kind": "sender", "match": "ip:fe80::1%eth0"},
+            "fe80::1%eth0 is an address inside a network; did you mean ip:fe80::1/128?",
         ),
         ({"kind": "sender", "match": "*", "tsi": "x" * 21}, "a station id has at most 20 letters, digits, blanks"),
         ({"kind": "sender", "match": "*", "tsi": "Müller"}, "a station id has at most 20 letters, digits, blanks"),

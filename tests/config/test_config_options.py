@@ -108,6 +108,9 @@ def test_networks(read: Read, problems: Problems) -> None:
     assert listener.networks == ("10.0.0.0/8", "192.168.1.7/32", "2001:db8::/32")
     assert read("smtp: {listeners: [{networks: 10.0.0.0/8}]}").smtp.listeners[0].networks == ("10.0.0.0/8",)
     assert "did you mean 10.0.0.0/8?" in problems("smtp: {listeners: [{networks: [10.1.2.3/8]}]}")[0]
+    listener = read("smtp: {listeners: [{networks: ['::ffff:10.1.0.0/112']}]}").smtp.listeners[0]
+    assert listener.networks == ("10.1.0.0/16",)
+    assert "did you mean fe80::1/128?" in problems("smtp: {listeners: [{networks: ['fe80::1%eth0']}]}")[0]
     assert "'lan' is not a network such as" in problems("http: {metrics_networks: [lan]}")[0]
 
 

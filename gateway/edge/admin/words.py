@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
-from gateway import numbers
+from gateway import numbers, policy
 from gateway.errors import Refused
 from gateway.limits import Cap
 from gateway.mail.options import Asked, read
@@ -75,11 +75,11 @@ def sender_match(text: str) -> str:
 
 def _network(text: str) -> str:
     try:
-        return str(ipaddress.ip_network(text))
+        return policy.network(text)
     except ValueError:
         pass
     try:
-        meant = ipaddress.ip_network(text, strict=False)
+        meant = policy.network(text, strict=False)
     except ValueError:
         raise Refused(f"{text!a} is not a network such as 192.168.1.0/24") from None
     raise Refused(f"{text} is an address inside a network; did you mean ip:{meant}?")
