@@ -22,11 +22,21 @@ def refusal(error: Exception, state_dir: str) -> tuple[int, str]:
         case SyncFailed():
             return EX_SOFTWARE, f"the disk cannot be believed: {error}"
         case OSError(errno=errno.EROFS):
-            return EX_NOPERM, str(error)
+            return EX_NOPERM, _words(error)
         case OSError(errno=errno.EACCES | errno.EPERM, filename=str(path)) if path.startswith(state_dir):
             return EX_NOPERM, (
                 f"{path}: {error.strerror}; all of {state_dir} must be writable and belong to the user that the"
                 f" gateway runs as, whose id is {os.geteuid()}: chown -R {os.geteuid()} {state_dir}"
             )
+        case OSError(errno=errno.EACCES | errno.EPERM, filename=None):  # a listener
+            return EX_NOPERM, _words(error)
+        case OSError():
+            return EX_TEMPFAIL, _words(error)
         case _:
             return EX_TEMPFAIL, str(error)
+
+
+def _words(error: OSError) -> str:
+    """What went wrong, without the number that Python puts in front."""
+    what = error.strerror or str(error)
+    return f"{error.filename}: {what}" if error.filename else what

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 _BACKLOG = 512
+_REMEDIES = {
+    errno.EADDRINUSE: "; end what has it (ss -lp tells), or choose another address",
+    errno.EACCES: "; a port below 1024 comes from systemd: fd:smtp, and faxgateway-smtp.socket",
+}
 
 
 async def listen(
@@ -24,7 +30,10 @@ async def listen(
         host, _, port = address.rpartition(":")
         return await loop.create_server(factory, host.strip("[]"), int(port), backlog=_BACKLOG, reuse_address=True)
     except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror or error}") from error
+        # asyncio's own words name the address once more
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+        remedy = "" if kind == "unix" else _REMEDIES.get(error.errno or 0, "")
+        raise OSError(error.errno, f"cannot listen on {address}: {why}{remedy}") from error
 
 
 def addresses(server: asyncio.Server) -> list[str]:
@@ -41,7 +50,9 @@ def addresses(server: asyncio.Server) -> list[str]:
 
 def _named(name: str, passed: Mapping[str, socket.socket]) -> socket.socket:
     if name not in passed:
-        raise OSError(f"systemd has passed no socket named {name}")
+        raise OSError(
+            f"systemd has passed no socket named {name}; enable the socket unit that has FileDescriptorName={name}"
+        )
     return passed[name]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from app.made import with_a_mail
+from gateway.refusals import refusal
 from gateway.store.db import migrations
 from gateway.store.lock import StateLock
 
@@ -246,3 +248,10 @@ def test_a_full_disk(state: Path, disk: Callable[[int], Path]) -> None:
     before = listing(place / "state")
     refused(place / "state", 75, "the disk is full")
     assert listing(place / "state")["faxgateway.db"] == before["faxgateway.db"]
+
+
+def test_a_refusal_has_words_and_no_numbers_of_the_system() -> None:
+    port = OSError(errno.EACCES, "cannot listen on 0.0.0.0:25: Permission denied; a port below 1024 comes from systemd")
+    assert refusal(port, "/state") == (77, port.strerror)
+    assert refusal(OSError(None, "cannot listen on fd:smtp: why"), "/state") == (75, "cannot listen on fd:smtp: why")
+    assert refusal(FileNotFoundError(errno.ENOENT, "No such file", "/x"), "/state") == (75, "/x: No such file")

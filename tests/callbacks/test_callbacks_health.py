@@ -81,7 +81,7 @@ async def test_it_takes_a_socket_that_systemd_passed(start: Start) -> None:
     door = await start(address="fd:callbacks", sockets={"callbacks": passed})
     assert door.server.address == f"127.0.0.1:{passed.getsockname()[1]}"
     assert (await _get(door, "/livez"))[0] == 200
-    with pytest.raises(OSError, match="cannot listen on fd:other: systemd has passed no socket named other"):
+    with pytest.raises(OSError, match="cannot listen on fd:other: systemd has passed no socket named other; enable "):
         await start(address="fd:other")
 
 

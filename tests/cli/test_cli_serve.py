@@ -44,7 +44,8 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
             done = run("serve", "-c", str(config))
             assert done.returncode == 75
             assert f"cannot listen on {address}: " in done.stderr
-            assert "address already in use" in done.stderr.lower()
+            remedy = "end what has it (ss -lp tells), or choose another address"
+            assert f"why='cannot listen on {address}: Address already in use; {remedy}'" in done.stderr
             assert "Traceback" not in done.stderr
     assert not (tmp_path / "state/admin.sock").exists()
 
