@@ -234,16 +234,23 @@ def _is_head(lines: Sequence[Line], at: int) -> bool:
 
 
 def _signature(lines: Sequence[Line]) -> int | None:
-    """Where the signature begins: the last line of two dashes and a blank, RFC 3676 section 4.3, with little behind it.
+    """Where the signature begins: the one line of two dashes and a blank, RFC 3676 section 4.3, with little behind it.
 
-    Behind one above the mail that is answered may stand the answers.
+    Behind one above the mail that is answered may stand the answers; one below the head of a mail is of what is forwarded.
     """
-    for at in range(len(lines) - 1, max(-1, len(lines) - _SIGNATURE_LINES - 2), -1):
-        if lines[at].text == "-- ":
-            behind = lines[at + 1 :]
-            answers = any(_is_quoted(line) or line.intro for line in behind) or _headed(behind) is not None
-            return None if answers or sum(len(line.text) for line in behind) > _SIGNATURE_SIZE else at
-    return None
+    marks = [at for at, line in enumerate(lines) if line.text == "-- "]
+    if len(marks) != 1 or len(lines) - marks[0] > _SIGNATURE_LINES + 2:
+        return None
+    behind = lines[marks[0] + 1 :]
+    if (
+        any(_is_quoted(line) or line.intro for line in behind)
+        or sum(len(line.text) for line in behind) > _SIGNATURE_SIZE
+    ):
+        return None
+    is_forwarding = any(
+        line.head or (_HEADER.match(line.text) and _is_head(lines, at)) for at, line in enumerate(lines)
+    )
+    return None if is_forwarding else marks[0]
 
 
 def _disclaimer(lines: Sequence[Line]) -> int | None:

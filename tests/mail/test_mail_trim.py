@@ -124,6 +124,14 @@ def test_several_ends_stand_behind_each_other() -> None:
         # answers below a signature that stands above the mail that is answered
         (f"{ABOVE}\n-- \nAnn\n\n{GMAIL}\nYes, tomorrow.\n", "Re: Plan"),
         (f"{ABOVE}\n-- \nAnn\n\n> Where is the plan?\n", "Plan"),
+        # dashes that part something else, and the signature of a mail that is forwarded
+        (f"{ABOVE}\n-- \n5 of A\n-- \n6 of B\n", "Plan"),
+        (f"{ABOVE}\n{OUTLOOK}\n-- \nBob\n+1 202 555 0123\n", "FW: Plan"),
+        (
+            f"{ABOVE}\n-------- Forwarded Message --------\nSubject: Plan\nDate: Mon, 23 Nov 2026 10:15:00 +0100\nFrom: Bob\nTo: Ann\n\nHere.\n"
+            "-- \nBob\n+1 202 555 0123\n",
+            "Fwd: Plan",
+        ),
         # answers between the lines, each of which the program has marked
         (f"{ABOVE}\n{OUTLOOK.replace('Where', '> Where')}In the drawer.\n> And the key?\n", "Re: Plan"),
         # a table that looks like the head of a mail
