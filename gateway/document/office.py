@@ -111,7 +111,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     notes = list(unprinted.left_out(source, kind))
     os.environ |= {"HOME": str(profile), "TMPDIR": str(profile), "SAL_USE_VCLPLUGIN": "svp"}
     os.chdir(profile)
-    officefonts.settle()
+    officefonts.settle(source, kind)
     made = work / "document.pdf"
     said, is_table = _convert(Path(office), profile, source, made)
     if not made.is_file() or not made.stat().st_size:

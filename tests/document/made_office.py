@@ -66,12 +66,12 @@ def xlsx() -> bytes:
     return _openxml("xl/workbook.xml", "spreadsheetml.sheet.main", files, **sheets)
 
 
-def in_calibri(number: int) -> bytes:
-    """A book in Arial with a number in Calibri, in a column that it just fills."""
-    fonts = (
-        '<fonts><font><sz val="10"/><name val="Arial"/></font><font><sz val="11"/><name val="Calibri"/></font></fonts>'
+def in_two_fonts(number: int, measure: str, shown: str) -> bytes:
+    """A book in one font with a number in another, as "Arial 10", in a column that it just fills."""
+    fonts = "".join(
+        f'<font><sz val="{size}"/><name val="{name}"/></font>' for name, size in (measure.split(), shown.split())
     )
-    styles = f'<styleSheet xmlns="{_SHEET}">{fonts}<cellStyleXfs><xf/></cellStyleXfs><cellXfs><xf/><xf fontId="1"/></cellXfs></styleSheet>'
+    styles = f'<styleSheet xmlns="{_SHEET}"><fonts>{fonts}</fonts><cellStyleXfs><xf/></cellStyleXfs><cellXfs><xf/><xf fontId="1"/></cellXfs></styleSheet>'
     wide = f'<cols><col min="1" max="1" width="{len(str(number))}.7" customWidth="1"/></cols>'
     cell = f'{wide}<sheetData><row r="2"><c r="A2" s="1"><v>{number}</v></c></row>'
     files = {

@@ -286,14 +286,17 @@ async def test_a_table_whose_numbers_do_not_fit_into_its_columns_is_refused(send
     assert said.startswith("prices.xlsx shows ### in place of numbers, on page 1 of its print")
 
 
+@pytest.mark.parametrize(
+    ("measure", "shown"), [("Arial 10", "Calibri 11"), ("Calibri 11", "Arial 10")]
+)  # as wide, in Excel
 @pytest.mark.skipif(not _has_narrow_font(), reason="needs a narrow font")
 @needs_office
 @pytest.mark.system
 @behind_walls
 async def test_numbers_in_a_font_of_microsoft_fit_into_their_columns(
-    pool: WorkerPool, fax: Fax, tmp_path: Path
+    pool: WorkerPool, fax: Fax, tmp_path: Path, measure: str, shown: str
 ) -> None:
-    part = fax.part("prices.xlsx", made_office.in_calibri(12345678))  # which are as wide as those of Arial, in Excel
+    part = fax.part("prices.xlsx", made_office.in_two_fonts(12345678, measure, shown))
     found = await opened(pool, {"parts": [part], "left_out": []}, tmp_path, LIBRE_OFFICE)
     with pypdfium2.PdfDocument(found["parts"][0]["path"]) as document:
         assert "12345678" in document[0].get_textpage().get_text_bounded()
