@@ -480,9 +480,10 @@ def _choose(children: list[list[Leaf]]) -> None:
     chosen = max(plain, key=sizes.__getitem__, default=best_rich)
     if best_rich is not None and chosen is not None and sizes[chosen] <= sizes[best_rich] * _FULL:
         chosen = best_rich  # also when both are empty: then it shows pictures
+    is_mute = chosen is None or all(leaf.is_blank for leaf in texts[chosen])
     for number, child in enumerate(texts):
         for leaf in child:
-            if chosen is None:
+            if is_mute and (chosen is None or leaf.type not in _FORMS):
                 leaf.message_text = False  # a calendar entry alone, say: an attachment like others
             elif not leaf.is_blank and (number != chosen or leaf.type not in _FORMS):
                 leaf.name, leaf.left_out = _OTHER_FORM

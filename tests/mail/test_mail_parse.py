@@ -583,3 +583,9 @@ def test_a_mail_of_pictures_on_the_web_is_told_so(reader: Reader) -> None:
     head, picture = b"Content-Type: text/html\r\n\r\n", b'<img alt="Offer" src="https://example.com/offer.png">'
     assert "are on the web; attach them" in reader.inspect(head + picture).refusal
     assert "no text and no attachment" in reader.inspect(head + b"<p></p>").refusal
+
+
+def test_an_invitation_without_a_text_is_the_document(reader: Reader) -> None:
+    blank = part("\r\n", "Content-Type: text/plain"), part("<p></p>", "Content-Type: text/html")
+    raw = multipart(*blank, part("BEGIN:VCALENDAR", "Content-Type: text/calendar"), kind="alternative")
+    assert [(each.role, each.declared_type) for each in reader.parts(raw)] == [("attachment", "text/calendar")]
