@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from gateway.model import FaxJob, JobState
 from gateway.ports import HistoryEntry, StoredFile
 from gateway.service import leftovers
+from gateway.service.history import is_alike
 
 _DAY = 86400.0  # seconds by which the provider's dates may be wrong, time zones and all
 
@@ -125,12 +126,12 @@ class Comparison:
         return ours
 
     def _astray(self, job: FaxJob) -> HistoryEntry | None:
-        """A send of its document that is not known, to another number: the list may write one as it was dialled."""
+        """A send of its document that is not known, by its number written in another way."""
         return next(
             (
                 fax
                 for fax in self._strangers
-                if self._owners.get(fax.document_ref) == job.id and fax.recipient != job.number.digits
+                if self._owners.get(fax.document_ref) == job.id and is_alike(fax.recipient, job.number.digits)
             ),
             None,
         )

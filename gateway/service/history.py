@@ -13,6 +13,7 @@ from gateway.ports import FaxProvider, HistoryEntry
 
 _LIMIT = 100  # entries asked for a page; the provider may give fewer
 _PAGES = 1000
+_SHORTEST = 5  # digits of a number without its country
 _SMALLEST_PAGE = 10  # no provider has smaller ones: a list that is shorter is all there is
 
 
@@ -31,8 +32,8 @@ class Reading:
         return [entry for entry in self.entries if entry.document_ref == document_ref and entry.recipient == digits]
 
     def astray(self, document_ref: int, digits: str) -> str:
-        """Says where one upload went to other numbers, "" for nowhere: a list may write a number as it was dialled."""
-        other = (entry for entry in self.entries if entry.document_ref == document_ref and entry.recipient != digits)
+        """Says where one upload went by a number written in another way than ours, "" for nowhere."""
+        other = (e for e in self.entries if e.document_ref == document_ref and is_alike(e.recipient, digits))
         return next((f"the list shows its document as sent to {e.recipient}, fax {e.provider_ref}" for e in other), "")
 
     def find(self, provider_ref: int) -> HistoryEntry | None:
@@ -47,6 +48,13 @@ class Reading:
     def reach(self) -> int:
         """How far back it goes: the smallest id listed, 0 for nothing."""
         return min(self.refs, default=0)
+
+
+def is_alike(recipient: str, digits: str) -> bool:
+    """Whether a list means the number ``digits`` by another: with a prefix, as it was dialled, or without its country."""
+    national = recipient.lstrip("0")
+    ends = recipient.endswith(digits) or (len(national) >= _SHORTEST and digits.endswith(national))
+    return ends and recipient != digits
 
 
 async def read_history(provider: FaxProvider, older: Set[int] = frozenset()) -> Reading:

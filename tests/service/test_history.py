@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import GatewayError, TryLater
 from gateway.model import Verdict
 from gateway.ports import HistoryEntry, HistoryPage
-from gateway.service.history import History, read_history
+from gateway.service.history import History, is_alike, read_history
 
 from .scripted import ScriptedProvider, away
 
@@ -170,3 +170,15 @@ async def test_sends_are_told_apart_by_document_and_number() -> None:
 
 def test_scripted_errors_are_the_real_ones() -> None:
     assert isinstance(away(), TryLater)
+
+
+@pytest.mark.parametrize(
+    ("recipient", "is_same"),
+    [
+        ("12025550123", False),  # as ours
+        ("0112025550123", True), ("0012025550123", True), ("912025550123", True), ("2025550123", True),
+        ("02025550123", True), ("12025550124", False), ("123", False), ("0123", False), ("000", False),
+    ],
+)  # fmt: skip
+def test_a_number_written_in_another_way(recipient: str, is_same: bool) -> None:
+    assert is_alike(recipient, "12025550123") is is_same
