@@ -215,7 +215,7 @@ class Accept:
 
         def judge(tx: Tx) -> Stop | None:
             stop = self._allowance.at_the_door(tx, caps)
-            again = stop and repeats.may_be_one(tx, peer.address, sender, number, since(tx))
+            again = stop and repeats.may_be_one(tx, peer.identity, sender, number, since(tx))
             return None if again else stop
 
         stop = await self._database.read(judge)

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from gateway.model import Envelope, MailSummary
+from gateway.model import Envelope, Identity, MailSummary
 from gateway.store import repeats
 from gateway.store.db import Tx
 
@@ -45,10 +45,15 @@ class Repeats:
 def mail_key(envelope: Envelope, summary: MailSummary, digest: str) -> str:
     """What makes two mails the same attempt of one client: who, from, to whom, and the very same content.
 
-    ``digest`` is that of the body.
+    ``digest`` is that of the body. A mail server tries again from whichever of its addresses it likes, of IPv4 or IPv6: a
+    mail that has a name is the same from all that are trusted for their network alone.
     """
+    who, *whose = _whose(envelope)
+    if summary.message_id and summary.date and envelope.peer.proofs == {Identity.NETWORK}:
+        who = Identity.NETWORK
     return _digest(
-        *_whose(envelope),
+        who,
+        *whose,
         str(sorted(summary.options.items())),
         summary.message_id,
         summary.date,

@@ -304,6 +304,16 @@ async def test_a_mail_server_tries_again_for_days_and_not_as_often_as_every_half
     assert await house.submit(mail=mail) != first
 
 
+async def test_a_mail_server_tries_again_from_whichever_of_its_addresses(house: House) -> None:
+    mail = LETTER.replace(b"Subject", b"Date: Mon, 23 Nov 2026 10:00:00 +0000\r\nSubject")
+    first = await house.submit(mail=mail)
+    for address in ("127.0.0.2", "2001:db8::7"):
+        house.now += 4000
+        assert await house.submit(mail=mail, peer=replace(PEER, address=address)) == first
+    assert len(await house.jobs()) == 1
+    assert await house.submit(mail=mail, peer=replace(PEER, login="ann")) != first
+
+
 async def test_a_mail_whose_250_was_lost_in_a_long_outage_is_the_first_one(house: House) -> None:
     older = await house.submit(sender="older@example.org")
     house.now += 1801

@@ -174,17 +174,28 @@ async def test_no_cap_keeps_a_client_from_hearing_that_its_mail_is_here_already(
     house = await build(outbound=settings({Scope.USER: "day:faxes=1"}))
     first = await fax(house, 1)
     await house.turn("prepare", "upload", "submit")
-    await house.accept.check_recipient(ANN, "a@example.org", "+12025550001@fax.local")
+    for address in (ANN.address, "203.0.113.10"):  # as a phone has it, there and on the way
+        await house.accept.check_recipient(replace(ANN, address=address), "a@example.org", "+12025550001@fax.local")
     assert await fax(house, 1) == first
     for peer, sender, number in (
         (ANN, "a@example.org", "+12025550002"),
         (ANN, "b@example.org", "+12025550001"),
-        (replace(ANN, address="203.0.113.10"), "a@example.org", "+12025550001"),
     ):
         with pytest.raises(TryLater, match="used up"):
             await house.accept.check_recipient(peer, sender, f"{number}@fax.local")
     house.accept.confirmed(first)
     await house.database.write(lambda _tx: None)  # it comes along
+    with pytest.raises(TryLater, match="used up"):
+        await house.accept.check_recipient(ANN, "a@example.org", "+12025550001@fax.local")
+
+
+async def test_nor_a_mail_server_that_tries_again_from_another_address(build: Build) -> None:
+    house = await build(outbound=settings({Scope.TOTAL: "day:faxes=1"}))
+    server = Peer(listener="smtp0", address="203.0.113.9", trusted_network=True)
+    await fax(house, 1, peer=server)
+    await house.turn("prepare", "upload", "submit")
+    for peer in (server, replace(server, address="2001:db8::9")):
+        await house.accept.check_recipient(peer, "a@example.org", "+12025550001@fax.local")
     with pytest.raises(TryLater, match="used up"):
         await house.accept.check_recipient(ANN, "a@example.org", "+12025550001@fax.local")
 
