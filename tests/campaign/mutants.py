@@ -134,9 +134,9 @@ MUTATIONS = (
     ),
     _one(
         "file removed before its row", "on delete the row first", _edge("killed-while-forgetting"),
-        "app.py", "            receipts.purge_orphans(tx, now - keep.history)\n            return names\n",
+        "app.py", "            receipts.purge_orphans(tx, now - keep.history)\n            return names,",
         "            receipts.purge_orphans(tx, now - keep.history)\n            self.spool.remove(names)\n"
-        "            return names\n",
+        "            return names,",
     ),
     _one(
         "received fax forgotten undelivered", "a document is kept until it is delivered", _edge("smarthost-away"),
