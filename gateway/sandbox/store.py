@@ -94,8 +94,8 @@ class Store:
         self._db.execute("INSERT OR IGNORE INTO account VALUES (1, ?)", (units(balance),))
         for table, first in _FIRST_IDS.items():
             self._db.execute(
-                "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, ?2 "
-                "WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)", (table, first),
+                "INSERT INTO sqlite_sequence (name, seq) SELECT ?, ? "
+                "WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?)", (table, first, table),
             )  # fmt: skip
 
     def close(self) -> None:
@@ -188,7 +188,7 @@ class Store:
     def execute(self, cost: int, **fax: Any) -> int | None:
         """Record that a fax is executed and debit its price, both or neither; the job's id, None without the credit."""
         with self.transaction():
-            paid = self._db.execute("UPDATE account SET balance = balance - ?1 WHERE balance >= ?1", (cost,))
+            paid = self._db.execute("UPDATE account SET balance = balance - ? WHERE balance >= ?", (cost, cost))
             return self._insert("executions", cost=cost, **fax) if paid.rowcount == 1 else None
 
     def job(self, identifier: int) -> Row | None:
@@ -269,7 +269,7 @@ class Store:
     def inbox(self, before: float, digits: str = "") -> list[Row]:
         """Faxes received up to an instant, newest first; ``digits`` narrows to one number of ours."""
         return self._all(
-            "SELECT * FROM inbox WHERE created_at <= ?1 AND ?2 IN ('', ltrim(number, '+')) ORDER BY id DESC",
+            "SELECT * FROM inbox WHERE created_at <= ? AND ? IN ('', ltrim(number, '+')) ORDER BY id DESC",
             before, digits,
         )  # fmt: skip
 

@@ -51,8 +51,8 @@ def latest(tx: Tx) -> float:
 def note_time(tx: Tx, at: float) -> None:
     """So late it is at least, whatever a clock says after the next start."""
     tx.execute(
-        "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2"
-        " WHERE CAST(value AS REAL) < ?3",
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        " WHERE CAST(value AS REAL) < ?",
         (_LEDGER, repr(at), at),
     )
 
@@ -111,9 +111,9 @@ def _add(tx: Tx, scopes: Mapping[Scope, str], at: float, *, faxes: int, pages: i
         )
     else:
         tx.executemany(
-            "UPDATE spent SET faxes = faxes + ?5, pages = pages + ?6, money = money + ?7"
-            " WHERE scope = ?1 AND who = ?2 AND span = ?3 AND start = ?4",
-            rows,
+            "UPDATE spent SET faxes = faxes + ?, pages = pages + ?, money = money + ?"
+            " WHERE scope = ? AND who = ? AND span = ? AND start = ?",
+            [(*row[4:], *row[:4]) for row in rows],
         )
 
 
@@ -219,7 +219,8 @@ def knows_country(tx: Tx, identity: str, country: str) -> bool:
 def stop(tx: Tx, identity: str, now: float, why: str) -> None:
     """Hold the faxes of a sender until :func:`let_go`."""
     tx.execute(
-        "INSERT INTO stopped (identity, at, why) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET at = ?2, why = ?3",
+        "INSERT INTO stopped (identity, at, why) VALUES (?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET at = excluded.at, why = excluded.why",
         (identity, now, why),
     )
 
