@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import aiosmtplib
-from aiosmtplib.email import parse_address
 
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.mail.words import one_line
 
 _LOGIN_WANTED = {530, 534, 535, 538}  # our login is wrong or missing: no fault of the mail (RFC 4954 section 6)
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}\b")
+_ATOM = r"[^\x00-\x20\x7f\"(),:;<>@\[\]\\]+"
+_PLAIN = re.compile(rf'(?:{_ATOM}|"(?:[^\x00-\x20\x7f"\\]|\\[!-~])*")@(?:{_ATOM}|\[[^\x00-\x20\x7f\[\]\\]+\])')
 _END_OF_DATA = (
     10  # the answer to a whole message may take ten times as long: RFC 5321 section 4.5.3.2.6 says 10 minutes
 )
@@ -156,11 +157,7 @@ class Transport:
 
 def _check_address(address: str) -> None:
     """Refuse what is no plain address before it gets near a command line: blanks, controls, display names."""
-    try:
-        plain = "@" in address and parse_address(address) == address
-    except ValueError:
-        plain = False
-    if not plain or any(ord(character) < 33 or ord(character) == 127 for character in address):
+    if not _PLAIN.fullmatch(address):
         raise Refused(f"{one_line(address, 100)!r} is no address a mail can be sent to", status="5.1.3")
 
 

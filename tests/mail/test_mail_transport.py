@@ -293,7 +293,7 @@ async def test_addresses_in_utf8() -> None:
     "address",
     [
         "ann@example.com\r\nRCPT TO:<eve@example.com>", "ann@example.com\n", "ann\0@example.com", "ann@example.com> X=Y",
-        "Ann <ann@example.com>", "ann @example.com", "ann(comment)@example.com", "ann", "", "a@b,c@d",
+        "Ann <ann@example.com>", "ann @example.com", "ann(comment)@example.com", "ann", "", "a@b,c@d", "a,b@c", "a@b>", "@b:c@d", "\"a\r\nb\"@c",
     ],
 )  # fmt: skip
 async def test_addresses_that_are_none(address: str) -> None:
