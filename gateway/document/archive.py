@@ -71,7 +71,7 @@ def unpack(
 
 
 def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: int, room: int) -> dict[str, Any]:
-    entries = [entry for entry in source.infolist() if not entry.is_dir()]
+    entries = _files(source)
     if any(entry.filename.endswith(_IWORK) for entry in entries):
         raise Unfaxable(
             f"{archive.name} is a document of Pages, Numbers or Keynote, which only Apple's programs can print; export it to PDF"
@@ -190,6 +190,13 @@ def _too_large(name: str) -> TooLong:
     return TooLong(
         f"{name} is a ZIP archive that holds more than a fax may have; send the files in it, fewer at a time"
     )
+
+
+def _files(source: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    entries = [entry for entry in source.infolist() if not entry.is_dir()]
+    if any("\0" in entry.orig_filename for entry in entries):  # Python's zipfile goes on without what follows
+        raise zipfile.BadZipFile("a name with NUL")
+    return entries
 
 
 def _named(entry: zipfile.ZipInfo) -> str:

@@ -98,6 +98,15 @@ def on_page(image: Image.Image, target: Grid) -> Image.Image:
     return page
 
 
+class TiffWriter(TiffImagePlugin.AppendingTiffWriter):
+    """A TIFF file that gets its pages one by one."""
+
+    def close(self) -> None:
+        """Python closes it once more when nobody needs it any longer."""
+        if not self.f.closed:
+            super().close()
+
+
 def g4(page: Image.Image, y_dpi: int) -> bytes:
     """A one-page TIFF with one G4 strip (ITU-T T.6)."""
     out = io.BytesIO()

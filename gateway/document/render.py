@@ -14,7 +14,6 @@ from typing import Any
 
 import img2pdf
 from PIL import Image, ImageSequence
-from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from gateway.document import cover, headline, html_text, legibility, picture, progress, raster, sniff, sources, text
 from gateway.document.bilevel import inked, to_bilevel
@@ -314,7 +313,7 @@ def to_tiff(path: str, out: str, options: dict[str, Any]) -> dict[str, Any]:
     target = raster.grid(options["paper"], options["resolution"])
     sizes = []
     Path(out).unlink(missing_ok=True)
-    with AppendingTiffWriter(out, True) as writer:
+    with raster.TiffWriter(out, True) as writer:
         for page in sources.pages(source, sniff.sniff(source), "the document", target):
             sheet = raster.g4(to_bilevel(page.image, page.y_dpi), page.y_dpi)
             writer.write(sheet)

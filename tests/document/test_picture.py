@@ -13,7 +13,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageOps, TiffImagePlugin
 
 from gateway.document import picture, raster
 from gateway.document.bilevel import to_bilevel
-from gateway.document.raster import Page
+from gateway.document.raster import Page, TiffWriter
 from gateway.document.refusal import Unfaxable
 
 from .conftest import Pages
@@ -398,7 +398,7 @@ def test_several_strips_and_black_as_zero_or_one(pages: Pages, rows: int, invert
 def test_every_page_of_a_tiff_in_order_with_its_own_resolution(pages: Pages) -> None:
     images = [fax_page(2292, 1), fax_page(1146, 2), fax_page(2292, 3)]
     out = io.BytesIO()
-    with TiffImagePlugin.AppendingTiffWriter(out, True) as writer:
+    with TiffWriter(out, True) as writer:
         for image in images:
             image.save(writer, format="TIFF", compression="group4", dpi=(204, 98 if image.height < 1500 else 196))
             writer.newFrame()
@@ -409,7 +409,7 @@ def test_every_page_of_a_tiff_in_order_with_its_own_resolution(pages: Pages) -> 
 
 def test_a_resolution_is_not_handed_on_to_the_next_page(pages: Pages) -> None:
     out = io.BytesIO()
-    with TiffImagePlugin.AppendingTiffWriter(out, True) as writer:
+    with TiffWriter(out, True) as writer:
         fax_page(2292).save(writer, format="TIFF", compression="group4", dpi=(204, 196))
         writer.newFrame()
         fax_page(1146).save(writer, format="TIFF", compression="group4")
@@ -421,7 +421,7 @@ def test_a_thumbnail_is_no_page(pages: Pages) -> None:
     out = io.BytesIO()
     thumbnail = TiffImagePlugin.ImageFileDirectory_v2()
     thumbnail[254] = 1
-    with TiffImagePlugin.AppendingTiffWriter(out, True) as writer:
+    with TiffWriter(out, True) as writer:
         fax_page().save(writer, format="TIFF", compression="group4", dpi=(204, 196))
         writer.newFrame()
         photo(100, 100).save(writer, format="TIFF", tiffinfo=thumbnail)
@@ -434,7 +434,7 @@ def test_pages_that_all_call_themselves_thumbnails_are_pages(pages: Pages) -> No
     out = io.BytesIO()
     called = TiffImagePlugin.ImageFileDirectory_v2()
     called[254] = 1
-    with TiffImagePlugin.AppendingTiffWriter(out, True) as writer:
+    with TiffWriter(out, True) as writer:
         for _ in range(3):
             fax_page().save(writer, format="TIFF", compression="group4", dpi=(204, 196), tiffinfo=called)
             writer.newFrame()
