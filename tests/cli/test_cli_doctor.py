@@ -13,6 +13,7 @@ import socket
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -287,6 +288,11 @@ def _with_state(tmp_path: Path, state: str) -> Path:
     return config
 
 
+def _set_version(database: Path, version: int) -> None:
+    with closing(sqlite3.connect(database)) as tx:
+        tx.execute(f"PRAGMA user_version = {version}")
+
+
 def test_a_database_is_looked_at_without_a_daemon(offline: Cli, tmp_path: Path) -> None:
     assert "database" not in _found(offline, status=1)
     offline("route", "add", "sender", "*")  # makes one
@@ -305,10 +311,7 @@ def test_a_database_is_looked_at_without_a_daemon(offline: Cli, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
-        (
-            lambda state: sqlite3.connect(state / "faxgateway.db").execute("PRAGMA user_version = 999"),
-            "install the newer",
-        ),
+        (lambda state: _set_version(state / "faxgateway.db", 999), "install the newer"),
         (lambda state: os.truncate(state / "faxgateway.db", 0), "is empty"),
         (lambda state: (state / "faxgateway.db").unlink(), "is missing"),
         (lambda state: (state / "restoring").mkdir(), "run faxgateway restore again"),

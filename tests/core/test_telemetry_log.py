@@ -22,7 +22,7 @@ def log_in(password):
 telemetry.set_up_logging("info", sys.argv[1])
 log = structlog.get_logger("test")
 try:
-    log_in("hunter2")
+    log_in(sys.argv[2])
 except ValueError:
     log.exception("it failed", url="http://127.0.0.1/callback/t0ken", number=telemetry.mask("+12025550123"))
 """
@@ -31,7 +31,7 @@ except ValueError:
 @pytest.mark.parametrize("form", ["console", "json", "journal", "auto"])
 def test_a_traceback_holds_no_secret_and_no_value_of_a_variable(form: str) -> None:
     said = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM, form], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error", "-c", PROGRAM, form, "hunter2"], capture_output=True, text=True, check=True
     ).stderr
     assert "it failed" in said
     assert "in log_in" in said

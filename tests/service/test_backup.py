@@ -9,6 +9,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -279,11 +280,10 @@ async def test_killed_at_any_step_a_restore_is_refused_by_a_start_or_has_not_beg
     await again.close()
     mails = {file.read_bytes() for file in house.root.glob("before-restore-*/spool/mail/*")}
     assert len(mails) == 1  # the two mails are alike
-    rows = [
-        row
-        for database in house.root.glob("before-restore-*/faxgateway.db")
-        for row in sqlite3.connect(database).execute("SELECT id FROM submission")
-    ]
+    rows = []
+    for database in house.root.glob("before-restore-*/faxgateway.db"):
+        with closing(sqlite3.connect(database)) as tx:
+            rows += tx.execute("SELECT id FROM submission").fetchall()
     assert (later,) in rows
 
 

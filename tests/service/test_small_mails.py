@@ -6,6 +6,7 @@ import asyncio
 import base64
 import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -242,7 +243,7 @@ async def test_routes_that_change_while_they_are_read_are_read_again(house: Hous
 
 
 def _confirmed(database: Database) -> list[tuple[object, ...]]:
-    with sqlite3.connect(f"file:{database.path}?mode=ro", uri=True) as tx:
+    with closing(sqlite3.connect(f"file:{database.path}?mode=ro", uri=True)) as tx:
         return tx.execute("SELECT confirmed_at IS NOT NULL FROM submission ORDER BY created_at").fetchall()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -116,7 +117,8 @@ async def test_a_database_that_was_cut_off_is_damaged_and_not_the_copy(database:
 
 
 def test_a_copy_that_cannot_be_written_may_be_later(tmp_path: Path) -> None:
-    sqlite3.connect(tmp_path / "one.db").execute("CREATE TABLE t (a)")
+    with closing(sqlite3.connect(tmp_path / "one.db")) as tx:
+        tx.execute("CREATE TABLE t (a)")
     with pytest.raises(TryLater, match=r"one\.db cannot be copied"):
         snapshot.copy(tmp_path / "one.db", tmp_path / "nowhere" / "copy.db", WHY, 7.0)
 
