@@ -18,6 +18,7 @@ def take(found: Mail) -> dict[str, str]:
     in_fields = options.from_fields(found.headers.lines(options.FIELD))
     subject = found.headers.line("subject")
     in_subject = options.from_subject(subject)
+    subject = options.without(subject)
     texts = (leaf for leaf in found.leaves if leaf.message_text and not leaf.left_out and leaf.substance)
     in_text = _from(text, subject) if (text := next(texts, None)) else {}
     for other in texts:

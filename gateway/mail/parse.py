@@ -257,7 +257,7 @@ def _refuse(found: Mail) -> None:
     for leaf in found.leaves:
         text = to_text(leaf.data or b"", leaf.charset) if leaf.message_text and leaf.is_html else ""
         if bodies.is_elsewhere(text) and bodies.is_elsewhere(
-            trimming.trim_html(text, (trimming.QUOTED,), found.headers.line("subject")).text
+            trimming.trim_html(text, (trimming.QUOTED,), options.without(found.headers.line("subject"))).text
         ):
             raise Refused(
                 "an attachment is only a link to a file on the web (Google Drive, OneDrive, iCloud or the like); attach the file"

@@ -147,8 +147,10 @@ def test_words_about_faxes_ask_for_nothing(reader: Reader, words: str) -> None:
 @pytest.mark.parametrize("mark", ["> ", ""])
 def test_options_in_a_quoted_mail_ask_for_nothing(reader: Reader, mark: str) -> None:
     quoted = f"From: Bob\nSent: Monday 10:15\nTo: Ann\nSubject: Plan\n\n{mark}{WISH}\n{mark}Dear Ann,\n"
-    summary, _ = reader.read(f"Subject: Re: Plan\n\nI agree.\n\n-----Original Message-----\n{quoted}")
-    assert (summary.options, summary.refusal) == ({}, "")
+    answer = f"Re: Plan\n\nI agree.\n\n-----Original Message-----\n{quoted}"
+    for before, asked in (("", {}), ("[fax: ref=1] ", {"ref": "1"})):
+        summary, _ = reader.read(f"Subject: {before}{answer}")
+        assert (summary.options, summary.refusal) == (asked, "")
     head = '<div id="divRplyFwdMsg">From: Bob</div>'
     summary, _ = reader.read(f"Subject: Re: Plan\nContent-Type: text/html\n\n<p>I agree.</p>{head}<p>{WISH}</p>\n")
     assert (summary.options, summary.refusal) == ({}, "")
