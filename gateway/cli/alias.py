@@ -39,7 +39,7 @@ def list_(session: Session, as_json: bool) -> None:
     output.listing(ask(session, "alias.list")["aliases"], columns, json=as_json, empty="No short names.")
 
 
-@alias.command()
+@alias.command(short_help="Add a short NAME for a NUMBER, or replace it.")
 @click.argument("name")
 @click.argument("number")
 @_scope

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -79,7 +80,13 @@ def preview(
         else:
             mail.write_bytes(letter.make(files, text=text, domain="localhost"))
         out.mkdir(parents=True, exist_ok=True)
-        made = asyncio.run(_make(mail, out, pdf or Path(scratch, "fax.pdf"), wanted))
+        pages, fax = Path(scratch, "pages"), Path(scratch, "fax.pdf")
+        pages.mkdir()
+        made = asyncio.run(_make(mail, pages, fax, wanted))
+        # not made in their place: a directory that cannot be written is no fault of the document
+        made["pictures"] = [str(shutil.copyfile(each, out / Path(each).name)) for each in made["pictures"]]
+        if pdf:
+            shutil.copyfile(fax, pdf)
     if as_json:
         output.as_json(made)
         return

@@ -79,7 +79,7 @@ def _trouble(job: output.Row) -> str:
     return str(job["hold"] or job["last_error"])
 
 
-@queue.command()
+@queue.command(short_help="List mails that came in parts and wait for the others.")
 @json_option
 @pass_session
 def divided(session: Session, as_json: bool) -> None:
@@ -186,7 +186,7 @@ _sender = click.option(
 )
 
 
-@queue.command()
+@queue.command(short_help="Let held faxes go on; this approves them, too.")
 @_ids_or_sender
 @_sender
 @json_option

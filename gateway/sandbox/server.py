@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -152,7 +153,9 @@ class Sandbox:
         try:
             await web.TCPSite(runner, host.strip("[]"), int(port)).start()
         except OSError as error:
-            raise OSError(error.errno, f"cannot listen on {listen}: {error.strerror}") from error
+            # asyncio's own words name the address once more
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise OSError(error.errno, f"cannot listen on {listen}: {why}") from error
         except UnicodeError as error:
             raise OSError(errno.EINVAL, f"cannot listen on {listen}: that is no host") from error
         self.address = f"{host}:{runner.addresses[0][1]}"

@@ -81,6 +81,12 @@ def test_what_cannot_be_faxed_is_told(tmp_path: Path) -> None:
     assert result.stdout == ""
 
 
+def test_a_place_that_cannot_be_written_is_no_fault_of_the_document(tmp_path: Path) -> None:
+    pdf = tmp_path / "nowhere" / "fax.pdf"
+    result = invoke("--text", "Hi.", "-o", str(tmp_path / "pages"), "--pdf", str(pdf), status=74)
+    assert result.stderr == f"faxgateway: {pdf}: No such file or directory\n"
+
+
 def test_it_runs_as_the_front_page_says(tmp_path: Path) -> None:
     readme = Path(__file__).parents[2] / "README.md"
     done = run("preview", str(readme), "--out", str(tmp_path / "pages"))

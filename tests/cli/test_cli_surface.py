@@ -36,6 +36,11 @@ def _commands() -> list[tuple[str, ...]]:
     return found
 
 
+def test_the_line_of_a_command_in_a_list_is_whole() -> None:
+    for group in {name for name, *below in _commands() if below}:
+        assert not re.search(r"[a-z]\.\.\.$", CliRunner().invoke(cli, [group, "--help"]).output, re.M), group
+
+
 def _imported(*runs: tuple[str, ...]) -> list[set[str]]:
     """The top-level modules that a process has imported after each of these runs of the program, one after another."""
     code = (

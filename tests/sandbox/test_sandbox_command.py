@@ -143,6 +143,7 @@ def test_an_address_that_cannot_be_had_is_a_sentence_and_status_69(tmp_path: Pat
         for listen in (address, "no.such.host.invalid:8026", f"{'x' * 70}.example:8026"):
             status, said = _run("--state-dir", str(tmp_path / "s"), "--api-key", KEY, "--listen", listen)
             assert (status, f"cannot listen on {listen}" in said, "Traceback" in said) == (69, True, False), said
+            assert "error while attempting" not in said
 
 
 def test_a_directory_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
