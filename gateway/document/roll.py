@@ -47,7 +47,8 @@ html, body {{ margin: 0 !important; padding: 0 !important; width: auto !importan
   height: auto !important; min-height: 0 !important; columns: auto !important }}
 [align] table, center table {{ text-align: start }}
 * {{ color: black !important; background-image: none !important; list-style-image: none !important;
-  position: static !important; transform: none !important; page: auto !important; overflow-wrap: break-word }}
+  position: static !important; transform: none !important; page: auto !important; break-before: auto !important;
+  break-after: auto !important; overflow-wrap: break-word }}
 :not(:empty) {{ background-color: transparent !important }}
 img, svg {{ max-width: {width}px !important; max-height: {tallest}px !important; object-fit: contain !important }}
 """

@@ -143,6 +143,7 @@ LAYOUTS = {
     "one from the right": f"<div dir=rtl><table width=1100><tr><td>{WORDS}</td><td>word</td></tr></table></div>",
     "a long address": "<p>https://example.com/" + "word" * 200 + "</p>",
     "a page of its own": f"<style>@font-face{{font-family:x;src:url(x.woff)}} @page a{{size:30in 5in;margin:9in}} div{{page:a}}</style><div>{WORDS}</div>",
+    "pages of their own": f"<p style='page-break-after:always'>x</p><br style='break-before:page'><p style='page-break-before:always'>{WORDS}</p>",
     "preformatted": f"<pre>{WORDS}\nend</pre>",
     "one as Outlook writes it": f"<p style='border:solid windowtext 1pt'>{WORDS}</p>",
     "white on white": f"<body text=white bgcolor=black><p style='color:#ffffff !important'>{WORDS}</p>",
