@@ -28,7 +28,7 @@ PICTURE = "\ufffc"  # how a picture that comes with the mail stands in a line
 # how mail programs name what quotes the mail that is answered, the sentence before it, and the head of all that follows
 _QUOTES = ("yahoo_quoted", "protonmail_quote")
 _INTROS = ("gmail_attr", "moz-cite-prefix")
-_HEADS = ("divrplyfwdmsg", "appendonsend")
+_HEAD = "divrplyfwdmsg"
 
 
 class Line(NamedTuple):
@@ -134,7 +134,7 @@ class _Lines:
             self._parts.append(_RULE)
             self.end_line(end)
         self._intro |= any(name in marks for name in _INTROS)
-        self._head |= any(name in marks for name in _HEADS)
+        self._head |= _HEAD in marks
 
     def end_line(self, following: int, *, broken: bool = False) -> None:
         """The line is whole, even without a word where it is ``broken`` off; the next begins at ``following``."""
