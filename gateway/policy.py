@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeVar
 
 from gateway.errors import Refused
@@ -43,7 +44,9 @@ def may_dial(number: FaxNumber, settings: PolicySettings) -> None:
     if facts.region not in settings.countries and not named:
         remedy = f"add {facts.region} to policy.countries" if facts.region else f"add {facts.prefix} to policy.numbers"
         raise _denied(number, f"faxes to {facts.place} are not allowed here", remedy)
-    if facts.number_class not in settings.classes and not any(_names_the_class(entry, facts) for entry in named):
+    if facts.number_class not in settings.classes and not any(
+        entry == number.e164 or _names_the_class(entry, facts) for entry in named
+    ):
         kind = (
             "numbers of unknown cost" if facts.number_class is NumberClass.UNKNOWN else f"{facts.number_class} numbers"
         )
@@ -52,8 +55,23 @@ def may_dial(number: FaxNumber, settings: PolicySettings) -> None:
 
 
 def _names_the_class(entry: str, facts: NumberFacts) -> bool:
-    """Whether an entry of ``numbers`` says more than a country: +44 opens no premium line, +44871 does."""
-    return facts.region is None or len(entry) > len(facts.prefix.replace(" ", ""))
+    """Whether an entry of ``numbers`` means such numbers: +44 and +447 open no dear line, +44871 does.
+
+    What is dear is not meant by an entry that has ordinary numbers; what is not dear by any that says more than a country.
+    """
+    if facts.number_class in (NumberClass.ORDINARY, NumberClass.UNKNOWN):
+        return facts.region is None or len(entry) > len(facts.prefix.replace(" ", ""))
+    return not _has_ordinary(entry)
+
+
+@lru_cache(maxsize=1000)
+def _has_ordinary(prefix: str) -> bool:
+    """Whether ordinary numbers begin so, as far as a thousand of them show."""
+    return any(
+        classify(FaxNumber(f"{prefix}{digits:02}2345678901234"[:length])).number_class is NumberClass.ORDINARY
+        for digits in range(100)
+        for length in range(max(len(prefix), 8), 17)
+    )
 
 
 def _denied(number: FaxNumber, why: str, remedy: str) -> Refused:

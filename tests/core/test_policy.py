@@ -86,6 +86,25 @@ def test_an_entry_that_names_no_more_than_a_country_opens_no_premium_line() -> N
     may_dial(FaxNumber("+448712345678"), PolicySettings(numbers=("+44", "+448712345678")))
 
 
+@pytest.mark.parametrize(
+    ("entry", "ordinary", "dear", "exact"),
+    [
+        ("+447", "+447700900123", "+447012345678", "+4470"),
+        ("+499", "+499112345678", "+499001234567", "+49900"),
+        ("+12129", "+12129551234", "+12129761234", "+1212976"),
+        ("+12", "+12125551234", "+12125551212", "+12125551212"),
+        ("+487", "+48713456789", "+48701123456", "+4870"),
+        ("+8", "+81312345678", "+881612345678", "+8816"),
+    ],
+)
+def test_an_entry_that_has_ordinary_numbers_opens_no_dear_ones(
+    entry: str, ordinary: str, dear: str, exact: str
+) -> None:
+    may_dial(FaxNumber(ordinary), PolicySettings(numbers=(entry,)))
+    denial(dear, PolicySettings(numbers=(entry,)))
+    may_dial(FaxNumber(dear), PolicySettings(numbers=(entry, exact)))
+
+
 def test_an_entry_matches_from_the_start_only() -> None:
     assert "not allowed" in denial("+493044123456", PolicySettings(numbers=("+44",)))
 
