@@ -248,7 +248,7 @@ class _Walk:
             leaf.defect = f"{message.defect} (Outlook packs Rich Text mails so: set the format to HTML or plain text)"
             return [leaf]
         if not leaves:
-            leaf.left_out = "it holds nothing but settings of Outlook"
+            leaf.left_out = message.why_empty
             return [leaf]
         return leaves
 
@@ -278,6 +278,7 @@ class _Walk:
                 preface = "".join(f"{name}: {one_line(value)}\n" for name, value in fields if value)
                 inner = self._tnef(attachment.message, depth + 1)
                 leaves += _attached(leaf, inner, one_line(attachment.message.subject), preface)
+                leaf.left_out = leaf.left_out and attachment.message.why_empty
             else:
                 leaves += [leaf] if leaf.defect else self._settle(leaf, depth, closed=True)
         return leaves

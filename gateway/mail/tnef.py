@@ -6,6 +6,7 @@ does not add up is told as a *defect*, a clause as in :mod:`gateway.mail.transfe
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,17 +19,20 @@ from gateway.mail.words import to_text
 MAGIC = b"\x78\x9f\x3e\x22"
 
 # attributes, MS-OXTNEF section 2.1.3.2
-_CODE_PAGE, _BODY, _MESSAGE_PROPERTIES = 0x9007, 0x800C, 0x9003
+_CODE_PAGE, _CLASS, _BODY, _MESSAGE_PROPERTIES = 0x9007, 0x8008, 0x800C, 0x9003
 _NEW_ATTACHMENT, _TITLE, _DATA, _ATTACHMENT_PROPERTIES = 0x9002, 0x8010, 0x800F, 0x9005
 # properties, MS-OXPROPS
 _P_SUBJECT, _P_BODY, _P_RTF, _P_HTML, _P_CODE_PAGE = 0x0037, 0x1000, 0x1009, 0x1013, 0x3FDE
-_P_SENDER, _P_DATE = 0x0C1A, 0x0039
+_P_CLASS, _P_SENDER, _P_DATE = 0x001A, 0x0C1A, 0x0039
 _P_DATA, _P_NAME, _P_METHOD, _P_LONG_NAME = 0x3701, 0x3704, 0x3705, 0x3707
 _P_TYPE, _P_CONTENT_ID, _P_DISPLAY_NAME = 0x370E, 0x3712, 0x3001
 _BY_VALUE, _EMBEDDED, _OLE = 1, 5, 6  # of _P_METHOD; 2, 3, 4 and 7 are references to a file elsewhere
 _FIXED = {2: 4, 3: 4, 4: 4, 5: 8, 6: 8, 7: 8, 10: 4, 11: 4, 20: 8, 64: 8, 72: 16}  # bytes, by type of property
 _STRING, _UNICODE, _OBJECT, _BINARY, _MANY = 0x1E, 0x1F, 0x0D, 0x102, 0x1000
 _MAC_BINARY = 0x1
+_ITEMS = re.compile(
+    r"IPM\.(?:Microsoft )?(?:Contact|DistList|Appointment|Schedule|Task|Activity|StickyNote)", re.IGNORECASE
+)
 _PROPERTIES = 4000  # of one message or attachment; Outlook writes a few dozen
 
 Value: TypeAlias = bytes | int
@@ -56,8 +60,16 @@ class Message:
     html: bytes = b""
     plain: str = ""  # of its Rich Text
     charset: str = "cp1252"
+    kind: str = ""  # IPM.Note, IPM.Contact...
     attachments: list[Attachment] = field(default_factory=list)
     defect: str = ""
+
+    @property
+    def why_empty(self) -> str:
+        """Why one without a text and without a file is no part of a fax."""
+        if _ITEMS.match(self.kind):
+            return "it is a contact, an appointment or a task of Outlook without a text; write down what is to be read"
+        return "it holds nothing but settings of Outlook"
 
 
 class _Broken(Exception):
@@ -87,6 +99,8 @@ def _read(data: bytes, message: Message, depth: int, deepest: int) -> None:
         if level == 1:
             if name == _CODE_PAGE:
                 message.charset = f"cp{struct.unpack_from('<I', value)[0]}"
+            elif name == _CLASS:
+                message.kind = _string(value, message.charset)
             elif name == _BODY:
                 message.text = message.text or _string(value, message.charset)
             elif name == _MESSAGE_PROPERTIES:
@@ -197,6 +211,7 @@ def _string(data: bytes, charset: str) -> str:
 
 
 def _message(message: Message, properties: Properties) -> None:
+    message.kind = _text(properties, _P_CLASS, message.charset) or message.kind
     message.subject = _text(properties, _P_SUBJECT, message.charset)
     message.sender = _text(properties, _P_SENDER, message.charset)
     message.text = _text(properties, _P_BODY, message.charset) or message.text

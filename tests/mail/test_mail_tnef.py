@@ -95,6 +95,16 @@ def test_settings_alone_are_no_document(tmp_path: Path) -> None:
     assert left_out == [("winmail.dat", "it holds nothing but settings of Outlook")]
 
 
+def test_a_contact_or_an_appointment_without_a_text_is_told(tmp_path: Path) -> None:
+    why = "it is a contact, an appointment or a task of Outlook without a text; write down what is to be read"
+    contact = (0x001A, UNICODE, wide("IPM.Contact")), (0x0037, UNICODE, wide("Bob"))
+    _, left_out = found(tmp_path, mail(stream(message(), inner(stream(message(*contact)))), "Call him."))
+    assert left_out == [('attached mail "Bob"', why)]
+    (tmp_path / "parts").rename(tmp_path / "first")
+    meeting = attribute(1, 0x8008, b"IPM.Microsoft Schedule.MtgReq\0", 7)
+    assert found(tmp_path, mail(stream(meeting, message()), "See you."))[1] == [("winmail.dat", why)]
+
+
 def test_a_winmail_is_the_whole_mail(tmp_path: Path) -> None:
     content = stream(message(), file("a.pdf", PDF))
     raw = b"Subject: x\r\nContent-Type: application/ms-tnef\r\nContent-Transfer-Encoding: binary\r\n\r\n" + content
