@@ -32,7 +32,7 @@ log = structlog.get_logger("store")
 Tx = sqlite3.Connection
 T = TypeVar("T")
 
-_FULL, _IO, _CANNOT_OPEN = 13, 10, 14  # primary result codes, https://www.sqlite.org/rescode.html
+_FULL, _IO, _CANNOT_OPEN, _BUSY = 13, 10, 14, 5  # primary result codes, https://www.sqlite.org/rescode.html
 _FATAL = {8: "read-only", 10: "I/O error", 11: "corrupt", 26: "not a database"}
 _BATCH = 200
 _PATIENCE = 0.2  # seconds
@@ -93,7 +93,8 @@ class Database:
     async def open(self, *, may_be_new: bool = True) -> None:
         """Open, check and migrate; one without content is made only where it ``may_be_new``.
 
-        Raises :class:`StoreBroken`, :class:`ConfigError` on a newer schema, :class:`NoSpace`, OSError.
+        Raises :class:`StoreBroken`, :class:`ConfigError` on a newer schema, :class:`TryLater` on a full disk or while another
+        program holds it, OSError.
         """
         self.place = await asyncio.to_thread(claim, self.path, may_be_new=may_be_new)
         try:
@@ -130,7 +131,10 @@ class Database:
         disk = os.statvfs(self.path.parent)
         return _code(error) in (_IO, _CANNOT_OPEN) and disk.f_bavail * disk.f_frsize < _LEAST
 
-    def _refusal(self, error: sqlite3.Error) -> StoreBroken | NoSpace:
+    def _refusal(self, error: sqlite3.Error) -> StoreBroken | TryLater:
+        if _code(error) == _BUSY:
+            text = f"another program holds the database {self.path}: end it (fuser {self.path} tells which it is)"
+            return TryLater(text, str(error))
         if self._is_full(error):
             return NoSpace(f"the disk is full: there is no room for the database {self.path}", str(error))
         return StoreBroken(
@@ -243,7 +247,8 @@ class Database:
             self._broken = error
             log.critical("store broken", error=str(error), kind=kind)
             self._on_fatal(error)
-        return [TryLater("the gateway cannot record anything now", str(error)) for _ in functions]
+        why = ": another program holds its database" if _code(error) == _BUSY else ""
+        return [TryLater(f"the gateway cannot record anything now{why}", str(error)) for _ in functions]
 
 
 def _code(error: Exception) -> int:

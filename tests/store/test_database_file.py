@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import NoSpace
-from gateway.store import file, origin
+from gateway.errors import NoSpace, TryLater
+from gateway.store import db, file, origin
 from gateway.store.db import Database, get_meta, set_meta
 from gateway.store.file import StoreBroken, claim, is_same_place
 
@@ -28,6 +28,24 @@ def test_a_new_file_is_private_and_empty(tmp_path: Path) -> None:
     assert claim(tmp_path / "db", may_be_new=True)
     assert (tmp_path / "db").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "db").stat().st_size == 0
+
+
+async def test_what_another_program_holds_is_not_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "_LOCK_PATIENCE", 0.1)
+    path = await made(tmp_path)
+    shell = sqlite3.connect(path, isolation_level=None)
+    database = Database(path)
+    shell.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(TryLater, match=rf"another program holds the database {path}: end it \(fuser"):
+        await database.open()
+    shell.execute("ROLLBACK")
+    await database.open()
+    shell.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TryLater, match="cannot record anything now: another program holds its database"):
+        await database.write(lambda tx: set_meta(tx, "b", "1"))
+    shell.close()
+    await database.write(lambda tx: set_meta(tx, "b", "2"))
+    await database.close()
 
 
 @pytest.mark.parametrize("how", ["missing", "empty"])
