@@ -106,11 +106,17 @@ _LEGAL = tuple(
     )
 )
 _SENTENCE_END = re.compile(r"(?<=\w\w)[.!?]\s+(?=\w)")
-_OF_ITSELF = re.compile(
-    r"\b(?:th(?:is|e) (?:\S+ )?(?:e-?mail|message|communication|transmission|information)|diese[rs]? (?:e-?mail|mail|nachricht|mitteilung)"
-    r"|ce (?:message|courriel|mail)|este (?:mensaje|correo|e-?mail)|quest[ao] (?:messaggio|e-?mail)|dit (?:e-?mail)?bericht|notice|disclaimer)\b",
-    re.IGNORECASE,
-)
+_OF_ITSELF = re.compile(  # a notice speaks of the mail it is in
+    r"\b(?:th(?:is|e) (?:\S+ ){0,2}(?:e-?mail|mail|message|communication|transmission|information|transmittal)|th(?:is|e) fax|diese[rsn]? (?:e-?mail|mail"
+    r"|nachricht|mitteilung|information\w*)|c(?:e|ette) (?:message|courriel|mail|e-?mail|communication|transmission)|est[ea] (?:mensaje|mensagem|correo|e-?mail"
+    r"|comunicación)|quest[ao] (?:messaggio|e-?mail|comunicazione)|presente (?:messaggio|mensaje|mensagem|e-?mail|comunicazione)|di[te]t? (?:e-?mail)?"
+    r"(?:bericht|e-?mail))", re.IGNORECASE,
+)  # fmt: skip
+_IF = re.compile(  # and to whom it may not concern
+    r"\b(?:if (?:you|the reader|this|it|received|not)|should you|wenn sie|sollten sie|falls sie|s(?:i|e) (?:vous|usted|lo|la|ha|no|este|você|avete|lei|non|siete|ricev\w+)"
+    r"|(?:als|indien|mocht) u)\b", re.IGNORECASE,
+)  # fmt: skip
+_TITLE = re.compile(r"\b(?:notice|disclaimer|hinweis|important|wichtig)\b", re.IGNORECASE)
 _LEGAL_SIGNS = 3  # of these must be there, and the one of mail that went astray
 
 
@@ -282,7 +288,8 @@ def _has_own_words(line: str) -> bool:
     """Whether a sentence that is none of a notice stands before it in one line, as in a table or a paragraph of one line."""
     begin = min((found.start() for sign in _LEGAL if (found := sign.search(line))), default=0)
     sentence = _SENTENCE_END.search(line, 0, begin)
-    return sentence is not None and not _OF_ITSELF.search(line, 0, sentence.end())
+    said = line[: sentence.end()] if sentence else ""
+    return bool(said) and not (_OF_ITSELF.search(said) or _TITLE.search(said))
 
 
 def _goes_on(line: str, following: str) -> bool:
@@ -291,8 +298,9 @@ def _goes_on(line: str, following: str) -> bool:
 
 
 def _is_notice(text: str) -> bool:
-    """Whether it warns strangers: a letter that forbids something, or calls it confidential, does not."""
-    return _signs(text) >= _LEGAL_SIGNS and bool(re.search(_ASTRAY, text, re.IGNORECASE))
+    """Whether it warns strangers: a letter that forbids something, calls it confidential or asks to delete it, does not."""
+    speaks = re.search(_ASTRAY, text, re.IGNORECASE) and _OF_ITSELF.search(text) and _IF.search(text)
+    return bool(speaks) and _signs(text) >= _LEGAL_SIGNS
 
 
 def _signs(text: str) -> int:

@@ -112,6 +112,12 @@ def test_several_ends_stand_behind_each_other() -> None:
                 "Get Outlook for iOS and install it before Friday please",
             )
         ),
+        ("Dear Ann,\n\nwe sent you the confidential report by mistake. Please destroy it and confirm.\n", "x"),
+        (
+            "Sehr geehrte Frau Ann,\n\nleider ging Ihnen versehentlich eine vertrauliche Liste zu. Bitte löschen Sie sie.\n",
+            "x",
+        ),
+        ("Dear Ann,\n\nif you have received the confidential list in error, please delete it.\n", "x"),
         (  # a letter of a lawyer
             f"{ABOVE}\nYou hold confidential files of our client. Delete them at once; unauthorised use is strictly prohibited, and"
             " they are intended only for the use of the court.\n",
