@@ -25,6 +25,7 @@ WHY = {  # what, and why, for the ledger
 _LINE_END = re.compile(r"\r\n|\r|\n")  # no other: a page break stays one
 _SIGNATURE_LINES, _SIGNATURE_SIZE = 15, 1000  # more is no signature
 _NOTICE_SIZE = 3000  # characters of a legal notice
+_POSTSCRIPT = re.compile(r"\s*(?:p\.?\s?p?\.?s|n\.?b)\b[.: ]", re.IGNORECASE)
 _INTRO_LINES, _WRAPPED = 3, 60  # an "On ... wrote:" may be wrapped, where a line was full: so many characters at least
 
 _REPLY = re.compile(r"\s*(?:re|aw|antw|sv|vs|odp|ref|rif|r|antwort)\s*(?:\[\d+\])?\s*:", re.IGNORECASE)

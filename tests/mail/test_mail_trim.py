@@ -130,6 +130,8 @@ def test_several_ends_stand_behind_each_other() -> None:
         # answers below a signature that stands above the mail that is answered
         (f"{ABOVE}\n-- \nAnn\n\n{GMAIL}\nYes, tomorrow.\n", "Re: Plan"),
         (f"{ABOVE}\n-- \nAnn\n\n> Where is the plan?\n", "Plan"),
+        (f"{ABOVE}\n-- \nAnn\n\nP.S. Bring it on Friday.\n", "Plan"),
+        (f"{ABOVE}\n-- \nAnn\nPS: Bring it on Friday.\n", "Plan"),
         # dashes that part something else, and the signature of a mail that is forwarded
         (f"{ABOVE}\n-- \n5 of A\n-- \n6 of B\n", "Plan"),
         (f"{ABOVE}\n{OUTLOOK}\n-- \nBob\n+1 202 555 0123\n", "FW: Plan"),
