@@ -243,14 +243,14 @@ def _is_head(lines: Sequence[Line], at: int) -> bool:
 def _signature(lines: Sequence[Line]) -> int | None:
     """Where the signature begins: the one line of two dashes and a blank, RFC 3676 section 4.3, with little behind it.
 
-    Behind one above the mail that is answered may stand the answers; one below the head of a mail is of what is forwarded.
+    Behind one above the mail that is answered may stand the answers, behind any a postscript; one below the head of a mail is of what is forwarded.
     """
     marks = [at for at, line in enumerate(lines) if line.text == "-- "]
     if len(marks) != 1 or len(lines) - marks[0] > _SIGNATURE_LINES + 2:
         return None
     behind = lines[marks[0] + 1 :]
     if (
-        any(_is_quoted(line) or line.intro for line in behind)
+        any(_is_quoted(line) or line.intro or _POSTSCRIPT.match(line.text) for line in behind)
         or sum(len(line.text) for line in behind) > _SIGNATURE_SIZE
     ):
         return None
