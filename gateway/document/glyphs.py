@@ -16,6 +16,8 @@ from pikepdf import Dictionary, Name
 from PIL import Image, ImageFont
 from pypdfium2 import raw as pdfium
 
+from gateway.document import dingbats
+
 _FONTS = Path(__file__).parent / "fonts"
 _EMBEDDED = ("/FontFile", "/FontFile2", "/FontFile3")
 _FIXED, _SERIF, _PLAIN = 1, 2, 32  # of the flags of a font
@@ -39,6 +41,7 @@ class Borrowed:
     def __init__(self) -> None:
         self.fonts: list[pikepdf.Object] = []
         self.numbered: set[str] = set()  # names of those whose letters are known by their numbers alone
+        self.signs = False  # whether any has signs in place of letters
         self._known: dict[tuple[int, int], bool] = {}
 
     def on(self, page: pikepdf.Page) -> bool:
@@ -59,7 +62,9 @@ class Borrowed:
             elif _is_borrowed(each):
                 self._known[each.objgen] = True
                 self.fonts.append(each)
-                if _is_numbered(each):
+                if dingbats.has(each):
+                    self.signs = True
+                elif _is_numbered(each):
                     self.numbered.add(str(each.get("/BaseFont", ""))[1:])
         return self._known[each.objgen]
 
@@ -77,7 +82,8 @@ def _is_borrowed(font: pikepdf.Object) -> bool:
     if font.get("/Subtype") == "/Type0":
         return not any(_program(each) for each in font.get("/DescendantFonts", []))
     encoding, program = font.get("/Encoding"), _program(font)
-    return program is None or (not program and isinstance(encoding, Dictionary) and "/Differences" in encoding)
+    is_foreign = dingbats.has(font) or (isinstance(encoding, Dictionary) and "/Differences" in encoding)
+    return program is None or (not program and is_foreign)
 
 
 def _is_numbered(font: pikepdf.Object) -> bool:
@@ -162,15 +168,20 @@ def _name(font: pdfium.FPDF_FONT) -> str:
     return buffer.value.decode("utf-8", "replace")
 
 
-def lend(document: pikepdf.Pdf) -> None:
-    """Give the fonts that are not in a document the letters of ours; not those whose letters are known by their numbers alone."""
+def lend(document: pikepdf.Pdf, *, letters: bool = True) -> None:
+    """Give the fonts that are not in a document the ``letters`` of ours, or the signs alone; not those whose letters are known by
+    their numbers alone.
+    """
     files: dict[str, pikepdf.Object] = {}
     borrowed = Borrowed()
     for page in document.pages:
         borrowed.on(page)
     for font in borrowed.fonts:
-        if font.get("/Subtype") == "/Type0":
+        signs = dingbats.has(font)
+        if font.get("/Subtype") == "/Type0" or not (letters or signs):
             continue
+        if signs:
+            font["/Encoding"] = dingbats.encoding()
         name = font.get("/BaseFont", Name.Unknown)
         about = font.get("/FontDescriptor", Dictionary(Type=Name.FontDescriptor, FontName=name))
         face = _face(str(name), int(about.get("/Flags", 0)))

@@ -71,13 +71,13 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             for fax in found:
                 yield fax.page
             return
-        told, mended, numbered = _told(path, name, count)
+        told, mended, fonts = _told(path, name, count)
         if mended:
             document.close()
             document = _opened(mended, name)
             raster.check_room(name, len(document), room)
         if borrowed := [number for number in told if told[number].borrowed]:
-            document = _with_letters(document, mended or path, borrowed, numbered, name)
+            document = _with_letters(document, mended or path, borrowed, fonts, name)
         for number in range(len(document)):
             yield Page(_draw(document, number, name, target, told.get(number, _Told())), target.y_dpi)
     finally:
@@ -201,9 +201,9 @@ class _Told:
     borrowed: bool = False
 
 
-def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, set[str]]:
-    """Of each page; the PDF without what pdfium would not draw as a viewer does, b"" where that is nothing; and the fonts
-    without known letters. ``count``: of the pages that pdfium sees. Raises Unfaxable for a page whose content is damaged.
+def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, Borrowed]:
+    """Of each page; the PDF without what pdfium would not draw as a viewer does, b"" where that is nothing; and the fonts that
+    are not in it. ``count``: of the pages that pdfium sees. Raises Unfaxable for a page whose content is damaged.
     """
     told: dict[int, _Told] = {}
     mended = b""
@@ -230,7 +230,7 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, s
     except _NO_FAX as error:
         if "pages tree" in str(error):  # pdfium takes the tree for a page
             raise _damaged(name) from error
-    return told, mended, borrowed.numbered
+    return told, mended, borrowed
 
 
 def _has_lost(warnings: list[str]) -> bool:
@@ -239,20 +239,22 @@ def _has_lost(warnings: list[str]) -> bool:
 
 
 def _with_letters(
-    document: pypdfium2.PdfDocument, source: Path | bytes, borrowed: list[int], numbered: set[str], name: str
+    document: pypdfium2.PdfDocument, source: Path | bytes, borrowed: list[int], fonts: Borrowed, name: str
 ) -> pypdfium2.PdfDocument:
-    """The document, with our fonts where pdfium lacks a letter. Raises Unfaxable where they lack it too; notes a sign."""
-    missing = glyphs.lacking(document, borrowed, numbered)
-    if not missing:
+    """The document, with our fonts where pdfium lacks a letter, or has one for a sign. Raises Unfaxable where they lack it too; notes
+    a sign.
+    """
+    missing = glyphs.lacking(document, borrowed, fonts.numbered)
+    if not missing and not fonts.signs:
         return document
     try:
         with pikepdf.open(io.BytesIO(source) if isinstance(source, bytes) else source) as lent:
-            glyphs.lend(lent)
+            glyphs.lend(lent, letters=bool(missing))
             document.close()
             document = _opened(_written(lent, name), name)
     except _NO_FAX as error:
         raise _damaged(name) from error
-    missing = glyphs.lacking(document, borrowed, numbered)
+    missing = glyphs.lacking(document, borrowed, fonts.numbered)
     for each in missing:
         if each.letter.isalnum() or not each.letter:
             document.close()

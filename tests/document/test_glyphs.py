@@ -84,6 +84,17 @@ def test_letters_of_the_west_are_drawn_as_ever(pages: Pages) -> None:
     assert progress.notes() == []
 
 
+@pytest.mark.parametrize("name", ["Wingdings", "Wingdings-Regular", "ABCDEF+Wingdings"])
+@pytest.mark.parametrize("encoding", [{}, {"Encoding": Name.WinAnsiEncoding}])
+def test_the_signs_of_wingdings_are_no_letters(pages: Pages, name: str, encoding: dict[str, Any]) -> None:
+    document = pikepdf.new()
+    Sheet().add_to(document)
+    font = Dictionary(Type=Name.Font, Subtype=Name.TrueType, BaseFont=Name("/" + name), **encoding)
+    show(document, font, b"BT /A 100 Tf 72 648 Td (n) Tj ET")
+    (page,) = pages(saved(document))
+    assert ink(page, 80 / 612, 60 / 792, 150 / 612, 140 / 792) > 0.7  # a black square
+
+
 @pytest.mark.parametrize("text", ["Привет", "Łódź"])
 def test_letters_that_are_nowhere_are_refused(refusal: Refusal, text: str) -> None:
     assert refusal(numbered(text)).public == (
