@@ -34,32 +34,33 @@ def parse(field: str) -> tuple[str, dict[str, str]]:
         return simple[1].lower(), {name.lower(): quoted or word for name, quoted, word in pairs}
     head = _VALUE.match(field)
     assert head is not None  # matches the empty string too
+    value = "" if "=" in head[1] else "".join(head[1].split()).lower()  # it begins with a parameter
     plain: dict[str, str] = {}
     whole: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[bool, str]]] = {}
-    position = head.end()
+    position = head.end() if value else 0
     while position < len(field):
         name = _NAME.match(field, position)
         assert name is not None
         position = name.end()
         if not name[2]:
             continue
-        value, position = _value(field, position)
+        text, position = _value(field, position)
         kind = _SECTION.fullmatch(name[1].strip().lower())
         if kind is None:
             continue
         extended = bool(kind[3])
         if kind[2] is not None:
-            sections.setdefault(kind[1], {}).setdefault(int(kind[2]), (extended, value))
+            sections.setdefault(kind[1], {}).setdefault(int(kind[2]), (extended, text))
         elif extended:
-            whole.setdefault(kind[1], value)
+            whole.setdefault(kind[1], text)
         else:
-            plain.setdefault(kind[1], value)
+            plain.setdefault(kind[1], text)
     for key, found in sections.items():
         plain[key] = _join(found) or plain.get(key, "")
-    for key, value in whole.items():
-        plain[key] = _join({0: (True, value)}) or plain.get(key, "")
-    return "".join(head[1].split()).lower(), plain
+    for key, text in whole.items():
+        plain[key] = _join({0: (True, text)}) or plain.get(key, "")
+    return value, plain
 
 
 def _value(field: str, position: int) -> tuple[str, int]:

@@ -131,6 +131,7 @@ def test_mailboxes() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "parameters"),
     [
+        ('filename="x.pdf"; size=5', "", {"filename": "x.pdf", "size": "5"}),
         ("", "", {}),
         ("text/plain", "text/plain", {}),
         ("Text/PLAIN; Charset=UTF-8", "text/plain", {"charset": "UTF-8"}),
