@@ -95,12 +95,16 @@ class Transaction:
             telemetry.rejected(self._stranger.status, client=peer.address, why=self._stranger.public)
             raise self._stranger
         unnumbered = await self._door.unnumbered(peer, self._mail.sender, command.address)
-        if self._unnumbered or (unnumbered and self._recipients):
+        if self._recipients if unnumbered else self._unnumbered:
             raise TryLater(
                 "a mail whose subject is the number goes to no other; send them one of its own", status="4.5.3"
             )
         if unnumbered:
-            self._unnumbered = replace(unnumbered, orcpt=command.orcpt, notify=command.notify)
+            if first := self._unnumbered:
+                check_same(first, unnumbered)
+                self._unnumbered = replace(first, notify=_of_both(first.notify, command.notify))
+            else:
+                self._unnumbered = replace(unnumbered, orcpt=command.orcpt, notify=command.notify)
             return "250 2.1.5 will fax to the number that is the subject"
         recipient = await self._door.check_recipient(peer, self._mail.sender, command.address)
         known = next((known for known in self._recipients if known.number == recipient.number), None)

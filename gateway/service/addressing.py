@@ -105,11 +105,12 @@ def _is_number(given: FaxAddress, region: str) -> bool:
     return True
 
 
-def check_same(first: Recipient, again: Recipient) -> None:
+def check_same(first: Recipient | Unnumbered, again: Recipient | Unnumbered) -> None:
     """A number that is named twice gets one fax. Raises Refused where it is wanted in two ways."""
     if first.options != again.options:
+        number = first.number if isinstance(first, Recipient) else "the number that is its subject"
         raise Refused(
-            f"this mail goes to {first.number} already, with other options; send it in a mail of its own",
+            f"this mail goes to {number} already, with other options; send it in a mail of its own",
             status="5.6.0",
         )
 

@@ -173,7 +173,8 @@ class Stub:
         return address.lower() == "postmaster"
 
     async def unnumbered(self, peer: Peer, sender: str, address: str) -> Unnumbered | None:
-        return Unnumbered(address) if address.startswith("subject@") else None
+        given = numbers.read_address(address, domains=["fax.local"])
+        return Unnumbered(address, dict(given.options)) if given.text.lower() == "subject" else None
 
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient:
         self._may_fail("check_recipient")

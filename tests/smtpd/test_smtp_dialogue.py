@@ -370,10 +370,12 @@ async def test_a_number_that_is_the_subject_stands_alone(doors: Doors, stub: Stu
     subject, number = "RCPT TO:<subject@fax.local> NOTIFY=NEVER", "RCPT TO:<+12025550123@fax.local>"
     async with talking(address) as client:
         assert await client.asks("MAIL FROM:<you@example.org>", subject) == [250, 250]
-        assert await client.asks(number, subject, "RCPT TO:<postmaster>", "DATA") == [452, 452, 452, 354]
+        again = "RCPT TO:<Subject@fax.local> NOTIFY=SUCCESS"  # else it would be sent with a mail of its own, and faxed twice
+        assert await client.asks(number, again, "RCPT TO:<subject/ref=1@fax.local>") == [452, 250, 554]
+        assert await client.asks("RCPT TO:<postmaster>", "DATA") == [452, 354]
         await client.send(b"Subject: +12025550124\r\n\r\nx\r\n.\r\n")
         assert (await client.reply()).code == 250
         assert await client.asks("MAIL FROM:<you@example.org>", number, subject) == [250, 250, 452]
     ((envelope, _),) = stub.mails
     assert envelope.unnumbered is not None
-    assert (envelope.recipients, envelope.unnumbered.notify) == ((), {"never"})
+    assert (envelope.recipients, envelope.unnumbered.notify) == ((), {"success"})
