@@ -264,14 +264,13 @@ def _refuse(found: Mail) -> None:
                 " itself", status="5.6.1",
             )  # fmt: skip
     if all(leaf.left_out or leaf.is_blank for leaf in found.leaves):
-        is_on_web = any(
-            leaf.is_html and bodies.shows_web(to_text(leaf.data or b"", leaf.charset)) for leaf in found.leaves
-        )
-        why = (
-            "the pictures it shows are on the web; attach them"
-            if is_on_web
-            else "the mail has no text and no attachment"
-        )
+        why = "the mail has no text and no attachment"
+        if any(leaf.is_html and bodies.shows_web(to_text(leaf.data or b"", leaf.charset)) for leaf in found.leaves):
+            why = "the pictures it shows are on the web; attach them"
+        elif told := [
+            leaf for leaf in found.leaves if not leaf.message_text and leaf.left_out not in ("", structure.EMPTY)
+        ]:
+            why = f"{told[0].name} is left out, {told[0].left_out}"
         raise Refused(f"there is nothing to fax: {why}", status="5.6.1")
 
 

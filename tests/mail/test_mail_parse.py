@@ -589,3 +589,9 @@ def test_an_invitation_without_a_text_is_the_document(reader: Reader) -> None:
     blank = part("\r\n", "Content-Type: text/plain"), part("<p></p>", "Content-Type: text/html")
     raw = multipart(*blank, part("BEGIN:VCALENDAR", "Content-Type: text/calendar"), kind="alternative")
     assert [(each.role, each.declared_type) for each in reader.parts(raw)] == [("attachment", "text/calendar")]
+
+
+def test_a_mail_of_nothing_but_what_is_left_out_is_told_why(reader: Reader) -> None:
+    signature = part("x", "Content-Type: application/pkcs7-signature; name=smime.p7s")
+    refusal = reader.inspect(multipart(part(" "), signature)).refusal
+    assert refusal == "there is nothing to fax: smime.p7s is left out, it is a digital signature, nothing to print"
