@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import structlog
+from yarl import URL
 
 from gateway.errors import GatewayError, KeyRefused, NotFound, OutcomeUnknown, Refused, SlowDown, TryLater
 from gateway.provider.reading import Unreadable, clean, message, read_json
@@ -52,12 +53,13 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``retry_after`` in seconds, None when the provider named none."""
+    """``retry_after`` in seconds, None when the provider named none; ``moved_to``: scheme and host that a redirect names."""
 
     status: int
     body: bytes
     retry_after: float | None
     secret: Secret = field(repr=False)
+    moved_to: str = ""
 
     @property
     def ok(self) -> bool:
@@ -155,6 +157,11 @@ class Calls:
         if _is_refusal(answer.status):
             self._refused |= keyed and answer.status == 401
             raise _refusal(answer)
+        if 300 <= answer.status < 400:  # followed nowhere: neither documents nor the key are for others
+            where = answer.moved_to or "another place"
+            raise TryLater(
+                f"the fax provider sends us to {where}; is provider.base_url right?", f"HTTP {answer.status}"
+            )
         if not answer.ok:
             detail = f"HTTP {answer.status} {answer.says()}".strip()
             raise TryLater("the fax provider has trouble", detail, after=answer.retry_after, status="4.4.1")
@@ -212,13 +219,22 @@ class Calls:
         """Raises :class:`Unreadable` for a body beyond the cap, a network error for one that is cut."""
         after = response.headers.get("Retry-After", "")
         wait = min(float(after), _LONG_WAIT) if after.isascii() and after.isdigit() else 0.0
-        head = Answer(response.status, b"", wait or None, self.secret)
+        head = Answer(
+            response.status, b"", wait or None, self.secret, self._origin(response.headers.get("Location", ""))
+        )
         try:
             return replace(head, body=await _bounded(response))
         except (Unreadable, *NETWORK_ERRORS):
             if _is_refusal(head.status):
                 return head  # the status line alone is a clear no
             raise
+
+    def _origin(self, location: str) -> str:
+        """Scheme and host of an address, without what else is in it; "" for one on the same host."""
+        try:
+            return self.secret.hide(str(URL(location).origin()), 100)
+        except ValueError:
+            return ""
 
 
 class _Limiter:

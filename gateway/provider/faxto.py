@@ -77,11 +77,15 @@ class FaxTo:
     # --- sending --------------------------------------------------------------------------------------------------
 
     async def upload(self, path: Path, name: str) -> Upload:
-        """``POST /files`` with the document under a neutral ``name``."""
+        """``POST /files`` with the document under a neutral ``name``. Raises TryLater for a 404, which is not about that."""
         with path.open("rb") as stream:
             form = aiohttp.FormData()
             form.add_field("file", stream, filename=name, content_type="application/pdf")
-            answer = await self._call("POST", "/files", data=form, timeout=self._upload_timeout)
+            try:
+                answer = await self._call("POST", "/files", data=form, timeout=self._upload_timeout)
+            except NotFound as error:
+                why = "the fax provider takes no documents at this address; is provider.base_url right?"
+                raise TryLater(why, error.detail, status="4.4.1") from None
         record = _record(answer)
         document = record.get("document")
         inner = document if isinstance(document, Mapping) else {}

@@ -107,6 +107,8 @@ async def test_the_id_of_an_upload_is_found_wherever_it_stands(answer: Any, uplo
         ({"status": "success", "document_id": True}, TryLater),
         ({"status": "failed", "message": "No PDF", "document_id": None}, Refused),
         ({"status": "error", "code": 17}, Refused),
+        ((404, b"<html>"), TryLater),  # which says nothing of the document
+        ((404, b'{"message":"Not found"}'), TryLater),
         ((413, b"<html>"), Refused),
         ((422, b'{"message":"The file must be a PDF"}'), Refused),
         (b"[]", TryLater),
@@ -581,8 +583,28 @@ async def test_what_is_not_there_is_not_found(operation: Operation) -> None:
         if operation is OPERATIONS["delete"]:
             await operation(client)
             return
-        with pytest.raises(NotFound, match="Job not found"):
+        with pytest.raises(TryLater if operation is OPERATIONS["upload"] else NotFound, match="Job not found"):
             await operation(client)
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        (f"Location: https://www.fax.example/api?api_key={KEY}", "https://www.fax.example"),
+        (f"Location: https://u:{KEY}@fax.example:8443/x", "https://fax.example:8443"),
+        ("Location: /elsewhere", "another place"),
+        ("Location: http://[", "another place"),
+        ("X: y", "another place"),
+    ],
+)
+async def test_a_redirect_is_not_followed_and_says_where_it_leads(location: str, told: str) -> None:
+    async with serve(answering(http(301, b"", location))) as wire:
+        client = FaxTo(FaxToSettings(base_url=wire.base, api_key=KEY, rate=0))
+        with pytest.raises(TryLater) as caught:
+            await client.balance()
+        await client.close()
+    assert caught.value.public == f"the fax provider sends us to {told}; is provider.base_url right?"
+    assert len(wire.requests) == 1
 
 
 @every_operation
