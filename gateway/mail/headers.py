@@ -115,7 +115,7 @@ def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[H
             if name == _TRUSTED and not (whole and match.end() == len(name) + 1):
                 name = ""
             spans.append((name, offset + match.end(), following))
-        elif line.startswith(b"--") and line[2:].strip() and line[2:].strip() in block[:offset]:
+        elif line.startswith(b"--") and _parts(line, block, spans):
             body = start + offset  # the blank line is missing before the first part
             break
         elif line.strip() and not _separates(line, spans, offset):
@@ -131,6 +131,12 @@ def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[H
         if not is_whole and len(block) > MAX_HEADER:
             raise Refused(f"the mail has a header larger than {MAX_HEADER // 1024} KiB", status="5.6.0")
     return Headers([(name, block[value:following]) for name, value, following in spans if name]), body
+
+
+def _parts(line: bytes, block: bytes, before: list[tuple[str, int, int]]) -> bool:
+    """Whether this is the line that begins the first part of a mail whose ``before`` names it as the boundary."""
+    word = line[2:].strip()
+    return bool(word) and any(name == "content-type" and word in block[value:end] for name, value, end in before)
 
 
 def _separates(line: bytes, before: list[tuple[str, int, int]], offset: int) -> bool:
