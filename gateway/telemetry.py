@@ -106,7 +106,7 @@ _held = _counter("faxes_held", "Faxes held for a person")
 _received = _counter("faxes_received", "Faxes received", "source")
 _receipts = _counter("receipts", "Receipts by callback", "known")
 _mails = _counter("mails_out", "Tries to hand a mail to the smarthost", "result")
-_provider = _counter("provider_errors", "Provider calls that failed", "kind")
+_provider = _counter("provider_errors", "Times that sending stopped by the provider's word", "kind")
 _seconds = Histogram(
     "faxgateway_fax_seconds", "From acceptance to the final state", registry=registry, buckets=(10, 60, 300, 1800, 7200)
 )

@@ -48,11 +48,11 @@ def test_every_option_of_the_example_has_a_comment() -> None:
         assert len(line) <= 120
 
 
-def test_a_newcomer_adapts_five_lines() -> None:
+def test_a_newcomer_adapts_six_lines() -> None:
     marked = [
         line.split(":")[0].strip() for line in EXAMPLE.read_text(encoding="utf-8").splitlines() if "# <===" in line
     ]
-    assert marked == ["state_dir", "token", "api_key", "relay", "fallback"]
+    assert marked == ["state_dir", "token", "api_key", "relay", "sender", "fallback"]
 
 
 def _schema_paths(schema: dict[str, Any], definitions: dict[str, Any], prefix: str = "") -> Iterator[str]:
