@@ -39,18 +39,18 @@ _WHEN = re.compile(  # what such a sentence begins with; a day that is written o
     re.IGNORECASE | re.DOTALL,
 )
 _POINTS = re.compile(  # to what stands further down: it is meant to be read, or answered there
-    r"\b(?:below|beneath|underneath|hereunder|further down|at the bottom|in-?line|(?:in|see|marked|highlighted) (?:red|blue|green|bold|capitals)|(?:red|blue|green) (?:text|font|letters)|in your (?:e-?mail|text|message)"
-    r"|in the text|between the lines|(?:this|following|trail(?:ing)?|e-?mail|mail) (?:thread|chain|trail|history|conversation)|trail(?:ing)? (?:e-?)?mail"
-    r"|see (?:the )?(?:thread|chain|trail|history)|(?:my|our) (?:answers|comments|remarks|replies|changes)|following (?:e-?mail|message)"
-    r"|unten|darunter|unterhalb|untenstehend\w*|nachfolgend\w*|nachstehend\w*|s\. ?u\.|u\. ?g\.|(?:in|siehe) (?:rot|blau|grün|fett)|(?:rote[rn]?|blaue[rn]?|grüne[rn]?) (?:schrift|text|farbe)|(?:rot|blau|grün|farbig|gelb|fett)"
-    r" (?:markiert|geschrieben|hervorgehoben)|im text|in (?:ihrer|deiner) (?:e-?mail|mail|nachricht)|zwischen den zeilen|(?:mail-?|schrift|siehe )verlauf\w*"
-    r"|folgende[nr]? (?:e-?mail|mail|nachricht|anfrage|bestellung)|(?:meine[nr]?|unsere[nr]?) (?:antworten|anmerkung|kommentar)\w*|(?:mes|nos) (?:réponses|commentaires)|(?:mis|nuestras|nuestros)"
-    r" (?:respuestas|comentarios)|(?:mie|nostre) risposte|ci-dessous"
-    r"|ci-après|en bas|plus bas|dans le texte|en (?:rouge|bleu|vert|gras)|abajo|a continuación|en (?:rojo|azul|verde|negrita)|en el texto|sotto|di seguito"
-    r"|in (?:rosso|blu|verde|grassetto)|nel testo|hieronder|onderstaande?|in het (?:rood|blauw|groen)|in de tekst|abaixo|nedan|nedenfor|nedenstående|poniżej"
-    r"|níže|nižšie|lentebb|alábbi\w*|alább|alla olev\w*|alapuolella|jäljempänä|mai jos|aşağıda\w*|παρακάτω|κατωτέρω|dolje|spodaj|allpool|zemāk|žemiau|ниже|нижче|по-долу|в тексте"
-    r"|красным|синим|למטה|להלן|מטה|أدناه|ادناه|بالأسفل|زیر|नीचे|dưới)(?!\w)|下記|以下|下の|インライン|赤字|青字|下面|下方|下文|如下|红色|紅色|蓝色|藍色"
-    r"|아래|하기와|하기의|하기 내용|빨간|ด้านล่าง|ข้างล่าง", re.IGNORECASE
+    r"\b(?:below|beneath|underneath|hereunder|further down|at the bottom|in-?line|(?:in|see|marked|highlighted) (?:red|blue|green|bold|capitals)|(?:red|blue"
+    r"|green) (?:text|font|letters)|in your (?:e-?mail|text|message)|in the text|between the lines|(?:this|following|trail(?:ing)?|e-?mail|mail) (?:thread"
+    r"|chain|trail|history|conversation)|trail(?:ing)? (?:e-?)?mail|see (?:the )?(?:thread|chain|trail|history)|(?:my|our) (?:answers|comments|remarks"
+    r"|replies|changes)|following (?:e-?mail|message)|unten|darunter|unterhalb|untenstehend\w*|nachfolgend\w*|nachstehend\w*|s\. ?u\.|u\. ?g\.|(?:in"
+    r"|siehe) (?:rot|blau|grün|fett)|(?:rote[rn]?|blaue[rn]?|grüne[rn]?) (?:schrift|text|farbe)|(?:rot|blau|grün|farbig|gelb|fett) (?:markiert|geschrieben"
+    r"|hervorgehoben)|im text|in (?:ihrer|deiner) (?:e-?mail|mail|nachricht)|zwischen den zeilen|(?:mail-?|schrift|siehe )verlauf\w*"
+    r"|folgende[nr]? (?:e-?mail|mail|nachricht|anfrage|bestellung)|(?:meine[nr]?|unsere[nr]?) (?:antworten|anmerkung|kommentar)\w*|(?:mes|nos) (?:réponses"
+    r"|commentaires)|(?:mis|nuestras|nuestros) (?:respuestas|comentarios)|(?:mie|nostre) risposte|ci-dessous|ci-après|en bas|plus bas|dans le texte"
+    r"|en (?:rouge|bleu|vert|gras)|abajo|a continuación|en (?:rojo|azul|verde|negrita)|en el texto|sotto|di seguito|in (?:rosso|blu|verde|grassetto)"
+    r"|nel testo|hieronder|onderstaande?|in het (?:rood|blauw|groen)|in de tekst|abaixo|nedan|nedenfor|nedenstående|poniżej|níže|nižšie|lentebb|alábbi\w*"
+    r"|alább|alla olev\w*|alapuolella|jäljempänä|mai jos|aşağıda\w*|παρακάτω|κατωτέρω|dolje|spodaj|allpool|zemāk|žemiau|ниже|нижче|по-долу|в тексте|красным"
+    r"|синим|למטה|להלן|מטה|أدناه|ادناه|بالأسفل|زیر|नीचे|dưới)(?!\w)|下記|以下|下の|インライン|赤字|青字|下面|下方|下文|如下|红色|紅色|蓝色|藍色|아래|하기와|하기의|하기 내용|빨간|ด้านล่าง|ข้างล่าง", re.IGNORECASE,
 )  # fmt: skip
 _ORIGINAL = re.compile(
     r"\s*(?:-{3,}\s*(?:original message|ursprüngliche nachricht|originalnachricht|message d'origine|mensaje original"
@@ -182,10 +182,9 @@ def _quoted(lines: Sequence[Line]) -> int | None:
     if at is None:
         at = _introduced(lines)
     said = [line.text.rstrip() for line in lines[: at or 0] if _says(line)]
-    points = said and (
-        said[-1].endswith((":", "：")) or (len(said) == 1 and said[0].endswith((",", "，", "!")))
-    )  # a greeting
-    return None if points or _POINTS.search("\n".join(said)) else at
+    is_greeting = len(said) == 1 and said[0].endswith((",", "，", "!"))
+    is_more_to_come = is_greeting or "\n".join(said).endswith((":", "："))
+    return None if is_more_to_come or _POINTS.search("\n".join(said)) else at
 
 
 def _headed(lines: Sequence[Line]) -> int | None:
@@ -243,7 +242,8 @@ def _is_head(lines: Sequence[Line], at: int) -> bool:
 def _signature(lines: Sequence[Line]) -> int | None:
     """Where the signature begins: the one line of two dashes and a blank, RFC 3676 section 4.3, with little behind it.
 
-    Behind one above the mail that is answered may stand the answers, behind any a postscript; one below the head of a mail is of what is forwarded.
+    Behind one above the mail that is answered may stand the answers, behind any a postscript; one below the head of a mail is
+    of what is forwarded.
     """
     marks = [at for at, line in enumerate(lines) if line.text == "-- "]
     if len(marks) != 1 or len(lines) - marks[0] > _SIGNATURE_LINES + 2:
