@@ -16,21 +16,24 @@ from gateway.document import comments, sniff, text
 _TEXTS = re.compile(r"(?:word|xl|xl/worksheets|ppt/slides)/[^/]+\.xml|(?:content|styles)\.xml")
 _WORDS = re.compile(r">([^<]+)<")
 # how LibreOffice says in a PDF, in hexadecimal UTF-16, which characters it has drawn
-_SAID = re.compile(rb"/ActualText<FEFF([0-9A-F]+)>|^<[0-9A-F]{2}> <([0-9A-F]{4,})>$", re.MULTILINE)
+_SAID = re.compile(rb"/ActualText<FEFF((?:[0-9A-F]{4})+)>|^<[0-9A-F]{2}> <((?:[0-9A-F]{4})+)>$", re.MULTILINE)
 
 
 def of(source: Path, kind: str, made: Path) -> str:
     """Each once: of a document of an office ``kind`` that is written in XML, and of the PDF that LibreOffice has made of any.
     Not those of symbol fonts, which have no meaning outside of them. Raises OSError.
     """
-    found = {*_written(source, kind), *_drawn(made)}
+    found = _written(source, kind) | _drawn(made)
     return text.clean("".join(sorted(each for each in found if unicodedata.category(each) != "Co")))
 
 
-def _written(source: Path, kind: str) -> Iterator[str]:
+def _written(source: Path, kind: str) -> set[str]:
+    found: set[str] = set()
     for data in _files(source, kind):
         if not data.isascii() or b"&#" in data:
-            yield from html.unescape("".join(_WORDS.findall(data.decode("utf-8", "ignore"))))
+            for words in _WORDS.finditer(data.decode("utf-8", "ignore")):
+                found.update(html.unescape(words[1]))
+    return found
 
 
 def _files(source: Path, kind: str) -> Iterator[bytes]:
@@ -42,11 +45,12 @@ def _files(source: Path, kind: str) -> Iterator[bytes]:
                 yield package.open(name).read(comments.LONGEST)
 
 
-def _drawn(made: Path) -> Iterator[str]:
+def _drawn(made: Path) -> set[str]:
+    found: set[str] = set()
     with pikepdf.open(made) as document:
         for each in document.objects:
-            if isinstance(each, pikepdf.Stream) and not {"/Subtype", "/Length1"} & set(
-                each.keys()
-            ):  # no picture, no font
+            # no picture, no font
+            if isinstance(each, pikepdf.Stream) and "/Subtype" not in each and "/Length1" not in each:
                 for said in _SAID.findall(each.read_bytes()):
-                    yield from bytes.fromhex(b"".join(said).decode()).decode("utf-16-be", "ignore")
+                    found.update(bytes.fromhex(b"".join(said).decode()).decode("utf-16-be", "ignore"))
+    return found

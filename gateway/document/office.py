@@ -10,6 +10,7 @@ import ctypes
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ _ROOM = 4 << 20  # bytes
 _LOCKED = "EncryptedPackage".encode("utf-16-le")  # a stream's name in an OLE file: an encrypted DOCX, XLSX or PPTX
 _MESSAGE = "__substg1.0_".encode("utf-16-le")  # how the streams of a mail begin that Outlook has saved
 _NO_ROOM = "###"  # Calc writes in place of a number
+_LOOKED_AT = 500  # pages, for that: there may be thousands, and few faxes are as long
 # LibreOfficeKit.h: places in the tables of functions, behind their size
 _DOCUMENT_LOAD, _GET_ERROR, _SAVE_AS, _DOCUMENT_TYPE = 1, 2, 1, 2
 _TABLES = 1  # a type of documents
@@ -148,7 +150,7 @@ def _old(path: Path) -> bytes:
 def _without_room(made: Path) -> int:
     """The first page of a table's print with a number that its column has no room for, 0 where there is none."""
     with pypdfium2.PdfDocument(made) as document:
-        for number, page in enumerate(document, 1):
+        for number, page in enumerate(islice(document, _LOOKED_AT), 1):
             if _NO_ROOM in page.get_textpage().get_text_bounded().split():
                 return number
     return 0
