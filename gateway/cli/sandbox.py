@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from gateway.cli.base import EX_CANTCREAT, EX_UNAVAILABLE, EX_USAGE, Command, Failed
+from gateway.cli.base import EX_CANTCREAT, EX_TEMPORARY, EX_USAGE, Command, Failed
 
 if TYPE_CHECKING:
     from gateway.sandbox.server import SandboxSettings
@@ -87,10 +87,10 @@ async def _serve(settings: SandboxSettings) -> int:
     try:
         await server.start()
     except InUse as error:
-        raise Failed(str(error), EX_UNAVAILABLE) from error
+        raise Failed(str(error), EX_TEMPORARY) from error
     except OSError as error:
         if str(error.strerror).startswith("cannot listen"):
-            raise Failed(str(error.strerror), EX_UNAVAILABLE) from error
+            raise Failed(str(error.strerror), EX_TEMPORARY) from error
         raise Failed(f"{settings.state_dir} cannot be used: {error.strerror}", EX_CANTCREAT) from error
     click.echo(f"sandbox: http://{server.address}/api/v2 (line: {server.line}, pace: {settings.pace})", err=True)
     if not server.address.startswith(("127.", "[::1]", "localhost:")):

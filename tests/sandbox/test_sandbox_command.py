@@ -135,14 +135,14 @@ def test_a_bad_option_is_a_sentence_and_status_64(tmp_path: Path, arguments: tup
     assert not (tmp_path / "s").exists()
 
 
-def test_an_address_that_cannot_be_had_is_a_sentence_and_status_69(tmp_path: Path) -> None:
+def test_an_address_that_cannot_be_had_is_a_sentence_and_status_75(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         for listen in (address, "no.such.host.invalid:8026", f"{'x' * 70}.example:8026"):
             status, said = _run("--state-dir", str(tmp_path / "s"), "--api-key", KEY, "--listen", listen)
-            assert (status, f"cannot listen on {listen}" in said, "Traceback" in said) == (69, True, False), said
+            assert (status, f"cannot listen on {listen}" in said, "Traceback" in said) == (75, True, False), said
             assert "error while attempting" not in said
 
 
@@ -161,7 +161,7 @@ async def test_a_directory_belongs_to_one_sandbox(tmp_path: Path) -> None:
         command = _command("--state-dir", str(tmp_path / "s"), "--api-key", KEY, "--listen", "127.0.0.1:0")
         process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
         _, said = await asyncio.wait_for(process.communicate(), 60)
-        assert (process.returncode, b"another sandbox uses" in said) == (69, True), said
+        assert (process.returncode, b"another sandbox uses" in said) == (75, True), said
 
 
 async def test_an_address_others_reach_is_pointed_out(tmp_path: Path) -> None:
