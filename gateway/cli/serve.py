@@ -13,7 +13,7 @@ from gateway.cli.base import Command, Session, pass_session
 @click.command(cls=Command)
 @pass_session
 def serve(session: Session) -> int:
-    """Run the gateway until SIGTERM or SIGINT; SIGHUP reloads certificates.
+    """Run the gateway until SIGTERM or SIGINT; SIGHUP does what reload does.
 
     Everything it accepted is on disk at any time: it may be killed. The status is 78 for a bad configuration.
     """

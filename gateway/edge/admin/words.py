@@ -12,8 +12,9 @@ from gateway.errors import Refused
 from gateway.limits import Cap
 from gateway.mail.options import Asked, read
 
-_DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE)
-_LOCAL_PART = re.compile(r'[^\s<>,;:"()\\@\x00-\x1f\x7f]+')
+_DOMAIN = re.compile(r"(?!.*\.\.)[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE | re.ASCII)
+# RFC 5321 section 4.1.2, with the letters of RFC 6531, and dots anywhere; nothing unseen, as a paste from a web page has it
+_LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~.-]{1,64}")
 _STATION_ID = re.compile(
     r"[A-Za-z0-9+. -]{0,20}"
 )  # T.30 has 20 characters for it, and no others that all machines print
