@@ -72,6 +72,7 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (  # where it stands
     (0, b"OggS\0", "video/audio"),
     (0, b"fLaC\0", "video/audio"),
     (0, b".snd\0", "video/audio"),
+    (0, b"0&\xb2u\x8ef\xcf\x11", "video/audio"),  # Windows Media
     (0, b"#!AMR", "video/audio"),
     (8, b"AIFFCOMM", "video/audio"),
     (8, b"AIFCFVER", "video/audio"),
@@ -90,6 +91,7 @@ _PIECE = re.compile(  # of HTML, as web programs write it into files for Excel a
     rb"<meta\s[^>]*charset|<table\b[^>]*>\s*(?:<(?:caption|colgroup|col|thead|tbody)\b[^>]*>.*?)?\s*<tr\b|<style\b.*?</style>\s*<"
     rb"|<(div|p|center|font|h[1-6])\b[^>]*>.*?</\1>", re.DOTALL
 )  # fmt: skip
+_SOUND = re.compile(rb"\xff[\xf1-\xf3\xf9-\xfb]")  # MP3 and AAC without a head
 _PDF = re.compile(rb"(?<![ -~])%PDF-")
 _STRAYS = 2  # control characters in a text of a line or two
 _PICTURES = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}
@@ -194,7 +196,7 @@ def _text(start: bytes) -> str:
     if start.startswith(b"MZ") and b"\0" in start:
         return "application/x-executable"
     if is_binary(start):
-        return UNKNOWN
+        return "video/audio" if _SOUND.match(start) else UNKNOWN
     wide = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else utf16.charset(start)
     head = start.decode(wide, "replace").encode("utf-8", "replace") if wide else start.removeprefix(b"\xef\xbb\xbf")
     head = head[:1024].lstrip().lower()
