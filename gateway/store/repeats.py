@@ -21,9 +21,10 @@ def unconfirmed(tx: Tx, dedupe_key: str, since: float) -> str | None:
 def may_be_one(tx: Tx, identity: str, sender: str, number: FaxNumber, since: float) -> bool:
     """Whether a mail of this identity, sender and number may be such a one, accepted after ``since``; an address is any."""
     row = tx.execute(
-        "SELECT 1 FROM submission s INDEXED BY submission_unconfirmed JOIN job ON job.submission = s.id WHERE s.confirmed_at IS NULL AND s.created_at >= ?1"
-        " AND (s.identity = ?2 OR (s.identity LIKE 'ip:%' AND ?2 LIKE 'ip:%')) AND s.sender = ?3 AND job.number = ?4 LIMIT 1",
-        (since, identity, sender, number.e164),
+        "SELECT 1 FROM submission s INDEXED BY submission_unconfirmed JOIN job ON job.submission = s.id"
+        " WHERE s.confirmed_at IS NULL AND s.created_at >= ? AND s.sender = ? AND job.number = ?"
+        " AND (s.identity = ? OR (s.identity LIKE 'ip:%' AND ? LIKE 'ip:%')) LIMIT 1",
+        (since, sender, number.e164, identity, identity),
     ).fetchone()
     return row is not None
 
