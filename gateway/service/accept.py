@@ -35,7 +35,7 @@ from gateway.service.allowance import Allowance, Stop
 from gateway.service.divided import Arrival, DividedMails, Parts
 from gateway.service.logins import Logins, LoginSettings
 from gateway.service.postmaster import Postmaster
-from gateway.service.repeats import Repeats, mail_key, part_key
+from gateway.service.repeats import Repeats, mail_key, part_key, unseen
 from gateway.spool import MailDraft, Spool
 from gateway.store import bodies, jobs, repeats, routes
 from gateway.store.db import Database, Tx
@@ -359,10 +359,10 @@ class Accept:
         since = self._repeats.since(now, is_named=bool(summary.message_id and summary.date))
 
         def commit(tx: Tx) -> str:
-            earlier = repeats.unconfirmed(tx, key, since(tx))
-            if earlier is not None:
+            fresh, earlier = unseen(tx, key, since(tx), new_jobs)
+            if not fresh:
                 return earlier
-            jobs.add(tx, submission, new_jobs, key)
+            jobs.add(tx, submission, fresh, key)
             if content is not None:
                 bodies.put(tx, submission.id, content)
             return submission.id

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from gateway.model import Envelope, Identity, MailSummary
-from gateway.store import repeats
+from gateway import numbers
+from gateway.model import Envelope, FaxJob, FaxNumber, Identity, MailSummary
+from gateway.store import jobs, repeats
 from gateway.store.db import Tx
 
 TRIED = 5 * 86400.0  # seconds for which mail servers try to hand a mail over, with pauses of hours (RFC 5321 4.5.4.1)
@@ -42,18 +43,34 @@ class Repeats:
         return lambda tx: min(since, (repeats.last_accepted(tx, self._begun_at) or self._begun_at) - window)
 
 
+def unseen(tx: Tx, key: str, since: float, wanted: Sequence[FaxJob]) -> tuple[list[FaxJob], str]:
+    """Those of a mail's faxes that are not here since its client tried before, and the id of the mail with the first, or "".
+
+    ``key`` is that of :func:`mail_key`. Numbers may differ between two tries: one was put off at the first.
+    """
+    earlier = repeats.unconfirmed(tx, key, since)
+    if not earlier:
+        return list(wanted), ""
+    here = {_wish(job): id_ for id_ in earlier for job in jobs.of_submission(tx, id_)}
+    return [job for job in wanted if _wish(job) not in here], here.get(_wish(wanted[0]), "")
+
+
+def _wish(job: FaxJob) -> tuple[FaxNumber, str]:
+    """A number with the options in the address."""
+    asked = numbers.read_address(job.rcpt, domains=(job.rcpt.rpartition("@")[2],)).options
+    return job.number, str(sorted(asked))
+
+
 def mail_key(envelope: Envelope, summary: MailSummary, digest: str) -> str:
-    """What makes two mails the same attempt of one client: who, from, to whom, and the very same content.
+    """What makes two mails the same attempt of one client: who, from, and the very same content.
 
     ``digest`` is that of the body. A mail server tries again from whichever of its addresses it likes, of IPv4 or IPv6: a
     mail that has a name is the same from all that are trusted for their network alone.
     """
-    who, *whose = _whose(envelope)
-    if summary.message_id and summary.date and envelope.peer.proofs == {Identity.NETWORK}:
-        who = Identity.NETWORK
+    is_named = summary.message_id and summary.date
     return _digest(
-        who,
-        *whose,
+        Identity.NETWORK if is_named and envelope.peer.proofs == {Identity.NETWORK} else envelope.peer.identity,
+        envelope.sender,
         str(sorted(summary.options.items())),
         summary.message_id,
         summary.date,
@@ -64,16 +81,8 @@ def mail_key(envelope: Envelope, summary: MailSummary, digest: str) -> str:
 
 def part_key(envelope: Envelope, id_: str) -> str:
     """What makes two mails parts of one, whose parts share ``id_``: who, from, to whom."""
-    return _digest(*_whose(envelope), id_)
-
-
-def _whose(envelope: Envelope) -> list[str]:
-    """Who sends to whom, with which options in the addresses."""
-    return [
-        envelope.peer.identity,
-        envelope.sender,
-        *sorted({f"{recipient.number} {sorted(recipient.options.items())}" for recipient in envelope.recipients}),
-    ]
+    to = sorted({f"{recipient.number} {sorted(recipient.options.items())}" for recipient in envelope.recipients})
+    return _digest(envelope.peer.identity, envelope.sender, *to, id_)
 
 
 def _digest(*words: str) -> str:

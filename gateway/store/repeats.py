@@ -8,14 +8,14 @@ from gateway.model import FaxNumber
 from gateway.store.db import Tx
 
 
-def unconfirmed(tx: Tx, dedupe_key: str, since: float) -> str | None:
-    """The id of an equal submission accepted after ``since`` whose client never showed that it saw our 250."""
-    row = tx.execute(
+def unconfirmed(tx: Tx, dedupe_key: str, since: float) -> list[str]:
+    """Ids of equal submissions accepted after ``since`` whose client never showed that it saw our 250, the newest first."""
+    rows = tx.execute(
         "SELECT id FROM submission WHERE dedupe_key = ? AND confirmed_at IS NULL AND created_at >= ?"
-        " ORDER BY created_at DESC LIMIT 1",
+        " ORDER BY created_at DESC",
         (dedupe_key, since),
-    ).fetchone()
-    return None if row is None else str(row[0])
+    )
+    return [str(id_) for (id_,) in rows]
 
 
 def may_be_one(tx: Tx, identity: str, sender: str, number: FaxNumber, since: float) -> bool:

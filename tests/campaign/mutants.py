@@ -297,7 +297,7 @@ MUTATIONS = (
     # --- the same again -----------------------------------------------------------------------------------------------
     _one(
         "repeated mail is a new one", "a client that lost its 250 causes one fax", _edge("silent-client"),
-        _ACCEPT, "            if earlier is not None:", "            if False:",
+        _ACCEPT, "            if not fresh:", "            fresh = new_jobs\n            if not fresh:",
     ),
     Mutation(
         "inbound uuid not unique", "the same received fax again has no effect", _edge("doubled-callback"),

@@ -216,7 +216,8 @@ class House:
     ) -> str:
         """A mail comes in; returns its queue id."""
         recipients = tuple(
-            Recipient(f"{number}@fax.local", FaxNumber(number), notify=notify) for number in numbers or (NUMBER,)
+            Recipient(f"{number}@fax.local", FaxNumber(number.partition("/")[0]), notify=notify)
+            for number in numbers or (NUMBER,)
         )
         draft = self.accept.draft()
         draft.write(mail)

@@ -304,6 +304,20 @@ async def test_a_mail_server_tries_again_for_days_and_not_as_often_as_every_half
     assert await house.submit(mail=mail) != first
 
 
+async def test_a_mail_that_comes_again_for_other_numbers_is_faxed_to_the_new_ones_alone(house: House) -> None:
+    """One was put off at the first try, or the client divides them anew."""
+    first = await house.submit(NUMBER, "+12025550124/ref=1")
+    assert await house.submit(NUMBER) == first
+    assert await house.submit("+12025550124/ref=1") == first
+    second = await house.submit(NUMBER, "+12025550125", "+12025550124/ref=1")
+    assert second != first
+    assert await house.submit("+12025550125") == second
+    assert await house.submit(NUMBER, "+12025550125") == first
+    assert sorted(job.number.e164[-1] for job in await house.jobs()) == ["3", "4", "5"]
+    await house.submit("+12025550124/ref=2")  # it is wanted in two ways
+    assert len(await house.jobs()) == 4
+
+
 async def test_a_mail_server_tries_again_from_whichever_of_its_addresses(house: House) -> None:
     mail = LETTER.replace(b"Subject", b"Date: Mon, 23 Nov 2026 10:00:00 +0000\r\nSubject")
     first = await house.submit(mail=mail)

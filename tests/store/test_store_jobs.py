@@ -183,11 +183,11 @@ async def test_negative_readings_are_counted_with_their_span(database: Database)
 
 async def test_only_an_unconfirmed_equal_mail_counts_as_the_same(database: Database) -> None:
     await database.write(lambda tx: jobs.add(tx, submission(), [job()], "key"))
-    assert await database.read(lambda tx: repeats.unconfirmed(tx, "key", 999.0)) == "S1"
-    assert await database.read(lambda tx: repeats.unconfirmed(tx, "key", 1001.0)) is None
-    assert await database.read(lambda tx: repeats.unconfirmed(tx, "other", 999.0)) is None
+    assert await database.read(lambda tx: repeats.unconfirmed(tx, "key", 999.0)) == ["S1"]
+    assert await database.read(lambda tx: repeats.unconfirmed(tx, "key", 1001.0)) == []
+    assert await database.read(lambda tx: repeats.unconfirmed(tx, "other", 999.0)) == []
     await database.write(lambda tx: repeats.confirm(tx, "S1", 1001.0))
-    assert await database.read(lambda tx: repeats.unconfirmed(tx, "key", 999.0)) is None
+    assert await database.read(lambda tx: repeats.unconfirmed(tx, "key", 999.0)) == []
 
 
 async def test_listing_open_ended_by_state_and_number(database: Database) -> None:
