@@ -11,13 +11,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from gateway.cli.base import EX_PERMISSION, EX_UNAVAILABLE, EX_UNKNOWN, Failed, Session
+from gateway.cli.base import EX_PERMISSION, EX_TEMPORARY, EX_UNAVAILABLE, EX_UNKNOWN, Failed, Session
 
 if TYPE_CHECKING:
     import aiohttp
 
     from gateway.config import Config
 
+_QUICK = 30.0  # seconds for how it is: a gateway that cannot say that hangs
 _TIMEOUT = 300.0  # seconds for an answer: a large mail is accepted, a provider asked
 Operations = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -58,9 +59,7 @@ class AdminClient:
             raise Failed(
                 f"only root and the gateway's own user may use {self._path}; try: sudo faxgateway ...", EX_PERMISSION
             ) from None
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(short), timeout=aiohttp.ClientTimeout(total=_TIMEOUT)
-        )
+        self._session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(short))
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -84,20 +83,30 @@ class AdminClient:
     async def _post(self, operation: str, **content: Any) -> dict[str, Any]:
         import aiohttp
 
+        is_quick = operation == "status"
+        wait = aiohttp.ClientTimeout(total=_QUICK if is_quick else _TIMEOUT)
         try:
-            async with self._session.post(f"http://faxgateway/{operation}", **content) as response:
+            async with self._session.post(f"http://faxgateway/{operation}", timeout=wait, **content) as response:
                 answer = await response.json()
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except TimeoutError as error:
+            if not is_quick:
+                raise _unanswered(operation, error) from error
             raise Failed(
-                f"the gateway gave no answer to {operation} ({error or type(error).__name__});"
-                " what became of it is not known",
-                EX_UNKNOWN,
+                f"the gateway runs and does not answer within {_QUICK:.0f} s; its log may say why: journalctl -u faxgateway",
+                EX_TEMPORARY,
             ) from error
+        except (aiohttp.ClientError, ValueError) as error:
+            raise _unanswered(operation, error) from error
         if not isinstance(answer, dict):
             raise Failed(f"the gateway's answer to {operation} is no JSON object", EX_UNKNOWN)
         if response.status != 200:
             raise Failed(str(answer.get("error", response.reason)), int(answer.get("exit", EX_UNKNOWN)))
         return answer
+
+
+def _unanswered(operation: str, error: Exception) -> Failed:
+    why = error or type(error).__name__
+    return Failed(f"the gateway gave no answer to {operation} ({why}); what became of it is not known", EX_UNKNOWN)
 
 
 def _try(path: str) -> None:

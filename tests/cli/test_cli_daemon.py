@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import PROGRAM, Cli, Daemon, Outside, Start
-from gateway.cli import send
+from gateway.cli import client, send
 
 QUEUE_KEYS = ["id", "submission", "state", "to", "from", "pages", "created_at", "reference", "send_at", "last_error"]
 DELIVERED = "Sent! Fax Has Been Answered."
@@ -307,6 +307,17 @@ def test_two_commands_at_once(daemon: Daemon) -> None:
     assert len(ids) == 2
 
 
+def test_a_daemon_that_hangs_is_told_and_not_waited_for(offline: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_QUICK", 0.2)
+    path = offline.config.parent / "state/admin.sock"
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        said = offline("status", status=75).stderr
+    assert said.startswith("faxgateway: the gateway runs and does not answer within 0 s; its log may say why: ")
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
@@ -330,11 +341,11 @@ def test_what_a_dying_daemon_did_is_not_known(offline: Cli, answer: bytes, words
         def die() -> None:
             request = b""
             while not request:  # the first connection only looks whether somebody is there
-                client, _ = listening.accept()
-                with client:
-                    request = client.recv(10_000)
+                asking, _ = listening.accept()
+                with asking:
+                    request = asking.recv(10_000)
                     if request and answer:
-                        client.sendall(answer)
+                        asking.sendall(answer)
 
         dying = threading.Thread(target=die, daemon=True)
         dying.start()
