@@ -16,22 +16,19 @@ from gateway.document import sniff, systemfonts
 _NARROW = ("Liberation Sans Narrow", "Nimbus Sans Narrow")
 _PLAIN = ("Liberation Sans", "Nimbus Sans")
 _SERIF = ("Liberation Serif", "Nimbus Roman")
+_OF_THE_WIDTH_OF_ARIAL = (
+    "Aptos", "Aptos Display", "Franklin Gothic Book", "Gill Sans MT", "Helvetica Neue", "Segoe UI", "Segoe UI Light",
+    "Segoe UI Semibold", "Tahoma", "Trebuchet MS", "Lato", "Open Sans", "Roboto",
+)  # fmt: skip
 _INSTEAD = {  # the first that is there
-    "Calibri": ("Carlito", *_NARROW),
-    "Aptos Narrow": _NARROW,
-    "Candara": _NARROW,
-    "Corbel": _NARROW,
-    "Aptos": _PLAIN,
-    "Segoe UI": _PLAIN,
-    "Tahoma": _PLAIN,
-    "Trebuchet MS": _PLAIN,
+    **dict.fromkeys(("Calibri", "Calibri Light"), ("Carlito", *_NARROW)),
+    **dict.fromkeys(("Aptos Narrow", "Candara", "Corbel"), _NARROW),
+    **dict.fromkeys(_OF_THE_WIDTH_OF_ARIAL, _PLAIN),
     "Cambria": ("Caladea", *_SERIF),
-    "Constantia": _SERIF,
+    **dict.fromkeys(("Constantia", "Garamond"), _SERIF),
 }
-_STYLES, _MEASURE = (
-    "xl/styles.xml",
-    re.compile(rb"<fonts\b.*?<name\s+val=\"([^\"]+)\"", re.DOTALL),
-)  # the first of its fonts
+_STYLES = "xl/styles.xml"
+_MEASURE = re.compile(rb"<fonts\b.*?<name\s+val=\"([^\"]+)\"", re.DOTALL)  # the first of its fonts
 
 
 def settle(document: Path, kind: str) -> None:
