@@ -98,7 +98,8 @@ def _refusal(answer: Answer) -> GatewayError:
     if answer.status in (403, 429):
         return SlowDown("the fax provider asks us to slow down", detail, after=answer.retry_after)
     if answer.status == 402:  # whatever words come with it
-        return Refused("payment required" + (f": {said}" if said else ""), detail, status="5.3.0")
+        is_said = "payment required" in said.lower()
+        return Refused(said if is_said else f"payment required: {said}".rstrip(": "), detail, status="5.3.0")
     kind = NotFound if answer.status == 404 else Refused
     return kind(said or f"the fax provider refused (HTTP {answer.status})", detail, status="5.3.0")
 

@@ -15,7 +15,7 @@ from gateway.errors import GatewayError, Refused
 from gateway.model import FaxJob
 from gateway.ports import FaxProvider
 from gateway.service.history import History, Reading
-from gateway.store import origin, witness
+from gateway.store import jobs, origin, witness
 from gateway.store.db import Database, Tx
 
 _TOLERANCE = Decimal("0.0001")
@@ -41,17 +41,18 @@ class Absence:
     async def look(self, job: FaxJob) -> Finding:
         """Read the history for the last attempt of a job. Raises nothing: what hinders is in the finding."""
 
-        def facts(tx: Tx) -> tuple[witness.Suspect, set[int], set[int], set[int], bool]:
+        def facts(tx: Tx) -> tuple[witness.Suspect, set[int], set[int], set[int], set[int | None], bool]:
             suspect = witness.suspect(tx, job.id, job.attempts)
+            earlier = {attempt.provider_ref for attempt in jobs.attempts(tx, job.id)}
             older, rightful = witness.sent_before(tx, suspect.begun), witness.listed_by_rights(tx)
-            return suspect, older, rightful, witness.known(tx), origin.moved_after(tx) >= suspect.begun
+            return suspect, older, rightful, witness.known(tx), earlier, origin.moved_after(tx) >= suspect.begun
 
-        suspect, older, witnesses, known, moved = await self._database.read(facts)
+        suspect, older, witnesses, known, earlier, moved = await self._database.read(facts)
         reading = await self._history.read(older)
         if not reading.complete:
             return Finding(reading, reading.why)
         assert job.document_ref is not None
-        if flaw := lacks(reading, witnesses) or reading.astray(job.document_ref, job.number.digits):
+        if flaw := lacks(reading, witnesses) or reading.astray(job.document_ref, job.number.digits, earlier):
             return Finding(reading, flaw)
         if moved and reading.refs.isdisjoint(older):
             return Finding(reading, "the key is another now, and the list shows no fax that was sent with the old one")

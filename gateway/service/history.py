@@ -31,10 +31,11 @@ class Reading:
         """Entries of one upload to one number: since each job has its own upload, these are its sends."""
         return [entry for entry in self.entries if entry.document_ref == document_ref and entry.recipient == digits]
 
-    def astray(self, document_ref: int, digits: str) -> str:
-        """Says where one upload went by a number written in another way than ours, "" for nowhere."""
-        other = (e for e in self.entries if e.document_ref == document_ref and is_alike(e.recipient, digits))
-        return next((f"the list shows its document as sent to {e.recipient}, fax {e.provider_ref}" for e in other), "")
+    def astray(self, document_ref: int, digits: str, known: Set[int | None]) -> str:
+        """Says where one upload went by a number written in another way than ours, but for ``known`` faxes; "" for nowhere."""
+        others = (e for e in self.entries if e.document_ref == document_ref and e.provider_ref not in known)
+        alike = (e for e in others if is_alike(e.recipient, digits))
+        return next((f"the list shows its document as sent to {e.recipient}, fax {e.provider_ref}" for e in alike), "")
 
     def find(self, provider_ref: int) -> HistoryEntry | None:
         return next((entry for entry in self.entries if entry.provider_ref == provider_ref), None)

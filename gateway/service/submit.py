@@ -284,7 +284,8 @@ class Submit:
             raise reading.error
         documents = {attempt.document_ref for attempt in attempts}
         sends = {entry.provider_ref for ref in documents for entry in reading.sends_of(ref, job.number.digits)}
-        astray = (reading.astray(ref, job.number.digits) for ref in documents)
+        earlier = {attempt.provider_ref for attempt in attempts}
+        astray = (reading.astray(ref, job.number.digits, earlier) for ref in documents)
         known = await self._database.read(lambda tx: jobs.known_refs(tx, sends))
         if not sends - known and (flaw := next(filter(None, astray), "")):
             raise TryLater(flaw)

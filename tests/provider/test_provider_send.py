@@ -116,6 +116,7 @@ NOES: dict[str, tuple[bytes, type[GatewayError], str]] = {
     "400 with an id": (http(400, YES), Refused, "HTTP 400"),
     "400 cut": (http(400, b'{"message":"x"}')[:-3], Refused, "HTTP 400"),
     "402": (http(402, b'{"message":"Pay"}'), Refused, "payment required: Pay"),
+    "402 by its name": (http(402, b'{"message":"Payment required."}'), Refused, "Payment required."),
     "402 in HTML": (http(402, HTML), Refused, "payment required"),
     "405": (http(405, b""), Refused, "HTTP 405"),
     "406": (http(406, b"no"), Refused, "HTTP 406"),

@@ -133,6 +133,22 @@ async def test_a_list_that_writes_the_number_in_another_way_proves_nothing(house
     assert [kind for kind, _ in await house.told(job.id)] == [MailKind.UNKNOWN]
 
 
+async def test_an_earlier_send_that_is_known_is_no_sign_however_its_number_is_written(build: Build) -> None:
+    house = await build(outbound=OutboundSettings(settle=SettleSettings(redial={"busy": 1})))
+    job = await house.submitted()
+    house.provider.statuses[9000] = JobStatus(Verdict.FAILED, "busy", "busy")
+    entry = HistoryEntry(9000, job.document_ref or 0, "0112025550123", Verdict.FAILED, None)
+    house.provider.history_pages = [(entry,)]
+    house.now += 60
+    await house.turn("result")
+    house.provider.answer_submit, house.provider.execute = unknown, False
+    house.now += 300
+    await house.turn("submit")
+    assert await house.states() == ["in_doubt"]
+    await poll(house, 2)
+    assert await house.states() == ["uploaded"]
+
+
 @pytest.mark.parametrize("error", [Refused("there is no such call"), away()])
 async def test_a_balance_that_cannot_be_had(house: House, error: Exception) -> None:
     await doubtful(house, executed=False)
