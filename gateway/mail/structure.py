@@ -481,12 +481,15 @@ def _choose(children: list[list[Leaf]]) -> None:
     chosen = max(plain, key=sizes.__getitem__, default=best_rich)
     if best_rich is not None and chosen is not None and sizes[chosen] <= sizes[best_rich] * _FULL:
         chosen = best_rich  # also when both are empty: then it shows pictures
+    # two that are plain and differ are no forms of one text
+    said = {tuple(leaf.data for leaf in texts[n]): n for n in [*plain, chosen] if n is not None}
+    printed = set(said.values()) if chosen in plain else {chosen}
     is_mute = chosen is None or all(leaf.is_blank for leaf in texts[chosen])
     for number, child in enumerate(texts):
         for leaf in child:
             if is_mute and (chosen is None or leaf.type not in _FORMS):
                 leaf.message_text = False  # a calendar entry alone, say: an attachment like others
-            elif not leaf.is_blank and (number != chosen or leaf.type not in _FORMS):
+            elif not leaf.is_blank and (number not in printed or leaf.type not in _FORMS):
                 leaf.name, leaf.left_out = _OTHER_FORM
     if chosen in plain and best_rich is not None:
         ours, theirs = ([leaf for leaf in texts[n] if leaf.type in _FORMS] for n in (chosen, best_rich))

@@ -595,3 +595,9 @@ def test_a_mail_of_nothing_but_what_is_left_out_is_told_why(reader: Reader) -> N
     signature = part("x", "Content-Type: application/pkcs7-signature; name=smime.p7s")
     refusal = reader.inspect(multipart(part(" "), signature)).refusal
     assert refusal == "there is nothing to fax: smime.p7s is left out, it is a digital signature, nothing to print"
+
+
+def test_two_plain_texts_that_differ_are_no_forms_of_one(reader: Reader) -> None:
+    first, second = part("5 of A", "Content-Type: text/plain"), part("6 of B, and more", "Content-Type: text/plain")
+    assert len(reader.parts(multipart(first, second, kind="alternative"))) == 2
+    assert len(reader.parts(multipart(first, first, kind="alternative"))) == 1
