@@ -174,6 +174,7 @@ class Root(Group):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         session = Session()
+        _open_streams()
         try:
             status = super().main(args, prog_name, complete_var, standalone_mode=False, obj=session, **extra)
         except Exception as error:  # noqa: BLE001  # an edge: every error ends in words and a status
@@ -181,6 +182,16 @@ class Root(Group):
                 traceback.print_exception(error)
             status = _explain(error)
         sys.exit(status if isinstance(status, int) else 0)
+
+
+def _open_streams() -> None:
+    """Where we were started with a stream closed (``>&-``), no file of ours may take its place."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # standard error
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
 
 
 def _explain(error: Exception) -> int:

@@ -205,6 +205,14 @@ def test_a_reader_that_has_had_enough_is_met_with_silence() -> None:
     writer.stderr.close()
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_nobodys_fault(offline: Cli, closed: str) -> None:
+    command = ["sh", "-c", f'"$0" -m gateway route list --json -c "$1" {closed}', sys.executable, str(offline.config)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("" if closed.startswith((">", "<&- >")) else "[]\n")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_full_disk_under_the_output_is_told_in_one_sentence(offline: Cli) -> None:
     with Path("/dev/full").open("w") as full:
