@@ -24,6 +24,7 @@ from gateway.numbers import COUNTRIES
 
 # --- durations and sizes ----------------------------------------------------------------------------------------------
 
+_LONGEST, _LARGEST = 36500 * 86400.0, 10**15  # what is more is a slip, and more than the system can count
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|w)\s*)+")
 _BYTES = {
@@ -34,6 +35,13 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmg]i?b|b|)", re.IGNORECASE)
 
 def _duration(value: Any) -> float:
     """Seconds of ``30s``, ``1h30m``, ``250ms``; a bare number is in seconds."""
+    seconds = _seconds(value)
+    if seconds > _LONGEST:
+        raise ValueError(f"must be at most {format_duration(_LONGEST)}")
+    return seconds
+
+
+def _seconds(value: Any) -> float:
     if isinstance(value, (int, float)):
         return float(value)
     if isinstance(value, str):
@@ -70,6 +78,8 @@ def _size(value: Any) -> int:
     size = round(float(form[1]) * unit)
     if size <= 0:
         raise ValueError("must be more than 0 bytes")
+    if size > _LARGEST:
+        raise ValueError(f"must be at most {format_size(_LARGEST)}")
     return size
 
 

@@ -54,4 +54,4 @@ class Mail(Section):
     retry_max: Duration = 3600.0
     expire_after: Duration = 432000.0
     """a mail that could not be handed over for so long is given up"""
-    concurrency: PositiveInt = 5
+    concurrency: Annotated[PositiveInt, Field(le=1000)] = 5

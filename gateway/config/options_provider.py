@@ -66,7 +66,7 @@ class Provider(Section):
     upload_timeout: Duration = 180.0
     rate: Annotated[float, Field(ge=0)] = 2.0
     """calls per second at most; 0 for no limit"""
-    concurrency: PositiveInt = 4
+    concurrency: Annotated[PositiveInt, Field(le=1000)] = 4
     """faxes worked on at once"""
     timezone: TimeZone = "UTC"
     """of dates that the provider gives without one"""

@@ -41,6 +41,23 @@ def test_what_is_no_duration(problems: Problems, text: str) -> None:
     assert "provider.timeout: must be a duration such as 30s, 5m, 2h or 7d" in found
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("document: {timeout: 9999999999d}", "document.timeout: must be at most 36500d"),
+        (
+            "document: {memory: 9999999GB}",
+            "document.memory: must be at most 1000000GB",
+        ),  # no process could be given that
+        ("mail: {concurrency: 1001}", "mail.concurrency: must be less than or equal to 1000"),
+        ("provider: {concurrency: 1001}", "provider.concurrency: must be less than or equal to 1000"),
+    ],
+)
+def test_what_is_beyond_all_measure_is_a_slip(problems: Problems, text: str, words: str) -> None:
+    (found,) = problems(text)
+    assert words in found
+
+
 def test_a_duration_is_longer_than_nothing_except_where_nothing_makes_sense(read: Read, problems: Problems) -> None:
     assert "must be longer than 0s" in problems("mail: {retry_after: 0s}")[0]
     assert "must be longer than 0s" in problems("provider: {poll_after: [1m, 0]}")[0]
