@@ -55,8 +55,8 @@ async def everything(session: Session) -> AsyncIterator[Finding]:
     """All findings, in the order in which a newcomer can do something about them."""
     for finding in (python(), sqlite(), fonts(), isolation()):
         yield finding
-    yield await conversion()
     findings, config = configuration(session)
+    yield await conversion(config)
     for finding in findings:
         yield finding
     if config is None:
@@ -160,13 +160,14 @@ def converters(setting: str, html: str) -> Iterator[Finding]:
         )
 
 
-async def conversion() -> Finding:
-    """One page through a worker, all the way."""
+async def conversion(config: Config | None) -> Finding:
+    """One page through a worker, all the way, within the limits of the configuration."""
     from gateway.cli.preview import Wanted, fax_of_mail
     from gateway.document.worker import WorkerLimits, WorkerPool
 
     began = time.monotonic()
-    pool = WorkerPool(1, WorkerLimits())
+    limits = WorkerLimits(config.document.timeout, config.document.memory) if config else WorkerLimits()
+    pool = WorkerPool(1, limits)
     await pool.start()
     try:
         with tempfile.TemporaryDirectory(prefix="faxgateway-doctor-") as scratch:
@@ -174,7 +175,8 @@ async def conversion() -> Finding:
             await asyncio.to_thread(mail.write_bytes, b"Subject: doctor\r\n\r\nOne page.\r\n")
             made = await fax_of_mail(pool, mail, Path(scratch), Path(scratch, "fax.pdf"), Wanted())
     except GatewayError as error:
-        return Finding("conversion", FAIL, str(error), "install the package again, with all it needs")
+        remedy = "raise document.memory and document.timeout, or install the package again, with all it needs"
+        return Finding("conversion", FAIL, str(error), remedy)
     finally:
         await pool.close()
     return Finding("conversion", OK, f"{made['pages']} page from a mail in {time.monotonic() - began:.1f} s")

@@ -244,8 +244,16 @@ async def test_a_conversion_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) 
         raise TryLater("the document could not be converted", "no pikepdf")
 
     monkeypatch.setattr("gateway.cli.preview.fax_of_mail", broken)
-    finding = await checks.conversion()
+    finding = await checks.conversion(None)
     assert (finding.state, finding.text) == (FAIL, "the document could not be converted (no pikepdf)")
+
+
+async def test_the_limits_of_the_configuration_are_tried_out(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    config.write_text(config.read_text().replace("document: {workers: 1}", "document: {memory: 1MiB}"))
+    finding = await checks.conversion(load(config, {}))
+    assert finding.state == FAIL
+    assert "raise document.memory" in finding.remedy
 
 
 # --- the state directory ----------------------------------------------------------------------------------------------
