@@ -153,10 +153,8 @@ class Settle:
         assert job.provider_ref is not None
         now = self._clock()
         known = await self._database.read(lambda tx: receipts.of_job(tx, job.id))
-        told = next(
-            (r for r in reversed(known) if r.provider_ref == job.provider_ref and r.verdict is not Verdict.PROGRESS),
-            None,
-        )
+        words = [r for r in known if r.provider_ref == job.provider_ref and r.verdict is not Verdict.PROGRESS]
+        told = words[-1] if words else None
         waits = self._settings.confirm_after if told else self._settings.poll_after
 
         polls = await self._database.write(lambda tx: jobs.count_poll(tx, job, waits, now))
@@ -166,7 +164,7 @@ class Settle:
             await self._end(job, Result(told.verdict, told.code, told.text, confirmed=False))
             return
         status = await self._ask(job.provider_ref)
-        final = await self._judge(job, told, status, now)
+        final = await self._judge(job, told, status, now, agreed=len({r.verdict for r in words}) == 1)
         if final is not None:
             await self._end(job, final)
             return
@@ -188,8 +186,13 @@ class Settle:
         self._gate.succeeded()
         return status
 
-    async def _judge(self, job: FaxJob, told: Receipt | None, status: JobStatus | None, now: float) -> Result | None:
-        """What is final: what status and receipt say alike; where they differ, or one is missing, what history says too."""
+    async def _judge(
+        self, job: FaxJob, told: Receipt | None, status: JobStatus | None, now: float, *, agreed: bool
+    ) -> Result | None:
+        """What is final: what status and receipt say alike; where they differ, or one is missing, what history says too.
+
+        Receipts that have not ``agreed`` are told only where another word confirms the last.
+        """
         assert job.provider_ref is not None
         if status is not None and status.verdict is not Verdict.PROGRESS:
             if told is not None and told.verdict is status.verdict:
@@ -206,7 +209,8 @@ class Settle:
             listed = await self._history.find(job.provider_ref)
             if listed in (Verdict.SUCCESS, Verdict.FAILED) and listed is not told.verdict:
                 return Result(listed, "", "as the provider's history shows; its receipt said otherwise")
-            return Result(told.verdict, told.code, told.text, confirmed=listed is told.verdict)
+            if listed is told.verdict or agreed:
+                return Result(told.verdict, told.code, told.text, confirmed=listed is told.verdict)
         return None
 
     async def _end(self, job: FaxJob, result: Result) -> None:

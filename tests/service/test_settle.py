@@ -200,6 +200,21 @@ async def test_where_the_status_cannot_be_had_the_history_has_the_last_word(
     assert await world.told() == [(*told, True)]
 
 
+async def test_receipts_that_contradict_each_other_are_told_only_when_confirmed(world: World) -> None:
+    """A sender who reads that it failed sends it again, and it may have arrived."""
+    job = await world.job(JobState.SUBMITTED)
+    await world.receive(Verdict.SUCCESS, "ok")
+    await world.receive(Verdict.FAILED, "busy")
+    world.provider.statuses[9000] = away()
+    for _ in range(12):
+        world.now += 3601
+        await world.settle.result(await world.get())
+    assert (await world.get()).state is JobState.SUBMITTED
+    world.provider.history_pages = [(HistoryEntry(9000, 501, NUMBER.digits, Verdict.SUCCESS, None),)]
+    await world.settle.result(job)
+    assert await world.told() == [(MailKind.DELIVERED, "ok", True)]
+
+
 async def test_without_confirmation_the_receipt_is_told_as_such(database: Database) -> None:
     world = World(database, SettleSettings(confirm_receipts=False))
     job = await world.job(JobState.SUBMITTED)
