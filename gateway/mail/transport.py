@@ -167,14 +167,23 @@ def _translated(error: aiosmtplib.SMTPResponseException) -> GatewayError:
     reply = f"{error.code} {text}".strip()
     found = _STATUS.match(text)
     status = found[0] if found and found[0][0] == str(error.code)[0] else None
+    is_final = 500 <= error.code < 600 and error.code not in _LOGIN_WANTED
+    if is_final and isinstance(error, aiosmtplib.SMTPSenderRefused) and not _is_size(error.code, status):
+        # the sender is ours for every mail, or nobody: which mails are taken is for the administrators to mend
+        return TryLater(f"the mail server takes no mail from our sender: {reply}", status="4.1.8")
     about_mail = isinstance(
         error, aiosmtplib.SMTPSenderRefused | aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError
     )
-    if about_mail and 500 <= error.code < 600 and error.code not in _LOGIN_WANTED:
+    if about_mail and is_final:
         return Refused(f"the mail server refused the mail: {reply}", status=status or "5.0.0")
     if error.code in _LOGIN_WANTED:
         return TryLater(f"the mail server does not accept our login: {reply}", status="4.7.0")
     return TryLater(f"the mail server does not take the mail now: {reply}", status=status if error.code < 500 else None)
+
+
+def _is_size(code: int, status: str | None) -> bool:
+    """Whether a no to MAIL is to the size told there (RFC 1870 section 6.2)."""
+    return code == 552 or status in {"5.2.3", "5.3.4"}
 
 
 def _tls_context(settings: RelaySettings) -> ssl.SSLContext | None:

@@ -203,7 +203,17 @@ async def test_a_server_that_dies_after_its_yes_has_the_mail() -> None:
 # --- refused and put off ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
+async def test_a_no_to_our_sender_is_for_no_mail_of_its_own() -> None:
+    sink = Sink(MAIL="550 5.7.1 Sender not allowed")
+    async with relay(sink) as port:
+        with pytest.raises(TryLater, match="takes no mail from our sender"):
+            await to(port).send("", "ann@example.com", MESSAGE)
+        sink.answers["MAIL"] = "552 5.3.4 Message size exceeds fixed limit"
+        with pytest.raises(Refused, match="exceeds fixed limit"):
+            await to(port).send("", "ann@example.com", MESSAGE)
+
+
+@pytest.mark.parametrize("command", ["RCPT", "DATA"])
 async def test_permanent_no(command: str) -> None:
     sink = Sink(**{command: "550 5.1.1 No such user\u202e here"})
     async with relay(sink, enable_SMTPUTF8=True) as port:
