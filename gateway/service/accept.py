@@ -362,6 +362,7 @@ class Accept:
             fresh, earlier = unseen(tx, key, since(tx), new_jobs)
             if not fresh:
                 return earlier
+            new_jobs[:] = fresh  # of which alone is told
             jobs.add(tx, submission, fresh, key)
             if content is not None:
                 bodies.put(tx, submission.id, content)

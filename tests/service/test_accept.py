@@ -15,6 +15,7 @@ from typing import Any
 
 import argon2
 import pytest
+import structlog
 
 from gateway import spool
 from gateway.errors import NoSpace, Refused, TryLater
@@ -309,7 +310,9 @@ async def test_a_mail_that_comes_again_for_other_numbers_is_faxed_to_the_new_one
     first = await house.submit(NUMBER, "+12025550124/ref=1")
     assert await house.submit(NUMBER) == first
     assert await house.submit("+12025550124/ref=1") == first
-    second = await house.submit(NUMBER, "+12025550125", "+12025550124/ref=1")
+    with structlog.testing.capture_logs() as logs:
+        second = await house.submit(NUMBER, "+12025550125", "+12025550124/ref=1")
+    assert [(log["id"], log["nrcpt"]) for log in logs if log["event"] == "accepted"] == [(second, 1)]
     assert second != first
     assert await house.submit("+12025550125") == second
     assert await house.submit(NUMBER, "+12025550125") == first
