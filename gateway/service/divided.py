@@ -290,12 +290,15 @@ class DividedMails:
         first = next(iter(store.parts(tx, mail.id).values()))
         submission = jobs.get_submission(tx, first.submission)
         assert submission is not None
-        if mail.set_back:
+        before = store.whole_before(tx, mail.id)
+        if before:  # it is perhaps that mail once more, of which only some parts were brought again
+            why = f"{why}; but a mail in the same parts came whole before, fax id {before}, and its own result is told"
+        elif mail.set_back:
             why = f"{why}; but the gateway's records were set back, and it may have been faxed before"
         refusal = f"this mail came in parts and is not faxed: {why}{remedy}"
         if store.end(tx, mail.id, now, why=refusal) and not silent:
             notice = self._notices.divided(
-                mail.id, submission, mail.recipients, now, why, maybe=mail.set_back, code=code
+                mail.id, submission, mail.recipients, now, why, maybe=mail.set_back or bool(before), code=code
             )
             if notice:
                 outbox.add(tx, notice)

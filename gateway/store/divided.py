@@ -76,6 +76,16 @@ def parts(tx: Tx, divided: str) -> dict[int, Part]:
     return {part.number: part for part in found}
 
 
+def whole_before(tx: Tx, divided: str) -> str:
+    """What a mail of the same key became that came before this one, the last of them; "" for none."""
+    row = tx.execute(
+        "SELECT became FROM divided WHERE key = (SELECT key FROM divided WHERE id = ?) AND became <> ''"
+        " ORDER BY rowid DESC LIMIT 1",
+        (divided,),
+    ).fetchone()
+    return "" if row is None else str(row[0])
+
+
 def of_part(tx: Tx, submission: str) -> tuple[int, Divided] | None:
     """Which part of which mail a submission is."""
     row = tx.execute(

@@ -73,6 +73,20 @@ async def test_a_part_again_behind_the_whole_is_known_for_as_long_as_mail_server
     assert len(await house.jobs()) == 1
 
 
+async def test_of_a_part_again_long_after_the_whole_nobody_says_that_it_was_not_faxed(house: House) -> None:
+    house.accept.confirmed(await house.submit(mail=part(1, 2)))
+    house.accept.confirmed(whole := await house.submit(mail=part(2, 2)))
+    house.accept.confirmed(await house.submit(mail=part(1, 2)))
+    house.now += DAY
+    await house.divided.give_up()
+    (mail,) = await house.mails()
+    assert mail.kind is MailKind.UNKNOWN
+    text = " ".join(compose(mail, Letterhead("fax@example.org")).decode().split())
+    assert "Not known whether faxed: [1] Invoice" in text
+    assert f"came whole before, fax id {whole}, and its own result is told" in text
+    assert "Do NOT send it again before you have asked" in text
+
+
 async def test_two_last_parts_at_once_are_two_mails_of_which_nothing_is_lost(house: House) -> None:
     await house.submit(mail=part(1, 2))
     others = part(2, 2), part(2, 2, b"other text\r\n")
