@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from gateway.model import FaxJob, JobState
 from gateway.ports import HistoryEntry, StoredFile
 from gateway.service import leftovers
-from gateway.service.history import is_alike
+from gateway.service.history import SHORTEST, is_alike
 
 _DAY = 86400.0  # seconds by which the provider's dates may be wrong, time zones and all
 
@@ -74,9 +74,9 @@ class Comparison:
         self._now = now
         self._owners = {file.document_ref: named.job for file, named in shown.uploads} | dict(known.documents)
         self._strangers = [fax for fax in shown.faxes if fax.provider_ref not in known.sends]
-        self._to: dict[str, list[HistoryEntry]] = {}
+        self._ending: dict[str, list[HistoryEntry]] = {}  # numbers end alike, however they are written
         for fax in sorted(self._strangers, key=lambda fax: fax.provider_ref):
-            self._to.setdefault(fax.recipient, []).append(fax)
+            self._ending.setdefault(fax.recipient[-SHORTEST:], []).append(fax)
 
     @property
     def newer(self) -> int:
@@ -120,17 +120,22 @@ class Comparison:
 
     def _sends_of(self, job: FaxJob) -> list[HistoryEntry]:
         """Sends of a job, for certain, that are not known; not those that doubt.py finds by itself."""
-        ours = [fax for fax in self._to.get(job.number.digits, ()) if self._owners.get(fax.document_ref) == job.id]
+        digits = job.number.digits
+        ours = [fax for fax in self._near(job) if fax.recipient == digits and self._owners.get(fax.document_ref) == job.id]
         if job.state is JobState.IN_DOUBT and any(fax.document_ref == job.document_ref for fax in ours):
             return []
         return ours
+
+    def _near(self, job: FaxJob) -> Sequence[HistoryEntry]:
+        """Faxes that are not known to numbers that end as the job's does, the first first."""
+        return self._ending.get(job.number.digits[-SHORTEST:], ())
 
     def _astray(self, job: FaxJob) -> HistoryEntry | None:
         """A send of its document that is not known, by its number written in another way."""
         return next(
             (
                 fax
-                for fax in self._strangers
+                for fax in self._near(job)
                 if self._owners.get(fax.document_ref) == job.id and is_alike(fax.recipient, job.number.digits)
             ),
             None,
@@ -140,8 +145,9 @@ class Comparison:
         """Faxes that may be the job's by all that is known of both."""
         return [
             fax
-            for fax in self._to.get(job.number.digits, ())
-            if fax.document_ref not in self._owners
+            for fax in self._near(job)
+            if (fax.recipient == job.number.digits or is_alike(fax.recipient, job.number.digits))
+            and fax.document_ref not in self._owners
             and fax.provider_ref > self._known.compared
             and not self._is_before(fax, job)
         ]

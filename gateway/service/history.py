@@ -13,7 +13,7 @@ from gateway.ports import FaxProvider, HistoryEntry
 
 _LIMIT = 100  # entries asked for a page; the provider may give fewer
 _PAGES = 1000
-_SHORTEST = 5  # digits of a number without its country
+SHORTEST = 5  # digits of a number without its country
 _SMALLEST_PAGE = 10  # no provider has smaller ones: a list that is shorter is all there is
 
 
@@ -54,7 +54,7 @@ class Reading:
 def is_alike(recipient: str, digits: str) -> bool:
     """Whether a list means the number ``digits`` by another: with a prefix, as it was dialled, or without its country."""
     national = recipient.lstrip("0")
-    ends = recipient.endswith(digits) or (len(national) >= _SHORTEST and digits.endswith(national))
+    ends = recipient.endswith(digits) or (len(national) >= SHORTEST and digits.endswith(national))
     return ends and recipient != digits
 
 

@@ -308,6 +308,18 @@ async def test_a_fax_to_the_same_number_is_suspected_unless_it_is_surely_older(
     assert (await only(copy)).may_be_sent is suspected
 
 
+@pytest.mark.parametrize("written", ["+0112025550123", "+0012025550123", "+2025550123", "+12025550123"])
+async def test_a_fax_that_has_ended_since_is_suspected_however_its_number_is_written(today: House, written: str) -> None:
+    await today.submit()
+    await today.turn("prepare")
+    copy = today.copy("old")
+    copy.provider.history_pages = [(shown(77, 12, START + 60, written),)]
+    await started(copy)
+    await looked(copy)
+    assert (await only(copy)).may_be_sent
+    assert copy.provider.submits == 0
+
+
 async def test_a_fax_whose_document_went_to_the_number_as_it_was_dialled_is_suspected(today: House) -> None:
     job = await today.uploaded()
     copy = today.copy("old")
