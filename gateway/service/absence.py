@@ -14,6 +14,7 @@ from decimal import Decimal
 from gateway.errors import GatewayError, Refused
 from gateway.model import FaxJob
 from gateway.ports import FaxProvider
+from gateway.service.credit import Credit
 from gateway.service.history import History, Reading
 from gateway.store import jobs, origin, witness
 from gateway.store.db import Database, Tx
@@ -44,8 +45,9 @@ class Absence:
         def facts(tx: Tx) -> tuple[witness.Suspect, set[int], set[int], set[int], set[int | None], bool]:
             suspect = witness.suspect(tx, job.id, job.attempts)
             earlier = {attempt.provider_ref for attempt in jobs.attempts(tx, job.id)}
+            moved = origin.moved_after(tx, self._provider.account)
             older, rightful = witness.sent_before(tx, suspect.begun), witness.listed_by_rights(tx)
-            return suspect, older, rightful, witness.known(tx), earlier, origin.moved_after(tx) >= suspect.begun
+            return suspect, older, rightful, witness.known(tx), earlier, moved >= suspect.begun
 
         suspect, older, witnesses, known, earlier, moved = await self._database.read(facts)
         reading = await self._history.read(older)
@@ -71,9 +73,9 @@ async def money_is_gone(database: Database, provider: FaxProvider, before: witne
         return ""
     try:
         now = await provider.balance()
-    except Refused:  # this provider tells none
-        return ""
     except GatewayError as error:
+        if isinstance(error, Refused) and not Credit.is_wanted(error):  # this provider tells none
+            return ""
         return f"the balance cannot be read: {error.public}"
     spent = await database.read(lambda tx: witness.spent_since(tx, before, job))
     if now < before.amount - spent - _TOLERANCE:

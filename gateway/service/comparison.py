@@ -121,7 +121,9 @@ class Comparison:
     def _sends_of(self, job: FaxJob) -> list[HistoryEntry]:
         """Sends of a job, for certain, that are not known; not those that doubt.py finds by itself."""
         digits = job.number.digits
-        ours = [fax for fax in self._near(job) if fax.recipient == digits and self._owners.get(fax.document_ref) == job.id]
+        ours = [
+            fax for fax in self._near(job) if fax.recipient == digits and self._owners.get(fax.document_ref) == job.id
+        ]
         if job.state is JobState.IN_DOUBT and any(fax.document_ref == job.document_ref for fax in ours):
             return []
         return ours

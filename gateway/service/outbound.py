@@ -37,7 +37,7 @@ from gateway.service.prepare import Prepare, PrepareSettings
 from gateway.service.settle import Settle, SettleSettings
 from gateway.service.submit import Submit
 from gateway.spool import Spool
-from gateway.store import jobs, waiting
+from gateway.store import jobs, origin, waiting
 from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("outbound")
@@ -283,13 +283,16 @@ class Outbound:
             )
             return
         now = self._clock()
-        try:
-            changed = await self._database.write(
-                lambda tx: jobs.change(
-                    tx, job, JobState.UPLOADED, now, f"uploaded as {upload.document_ref}",
-                    document_ref=upload.document_ref, next_at=job.next_at,  # sent in the order of acceptance
-                )
+
+        def uploaded(tx: Tx) -> bool:
+            origin.use(tx, self._provider.account)
+            return jobs.change(
+                tx, job, JobState.UPLOADED, now, f"uploaded as {upload.document_ref}",
+                document_ref=upload.document_ref, next_at=job.next_at,  # sent in the order of acceptance
             )  # fmt: skip
+
+        try:
+            changed = await self._database.write(uploaded)
         except Exception as error:
             if not jobs.is_duplicate_document(error):
                 raise

@@ -78,16 +78,18 @@ def settle_at(tx: Tx, place: str) -> None:
     set_meta(tx, _PLACE, place)
 
 
-def has_moved(tx: Tx, account: str) -> bool:
-    """Note the ``account`` in use from now on; whether it was another before."""
-    before = get_meta(tx, _ACCOUNT)
+def is_other(tx: Tx, account: str) -> bool:
+    """Whether ``account`` is another than the one that has taken documents of ours. A mistyped key's has taken none."""
+    return get_meta(tx, _ACCOUNT) not in (None, account)
+
+
+def use(tx: Tx, account: str) -> None:
+    """A document was uploaded to ``account``."""
+    if is_other(tx, account):
+        set_meta(tx, _MOVED, str(witness.last_event(tx)))
     set_meta(tx, _ACCOUNT, account)
-    if before in (None, account):
-        return False
-    set_meta(tx, _MOVED, str(witness.last_event(tx)))
-    return True
 
 
-def moved_after(tx: Tx) -> int:
-    """The newest event when the account last became another; 0 for never."""
-    return int(get_meta(tx, _MOVED) or 0)
+def moved_after(tx: Tx, account: str) -> int:
+    """The newest event when the account last became ``account``; 0 when it never was another."""
+    return witness.last_event(tx) if is_other(tx, account) else int(get_meta(tx, _MOVED) or 0)

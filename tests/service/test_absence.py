@@ -149,13 +149,15 @@ async def test_an_earlier_send_that_is_known_is_no_sign_however_its_number_is_wr
     assert await house.states() == ["uploaded"]
 
 
-@pytest.mark.parametrize("error", [Refused("there is no such call"), away()])
-async def test_a_balance_that_cannot_be_had(house: House, error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "sends"), [(Refused("there is no such call"), 2), (Refused("payment required"), 1), (away(), 1)]
+)
+async def test_a_balance_that_cannot_be_had(house: House, error: Exception, sends: int) -> None:
     await doubtful(house, executed=False)
     house.provider.balance_error = error  # type: ignore[assignment]
     await poll(house, 2)
     await house.turn("submit")
-    assert house.provider.submits == (2 if type(error) is Refused else 1)
+    assert house.provider.submits == sends
 
 
 async def test_an_account_of_our_own_is_asked_for_its_balance_always(build: Build) -> None:
@@ -245,6 +247,18 @@ async def test_another_key_of_the_same_account_hinders_no_proof(house: House) ->
     await poll(house, 2)
     await house.turn("submit")
     assert house.provider.submits == 3
+
+
+async def test_a_key_that_was_mistyped_for_a_while_hinders_no_proof(house: House) -> None:
+    await house.reconcile.begin()
+    await doubtful(house, executed=False)
+    await with_another_key(house)
+    house.provider.account = "ours"
+    await house.reconcile.begin()
+    await house.reconcile.look()
+    await poll(house, 2)
+    await house.turn("submit")
+    assert house.provider.submits == 2
 
 
 async def test_a_document_is_sent_from_no_account_but_the_one_it_was_uploaded_to(house: House) -> None:

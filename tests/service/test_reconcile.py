@@ -309,7 +309,9 @@ async def test_a_fax_to_the_same_number_is_suspected_unless_it_is_surely_older(
 
 
 @pytest.mark.parametrize("written", ["+0112025550123", "+0012025550123", "+2025550123", "+12025550123"])
-async def test_a_fax_that_has_ended_since_is_suspected_however_its_number_is_written(today: House, written: str) -> None:
+async def test_a_fax_that_has_ended_since_is_suspected_however_its_number_is_written(
+    today: House, written: str
+) -> None:
     await today.submit()
     await today.turn("prepare")
     copy = today.copy("old")
