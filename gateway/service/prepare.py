@@ -22,10 +22,10 @@ from gateway.document.cover_facts import gather
 from gateway.document.opening import opened
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
-from gateway.model import FaxDocument, FaxJob, FaxPage, JobState, LedgerEntry, MailKind, Submission
+from gateway.model import FaxDocument, FaxJob, FaxPage, JobState, LedgerEntry, MailKind, OutgoingMail, Submission
 from gateway.service.notices import Notices
 from gateway.spool import Spool
-from gateway.store import bodies, jobs, outbox
+from gateway.store import bodies, jobs, outbox, waiting
 from gateway.store.db import Database, Tx
 
 LARGE = 8_000_000  # bytes of a mail, beyond which its conversion may take much memory
@@ -286,21 +286,52 @@ class Prepare:
         return file
 
     async def _set_aside(self, job: FaxJob, submission: Submission) -> None:
+        """A mail whose conversion dies fails. Where we ended instead, it may be the machine's fault: a person looks at it."""
         file = await self._as_file(submission)
-        why = job.last_error or "the gateway itself ended each time it worked on it"
+        look = f"copy the file spool/{file} to set-aside.eml and see what happens: faxgateway preview set-aside.eml"
+        tries = self._settings.tries
+        if not job.last_error:
+            why = f"the gateway itself ended each of the {tries} times it worked on this mail"
+            remedy = f"If the machine was at fault: faxgateway queue release {submission.id}; else {look}"
+            await self._hold(submission, why, remedy)
+            return
         error = Refused(
-            f"the gateway could not convert this mail in {self._settings.tries} tries: {why}", status=_CONVERTER
+            f"the gateway could not convert this mail in {tries} tries: {job.last_error}", status=_CONVERTER
         )
-        now = self._clock()
-        alarm = self._notices.operator(
-            f"set-aside.{submission.id}", now,
-            title=f"The mail {submission.id} is set aside",
-            text=f"The mail from {submission.sender or 'nobody'}: {error.public}. Its faxes have failed, and the sender"
-            " was told.",
-            remedy=f"While it is kept, copy the file spool/{file} to set-aside.eml and see what happens:"
-            " faxgateway preview set-aside.eml",
-        )  # fmt: skip
+        alarm = self._alarm(
+            submission, f"{error.public}. Its faxes have failed, and the sender was told.", f"While it is kept, {look}"
+        )
         await self._failed(replace(submission, mail_file=file), error, [], alarm=lambda tx: outbox.add(tx, alarm))
+
+    def _alarm(self, submission: Submission, text: str, remedy: str) -> OutgoingMail:
+        return self._notices.operator(
+            f"set-aside.{submission.id}.{int(self._clock())}",
+            self._clock(),
+            title=f"The mail {submission.id} is set aside",
+            text=f"The mail from {submission.sender or 'nobody'}: {text}",
+            remedy=remedy,
+        )
+
+    async def _hold(self, submission: Submission, why: str, remedy: str) -> None:
+        """Keep its faxes for a person; the sender is told that they wait."""
+        now = self._clock()
+        alarm = self._alarm(submission, f"{why}. Its faxes are held, and the sender was told.", remedy)
+
+        def commit(tx: Tx) -> list[FaxJob]:
+            held = []
+            for job in jobs.of_submission(tx, submission.id):
+                if job.state is JobState.ACCEPTED and jobs.hold(tx, job, now, why):
+                    held.append(job)
+                    told = waiting.told(tx, job, now)
+                    mail = told and self._notices.result(MailKind.DELAYED, job, submission, now, code="held", text=why)
+                    if mail:
+                        outbox.add(tx, mail)
+            outbox.add(tx, alarm)
+            return held
+
+        for job in await self._database.write(commit):
+            telemetry.held(job.id, why=why)
+        self._on_mail()
 
     async def _failed(
         self,

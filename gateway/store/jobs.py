@@ -210,14 +210,15 @@ def strike(tx: Tx, job: FaxJob, now: float, again_at: float) -> int:
 def strike_mail(tx: Tx, job: FaxJob, now: float, again_at: float) -> int:
     """As :func:`strike`, for a step that is taken once for all jobs of a mail: they are struck and put off together.
 
-    Otherwise a mail that kills whoever prepares it would do so as often as it has recipients.
+    Otherwise a mail that kills whoever prepares it would do so as often as it has recipients. An error that is there
+    later is of this try: without one, whoever made it ended.
     """
     tries = strike(tx, job, now, again_at)
     if tries:
         tx.execute(
-            "UPDATE job SET strikes = ?, next_at = ?, updated_at = ?"
-            " WHERE submission = ? AND id <> ? AND state = ? AND hold = ''",
-            (tries, again_at, now, job.submission, job.id, job.state),
+            "UPDATE job SET strikes = ?, next_at = ?, updated_at = ?, last_error = ''"
+            " WHERE submission = ? AND state = ? AND hold = ''",
+            (tries, again_at, now, job.submission, job.state),
         )
     return tries
 

@@ -185,10 +185,34 @@ async def test_a_mail_that_kills_the_process_three_times_is_set_aside_and_the_ot
         if job.submission == good:
             assert job.state is JobState.PREPARED
         else:
-            assert (job.state, job.outcome) == (JobState.FAILED, "content")
-            assert await reborn.told(job.id) == [("failed", "content")]
+            assert (job.state, "the gateway itself ended each of the 3 times" in job.hold) == (JobState.ACCEPTED, True)
+            assert await reborn.told(job.id) == [("delayed", "held")]
     assert await reborn.alarms() == [f"The mail {poison} is set aside"]
-    assert "in 3 tries" in (await reborn.mails(MailKind.FAILED))[0].facts["text"]
+    (alarm,) = await reborn.mails(MailKind.OPERATOR)
+    assert f"faxgateway queue release {poison};" in alarm.facts["remedy"]
+    for job in await reborn.jobs():
+        await reborn.database.write(lambda tx, job=job: jobs.release(tx, job, reborn.now))  # type: ignore[misc]
+    await reborn.turn("prepare")  # it was the machine
+    assert set(await reborn.states()) == {"prepared"}
+    await reborn.close()
+
+
+async def test_trouble_from_before_the_process_was_killed_says_nothing(house: House) -> None:
+    await house.submit()
+    house.workshop.faults.append(DIED)
+    await house.turn("prepare")
+    reborn = house
+    for _ in range(2):
+        reborn.workshop.faults.append(Crash())
+        reborn.now += 1000
+        with pytest.raises(Crash):
+            await reborn.turn("prepare")
+        reborn = await reborn.crash()
+        await reborn.outbound.recover()
+    reborn.now += 1000
+    await reborn.turn("prepare")
+    (job,) = await reborn.jobs()
+    assert "the gateway itself ended" in job.hold
     await reborn.close()
 
 
