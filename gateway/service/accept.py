@@ -107,8 +107,8 @@ class Accept:
 
     # --- who ------------------------------------------------------------------------------------------------------
 
-    async def authenticate(self, peer: Peer, login: str, password: str) -> bool:
-        """Whether this is the login's password. Raises TryLater after too many wrong ones."""
+    async def authenticate(self, peer: Peer, login: str, password: str) -> str | None:
+        """The login's name, if this is its password. Raises TryLater after too many wrong ones."""
         return await self.logins.authenticate(peer, login, password)
 
     async def is_familiar(self, peer: Peer) -> bool:

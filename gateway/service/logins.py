@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 
 import argon2
 
-from gateway import policy, telemetry
+from gateway import policy, precis, telemetry
 from gateway.errors import TryLater
 from gateway.model import Peer
 from gateway.store import logins, users
@@ -48,6 +48,7 @@ class LoginSettings:
 class Facts:
     """What is on record when somebody tries a login at an address."""
 
+    name: str  # of the login, as it is on record
     who: str  # as whom failures count
     password_hash: str | None
     known_at: float | None  # when the login was good there
@@ -76,17 +77,17 @@ class Logins:
         # for each other
         self._known, self._strange = asyncio.Semaphore(1), asyncio.Semaphore(1)
 
-    async def authenticate(self, peer: Peer, login: str, password: str) -> bool:
-        """Whether this is the login's password. Raises TryLater when there were too many wrong ones."""
+    async def authenticate(self, peer: Peer, login: str, password: str) -> str | None:
+        """The login's name, if this is its password. Raises TryLater when there were too many wrong ones."""
         address = policy.place_of(peer.address)
         turn = self._turns.setdefault(address, asyncio.Lock())
         async with turn:  # one after the other: the count is right before the next is let on
             now = self._clock()
             facts = await self._database.read(lambda tx: self._facts(tx, login, address, now))
-            guess = self._digest(address, login, password, facts.password_hash or "")
+            guess = self._digest(address, facts.name, password, facts.password_hash or "")
             if guess in self._wrong:  # a device with an old password tries it all day long: nothing is learned by it
                 telemetry.login("repeated", client=peer.address)
-                return False
+                return None
             wait = self._wait(facts, now)
             if wait:
                 telemetry.login("throttled", client=peer.address)
@@ -100,12 +101,12 @@ class Logins:
                 telemetry.login("good", client=peer.address)
                 self._familiar.add(address)
                 if facts.known_at is None or now - facts.known_at > _DAY:
-                    await self._database.write(lambda tx: logins.succeeded(tx, login, address, now))
-                return True
+                    await self._database.write(lambda tx: logins.succeeded(tx, facts.name, address, now))
+                return facts.name
             self._remember(guess)
             telemetry.login("wrong", client=peer.address)  # without the name: people type passwords where names belong
             await self._database.write(lambda tx: logins.failed(tx, facts.who, address, now))
-            return False
+            return None
 
     async def is_familiar(self, peer: Peer) -> bool:
         """Whether any login was good at its address before."""
@@ -126,11 +127,13 @@ class Logins:
 
     def _facts(self, tx: Tx, login: str, address: str, now: float) -> Facts:
         since = now - self._settings.window
-        password_hash = users.password_hash(tx, login)
+        name = users.named(tx, login) or precis.name(login)
+        password_hash = users.password_hash(tx, name)
         # a user's name is on record anyhow; what is none may be a password, so its digest dies with the process
-        who = self._digest(login) if password_hash is None else f"user:{login}"
-        known_at = logins.last_success(tx, login, address)
+        who = self._digest(name) if password_hash is None else f"user:{name}"
+        known_at = logins.last_success(tx, name, address)
         return Facts(
+            name=name,
             who=who,
             password_hash=password_hash,
             known_at=known_at if known_at is not None and now - known_at < _KNOWN_FOR else None,
@@ -152,6 +155,10 @@ class Logins:
         return max(1.0, facts.oldest + self._settings.window - now)
 
     def _verify(self, stored: str, password: str) -> bool:
+        # older hashes are of what was typed
+        return any(self._is_of(stored, form) for form in dict.fromkeys((precis.password(password), password)))
+
+    def _is_of(self, stored: str, password: str) -> bool:
         try:
             return self._hasher.verify(stored, password)
         except (argon2.exceptions.Argon2Error, argon2.exceptions.InvalidHash):

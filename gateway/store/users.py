@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway import precis
 from gateway.model import User
 from gateway.store.db import Tx
 
@@ -18,6 +19,14 @@ def put(tx: Tx, name: str, password_hash: str, now: float) -> None:
 def remove(tx: Tx, name: str) -> bool:
     """False when there was none."""
     return bool(tx.execute("DELETE FROM user WHERE name = ?", (name,)).rowcount)
+
+
+def named(tx: Tx, name: str) -> str | None:
+    """The login that a name means: as it is written, as older ones may be on record, or as names are compared."""
+    for each in (name, precis.name(name)):
+        if tx.execute("SELECT 1 FROM user WHERE name = ?", (each,)).fetchone():
+            return each
+    return None
 
 
 def password_hash(tx: Tx, name: str) -> str | None:

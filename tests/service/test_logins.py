@@ -110,6 +110,15 @@ async def test_a_login_guessed_at_from_everywhere_stays_open_for_its_user(house:
     assert (at_home, on_a_journey) == ("in", "in")
 
 
+async def test_a_login_on_record_as_it_was_typed_once_stays_good(house: House) -> None:
+    typed, composed = ("Rene\u0301", "pass\u00f6rd o\u0308"), ("Ren\u00e9", "pass\u00f6rd \u00f6")
+    hashed = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(typed[1])
+    await house.database.write(lambda tx: users.put(tx, typed[0], hashed, 0.0))
+    door = Logins(house.database, clock=house.clock)
+    assert await door.authenticate(ANN, *typed) == typed[0]
+    assert await door.authenticate(ANN, typed[0], composed[1]) is None
+
+
 async def test_a_device_with_an_old_password_locks_nobody_out(house: House) -> None:
     door = await _door(house)
     for _ in range(100):

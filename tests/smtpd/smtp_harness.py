@@ -157,10 +157,10 @@ class Stub:
         if name in self.fail:
             raise self.fail[name]
 
-    async def authenticate(self, peer: Peer, login: str, password: str) -> bool:
+    async def authenticate(self, peer: Peer, login: str, password: str) -> str | None:
         self._may_fail("authenticate")
         await self.verifying.wait()
-        return self.logins.get(login) == password
+        return login if self.logins.get(login) == password else None
 
     async def is_familiar(self, peer: Peer) -> bool:
         self._may_fail("is_familiar")

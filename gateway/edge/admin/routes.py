@@ -159,7 +159,7 @@ class Routes:
         peer = Peer(
             listener="test",
             address=words.client(client) if client else "a client like this",
-            login=user or None,
+            login=words.login(user) if user else None,
             certificate=certificate or None,
             author=sender.lower() if signed else None,
             trusted_network=bool(client) or not (user or certificate or signed),

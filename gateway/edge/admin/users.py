@@ -8,6 +8,7 @@ from typing import Any
 
 import argon2
 
+from gateway import precis
 from gateway.edge.admin import shown, words
 from gateway.errors import NotFound, Refused
 from gateway.store import logins, users
@@ -36,17 +37,18 @@ class Users:
 
     async def passwd(self, name: str, password: str) -> dict[str, Any]:
         """Raises NotFound, or Refused for a bad password."""
-        return await self._set_password(name, password, new=False)
+        return await self._set_password(await self._database.read(lambda tx: _known(tx, name)), password, new=False)
 
     async def _set_password(self, name: str, password: str, *, new: bool) -> dict[str, Any]:
-        await self._database.read(lambda tx: _check(tx, name, new=new))
+        if new:
+            await self._database.read(lambda tx: _check_new(tx, name))
         if not _SHORTEST <= len(password) <= _LONGEST:
             raise Refused(f"a password has {_SHORTEST} to {_LONGEST} characters")
-        hashed = await asyncio.to_thread(argon2.PasswordHasher().hash, password)
+        hashed = await asyncio.to_thread(argon2.PasswordHasher().hash, precis.password(password))
         now = self._clock()
 
         def commit(tx: Tx) -> None:
-            _check(tx, name, new=new)  # hashing takes a while
+            (_check_new if new else _known)(tx, name)  # hashing takes a while
             users.put(tx, name, hashed, now)
             logins.forget_login(tx, name)
 
@@ -56,18 +58,24 @@ class Users:
     async def remove(self, name: str) -> dict[str, Any]:
         """Raises NotFound."""
 
-        def commit(tx: Tx) -> bool:
-            logins.forget_login(tx, name)
-            return users.remove(tx, name)
+        def commit(tx: Tx) -> str:
+            known = _known(tx, name)
+            logins.forget_login(tx, known)
+            users.remove(tx, known)
+            return known
 
-        if not await self._database.write(commit):
-            raise NotFound(f"there is no user {name}")
-        return {"removed": [{"name": name}]}
+        return {"removed": [{"name": await self._database.write(commit)}]}
 
 
-def _check(tx: Tx, name: str, *, new: bool) -> None:
-    known = any(user.name == name for user in users.listing(tx))
-    if new and known:
-        raise Refused(f"the user {name} is there already; change its password with: faxgateway user passwd {name}")
-    if not new and not known:
+def _known(tx: Tx, name: str) -> str:
+    """The login that a name means. Raises NotFound."""
+    known = users.named(tx, name)
+    if known is None:
         raise NotFound(f"there is no user {name}")
+    return known
+
+
+def _check_new(tx: Tx, name: str) -> None:
+    """Raises Refused."""
+    if users.named(tx, name) is not None:
+        raise Refused(f"the user {name} is there already; change its password with: faxgateway user passwd {name}")

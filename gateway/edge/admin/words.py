@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
-from gateway import numbers, policy
+from gateway import numbers, policy, precis
 from gateway.errors import Refused
 from gateway.limits import Cap
 from gateway.mail.options import Asked, read
@@ -95,10 +95,10 @@ def client(text: str) -> str:
 
 
 def login(text: str) -> str:
-    """The name of a user. Raises Refused."""
+    """The name of a user, in the one form it is stored in. Raises Refused."""
     if not text or any(c.isspace() or not c.isprintable() for c in text):
         raise Refused("a user name has no blanks and is not empty")
-    return text
+    return precis.name(text)
 
 
 def station_id(text: str) -> str:
