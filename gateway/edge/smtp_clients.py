@@ -103,7 +103,7 @@ class Clients:
         if not is_local(peer) and self._counts[place] >= self._settings.max_connections_per_client:
             self._warn("too many connections of one client", client=peer.address)
             raise Hangup("421 4.7.0 too many connections from your address; try again later")
-        if self.is_crowded and not self._has_room(guest):
+        if self.is_crowded and not self._has_room(guest, place):
             self._warn("too many connections", count=len(self._present))
             raise Hangup("421 4.3.2 too many connections; try again later")
         self._present[guest] = place
@@ -113,24 +113,34 @@ class Clients:
         finally:
             self._leaves(guest)
 
-    def _has_room(self, guest: Guest) -> bool:
+    def _has_room(self, guest: Guest, place: str) -> bool:
         """Whether there is a place for one more, or is made.
 
-        However quick strangers are, they cannot keep out who is known, nor throw him out while he pauses.
+        However quick strangers are, they cannot keep out who is known, nor throw him out while he pauses, nor can those
+        of a few addresses keep out who comes from another, to log in.
         """
         has_place = len(self._present) < self._settings.max_connections
         if guest.is_known:
             return has_place or self._make_room(known=False) or self._make_room(known=True, slow=_SLOW)
         if sum(not each.is_known for each in self._present) >= self._for_strangers:
-            return self._make_room(known=False, slow=_SLOW)
+            return self._make_room(known=False, slow=_SLOW) or self._has_share(place)
         return has_place or self._make_room(known=False, slow=_SLOW) or self._make_room(known=True, slow=_TRUST)
 
-    def _make_room(self, *, known: bool, slow: float = -math.inf) -> bool:
-        """Send the slowest client of a kind away, if it is that ``slow`` (s)."""
+    def _has_share(self, place: str) -> bool:
+        """Whether a stranger gets the place of another, of the address that has the most of them."""
+        strangers = Counter(at for guest, at in self._present.items() if not guest.is_known)
+        (most_at, most), *_ = strangers.most_common(1)
+        return most > strangers[place] + 1 and self._make_room(known=False, at=most_at)
+
+    def _make_room(self, *, known: bool, slow: float = -math.inf, at: str = "") -> bool:
+        """Send the slowest client of a kind, or of an address, away, if it is that ``slow`` (s)."""
         waited_for = [
             (slowness, guest)
-            for guest in self._present
-            if guest.is_known == known and (slowness := guest.slowness) is not None and slowness >= slow
+            for guest, place in self._present.items()
+            if guest.is_known == known
+            and at in ("", place)
+            and (slowness := guest.slowness) is not None
+            and slowness >= slow
         ]
         if not waited_for:
             return False

@@ -87,7 +87,10 @@ class Dialogue:
         except TryLater as error:  # no fault of the client's
             await self._wire.say(refusal(error))
         except GatewayError as error:
-            await self._wrong(refusal(error))
+            if name == "RCPT" and self.peer.proofs:  # one wrong number of many must not cost the others their answer
+                await self._wire.say(refusal(error))
+            else:
+                await self._wrong(refusal(error))
         except (Hangup, ConnectionError, TimeoutError):
             raise
         except Exception:
@@ -232,18 +235,18 @@ class Dialogue:
             log.warning("a password came in clear, where others can read it on the way", client=self.peer.address)
         failure = "535 5.7.8 login or password is wrong"
         try:
-            good = await self._door.authenticate(self.peer, login, password)
+            known = await self._door.authenticate(self.peer, login, password)
         except TryLater as error:
             if error.status != "4.7.0":  # trouble of ours
                 raise
-            good, failure = False, refusal(error)
-        if not good:
+            known, failure = None, refusal(error)
+        if known is None:
             self._auth_failures += 1
             if self._auth_failures >= _AUTH_FAILURES:
                 raise Hangup("421 4.7.0 too many failed logins; good bye")
             raise BadCommand(failure)
         self._auth_failures = 0
-        self._is_now(self.peer.helo, login)
+        self._is_now(self.peer.helo, known)
         return "235 2.7.0 logged in"
 
     async def _ask(self, challenge: str) -> str:

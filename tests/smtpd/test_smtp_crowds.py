@@ -45,6 +45,20 @@ async def test_strangers_however_quick_keep_nobody_out_who_is_known(doors: Doors
     assert (await known.mail(MAIL)).code == 250
 
 
+async def test_strangers_of_few_addresses_share_with_who_comes_from_another(
+    doors: Doors, stub: Stub, come: Come
+) -> None:
+    (door,) = await doors.open(stub, FRONT, max_connections=8)
+    flood = [await come(door, f"198.51.100.{n % 2}") for n in range(6)]
+    assert all(greeting.startswith("220") for _, greeting in flood)
+    assert (await come(door, "198.51.100.1"))[1].startswith("421")
+    user, greeting = await come(door, "203.0.113.5")
+    assert greeting.startswith("220")
+    assert await user.asks("AUTH LOGIN Y29waWVy", "c2VjcmV0") == [334, 235]
+    sent_away = [each for each, _ in flood if (await each.send(b"NOOP\r\n")) or (await each.reply()).code == 421]
+    assert len(sent_away) == 1
+
+
 @pytest.mark.parametrize("proof", ["network", "login"])
 async def test_strangers_throw_nobody_out_who_is_known_and_pauses(
     doors: Doors, stub: Stub, come: Come, monkeypatch: pytest.MonkeyPatch, proof: str

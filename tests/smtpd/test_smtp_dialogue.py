@@ -6,9 +6,10 @@ import asyncio
 import smtplib
 
 import pytest
-from smtp_harness import Client, Doors, Stub, talking, until
+from smtp_harness import LOCAL, Client, Doors, Stub, talking, until
 from structlog.testing import capture_logs
 
+from gateway.edge.smtp_settings import ListenerSettings
 from gateway.errors import NoSpace, Refused, TryLater
 
 
@@ -212,6 +213,21 @@ async def test_temporary_refusals_are_no_errors_of_the_clients(doors: Doors, stu
         assert await client.asks("RCPT TO:<+12025550100@fax.local>", "DATA") == [250, 354]
         assert str(await client.ask("x\r\n.")).startswith("250")
     assert len(stub.mails[0][0].recipients) == 2
+
+
+async def test_each_wrong_number_of_a_list_has_its_answer_and_the_good_ones_are_faxed(doors: Doors, stub: Stub) -> None:
+    within, outside = (
+        ListenerSettings(name, "127.0.0.1:0", networks=networks) for name, networks in (("a", LOCAL), ("b", ()))
+    )
+    permitted, strange = await doors.open(stub, within, outside, max_errors=5)
+    numbers = [f"RCPT TO:<+1202555{n:03}@fax.local>" for n in range(40)]
+    async with talking(permitted) as client:
+        assert await client.asks("MAIL FROM:<you@example.org>", *numbers) == [250, *[553] * 40]
+        assert (await client.ask("RCPT TO:<+12025550123@fax.local>")).code == 250
+        assert await client.asks("DATA") == [354]
+        assert str(await client.ask("x\r\n.")).startswith("250")
+    async with talking(strange) as client:
+        assert await client.asks("MAIL FROM:<you@example.org>", *numbers[:6]) == [250, *[550] * 5, 421]
 
 
 async def test_a_session_has_a_budget_of_commands_that_lead_nowhere(doors: Doors, stub: Stub) -> None:
