@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from gateway import charsets
 from gateway.errors import Refused
 from gateway.mail.buffer import Buffer
 from gateway.mail.words import decode_words, one_line, to_text
@@ -24,11 +25,15 @@ _FOLD = re.compile(r"\r?\n(?=[ \t])")
 
 
 class Headers:
-    """Fields in mail order. Values are kept as bytes and decoded when they are asked for."""
+    """Fields in mail order. Values are kept as bytes and decoded when they are asked for.
 
-    __slots__ = ("_fields", "_named")
+    ``charset``: of 8-bit text that is no UTF-8, where the texts of the mail tell; else that is Windows-1252.
+    """
+
+    __slots__ = ("_fields", "_named", "charset")
 
     def __init__(self, fields: list[tuple[str, bytes]]) -> None:
+        self.charset: str | None = None
         self._fields = fields
         self._named: dict[str, list[bytes]] = {}
         for name, value in fields:
@@ -43,32 +48,32 @@ class Headers:
         return iter(self._fields)
 
     def every(self, name: str) -> Iterator[str]:
-        """All such fields unfolded, in mail order; 8-bit text is read as UTF-8 or Windows-1252."""
-        return (_unfolded(value) for value in self._named.get(name, ()))
+        """All such fields unfolded, in mail order."""
+        return (self._unfolded(value) for value in self._named.get(name, ()))
 
     def raw(self, name: str) -> str:
         """The first such field as :meth:`every` gives it, "" when there is none."""
         values = self._named.get(name)
-        return _unfolded(values[0]) if values else ""
+        return self._unfolded(values[0]) if values else ""
 
     def lines(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Fields whose lower-case names begin so, each decoded and on one clean line."""
         for name, value in self._fields:
             if name.startswith(prefix):
-                yield name, _clean(value)
+                yield name, one_line(decode_words(self._unfolded(value)))
 
     def line(self, name: str) -> str:
         """The first such field for people: decoded and on one clean line."""
         return one_line(decode_words(self.raw(name)))
 
+    def _unfolded(self, value: bytes) -> str:
+        text = (value.decode("ascii") if value.isascii() else self._raw(value)).strip()
+        return _FOLD.sub("", text) if "\n" in text else text
 
-def _unfolded(value: bytes) -> str:
-    text = (value.decode("ascii") if value.isascii() else to_text(value)).strip()
-    return _FOLD.sub("", text) if "\n" in text else text
-
-
-def _clean(value: bytes) -> str:
-    return one_line(decode_words(_unfolded(value)))
+    def _raw(self, value: bytes) -> str:
+        told = charsets.codec(self.charset) or "utf-8"
+        names = ("utf-8",) if told.startswith(("utf-16", "utf-32")) else ("utf-8", told)
+        return next(filter(None, (charsets.read(value, name) for name in names)), None) or to_text(value)
 
 
 def header_size(source: Buffer, start: int, end: int) -> int:

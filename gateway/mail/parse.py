@@ -65,6 +65,7 @@ def summary(
         part = partial.read(headers)
     except Refused as error:
         return MailSummary(refusal=error.public, refusal_status=error.status)
+    judged = {} if part else _judge(source, headers, body, room or Room())  # first: by the texts the header is read
     return MailSummary(
         message_id=headers.line("message-id"),
         subject=options.without(headers.line("subject")),
@@ -73,7 +74,7 @@ def summary(
         from_header=headers.line("from"),
         automatic=automatic.reason(headers, hops=hops, hostname=hostname),
         received_count=sum(1 for _ in headers.every("received")),
-        **({} if part else _judge(source, headers, body, room or Room())),
+        **judged,
         body_at=body,
         body_sha256=_digest(source, body) if digesting else "",
         author=author.proven(headers, authserv_id) if authserv_id else "",

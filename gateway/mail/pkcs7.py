@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import binascii
 
-_SIGNED = bytes.fromhex("2a864886f70d010702")
+_SIGNED, _COMPRESSED = bytes.fromhex("2a864886f70d010702"), bytes.fromhex("2a864886f70d0109100109")
 _SEQUENCE, _OCTETS, _OID, _FIRST, _CONSTRUCTED = 0x30, 0x04, 0x06, 0xA0, 0x20
 _DEEPEST = 8  # octet strings in octet strings
 
 
 class NotSigned(Exception):
     """It is no signed data: encrypted, or nothing that can be read."""
+
+
+class Compressed(NotSigned):
+    """It is compressed data (RFC 3274)."""
 
 
 def content(data: bytes) -> bytes:
@@ -24,7 +28,7 @@ def content(data: bytes) -> bytes:
         start, end = info
         oid, start = _open(data, start, _OID)
         if data[oid[0] : oid[1]] != _SIGNED:
-            raise NotSigned
+            raise Compressed if data[oid[0] : oid[1]] == _COMPRESSED else NotSigned
         explicit, _ = _open(data, start, _FIRST)
         (start, end), _ = _open(data, explicit[0], _SEQUENCE)
         for _ in range(2):  # the version, and the digests used

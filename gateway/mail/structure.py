@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 from gateway import charsets
 from gateway.errors import Refused
-from gateway.mail import bodies, boundaries, clearsigned, flowed, partial, pkcs7, tnef, transfer, webpages
+from gateway.mail import bodies, boundaries, clearsigned, flowed, forms, partial, pkcs7, tnef, transfer, webpages
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, split
 from gateway.mail.leaf import Leaf
 from gateway.mail.parameters import display_name, parse, without_comment
 from gateway.mail.room import Room, TooMuch
-from gateway.mail.words import file_name, one_line
+from gateway.mail.words import file_name, one_line, to_text
 
 MAX_DEPTH = 20
 MAX_PARTS = 200
@@ -30,21 +30,19 @@ _MESSAGES = {"message/rfc822", "message/global", "message/news"}
 _OF_MAILS = (".eml", ".mht", ".mhtml")  # names of mails, and of web pages saved as such
 _SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
 _SEALED = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
-_FULL = 2 / 3  # plain text that says less of what the HTML says is a stub, or lacks something
-_SPARE = 3  # the text of a winmail.dat is this many times longer where it is none that the mail has, too
 _TNEF = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _READABLE = {"message/delivery-status", "message/disposition-notification", "message/feedback-report"}
-_FORMS = {"text/plain", "text/html"}  # a message text is one of these; other text/* are forms of it nobody prints
 _TABLES = {"text/csv", "text/tab-separated-values", "text/xml"}  # with a name, no form of a message text
 _CUT_OFF = re.compile(r"ATT\d{5}\.(?:txt|html?)", re.IGNORECASE)  # what Exchange makes of text behind a document
 _UNSURE = {"text/plain", "application/octet-stream"}  # what programs say that do not know
 _OF_A_MAIL = {"from", "to", "subject", "date", "received", "return-path", "message-id", "mime-version", "content-type"}
 _ARMOUR = 65_536  # bytes of a key or a signature in letters, at most
 _ARMOURED_SIGNATURE, _ARMOURED_KEY = b"-----BEGIN PGP SIGNATURE-----", b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
-_SECRET = re.compile(rb"(?:^|>)[ \t]*-----BEGIN PGP MESSAGE-----\s*$", re.MULTILINE)
+_SECRET = re.compile(rb"(?:^|>)[ \t]*-----BEGIN PGP MESSAGE-----\s*(?:$|<)", re.MULTILINE)
+_YENC = re.compile(rb"^=ybegin [^\r\n]*\bsize=\d+ name=", re.MULTILINE)
 # how files of PDF, JPEG, PNG, GIF, TIFF, ZIP and OLE begin in base64, for those whose field is lost
 _BARE_BASE64 = re.compile(rb"\s*(?:JVBERi0|/9j/|iVBORw0KGgo|R0lGOD|SUkqA|TU0AK|UEsDB|0M8R4K)[A-Za-z0-9+/\r\n]{60}")
-_OTHER_FORM = ("message text in another form", "the message text is taken from its other form")
+_UNREAD = "the mail is {} and cannot be read here; send it without {}"
 _UNSENDABLE = {
     partial.TYPE: partial.CUT,
     "message/external-body": "an attachment is only a reference to a file elsewhere; attach the file itself",
@@ -75,7 +73,8 @@ def walk(source: Buffer, headers: Headers, body: int, room: Room | None = None) 
     Raises :class:`TooMuch` as well, where there is no ``room`` for it, or a limited one for what mails are wrapped in.
     """
     way = _Walk(room or Room())
-    leaves = _without_spare(way.entity(source, headers, body, len(source), depth=0))
+    leaves = forms.without_spare(way.entity(source, headers, body, len(source), depth=0))
+    headers.charset = _charset(leaves)
     for number, leaf in enumerate(leaves, 1):
         leaf.name = leaf.name or ("message text" if leaf.message_text else f"attachment {number}")
     return Mail(headers, leaves, frozenset(way.shown))
@@ -88,6 +87,7 @@ class _Walk:
         self.parts = 0
         self._room = room
         self.shown: set[str] = set()
+        self._charset: str | None = None  # of the last text: names of files are in it, too
 
     def entity(
         self,
@@ -106,6 +106,7 @@ class _Walk:
         self._room.level(depth)
         if depth > MAX_DEPTH:
             raise Refused(f"the mail is nested more than {MAX_DEPTH} levels deep", status="5.6.0")
+        headers.charset = self._charset
         kind, parameters = _type(headers)
         kind = kind or default
         if kind in _UNSENDABLE:
@@ -188,7 +189,7 @@ class _Walk:
         if kind == "multipart/related":
             self.shown |= webpages.tie([leaf for child in children for leaf in child])
         elif kind == "multipart/alternative":
-            _choose(children)
+            forms.choose(children)
         elif kind == "multipart/appledouble":
             for leaf in (leaf for child in children for leaf in child if leaf.type == "application/applefile"):
                 _leave_out_fork(leaf)
@@ -208,10 +209,11 @@ class _Walk:
         headers, body = split(source, start, end)
         if _OF_A_MAIL.isdisjoint(headers.names()):
             return self._settle(leaf, depth, closed=closed)
+        inner = self.entity(source, headers, body, end, depth=depth + 1, closed=closed)
+        headers.charset = _charset(inner)
         names = ("From", "To", "Cc", "Date", "Subject") if headed else ()
         fields = [(name, headers.line(name.lower())) for name in names]
         preface = "".join(f"{name}: {value}\n" for name, value in fields if value)
-        inner = self.entity(source, headers, body, end, depth=depth + 1, closed=closed)
         return _attached(leaf, inner, headers.line("subject") if headed else "", preface)
 
     # --- wrapped mails --------------------------------------------------------------------------------------------
@@ -225,6 +227,8 @@ class _Walk:
             return [leaf]
         try:
             content = pkcs7.content(data)
+        except pkcs7.Compressed as error:
+            raise Refused(_UNREAD.format("compressed", "compression"), status="5.6.1") from error
         except pkcs7.NotSigned as error:
             raise _encrypted() from error
         if not content:
@@ -331,7 +335,12 @@ class _Walk:
         leaf.data, leaf.defect = self._decoded(leaf)
         if _SECRET.search(leaf.data):
             raise _encrypted()
+        if _YENC.search(leaf.data):
+            raise Refused(
+                "the mail holds a file in its text (yEnc), which cannot be read here; attach the file", status="5.6.1"
+            )
         leaf.charset = charsets.meant(leaf.charset, leaf.data)
+        self._charset = leaf.charset or self._charset
         if not leaf.is_html:
             clear = clearsigned.opened(leaf.data)
             signed = clear != leaf.data
@@ -352,12 +361,19 @@ class _Walk:
             stop = end.end() if end else len(data)
             self._count()
             pieces.append(replace(leaf, data=data[position:begin]))
-            pieces.append(Leaf(data, begin, stop, "application/octet-stream", "uuencode", file_name(name)))
+            pieces.append(
+                Leaf(data, begin, stop, "application/octet-stream", "uuencode", file_name(to_text(name, leaf.charset)))
+            )
             position = stop
         if not pieces:
             return [_measured(leaf)]
         pieces.append(replace(leaf, data=data[position:]))
         return [_measured(piece) if piece.message_text else piece for piece in pieces]
+
+
+def _charset(leaves: list[Leaf]) -> str | None:
+    """What the header of a mail is written in, too."""
+    return next((leaf.charset for leaf in leaves if leaf.message_text and leaf.charset), None)
 
 
 def _signature_of(leaf: Leaf) -> Leaf:
@@ -376,14 +392,14 @@ def _measured(leaf: Leaf) -> Leaf:
 
 
 def _encrypted() -> Refused:
-    return Refused("the mail is encrypted and cannot be read here; send it without encryption", status="5.7.5")
+    return Refused(_UNREAD.format("encrypted", "encryption"), status="5.7.5")
 
 
 def _attached(leaf: Leaf, inner: list[Leaf], subject: str, preface: str) -> list[Leaf]:
     """The leaves of a mail that is itself an attachment: its text is one too, headed by ``preface``."""
     label = f'attached mail "{subject}"' if subject else (not preface and leaf.name) or "attached mail"
     leaves = []
-    for each in _without_spare(inner):
+    for each in forms.without_spare(inner):
         if each.message_text and (each.left_out or not each.is_blank):
             each.message_text = False
             each.name = label
@@ -395,17 +411,6 @@ def _attached(leaf: Leaf, inner: list[Leaf], subject: str, preface: str) -> list
         return leaves
     leaf.name, leaf.left_out = label, EMPTY
     return [leaf]
-
-
-def _without_spare(leaves: list[Leaf]) -> list[Leaf]:
-    """A winmail.dat repeats the text of the mail it is in: it is printed where it says far more."""
-    texts = [leaf for leaf in leaves if leaf.message_text and not leaf.left_out]
-    said = sum(leaf.substance for leaf in texts if not leaf.spare)
-    for leaf in texts:
-        if leaf.spare and said and leaf.substance < _SPARE * said and not leaf.defect:
-            leaf.name, leaf.left_out = _OTHER_FORM
-        leaf.spare = False
-    return leaves
 
 
 def _type(headers: Headers) -> tuple[str, dict[str, str]]:
@@ -439,12 +444,12 @@ def _leaf(source: Buffer, headers: Headers, body: int, end: int, kind: str, para
 
 def _is_message_text(leaf: Leaf, *, bare: bool) -> bool:
     if _CUT_OFF.fullmatch(leaf.name):
-        return leaf.type in _FORMS
+        return leaf.type in forms.ALL
     if leaf.disposition == "attachment":
         return False
     if bare and leaf.type.startswith("text/"):
         return not (leaf.name and leaf.type in _TABLES)
-    return leaf.type in _FORMS and not leaf.name
+    return leaf.type in forms.ALL and not leaf.name
 
 
 def _is_tnef(leaf: Leaf) -> bool:
@@ -466,32 +471,3 @@ def _leave_out_fork(leaf: Leaf) -> None:
     if not leaf.left_out:
         leaf.name = f"Macintosh data of {leaf.name}".removesuffix(" of ")
         leaf.left_out, leaf.defect = "it holds nothing to print", ""
-
-
-def _choose(children: list[list[Leaf]]) -> None:
-    """Of the forms one message text comes in, keep the one to print: plain text, unless it is empty or a stub.
-
-    Documents are kept in every branch: Apple Mail puts them inside the HTML form alone.
-    """
-    texts = [[leaf for leaf in child if leaf.message_text and not leaf.left_out] for child in children]
-    sizes = [sum(leaf.substance for leaf in child if leaf.type in _FORMS) for child in texts]
-    rich = [n for n, child in enumerate(texts) if any(leaf.is_html for leaf in child)]
-    plain = [n for n, child in enumerate(texts) if n not in rich and any(leaf.type in _FORMS for leaf in child)]
-    best_rich = max(rich, key=sizes.__getitem__, default=None)
-    chosen = max(plain, key=sizes.__getitem__, default=best_rich)
-    if best_rich is not None and chosen is not None and sizes[chosen] <= sizes[best_rich] * _FULL:
-        chosen = best_rich  # also when both are empty: then it shows pictures
-    # two that are plain and differ are no forms of one text
-    said = {tuple(leaf.data for leaf in texts[n]): n for n in [*plain, chosen] if n is not None}
-    printed = set(said.values()) if chosen in plain else {chosen}
-    is_mute = chosen is None or all(leaf.is_blank for leaf in texts[chosen])
-    for number, child in enumerate(texts):
-        for leaf in child:
-            if is_mute and (chosen is None or leaf.type not in _FORMS):
-                leaf.message_text = False  # a calendar entry alone, say: an attachment like others
-            elif not leaf.is_blank and (number not in printed or leaf.type not in _FORMS):
-                leaf.name, leaf.left_out = _OTHER_FORM
-    if chosen in plain and best_rich is not None:
-        ours, theirs = ([leaf for leaf in texts[n] if leaf.type in _FORMS] for n in (chosen, best_rich))
-        if len(ours) == len(theirs) == 1:  # several stand around documents
-            ours[0].rich = theirs[0]

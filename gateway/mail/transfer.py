@@ -233,7 +233,7 @@ def _uu_line(line: bytes) -> bytes | None:
         return None
 
 
-def find_uuencode(source: Buffer, start: int, end: int) -> tuple[int, str, int] | None:
+def find_uuencode(source: Buffer, start: int, end: int) -> tuple[int, bytes, int] | None:
     """Find uuencoded data in text: the offset of its ``begin`` line, the name there, and the offset of its data.
 
     Prose that happens to start with "begin 644" is told apart by the line behind it.
@@ -251,7 +251,7 @@ def find_uuencode(source: Buffer, start: int, end: int) -> tuple[int, str, int] 
         following = source.find(b"\n", newline + 1, end)
         line = source[newline + 1 : following if following >= 0 else end].rstrip(b"\r\n")
         if match and (line.rstrip() in (b"end", b"`", b"") or _looks_like_uuencode(line)):
-            return position, match[1].decode("utf-8", "replace").strip(), newline + 1
+            return position, match[1].strip(), newline + 1
         position += 1
 
 

@@ -136,7 +136,15 @@ def test_a_text_that_says_no_charset_keeps_its_bytes_when_it_is_changed(
 ARMOUR = "-----BEGIN PGP MESSAGE-----\r\n\r\nhQEMA9xy\r\n=abcd\r\n-----END PGP MESSAGE-----\r\n"
 
 
-@pytest.mark.parametrize("text", [f"Hi Bob,\r\n\r\n{ARMOUR}", f"<html><pre>{ARMOUR}</pre></html>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Hi Bob,\r\n\r\n{ARMOUR}",
+        f"<html><pre>{ARMOUR}</pre></html>",
+        f"<html>{ARMOUR.replace(chr(13), '<br>')}</html>",
+        f"<html><div>{ARMOUR.strip().replace(chr(13), '</div><div>')}</div></html>",
+    ],
+)
 def test_a_text_that_is_encrypted_further_down(tmp_path: Path, text: str) -> None:
     mail = tmp_path / "mail"
     mail.write_text(f"Content-Type: text/{'html' if '<' in text else 'plain'}\r\n\r\n{text}")
@@ -161,3 +169,43 @@ def test_what_pgp_attaches_is_no_page(tmp_path: Path, field: str, content: str, 
     parts, left_out = taken(tmp_path, raw)
     assert parts == [b"hello"]
     assert list(left_out.values()) == [reason]
+
+
+@pytest.mark.parametrize(
+    ("declared", "charset", "name"),
+    [
+        ("shift_jis", "cp932", "請求書 表.pdf"),
+        ("gb2312", "gbk", "发票.pdf"),
+        ("euc-kr", "euc-kr", "견적서.pdf"),
+        ("koi8-r", "koi8-r", "Счёт.pdf"),
+        ("koi8-r", "utf-8", "Счёт.pdf"),
+        ("windows-1254", "cp1254", "şartname.pdf"),
+        ("iso-8859-1", "cp1252", "Größe.pdf"),
+        ("utf-8", "cp1252", "Größe.pdf"),
+        ("utf-16", "cp1252", "Größe.pdf"),
+    ],
+)
+def test_raw_letters_of_a_header_are_in_the_charset_of_the_text(
+    tmp_path: Path, declared: str, charset: str, name: str
+) -> None:
+    text = f"Content-Type: text/plain; charset={declared}\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    text += base64.encodebytes(name.encode(declared)).decode()
+    file = f'Content-Type: application/pdf; name="{name}"\r\nContent-Transfer-Encoding: base64\r\n\r\n{BASE64}'
+    inner = f"Subject: {name}\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n{text}\r\n--c--\r\n"
+    mail = tmp_path / "mail"
+    mail.write_bytes(
+        f"Subject: {name}\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n{text}\r\n--b\r\n{file}\r\n"
+        f"--b\r\nContent-Type: message/rfc822\r\n\r\n{inner}\r\n--b--\r\n".encode(charset)
+    )
+    found = extract(str(mail), str(tmp_path))
+    assert [part["name"] for part in found["parts"]] == ["message text", name, f'attached mail "{name}"']
+    assert f"Subject: {name}\n" in Path(found["parts"][2]["path"]).read_text()
+    assert found["headers"]["subject"] == inspect(str(mail))["exact_subject"] == name
+
+
+def test_a_file_of_yenc_is_no_page_of_source(tmp_path: Path) -> None:
+    mail = tmp_path / "mail"
+    mail.write_bytes(b"Subject: x\r\n\r\nHello\r\n=ybegin line=128 size=4 name=scan.pdf\r\nabcd\r\n=yend size=4\r\n")
+    assert "yEnc" in inspect(str(mail))["refusal"]
+    mail.write_bytes(b"Subject: x\r\n\r\nFiles of yEnc begin with\r\n=ybegin\r\n")
+    assert not inspect(str(mail))["refusal"]

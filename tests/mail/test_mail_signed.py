@@ -91,6 +91,14 @@ def test_the_rest_is_refused_as_encrypted(tmp_path: Path, data: bytes) -> None:
     assert "encrypted" in inspect(str(source))["refusal"]
 
 
+@pytest.mark.parametrize("name", ["smime.p7m", "smime.p7z"])
+def test_what_is_compressed_is_not_called_encrypted(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "mail"
+    compressed = signed(CONTENT, kind="2a864886f70d0109100109")
+    source.write_bytes(mail(compressed, f"application/pkcs7-mime; smime-type=compressed-data; name={name}"))
+    assert "the mail is compressed" in inspect(str(source))["refusal"]
+
+
 def test_octets_within_octets_end_somewhere() -> None:
     nested = der(0x04, b"x")
     for _ in range(20):

@@ -1,0 +1,50 @@
+"""Of the forms that one message text comes in, the one to print."""
+
+from __future__ import annotations
+
+from gateway.mail.leaf import Leaf
+
+ALL = {"text/plain", "text/html"}  # a message text is one of these; other text/* are forms of it nobody prints
+_FULL = 2 / 3  # plain text that says less of what the HTML says is a stub, or lacks something
+_SPARE = 3  # the text of a winmail.dat is this many times longer where it is none that the mail has, too
+_OTHER_FORM = ("message text in another form", "the message text is taken from its other form")
+
+
+def choose(children: list[list[Leaf]]) -> None:
+    """Of the forms one message text comes in, keep the one to print: plain text, unless it is empty or a stub.
+
+    Documents are kept in every branch: Apple Mail puts them inside the HTML form alone.
+    """
+    texts = [[leaf for leaf in child if leaf.message_text and not leaf.left_out] for child in children]
+    sizes = [sum(leaf.substance for leaf in child if leaf.type in ALL) for child in texts]
+    rich = [n for n, child in enumerate(texts) if any(leaf.is_html for leaf in child)]
+    plain = [n for n, child in enumerate(texts) if n not in rich and any(leaf.type in ALL for leaf in child)]
+    best_rich = max(rich, key=sizes.__getitem__, default=None)
+    chosen = max(plain, key=sizes.__getitem__, default=best_rich)
+    if best_rich is not None and chosen is not None and sizes[chosen] <= sizes[best_rich] * _FULL:
+        chosen = best_rich  # also when both are empty: then it shows pictures
+    # two that are plain and differ are no forms of one text
+    said = {tuple(leaf.data for leaf in texts[n]): n for n in [*plain, chosen] if n is not None}
+    printed = set(said.values()) if chosen in plain else {chosen}
+    is_mute = chosen is None or all(leaf.is_blank for leaf in texts[chosen])
+    for number, child in enumerate(texts):
+        for leaf in child:
+            if is_mute and (chosen is None or leaf.type not in ALL):
+                leaf.message_text = False  # a calendar entry alone, say: an attachment like others
+            elif not leaf.is_blank and (number not in printed or leaf.type not in ALL):
+                leaf.name, leaf.left_out = _OTHER_FORM
+    if chosen in plain and best_rich is not None:
+        ours, theirs = ([leaf for leaf in texts[n] if leaf.type in ALL] for n in (chosen, best_rich))
+        if len(ours) == len(theirs) == 1:  # several stand around documents
+            ours[0].rich = theirs[0]
+
+
+def without_spare(leaves: list[Leaf]) -> list[Leaf]:
+    """A winmail.dat repeats the text of the mail it is in: it is printed where it says far more."""
+    texts = [leaf for leaf in leaves if leaf.message_text and not leaf.left_out]
+    said = sum(leaf.substance for leaf in texts if not leaf.spare)
+    for leaf in texts:
+        if leaf.spare and said and leaf.substance < _SPARE * said and not leaf.defect:
+            leaf.name, leaf.left_out = _OTHER_FORM
+        leaf.spare = False
+    return leaves
