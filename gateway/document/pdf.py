@@ -306,7 +306,9 @@ def _draw(document: pypdfium2.PdfDocument, number: int, name: str, target: Grid,
             image = _centred(image, target)
         elif image is None:
             size = (raster.WIDTH, max(target.height, down)) if sheet else (across, down)
-            image = _rendered(document, page, size, across, down, turn=turn)
+            # back to how the page lies in the PDF, as printers do: what was scanned sideways has its top up again
+            quarters = (3 if page.get_rotation() == 90 else 1) if turn else 0
+            image = _rendered(document, page, size, across, down, quarters)
         _check_pictures(page, number, name, image)
         return image if sheet else raster.on_page(image, target)
     finally:
@@ -350,16 +352,15 @@ def _rendered(
     size: tuple[int, int],
     across: int,
     down: int,
-    *,
-    turn: bool,
+    quarters: int,
 ) -> Image.Image:
-    """A picture of this size, with the page at its top, ``across`` points wide and ``down`` high."""
+    """A picture of this size, with the page at its top, ``across`` points wide and ``down`` high, turned clockwise."""
     bitmap = pypdfium2.PdfBitmap.new_native(*size, pdfium.FPDFBitmap_Gray)
     try:
         bitmap.fill_rect((255, 255, 255, 255), 0, 0, *size)
         # not FPDF_GRAYSCALE: the bitmap is grey anyway, and it would hold a second copy of each picture
         flags = pdfium.FPDF_ANNOT | pdfium.FPDF_PRINTING
-        where = (bitmap, page, (size[0] - across) // 2, 0, across, down, 1 if turn else 0)
+        where = (bitmap, page, (size[0] - across) // 2, 0, across, down, quarters)
         pdfium.FPDF_RenderPageBitmap(*where, flags)
         if document.formenv:
             pdfium.FPDF_FFLDraw(document.formenv, *where, flags)

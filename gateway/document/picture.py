@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import AvifImagePlugin, Image, ImageOps
+from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin
 
-from gateway.document import progress, raster, sniff
+from gateway.document import progress, raster, sniff, soundness
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import TooLong, Unfaxable
 
@@ -25,6 +25,11 @@ _SCREEN_DPI = 96
 _STANDARD_ROWS = 1500  # a fax page with fewer rows has 98 to the inch
 _ORIENTATION, _SUBFILE, _COMPRESSION = 0x0112, 0x00FE, 0x0103
 _PHOTOMETRIC, _BITS, _PLANAR, _WITHIN = 0x0106, 0x0102, 0x011C, 0x014A
+_HEIGHT, _ROWS = 0x0101, 0x0116
+# tags that say how a fax page is decoded (its width, ..., FillOrder, T4Options, T6Options), and what they are unsaid
+_SAID: dict[int, int | None] = {
+    0x0100: None, _BITS: 1, _COMPRESSION: None, _PHOTOMETRIC: 0, 0x010A: 1, 0x0124: None, 0x0125: None,
+}  # fmt: skip
 _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF", "HEIF"}
 _LOOKED_AT = 50  # pictures of an animation, for one that is not blank
 _FAX_CODED = {2: 0.05, 3: 0.05, 4: 0.0}  # MH, MR and MMR: the share of lines that may be damaged; MMR does not recover
@@ -215,19 +220,46 @@ def _load(frame: Image.Image, name: str) -> None:
         return
     _check_tags(frame, name)
     compression = frame.tag_v2.get(_COMPRESSION, 1)  # type: ignore[attr-defined]  # a TIFF has tags
+    strips = list(_fax_strips(frame)) if compression in _FAX_CODED else []
+    with _complaints() as complaints:
+        frame.load()
+    if len(complaints) > _FAX_CODED.get(compression, 0.0) * frame.height:
+        raise Unfaxable(f"{name} holds a damaged fax page; send it again", complaints[0].decode(errors="replace"))
+    with _complaints():
+        if any(soundness.strip_breaks_off(*strip) for strip in strips):
+            raise Unfaxable(f"{name} holds a fax page that breaks off before its end; send it again")
+
+
+@contextmanager
+def _complaints() -> Iterator[list[bytes]]:
+    """What libtiff says of lines that it cannot decode."""
+    complaints: list[bytes] = []
     said = os.memfd_create("complaints")
     kept = os.dup(2)
     os.dup2(said, 2)
     try:
-        frame.load()
+        yield complaints
     finally:
         os.dup2(kept, 2)
         os.close(kept)
         with os.fdopen(said, "rb") as stream:
             stream.seek(0)
-            complaints = [line for line in stream.read().splitlines() if b"ode" in line and b" at line " in line]
-    if len(complaints) > _FAX_CODED.get(compression, 0.0) * frame.height:
-        raise Unfaxable(f"{name} holds a damaged fax page; send it again", complaints[0].decode(errors="replace"))
+            complaints += [line for line in stream.read().splitlines() if b"ode" in line and b" at line " in line]
+
+
+def _fax_strips(frame: Image.Image) -> Iterator[tuple[bytes, dict[int, int]]]:
+    """Of a page that is not decoded yet, the data of each strip and the tags that say how to."""
+    tags, file = frame.tag_v2, frame.fp  # type: ignore[attr-defined]  # a TIFF has tags
+    height = tags[_HEIGHT]
+    most = min(tags.get(_ROWS, height), height)
+    said = {tag: value for tag, default in _SAID.items() if (value := tags.get(tag, default)) is not None}
+    places = zip(
+        tags.get(TiffImagePlugin.STRIPOFFSETS, ()), tags.get(TiffImagePlugin.STRIPBYTECOUNTS, ()), strict=False
+    )
+    for number, (at, size) in enumerate(places):
+        file.seek(at)
+        rows = min(most, height - number * most)
+        yield file.read(size), {**said, _HEIGHT: rows, _ROWS: rows}
 
 
 def _dpi(frame: Image.Image) -> tuple[bool, float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -11,18 +12,22 @@ from functools import partial
 from typing import Any
 
 import pikepdf
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, TiffImagePlugin
 
 _FLATE = {"/FlateDecode", "/Fl"}
 _BASE85 = {"/ASCII85Decode", "/A85"}
 _JPEG, _FAX = {"/DCTDecode", "/DCT"}, {"/CCITTFaxDecode", "/CCF"}
-_PAGE_END = "000000000001" * 2  # of a facsimile, ITU-T T.6
+_PAGE_END = re.compile("(?:0{11}1[01]?0*){2}")  # of a facsimile, ITU-T T.4 and T.6
+_ORDER, _MIRRORED = 266, bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # of bits: FillOrder of TIFF
 _COMPONENTS = {
     "/DeviceGray": 1, "/CalGray": 1, "/Indexed": 1, "/Separation": 1, "/DeviceRGB": 3, "/CalRGB": 3, "/Lab": 3,
     "/DeviceCMYK": 4,
 }  # fmt: skip
 _END = b"\xff\xd9"  # of a JPEG
 _BEHIND = 1024  # bytes that may follow it
+_LINES = int(("0000000000011" + "101111" * 8) * 400, 2)  # of T.4, some black in each
+# what a picture of which rows are missing goes on with, and a whole one does not
+_NOISE = b"\x55" * 2048 + _LINES.to_bytes(400 * 61 // 8, "big")
 _EDGE = 16  # rows of a picture that nobody misses at its end: one of its blocks
 _WINDOW = 1 << 20
 _MOST = 64 << 20  # bytes, or pixels, looked at of one stream
@@ -171,7 +176,7 @@ def _lacks_rows(data: bytes, decoded: Callable[[bytes], Image.Image], end: bytes
     What is whole is the same whatever follows it.
     """
     try:
-        one, other = (decoded(data + filling + end) for filling in (b"", b"\x55" * 4096))
+        one, other = (decoded(data + filling + end) for filling in (b"", _NOISE))
     except (OSError, ValueError, pikepdf.PdfError, Image.DecompressionBombError):  # for pdfium to judge
         return False
     differing = ImageChops.difference(one, other).getbbox()
@@ -202,7 +207,25 @@ def _fax(stream: pikepdf.Stream, data: bytes) -> Image.Image:
 
 
 def _ends_as_fax(data: bytes) -> bool:
-    return _PAGE_END in f"{int.from_bytes(data[-_BEHIND:], 'big'):b}"
+    return bool(_PAGE_END.search(f"{int.from_bytes(data[-_BEHIND:], 'big'):b}"))
+
+
+def strip_breaks_off(data: bytes, tags: dict[int, int]) -> bool:
+    """Whether a strip of a fax TIFF, with these tags of its own, ends before its rows do, which libtiff fills without a word."""
+    if tags[_ORDER] == 2:
+        data, tags = data.translate(_MIRRORED), {**tags, _ORDER: 1}
+    return not _ends_as_fax(data) and _lacks_rows(data, partial(_strip, tags))
+
+
+def _strip(tags: dict[int, int], data: bytes) -> Image.Image:
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        directory[tag] = value
+    directory[TiffImagePlugin.STRIPBYTECOUNTS], directory[TiffImagePlugin.STRIPOFFSETS] = len(data), 0
+    out = io.BytesIO()
+    directory.save(out)  # which knows where it ends
+    with Image.open(io.BytesIO(out.getvalue() + data), formats=["TIFF"]) as picture:
+        return picture.convert("L")
 
 
 def _filters(stream: pikepdf.Stream) -> list[str]:

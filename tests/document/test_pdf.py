@@ -102,6 +102,12 @@ def test_rotation_is_obeyed(pages: Pages, rotate: int, where: str) -> None:
     assert (top < 2) == where.startswith("top")
 
 
+@pytest.mark.parametrize("rotate", [90, -90])
+def test_a_page_that_was_scanned_sideways_is_not_turned_upside_down(pages: Pages, rotate: int) -> None:
+    (page,) = pages(pdf_of([Sheet(Rotate=rotate).box(30, 30, 100, 100)]))
+    assert corner(page) == "top left"
+
+
 def test_the_crop_box_is_what_is_shown(pages: Pages) -> None:
     sheet = Sheet((1000, 1200), MediaBox=Array([-100, -50, 900, 1150]), CropBox=Array([100, 100, 712, 892]))
     sheet.raw(b"0 g -100 -50 200 1200 re f 200 200 144 144 re f")  # the first lies outside

@@ -497,6 +497,37 @@ def test_lines_that_cannot_be_decoded_are_not_sent_as_white(refusal: Refusal) ->
     assert refusal(bytes(whole)).public == "x.bin holds a damaged fax page; send it again"
 
 
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("coding", [2, 3, 4])
+def test_a_fax_page_whose_data_end_early_is_not_filled(pages: Pages, refusal: Refusal, coding: int, order: int) -> None:
+    """Nothing is missing in the file but rows: it says that its data are as long as they are."""
+    page = Image.new("1", (raster.WIDTH, 2156), 1)
+    for row in range(100, 2100, 50):
+        ImageDraw.Draw(page).text((100, row), f"line {row} of a letter", fill=0)
+    name = {2: "tiff_ccitt", 3: "group3", 4: "group4"}[coding]
+    file = tiff(page, name)
+    with Image.open(io.BytesIO(file)) as whole:
+        (at,), (size,) = (whole.tag_v2[tag] for tag in (273, 279))  # type: ignore[attr-defined]
+    data = file[at : at + size]
+    if order == 2:
+        data = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data)
+
+    def with_data(data: bytes) -> bytes:
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        said = {256: page.width, 257: page.height, 258: 1, 259: coding, 262: 0, 266: order, 273: 0, 278: page.height}
+        for tag, value in {**said, 279: len(data)}.items():
+            tags[tag] = value
+        out = io.BytesIO()
+        tags.save(out)
+        return out.getvalue() + data
+
+    assert len(pages(with_data(data))) == 1
+    assert len(pages(with_data(data[: -4 if coding == 4 else None]))) == 1  # without the mark of its end
+    for share in (0.3, 0.5, 0.7, 0.9):
+        refused = refusal(with_data(data[: int(len(data) * share)])).public
+        assert coding == 2 or "fax page" in refused
+
+
 def test_a_few_lines_damaged_on_the_line_are_no_damaged_document(pages: Pages) -> None:
     whole = bytearray(tiff(fax_page(), "group3"))
     dice = random.Random(1)
