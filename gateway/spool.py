@@ -343,8 +343,11 @@ class Spool:
         self._on_fatal(error)
 
     def check_room(self, size: int = 0) -> None:
-        """Raise :class:`NoSpace` when ``size`` more bytes would leave less than the floor."""
-        free = self._free(self.root)
+        """Raise :class:`NoSpace` when ``size`` more bytes would leave less than the floor, TryLater where nobody can tell."""
+        try:
+            free = self._free(self.root)
+        except OSError as error:
+            raise _translate(error, "statvfs") from error
         if free < self.floor + size:
             raise NoSpace("the gateway is short of disk space", f"{free} bytes free, {size} asked")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import random
 import time
 from collections.abc import Callable
@@ -161,6 +162,9 @@ class Postman:
                 attachment = self._spool.path(mail.file).read_bytes()
             except OSError as error:
                 raise TryLater("the received document cannot be read", str(error)) from error
+            known = mail.facts.get("sha256")  # of a received fax
+            if known and hashlib.sha256(attachment).hexdigest() != known:
+                raise Refused("the received document on disk is not the one that came")
         return compose(mail, self._letterhead, attachment, pictures)
 
     async def _later(self, mail: OutgoingMail, tries: int, error: TryLater) -> None:

@@ -196,7 +196,7 @@ class Prepare:
         )  # fmt: skip
 
     async def _mail(self, submission: Submission, work: Path) -> Path:
-        """The mail as a file, in ``work`` when it is kept in the database. Raises Refused when it is lost."""
+        """The mail as a file, in ``work`` when it is kept in the database. Raises Refused when it, or a piece, is lost."""
         if submission.mail_file == bodies.HERE:
             content = await self._database.read(lambda tx: bodies.get(tx, submission.id))
             if content is not None:
@@ -204,7 +204,9 @@ class Prepare:
                 await asyncio.to_thread(source.write_bytes, content)
                 return source
         elif (source := self._spool.path(submission.mail_file)).is_file():
-            return source
+            if source.stat().st_size == submission.size:
+                return source
+            raise Refused("the file of this mail is no longer whole at the gateway; send it again", status="5.3.0")
         raise Refused("the gateway has lost the file of this mail; send it again", status="5.3.0")
 
     async def _prepared(self, submission: Submission, document: FaxDocument, alike: list[FaxJob]) -> None:

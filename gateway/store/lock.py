@@ -13,11 +13,13 @@ from gateway.errors import TryLater
 
 
 class StateLock:
-    """``flock`` on ``DIRECTORY/lock``; the kernel releases it however the process ends."""
+    """``flock`` on ``DIRECTORY/lock`` and, as that may be removed, on the directory; the kernel releases them however the
+    process ends.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "lock"
-        self._descriptor: int | None = None
+        self._descriptors: list[int] = []
 
     def acquire(self) -> None:
         """Raises :class:`TryLater` when another process holds the directory, OSError where it cannot be written."""
@@ -28,11 +30,13 @@ class StateLock:
         if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptors = [descriptor, os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            for each in self._descriptors:
+                fcntl.flock(each, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
             holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
-            os.close(descriptor)
+            self.release()
             raise TryLater(
                 f"another faxgateway{f' (process {holder})' if holder else ''} is using {directory}",
                 str(error),
@@ -44,12 +48,10 @@ class StateLock:
         with contextlib.suppress(OSError):  # on a full disk nobody learns who holds it
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
-        self._descriptor = descriptor
 
     def release(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
     def __enter__(self) -> StateLock:
         self.acquire()

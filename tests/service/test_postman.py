@@ -284,6 +284,19 @@ async def test_a_document_that_is_not_there_is_waited_for_and_then_told(house: H
     assert "cannot be read" in mail.last_error
 
 
+async def test_a_document_that_is_not_the_one_that_came_is_mailed_to_nobody_and_told(house: House) -> None:
+    await a_received_fax(house)
+    document = house.files("inbound")[0]
+    document.write_bytes(document.read_bytes()[:-1])
+    carrier = Carrier()
+    office = Office(house, carrier)
+    while await office.due():
+        pass
+    (notice,) = await house.mails(MailKind.OPERATOR)
+    assert "on disk is not the one that came" in notice.facts["text"]
+    assert [to for _, to, _ in carrier.sent] == ["admin@example.org"]
+
+
 # --- given up ---------------------------------------------------------------------------------------------------------
 
 

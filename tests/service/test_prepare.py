@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -372,6 +373,15 @@ async def test_a_mail_whose_file_is_lost_says_so(house: House) -> None:
     (mail,) = await house.mails()
     assert "lost the file" in mail.facts["text"]
     assert mail.facts["headers"] == ""
+
+
+async def test_a_mail_whose_file_is_cut_off_is_not_faxed_in_part(house: House) -> None:
+    queue_id = await house.submit(mail=LETTER + b"More lines.\r\n" * 200)
+    os.truncate(house.spool.path((await house.submission(queue_id)).mail_file), 1000)
+    await house.turn("prepare")
+    (mail,) = await house.mails()
+    assert "no longer whole" in mail.facts["text"]
+    assert await house.states() == ["failed"]
 
 
 async def test_rows_that_cannot_be_written_leave_no_document(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import gc
 import os
+import shutil
 import threading
 import tracemalloc
 from pathlib import Path
@@ -169,6 +170,14 @@ def test_below_the_floor_nothing_is_begun(tmp_path: Path) -> None:
         roomy.check_room(4001)
 
 
+def test_where_nobody_can_tell_how_much_room_there_is_nothing_is_begun(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", floor=1000, reserve=0)
+    spool.open()
+    shutil.rmtree(spool.root)
+    with pytest.raises(TryLater, match="cannot write to its disk"):
+        spool.check_room()
+
+
 def test_the_reserve_is_kept_given_back_and_kept_again(spool: Spool) -> None:
     assert spool.reserve.stat().st_size == 1 << 16
     assert spool.release_reserve()
@@ -225,6 +234,10 @@ def test_only_spool_names_become_paths(spool: Spool, name: str) -> None:
 def test_one_daemon_a_directory(tmp_path: Path) -> None:
     with StateLock(tmp_path), pytest.raises(TryLater, match=f"process {os.getpid()}"):
         StateLock(tmp_path).acquire()
+    with StateLock(tmp_path):
+        (tmp_path / "lock").unlink()  # as what was left behind by a crash
+        with pytest.raises(TryLater, match="another faxgateway is using"):
+            StateLock(tmp_path).acquire()
     with StateLock(tmp_path):
         pass
     StateLock(tmp_path).release()
