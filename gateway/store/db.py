@@ -25,7 +25,7 @@ import structlog
 
 from gateway.errors import ConfigError, NoSpace, TryLater
 from gateway.faultpoint import reach
-from gateway.store.file import StoreBroken, claim, lost
+from gateway.store.file import StoreBroken, claim, inodes, lost
 
 log = structlog.get_logger("store")
 
@@ -89,6 +89,7 @@ class Database:
         self._task: asyncio.Task[None] | None = None
         self._broken: Exception | None = None
         self.place = ""  # where the file is, see store.file; known once it is open
+        self._inodes: list[int] = []  # of the open file and its log
 
     async def open(self, *, may_be_new: bool = True) -> None:
         """Open, check and migrate; one without content is made only where it ``may_be_new``.
@@ -120,6 +121,7 @@ class Database:
             self._reader = reader = _connect(self.path.absolute().as_uri() + "?mode=ro")
             await reader
             await reader.run(lambda tx: tx.execute("PRAGMA query_only = ON").close())
+            self._inodes = inodes(self.path)
         except BaseException:
             await self._close_connections()
             raise
@@ -148,7 +150,8 @@ class Database:
             self._queue.put_nowait(None)
             await task
         if self._writer is not None and self._broken is None:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(sqlite3.Error, StoreBroken):
+                await self._stay_in_place()
                 await self._writer.run(_leave_clean)
         await self._close_connections()
 
@@ -225,11 +228,24 @@ class Database:
         assert self._writer is not None
         if self._broken is not None:  # they were asked for before that was known
             raise self._broken
+        await self._stay_in_place()
         results = _run_at_once(self._writer.idle, functions) if at_once else None
         if results is None:
             return await self._writer.run(lambda tx: _run_batch(tx, functions))
         await self._writer.run(_end)
         return results
+
+    async def _stay_in_place(self) -> None:
+        """See that what is written will be found: somebody may have removed the file or its log, or put another there.
+
+        Raises :class:`StoreBroken` then, with all that was ever committed kept in a file that has a name.
+        """
+        assert self._writer is not None
+        there = inodes(self.path)
+        if there != self._inodes:
+            database, log_ = (is_ == was for is_, was in zip(there, self._inodes, strict=True))
+            kept = await self._writer.run(lambda tx: _keep(tx, self.path, has_database=database, has_log=log_))
+            raise StoreBroken(f"the database was removed or replaced while in use; what it held is kept in {kept}")
 
     async def _failed(self, error: Exception, functions: Sequence[Callable[[Tx], Any]]) -> list[Any]:
         """The whole commit failed. A full disk gets one more try after the reserve is given back."""
@@ -306,6 +322,22 @@ def _end(tx: Tx) -> None:
             tx.execute("ROLLBACK")
         raise
     reach("store.committed")
+
+
+def _keep(tx: Tx, path: Path, *, has_database: bool, has_log: bool) -> Path:
+    """Put all that was committed where the next start finds it, or beside a file that is not ours; returns where.
+
+    ``has_database``, ``has_log``: what lies there is still ours.
+    """
+    if has_database:
+        tx.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return path
+    kept = Path(f"{path}.kept")
+    _copy(tx, kept)
+    if has_log:  # or the next start would read it into a file that it does not belong to
+        for rest in ("-wal", "-shm"):
+            Path(f"{path}{rest}").unlink(missing_ok=True)
+    return kept if path.exists() else kept.rename(path)
 
 
 def _pragma(tx: Tx, name: str) -> Any:

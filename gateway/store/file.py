@@ -55,6 +55,17 @@ def lost(path: Path, how: str) -> StoreBroken:
     )
 
 
+def inodes(path: Path) -> list[int]:
+    """What lies where the database and its log should be; 0 for nothing."""
+    found = []
+    for each in (path, Path(f"{path}-wal")):
+        try:
+            found.append(each.stat().st_ino)
+        except FileNotFoundError:
+            found.append(0)
+    return found
+
+
 def _place(descriptor: int) -> str:
     """Where a file is: inode and its generation. A copy has another, one that was moved or whose disk was has not.
 

@@ -144,7 +144,7 @@ MUTATIONS = (
     ),
     _one(
         "no flock", "one daemon per directory", _edge("two-daemons"),
-        "store/lock.py", "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)", f"            {_PASS}",
+        "store/lock.py", "            fcntl.flock(each, fcntl.LOCK_EX | fcntl.LOCK_NB)", f"            {_PASS}",
     ),
     # --- the send -----------------------------------------------------------------------------------------------------
     Mutation(

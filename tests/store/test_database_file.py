@@ -198,3 +198,45 @@ async def test_a_start_on_a_full_disk_without_enough_reserve_says_so(
     with pytest.raises(NoSpace, match="the disk is full"):
         await database.open()
     await database.close()
+
+
+# --- taken away while it is in use ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("removed", [("", "-wal", "-shm"), ("",), ("-wal",)])
+@pytest.mark.parametrize("is_stopped", [False, True])
+async def test_what_is_removed_while_in_use_is_there_again_at_the_next_start(
+    tmp_path: Path, removed: tuple[str, ...], *, is_stopped: bool
+) -> None:
+    told: list[Exception] = []
+    database = Database(tmp_path / "faxgateway.db", on_fatal=told.append)
+    await database.open()
+    await database.write(lambda tx: set_meta(tx, "a", "1"))
+    for each in removed:
+        Path(f"{database.path}{each}").unlink()
+    if not is_stopped:
+        with pytest.raises(TryLater, match="cannot record anything now"):
+            await database.write(lambda tx: set_meta(tx, "b", "1"))
+        assert "removed or replaced while in use" in str(told[0])
+    await database.close()
+    again = Database(database.path)
+    await again.open(may_be_new=False)
+    assert await again.read(lambda tx: (get_meta(tx, "a"), get_meta(tx, "b"))) == ("1", None)
+    await again.close()
+
+
+async def test_what_is_replaced_while_in_use_is_kept_beside_it(tmp_path: Path) -> None:
+    other = await made(tmp_path)
+    other.rename(tmp_path / "other")
+    database = Database(tmp_path / "faxgateway.db")
+    await database.open()
+    await database.write(lambda tx: set_meta(tx, "a", "2"))
+    (tmp_path / "other").rename(database.path)
+    with pytest.raises(TryLater):
+        await database.write(lambda tx: set_meta(tx, "b", "1"))
+    await database.close()
+    for path, value in ((database.path, "1"), (tmp_path / "faxgateway.db.kept", "2")):
+        again = Database(path)
+        await again.open(may_be_new=False)
+        assert await again.read(lambda tx: get_meta(tx, "a")) == value
+        await again.close()
