@@ -20,9 +20,12 @@ _LIST_FIELDS = {
 }  # fmt: skip
 _ANSWERS = {  # fields that only automatic answers and reports have
     "x-autoreply", "x-autoreply-from", "x-autorespond", "x-autoresponder", "x-auto-reply", "x-autoresponse",
-    "x-failed-recipients", "x-mail-autoreply", "x-ms-exchange-generated-message-source", "x-vacation",
+    "x-failed-recipients", "x-fc-machinegenerated", "x-mail-autoreply", "x-ms-exchange-generated-message-source",
+    "x-post-messageclass", "x-vacation",
 }  # fmt: skip
 _BULK = {"bulk", "list", "junk", "auto_reply"}
+_BULK_FIELDS = ("precedence", "x-precedence", "preference")
+_DAEMON = re.compile(r"(?:\s*|.*<)mailer-daemon@", re.IGNORECASE | re.DOTALL)  # no person's address
 _REPORTS = (
     "multipart/report",
     "message/delivery-status",
@@ -48,7 +51,8 @@ def reason(headers: Headers, *, hops: int, hostname: str) -> str:
     if LOOP_HEADER.lower() in names or (ours and ours[1].lower() == hostname.lower()):
         return "it is a mail of a fax gateway (write a new mail to send its content on)"
     is_null = any("".join(value.split()) == "<>" for value in headers.every("return-path"))
-    if is_null or _behind_comments(headers.raw("content-type")).lower().startswith(_REPORTS):
+    is_daemons = any(_DAEMON.match(value) for value in headers.every("from"))
+    if is_null or is_daemons or _behind_comments(headers.raw("content-type")).lower().startswith(_REPORTS):
         return "it is a delivery report"
     answer = sorted(_ANSWERS.intersection(names))
     if answer:
@@ -56,9 +60,10 @@ def reason(headers: Headers, *, hops: int, hostname: str) -> str:
     mailing_list = sorted(_LIST_FIELDS.intersection(names))
     if mailing_list:
         return f"it comes from a mailing list ({mailing_list[0].title()})"
-    bulk = sorted({_word(value) for value in headers.every("precedence")} & _BULK)
-    if bulk:
-        return f"it is bulk mail (Precedence: {bulk[0]})"
+    for name in _BULK_FIELDS:
+        bulk = sorted({_word(value) for value in headers.every(name)} & _BULK)
+        if bulk:
+            return f"it is bulk mail ({name.title()}: {bulk[0]})"
     if names.count("received") >= hops:
         return f"it went through {names.count('received')} servers, so it goes round in a loop"
     return ""
