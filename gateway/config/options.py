@@ -160,7 +160,25 @@ class Config(Section):
             for n, each in enumerate(self.smtp.listeners)
             if each.auth != "none" and each.tls == "none" and not each.clear_auth and not is_local(each.address)
         ]
-        return (*self._warnings, *useless)
+        public = [
+            f"smtp.listeners[{n}] on {each.address}: this machine believes an authority in client_ca about web pages too; if it"
+            " is a public one, whoever has a certificate of it needs no login: an open relay for faxes, at your cost; name"
+            " the authority of your own devices"
+            for n, each in enumerate(self.smtp.listeners)
+            if each.believes_the_web
+        ]
+        return (*self._warnings, *useless, *public, *self._front_warnings())
+
+    def _front_warnings(self) -> list[str]:
+        front = self.smtp.front
+        if not front.authserv_id or self.policy.senders == "routed":
+            return []
+        if not any(each.takes_without_login(front.networks) for each in self.smtp.listeners):
+            return []
+        return [
+            f"smtp.front: a mail of which {front.authserv_id} does not say who wrote it is faxed too, for its address lies in"
+            " networks; if it takes mails from the Internet, set policy.senders: routed"
+        ]
 
     def masked(self) -> dict[str, Any]:
         """All options as they would be written in YAML: defaults filled in, secrets by their source or as ``***``."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import ssl
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -130,6 +133,34 @@ class Listener(Section):
             return [(("client_ca",), text)]
         return []
 
+    @property
+    def believes_the_web(self) -> bool:
+        """Whether an authority in ``client_ca`` is one that this machine believes about web pages, as it does public ones."""
+        if self.client_ca is None:
+            return False
+        paths = ssl.get_default_verify_paths()
+        known = _authorities([Path(paths.cafile)] if paths.cafile else sorted(Path(paths.capath or "/").glob("*.pem")))
+        return not known.isdisjoint(_authorities([self.client_ca]))
+
+    def takes_without_login(self, networks: Iterable[str]) -> bool:
+        """Whether it lets a client of these in that shows nothing but its address."""
+        if self.auth == "required":
+            return False
+        return self.address.startswith("unix:") or any(
+            ours.version == theirs.version and ours.overlaps(theirs)
+            for ours in map(ipaddress.ip_network, self.networks)
+            for theirs in map(ipaddress.ip_network, networks)
+        )
+
+
+def _authorities(files: Iterable[Path]) -> set[bytes]:
+    """The certificates of authorities in PEM files, as DER."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for file in files:
+        with contextlib.suppress(ssl.SSLError, OSError):
+            context.load_verify_locations(file)
+    return set(context.get_ca_certs(binary_form=True))
+
 
 class Front(Section):
     """The mail server in front, whose word on the author of a mail is taken."""
@@ -138,6 +169,13 @@ class Front(Section):
     """the name in its Authentication-Results fields; it must remove such fields from mails that come in"""
     networks: Annotated[tuple[Network, ...], OneOrMore] = ("127.0.0.0/8", "::1/128")
     """where it speaks from; its name from elsewhere counts for nothing"""
+
+    @field_validator("networks")
+    @classmethod
+    def _is_somewhere(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        if is_everybody(networks):
+            raise ValueError("holds a good part of the Internet: name the addresses of your mail server")
+        return networks
 
 
 class Smtp(Section):

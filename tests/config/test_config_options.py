@@ -355,6 +355,46 @@ def test_tls_needs_files_that_load(read: Read, problems: Problems, tmp_path: Pat
     assert "smtp.listeners[0].certificate: does not load together with the key (" in found
 
 
+def test_an_authority_of_the_web_for_clients_is_pointed_out(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public, own = trustme.CA(), trustme.CA()
+    ours = own.issue_cert("mx.example.org")
+    ours.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    ours.private_key_pem.write_to_path(tmp_path / "key.pem")
+    for authority, name in ((public, "public.pem"), (own, "own.pem")):
+        authority.cert_pem.write_to_path(tmp_path / name)
+    (tmp_path / "both.pem").write_bytes(own.cert_pem.bytes() + public.cert_pem.bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "public.pem"))
+    text = "auth: required, tls: starttls, certificate: cert.pem, key: key.pem, client_ca: "
+    assert read(listener(text + "own.pem")).warnings == ()
+    for name in ("public.pem", "both.pem"):
+        (warning,) = read(listener(text + name)).warnings
+        assert "this machine believes an authority in client_ca about web pages too" in warning
+
+
+@pytest.mark.parametrize(
+    ("networks", "rest", "warned"),
+    [
+        ("192.168.7.0/24", "", True),
+        ("192.168.7.0/24", "policy: {senders: routed}", False),
+        ("192.168.8.0/24, '2001:db8::/64'", "", False),
+    ],
+)
+def test_a_mail_server_in_front_that_would_let_everybody_send(
+    read: Read, networks: str, rest: str, warned: bool
+) -> None:
+    text = listener(f"networks: [{networks}]") + "  front: {authserv_id: mx, networks: [192.168.7.2/32]}\n" + rest
+    found = read(text).warnings
+    assert found == () or (warned and "set policy.senders: routed" in found[0])
+    assert bool(found) == warned
+
+
+def test_the_mail_server_in_front_is_somewhere(problems: Problems) -> None:
+    (found,) = problems("smtp: {front: {authserv_id: mx, networks: [0.0.0.0/0]}}")
+    assert "smtp.front.networks: holds a good part of the Internet: name the addresses of your mail server" in found
+
+
 def test_who_signs_for_clients_is_one_of_few(read: Read, problems: Problems, tmp_path: Path) -> None:
     authorities = [trustme.CA() for _ in range(11)]
     ours = authorities[0].issue_cert("mx.example.org")
