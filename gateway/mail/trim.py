@@ -28,16 +28,21 @@ _NOTICE_SIZE = 3000  # characters of a legal notice
 _POSTSCRIPT = re.compile(r"\s*(?:p\.?\s?p?\.?s|n\.?b)\b[.: ]", re.IGNORECASE)
 _INTRO_LINES, _WRAPPED = 3, 60  # an "On ... wrote:" may be wrapped, where a line was full: so many characters at least
 
-_REPLY = re.compile(r"\s*(?:re|aw|antw|sv|vs|odp|ref|rif|r|antwort)\s*(?:\[\d+\])?\s*:", re.IGNORECASE)
-_WROTE = re.compile(
-    r"\b(?:wrote|writes|schrieb|schreef|skrev|a écrit|ha scritto|escribió|escreveu|napisał\(a\)|napisał|napisała|kirjoitti"
-    r"|написал|написала|пише|írta|napsal\(a\)|napsal)\b.{0,120}:\s*$",
-    re.IGNORECASE | re.DOTALL,
+# how the subject of an answer begins, and that of the mail in its head, which may be one or be sent on itself
+_RE = r"(?:re|aw|antw|antwort|sv|vs|vá|odp|odg|ynt|res|ref|rif|r|на|ha|відп|ответ|απ|σχετ|返信|答复|回复|回覆|答覆|회신|رد|השב)\s*(?:\[\d+\])?\s*[:：]"
+_REPLY = re.compile(rf"\s*{_RE}", re.IGNORECASE)
+_PREFIXES = re.compile(rf"^(?:\s*(?:{_RE}|(?:fwd?|wg|tr|rv|i|pd|enc|vb|転送|转发|轉寄)\s*[:：]))*\s*", re.IGNORECASE)
+_VERBS = (
+    r"(?:wrote|writes|schrieb|geschrieben|schreef|skrev|a écrit|ha scritto|escribió|escreveu|napisał\(a\)|napisał|napisała|pisze"
+    r"|kirjoitti|написал|написала|написал\(а\)|пишет|пише|írta|napsal\(a\)|napsal|yazdı|写道|寫道|のメール|έγραψε|כתב)"
 )
+_WROTE = re.compile(rf"(?<!\w){_VERBS}(?!\w).{{0,120}}[:：]\s*$", re.IGNORECASE | re.DOTALL)
 _WHEN = re.compile(  # what such a sentence begins with; a day that is written out may be in one of the sender's own
-    r"\s*(?:.{0,80}@|(?=.{0,120}?(?:\d[:./-]\d|\b(?:19|20)\d\d\b))(?:(?:on|am|le|el|il|op|den|em|dnia|w dniu|no dia|в)\b|\d))",
+    r"\s*(?:.{0,80}@|(?=.{0,120}?(?:\d[:./-]\d|\b(?:19|20)\d\d\b))(?:(?:on|am|le|el|il|op|den|em|dnia|w dniu|no dia|dne|dňa|в|на|στις|在|בתאריך)"
+    r"(?!\w)|\d))",
     re.IGNORECASE | re.DOTALL,
 )
+_WHOSE = re.compile(r"[^\s<]@[^\s>]+>.{0,80}[:：]\s*$", re.DOTALL)  # with the time of day, in any language
 _POINTS = re.compile(  # to what stands further down: it is meant to be read, or answered there
     r"\b(?:below|beneath|underneath|hereunder|further down|at the bottom|in-?line|(?:in|see|marked|highlighted) (?:red|blue|green|bold|capitals)|(?:red|blue"
     r"|green) (?:text|font|letters)|in your (?:e-?mail|text|message)|in the text|between the lines|(?:this|following|trail(?:ing)?|e-?mail|mail) (?:thread"
@@ -52,26 +57,35 @@ _POINTS = re.compile(  # to what stands further down: it is meant to be read, or
     r"|alább|alla olev\w*|alapuolella|jäljempänä|mai jos|aşağıda\w*|παρακάτω|κατωτέρω|dolje|spodaj|allpool|zemāk|žemiau|ниже|нижче|по-долу|в тексте|красным"
     r"|синим|למטה|להלן|מטה|أدناه|ادناه|بالأسفل|زیر|नीचे|dưới)(?!\w)|下記|以下|下の|インライン|赤字|青字|下面|下方|下文|如下|红色|紅色|蓝色|藍色|아래|하기와|하기의|하기 내용|빨간|ด้านล่าง|ข้างล่าง", re.IGNORECASE,
 )  # fmt: skip
-_ORIGINAL = re.compile(
-    r"\s*(?:-{3,}\s*(?:original message|ursprüngliche nachricht|originalnachricht|message d'origine|mensaje original"
-    r"|messaggio originale|oorspronkelijk bericht|oprindelig meddelelse|ursprungligt meddelande)\s*-{3,}|_{10,})\s*",
+_ORIGINAL = re.compile(  # what stands before the head of a mail
+    r"\s*(?:-{3,}.{0,20}(?:origin|ursprüng|ursprung|oorspronkelijk|oprindelig|opprinnelig|alkuperäinen|oryginaln|původní|eredeti|orijinal|исходное"
+    r"|元の|原始|원본|الأصلية).{0,30}-{3,}|-{3,}[^-].{0,80}?"
+    rf"(?<!\w){_VERBS}\s?[:：]\s*-{{3,}}|_{{10,}})\s*",
     re.IGNORECASE,
 )
 _TIME = re.compile(r"\d ?[:h] ?\d\d|\d\.\d\d(?![.\d])")  # of day; a form that looks like a head has at most a date
-_SUBJECT = re.compile(
-    r"[*\s]*(?:subject|betreff|objet|asunto|assunto|oggetto|onderwerp|emne|ämne)\s*:[*\s]", re.IGNORECASE
+_SUBJECTS = r"subject|betreff|objet|asunto|assunto|oggetto|onderwerp|emne|ämne|aihe|temat|předmět|predmet|tárgy|тема|konu|θέμα|件名|主题|主題|主旨|제목|الموضوع|נושא"
+_SENDERS = (  # first in the head of mail programs; a memo says first whom it is for
+    r"from|sent|von|gesendet|de|da|van|från|fra|lähettäjä|od|feladó|от|від|kimden|από|差出人|发件人|寄件者|보낸 사람|من|מאת"
 )
-_HEADER = re.compile(
-    r"[*\s]*(?:from|sent|date|to|cc|subject|von|gesendet|datum|an|betreff|de|envoyé|date|à|objet|para|enviado|asunto|assunto"
-    r"|da|inviato|a|oggetto|van|verzonden|aan|onderwerp)\s*:[*\s]",
-    re.IGNORECASE,
+_SUBJECT, _SENDER, _HEADER = (
+    re.compile(rf"[*\s]*(?:{words})\s*(?::[*\s]|：)", re.IGNORECASE)
+    for words in (
+        _SUBJECTS,
+        _SENDERS,
+        rf"{_SUBJECTS}|{_SENDERS}|date|to|cc|datum|an|envoyé|à|para|enviad[oa](?: em)?|fecha|data|inviato|a|verzonden|aan|skickat|till|sendt|dato|til"
+        r"|lähetetty|vastaanottaja|wysłano|do|dw|odesláno|komu|elküldve|címzett|отправлено|дата|кому|копия|надіслано|gönderildi|tarih|kime|bilgi"
+        r"|στάλθηκε|προς|送信日時|日時|宛先|发送时间|发送日期|日期|收件人|抄送|寄件日期|收件者|副本|보낸 날짜|받는 사람|참조|تاريخ الإرسال|التاريخ|إلى|نسخة|נשלח"
+        r"|תאריך|אל",
+    )
 )
+_WRAPPED_SUBJECT = 40  # characters a subject has at least that takes two lines
 _HEADERS, _HEAD = 3, 12  # lines of such a head that must stand together; those among which its subject is
 # what an advert names: other words are the sender's own
 _MAKE = (
-    r"(?:i-?phone|i-?pad|i-?pod|imac|macbook|mac|apple|android|samsung|galaxy|huawei|xiaomi|redmi|oppo|pixel|nokia|motorola|moto|sony"
-    r"|xperia|htc|oneplus|fairphone|blackberry|windows|outlook|yahoo|proton\w*|gmx|web\.de|t-online|telekom|freenet|gmail|thunderbird"
-    r"|k-9|mail (?:for windows|app))\b"
+    r"(?:i-?(?:phone?|pad|pod)(?:['’]?[a-zıó]{1,5})?|imac|macbook|mac|apple|android|samsung|galaxy|huawei|xiaomi|redmi|oppo|pixel|nokia|motorola|moto|sony"
+    r"|xperia|htc|oneplus|fairphone|blackberry|windows|outlook|yahoo|proton\w*|gmx|web\.de|t-online|telekom|freenet|gmail|thunderbird|k-9"
+    r"|mail (?:for windows|für windows|app))(?![a-zß-ÿ])"
 )
 _DEVICE = (
     rf"(?:\S+ )?(?:{_MAKE}|(?:mobile?|mobilgerät|mobiltelefon|handy|smartphone|telefoon|telefon|téléphone|teléfono|telefono|phone|tablet"
@@ -80,14 +94,23 @@ _DEVICE = (
 _MODEL = (  # what may stand behind that
     rf"(?:[\s,/+-]+(?:{_MAKE}|(?:mail|e-?mail|app|for|für|pour|para|per|by|at&t|on|auf|from|von|smartphone|phone|tablet|mobile|device|handy|secure"
     r"|enterprise|wireless|beta|pro|max|plus|ultra|mini|note|fold|flip|edge|air|se|lite|tab|[a-z]{0,2}\d{1,3}[a-z]{0,2}|verizon|vodafone|orange|o2"
-    r"|t-mobile|sprint|network|using|tapatalk)\b)){0,8}"
+    r"|t-mobile|sprint|network|using|tapatalk|ios|gerät|mobiltelefon|mit|dla|systemu|для)\b)){0,8}"
 )
+_SENT = (  # and what before it
+    r"(?:sent (?:from|via|with)|gesendet (?:mit|von|über)|envoyé (?:de|depuis|à partir d[e’'])|enviado (?:desde|do|de)|inviato da|verstuurd vanaf"
+    r"|skickat från|sendt fra|wysłan[eo] (?:z|za pomocą)(?: programu)?|odesláno ze?|отправлено (?:с|из))"
+)
+_FETCH = r"(?:get|download|obtenir|télécharger|obtener|scarica|ottieni|obter|pobierz aplikację|получите|hole?n? (?:sie sich|dir))"
 _LINK = r"\s*(?:[<(\[]?(?:https?://|www\.)\S*)?"
 _FOOTER = re.compile(
-    rf"\s*(?:sent from my {_DEVICE}{_MODEL}|get outlook for (?:ios|android|mac)|sent (?:from|via|with) {_MAKE}{_MODEL}"
-    rf"|von meinem {_DEVICE}{_MODEL} gesendet|gesendet (?:mit|von|über) (?:der )?{_MAKE}{_MODEL}|gesendet von meinem {_DEVICE}{_MODEL}"
-    rf"|envoyé (?:de|depuis) mon {_DEVICE}{_MODEL}|enviado desde mi {_DEVICE}{_MODEL}|inviato da(?:l mio)? {_DEVICE}{_MODEL}"
-    rf"|outlook für (?:ios|android) (?:beziehen|herunterladen|holen)|virus-free\.?\s*[<(\[]?(?:https?://)?(?:www\.)?(?:avast|avg)\.com\S*){_LINK}\.?\s*",
+    rf"\s*(?:{_SENT} ?(?:the |der |l)?{_MAKE}{_MODEL}"
+    rf"|{_SENT} ?(?:my|meinem|meiner|mon|mi|meu|l mio|mijn|min|mojego|mého|моего) {_DEVICE}{_MODEL}|inviato dal mio {_DEVICE}{_MODEL}"
+    rf"|(?:diese (?:nachricht|e-?mail|mail) wurde )?von (?:mein(?:em|er) |(?=yahoo|gmx|web)){_DEVICE}{_MODEL} gesendet|lähetetty {_MAKE}|{_MAKE} ?gönderildi|{_MAKE} ?から送信"
+    rf"|发自我的 ?{_MAKE}|나의 {_MAKE}에서 보냄|تم الإرسال من (?:الـ ?)?{_MAKE}"
+    rf"|{_FETCH} outlook (?:for|für|pour|para|per|dla systemu|для) (?:ios|android|mac)|outlook für (?:ios|android) (?:beziehen|herunterladen|holen)"
+    r"|virus-free\.?\s*[<(\[]?(?:https?://)?(?:www\.)?(?:avast|avg)\.com\S*|www\.(?:avast|avg)\.com"
+    r"|(?:this|diese) e-?mail (?:has been|wurde) [^.]{0,40}\b(?:avast|avg)\b[^.]{0,40}(?:software|geprüft))"
+    rf"{_LINK}\.?\s*",
     re.IGNORECASE,
 )
 _ASTRAY = (  # what only a notice says: who reads it may be somebody else
@@ -157,7 +180,7 @@ def _kept(lines: Sequence[Line], wanted: Collection[str], subject: str) -> tuple
         for kind, rule in _RULES:
             if kind not in wanted or (kind == QUOTED and not _REPLY.match(subject)):
                 continue
-            at = rule(lines)
+            at = rule(lines, subject)
             if at is not None and not any(_says(line) for line in lines[:at]):
                 return whole, []
             if at is not None:
@@ -174,11 +197,11 @@ def _says(line: Line) -> bool:
     return bool(line.text.strip(f"{markup.PICTURE}> \t")) and not line.rule
 
 
-def _quoted(lines: Sequence[Line]) -> int | None:
+def _quoted(lines: Sequence[Line], subject: str) -> int | None:
     """Where the mail that is answered begins: lines with ``>`` to the end behind a line that says whose they are, or all
     that follows a head of From, Sent, To, Subject. Where the answer points to it, it is part of what is said.
     """
-    at = _headed(lines)
+    at = _headed(lines, subject)
     if at is None:
         at = _introduced(lines)
     said = [line.text.rstrip() for line in lines[: at or 0] if _says(line)]
@@ -187,10 +210,13 @@ def _quoted(lines: Sequence[Line]) -> int | None:
     return None if is_more_to_come or _POINTS.search("\n".join(said)) else at
 
 
-def _headed(lines: Sequence[Line]) -> int | None:
-    """Where such a head begins. Where it is followed by a line with ``>``, those without are the answers."""
+def _headed(lines: Sequence[Line], subject: str) -> int | None:
+    """Where such a head begins: a line before it says so, or it has the ``subject`` of the answer. Where it is followed by a
+    line with ``>``, those without are the answers.
+    """
     for at, line in enumerate(lines):
-        if line.head or (_ORIGINAL.fullmatch(line.text) and _is_head(lines, at + 1)):
+        is_marked = line.head or (_ORIGINAL.fullmatch(line.text) and _is_head(lines, at + 1))
+        if is_marked or (_SENDER.match(line.text) and _is_about(lines, at, subject)):
             quoted = [_is_quoted(each) for each in lines[at + 1 :] if _says(each) and not _HEADER.match(each.text)]
             if quoted[:1] == [True] and not all(quoted):
                 return None
@@ -219,7 +245,7 @@ def _introduced(lines: Sequence[Line]) -> int | None:
 
 
 def _is_intro(words: str) -> bool:
-    return bool(_WROTE.search(words) and _WHEN.match(words))
+    return bool(_WROTE.search(words) and _WHEN.match(words)) or bool(_WHOSE.search(words) and _TIME.search(words))
 
 
 def _is_quoted(line: Line) -> bool:
@@ -239,7 +265,17 @@ def _is_head(lines: Sequence[Line], at: int) -> bool:
     return is_one and any(_TIME.search(line) for line in filled if _HEADER.match(line))
 
 
-def _signature(lines: Sequence[Line]) -> int | None:
+def _is_about(lines: Sequence[Line], at: int, subject: str) -> bool:
+    """Whether a head begins there that names a ``subject``; a long one may be wrapped."""
+    if (at and _HEADER.match(lines[at - 1].text)) or not _is_head(lines, at):
+        return False
+    head = (line.text for line in lines[at : at + _HEAD])
+    named = next((text[found.end() :].strip("* ") for text in head if (found := _SUBJECT.match(text))), "")
+    ours, theirs = (" ".join(_PREFIXES.sub("", text, count=1).split()).casefold() for text in (subject, named))
+    return bool(theirs) and (ours == theirs or (len(theirs) >= _WRAPPED_SUBJECT and ours.startswith(theirs)))
+
+
+def _signature(lines: Sequence[Line], _subject: str) -> int | None:
     """Where the signature begins: the one line of two dashes and a blank, RFC 3676 section 4.3, with little behind it.
 
     Behind one above the mail that is answered may stand the answers, behind any a postscript; one below the head of a mail is
@@ -260,7 +296,7 @@ def _signature(lines: Sequence[Line]) -> int | None:
     return None if is_forwarding else marks[0]
 
 
-def _disclaimer(lines: Sequence[Line]) -> int | None:
+def _disclaimer(lines: Sequence[Line], _subject: str) -> int | None:
     """Where the legal notice begins: in the last paragraph, or behind a drawn line, when what stands there speaks as such."""
     end = _end(lines)
     starts = [
@@ -308,7 +344,7 @@ def _signs(text: str) -> int:
     return sum(bool(sign.search(text)) for sign in _LEGAL)
 
 
-def _footer(lines: Sequence[Line]) -> int | None:
+def _footer(lines: Sequence[Line], _subject: str) -> int | None:
     """Where the last line stands when it is an advert of the program."""
     end = _end(lines)
     return end - 1 if end and _FOOTER.fullmatch(lines[end - 1].text) else None
@@ -322,6 +358,6 @@ def _end(lines: Sequence[Line]) -> int:
     return end
 
 
-_RULES: tuple[tuple[str, Callable[[Sequence[Line]], int | None]], ...] = (
+_RULES: tuple[tuple[str, Callable[[Sequence[Line], str], int | None]], ...] = (
     (FOOTER, _footer), (DISCLAIMER, _disclaimer), (QUOTED, _quoted), (SIGNATURE, _signature),
 )  # fmt: skip

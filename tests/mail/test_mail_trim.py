@@ -52,12 +52,72 @@ GMAIL = "On Mon, Nov 23, 2026 at 10:15 AM Bob Example <bob@example.com>\nwrote:\
         ("Gesendet mit der GMX Mail App\n", "footer"),
         ("Sent with Proton Mail secure email.\n", "footer"),
         ("Get Outlook for iOS<https://aka.ms/o0ukef>\n", "footer"),
+        ("Sent from Outlook for iOS<https://aka.ms/o0ukef>\n", "footer"),
+        ("Diese Nachricht wurde von meinem Android-Gerät mit GMX Mail gesendet.\n", "footer"),
+        ("Von Yahoo Mail auf Android gesendet\n", "footer"),
+        ("Gesendet von Mail für Windows\n", "footer"),
+        ("Holen Sie sich Outlook für iOS\n", "footer"),
+        ("Télécharger Outlook pour Android\n", "footer"),
+        ("Envoyé à partir d’Outlook pour iOS\n", "footer"),
+        ("Enviado desde Outlook para Android\n", "footer"),
+        ("Wysłane z iPhone'a\n", "footer"),
+        ("Odesláno z mého iPhonu\n", "footer"),
+        ("Отправлено с iPhone\n", "footer"),
+        ("iPhone'umdan gönderildi\n", "footer"),
+        ("iPhoneから送信\n", "footer"),
+        ("发自我的iPhone\n", "footer"),
+        ("www.avast.com\n", "footer"),
     ],
 )
 def test_an_end_that_a_rule_knows_is_taken_off_and_told(end: str, what: str) -> None:
     text, removed = trim(f"{ABOVE}\n{end}", ALL, "Re: Plan")
     assert text == ABOVE.rstrip()
     assert [name for name, _ in removed] == [next(name for name, _ in removed if what in name)]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Von: Bob\nGesendet: Montag, 23. November 2026 10:15\nAn: Ann\nCc: Eve\nBetreff: Plan",
+        "From: Bob <bob@example.com>\nSent: Monday, November 23, 2026 10:15 AM\nTo: Ann\nSubject: [EXTERN] Plan",
+        "De : Bob\nEnvoyé : lundi 23 novembre 2026 10:15\nÀ : Ann\nObjet : RE: [EXTERN] Plan",
+        "Da: Bob\nInviato: lunedì 23 novembre 2026 10:15\nA: Ann\nOggetto: R: Plan",
+        "Od: Bob\nWysłano: poniedziałek, 23 listopada 2026 10:15\nDo: Ann\nTemat: Plan",
+        "От: Bob\nОтправлено: 23 ноября 2026 г. 10:15\nКому: Ann\nТема: Plan",
+        "Kimden: Bob\nGönderildi: 23 Kasım 2026 Pazartesi 10:15\nKime: Ann\nKonu: Plan",
+        "差出人: Bob\n送信日時: 2026年11月23日 10:15\n宛先: Ann\n件名: Plan",
+        "发件人：Bob\n发送时间：2026年11月23日 10:15\n收件人：Ann\n主题：Plan",
+        "*Gesendet:* Montag, 23. November 2026 um 10:15 Uhr\n*Von:* Bob\n*An:* Ann\n*Betreff:* Plan",
+    ],
+)
+def test_a_head_with_the_subject_of_the_answer_begins_the_mail_that_is_answered(head: str) -> None:
+    subject = "AW: [EXTERN] Plan" if "EXTERN" in head else "AW: Plan"
+    assert trim(f"{ABOVE}\n{head}\n\nWo?\n", ALL, subject).text == ABOVE.rstrip()
+    text = f"{ABOVE}\n{head}\n\nWo?\n"
+    for other in ("AW: Plans", "WG: Plan", "Plan"):
+        assert trim(text, ALL, other) == (text, [])
+    memo = head.splitlines()  # says first whom it is for
+    text = f"MEMO\n\n{memo[2]}\n{memo[0]}\n{memo[1]}\n{memo[-1]}\n\nThe plan is this.\n"
+    assert trim(text, ALL, subject) == (text, [])
+
+
+@pytest.mark.parametrize(
+    "intro",
+    [
+        "пн, 23 нояб. 2026 г. в 10:15, Bob <bob@example.com>:",
+        "23.11.2026 10:15, Bob пишет:",
+        "W dniu 23.11.2026 o 10:15, Bob pisze:",
+        "Bob <bob@example.com>, 23 Kas 2026 Pzt, 10:15 tarihinde şunu yazdı:",
+        "2026年11月23日(月) 10:15 Bob <bob@example.com>:",
+        "2026/11/23 10:15、Bob <bob@example.com>のメール:",
+        "Bob <bob@example.com> 于2026年11月23日周一 10:15写道：",
+        "في الاثنين، 23 نوفمبر 2026 في 10:15 ص تمت كتابة ما يلي بواسطة \u202aBob\u202c\u200f <\u202abob@example.com\u202c\u200f>:",
+        "Am Montag, 23. November 2026 um 10:15:11 MEZ hat Bob <bob@example.com> Folgendes geschrieben:",
+        "* Bob <bob@example.com> [23-11-2026 10:15]:",
+    ],
+)
+def test_who_wrote_what_is_quoted_may_be_said_in_any_language(intro: str) -> None:
+    assert trim(f"{ABOVE}\n{intro}\n\n> Where?\n", ALL, "Re: Plan").text == ABOVE.rstrip()
 
 
 def test_several_ends_stand_behind_each_other() -> None:
