@@ -16,7 +16,7 @@ from typing import Any
 
 import pypdfium2
 
-from gateway.document import characters, officefonts, progress, sniff, text, unprinted
+from gateway.document import characters, officefonts, officepictures, progress, sniff, text, unprinted
 from gateway.document.refusal import Unfaxable
 
 AUTO, NONE = "auto", "none"
@@ -111,6 +111,8 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
             " it to a PDF and send that"
         )
     notes = list(unprinted.left_out(source, kind))
+    if kind == sniff.OFFICE:
+        notes += officepictures.settle(source, name)
     os.environ |= {"HOME": str(profile), "TMPDIR": str(profile), "SAL_USE_VCLPLUGIN": "svp"}
     os.chdir(profile)
     officefonts.settle(source, kind)

@@ -102,7 +102,7 @@ def _breaks(stream: pikepdf.Stream) -> bool:
         for coding in _filters(stream):
             data = b"".join(pieces)
             if coding in _JPEG:
-                return len(data) < _MOST and _END not in data[-_BEHIND:] and _lacks_rows(data, _jpeg, _END)
+                return jpeg_breaks_off(data)
             if coding in _FAX:
                 return not _ends_as_fax(data) and _lacks_rows(data, partial(_fax, stream))
             if coding in _FLATE:
@@ -181,6 +181,11 @@ def _lacks_rows(data: bytes, decoded: Callable[[bytes], Image.Image], end: bytes
         return False
     differing = ImageChops.difference(one, other).getbbox()
     return differing is not None and one.height - differing[1] > _EDGE
+
+
+def jpeg_breaks_off(data: bytes) -> bool:
+    """Whether rows of a JPEG are missing."""
+    return len(data) < _MOST and _END not in data[-_BEHIND:] and _lacks_rows(data, _jpeg, _END)
 
 
 def _jpeg(data: bytes) -> Image.Image:

@@ -283,3 +283,13 @@ HIDDEN = {  # what is told of it
     "fodp": (_open_hidden("presentation", flat("presentation")), ["the hidden slide"]),
     "excel-2003": (excel_2003().replace(b"</Worksheet>", _HIDDEN_2003), ["the hidden sheet"]),
 }
+
+
+def with_picture(data: bytes | None, called: str) -> bytes:
+    """A text of Word that shows a picture of this name; None: it is not in the package."""
+    out = io.BytesIO(docx())
+    with zipfile.ZipFile(out, "a") as package:
+        package.writestr("word/_rels/document.xml.rels", _relations(image1=f"media/{called}"))
+        if data is not None:
+            package.writestr(f"word/media/{called}", data)
+    return out.getvalue()

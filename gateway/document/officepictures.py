@@ -1,0 +1,136 @@
+"""Pictures in an office document: where LibreOffice cannot read one it leaves a blank, or half of it, without a word."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+from xml.parsers import expat
+
+from PIL import Image
+
+from gateway.document import picture, sniff, soundness
+from gateway.document.refusal import Unfaxable
+
+_LONGEST = 64 << 20  # bytes of a picture, or of a list of them, that is looked at
+_RELATIONS = re.compile(r"(?:(?:word|xl|ppt)(?!/notes|/handout)/.*)_rels/[^/]+\.rels", re.IGNORECASE)
+_RELATION = re.compile(rb"<(?:\w+:)?Relationship\b[^>]*/image[\"'][^>]*>")
+_TARGET = re.compile(rb"\bTarget\s*=\s*[\"']([^\"']+)")
+_ELSEWHERE = re.compile(rb"\bTargetMode\s*=\s*[\"']External")
+_OPEN_DOCUMENT = {"content.xml", "styles.xml"}
+_HREF = re.compile(rb"<draw:image\b[^>]*\bxlink:href=[\"'](?:\./)?(Pictures/[^\"']+)")
+_MANIFEST, _ENCRYPTED = "META-INF/manifest.xml", b"encryption-data"
+_AS_PNG = {sniff.TIFF, sniff.HEIC, sniff.AVIF, "image/webp"}  # which LibreOffice reads in part, or by its version
+_WIDEST = 3456  # points of such a one, twice those of a fax
+_PACKED = b"\x1f\x8b"  # EMZ, WMZ, SVGZ
+_EMF, _EMF_HEAD = "<II", 88  # kind and bytes of a record
+_WMF, _WMF_HEAD, _PLACEABLE = "<I", 18, 22  # words of a record; bytes of its head, and of one in front
+_KNOWN = re.compile(
+    r"\.(?:png|jpe?g|jpe|jfif|gif|bmp|dib|tiff?|webp|avif|hei[cf]|emf|wmf|emz|wmz|svg|eps|jp2|jxl)", re.IGNORECASE
+)
+_UNSHOWN = {"application/postscript", "image/jp2", "image/jxl"}
+
+
+def settle(document: Path, name: str) -> Iterator[str]:
+    """Write a package anew with its pictures of rare kinds as PNG, and say how many are missing in it.
+
+    Raises Unfaxable, naming the document by ``name``, for one that is damaged, or of a kind that cannot be shown; OSError; what zipfile does.
+    """
+    with zipfile.ZipFile(document) as source:
+        names = {each.filename.casefold(): each for each in source.infolist()}
+        if _MANIFEST in source.namelist() and _ENCRYPTED in source.read(_MANIFEST):
+            return  # LibreOffice is to say so
+        wanted = set(_wanted(source))
+        changed: dict[str, bytes] = {}
+        for each in sorted(wanted & names.keys()):
+            if names[each].file_size <= _LONGEST:
+                data = source.read(names[each])
+                if (shown := _shown(data, names[each].filename, name)) is not data:
+                    changed[names[each].filename] = shown
+        if changed:
+            made = document.with_suffix(".new")
+            with zipfile.ZipFile(made, "w") as target:
+                for entry in source.infolist():
+                    target.writestr(entry, changed.get(entry.filename) or source.read(entry))
+            made.replace(document)
+    if missing := len(wanted - names.keys()):
+        yield "without the missing picture" if missing == 1 else f"without the {missing} missing pictures"
+
+
+def _wanted(source: zipfile.ZipFile) -> Iterator[str]:
+    """The pictures that a document speaks of, by their names in it in lower case."""
+    for name in source.namelist():
+        if _RELATIONS.fullmatch(name):
+            folder = posixpath.dirname(posixpath.dirname(name))
+            for relation in _RELATION.findall(source.open(name).read(_LONGEST)):
+                if (target := _TARGET.search(relation)) and not _ELSEWHERE.search(relation):
+                    place = posixpath.join("/" + folder, unquote(target[1].decode("utf-8", "replace")))
+                    yield posixpath.normpath(place).lstrip("/").casefold()
+        elif name in _OPEN_DOCUMENT:
+            for href in _HREF.findall(source.open(name).read(_LONGEST)):
+                yield unquote(href.decode("utf-8", "replace")).casefold()
+
+
+def _shown(data: bytes, called: str, document: str) -> bytes:
+    """A picture as LibreOffice can read it: the very same, or as PNG. Raises Unfaxable for one of which something is missing."""
+    try:
+        kind = sniff.sniff_bytes(data[:4096])
+        if kind in _AS_PNG:
+            out = io.BytesIO()
+            picture.inside(data, called, _WIDEST).save(out, format="PNG", compress_level=1)
+            return out.getvalue()
+        if kind not in _UNSHOWN and _is_whole(data, kind, called):
+            return data
+        why = kind
+    except (Unfaxable, zlib.error, expat.ExpatError, struct.error, ValueError, SyntaxError, OSError) as error:
+        why = repr(error)
+    raise Unfaxable(
+        f"{document} holds a picture ({posixpath.basename(called)}) that is damaged, or of a kind that cannot be shown here; put"
+        " it in anew, or print the document to a PDF and send that",
+        why,
+    )
+
+
+def _is_whole(data: bytes, kind: str, called: str) -> bool:
+    """What is no picture by its content nor by its name is whole: LibreOffice knows more kinds. Raises what decoders do."""
+    if data.startswith(_PACKED):
+        data = zlib.decompressobj(wbits=31).decompress(data, _LONGEST)
+        kind = sniff.sniff_bytes(data[:4096])
+    if kind == "image/jpeg":
+        with Image.open(io.BytesIO(data), formats=["JPEG"]):
+            return not soundness.jpeg_breaks_off(data)
+    if kind == "image/png":
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            image.verify()
+    elif kind in sniff.IMAGES:
+        picture.inside(data, called, _WIDEST)
+    elif kind == "image/wmf":
+        return _has_its_records(data)
+    elif kind == "image/svg+xml":
+        expat.ParserCreate().Parse(data, True)
+    else:
+        return not _KNOWN.fullmatch(posixpath.splitext(called)[1])
+    return True
+
+
+def _has_its_records(data: bytes) -> bool:
+    """Whether no record of a Windows metafile ends behind its end. Raises struct.error."""
+    is_new = data[40:44] == b" EMF"
+    at = 0 if is_new else _WMF_HEAD + _PLACEABLE * data.startswith(b"\xd7\xcd\xc6\x9a")
+    while at < len(data):
+        if is_new:
+            kind, size = struct.unpack_from(_EMF, data, at)
+            last = kind == 14
+        else:
+            size = 2 * struct.unpack_from(_WMF, data, at)[0]
+            last = size == 6 and data[at + 4 : at + 6] == b"\0\0"
+        at += max(size, 6)
+        if last:
+            break
+    return at <= len(data)
