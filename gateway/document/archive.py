@@ -31,7 +31,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2
 _OFFICE_FILES = {"[Content_Types].xml", "mimetype"}
 _OFFICE_PARTS = ("word/", "xl/", "ppt/", "visio/", "content.xml")  # of what LibreOffice reads; XPS and EPUB have none
 _OFFICE_PAGES = re.compile(r"(?:word|xl|ppt)/.*\.xml$")  # XML, whatever else they are
-_IWORK = ".iwa"
+_IWORK = re.compile(r".*\.iwa|index\.apxl(?:\.gz)?|buildVersionHistory\.plist")
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, LookupError, struct.error,
 )  # fmt: skip
@@ -73,7 +73,7 @@ def unpack(
 
 def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: int, room: int) -> dict[str, Any]:
     entries = _files(source)
-    if any(entry.filename.endswith(_IWORK) for entry in entries):
+    if any(_IWORK.fullmatch(entry.filename) for entry in entries):
         raise Unfaxable(
             f"{archive.name} is a document of Pages, Numbers or Keynote, which only Apple's programs can print; export it to PDF"
             " and send that"

@@ -44,7 +44,9 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (  # where it stands
     (0, b"\xd0\xcf\x11\xe0", OLE),
     (0, b"{\\rtf", RTF),
     (0, b"%!", "application/postscript"),
+    (0, b"\x04%!", "application/postscript"),  # as Windows prints it
     (0, b"\xc5\xd0\xd3\xc6", "application/postscript"),  # with a preview
+    (0, b"%FDF-", "application/fdf"),
     (0, b"\x78\x9f\x3e\x22", "application/ms-tnef"),
     (0, b"-----BEGIN PGP MESSAGE-----", ENCRYPTED),
     (0, b"(This file must be converted with BinHex", "application/mac-binhex40"),
@@ -87,6 +89,12 @@ _OFFICE_ROOTS = (  # in lower case
 _NETPBM = re.compile(  # nothing but numbers; or three numbers; or two, and what no text in UTF-8 has
     rb"P(?:[1-3]\s(?:#.*(?:\n|\Z)|[\d\s])*\Z|[56]\s(?:#.*\n|\s)*\d+\s+\d+\s+\d+\s|4\s(?:#.*\n|\s)*\d+\s+\d+\s[^\0\xfe\xff]{0,64}[\0\xfe\xff])"
 )
+_SHORTCUT = re.compile(  # of Windows, the Mac and Google Drive
+    rb"\[internetshortcut\]|<\?xml.*<plist\b.*<key>url</key>|\{\s*\"(?:\"\s*:\s*\"warning! do not edit|url\"\s*:\s*\"https://docs\.google\.com/)",
+    re.DOTALL,
+)
+_TABLE = re.compile(rb"ID;P[A-Z]{2,}|TABLE\r?\n0,1\r?\n\"")
+_FILMS = {b"WAVE", b"AVI ", b"RMID"}
 _DXF = re.compile(rb"(?:\s*999\r?\n.*\n)*\s*0\r?\n\s*SECTION\r?\n\s*2\r?\n")
 _PIECE = re.compile(  # of HTML, as web programs write it into files for Excel and Word
     rb"<meta\s[^>]*charset|<table\b[^>]*>\s*(?:<(?:caption|colgroup|col|thead|tbody)\b[^>]*>.*?)?\s*<tr\b|<style\b.*?</style>\s*<"
@@ -105,6 +113,9 @@ REFUSED = {
     OLE: "an old office document (Word, Excel or PowerPoint)",
     RTF: "an RTF document",
     "application/postscript": "a PostScript file",
+    "application/fdf": "what was typed into a PDF form, without the form (FDF)",
+    "application/x-shortcut": "a shortcut to a document, not the document itself",
+    "text/x-sylk": "a table in a form for programs (SYLK, DIF)",
     "application/vnd.hp-pcl": "a file for a printer (PCL)",
     "application/ms-tnef": "an Outlook winmail.dat",
     ENCRYPTED: "an encrypted file",
@@ -152,7 +163,7 @@ def sniff_bytes(start: bytes) -> str:
         if start.startswith(magic) and (kind != "image/bmp" or start[6:10] == b"\0\0\0\0"):
             return kind
     if start[:4] == b"RIFF":
-        return "image/webp" if start[8:12] == b"WEBP" else "video/audio"
+        return "image/webp" if start[8:12] == b"WEBP" else "video/audio" if start[8:12] in _FILMS else UNKNOWN
     if start[4:8] == b"ftyp":
         return _boxes(start)
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):  # the second of one without a file
@@ -192,6 +203,8 @@ def _text(start: bytes) -> str:
         return "application/vnd.hp-pcl"
     if _DXF.match(start):
         return "image/vnd.dwg"
+    if _TABLE.match(start):
+        return "text/x-sylk"
     if _NETPBM.match(start):
         return "image/x-portable-anymap"
     if start.startswith(b"MZ") and b"\0" in start:
@@ -203,6 +216,10 @@ def _text(start: bytes) -> str:
     head = head[:1024].lstrip().lower()
     if head.startswith(b"<svg") or (head.startswith((b"<?xml", b"<!doctype svg")) and b"<svg" in head):
         return "image/svg+xml"
+    if head.startswith((b"<xfdf", b"<?xml")) and b"<xfdf" in head:
+        return "application/fdf"
+    if _SHORTCUT.match(head):
+        return "application/x-shortcut"
     if head.startswith(b"<?xml") and any(root in head for root in _OFFICE_ROOTS):
         return OFFICE_XML
     if head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):

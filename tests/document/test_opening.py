@@ -219,6 +219,7 @@ def test_trouble_of_ours_is_no_damage_of_the_archive(
         (zipped({"a.pdf": letters(1)}, zipfile.ZIP_STORED).replace(b"%%EOF", b"%%EOX"), "damaged"),
         (zipped({"a.exe": b"MZ\0\0"}), "a program"),
         (zipped({"preview.jpg": b"x", "Index/Document.iwa": b"x"}), "Pages, Numbers or Keynote"),
+        (zipped({"index.xml": b"<x/>", "buildVersionHistory.plist": b"x"}), "Pages, Numbers or Keynote"),
         (zipped({"mimetype": b"application/epub+zip", "OEBPS/a.xhtml": b"<html>"}), "EPUB, XPS"),
         (zipped({"[Content_Types].xml": b"<x/>", "FixedDocSeq.fdseq": b"<x/>"}), "EPUB, XPS"),
         (zipped({"mimetype": b"application/vnd.oasis.opendocument.text", "styles.xml": b"<x/>"}), "a template of styles alone"),
