@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import click
 
@@ -33,9 +34,10 @@ def check_config(session: Session, show: bool, schema: bool) -> None:
         import yaml
 
         click.echo(yaml.safe_dump(_plain(config.masked()), sort_keys=False, allow_unicode=True), nl=False)
-    for warning in config.warnings:
+    warnings = (*config.warnings, *config.expired(time.time()))
+    for warning in warnings:
         output.say(f"warning: {warning}")
-    count = f", with {output.plural(len(config.warnings), 'warning')}" if config.warnings else ""
+    count = f", with {output.plural(len(warnings), 'warning')}" if warnings else ""
     output.say(f"{path} is good{count}.")
 
 

@@ -6,18 +6,16 @@ Nothing here changes anything: what is tried is undone at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import platform
 import pwd
 import re
 import shutil
-import socket
 import sqlite3
-import ssl
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,9 +134,11 @@ def converters(setting: str, html: str) -> Iterator[Finding]:
         yield Finding("office documents", OK, f"LibreOffice in {place}")
     elif setting != office.NONE:
         yield Finding(
-            "office documents", WARN, "no LibreOffice: Word, Excel, PowerPoint, OpenDocument and RTF are refused",
+            "office documents", WARN,
+            f"no LibreOffice{'' if setting == office.AUTO else f' in {setting}'}: Word, Excel, PowerPoint, OpenDocument and RTF are"
+            " refused",
             "apt install libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui libreoffice-math-nogui, or set"
-            " document.office: none",
+            f" document.office: {'none' if setting == office.AUTO else 'auto'}",
         )  # fmt: skip
     if html == engine.TEXT:
         yield Finding("HTML", OK, "printed as text")
@@ -285,12 +285,13 @@ def database(state: Path) -> Iterator[Finding]:
         file.look(path, may_be_new=not Spool(state / "spool").was_opened)
         if not path.exists():
             return
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             (schema,) = connection.execute("PRAGMA user_version").fetchone()
         refuse_newer(schema)
-    except PermissionError as error:
-        yield Finding("database", FAIL, f"{path}: {error.strerror}", _whose(state))
+    except OSError as error:
+        remedy = _whose(state) if isinstance(error, PermissionError) else "the gateway does not start with that"
+        yield Finding("database", FAIL, f"{path}: {error.strerror}", remedy)
         return
     except GatewayError as error:
         yield Finding("database", FAIL, error.public, "the gateway does not start before that is done")
@@ -322,10 +323,12 @@ def _user(uid: int) -> str:
 
 
 def certificates(config: Config, now: float) -> Iterator[Finding]:
+    from gateway.config.pem import valid_until
+
     for listener in config.smtp.listeners:
         if listener.tls == "none" or listener.certificate is None:
             continue
-        until = _valid_until(listener.certificate.read_text(encoding="ascii", errors="replace"))
+        until = valid_until(listener.certificate)
         if until is None:
             yield Finding("certificate", WARN, f"{listener.certificate}: its end cannot be read", "look at it")
             continue
@@ -342,24 +345,6 @@ def certificates(config: Config, now: float) -> Iterator[Finding]:
             yield Finding("certificate", OK, f"{listener.certificate} is valid until {day}")
 
 
-_TIME = rb"(?:\x17\x0d([0-9]{12})Z|\x18\x0f([0-9]{14})Z)"  # UTCTime and GeneralizedTime, RFC 5280 section 4.1.2.5
-
-
-def _valid_until(pem: str) -> float | None:
-    """The notAfter of the first certificate, found by the shape of its Validity."""
-    start, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    if start not in pem or end not in pem:
-        return None
-    der = ssl.PEM_cert_to_DER_cert(pem[pem.index(start) : pem.index(end) + len(end)])
-    validity = re.search(rb"\x30[\x1e\x20\x22]" + _TIME + _TIME, der)
-    if validity is None:
-        return None
-    short, whole = validity[3], validity[4]
-    if short:
-        whole = (b"20" if short < b"50" else b"19") + short
-    return datetime.strptime(whole.decode(), "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
-
-
 # --- what must be reached ---------------------------------------------------------------------------------------------
 
 
@@ -370,7 +355,9 @@ async def daemon(config: Config) -> AsyncIterator[Finding]:
             found = await client("status", {})
     except NotRunning:
         yield Finding("gateway", WARN, "it does not run", "faxgateway serve, or: systemctl start faxgateway")
-        for finding in (*database(config.state_dir), *_ports(config)):
+        for finding in database(config.state_dir):
+            yield finding
+        async for finding in _ports(config):
             yield finding
     except Failed as error:
         yield Finding("gateway", FAIL, str(error), "its log says more")
@@ -382,25 +369,21 @@ async def daemon(config: Config) -> AsyncIterator[Finding]:
             yield Finding("gateway", WARN, text, "faxgateway queue list --held")
 
 
-def _ports(config: Config) -> Iterator[Finding]:
+async def _ports(config: Config) -> AsyncIterator[Finding]:
+    """Listens where the gateway would, everywhere at once, as two of its own addresses may be in each other's way."""
     from gateway.config.kinds import host_and_port
+    from gateway.edge.listen import listen
 
-    for address in (*(each.address for each in config.smtp.listeners), config.http.callbacks.address):
-        place = host_and_port(address)
-        if place is None or place[1] == 0:
-            continue
-        family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    async with contextlib.AsyncExitStack() as opened:
+        for address in (*(each.address for each in config.smtp.listeners), config.http.callbacks.address):
+            place = host_and_port(address)
+            if place is None or place[1] == 0:
+                continue
             try:
-                probe.bind(place)
-            except PermissionError:
-                remedy = "take it from systemd: fd:smtp and faxgateway-smtp.socket"
-                yield Finding("listeners", FAIL, f"this user may not bind {address}", remedy)
+                opened.callback((await listen(asyncio.Protocol, address, {})).close)
             except OSError as error:
-                yield Finding(
-                    "listeners", FAIL, f"{address}: {error.strerror}", "end what has it, or choose another port"
-                )
+                text, _, remedy = str(error.strerror).partition("; ")
+                yield Finding("listeners", FAIL, text, remedy)
             else:
                 yield Finding("listeners", OK, f"{address} is free")
 

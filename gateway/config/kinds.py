@@ -135,6 +135,7 @@ TemplateName = _word("[a-z0-9][a-z0-9_-]{0,39}", "a name in small letters, digit
 
 # --- places in the network --------------------------------------------------------------------------------------------
 
+_QUOTES = frozenset("\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb")  # of word processors; YAML takes them for letters
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/]*):([0-9]{1,5})")
 
@@ -204,6 +205,8 @@ def _network(value: str) -> str:
 def _domain(value: str) -> str:
     try:
         name = value if value.isascii() else value.encode("idna").decode("ascii")
+        if set(value) & _QUOTES:
+            name = ""
     except UnicodeError:
         name = ""
     name = name.lower().removesuffix(".")

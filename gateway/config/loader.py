@@ -66,11 +66,15 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None, *, secrets:
     """
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
+    except PermissionError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}; let the user that runs this read it") from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from None
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}: this is not UTF-8 text; save it as UTF-8") from None
     tree = parse(text)
     surroundings = Surroundings(path, os.environ if environ is None else environ, secrets)
     problems = list(tree.problems)

@@ -16,6 +16,7 @@ from pydantic import (
     field_validator,
 )
 
+from gateway.config import pem
 from gateway.config.kinds import (
     Domain,
     Duration,
@@ -37,6 +38,7 @@ from gateway.config.options_mail import Mail, Relay
 from gateway.config.options_policy import Policy
 from gateway.config.options_provider import Provider
 from gateway.config.options_smtp import Smtp
+from gateway.config.secrets import is_open
 from gateway.config.sections import Section, complain, section
 
 
@@ -153,7 +155,7 @@ class Config(Section):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What works but should not stay so, a sentence each."""
+        """What works but should not stay so, a sentence each; what a clock changes is :meth:`expired`."""
         useless = [
             f"smtp.listeners[{n}] on {each.address}: passwords are taken under TLS only, so with tls: none nobody outside"
             " this machine can log in; set tls: starttls"
@@ -167,7 +169,9 @@ class Config(Section):
             for n, each in enumerate(self.smtp.listeners)
             if each.believes_the_web
         ]
-        return (*self._warnings, *useless, *public, *self._front_warnings())
+        keys = dict.fromkeys(each.key for each in self.smtp.listeners if each.key and is_open(each.key, to_group=False))
+        open_keys = [f"others can read the private key in {key}: chmod 640 {key}" for key in keys]
+        return (*self._warnings, *useless, *public, *open_keys, *self._front_warnings())
 
     def _front_warnings(self) -> list[str]:
         front = self.smtp.front
@@ -179,6 +183,15 @@ class Config(Section):
             f"smtp.front: a mail of which {front.authserv_id} does not say who wrote it is faxed too, for its address lies in"
             " networks; if it takes mails from the Internet, set policy.senders: routed"
         ]
+
+    def expired(self, now: float) -> tuple[str, ...]:
+        """The certificates of listeners that clients will not take any more, a sentence each."""
+        files = dict.fromkeys(each.certificate for each in self.smtp.listeners if each.certificate)
+        return tuple(
+            f"the certificate in {file} has expired: renew it, then faxgateway reload"
+            for file in files
+            if (pem.valid_until(file) or now) < now
+        )
 
     def masked(self) -> dict[str, Any]:
         """All options as they would be written in YAML: defaults filled in, secrets by their source or as ``***``."""

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from gateway.config import pem
 from gateway.config.kinds import (
     Duration,
     DurationOrZero,
@@ -105,16 +106,12 @@ class Listener(Section):
                 problems.append(((name,), f"is needed for tls: {self.tls}, the path of a PEM file"))
             elif not path.is_file():
                 problems.append(((name,), f"there is no file {path}"))
-        if not problems:
-            assert self.certificate is not None, "checked above"
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            try:
-                context.load_cert_chain(self.certificate, self.key, password=lambda: "")
-            except (ssl.SSLError, OSError) as error:
-                why = error.reason if isinstance(error, ssl.SSLError) and error.reason else error.strerror or error
-                problems.append((("certificate",), f"does not load together with the key ({why})"))
-            return [*problems, *self._authority_problems()]
-        return problems
+        if problems:
+            return problems
+        assert self.certificate is not None and self.key is not None, "checked above"
+        if fault := pem.fault(self.certificate, self.key):
+            problems.append(((fault[0],), fault[1]))
+        return [*problems, *self._authority_problems()]
 
     def _authority_problems(self) -> Problems:
         if self.client_ca is None:

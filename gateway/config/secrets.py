@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema
 
 _SOURCES = ("env", "file", "credential")
-_READABLE_BY_OTHERS = 0o044
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def _read(value: Any, info: ValidationInfo) -> Secret | None:
     if isinstance(value, str):
         if not value:
             raise ValueError("is empty")
-        if _readable_by_others(around.file):
+        if is_open(around.file):
             around.warnings.append(f"{around.file} holds a secret and others can read it: chmod 600 {around.file}")
         return _checked(value, {})
     if not isinstance(value, dict) or len(value) != 1 or next(iter(value)) not in _SOURCES:
@@ -93,8 +92,10 @@ def _from_file(name: str, around: Surroundings, *, made_up: bool) -> Secret:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         remedy = f"create it with: (umask 077; openssl rand -hex 24 > {path})" if made_up else "put the secret into it"
+        if isinstance(error, PermissionError):
+            remedy = "let the gateway's user read it"
         raise ValueError(f"the file {path} cannot be read ({why}); {remedy}") from None
-    if _readable_by_others(path):
+    if is_open(path):
         around.warnings.append(f"others can read the secret in {path}: chmod 600 {path}")
     return _checked(value.rstrip("\r\n"), {"file": name})
 
@@ -126,11 +127,13 @@ def _checked(value: str, source: Mapping[str, str]) -> Secret:
     return Secret(value, source)
 
 
-def _readable_by_others(path: Path) -> bool:
+def is_open(path: Path, *, to_group: bool = True) -> bool:
+    """Whether others can read a file; a group does no harm to which root has given it, as to the daemon's own."""
     try:
-        return bool(path.stat().st_mode & _READABLE_BY_OTHERS)
+        found = path.stat()
     except OSError:
         return False
+    return bool(found.st_mode & (0o044 if to_group and found.st_uid else 0o004))
 
 
 def _show(secret: Secret | None) -> Any:

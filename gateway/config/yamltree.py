@@ -15,6 +15,12 @@ Place = tuple[str | int, ...]  # path of keys and list positions
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is libyaml's, where PyYAML has it
 _NULL = "tag:yaml.org,2002:null"
 _STANDARD = "tag:yaml.org,2002:"
+_REMEDIES = {  # by what the parser says
+    "could not find expected ':'": "; write NAME: VALUE, with a blank behind the colon",
+    "mapping values are not allowed": "; indent the line as those around it, write NAME: VALUE in the one above too, and quote a"
+    " text with a colon and a blank in it",
+    "expected key": "; indent the line as those around it, and quote a text as a whole or not at all",
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,8 +56,8 @@ def parse(text: str) -> Tree:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
-        what = ", ".join(part for part in (error.context, error.problem) if part)
-        tree.problems.append((Mark(at.line + 1, at.column + 1) if at else Mark(), (), f"this is not YAML: {what}"))
+        mark = Mark(at.line + 1, at.column + 1) if at else Mark()
+        tree.problems.append((mark, (), f"this is not YAML: {_fault(error, mark, text)}"))
         return tree
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -60,6 +66,22 @@ def parse(text: str) -> Tree:
     if root is not None:
         tree.data = _value(root, (), tree, ())
     return tree
+
+
+def _fault(error: yaml.MarkedYAMLError, mark: Mark, text: str) -> str:
+    """The parser's words, the line that they speak of where it is another than that of ``mark``, and what to do."""
+    began = error.context_mark.line + 1 if error.context_mark else mark.line
+    context = error.context and f"{error.context}{f' that begins in line {began}' if began != mark.line else ''}"
+    words = ", ".join(part for part in (context, error.problem) if part)
+    remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in words), "")
+    if "cannot start any token" in words and error.problem_mark:
+        found = text[error.problem_mark.index :][:1]
+        remedy = (
+            "; indent with blanks, not with tabs"
+            if found == "\t"
+            else f"; a text that begins with {found} needs quotes"
+        )
+    return words + remedy
 
 
 def _value(node: yaml.Node, place: Place, tree: Tree, around: tuple[yaml.Node, ...]) -> Any:

@@ -13,6 +13,7 @@ _BACKLOG = 512
 _REMEDIES = {
     errno.EADDRINUSE: "; end what has it (ss -lp tells), or choose another address",
     errno.EACCES: "; a port below 1024 comes from systemd: fd:smtp, and faxgateway-smtp.socket",
+    errno.EADDRNOTAVAIL: "; this machine has no such address (ip address tells those it has)",
 }
 
 

@@ -425,31 +425,35 @@ def test_a_certificate_that_cannot_be_read_is_told(tmp_path: Path, text: str) ->
 # --- ports ------------------------------------------------------------------------------------------------------------
 
 
-def _ports(tmp_path: Path, *addresses: str) -> list[Finding]:
+async def _ports(tmp_path: Path, *addresses: str) -> list[Finding]:
     listeners = ", ".join(f'{{address: "{address}"}}' for address in addresses)
     config = write_config(tmp_path)
     config.write_text(re.sub(r"smtp: .*", f"smtp: {{listeners: [{listeners}]}}", config.read_text()))
-    return list(checks._ports(load(config, {})))
+    return [each async for each in checks._ports(load(config, {}))]
 
 
-def test_ports_that_are_free_taken_or_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ports_that_are_free_taken_or_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        findings = _ports(tmp_path, address, "unix:x.sock", "fd:smtp", "127.0.0.1:0")
+        findings = await _ports(tmp_path, address, "unix:x.sock", "fd:smtp", "127.0.0.1:0")
     (finding,) = findings
-    assert (finding.state, finding.text) == (FAIL, f"{address}: Address already in use")
-    assert finding.remedy == "end what has it, or choose another port"
-    (finding,) = _ports(tmp_path, address)
+    assert (finding.state, finding.text) == (FAIL, f"cannot listen on {address}: Address already in use")
+    assert finding.remedy == "end what has it (ss -lp tells), or choose another address"
+    (finding,) = await _ports(tmp_path, address)
     assert (finding.state, finding.text) == (OK, f"{address} is free")
+    everywhere = address.replace("127.0.0.1", "0.0.0.0")
+    assert [finding.state for finding in await _ports(tmp_path, address, everywhere)] == [OK, FAIL]
+    (finding,) = await _ports(tmp_path, "192.0.2.1:2525")
+    assert finding.remedy == "this machine has no such address (ip address tells those it has)"
 
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(socket.socket, "bind", denied)
-    (finding,) = _ports(tmp_path, "[::1]:25")
-    assert (finding.state, finding.text) == (FAIL, "this user may not bind [::1]:25")
+    (finding,) = await _ports(tmp_path, "[::1]:25")
+    assert (finding.state, finding.text) == (FAIL, "cannot listen on [::1]:25: Permission denied")
     assert "faxgateway-smtp.socket" in finding.remedy
 
 

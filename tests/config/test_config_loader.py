@@ -76,6 +76,15 @@ def test_nothing_given_is_all_defaults(read: Read, text: str) -> None:
         ("domain: 'x", "this is not YAML"),
         ("domain: x\nhostname: \x07", "2:1: this is not YAML"),
         ("a: *b", "1:4: this is not YAML: found undefined alias"),
+        ("smtp:\n\tlisteners: []", "2:1: this is not YAML: while scanning"),
+        ("smtp:\n\tlisteners: []", "; indent with blanks, not with tabs"),
+        ("domain: @x", "; a text that begins with @ needs quotes"),
+        (
+            "domain:x\nhostname: y",
+            "; indent the line as those around it, write NAME: VALUE in the one above",
+        ),
+        ("log: {}\ndomain = x\nhostname: y", "that begins in line 2, could not find expected ':'; write NAME: VALUE"),
+        ('mail:\n  sender: "Fax" <fax@example.org>', "and quote a text as a whole or not at all"),
     ],
 )
 def test_what_is_not_yaml(problems: Problems, text: str, problem: str) -> None:
@@ -219,8 +228,8 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read .*nowhere\.yaml: No such file"):
         load(tmp_path / "nowhere.yaml")
     binary = tmp_path / "config.yaml"
-    binary.write_bytes(b"domain: f\xfcx.local")
-    with pytest.raises(ConfigError, match="not UTF-8 text"):
+    binary.write_bytes(b"# ours\ndomain: f\xfcx.local")
+    with pytest.raises(ConfigError, match=r"config\.yaml:2: this is not UTF-8 text; save it as UTF-8"):
         load(binary)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 import json
 from collections.abc import Callable
@@ -136,7 +137,7 @@ def test_domains(read: Read, problems: Problems) -> None:
     assert config.domains == ("fax.example.org", "xn--fx-via.example", "[192.0.2.1]", "192.0.2.1")
     assert config.host == "fax.example.org"
     assert read("hostname: mx.example.org").host == "mx.example.org"
-    for wrong in ("fax local", "fax@local", "-fax.local", "''", "'[x]'", "f\u00e4x..local"):
+    for wrong in ("fax local", "fax@local", "-fax.local", "''", "'[x]'", "f\u00e4x..local", "\u201cfax.local\u201d"):
         assert "is not a domain name" in problems(f"domain: {wrong}")[0]
 
 
@@ -350,9 +351,33 @@ def test_tls_needs_files_that_load(read: Read, problems: Problems, tmp_path: Pat
     (found,) = problems(listener("tls: starttls, certificate: cert.pem, key: nowhere.pem"))
     assert f"smtp.listeners[0].key: there is no file {tmp_path / 'nowhere.pem'}" in found
     (found,) = problems(listener("tls: starttls, certificate: cert.pem, key: other.pem"))
-    assert "does not load together with the key (KEY_VALUES_MISMATCH)" in found
+    assert "does not load together with the key (KEY_VALUES_MISMATCH); name the key that it was made for" in found
     (found,) = problems(listener("tls: starttls, certificate: rubbish.pem, key: rubbish.pem"))
-    assert "smtp.listeners[0].certificate: does not load together with the key (" in found
+    assert f"smtp.listeners[0].certificate: there is no CERTIFICATE in {tmp_path / 'rubbish.pem'}" in found
+    (found,) = problems(listener("tls: starttls, certificate: cert.pem, key: cert.pem"))
+    assert f"smtp.listeners[0].key: there is no PRIVATE KEY in {tmp_path / 'cert.pem'}" in found
+    (tmp_path / "locked.pem").write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    (found,) = problems(listener("tls: starttls, certificate: cert.pem, key: locked.pem"))
+    assert "smtp.listeners[0].key: " in found
+    assert "has a passphrase, which nobody types at a start: openssl pkey -in" in found
+
+
+def test_a_certificate_that_clients_will_not_take_and_a_key_that_others_can_read_are_told(
+    read: Read, tmp_path: Path
+) -> None:
+    end = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
+    ours = trustme.CA().issue_cert("mx.example.org", not_before=end - datetime.timedelta(90), not_after=end)
+    ours.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    ours.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "key.pem").chmod(0o640)
+    config = read(listener("tls: starttls, certificate: cert.pem, key: key.pem"))
+    assert (config.warnings, config.expired(end.timestamp() - 1)) == ((), ())
+    assert config.expired(end.timestamp() + 1) == (
+        f"the certificate in {tmp_path / 'cert.pem'} has expired: renew it, then faxgateway reload",
+    )
+    (tmp_path / "key.pem").chmod(0o644)
+    key = tmp_path / "key.pem"
+    assert config.warnings == (f"others can read the private key in {key}: chmod 640 {key}",)
 
 
 def test_an_authority_of_the_web_for_clients_is_pointed_out(

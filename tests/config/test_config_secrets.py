@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,11 +139,37 @@ def test_an_old_token_is_good_beside_the_new_one(read: Read) -> None:
 def test_warnings_about_files_that_others_can_read(write: Write, tmp_path: Path) -> None:
     path = write("provider: {api_key: inline}")
     assert load(path, {}).warnings == ()
-    path.chmod(0o640)
+    path.chmod(0o644)
     (tmp_path / "callback-token").chmod(0o604)
     assert load(path, {}).warnings == (
         f"others can read the secret in {tmp_path / 'callback-token'}: chmod 600 {tmp_path / 'callback-token'}",
         f"{path} holds a secret and others can read it: chmod 600 {path}",
+    )
+
+
+@pytest.mark.parametrize(("owner", "count"), [(0, 0), (4711, 1)])
+def test_a_group_to_which_root_has_given_a_file_may_read_it(
+    write: Write, monkeypatch: pytest.MonkeyPatch, owner: int, count: int
+) -> None:
+    """The daemon's own group, as init gives it, or else some group of the one who wrote it."""
+    path = write("provider: {api_key: inline}")
+    path.chmod(0o640)
+    found = path.stat()
+    seen = os.stat_result([*found[:4], owner, *found[5:10]])
+    monkeypatch.setattr(Path, "stat", lambda self, **how: seen if self == path else os.stat(self, **how))
+    assert len(load(path, {}).warnings) == count
+
+
+def test_a_file_that_its_reader_may_not_read(
+    problems: Problems, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", denied)
+    (found,) = problems("provider: {api_key: {file: key}}\nhttp: {callbacks: {token: aaaaaaaaaaaaaaaaaaaaaaaaaaaa}}")
+    assert found.endswith(
+        f"the file {tmp_path / 'key'} cannot be read (Permission denied); let the gateway's user read it"
     )
 
 
