@@ -56,8 +56,9 @@ def init(session: Session, /, api_key_stdin: bool, systemd: bool, **answers: Any
     state = chosen("state_dir", "Directory for database and spool", str(_state_default(path)))
     if chosen.ask and not key:
         key = click.prompt(
-            "Fax.to API key (empty: from $FAXTO_API_KEY)", "", hide_input=True, show_default=False, err=True
-        )
+            f"Fax.to API key (empty: {'later' if systemd else 'from $FAXTO_API_KEY'})", "",
+            hide_input=True, show_default=False, err=True,
+        )  # fmt: skip
     host, _, port = relay.rpartition(":") if relay.rpartition(":")[2].isdecimal() else (relay, "", "25")
     folder = path.parent / "credentials" if systemd else path.parent
     text = _text(
@@ -69,7 +70,7 @@ def init(session: Session, /, api_key_stdin: bool, systemd: bool, **answers: Any
             "networks": list(answers["networks"]) or ["127.0.0.0/8"],
         },
         token={"credential": _TOKEN} if systemd else {"file": _TOKEN},
-        api_key=({"credential": _KEY} if systemd else {"file": _KEY}) if key else {"env": "FAXTO_API_KEY"},
+        api_key={"credential": _KEY} if systemd else {"file": _KEY} if key else {"env": "FAXTO_API_KEY"},
         relay={"host": host, "port": int(port)},
         sender=f"Fax gateway <{answers['sender'] or fallback}>",
         fallback=fallback,
@@ -87,7 +88,8 @@ def init(session: Session, /, api_key_stdin: bool, systemd: bool, **answers: Any
         made.undo()
         raise
     click.echo(path)
-    _next_steps(path, folder / _TOKEN, key=bool(key), systemd=systemd)
+    lacks = "" if key else str(folder / _KEY) if systemd else "FAXTO_API_KEY"
+    _next_steps(path, folder / _TOKEN, lacks=lacks, systemd=systemd)
 
 
 def _has_terminal() -> bool:
@@ -192,9 +194,13 @@ policy:
 """
 
 
-def _next_steps(path: Path, token: Path, *, key: bool, systemd: bool) -> None:
+def _next_steps(path: Path, token: Path, *, lacks: str, systemd: bool) -> None:
+    """``lacks``: the file or the variable in which the key is still to be put."""
     option = "" if path == _SYSTEM else f" -c {path}"
-    steps = [] if key else ["export FAXTO_API_KEY=...   (the key of your Fax.to account)"]
+    steps = []
+    if lacks:
+        put = f"(umask 077; cat > {lacks})" if systemd else f"export {lacks}=..."
+        steps.append(f"{put}   (the key of your Fax.to account)")
     steps += [
         f"faxgateway doctor{option}",
         "systemctl enable --now faxgateway" if systemd else f"faxgateway serve{option}",

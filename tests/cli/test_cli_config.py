@@ -177,6 +177,17 @@ def test_init_for_systemd_keeps_the_secrets_as_credentials(tmp_path: Path) -> No
     assert invoke("check-config", "-c", str(path)).exit_code == 0  # read from beside the configuration
 
 
+def test_init_for_systemd_without_a_key_says_where_it_goes(tmp_path: Path) -> None:
+    """An exported variable does not reach the unit."""
+    path, key = tmp_path / "config.yaml", tmp_path / "credentials" / "faxto_api_key"
+    result = invoke("init", "-c", str(path), "--systemd")
+    assert (result.exit_code, "FAXTO_API_KEY" in result.stderr + path.read_text()) == (0, False)
+    assert f"(umask 077; cat > {key})   (the key of your Fax.to account)" in result.stderr
+    assert not key.exists()
+    key.write_text("my key\n")
+    assert invoke("check-config", "-c", str(path)).exit_code == 0
+
+
 @pytest.mark.parametrize("name", ["config.yaml", "callback_token"])
 def test_init_overwrites_nothing(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("precious\n")
