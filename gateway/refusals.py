@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 from gateway.errors import ConfigError
 from gateway.spool import SyncFailed
@@ -23,10 +24,14 @@ def refusal(error: Exception, state_dir: str) -> tuple[int, str]:
             return EX_SOFTWARE, f"the disk cannot be believed: {error}"
         case OSError(errno=errno.EROFS):
             return EX_NOPERM, _words(error)
+        case OSError(errno=errno.EEXIST | errno.ENOTDIR, filename=str(path)) if path.startswith(state_dir):
+            return EX_CONFIG, f"{path} is no directory; name one as state_dir, or take away what is there"
         case OSError(errno=errno.EACCES | errno.EPERM, filename=str(path)) if path.startswith(state_dir):
+            user = os.geteuid()
+            remedy = f"chown -R {user}" if Path(state_dir).exists() else f"install -d -m 0700 -o {user}"
             return EX_NOPERM, (
                 f"{path}: {error.strerror}; all of {state_dir} must be writable and belong to the user that the"
-                f" gateway runs as, whose id is {os.geteuid()}: chown -R {os.geteuid()} {state_dir}"
+                f" gateway runs as, whose id is {user}: {remedy} {state_dir}"
             )
         case OSError(errno=errno.EACCES | errno.EPERM, filename=None):  # a listener
             return EX_NOPERM, _words(error)

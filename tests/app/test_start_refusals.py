@@ -255,3 +255,7 @@ def test_a_refusal_has_words_and_no_numbers_of_the_system() -> None:
     assert refusal(port, "/state") == (77, port.strerror)
     assert refusal(OSError(None, "cannot listen on fd:smtp: why"), "/state") == (75, "cannot listen on fd:smtp: why")
     assert refusal(FileNotFoundError(errno.ENOENT, "No such file", "/x"), "/state") == (75, "/x: No such file")
+    no_directory = "/state is no directory; name one as state_dir, or take away what is there"
+    assert refusal(FileExistsError(errno.EEXIST, "File exists", "/state"), "/state") == (78, no_directory)
+    not_there = refusal(PermissionError(errno.EACCES, "Permission denied", "/state"), "/state")
+    assert not_there[1].endswith(f": install -d -m 0700 -o {os.geteuid()} /state")
