@@ -179,9 +179,10 @@ def duplicate(submission: str, *, client: str) -> None:
     _tell("duplicate suppressed", id=submission, client=client)
 
 
-def rejected(status: str, *, client: str, why: str) -> None:
+def rejected(status: str, *, client: str, why: str, sender: str = "") -> None:
+    """``sender`` is the one of the envelope, where it is known and could be read."""
     _rejected.labels(status).inc()
-    _tell("rejected", status=status, client=client, why=why)
+    _tell("rejected", status=status, client=client, sender=sender, why=why)
 
 
 def login(result: str, *, client: str) -> None:

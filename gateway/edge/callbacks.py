@@ -170,6 +170,9 @@ class CallbackServer:
 
     async def _callback(self, request: web.Request) -> web.Response:
         if not self._opens(request.match_info["token"]):
+            log.warning(
+                "a callback with a wrong token; the provider has another than http.callbacks", client=request.remote
+            )
             raise web.HTTPNotFound
         if request.method not in ("GET", "POST"):
             raise web.HTTPMethodNotAllowed(request.method, ["GET", "POST"])

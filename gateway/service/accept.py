@@ -167,7 +167,7 @@ class Accept:
             policy.may_send(peer, sender, route, self._settings.policy, mail_may_prove=may_prove)
             check_reachable(sender, route, self._settings.domains)
         except GatewayError as error:
-            telemetry.rejected(error.status, client=peer.address, why=error.public)
+            telemetry.rejected(error.status, client=peer.address, sender=sender, why=error.public)
             raise
 
     def is_postmaster(self, address: str) -> bool:
@@ -181,7 +181,7 @@ class Accept:
         try:
             return self._addressing.unnumbered(await self._route(peer, sender), address)
         except Refused as error:
-            telemetry.rejected(error.status, client=peer.address, why=error.public)
+            telemetry.rejected(error.status, client=peer.address, sender=sender, why=error.public)
             raise
 
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient:
@@ -195,7 +195,7 @@ class Accept:
             recipient = await self._addressing.recipient(peer, sender, route, address)
             await self._check_number(peer, sender, route, recipient.number)
         except GatewayError as error:
-            telemetry.rejected(error.status, client=peer.address, why=error.public)
+            telemetry.rejected(error.status, client=peer.address, sender=sender, why=error.public)
             raise
         return recipient
 
@@ -245,7 +245,7 @@ class Accept:
                 return await self._postmaster.accept(envelope, draft)
             return await self._accept(envelope, draft)
         except GatewayError as error:
-            telemetry.rejected(error.status, client=peer.address, why=error.public)
+            telemetry.rejected(error.status, client=peer.address, sender=envelope.sender, why=error.public)
             raise
         finally:
             draft.discard()
