@@ -11,7 +11,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timezone
 from functools import cache
 from typing import Any
 
@@ -23,6 +23,7 @@ from gateway.mail import advice, dsn, mime
 from gateway.mail.advice import Advice
 from gateway.mail.automatic import LOOP_HEADER
 from gateway.mail.mime import Part
+from gateway.mail.options import zone_of
 from gateway.mail.words import one_line
 from gateway.model import FaxNumber, MailKind, OutgoingMail
 from gateway.numbers import format_human, parse_number
@@ -109,12 +110,12 @@ def _sentence(facts: dict[str, Any], key: str) -> str:
     return one_line(str(facts.get(key) or ""), 1000)
 
 
-def _when(at: Any) -> str:
-    """``Mon 23 November 2026, 10:15 UTC``; "" when there is no time."""
+def _when(at: Any, zone: timezone = UTC) -> str:
+    """``Mon 23 November 2026, 10:15 UTC+01:00``; "" when there is no time."""
     if not isinstance(at, int | float):
         return ""
-    time = datetime.fromtimestamp(at, UTC)
-    return f"{mime.DAYS[time.weekday()]} {time.day} {mime.MONTHS[time.month - 1]} {time:%Y, %H:%M} UTC"
+    time = datetime.fromtimestamp(at, zone)
+    return f"{mime.DAYS[time.weekday()]} {time.day} {mime.MONTHS[time.month - 1]} {time:%Y, %H:%M} {zone.tzname(None)}"
 
 
 def _number(text: str) -> FaxNumber | None:
@@ -204,7 +205,11 @@ def _verdict(kind: MailKind, code: str, *, confirmed: bool) -> tuple[str, Advice
 
 def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> list[tuple[str, Any]]:
     pages = facts.get("pages")
+    zone = zone_of(str(facts.get("date") or ""))  # the sender's
     confirmed = sent = None
+    price = "the provider's price"
+    if mail.kind is MailKind.FAILED:
+        price += "; whether it is charged for a fax that failed, it does not tell"
     if mail.kind is MailKind.DELIVERED:
         sent = "sent to the provider"
         confirmed = "no, only reported by callback"
@@ -221,12 +226,12 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
         ("Pages", pages and f"{pages} {sent or 'prepared'}"),
         ("Confirmed", confirmed),
         ("Provider", _sentence(facts, "text") if mail.kind in _PROVIDERS_WORD and not told.ours else None),
-        ("Accepted", _when(facts.get("accepted_at"))),
-        ("Sent", _when(facts.get("submitted_at"))),
-        ("Reported", _when(facts.get("finished_at")) if mail.kind is not MailKind.DELAYED else None),
-        ("Tried until", _when(facts.get("retry_until"))),
+        ("Accepted", _when(facts.get("accepted_at"), zone)),
+        ("Sent" if mail.kind is MailKind.DELIVERED else "Last try", _when(facts.get("submitted_at"), zone)),
+        ("Reported", _when(facts.get("finished_at"), zone) if mail.kind is not MailKind.DELAYED else None),
+        ("Tried until", _when(facts.get("retry_until"), zone)),
         ("Tries", facts.get("attempts")),
-        ("Cost", facts.get("cost") and f"{facts['cost']} (the provider's price)"),
+        ("Cost", facts.get("cost") and f"{facts['cost']} ({price})"),
         ("Fax id", ids),
     ]
 

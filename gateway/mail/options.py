@@ -287,7 +287,7 @@ def decide(*layers: Asked, now: float, date: str = "", most: float = 30 * 86400.
 
 
 def _send_at(value: str, now: float, date: str, most: float) -> float:
-    at = _resolved(value, datetime.fromtimestamp(now, _zone(date))).timestamp()
+    at = _resolved(value, datetime.fromtimestamp(now, zone_of(date))).timestamp()
     if at < now - 60:
         raise _refused(f"send-at={value} is in the past; name a time to come, or leave it out to send at once")
     if at > now + most:
@@ -295,7 +295,8 @@ def _send_at(value: str, now: float, date: str, most: float) -> float:
     return at
 
 
-def _zone(date: str) -> timezone:
+def zone_of(date: str) -> timezone:
+    """Where the computer stands that wrote this Date field; UTC where it does not tell."""
     parsed = parsedate_tz(date)
     offset = parsed[9] if parsed else None
     return timezone(timedelta(seconds=offset)) if offset and abs(offset) < 86400 else UTC

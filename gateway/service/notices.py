@@ -89,6 +89,7 @@ class Notices:
         confirmed: bool = True,
         headers: str = "",
         retry_until: float | None = None,
+        submitted_at: float | None = None,
     ) -> OutgoingMail | None:
         """The mail that tells the sender what became of a job; None when he asked for none or cannot be reached."""
         if not submission.results_to or not self._is_wanted(kind, job.notify):
@@ -106,6 +107,7 @@ class Notices:
             "message_id": submission.message_id,
             "date": submission.date,
             "accepted_at": submission.created_at,
+            "submitted_at": submitted_at,
             "finished_at": now,
             "pages": document.pages if document else None,
             "seconds": document.seconds if document else None,

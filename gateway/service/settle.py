@@ -289,9 +289,11 @@ class Settle:
                 return False
             submission = jobs.get_submission(tx, job.submission)
             assert submission is not None
+            sends = jobs.attempts(tx, job.id)
             mail = self._notices.result(
-                kind, job, submission, now, code=code, text=text, status=status, confirmed=confirmed
-            )
+                kind, job, submission, now, code=code, text=text, status=status, confirmed=confirmed,
+                submitted_at=sends[-1].started_at if sends else None,
+            )  # fmt: skip
             if mail:
                 outbox.add(tx, mail)
             return True

@@ -38,8 +38,9 @@ RESULT: dict[str, Any] = {
     "number": "+12025550123",
     "subject": "Invoice 4711",
     "message_id": "<abc@mail.example.com>",
-    "date": "Mon, 23 Nov 2026 10:14:50 +0000",
+    "date": "Mon, 23 Nov 2026 11:14:50 +0100",
     "accepted_at": 1795428900.0,
+    "submitted_at": 1795428960.0,
     "finished_at": 1795429100.0,
     "pages": 3,
     "seconds": 80.5,
@@ -401,8 +402,21 @@ def test_a_delay_is_a_report_that_says_so(case: str, status: str) -> None:
 def test_until_when_it_is_tried_is_told_where_it_is_known() -> None:
     _text, report, _headers = parsed(made("22-delayed")).iter_parts()
     assert report.get_payload()[1]["Will-Retry-Until"] == "Sat, 28 Nov 2026 10:15:00 +0000"
-    assert "Tried until Sat 28 November 2026, 10:15 UTC" in body(made("22-delayed"))
+    assert "Tried until Sat 28 November 2026, 11:15 UTC+01:00" in body(made("22-delayed"))
     assert "Will-Retry-Until" not in made("23-held-for-lack-of-credit").decode()
+
+
+@pytest.mark.parametrize(
+    ("date", "told"),
+    [
+        ("Mon, 23 Nov 2026 15:44:50 +0530", "Accepted    Mon 23 November 2026, 15:45 UTC+05:30"),
+        ("Sun, 22 Nov 2026 22:14:50 -1200", "Accepted    Sun 22 November 2026, 22:15 UTC-12:00"),
+        ("Mon, 23 Nov 2026 10:14:50 -0000", "Accepted    Mon 23 November 2026, 10:15 UTC\n"),
+        ("yesterday +9999", "Accepted    Mon 23 November 2026, 10:15 UTC\n"),
+    ],
+)
+def test_times_are_those_of_the_senders_clock(date: str, told: str) -> None:
+    assert told in body(compose(mail(MailKind.DELIVERED, {**RESULT, "date": date}), HEAD)).replace("\r", "")
 
 
 def test_orcpt_without_its_type() -> None:

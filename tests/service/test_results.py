@@ -44,6 +44,7 @@ async def only(house: House) -> FaxJob:
 
 async def test_a_fax_is_asked_about_at_growing_intervals_until_there_is_a_result(house: House) -> None:
     job = await house.submitted()
+    begun = house.now
     await say(house, SENDING)
     waits = [job.next_at - house.now]
     for _ in range(7):
@@ -56,6 +57,8 @@ async def test_a_fax_is_asked_about_at_growing_intervals_until_there_is_a_result
     await house.turn("result")
     assert await house.states() == ["delivered"]
     assert await house.told(job.id) == [("delivered", "ok")]
+    (told,) = await house.mails()
+    assert (told.facts["submitted_at"], told.facts["finished_at"]) == (begun, house.now)
 
 
 async def test_while_the_api_is_away_a_fax_stays_as_it_is(house: House) -> None:
