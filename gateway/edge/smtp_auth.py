@@ -46,6 +46,7 @@ def _text(data: bytes) -> str:
 
 
 def _decoded(text: str) -> bytes:
+    text = text.rstrip(" \t")  # as of devices that fill a line up
     if text == "=":
         return b""
     try:

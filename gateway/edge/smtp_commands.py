@@ -107,7 +107,7 @@ def _path(argument: str, word: str, example: str) -> tuple[str, str]:
     """The address between the angle brackets and what follows; blanks after the colon and missing brackets are forgiven."""
     if argument[: len(word)].upper() != word:
         raise BadCommand(f"501 5.5.4 write {example}")
-    text = argument[len(word) :].lstrip(" ")
+    text = argument[len(word) :].lstrip(" \t")
     if not text.startswith("<"):
         path, _, rest = text.partition(" ")
         if not path:

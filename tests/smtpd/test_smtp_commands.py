@@ -15,6 +15,7 @@ from gateway.model import Notify
         ("FROM:<a@b.example>", "a@b.example"),
         ("from: <a@b.example>", "a@b.example"),
         ("FROM:<>", ""),
+        ("FROM:\t<a@b.example>", "a@b.example"),
         ("FROM:a@b.example", "a@b.example"),
         ('FROM:<"a>b"@c.example>', '"a>b"@c.example'),
         (r'FROM:<"a\">b"@c.example> BODY=7BIT', r'"a\">b"@c.example'),

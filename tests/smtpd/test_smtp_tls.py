@@ -289,7 +289,7 @@ async def test_auth_login_in_any_case_with_the_prompts_that_copiers_know(
                 reply = await client.ask(f"AUTH {word} {b64('copier')}")
             else:
                 assert (await client.ask(f"AUTH {word}")).lines == ["VXNlcm5hbWU6"]
-                reply = await client.ask(b64("copier"))
+                reply = await client.ask(b64("copier") + " ")
             assert (reply.code, reply.lines) == (334, ["UGFzc3dvcmQ6"])
             assert (await client.ask(b64("secret"))).code == 235
             assert (await client.mail(b"x")).code == 250
