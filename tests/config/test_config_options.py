@@ -387,6 +387,7 @@ def test_an_authority_of_the_web_for_clients_is_pointed_out(
     ours = own.issue_cert("mx.example.org")
     ours.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
     ours.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "key.pem").chmod(0o600)
     for authority, name in ((public, "public.pem"), (own, "own.pem")):
         authority.cert_pem.write_to_path(tmp_path / name)
     (tmp_path / "both.pem").write_bytes(own.cert_pem.bytes() + public.cert_pem.bytes())
