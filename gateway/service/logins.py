@@ -32,7 +32,7 @@ _DUMMY_HASH = (  # of a random password: an unknown login costs as long as a kno
 _DAY = 86_400.0
 _KNOWN_FOR = 90 * _DAY
 _UNDER_ATTACK = 2  # guesses of a strange address for a login that is guessed at from many
-_REMEMBERED = 10_000  # wrong passwords
+_REMEMBERED = 10_000  # verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Logins:
         self._clock = clock
         self._hasher = argon2.PasswordHasher()
         self._key = os.urandom(32)
-        self._wrong: OrderedDict[str, None] = OrderedDict()
+        self._verdicts: OrderedDict[str, bool] = OrderedDict()
         self._familiar: set[str] = set()  # addresses where a login was good
         self._are_read = False
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -85,7 +85,8 @@ class Logins:
             now = self._clock()
             facts = await self._database.read(lambda tx: self._facts(tx, login, address, now))
             guess = self._digest(address, facts.name, password, facts.password_hash or "")
-            if guess in self._wrong:  # a device with an old password tries it all day long: nothing is learned by it
+            good = self._verdicts.get(guess)
+            if good is False:  # a device with an old password tries it all day long: nothing is learned by it
                 telemetry.login("repeated", client=peer.address)
                 return None
             wait = self._wait(facts, now)
@@ -93,17 +94,15 @@ class Logins:
                 telemetry.login("throttled", client=peer.address)
                 minutes = max(1, round(wait / 60))
                 raise TryLater(f"too many wrong passwords; try again in {minutes} minutes", status="4.7.0")
-            known = facts.known_at is not None
-            async with self._known if known else self._strange:
-                good = await asyncio.to_thread(self._verify, facts.password_hash or _DUMMY_HASH, password)
-            good = good and facts.password_hash is not None
+            if good is None:
+                good = await self._judge(facts, password)
+                self._remember(guess, good=good)
             if good:
                 telemetry.login("good", client=peer.address)
                 self._familiar.add(address)
                 if facts.known_at is None or now - facts.known_at > _DAY:
                     await self._database.write(lambda tx: logins.succeeded(tx, facts.name, address, now))
                 return facts.name
-            self._remember(guess)
             telemetry.login("wrong", client=peer.address)  # without the name: people type passwords where names belong
             await self._database.write(lambda tx: logins.failed(tx, facts.who, address, now))
             return None
@@ -154,6 +153,12 @@ class Logins:
         assert facts.oldest is not None, "there are failures"
         return max(1.0, facts.oldest + self._settings.window - now)
 
+    async def _judge(self, facts: Facts, password: str) -> bool:
+        """Whether it is the password. It takes a third of a second, so a mail server that logs in for each mail has it once."""
+        async with self._strange if facts.known_at is None else self._known:
+            good = await asyncio.to_thread(self._verify, facts.password_hash or _DUMMY_HASH, password)
+        return good and facts.password_hash is not None
+
     def _verify(self, stored: str, password: str) -> bool:
         # older hashes are of what was typed
         return any(self._is_of(stored, form) for form in dict.fromkeys((precis.password(password), password)))
@@ -168,7 +173,7 @@ class Logins:
         packed = "\0".join(texts).encode("utf-8", "surrogatepass")
         return hmac.new(self._key, packed, hashlib.sha256).hexdigest()
 
-    def _remember(self, guess: str) -> None:
-        self._wrong[guess] = None
-        if len(self._wrong) > _REMEMBERED:
-            self._wrong.popitem(last=False)
+    def _remember(self, guess: str, *, good: bool) -> None:
+        self._verdicts[guess] = good
+        if len(self._verdicts) > _REMEMBERED:
+            self._verdicts.popitem(last=False)

@@ -110,6 +110,22 @@ async def test_a_login_guessed_at_from_everywhere_stays_open_for_its_user(house:
     assert (at_home, on_a_journey) == ("in", "in")
 
 
+async def test_who_logs_in_for_each_mail_is_verified_once_at_an_address(house: House) -> None:
+    door = await _door(house)
+    for _ in range(50):
+        assert await _tries(door, ANN, "ann", SECRET) == "in"
+    assert door.verified == 1
+    assert await _tries(door, THIEF, "ann", SECRET) == "in"
+    assert door.verified == 2
+    hashed = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash("another")
+    await house.database.write(lambda tx: users.put(tx, "ann", hashed, 0.0))
+    await _tries(door, ANN, "ann", SECRET)
+    assert door.verified == 3
+    for n in range(20):  # and what is known does not tell a guesser more than he may know
+        await _tries(door, ANN, "ann", f"guess {n}")
+    assert await _tries(door, ANN, "ann", SECRET) == "later"
+
+
 async def test_a_login_on_record_as_it_was_typed_once_stays_good(house: House) -> None:
     typed, composed = ("Rene\u0301", "pass\u00f6rd o\u0308"), ("Ren\u00e9", "pass\u00f6rd \u00f6")
     hashed = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(typed[1])
@@ -148,7 +164,7 @@ async def test_wrong_passwords_are_remembered_within_bounds(house: House, monkey
     door = await _door(house, per_address=1000)
     for n in range(5):
         await _tries(door, ANN, "ann", f"guess {n}")
-    assert len(door._wrong) == 3
+    assert len(door._verdicts) == 3
     assert len(door._turns) == 0
 
 
