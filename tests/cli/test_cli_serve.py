@@ -115,7 +115,7 @@ def test_reload_takes_up_a_new_certificate_and_keeps_the_old_one_over_a_broken_o
         assert daemon("reload").stderr == "Reloaded: certificates.\n"
         assert _name_presented(host, int(port), authority) == "two.example"
         certificate.write_text("rubbish")
-        assert "does not load together with the key" in daemon("reload", status=78).stderr
+        assert "there is no CERTIFICATE in" in daemon("reload", status=78).stderr
         daemon.process.send_signal(signal.SIGHUP)
         daemon.until(lambda: "not all was reloaded" in daemon.log.read_text())
         assert _name_presented(host, int(port), authority) == "two.example"
