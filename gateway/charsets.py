@@ -17,6 +17,11 @@ _JAPANESE = re.compile(rb"\x1b\$[@B][!-~]{2}")  # how ISO-2022-JP goes over to i
 _FOREIGN = re.compile(rb"[\xa1-\xff]{4,}")  # Western words have fewer letters beyond ASCII in a row
 _FOREIGN_SIZE, _FOREIGN_LETTERS = 12, 8  # of all of them, and how many different ones
 _OF_DOS = re.compile(rb"[A-Za-z][\x81\x82\x84\x87\x88\x94][A-Za-z]")  # letters there; quotes, or nothing, in Western
+# letters of Central Europe, Polish ones above all, where Western has signs; and those that ISO 8859-2 has elsewhere than Windows
+_CENTRAL = re.compile(rb"[A-Za-z][\xb1\xb3\xb6\xb9\xbc\xbe\xbf]{1,2}[a-z]")
+_CENTRAL_OF_ISO = re.compile(rb"[A-Za-z][\xb1\xb6\xbc\xbe][a-z]")
+_CENTRAL_LEAST = 2  # of them
+_OF_WINDOWS = re.compile(rb"[\x80-\x9f]")
 _HIGH = bytes(range(128, 256))
 _STRAY = "faxgateway-stray"  # how what is no UTF-8 is read
 _LONG_START = 65_536  # bytes in which there are some
@@ -137,7 +142,7 @@ def meant(charset: str | None, data: bytes) -> str | None:
     """
     if codec(charset) not in (None, WESTERN):
         return charset
-    return said_in(data) or (None if is_foreign(data) or is_of_dos(data) else charset)
+    return said_in(data) or (None if is_foreign(data) or is_of_dos(data) else central(data) or charset)
 
 
 def is_foreign(data: bytes) -> bool:
@@ -150,8 +155,20 @@ def is_foreign(data: bytes) -> bool:
 
 def is_of_dos(data: bytes) -> bool:
     """Whether a Western text has its letters where DOS had them (code page 850)."""
+    return _is_latin(data) and bool(_OF_DOS.search(data))
+
+
+def central(data: bytes) -> str:
+    """The charset of a text with letters of Central Europe where a Western one would have signs within words, "" of others."""
+    if not _is_latin(data) or len(_CENTRAL.findall(data, 0, _LONG_START)) < _CENTRAL_LEAST:
+        return ""
+    return "iso-8859-2" if _CENTRAL_OF_ISO.search(data) and not _OF_WINDOWS.search(data) else "cp1250"
+
+
+def _is_latin(data: bytes) -> bool:
+    """Whether there are letters beyond ASCII, and few of them."""
     high = len(data) - len(data.translate(None, _HIGH))
-    return 0 < high * 4 < len(data) and bool(_OF_DOS.search(data))
+    return 0 < high * 4 < len(data)
 
 
 def mostly_utf8(data: bytes) -> str | None:

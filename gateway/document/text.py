@@ -49,7 +49,9 @@ _FRAME = re.compile(rb"[\xc4\xcd]{6}|\xdb{6}|[\xb0-\xb2]{6}")  # lines and areas
 _CYRILLIC_OF_DOS = frozenset(range(0x80, 0xB0)) | frozenset(range(0xE0, 0xF0))
 _LATIN = re.compile(rb"[A-Za-z]")
 _KANA = re.compile(rb"\x82[\x9f-\xf1]|\x83[\x40-\x96]")  # in Shift JIS; nothing that is usual in others
-_COLOURS = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]")
+# what steers a terminal (ECMA-48): colours, the title of its window, a set of letters
+_STEERING = re.compile(r"\x1b(?:\[[0-?]{0,20}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,200}(?:\x07|\x1b\\)|[ -/][0-~])")
+_LINE_ENDS = re.compile("\r\n|[\r\v\x85\u2028\u2029]")
 _JOINERS = "\u200c\u200d"  # shape the letters beside them
 
 
@@ -215,7 +217,7 @@ def pages(text: str, target: Grid, *, mono: bool) -> Iterator[Image.Image]:
     # laid out on fine rows: letters come out 4 per cent narrower than drawn, and crisper than scaled ones
     height = round(target.inches * FINE)
     per_page = max(1, int((height - 2 * _TOP * FINE) // setter.line_height))
-    for sheet in text.replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\f"):
+    for sheet in _LINE_ENDS.sub("\n", text).rstrip().split("\f"):
         lines = (wrapped for line in sheet.split("\n") for wrapped in setter.wrap(clean(line), room))
         while page_lines := list(islice(lines, per_page)):
             page = Image.new("L", (WIDTH, height), 255)
@@ -227,7 +229,7 @@ def pages(text: str, target: Grid, *, mono: bool) -> Iterator[Image.Image]:
 
 def clean(line: str) -> str:
     """Tabs become blanks, control characters too; marks that only steer other programs, and the colours of terminals, go."""
-    line = _COLOURS.sub("", line)
+    line = _STEERING.sub("", line)
     return "".join(filter(None, map(_printed, line.expandtabs(_TAB)))).rstrip()
 
 

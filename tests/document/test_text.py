@@ -198,6 +198,8 @@ def test_what_nobody_declared_is_guessed(content: str, encoding: str) -> None:
         ("Καλημέρα σας, σας στέλνουμε το συμβόλαιο υπογεγραμμένο.", "cp1253"), ("您好，请查收附件中的合同，谢谢。", "gb18030"),
         ("שלום רב, מצורף בזאת החוזה החתום. נא לאשר קבלה.", "cp1255"), ("안녕하세요. 계약서를 첨부합니다.", "cp949"),
         ("<table><tr><td class=MsoNormal>Направляем Вам счет на оплату № 125</td></tr></table>", "cp1251"),
+        ("Szanowni Państwo, w załączeniu przesyłamy fakturę", "cp1250"), ("Prosimy o zapłatę należności", "iso-8859-2"),
+        ("Molimo da platite račun još ovaj mjesec, pošaljite i ponudu do četvrtka, može", "iso-8859-2"),
         ("Grüße aus Köln, Straße 5; geprüft, fällig\r\n", "cp850"), ("Facture n° 5, payée à l'été, reçu\r\n", "cp850"),
     ],
 )  # fmt: skip
@@ -226,6 +228,7 @@ def test_a_western_text_stays_one(content: str) -> None:
 
 def test_the_colours_of_a_terminal_are_no_text() -> None:
     assert text.clean("\x1b[31;1mERROR\x1b[0m in [0m]") == "ERROR in [0m]"
+    assert text.clean("\x1b]0;me@host\x07\x1b(Bback\x1b[>4;2m \x1b]2") == "back  ]2"
 
 
 @given(st.binary(max_size=300), st.sampled_from([None, "utf-8", "utf-16", "iso-2022-jp", "cp932", "utf-7", "punycode"]))
@@ -235,6 +238,12 @@ def test_decoding_never_fails(data: bytes, charset: str | None) -> None:
 
 
 # --- layout -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\v", "\x85", "\u2028", "\u2029"])
+def test_a_line_ends_however_programs_write_it(pages: Pages, end: str) -> None:
+    (page,), (wanted,) = (pages(f"one{each}two".encode(), charset="utf-8") for each in (end, "\n"))
+    assert page.image.tobytes() == wanted.image.tobytes()
 
 
 def test_lines_stand_below_each_other_within_the_margins(pages: Pages) -> None:
