@@ -89,7 +89,7 @@ def read_rcpt(argument: str) -> RcptCommand:
         if keyword == "NOTIFY":
             notify = _notify(value)
         elif keyword == "ORCPT":
-            orcpt = _xtext(value, "ORCPT")
+            orcpt = _original(value)
         else:
             raise BadCommand(f"555 5.5.4 RCPT has no parameter {keyword} here")
     return RcptCommand(path, orcpt, notify)
@@ -168,6 +168,16 @@ def _xtext(value: str, keyword: str) -> str:
     if not value or not _is_plain(value) or not _is_plain(text) or re.search(r"\+(?![0-9A-F]{2})", value):
         raise BadCommand(f"501 5.5.4 {keyword} is not xtext (RFC 3461)")
     return text
+
+
+def _original(value: str) -> str:
+    """ORCPT, which is only repeated in reports: as it is written where that is no xtext, as by who forgets about the plus sign."""
+    try:
+        return _xtext(value, "ORCPT")
+    except BadCommand:
+        if not value or not _is_plain(value):
+            raise
+        return value
 
 
 def _notify(value: str) -> frozenset[Notify]:

@@ -70,6 +70,12 @@ def test_rcpt_with_dsn_parameters() -> None:
     assert command.notify == {Notify.SUCCESS, Notify.FAILURE}
 
 
+@pytest.mark.parametrize("orcpt", ["rfc822;+12025550123@fax.local", "rfc822;a+@x", "FAX=+2B1"])
+def test_whom_the_sender_wrote_to_is_no_reason_to_refuse(orcpt: str) -> None:
+    """Programs forget that a plus sign has to be +2B there, and each fax address has one."""
+    assert read_rcpt(f"TO:<+12025550123@fax.local> ORCPT={orcpt}").orcpt in (orcpt, "FAX=+1")
+
+
 def test_doubled_brackets_are_forgiven() -> None:
     assert read_rcpt("TO:<<+15551234567@fax.local>>").address == "+15551234567@fax.local"
 
@@ -81,7 +87,9 @@ def test_addresses_nobody_may_guess_at(line: str) -> None:
     assert caught.value.status == "5.1.3"
 
 
-@pytest.mark.parametrize("line", ["TO:<>", "TO:<a@b> NOTIFY=NEVER,SUCCESS", "TO:<a@b> NOTIFY=x", "TO:<a@b> FOO=1"])
+@pytest.mark.parametrize(
+    "line", ["TO:<>", "TO:<a@b> NOTIFY=NEVER,SUCCESS", "TO:<a@b> NOTIFY=x", "TO:<a@b> FOO=1", "TO:<a@b> ORCPT="]
+)
 def test_bad_rcpt(line: str) -> None:
     with pytest.raises(BadCommand):
         read_rcpt(line)
