@@ -246,8 +246,8 @@ async def test_a_session_has_a_budget_of_commands_that_lead_nowhere(doors: Doors
 async def test_a_command_line_has_a_length(doors: Doors, stub: Stub) -> None:
     (address,) = await doors.open(stub)
     async with talking(address) as client:
-        assert (await client.ask("NOOP " + "x" * 2043)).code == 250
-        assert str(await client.ask("NOOP " + "x" * 2044)).startswith("500 5.5.2")
+        assert (await client.ask("NOOP " + "x" * 12_283)).code == 250
+        assert str(await client.ask("NOOP " + "x" * 12_284)).startswith("500 5.5.2")
         assert await client.closed() == b""
     async with talking(address) as client:
         await client.send(b"x" * 1_000_000)
