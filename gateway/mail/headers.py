@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from gateway import charsets
 from gateway.errors import Refused
 from gateway.mail.buffer import Buffer
-from gateway.mail.words import decode_words, one_line, to_text
+from gateway.mail.words import decode_mailboxes, decode_words, one_line, to_text
 
 MAX_HEADER = 102_400  # bytes of one header block, Postfix's header_size_limit
 _USUAL = 4096  # bytes that most have
 
 _BLANK = re.compile(rb"(?:\A|\n)\r?\n")
+_OF_ADDRESSES = {"from", "to", "cc", "reply-to"}
 _TRUSTED = "authentication-results"
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
 # a field as it should be written, and a block of nothing else; possessive, or a hostile one would take long
@@ -62,9 +63,10 @@ class Headers:
             if name.startswith(prefix):
                 yield name, one_line(decode_words(self._unfolded(value)))
 
-    def line(self, name: str) -> str:
-        """The first such field for people: decoded and on one clean line."""
-        return one_line(decode_words(self.raw(name)))
+    def line(self, name: str, limit: int = 500) -> str:
+        """The first such field for people: decoded and on one clean line of at most ``limit`` characters."""
+        decoded = decode_mailboxes if name in _OF_ADDRESSES else decode_words
+        return one_line(decoded(self.raw(name)), limit)
 
     def _unfolded(self, value: bytes) -> str:
         text = (value.decode("ascii") if value.isascii() else self._raw(value)).strip()

@@ -32,7 +32,10 @@ _SIMPLE_HEADER = 16 << 10  # bytes
 _SIMPLE_TEXT = 256 << 10  # bytes
 _SIMPLE_DASHES = 4000
 _SIMPLE_STEPS = 16_000
-_SHOWN = ("from", "to", "cc", "reply-to", "date", "subject", "message-id")
+# fields, and characters of those in which a person may be the last of many
+_SHOWN = dict.fromkeys(("from", "reply-to", "date", "subject", "message-id"), _SUBJECT) | dict.fromkeys(
+    ("to", "cc"), 50_000
+)
 
 
 def inspect(mail: str, hops: int = 100, hostname: str = "", authserv_id: str = "") -> dict[str, Any]:
@@ -129,7 +132,9 @@ def extract(
         found = structure.read(source)
         asked.take(found)
         _refuse(found)
-        headers = {name: options.without(line) for name in _SHOWN if (line := found.headers.line(name))}
+        headers = {
+            name: options.without(line) for name, limit in _SHOWN.items() if (line := found.headers.line(name, limit))
+        }
         if head and not any(leaf.message_text and leaf.substance and not leaf.left_out for leaf in found.leaves):
             parts.append(asdict(_head(headers, Path(directory) / "head.part")))
         subject = headers.get("subject", "")

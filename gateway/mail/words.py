@@ -17,6 +17,8 @@ _UNSAFE = re.compile(
     "\U000e0000-\U000e007f]+"
 )
 _ENCODED_WORD = re.compile(r"=\?([!->@-~]{1,60})\?([bBqQ])\?([^?]*)\?=")
+_NAME_PART = re.compile(rf'"(?:[^"\\]|\\.)*"|(?:{_ENCODED_WORD.pattern}\s*)+')
+_SPECIAL = re.compile(r'[,;:@<>()\[\]."\\]')  # RFC 5322 section 3.2.3
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
@@ -79,6 +81,18 @@ def decode_words(text: str) -> str:
         out.append(to_text(pending, charset))
     out.append(text[position:])
     return "".join(out)
+
+
+def decode_mailboxes(text: str) -> str:
+    """As :func:`decode_words`, of a field of addresses: a name with signs that part addresses stands in quotes."""
+    return _NAME_PART.sub(lambda match: _quoted(match[0]), text) if "=?" in text else text
+
+
+def _quoted(part: str) -> str:
+    name = part.strip()
+    said = decode_words(re.sub(r"\\(.)", r"\1", name[1:-1]) if name.startswith('"') else name)
+    said = re.sub(r'["\\]', "", said) if _SPECIAL.search(said) else said
+    return (f'"{said}"' if _SPECIAL.search(said) else said) + part[len(part.rstrip()) :]
 
 
 def _word_bytes(encoding: str, text: str) -> bytes:

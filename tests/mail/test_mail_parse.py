@@ -220,6 +220,13 @@ def test_headers_come_decoded(reader: Reader) -> None:
     assert found["headers"] == {"subject": "Ü", "from": "a@example.com"}
 
 
+def test_the_last_of_many_recipients_has_a_name(reader: Reader) -> None:
+    to = ",\r\n ".join(f"=?utf-8?Q?M=C3=BCller=2C_{n}?= <+120255501{n:02}@fax.local>" for n in range(99))
+    headers = reader.extract(f"To: {to}\r\nFrom: =?utf-8?Q?M=C3=BCller=2C_J?= <j@x>\r\n\r\nhi\r\n".encode())["headers"]
+    assert headers["to"].endswith('"Müller, 98" <+12025550198@fax.local>')
+    assert headers["from"] == '"Müller, J" <j@x>'
+
+
 def test_files_get_names_of_our_own(reader: Reader, tmp_path: Path) -> None:
     message = EmailMessage(policy=SMTP)
     message.set_content("text")

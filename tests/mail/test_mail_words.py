@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from email.utils import getaddresses
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.mail.headers import split
 from gateway.mail.mime import split_mailbox, structured, unstructured
 from gateway.mail.parameters import display_name, parse, without_comment
-from gateway.mail.words import decode_words, file_name, one_line, to_text
+from gateway.mail.words import decode_mailboxes, decode_words, file_name, one_line, to_text
 
 # --- charsets ---------------------------------------------------------------------------------------------------------
 
@@ -110,6 +112,22 @@ def test_what_we_write_is_what_we_read(text: str) -> None:
     assert all(len(line) <= (76 if b"=?" in line else 78) for line in raw.split(b"\r\n"))
     headers, _ = split(raw + b"\r\n\r\n", 0, len(raw) + 4)
     assert headers.line("subject") == one_line(text)
+
+
+@pytest.mark.parametrize(
+    ("field", "names"),
+    [
+        ("=?utf-8?Q?M=C3=BCller=2C_J=C3=BCrgen?= <j@x.example>", [("Müller, Jürgen", "j@x.example")]),
+        ('"=?iso-8859-1?Q?M=FCller,_J=FCrgen?=" <j@x.example>', [("Müller, Jürgen", "j@x.example")]),
+        ("=?iso-8859-1?Q?M=FCller,_J=FCrgen?= <j@x>, Bob <b@x>", [("Müller, Jürgen", "j@x"), ("Bob", "b@x")]),
+        ("=?utf-8?Q?a=40b.c?= <j@x.example>", [("a@b.c", "j@x.example")]),
+        ("=?utf-8?B?5bGx?= =?utf-8?B?55Sw?=\r\n <y@x>", [("山田", "y@x")]),
+        ('=?utf-8?Q?=22M=C3=BCller=22?= <j@x>, "Ann \\"A\\" B" <a@x>', [("Müller", "j@x"), ("Ann A B", "a@x")]),
+        ('"Müller, Jürgen" <j@x.example>', [("Müller, Jürgen", "j@x.example")]),
+    ],
+)
+def test_a_name_with_a_comma_is_one_name(field: str, names: list[tuple[str, str]]) -> None:
+    assert getaddresses([decode_mailboxes(field)]) == names
 
 
 def test_structured_fields_fold_at_blanks() -> None:
