@@ -52,6 +52,7 @@ _KANA = re.compile(rb"\x82[\x9f-\xf1]|\x83[\x40-\x96]")  # in Shift JIS; nothing
 # what steers a terminal (ECMA-48): colours, the title of its window, a set of letters
 _STEERING = re.compile(r"\x1b(?:\[[0-?]{0,20}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,200}(?:\x07|\x1b\\)|[ -/][0-~])")
 _LINE_ENDS = re.compile("\r\n|[\r\v\x85\u2028\u2029]")
+_FROM_RIGHT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _JOINERS = "\u200c\u200d"  # shape the letters beside them
 
 
@@ -110,19 +111,20 @@ class Typesetter:
         self._missing = [_shape(font, "\uffff") for font in self._fonts]
         self._system: list[ImageFont.FreeTypeFont] | None = None
         self.line_height = round(size * _LEADING)
+        self._has = lru_cache(maxsize=4096)(self._look)
         self._choice = lru_cache(maxsize=4096)(self._choose)
         self._advance = lru_cache(maxsize=4096)(self._measure)
 
     def _choose(self, character: str) -> int:
-        for n, font in enumerate(self._fonts[:2]):
-            if character.isspace() or _shape(font, character) != self._missing[n]:
+        for n in range(2):
+            if self._has(n, character):
                 return n
         if self._system is None:
             self._system = _system_fonts(self._size)
             self._fonts += self._system
             self._missing += [_shape(font, "\uffff") for font in self._system]
         for n in range(2, len(self._fonts)):
-            if _shape(self._fonts[n], character) != self._missing[n]:
+            if self._has(n, character):
                 return n
         if found := _asked_for(character, self._size):
             self._fonts.append(found)
@@ -131,7 +133,19 @@ class Typesetter:
         progress.lacking(character)
         return 0  # drawn as the font's box for what it lacks: visible, not silently dropped
 
+    def _look(self, n: int, character: str) -> bool:
+        return character.isspace() or _shape(self._fonts[n], character) != self._missing[n]
+
     def runs(self, line: str) -> Iterator[tuple[ImageFont.FreeTypeFont, str]]:
+        """The pieces of a line and their fonts, from left to right: what is read from the right is one, where a font has all of it."""
+        if _FROM_RIGHT.search(line):
+            for n, font in enumerate(self._fonts):
+                if all(self._has(n, character) for character in line):
+                    yield font, line
+                    return
+        yield from self._pieces(line)
+
+    def _pieces(self, line: str) -> Iterator[tuple[ImageFont.FreeTypeFont, str]]:
         start, font = 0, -1
         for n, character in enumerate(line):
             chosen = self._choice(character)

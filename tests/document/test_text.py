@@ -246,6 +246,14 @@ def test_a_line_ends_however_programs_write_it(pages: Pages, end: str) -> None:
     assert page.image.tobytes() == wanted.image.tobytes()
 
 
+def test_words_that_are_read_from_the_right_keep_their_order_among_columns() -> None:
+    line = "עט כחול, גדול   12   30.50"
+    ((_, piece),) = text.Typesetter("DejaVuSansMono").runs(
+        line
+    )  # in one piece the words change their places as they must
+    assert piece == line
+
+
 def test_lines_stand_below_each_other_within_the_margins(pages: Pages) -> None:
     (page,) = pages(b"first\nsecond\r\nthird\rfourth\n\nlast\n")
     found = rows(page)
