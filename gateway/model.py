@@ -182,7 +182,6 @@ class MailSummary:
     date: str = ""
     from_header: str = ""
     automatic: str = ""  # why this is an automatic mail that must not become a fax; "" when it is none
-    received_count: int = 0
     body_at: int = 0  # where the header block has ended
     body_sha256: str = ""  # of everything from there on; "" where nobody has looked yet
     refusal: str = ""  # why this can never become a fax; "" when it may
@@ -240,8 +239,8 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     # back to prepared: the provider no longer has the document
     JobState.UPLOADED: frozenset({JobState.SUBMITTING, JobState.PREPARED, JobState.FAILED, JobState.CANCELLED}),
     JobState.SUBMITTING: frozenset({JobState.SUBMITTED, JobState.UPLOADED, JobState.IN_DOUBT, JobState.FAILED}),
-    # to failed or cancelled only by a person's word (queue cancel) on a held job
-    JobState.IN_DOUBT: frozenset({JobState.SUBMITTED, JobState.UPLOADED, JobState.FAILED, JobState.CANCELLED}),
+    # to cancelled only by a person's word (queue cancel) on a held job
+    JobState.IN_DOUBT: frozenset({JobState.SUBMITTED, JobState.UPLOADED, JobState.CANCELLED}),
     # back to uploaded: busy, no answer... with tries left
     JobState.SUBMITTED: frozenset({JobState.DELIVERED, JobState.FAILED, JobState.UPLOADED}),
     JobState.DELIVERED: frozenset(),

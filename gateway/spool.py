@@ -87,15 +87,6 @@ class Draft:
         except OSError as error:
             raise _translate(error, "write") from error
 
-    def refresh(self) -> None:
-        """Take over what another process wrote to :attr:`path`: its size and hash."""
-        digest, size = hashlib.sha256(), 0
-        with self.path.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
-                size += len(chunk)
-        self._hash, self.size = digest, size
-
     @property
     def sha256(self) -> str:
         """Hex digest of what was written so far."""

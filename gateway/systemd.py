@@ -28,12 +28,8 @@ class Notifier:
         self._watchdog = _watchdog(environ)
 
     def ready(self, status: str = "") -> None:
-        """Every listener is bound, or a reload is over."""
+        """Every listener is bound, or a reload is over; ``status`` is a line for ``systemctl status``."""
         self._send("READY=1", status)
-
-    def status(self, status: str) -> None:
-        """One line for ``systemctl status``."""
-        self._send(status=status)
 
     def reloading(self) -> None:
         """A reload begins; :meth:`ready` ends it."""
@@ -47,19 +43,15 @@ class Notifier:
         """We are alive."""
         self._send("WATCHDOG=1")
 
-    def extend_timeout(self, seconds: float) -> None:
-        """The start, reload or stop under way may take this much longer from now."""
-        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1_000_000)}")
-
     def watchdog_interval(self) -> float | None:
         """Seconds within which :meth:`watchdog` must be called again and again; None when nobody waits for it."""
         return self._watchdog
 
-    def _send(self, state: str = "", status: str = "") -> None:
+    def _send(self, state: str, status: str = "") -> None:
         if self._address[:1] not in ("/", "\0"):
             return
         if status:
-            state = f"{state}\nSTATUS={' '.join(status.split())}".lstrip("\n")
+            state += f"\nSTATUS={' '.join(status.split())}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
             sender.settimeout(_PATIENCE)
             try:

@@ -79,7 +79,7 @@ class Provider(Section):
     poll_after: Annotated[tuple[Duration, ...], NotEmpty, OneOrMore] = (60.0, 120.0, 300.0, 900.0, 1800.0)
     """waits between questions for the result; the last one repeats"""
     result_timeout: Duration = 176400.0
-    """a fax without a result after this is held for a person"""
+    """a fax without a result for so long ends, and its sender is told that what became of it is not known"""
     doubt: Doubt = section()
     redial: Redial = section()
     inbox: Inbox = section()

@@ -76,7 +76,6 @@ def summary(
         date=headers.line("date"),
         from_header=headers.line("from"),
         automatic=automatic.reason(headers, hops=hops, hostname=hostname),
-        received_count=sum(1 for _ in headers.every("received")),
         **judged,
         body_at=body,
         body_sha256=_digest(source, body) if digesting else "",

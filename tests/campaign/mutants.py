@@ -248,10 +248,10 @@ MUTATIONS = (
         (
             Edit(
                 _SETTLE,
-                "kind, job, submission, now, code=code, text=text, status=status, confirmed=confirmed\n"
-                "            )\n            if mail:\n                outbox.add(tx, mail)\n",
-                "kind, job, submission, now, code=code, text=text, status=status, confirmed=confirmed\n"
-                "            )\n            if mail:\n                late.append(mail)\n",
+                "                submitted_at=sends[-1].started_at if sends else None,\n            )  # fmt: skip\n"
+                "            if mail:\n                outbox.add(tx, mail)\n",
+                "                submitted_at=sends[-1].started_at if sends else None,\n            )  # fmt: skip\n"
+                "            if mail:\n                late.append(mail)\n",
             ),
             Edit(
                 _SETTLE, '        """The final state and the mail that tells it, in one commit."""\n',

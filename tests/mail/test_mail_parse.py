@@ -68,7 +68,6 @@ def test_summary(reader: Reader) -> None:
         exact_subject="Hello you",
         date="Mon, 23 Nov 2026 10:15:00 +0000",
         from_header="Jürgen <j@example.com>",
-        received_count=2,
         body_sha256=hashlib.sha256(body).hexdigest(),
         body_at=len(head),
         documents=0,
