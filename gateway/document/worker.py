@@ -131,7 +131,7 @@ class WorkerPool:
         try:
             if not self._closing and not worker.alive:
                 await worker.kill()
-                await worker.start()
+                await self._start(worker)
             self._check_open()
             async with asyncio.timeout(self._limits.timeout + _SLACK):
                 answer = await worker.run(function, arguments)
@@ -149,6 +149,13 @@ class WorkerPool:
         finally:
             self._idle.put_nowait(worker)
         return _result(answer)
+
+    @staticmethod
+    async def _start(worker: _Worker) -> None:
+        try:
+            await worker.start()
+        except OSError as error:  # too many processes or files, no memory: no document's fault
+            raise TryLater("the gateway cannot start a converter now", repr(error)) from error
 
     def _check_open(self) -> None:
         if self._closing:

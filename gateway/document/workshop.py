@@ -78,10 +78,18 @@ def call(function: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _in_child(job: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     """Fork, limit, run, collect. The parent stays single-threaded and touches no document."""
-    reader, writer = os.pipe()
     sys.stdout.flush()
     parent = os.getpid()
-    child = os.fork()
+    try:
+        reader, writer = os.pipe()
+        try:
+            child = os.fork()
+        except OSError:
+            os.close(reader)
+            os.close(writer)
+            raise
+    except OSError as error:
+        return {"failed": "the system has no room for a conversion", "ours": True, "detail": repr(error)}
     if child == 0:
         status = 1
         try:

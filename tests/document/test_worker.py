@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -295,6 +297,22 @@ async def test_a_warm_process_that_died_is_replaced() -> None:
         with contextlib.suppress(TryLater):  # its death may not have been noticed yet
             await pool.run("document.jobs:add", a=1, b=2)
         assert (await pool.run("document.jobs:who"))["parent"] != first
+
+
+async def test_a_warm_process_that_cannot_be_started_is_no_fault_of_the_document(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with opened() as pool:
+        first = (await pool.run("document.jobs:who"))["parent"]
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: not pool._all[0].alive)
+        with monkeypatch.context() as patch:
+            full = AsyncMock(side_effect=OSError(errno.EMFILE, "too many open files"))
+            patch.setattr(asyncio, "create_subprocess_exec", full)
+            with pytest.raises(TryLater, match="cannot start a converter") as caught:
+                await pool.run("document.jobs:add", a=1, b=2)
+        assert caught.value.status != FAILED
+        assert await serves(pool)
 
 
 async def test_a_warm_process_that_dies_with_its_job_is_replaced(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -67,6 +68,16 @@ def test_an_answer_broken_off_is_none() -> None:
     assert workshop._read(b'{"at": "a"}\n{"at": "b"}\n{"resu') == ("b", None)
     assert workshop._read(b'{"at": "a"}\n{"result": 1}\n{"result": 2}\n') == ("a", {"result": 1})
     assert workshop._read(b"") == ("", None)
+
+
+def test_a_system_without_room_for_a_child_is_no_fault_of_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> int:
+        raise OSError(errno.EAGAIN, "no more processes")
+
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(os, "fork", full)
+    assert run("add", a=1, b=2)["ours"]
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_child_whose_parent_is_gone_ends() -> None:
