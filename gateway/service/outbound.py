@@ -296,14 +296,20 @@ class Outbound:
         except Exception as error:
             if not jobs.is_duplicate_document(error):
                 raise
-            # a provider that gives two uploads one id would mix up two faxes
-            await self.settle.hold(
-                job, f"the provider gave the document the id {upload.document_ref}, which another job has"
-            )
+            await self._id_is_taken(job, upload.document_ref, tries)
             return
         if changed:
             telemetry.uploaded(job.id, document_ref=upload.document_ref)
         self.nudge()
+
+    async def _id_is_taken(self, job: FaxJob, ref: int, tries: int) -> None:
+        """A provider that gives two uploads one id would mix up two faxes; one may have the id again of a deleted one."""
+        why = f"the provider gave the document the id {ref}, which another job has"
+        other = await self._database.read(lambda tx: jobs.by_document(tx, ref))
+        if other is not None and not other.state.terminal:
+            await self.settle.hold(job, why)
+        else:  # whose deletion is not known yet
+            await self._patience.put_off(job, "upload", TryLater(why), tries, self._clock())
 
     async def _upload_refused(self, job: FaxJob, error: Refused, tries: int) -> None:
         """A permanent no; one for want of credit lasts until the account is paid."""

@@ -125,6 +125,15 @@ def known_refs(tx: Tx, refs: Iterable[int]) -> set[int]:
     return {row[0] for row in known if row is not None}
 
 
+def sends_of_others(tx: Tx, job: FaxJob) -> set[int]:
+    """The provider's ids of known sends of other jobs to the number of ``job``, of a document that had the id of its own."""
+    rows = tx.execute(
+        "SELECT provider_ref FROM attempt WHERE document_ref = ? AND number = ? AND job <> ? AND provider_ref IS NOT NULL",
+        (job.document_ref, job.number.e164, job.id),
+    )
+    return {row[0] for row in rows}
+
+
 # --- changing ---------------------------------------------------------------------------------------------------------
 
 
@@ -369,6 +378,12 @@ def by_provider_ref(tx: Tx, provider_ref: int) -> FaxJob | None:
     return None if row is None else _job(row)
 
 
+def by_document(tx: Tx, document_ref: int) -> FaxJob | None:
+    """The job whose document the provider keeps, or is believed to keep, as ``document_ref``."""
+    row = tx.execute(f"SELECT {_JOB} FROM job WHERE document_ref = ? AND erased_at IS NULL", (document_ref,)).fetchone()
+    return None if row is None else _job(row)
+
+
 def due(tx: Tx, state: JobState, now: float, limit: int) -> list[FaxJob]:
     """Jobs of one state whose time has come, those of high priority first, of each the longest waiting."""
     found: list[FaxJob] = []
@@ -414,7 +429,7 @@ def next_erasable(tx: Tx) -> float | None:
 def needs_document(tx: Tx, document_ref: int) -> bool:
     """Whether a job that has not ended has this upload, or has sent it: the history is searched by it."""
     row = tx.execute(
-        "SELECT 1 FROM job WHERE document_ref = ? AND finished_at IS NULL UNION ALL SELECT 1 FROM job JOIN attempt"
+        "SELECT 1 FROM job WHERE document_ref = ? AND erased_at IS NULL AND finished_at IS NULL UNION ALL SELECT 1 FROM job JOIN attempt"
         " ON attempt.job = job.id WHERE job.finished_at IS NULL AND attempt.document_ref = ? LIMIT 1",
         (document_ref, document_ref),
     ).fetchone()

@@ -32,7 +32,8 @@ def documents(tx: Tx, refs: Iterable[int]) -> dict[int, str]:
     found = {}
     for ref in refs:
         row = tx.execute(
-            "SELECT job FROM attempt WHERE document_ref = ? UNION ALL SELECT id FROM job WHERE document_ref = ? LIMIT 1",
+            "SELECT id FROM (SELECT 1 AS first, id, created_at AS at FROM job WHERE document_ref = ? AND erased_at IS NULL"
+            " UNION ALL SELECT 2, job, started_at FROM attempt WHERE document_ref = ?) ORDER BY first, at DESC LIMIT 1",
             (ref, ref),
         ).fetchone()
         if row is not None:

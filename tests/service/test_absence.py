@@ -214,6 +214,16 @@ async def test_a_proof_goes_on_over_restarts_of_the_gateway_but_not_of_the_machi
     assert [job.state for job in await house.jobs()] == [state]
 
 
+async def test_an_earlier_fax_whose_document_had_the_same_id_is_no_sign(house: House) -> None:
+    house.provider.upload_refs = [500, 500]
+    await delivered(house)
+    await house.turn("erase")
+    await doubtful(house, executed=False)
+    await poll(house, 2)
+    await house.turn("submit")
+    assert house.provider.executed == [(500, "12025550123")] * 2
+
+
 # --- another key ------------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from gateway.errors import KeyRefused, NotFound, Refused, TryLater
-from gateway.model import JobState, MailKind
+from gateway.model import JobState, MailKind, Verdict
+from gateway.ports import JobStatus
 from gateway.store import jobs
 
 from .house import LETTER, NUMBER, House, state_of
@@ -72,6 +73,23 @@ async def test_an_id_that_another_fax_has_is_never_used(house: House) -> None:
     assert (first.document_ref, second.document_ref) == (500, None)
     assert state_of(second) == (JobState.PREPARED, True)
     assert "another job has" in second.hold
+
+
+async def test_the_id_of_a_deleted_document_may_come_again(house: House) -> None:
+    """As of a provider that counts on from the documents it keeps."""
+    house.provider.upload_refs = [500, 500, 500]
+    first = await house.submitted()
+    house.provider.statuses[first.provider_ref or 0] = JobStatus(Verdict.SUCCESS, "ok", "Sent")
+    await prepared(house, SECOND)
+    house.now += 60
+    await house.turn("result")
+    await house.turn("upload")  # before it is known that the other is deleted
+    second = (await house.jobs())[1]
+    assert (second.document_ref, second.hold, second.next_at > house.now) == (None, "", True)
+    await house.turn("erase")
+    house.now = second.next_at
+    await house.turn("upload", "submit")
+    assert [(job.document_ref, job.provider_ref) for job in await house.jobs()] == [(500, 9000), (500, 9001)]
 
 
 async def test_trouble_of_the_provider_is_waited_for_longer_and_longer(house: House) -> None:
