@@ -16,7 +16,7 @@ from gateway.service.absence import Absence
 from gateway.service.ledgertime import boot_id, uptime
 from gateway.service.notices import Notices
 from gateway.service.settle import Settle, SettleSettings, is_over
-from gateway.store import jobs, outbox, receipts
+from gateway.store import jobs, outbox, receipts, sends
 from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("doubt")
@@ -61,7 +61,7 @@ class Doubt:
         found = await self._absence.look(job)
         listed = {entry.provider_ref for entry in found.reading.sends_of(job.document_ref, job.number.digits)}
         listed -= {earlier.provider_ref for earlier in attempts if earlier.provider_ref is not None}
-        listed -= await self._database.read(lambda tx: jobs.sends_of_others(tx, job))
+        listed -= await self._database.read(lambda tx: sends.of_others(tx, job))
         taken = await self._database.read(lambda tx: jobs.known_refs(tx, listed))
         ours = sorted(listed - taken)
         now = self._clock()

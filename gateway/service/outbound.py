@@ -37,7 +37,7 @@ from gateway.service.prepare import Prepare, PrepareSettings
 from gateway.service.settle import Settle, SettleSettings
 from gateway.service.submit import Submit
 from gateway.spool import Spool
-from gateway.store import jobs, origin, waiting
+from gateway.store import jobs, origin, sends, waiting
 from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("outbound")
@@ -305,7 +305,7 @@ class Outbound:
     async def _id_is_taken(self, job: FaxJob, ref: int, tries: int) -> None:
         """A provider that gives two uploads one id would mix up two faxes; one may have the id again of a deleted one."""
         why = f"the provider gave the document the id {ref}, which another job has"
-        other = await self._database.read(lambda tx: jobs.by_document(tx, ref))
+        other = await self._database.read(lambda tx: sends.by_document(tx, ref))
         if other is not None and not other.state.terminal:
             await self.settle.hold(job, why)
         else:  # whose deletion is not known yet

@@ -125,15 +125,6 @@ def known_refs(tx: Tx, refs: Iterable[int]) -> set[int]:
     return {row[0] for row in known if row is not None}
 
 
-def sends_of_others(tx: Tx, job: FaxJob) -> set[int]:
-    """The provider's ids of known sends of other jobs to the number of ``job``, of a document that had the id of its own."""
-    rows = tx.execute(
-        "SELECT provider_ref FROM attempt WHERE document_ref = ? AND number = ? AND job <> ? AND provider_ref IS NOT NULL",
-        (job.document_ref, job.number.e164, job.id),
-    )
-    return {row[0] for row in rows}
-
-
 # --- changing ---------------------------------------------------------------------------------------------------------
 
 
@@ -375,12 +366,6 @@ def by_provider_ref(tx: Tx, provider_ref: int) -> FaxJob | None:
     row = tx.execute(
         f"SELECT {_JOB} FROM job WHERE id = (SELECT job FROM attempt WHERE provider_ref = ?)", (provider_ref,)
     ).fetchone()
-    return None if row is None else _job(row)
-
-
-def by_document(tx: Tx, document_ref: int) -> FaxJob | None:
-    """The job whose document the provider keeps, or is believed to keep, as ``document_ref``."""
-    row = tx.execute(f"SELECT {_JOB} FROM job WHERE document_ref = ? AND erased_at IS NULL", (document_ref,)).fetchone()
     return None if row is None else _job(row)
 
 

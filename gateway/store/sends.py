@@ -41,6 +41,21 @@ def documents(tx: Tx, refs: Iterable[int]) -> dict[int, str]:
     return found
 
 
+def by_document(tx: Tx, document_ref: int) -> FaxJob | None:
+    """The job whose document the provider keeps, or is believed to keep, as ``document_ref``."""
+    row = tx.execute("SELECT id FROM job WHERE document_ref = ? AND erased_at IS NULL", (document_ref,)).fetchone()
+    return None if row is None else jobs.get(tx, row[0])
+
+
+def of_others(tx: Tx, job: FaxJob) -> set[int]:
+    """The provider's ids of known sends of other jobs to the number of ``job``, of a document that had the id of its own."""
+    rows = tx.execute(
+        "SELECT provider_ref FROM attempt WHERE document_ref = ? AND number = ? AND job <> ? AND provider_ref IS NOT NULL",
+        (job.document_ref, job.number.e164, job.id),
+    )
+    return {row[0] for row in rows}
+
+
 def uploads(tx: Tx, job_ids: Iterable[str]) -> dict[str, int]:
     """How many uploads were begun of each of these jobs that is known."""
     known = ((id_, tx.execute("SELECT uploads FROM job WHERE id = ?", (id_,)).fetchone()) for id_ in job_ids)
