@@ -207,5 +207,5 @@ def _is_relay(address: str, relay: Relay) -> bool:
     parts = host_and_port(address)
     if not parts or parts[1] != relay.port:
         return False
-    everywhere = parts[0] in ("0.0.0.0", "::")  # noqa: S104  # compared, not bound
+    everywhere = parts[0] in ("0.0.0.0", "::", "*")  # noqa: S104  # compared, not bound
     return parts[0] == relay.host or ((everywhere or is_loopback(parts[0])) and is_loopback(relay.host))

@@ -488,7 +488,13 @@ def test_no_mail_of_ours_goes_to_a_fax_address(read: Read, problems: Problems) -
 
 @pytest.mark.parametrize(
     ("address", "relay"),
-    [("127.0.0.1:25", "localhost"), ("0.0.0.0:25", "127.0.0.1"), ("[::]:25", "localhost"), ("mx.a.b:25", "mx.a.b")],
+    [
+        ("127.0.0.1:25", "localhost"),
+        ("*:25", "localhost"),
+        ("0.0.0.0:25", "127.0.0.1"),
+        ("[::]:25", "localhost"),
+        ("mx.a.b:25", "mx.a.b"),
+    ],
 )
 def test_the_relay_is_not_this_gateway(problems: Problems, address: str, relay: str) -> None:
     (found,) = problems(listener(f"address: '{address}'") + f"mail: {{relay: {{host: {relay}}}}}")
