@@ -87,7 +87,7 @@ class Dialogue:
         except TryLater as error:  # no fault of the client's
             await self._wire.say(refusal(error))
         except GatewayError as error:
-            if name == "RCPT" and self.peer.proofs:  # one wrong number of many must not cost the others their answer
+            if self.peer.proofs:  # one wrong number, or mail, of many must not cost the others their answer
                 await self._wire.say(refusal(error))
             else:
                 await self._wrong(refusal(error))

@@ -215,7 +215,9 @@ async def test_temporary_refusals_are_no_errors_of_the_clients(doors: Doors, stu
     assert len(stub.mails[0][0].recipients) == 2
 
 
-async def test_each_wrong_number_of_a_list_has_its_answer_and_the_good_ones_are_faxed(doors: Doors, stub: Stub) -> None:
+async def test_each_wrong_number_or_mail_of_many_has_its_answer_and_the_good_ones_are_faxed(
+    doors: Doors, stub: Stub
+) -> None:
     within, outside = (
         ListenerSettings(name, "127.0.0.1:0", networks=networks) for name, networks in (("a", LOCAL), ("b", ()))
     )
@@ -226,6 +228,11 @@ async def test_each_wrong_number_of_a_list_has_its_answer_and_the_good_ones_are_
         assert (await client.ask("RCPT TO:<+12025550123@fax.local>")).code == 250
         assert await client.asks("DATA") == [354]
         assert str(await client.ask("x\r\n.")).startswith("250")
+    async with talking(permitted) as client:
+        stub.fail["accept"] = Refused("nothing to fax", status="5.6.1")
+        assert [(await client.mail(b"x")).code for _ in range(10)] == [554] * 10
+        del stub.fail["accept"]
+        assert (await client.mail(b"x")).code == 250
     async with talking(strange) as client:
         assert await client.asks("MAIL FROM:<you@example.org>", *numbers[:6]) == [250, *[550] * 5, 421]
 
