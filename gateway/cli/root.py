@@ -19,7 +19,7 @@ COMMANDS = {
     "reload": ("gateway.cli.daemon:reload", "Take up new certificates; try again what waits."),
     "send": ("gateway.cli.send:send", "Fax files or a text."),
     "preview": ("gateway.cli.preview:preview", "Make pictures of the pages as they will arrive."),
-    "queue": ("gateway.cli.queue:queue", "Faxes going out: list show hold release retry cancel."),
+    "queue": ("gateway.cli.queue:queue", "Faxes going out: list divided show hold release retry cancel."),
     "limits": ("gateway.cli.limits:limits", "Show what is used of the limits, and who is stopped."),
     "inbound": ("gateway.cli.inbound:inbound", "Faxes received: list show redeliver."),
     "route": ("gateway.cli.route:route", "Who may send, where faxes go: list add remove test."),
