@@ -1,8 +1,8 @@
 """Whether a reading of the history proves that a send never happened: the list must show what it should by all we know.
 
 A list that is complete may still be stale, cached, or of another account. Our own sends are its witnesses: those whose
-documents the provider still has must all be there. Where none of ours is listed, or the account is ours alone, the
-balance must not have fallen by more than other sends explain.
+documents the provider still has must all be there, and faxes that receipts told of and the provider knows. Where none of
+ours is listed, or the account is ours alone, the balance must not have fallen by more than other sends explain.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from gateway.model import FaxJob
 from gateway.ports import FaxProvider
 from gateway.service.credit import Credit
 from gateway.service.history import History, Reading
-from gateway.store import jobs, origin, witness
+from gateway.store import jobs, origin, receipts, witness
 from gateway.store.db import Database, Tx
 
 _TOLERANCE = Decimal("0.0001")
+_ASKED = 10  # faxes of which only a receipt tells, in one look
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +43,62 @@ class Absence:
     async def look(self, job: FaxJob) -> Finding:
         """Read the history for the last attempt of a job. Raises nothing: what hinders is in the finding."""
 
-        def facts(tx: Tx) -> tuple[witness.Suspect, set[int], set[int], set[int], set[int | None], bool]:
-            suspect = witness.suspect(tx, job.id, job.attempts)
-            earlier = {attempt.provider_ref for attempt in jobs.attempts(tx, job.id)}
-            moved = origin.moved_after(tx, self._provider.account)
-            older, rightful = witness.sent_before(tx, suspect.begun), witness.listed_by_rights(tx)
-            return suspect, older, rightful, witness.known(tx), earlier, moved >= suspect.begun
-
-        suspect, older, witnesses, known, earlier, moved = await self._database.read(facts)
-        reading = await self._history.read(older)
+        facts = await self._database.read(lambda tx: _facts(tx, job, self._provider.account))
+        reading = await self._history.read(facts.older)
         if not reading.complete:
             return Finding(reading, reading.why)
         assert job.document_ref is not None
-        if flaw := lacks(reading, witnesses) or reading.astray(job.document_ref, job.number.digits, earlier):
+        flaw = (
+            lacks(reading, facts.rightful)
+            or reading.astray(job.document_ref, job.number.digits, facts.earlier)
+            or await self._denies(reading, facts.strange)
+        )
+        if flaw:
             return Finding(reading, flaw)
-        if moved and reading.refs.isdisjoint(older):
+        if facts.has_moved and reading.refs.isdisjoint(facts.older):
             return Finding(reading, "the key is another now, and the list shows no fax that was sent with the old one")
-        seen = not reading.refs.isdisjoint(known | older)
+        seen = not reading.refs.isdisjoint(facts.known | facts.older)
         if seen and not self._alone:
             return Finding(reading, "")
-        return Finding(reading, await money_is_gone(self._database, self._provider, suspect.before, job.id))
+        return Finding(reading, await money_is_gone(self._database, self._provider, facts.before, job.id))
+
+    async def _denies(self, reading: Reading, strange: Set[int]) -> str:
+        """Which fax the provider knows and a receipt told of, that its list should show and does not; "" for none."""
+        for ref in sorted(_unlisted(reading, strange))[:_ASKED]:
+            try:
+                await self._provider.status(ref)
+            except Refused:  # nobody knows it: the receipt was made up, or is of another account
+                continue
+            except GatewayError as error:
+                return f"a receipt told of fax {ref}, about which the provider cannot be asked: {error.public}"
+            return f"the list lacks fax {ref}, of which a receipt told"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is known of a send without an answer, and of others. Sets are of the provider's ids of faxes."""
+
+    before: witness.Balance | None  # what the account held
+    older: Set[int]
+    rightful: Set[int]  # a whole list has them
+    known: Set[int]
+    earlier: Set[int | None]  # of the same job
+    strange: Set[int]  # of which only receipts have told since
+    has_moved: bool  # to another account since
+
+
+def _facts(tx: Tx, job: FaxJob, account: str) -> _Facts:
+    suspect, attempts = witness.suspect(tx, job.id, job.attempts), jobs.attempts(tx, job.id)
+    return _Facts(
+        before=suspect.before,
+        older=witness.sent_before(tx, suspect.begun),
+        rightful=witness.listed_by_rights(tx),
+        known=witness.known(tx),
+        earlier={attempt.provider_ref for attempt in attempts},
+        strange=receipts.strange(tx, attempts[-1].started_at),
+        has_moved=origin.moved_after(tx, account) >= suspect.begun,
+    )
 
 
 async def money_is_gone(database: Database, provider: FaxProvider, before: witness.Balance | None, job: str) -> str:
@@ -85,7 +122,11 @@ async def money_is_gone(database: Database, provider: FaxProvider, before: witne
 
 def lacks(reading: Reading, witnesses: Set[int]) -> str:
     """Which of our own sends a reading should list and does not; "" when it has them all."""
-    missing = witnesses - reading.refs
-    if not reading.to_the_end:
-        missing = {ref for ref in missing if ref > reading.reach}
+    missing = _unlisted(reading, witnesses)
     return f"the list lacks fax {min(missing)}, which the provider has taken" if missing else ""
+
+
+def _unlisted(reading: Reading, refs: Set[int]) -> Set[int]:
+    """Those of ``refs`` that it does not show, though it goes back so far."""
+    missing = refs - reading.refs
+    return missing if reading.to_the_end else {ref for ref in missing if ref > reading.reach}

@@ -57,6 +57,12 @@ def of_ref(tx: Tx, provider_ref: int) -> list[Receipt]:
     return [_receipt(row) for row in rows]
 
 
+def strange(tx: Tx, since: float) -> set[int]:
+    """The provider's ids of faxes that receipts told of since then, and that are none of ours as far as is known."""
+    rows = tx.execute("SELECT provider_ref FROM receipt WHERE job IS NULL AND received_at >= ?", (since,))
+    return {row[0] for row in rows}
+
+
 def purge_orphans(tx: Tx, before: float) -> int:
     """Forget receipts of jobs that never were ours."""
     return tx.execute("DELETE FROM receipt WHERE job IS NULL AND received_at < ?", (before,)).rowcount

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.errors import OutcomeUnknown, Refused
-from gateway.model import JobState, MailKind, Verdict
+from gateway.errors import GatewayError, NotFound, OutcomeUnknown, Refused
+from gateway.model import JobState, MailKind, Receipt, Verdict
 from gateway.ports import HistoryEntry, JobStatus, Submitted
 from gateway.service.outbound import OutboundSettings
 from gateway.service.settle import SettleSettings
@@ -95,6 +95,23 @@ async def test_a_stale_list_is_found_out_by_a_fax_sent_since(house: House) -> No
     (held,) = [job for job in await house.jobs() if job.hold]
     assert "the list lacks fax 9002" in held.hold
     assert house.provider.submits == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "sends"),
+    [(JobStatus(Verdict.SUCCESS, "ok", "Sent"), 1), (away(), 1), (NotFound("no such fax"), 2)],
+)
+async def test_a_list_that_lacks_a_fax_of_which_a_receipt_told_proves_nothing(
+    house: House, status: JobStatus | GatewayError, sends: int
+) -> None:
+    """It comes before the list is up to date; of a fax that the provider does not know anybody may have made it up."""
+    house.provider.hide_history = True
+    await doubtful(house, executed=True)
+    house.provider.statuses[9000] = status
+    await house.outbound.receipt(Receipt(9000, Verdict.SUCCESS, "ok", "Sent", house.now))
+    await poll(house, 2)
+    await house.turn("submit")
+    assert house.provider.submits == sends
 
 
 async def test_faxes_whose_document_is_gone_need_not_be_listed(house: House) -> None:
