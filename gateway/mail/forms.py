@@ -7,6 +7,7 @@ from gateway.mail.leaf import Leaf
 ALL = {"text/plain", "text/html"}  # a message text is one of these; other text/* are forms of it nobody prints
 _FULL = 2 / 3  # plain text that says less of what the HTML says is a stub, or lacks something
 _SPARE = 3  # the text of a winmail.dat is this many times longer where it is none that the mail has, too
+_CALENDAR = ("calendar entry", "the message text is printed in its place; write there when and where")
 _OTHER_FORM = ("message text in another form", "the message text is taken from its other form")
 
 
@@ -32,7 +33,7 @@ def choose(children: list[list[Leaf]]) -> None:
             if is_mute and (chosen is None or leaf.type not in ALL):
                 leaf.message_text = False  # a calendar entry alone, say: an attachment like others
             elif not leaf.is_blank and (number not in printed or leaf.type not in ALL):
-                leaf.name, leaf.left_out = _OTHER_FORM
+                leaf.name, leaf.left_out = _CALENDAR if leaf.type == "text/calendar" else _OTHER_FORM
     if chosen in plain and best_rich is not None:
         ours, theirs = ([leaf for leaf in texts[n] if leaf.type in ALL] for n in (chosen, best_rich))
         if len(ours) == len(theirs) == 1:  # several stand around documents

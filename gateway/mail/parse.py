@@ -134,10 +134,10 @@ def extract(
         headers = {
             name: options.without(line) for name, limit in _SHOWN.items() if (line := found.headers.line(name, limit))
         }
-        if head and not any(leaf.message_text and leaf.substance and not leaf.left_out for leaf in found.leaves):
-            parts.append(asdict(_head(headers, Path(directory) / "head.part")))
         subject = headers.get("subject", "")
         text = _only_text(found, trim)
+        if head and not any(leaf.message_text and leaf.substance and not leaf.left_out for leaf in found.leaves):
+            parts.append(asdict(_head(headers, Path(directory) / "head.part")))
         if text:
             _trim_pictures(found, trim, subject)
         left_out = list(_left_out(found.leaves))
@@ -171,10 +171,13 @@ def _left_out(leaves: Sequence[Leaf]) -> Iterator[dict[str, str]]:
 def _only_text(found: Mail, wanted: Sequence[str]) -> Leaf | None:
     """The text of a mail; None where several stand around documents: which of them ends the mail is not sure.
 
-    One that is nothing but an advert is left out where adverts are to go.
+    One that is nothing but an advert, beside another or a document, is left out where adverts are to go.
     """
     texts = [leaf for leaf in found.leaves if leaf.message_text and not leaf.left_out and leaf.substance]
-    if len(texts) > 1 and trimming.FOOTER in wanted:
+    has_more = len(texts) > 1 or any(
+        not (leaf.message_text or leaf.left_out or found.shows(leaf)) for leaf in found.leaves
+    )
+    if texts and has_more and trimming.FOOTER in wanted:
         last = texts[-1]
         if trimming.is_footer(to_text(last.data or b"", last.charset), html=last.is_html):
             last.left_out = trimming.WHY[trimming.FOOTER][1]
@@ -203,17 +206,17 @@ def _trim(leaf: Leaf, wanted: Sequence[str], subject: str) -> list[dict[str, str
 def _trim_pictures(found: Mail, wanted: Sequence[str], subject: str) -> None:
     """Leave out the pictures that an HTML text shows in what it loses alone, even where its other form is printed."""
     kept: frozenset[str] = frozenset()
-    lost: dict[str, str] = {}
+    lost: frozenset[str] = frozenset()
     for leaf in found.leaves:
         if leaf.is_html and leaf.pictures:
             text, removed = trimming.trim_html(to_text(leaf.data or b"", leaf.charset), wanted, subject)
             shown = bodies.shown_ids(text.encode("utf-8", "replace"), "utf-8")
             kept |= shown
-            lost |= {each: reason for _, reason in removed[-1:] for each in leaf.pictures - shown}
+            lost |= leaf.pictures - shown if removed else frozenset()
     for leaf in found.leaves:
         content_id = (leaf.content_id or "").lower()
         if content_id in lost and content_id not in kept:
-            leaf.left_out = leaf.left_out or lost[content_id]
+            leaf.left_out = leaf.left_out or "it is shown in what the message text loses"
 
 
 def _head(headers: dict[str, str], path: Path) -> MailPart:

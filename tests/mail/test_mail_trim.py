@@ -442,20 +442,22 @@ def test_pictures_go_with_the_mail_that_is_quoted(tmp_path: Path, alternative: b
     found = extract(str(source), str(tmp_path), trim=["quoted"])
     assert [part["name"] for part in found["parts"]] == ["message text", "new.png", "both.png"]
     left_out = [(entry["part"], entry["reason"]) for entry in found["left_out"]]
-    assert ("old.png", "it repeats an earlier mail") in left_out
+    assert ("old.png", "it is shown in what the message text loses") in left_out
 
 
-@pytest.mark.parametrize("advert", [b"Sent from my iPhone", b""])
-def test_an_advert_behind_a_photo_is_no_page_of_its_own(tmp_path: Path, advert: bytes) -> None:
+@pytest.mark.parametrize("text", ["Look.", ""])
+@pytest.mark.parametrize("advert", ["Sent from my iPhone", ""])
+def test_an_advert_behind_a_photo_is_no_page_of_its_own(tmp_path: Path, text: str, advert: str) -> None:
     source = tmp_path / "mail"
-    source.write_bytes(
-        b"Subject: Photo\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
-        b"--b\r\nContent-Type: text/plain\r\n\r\nLook.\r\n"
-        b"--b\r\nContent-Type: image/jpeg; name=a.jpg\r\nContent-Disposition: inline; filename=a.jpg\r\n\r\nx\r\n"
-        b"--b\r\nContent-Type: text/plain\r\n\r\n\r\n\r\n" + (advert or b"Regards") + b"\r\n--b--\r\n"
+    source.write_text(
+        "Subject: Photo\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        f"--b\r\nContent-Type: text/plain\r\n\r\n{text}\r\n"
+        "--b\r\nContent-Type: image/jpeg; name=a.jpg\r\nContent-Disposition: inline; filename=a.jpg\r\n\r\nx\r\n"
+        f"--b\r\nContent-Type: text/plain\r\n\r\n\r\n\r\n{advert or 'Regards'}\r\n--b--\r\n"
     )
     found = extract(str(source), str(tmp_path), trim=list(ALL))
-    assert [part["name"] for part in found["parts"]] == ["message text", "a.jpg", *([] if advert else ["message text"])]
+    expected = ["message text"] * bool(text) + ["a.jpg"] + ["message text"] * (not advert)
+    assert [part["name"] for part in found["parts"]] == expected
     reasons = [entry["reason"] for entry in found["left_out"]]
     assert reasons == (["it is an advert of the mail program"] if advert else [])
 
