@@ -10,7 +10,7 @@ import struct
 import zipfile
 from pathlib import Path
 
-from gateway.document import sniff
+from gateway.document import package, sniff
 from gateway.document.compound import Compound
 
 LONGEST = 64 << 20  # bytes of a text that is looked through
@@ -55,12 +55,7 @@ def _of_package(document: Path) -> int:
                 count += found
                 if without != text:
                     changed[entry.filename] = without
-        if changed:
-            made = document.with_suffix(".new")
-            with zipfile.ZipFile(made, "w") as target:
-                for entry in source.infolist():
-                    target.writestr(entry, changed.get(entry.filename) or source.read(entry))
-            made.replace(document)
+    package.change(document, changed)
     return count
 
 

@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from gateway.document import dingbats
+
 _BLANKS = re.compile(r"[ \t\n\r\f]+")  # of HTML, without the one that stays
 _BETWEEN = " " * 3  # cells of a table
 _RULE = "-" * 40
@@ -39,6 +41,7 @@ class _Element:
     marks: tuple[str, ...]  # its tag, and what becomes of the words in it
     number: int = 0  # of the last line of a numbered list
     style: str = ""  # of its numbers
+    signs: bool = False  # it is set in a font of signs
 
 
 class _Text(html.parser.HTMLParser):
@@ -110,7 +113,10 @@ class _Text(html.parser.HTMLParser):
             self._within.update(marks)
             start = said.get("start", "")
             number = int(start) - 1 if start.isdecimal() and len(start) < 9 else 0
-            self._open.append(_Element(tag, marks, number, said.get("type", "1")[:1]))
+            signs = dingbats.is_font(style, said.get("face", ""))
+            if signs is None:
+                signs = bool(self._open) and self._open[-1].signs
+            self._open.append(_Element(tag, marks, number, said.get("type", "1")[:1], signs))
 
     def _leave(self) -> str:
         """The innermost element ends; returns its tag."""
@@ -155,6 +161,8 @@ class _Text(html.parser.HTMLParser):
                 return
         if self._open and self._open[-1].tag in _SMALL:
             data = data.translate(_SMALL[self._open[-1].tag])
+        if self._open and self._open[-1].signs:
+            data = dingbats.signs(data)
         if self._within[_IS_STRUCK]:
             data = re.sub(r"(\S)", rf"\1{_STROKE}", data)
         if data.strip():

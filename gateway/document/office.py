@@ -16,7 +16,7 @@ from typing import Any
 
 import pypdfium2
 
-from gateway.document import characters, officefonts, officepictures, progress, sniff, text, unprinted
+from gateway.document import characters, officefonts, officepictures, officesigns, progress, sniff, text, unprinted
 from gateway.document.refusal import Unfaxable
 
 AUTO, NONE = "auto", "none"
@@ -113,6 +113,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     notes = list(unprinted.left_out(source, kind))
     if kind == sniff.OFFICE:
         notes += officepictures.settle(source, name)
+        officesigns.settle(source)
     os.environ |= {"HOME": str(profile), "TMPDIR": str(profile), "SAL_USE_VCLPLUGIN": "svp"}
     os.chdir(profile)
     officefonts.settle(source, kind)

@@ -15,7 +15,7 @@ from xml.parsers import expat
 
 from PIL import Image
 
-from gateway.document import picture, sniff, soundness
+from gateway.document import package, picture, sniff, soundness
 from gateway.document.refusal import Unfaxable
 
 _LONGEST = 64 << 20  # bytes of a picture, or of a list of them, that is looked at
@@ -53,12 +53,7 @@ def settle(document: Path, name: str) -> Iterator[str]:
                 data = source.read(names[each])
                 if (shown := _shown(data, names[each].filename, name)) is not data:
                     changed[names[each].filename] = shown
-        if changed:
-            made = document.with_suffix(".new")
-            with zipfile.ZipFile(made, "w") as target:
-                for entry in source.infolist():
-                    target.writestr(entry, changed.get(entry.filename) or source.read(entry))
-            made.replace(document)
+    package.change(document, changed)
     if missing := len(wanted - names.keys()):
         yield "without the missing picture" if missing == 1 else f"without the {missing} missing pictures"
 

@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 import pikepdf
 from PIL import ImageFile
 
-from gateway.document import raster
+from gateway.document import dingbats, raster
 from gateway.document.shown import Pictures
 
 _FONTS = Path(__file__).parent / "fonts"
@@ -100,6 +100,7 @@ def draw(source: str, pictures: Pictures, directory: Path, paper: float) -> Draw
     """Write a PDF of an HTML text to ``directory``, on pages ``paper`` inches long. Raises Undrawable, OSError."""
     engine = _engine(directory)
     document = engine.HTML(string=source, base_url="mail:", url_fetcher=pictures)
+    _with_signs(document.etree_element)
     _loosen(document.etree_element)
     roll, boxes, left, width = _fitted(engine, document, paper)
     page = io.BytesIO()
@@ -159,6 +160,21 @@ def _loosen(root: Any) -> None:
         if "style" in element.attrib:
             element.set("style", _translated(element.get("style")))
         element.tail = _LONG_WORD.sub(_breakable, element.tail or "")
+
+
+def _with_signs(root: Any) -> None:
+    """Letters in Wingdings, as Outlook writes its arrows and smileys, and Word its ticks, are the signs they stand for."""
+    waiting = [(root, False)]
+    while waiting:
+        element, within = waiting.pop()
+        said = dingbats.is_font(element.get("style", ""), element.get("face", ""))
+        within = within if said is None else said
+        if within:
+            element.text = dingbats.signs(element.text or "")
+        for child in element:
+            if within:
+                child.tail = dingbats.signs(child.tail or "")
+            waiting.append((child, within))
 
 
 def _translated(style: str) -> str:

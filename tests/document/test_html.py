@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from gateway.document import engine, html, raster, roll
+from gateway.document import engine, html, html_text, raster, roll
 from gateway.document.opening import opened
 from gateway.document.worker import WorkerLimits, WorkerPool
 from gateway.errors import Refused
@@ -148,6 +148,16 @@ LAYOUTS = {
     "one as Outlook writes it": f"<p style='border:solid windowtext 1pt'>{WORDS}</p>",
     "white on white": f"<body text=white bgcolor=black><p style='color:#ffffff !important'>{WORDS}</p>",
 }  # fmt: skip
+
+
+def test_letters_in_a_font_of_signs_are_the_signs(tmp_path: Path) -> None:
+    source = (
+        "<p>Thanks <span style='font-family:Wingdings'>J</span> then <font face=wingdings>\xe0 <span style='font:7pt Arial'>J"
+        "</span></font> <span style='mso-bidi-font-family:Wingdings'>J</span> <span style='font-family:Arial,Wingdings'>J</span>"
+        " <span style='font-family:\"Wingdings\",serif'>&#xF0FE;<b>o</b></span></p>"
+    )
+    answer = drawn(source, tmp_path)
+    assert shown(answer["path"]) == html_text.from_html(source) == "Thanks ☺ then → J J J ☑□"
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

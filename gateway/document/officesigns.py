@@ -1,0 +1,47 @@
+"""Signs of Wingdings in texts of Word and on slides: LibreOffice knows most of them where the font is missing, but not in a
+run of text, as PowerPoint writes its arrows.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import zipfile
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from gateway.document import comments, dingbats, package
+
+_FILES = re.compile(r"word/(?:document|header\d*|footer\d*|footnotes|endnotes)\.xml|ppt/slides/[^/]+\.xml")
+_NAME = re.compile(rb"wingdings\"", re.IGNORECASE)
+_RUN = re.compile(r"<(w|a):r(?:\s[^>]*)?>.*?</\1:r>", re.DOTALL)
+_ALL = re.compile(
+    r'<w:rFonts\b[^>]*\bw:(?:ascii|hAnsi)="wingdings"|<a:latin\b[^>]*\btypeface="wingdings"', re.IGNORECASE
+)
+_PRIVATE = re.compile(
+    r'<a:sym\b[^>]*\btypeface="wingdings"', re.IGNORECASE
+)  # what stands in Unicode's private area alone
+_TEXT = re.compile(r"(<(w|a):t(?:\s[^>]*)?>)([^<]*)(?=</\2:t>)")
+
+
+def settle(document: Path) -> None:
+    """Write a package anew with the signs that Unicode has in place of Wingdings' own. Raises OSError, and what zipfile does."""
+    changed: dict[str, bytes] = {}
+    with zipfile.ZipFile(document) as source:
+        for name in filter(_FILES.fullmatch, source.namelist()):
+            data = source.open(name).read(comments.LONGEST + 1)
+            if len(data) <= comments.LONGEST and _NAME.search(data):
+                text = data.decode("utf-8", "surrogateescape")
+                changed[name] = _RUN.sub(_run, text).encode("utf-8", "surrogateescape")
+    package.change(document, changed)
+
+
+def _run(run: re.Match[str]) -> str:
+    everything = bool(_ALL.search(run[0]))
+    if not everything and not _PRIVATE.search(run[0]):
+        return run[0]
+
+    def put(text: re.Match[str]) -> str:
+        return text[1] + escape(dingbats.signs(html.unescape(text[3]), private=not everything))
+
+    return _TEXT.sub(put, run[0])
