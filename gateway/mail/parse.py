@@ -171,17 +171,16 @@ def _left_out(leaves: Sequence[Leaf]) -> Iterator[dict[str, str]]:
 def _only_text(found: Mail, wanted: Sequence[str]) -> Leaf | None:
     """The text of a mail; None where several stand around documents: which of them ends the mail is not sure.
 
-    One that is nothing but an advert, beside another or a document, is left out where adverts are to go.
+    One that is nothing but a signature, a notice or an advert, beside another or a document, is left out where those go.
     """
     texts = [leaf for leaf in found.leaves if leaf.message_text and not leaf.left_out and leaf.substance]
     has_more = len(texts) > 1 or any(
         not (leaf.message_text or leaf.left_out or found.shows(leaf)) for leaf in found.leaves
     )
-    if texts and has_more and trimming.FOOTER in wanted:
+    if texts and has_more:
         last = texts[-1]
-        if trimming.is_footer(to_text(last.data or b"", last.charset), html=last.is_html):
-            last.left_out = trimming.WHY[trimming.FOOTER][1]
-            texts = texts[:-1]
+        last.left_out = trimming.spare(to_text(last.data or b"", last.charset), wanted, html=last.is_html)
+        texts = texts[:-1] if last.left_out else texts
     return texts[0] if len(texts) == 1 else None
 
 

@@ -165,11 +165,12 @@ def trim_html(text: str, wanted: Collection[str], subject: str) -> Trimmed:
     return Trimmed(text[: lines[kept].start] if removed else text, removed)
 
 
-def is_footer(text: str, *, html: bool) -> bool:
-    """Whether a text is nothing but the advert of a mail program, as iPhones put it behind a photo."""
+def spare(text: str, wanted: Collection[str], *, html: bool) -> str:
+    """Why a text is nothing to print beside a document: it is nothing but ends, none of them a quoted mail. "" else."""
     lines = markup.lines(text) if html else [Line(line, 0) for line in _LINE_END.split(text)]
-    says = [line for line in lines if _says(line)]
-    return len(says) == 1 and bool(_FOOTER.fullmatch(says[0].text))
+    kept, removed = _kept([Line("words of his own", 0), Line("", 0), *lines], set(wanted) - {QUOTED}, "")
+    is_nothing = removed and not any(line.text.strip() for line in lines[: kept - 2])
+    return "; ".join(why for _, why in removed) if is_nothing else ""
 
 
 def _kept(lines: Sequence[Line], wanted: Collection[str], subject: str) -> tuple[int, list[tuple[str, str]]]:

@@ -445,6 +445,38 @@ def test_pictures_go_with_the_mail_that_is_quoted(tmp_path: Path, alternative: b
     assert ("old.png", "it is shown in what the message text loses") in left_out
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("-- \r\nAnn\r\n", "signatures are not faxed here"),
+        (
+            f"\r\n-- \r\nAnn\r\n\r\n{NOTICE}\r\n",
+            "signatures are not faxed here; legal notices of mails are not faxed here",
+        ),
+        (
+            f"<br><div>-- <br>Ann</div><p>{NOTICE}</p>",
+            "signatures are not faxed here; legal notices of mails are not faxed here",
+        ),
+        ("Hi\r\n-- \r\nAnn\r\n", ""),
+        (f"-- \r\nAnn\r\n\r\n{GMAIL}", ""),
+        ('<img src="cid:drawing"><p>Sent from my iPhone</p>', ""),
+    ],
+)
+def test_a_text_of_nothing_but_ends_is_no_page_beside_a_document(tmp_path: Path, text: str, why: str) -> None:
+    source = tmp_path / "mail"
+    kind = "html" if "<p>" in text else "plain"
+    body = f"Content-Type: text/{kind}\r\n\r\n{text}"
+    pdf = "Content-Type: application/pdf; name=a.pdf\r\n\r\n%PDF-1.4 x\r\n"
+    head = "Subject: Re: Plan\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    source.write_text(f"{head}--b\r\n{body}\r\n--b\r\n{pdf}\r\n--b--\r\n", newline="")
+    found = extract(str(source), str(tmp_path), trim=list(ALL))
+    assert [part["name"] for part in found["parts"]] == ["message text"] * (not why) + ["a.pdf"]
+    assert [entry["reason"] for entry in found["left_out"] if entry["part"] == "message text"] == [why] * bool(why)
+    source.write_text(f"Subject: Plan\r\n{body}", newline="")
+    (tmp_path / "alone").mkdir()
+    assert extract(str(source), str(tmp_path / "alone"), trim=list(ALL))["parts"]
+
+
 @pytest.mark.parametrize("text", ["Look.", ""])
 @pytest.mark.parametrize("advert", ["Sent from my iPhone", ""])
 def test_an_advert_behind_a_photo_is_no_page_of_its_own(tmp_path: Path, text: str, advert: str) -> None:
