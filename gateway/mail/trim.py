@@ -116,17 +116,22 @@ _FOOTER = re.compile(
 _ASTRAY = (  # what only a notice says: who reads it may be somebody else
     r"if you (?:have received|are not the|received)|not the intended|in error|by mistake|irrtümlich|versehentlich"
     r"|nicht der (?:richtige|beabsichtigte|vorgesehene)|par erreur|pas le destinataire|por error|no es el destinatario|per errore"
-    r"|non (?:è|siete) (?:il|i) destinatar|ten onrechte|niet voor u bestemd"
+    r"|non (?:è|siete) (?:il|i) destinatar|ten onrechte|niet voor u bestemd|por engano|não (?:é|for) o destinatário|przez pomyłkę|omyłkowo"
+    r"|nie (?:są państwo|jest pan|jesteś) (?:\w+ )?adresat|по ошибке|ошибочно|не являетесь|yanlışlıkla|alıcısı değil"
 )
 _LEGAL = tuple(
     re.compile(words, re.IGNORECASE)
     for words in (
-        r"\bconfidential|\bprivileged|vertraulich|confidentiel|confidencial|riservat|vertrouwelijk",
+        r"\bconfidential|\bprivileged|vertraulich|confidentiel|confidencial|confidenzial|riservat|vertrouwelijk|poufn"
+        r"|конфиденциальн|\bgizli",
         r"intended (?:only|solely|exclusively)|(?:only|solely) (?:for|to) the (?:use|person|addressee|individual|intended)"
-        r"|ausschließlich für|nur für den|exclusivement|exclusivamente|esclusivamente|uitsluitend bestemd",
+        r"|ausschließlich für|nur für den|exclusivement|exclusivamente|esclusivamente|uso esclusivo"
+        r"|uitsluitend bestemd|wyłącznie|исключительно|только для|\byalnızca|\bsadece",
         _ASTRAY,
-        r"\bdelete\b|\bdestroy\b|vernichten|löschen|détruire|supprimer|eliminar|cancellar|verwijder",
-        r"unauthori[sz]ed|strictly prohibited|nicht gestattet|unbefugte|interdite|prohibid|vietat|verboden",
+        r"\bdelete\b|\bdestroy\b|vernichten|löschen|détruire|supprimer|elimin|cancellar|verwijder|apag|usunięci|usunąć"
+        r"|удалит|\bsilin|\bsilmeniz",
+        r"unauthori[sz]ed|strictly prohibited|nicht gestattet|unbefugte|interdite|prohibid|proibid|vietat"
+        r"|verboden|zabronion|запрещ|yasak",
     )
 )
 _SENTENCE_END = re.compile(r"(?<=\w\w)[.!?]\s+(?=\w)")
@@ -134,11 +139,13 @@ _OF_ITSELF = re.compile(  # a notice speaks of the mail it is in
     r"\b(?:th(?:is|e) (?:\S+ ){0,2}(?:e-?mail|mail|message|communication|transmission|information|transmittal)|th(?:is|e) fax|diese[rsn]? (?:e-?mail|mail"
     r"|nachricht|mitteilung|information\w*)|c(?:e|ette) (?:message|courriel|mail|e-?mail|communication|transmission)|est[ea] (?:mensaje|mensagem|correo|e-?mail"
     r"|comunicación)|quest[ao] (?:messaggio|e-?mail|comunicazione)|presente (?:messaggio|mensaje|mensagem|e-?mail|comunicazione)|di[te]t? (?:e-?mail)?"
-    r"(?:bericht|e-?mail))", re.IGNORECASE,
+    r"(?:bericht|e-?mail)|(?:niniejsz\w+|ta|tej) (?:wiadomoś\w+|korespondencj\w+|e-?mail)|(?:данн|настоящ|эт)\w+ (?:электронн\w+ )?(?:сообщени|письм)\w+"
+    r"|bu (?:elektronik )?(?:e-?posta|mesaj|ileti))", re.IGNORECASE,
 )  # fmt: skip
 _IF = re.compile(  # and to whom it may not concern
     r"\b(?:if (?:you|the reader|this|it|received|not)|should you|wenn sie|sollten sie|falls sie|s(?:i|e) (?:vous|usted|lo|la|ha|no|este|você|avete|lei|non|siete|ricev\w+)"
-    r"|(?:als|indien|mocht) u)\b", re.IGNORECASE,
+    r"|(?:als|indien|mocht) u|nel caso|caso (?:não|tenha|receba)|se (?:recebeu|receber|tiver)|jeżeli|jeśli|если|\w+(?:ysanız|iseniz|ıysanız|ışsanız|değilseniz))\b",
+    re.IGNORECASE,
 )  # fmt: skip
 _TITLE = re.compile(r"\b(?:notice|disclaimer|hinweis|important|wichtig)\b", re.IGNORECASE)
 _LEGAL_SIGNS = 3  # of these must be there, and the one of mail that went astray

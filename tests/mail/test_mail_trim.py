@@ -76,6 +76,22 @@ def test_an_end_that_a_rule_knows_is_taken_off_and_told(end: str, what: str) -> 
 
 
 @pytest.mark.parametrize(
+    "notice",
+    [
+        "Le informazioni contenute in questa comunicazione e gli eventuali documenti allegati hanno carattere confidenziale e sono ad uso esclusivo del destinatario. Nel caso questa comunicazione Vi sia pervenuta per errore, Vi informiamo che la sua diffusione e riproduzione è contraria alla legge e preghiamo di darci prontamente avviso e di cancellare quanto ricevuto.",
+        "Esta mensagem é confidencial e destina-se exclusivamente ao destinatário. Se recebeu esta mensagem por engano, por favor elimine-a e informe o remetente. A sua divulgação é proibida.",
+        "Niniejsza wiadomość jest poufna i przeznaczona wyłącznie dla adresata. Jeżeli nie są Państwo zamierzonym adresatem lub otrzymali ją przez pomyłkę, prosimy o powiadomienie nadawcy i usunięcie tej wiadomości. Rozpowszechnianie jest zabronione.",
+        "Данное сообщение является конфиденциальным и предназначено исключительно для адресата. Если Вы получили это сообщение по ошибке, пожалуйста, сообщите отправителю и удалите его. Распространение запрещено.",
+        "Bu e-posta gizlidir ve yalnızca adreslenen kişinin kullanımı içindir. Bu mesajı yanlışlıkla aldıysanız lütfen göndereni bilgilendirin ve mesajı siliniz. Dağıtılması yasaktır.",
+    ],
+)
+def test_legal_notices_of_more_languages(notice: str) -> None:
+    assert trim(f"{ABOVE}\n{notice}\n", ALL, "x").text == ABOVE.rstrip()
+    for sentence in notice.split(". "):  # one alone may be the sender's own
+        assert not trim(f"{ABOVE}\n{sentence}.\n", ALL, "x").removed
+
+
+@pytest.mark.parametrize(
     "head",
     [
         "Von: Bob\nGesendet: Montag, 23. November 2026 10:15\nAn: Ann\nCc: Eve\nBetreff: Plan",
