@@ -45,8 +45,9 @@ _BROKEN = (ValueError, RuntimeError, AssertionError, ConnectionError, HttpProces
 
 
 def _not_a_request(record: logging.LogRecord) -> bool:
-    """Drop the library's word on what is no HTTP: it quotes the request line, and with it the token."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    """Drop the library's word on what is no HTTP, which quotes the request line with the token, or on a body that is none."""
+    broken = (HttpProcessingError, web.RequestPayloadError)
+    return not (record.exc_info and isinstance(record.exc_info[1], broken))
 
 
 _http_log = logging.getLogger("gateway.callbacks")

@@ -189,6 +189,17 @@ async def test_a_length_beyond_the_cap_is_refused_before_the_body_comes(start: S
     await writer.wait_closed()
 
 
+@pytest.mark.parametrize("token", [TOKEN, "of-a-stranger"])
+async def test_a_body_that_is_not_what_it_says_is_no_trouble_of_ours(
+    door: Door, caplog: pytest.LogCaptureFixture, token: str
+) -> None:
+    headers = b"Content-Encoding: gzip\r\n" + FORM_LINE
+    answer = await door.raw(door.request(b"uuid=u-1&from=1&to=2", headers, token=token))
+    assert answer.startswith(b"HTTP/1.1 4")
+    await asyncio.sleep(0.1)
+    assert caplog.text == ""
+
+
 async def test_a_compressed_body_is_measured_unpacked(start: Start) -> None:
     door = await start(max_file=1 << 20)
     bomb = gzip.compress(b"%PDF-" + b"\0" * (64 << 20))
