@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from gateway import __version__
@@ -44,7 +45,10 @@ def provider(config: Config) -> FaxToSettings:
 
 
 def letterhead(config: Config) -> Letterhead:
-    return Letterhead(sender=config.mail.sender, hostname=config.host, domain=config.domains[0], version=__version__)
+    return Letterhead(
+        sender=config.mail.sender, hostname=config.host, domain=config.domains[0], version=__version__,
+        clock=lambda at: datetime.fromtimestamp(at).astimezone(),
+    )  # fmt: skip
 
 
 def notices(config: Config) -> NoticeSettings:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
@@ -37,13 +37,19 @@ _NO_ANSWERS = "DR, RN, NRN, OOF, AutoReply"  # but bounces: they are how a lost 
 _PROVIDERS_WORD = (MailKind.DELIVERED, MailKind.FAILED)  # their text is what the provider said
 _EXTENSIONS = {"application/pdf": "pdf", "image/tiff": "tif"}
 
+Clock: TypeAlias = Callable[[float], datetime]  # what a clock shows at a time (epoch)
+
+
+def _in_utc(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Letterhead:
     """Who the mails come from. ``sender`` is a mailbox people may answer to; ``bounce`` the envelope sender of faxes.
 
     ``hostname`` names the gateway in reports and marks; ``domain`` is the fax domain; with ``reply_by_fax`` an answer
-    to a received fax goes to the caller's number by fax.
+    to a received fax goes to the caller's number by fax. ``clock``: of those who receive faxes; a sender's is told by his mail.
     """
 
     sender: str
@@ -52,6 +58,7 @@ class Letterhead:
     domain: str = "fax.local"
     version: str = ""
     reply_by_fax: bool = False
+    clock: Clock = _in_utc
 
 
 def compose(
@@ -110,12 +117,12 @@ def _sentence(facts: dict[str, Any], key: str) -> str:
     return one_line(str(facts.get(key) or ""), 1000)
 
 
-def _when(at: Any, zone: timezone = UTC) -> str:
+def _when(at: Any, clock: Clock) -> str:
     """``Mon 23 November 2026, 10:15 UTC+01:00``; "" when there is no time."""
     if not isinstance(at, int | float):
         return ""
-    time = datetime.fromtimestamp(at, zone)
-    return f"{mime.DAYS[time.weekday()]} {time.day} {mime.MONTHS[time.month - 1]} {time:%Y, %H:%M} {zone.tzname(None)}"
+    time = clock(at)
+    return f"{mime.DAYS[time.weekday()]} {time.day} {mime.MONTHS[time.month - 1]} {time:%Y, %H:%M %Z}"
 
 
 def _number(text: str) -> FaxNumber | None:
@@ -205,7 +212,11 @@ def _verdict(kind: MailKind, code: str, *, confirmed: bool) -> tuple[str, Advice
 
 def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> list[tuple[str, Any]]:
     pages = facts.get("pages")
-    zone = zone_of(str(facts.get("date") or ""))  # the sender's
+    zone = zone_of(str(facts.get("date") or ""))
+
+    def clock(at: float) -> datetime:  # the sender's
+        return datetime.fromtimestamp(at, zone)
+
     confirmed = sent = None
     price = "the provider's price"
     if mail.kind is MailKind.FAILED:
@@ -226,10 +237,10 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
         ("Pages", pages and f"{pages} {sent or 'prepared'}"),
         ("Confirmed", confirmed),
         ("Provider", _sentence(facts, "text") if mail.kind in _PROVIDERS_WORD and not told.ours else None),
-        ("Accepted", _when(facts.get("accepted_at"), zone)),
-        ("Sent" if mail.kind is MailKind.DELIVERED else "Last try", _when(facts.get("submitted_at"), zone)),
-        ("Reported", _when(facts.get("finished_at"), zone) if mail.kind is not MailKind.DELAYED else None),
-        ("Tried until", _when(facts.get("retry_until"), zone)),
+        ("Accepted", _when(facts.get("accepted_at"), clock)),
+        ("Sent" if mail.kind is MailKind.DELIVERED else "Last try", _when(facts.get("submitted_at"), clock)),
+        ("Reported", _when(facts.get("finished_at"), clock) if mail.kind is not MailKind.DELAYED else None),
+        ("Tried until", _when(facts.get("retry_until"), clock)),
         ("Tries", facts.get("attempts")),
         ("Cost", facts.get("cost") and f"{facts['cost']} ({price})"),
         ("Fax id", ids),
@@ -253,8 +264,7 @@ def _inbound(
     kind = _document_type(attachment, str(facts.get("file_type") or ""))
     name = ""
     if attachment is not None:
-        received = facts.get("received_at", mail.created_at)
-        day = datetime.fromtimestamp(received, UTC).strftime("%Y-%m-%d-%H%M")
+        day = letterhead.clock(facts.get("received_at", mail.created_at)).strftime("%Y-%m-%d-%H%M")
         name = f"fax-{day}-from-{number.digits if number else 'unknown'}.{_EXTENSIONS.get(kind, 'bin')}"
     pages = facts.get("pages")
     counted = f", {pages} page{'s' * (str(pages) != '1')}" if pages else ""
@@ -277,7 +287,7 @@ def _inbound(
         letterhead,
         file_name=name,
         note=_sentence(facts, "note"),
-        table=_table(_inbound_rows(facts, caller, kind, attachment)),
+        table=_table(_inbound_rows(facts, caller, kind, attachment, letterhead.clock)),
     )
     part = mime.text(text)
     if attachment is None:
@@ -285,8 +295,10 @@ def _inbound(
     return fields, mime.multipart("mixed", [part, mime.attachment(attachment, kind, name)], mail.message_id)
 
 
-def _inbound_rows(facts: dict[str, Any], caller: str, kind: str, attachment: bytes | None) -> list[tuple[str, Any]]:
-    received = _when(facts.get("received_at"))
+def _inbound_rows(
+    facts: dict[str, Any], caller: str, kind: str, attachment: bytes | None, clock: Clock
+) -> list[tuple[str, Any]]:
+    received = _when(facts.get("received_at"), clock)
     document = None
     if attachment is not None:
         document = f"{_EXTENSIONS.get(kind, 'file').upper()}, {len(attachment):,} bytes"
@@ -342,7 +354,7 @@ def _postmaster(
         ("From", sender or "nobody: it is a report or an automatic answer"),
         ("To", facts.get("to")),
         ("Client", facts.get("client")),
-        ("Received", _when(mail.created_at)),
+        ("Received", _when(mail.created_at, letterhead.clock)),
     ]
     paragraphs = [
         f"This mail came for the postmaster of {letterhead.domain}. It was not faxed; it is attached as it came."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import email
 import re
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
@@ -417,6 +418,14 @@ def test_until_when_it_is_tried_is_told_where_it_is_known() -> None:
 )
 def test_times_are_those_of_the_senders_clock(date: str, told: str) -> None:
     assert told in body(compose(mail(MailKind.DELIVERED, {**RESULT, "date": date}), HEAD)).replace("\r", "")
+
+
+def test_a_received_fax_has_the_time_of_those_who_receive_it() -> None:
+    india = timezone(timedelta(hours=5, minutes=30), "IST")
+    there = replace(HEAD, clock=lambda at: datetime.fromtimestamp(at, india))
+    message = parsed(compose(mail(MailKind.INBOUND, INBOUND), there, PDF))
+    assert "Received    Mon 23 November 2026, 15:45 IST" in str(message)
+    assert "fax-2026-11-23-1545-from-12025550123.pdf" in str(message)
 
 
 def test_orcpt_without_its_type() -> None:
