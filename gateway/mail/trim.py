@@ -30,8 +30,11 @@ _INTRO_LINES, _WRAPPED = 3, 60  # an "On ... wrote:" may be wrapped, where a lin
 
 # how the subject of an answer begins, and that of the mail in its head, which may be one or be sent on itself
 _RE = r"(?:re|aw|antw|antwort|sv|vs|vá|odp|odg|ynt|res|ref|rif|r|на|ha|відп|ответ|απ|σχετ|返信|答复|回复|回覆|答覆|회신|رد|השב)\s*(?:\[\d+\])?\s*[:：]"
-_REPLY = re.compile(rf"\s*{_RE}", re.IGNORECASE)
-_PREFIXES = re.compile(rf"^(?:\s*(?:{_RE}|(?:fwd?|wg|tr|rv|i|pd|enc|vb|転送|转发|轉寄)\s*[:：]))*\s*", re.IGNORECASE)
+_TAGS = r"(?:\s*\[[^\[\]]{1,40}\])*\s*"  # of mail servers and ticket systems
+_REPLY = re.compile(rf"{_TAGS}{_RE}", re.IGNORECASE)
+_PREFIXES = re.compile(
+    rf"^(?:{_TAGS}(?:{_RE}|(?:fwd?|wg|tr|rv|i|pd|enc|vb|転送|转发|轉寄)\s*[:：]))*{_TAGS}", re.IGNORECASE
+)
 _VERBS = (
     r"(?:wrote|writes|schrieb|geschrieben|schreef|skrev|a écrit|ha scritto|escribió|escreveu|napisał\(a\)|napisał|napisała|pisze"
     r"|kirjoitti|написал|написала|написал\(а\)|пишет|пише|írta|napsal\(a\)|napsal|yazdı|写道|寫道|のメール|έγραψε|כתב)"

@@ -110,6 +110,7 @@ def test_a_head_with_the_subject_of_the_answer_begins_the_mail_that_is_answered(
     subject = "AW: [EXTERN] Plan" if "EXTERN" in head else "AW: Plan"
     assert trim(f"{ABOVE}\n{head}\n\nWo?\n", ALL, subject).text == ABOVE.rstrip()
     text = f"{ABOVE}\n{head}\n\nWo?\n"
+    assert trim(text, ALL, f"[Ticket#4711] {subject}").text == ABOVE.rstrip()
     for other in ("AW: Plans", "WG: Plan", "Plan"):
         assert trim(text, ALL, other) == (text, [])
     memo = head.splitlines()  # says first whom it is for
