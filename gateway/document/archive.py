@@ -25,7 +25,9 @@ _LARGE = 32 << 20  # bytes
 _WINDOW = 1 << 20
 _NAME = 120  # characters
 
-_JUNK = re.compile(r"(^|/)(__MACOSX/.*|\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
+_JUNK = re.compile(
+    r"(^|/)(__MACOSX/.*|\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini|~\$[^/]*|\.~lock\.[^/]*#)$", re.IGNORECASE
+)
 _NUMBER, _DIGITS = re.compile(r"\d+"), 20
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+")
 _OFFICE_FILES = {"[Content_Types].xml", "mimetype"}

@@ -87,6 +87,7 @@ async def test_each_file_of_an_archive_is_pages(sender: Sender, fax: Fax, kind: 
     files = {
         "../letters/b.PDF": letters(2),
         "__MACOSX/letters/._b.PDF": b"x",
+        "letters/~$etter.docx": b"\x03Ann",  # who has it open in Word
         "a.txt": b"a note",
         "etc/x.pdf": letters(1),
     }
@@ -96,6 +97,7 @@ async def test_each_file_of_an_archive_is_pages(sender: Sender, fax: Fax, kind: 
     assert said == [
         "message text: page 1", "b.PDF in papers.zip: pages 2-3", "a.txt in papers.zip: page 4", "x.pdf in papers.zip: page 5",
         "c.pdf: page 6", "._b.PDF in papers.zip: left out, it holds nothing to print",
+        "~$etter.docx in papers.zip: left out, it holds nothing to print",
     ]  # fmt: skip
 
 
