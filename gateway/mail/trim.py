@@ -45,7 +45,7 @@ _WHEN = re.compile(  # what such a sentence begins with; a day that is written o
     r"(?!\w)|\d))",
     re.IGNORECASE | re.DOTALL,
 )
-_WHOSE = re.compile(r"[^\s<]@[^\s>]+>.{0,80}[:：]\s*$", re.DOTALL)  # with the time of day, in any language
+_WHOSE = re.compile(r"[^\s<]@[^\s>]{1,200}>.{0,80}[:：]\s*$", re.DOTALL)  # with the time of day, in any language
 _POINTS = re.compile(  # to what stands further down: it is meant to be read, or answered there
     r"\b(?:below|beneath|underneath|hereunder|further down|at the bottom|in-?line|(?:in|see|marked|highlighted) (?:red|blue|green|bold|capitals)|(?:red|blue"
     r"|green) (?:text|font|letters)|in your (?:e-?mail|text|message)|in the text|between the lines|(?:this|following|trail(?:ing)?|e-?mail|mail) (?:thread"
@@ -61,8 +61,8 @@ _POINTS = re.compile(  # to what stands further down: it is meant to be read, or
     r"|синим|למטה|להלן|מטה|أدناه|ادناه|بالأسفل|زیر|नीचे|dưới)(?!\w)|下記|以下|下の|インライン|赤字|青字|下面|下方|下文|如下|红色|紅色|蓝色|藍色|아래|하기와|하기의|하기 내용|빨간|ด้านล่าง|ข้างล่าง", re.IGNORECASE,
 )  # fmt: skip
 _ORIGINAL = re.compile(  # what stands before the head of a mail
-    r"\s*(?:-{3,}.{0,20}(?:origin|ursprüng|ursprung|oorspronkelijk|oprindelig|opprinnelig|alkuperäinen|oryginaln|původní|eredeti|orijinal|исходное"
-    r"|元の|原始|원본|الأصلية).{0,30}-{3,}|-{3,}[^-].{0,80}?"
+    r"\s*(?:-{3,40}.{0,20}(?:origin|ursprüng|ursprung|oorspronkelijk|oprindelig|opprinnelig|alkuperäinen|oryginaln|původní|eredeti|orijinal|исходное"
+    r"|元の|原始|원본|الأصلية).{0,30}-{3,}|-{3,40}[^-].{0,80}?"
     rf"(?<!\w){_VERBS}\s?[:：]\s*-{{3,}}|_{{10,}})\s*",
     re.IGNORECASE,
 )
@@ -147,7 +147,7 @@ _OF_ITSELF = re.compile(  # a notice speaks of the mail it is in
 )  # fmt: skip
 _IF = re.compile(  # and to whom it may not concern
     r"\b(?:if (?:you|the reader|this|it|received|not)|should you|wenn sie|sollten sie|falls sie|s(?:i|e) (?:vous|usted|lo|la|ha|no|este|você|avete|lei|non|siete|ricev\w+)"
-    r"|(?:als|indien|mocht) u|nel caso|caso (?:não|tenha|receba)|se (?:recebeu|receber|tiver)|jeżeli|jeśli|если|\w+(?:ysanız|iseniz|ıysanız|ışsanız|değilseniz))\b",
+    r"|(?:als|indien|mocht) u|nel caso|caso (?:não|tenha|receba)|se (?:recebeu|receber|tiver)|jeżeli|jeśli|если|\w{1,20}(?:ysanız|iseniz|ıysanız|ışsanız|değilseniz))\b",
     re.IGNORECASE,
 )  # fmt: skip
 _TITLE = re.compile(r"\b(?:notice|disclaimer|hinweis|important|wichtig)\b", re.IGNORECASE)
