@@ -52,6 +52,7 @@ DEVICES = {
         fields="From: km@example.org\r\nDisposition-Notification-To: km@example.org",
     ),
     "Kyocera": Device("HELO KM01"),
+    "Toshiba": Device("HELO toshiba-mfp", address="12025550123@fax.local"),
     "Sharp": Device("EHLO sharp.example.org", "LOGIN", "starttls"),
     "Brother": Device("EHLO BRN001BA9", "PLAIN", "starttls", type="image/tiff", fields="From: brother@example.org"),
     "Lexmark": Device("EHLO lexmark", "LOGIN", "starttls", type="document/pdf"),
