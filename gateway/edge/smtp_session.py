@@ -218,6 +218,8 @@ class Conversation(SMTP):
         except Hangup as hangup:
             return hangup.reply
         except TimeoutError:
+            if dialogue.in_message:  # its device may show it as sent
+                log.info("a mail never came to its end", client=peer.address)
             return "421 4.4.2 nothing was heard for too long; good bye"
         except OSError as error:  # of the connection
             if dialogue.in_message:

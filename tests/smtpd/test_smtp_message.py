@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from smtp_harness import LOCAL, PATIENCE, Client, Doors, Stub, talking, until
+from structlog.testing import capture_logs
 
 from gateway.edge.smtp_settings import ListenerSettings
 from gateway.errors import NoSpace
@@ -262,7 +263,9 @@ async def test_silence_within_a_mail_ends_it(doors: Doors, stub: Stub) -> None:
     async with talking(address) as client:
         await begin(client)
         await client.send(b"Subject: x\r\n\r\nhalf a ma")
-        assert str(await client.reply()).startswith("421 4.4.2 ")
+        with capture_logs() as logs:
+            assert str(await client.reply()).startswith("421 4.4.2 ")
+        assert [entry["event"] for entry in logs] == ["a mail never came to its end"]
         assert await client.closed() == b""
     assert stub.mails == []
     await until(lambda: stub.left == [])
