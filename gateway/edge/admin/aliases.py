@@ -37,7 +37,7 @@ class Aliases:
         alias = Alias(
             await self._name(name),
             numbers.parse_number(number, region=self._settings.region),
-            words.sender_match(scope),
+            words.new_sender_match(scope),
             words.line(addressee.strip(), "a name for cover pages"),
             words.line(note, "a note"),
             self._clock(),

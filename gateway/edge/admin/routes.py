@@ -98,7 +98,7 @@ class Routes:
                 raise Refused("mailboxes are for did routes; results of a sender go elsewhere with --results-to")
             if region:
                 numbers.check_region(region.upper())
-            sender = words.sender_match(match)
+            sender = words.new_sender_match(match)
             route = Route(
                 RouteKind.SENDER,
                 sender,

@@ -74,6 +74,17 @@ def sender_match(text: str) -> str:
     raise Refused(f"{text!a} matches no sender: a sender route is for {SENDER_MATCHES}")
 
 
+def new_sender_match(text: str) -> str:
+    """As :func:`sender_match`, for what is yet to be. Raises Refused for a * that would stand for itself and for nobody else."""
+    match = sender_match(text)
+    if match == "cert:*" or ("*" in match and match != "*" and not match.startswith("cert:")):
+        raise Refused(
+            f"{match} matches no sender: a * stands alone, for everybody (with --identity login for all who log in);"
+            " @example.org is for a whole domain"
+        )
+    return match
+
+
 def _network(text: str) -> str:
     try:
         return policy.network(text)
