@@ -67,6 +67,7 @@ _ORIGINAL = re.compile(  # what stands before the head of a mail
     re.IGNORECASE,
 )
 _TIME = re.compile(r"\d ?[:h] ?\d\d|\d\.\d\d(?![.\d])")  # of day; a form that looks like a head has at most a date
+_DAY = re.compile(r"(?:19|20)\d\d|\d[./-]\d")
 _SUBJECTS = r"subject|betreff|objet|asunto|assunto|oggetto|onderwerp|emne|ämne|aihe|temat|předmět|predmet|tárgy|тема|konu|θέμα|件名|主题|主題|主旨|제목|الموضوع|נושא"
 _SENDERS = (  # first in the head of mail programs; a memo says first whom it is for
     r"from|sent|von|gesendet|de|da|van|från|fra|lähettäjä|od|feladó|от|від|kimden|από|差出人|发件人|寄件者|보낸 사람|من|מאת"
@@ -277,10 +278,12 @@ def _is_head(lines: Sequence[Line], at: int) -> bool:
 
 
 def _is_about(lines: Sequence[Line], at: int, subject: str) -> bool:
-    """Whether a head begins there that names a ``subject``; a long one may be wrapped."""
+    """Whether a head begins there that says day and time in one line, and names a ``subject``; a long one may be wrapped."""
     if (at and _HEADER.match(lines[at - 1].text)) or not _is_head(lines, at):
         return False
-    head = (line.text for line in lines[at : at + _HEAD])
+    head = [line.text for line in lines[at : at + _HEAD]]
+    if not any(_HEADER.match(text) and _TIME.search(text) and _DAY.search(text) for text in head):
+        return False
     named = next((text[found.end() :].strip("* ") for text in head if (found := _SUBJECT.match(text))), "")
     ours, theirs = (" ".join(_PREFIXES.sub("", text, count=1).split()).casefold() for text in (subject, named))
     return bool(theirs) and (ours == theirs or (len(theirs) >= _WRAPPED_SUBJECT and ours.startswith(theirs)))

@@ -224,6 +224,10 @@ def test_several_ends_stand_behind_each_other() -> None:
             f"{ABOVE}\n__________\nFrom: Hamburg\nTo: Bremen\nDate: 03.05.2026\nSubject: Cargo\n\nPlease send the truck at 8.\n",
             "Re: Plan",
         ),
+        (
+            f"{ABOVE}\nFrom: Hamburg 10:15\nTo: Bremen 11:10\nDate: 3 May 2026\nSubject: Plan\n\nPlease book it.\n",
+            "Re: Plan",
+        ),
         (  # words between a drawn line and a notice of two paragraphs
             f"{ABOVE}\n__________\n5 pieces of plan\n\nThis message is confidential and intended only for the addressee.\n\nIf you"
             " have received it in error, delete it.\n",
