@@ -262,7 +262,13 @@ class Outbound:
         if not tries:
             return
         path = self._spool.path(document.file)
-        if not await asyncio.to_thread(_is_whole, path, document):
+        try:
+            is_whole = await asyncio.to_thread(_is_whole, path, document)
+        except OSError as error:
+            trouble = TryLater("the gateway has trouble with its disk", str(error))
+            await self._patience.put_off(job, "upload", trouble, tries, self._clock())
+            return
+        if not is_whole:
             await self.settle.hold(job, "the prepared document on disk is not the one that was made; it was not sent")
             return
         try:
@@ -356,8 +362,9 @@ class Outbound:
 
 
 def _is_whole(path: Path, document: FaxDocument) -> bool:
+    """Raises OSError when that cannot be told now: too many open files, a disk that fails."""
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest() == document.sha256
-    except OSError:
+    except FileNotFoundError:
         return False

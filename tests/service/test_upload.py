@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 from decimal import Decimal
+from unittest.mock import Mock
+
+import pytest
 
 from gateway.errors import KeyRefused, NotFound, Refused, TryLater
 from gateway.model import JobState, MailKind, Verdict
@@ -48,6 +53,18 @@ async def test_a_document_that_is_gone_is_never_sent(house: House) -> None:
     house.files("document")[0].unlink()
     await house.turn("upload")
     assert state_of((await house.jobs())[0]) == (JobState.PREPARED, True)
+
+
+async def test_a_document_that_cannot_be_read_now_is_read_later(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await prepared(house)
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", Mock(side_effect=OSError(errno.EMFILE, "too many open files")))
+        await house.turn("upload")
+    (job,) = await house.jobs()
+    assert (job.state, job.hold, job.last_error) == (JobState.PREPARED, "", "the gateway has trouble with its disk")
+    house.now = job.next_at
+    await house.turn("upload")
+    assert await house.states() == ["uploaded"]
 
 
 async def test_another_count_of_pages_is_a_matter_for_a_person(house: House) -> None:
