@@ -87,6 +87,8 @@ def render(
         found = _sheets(part, kind, target, options["max_pages"] - len(sheets))
         blank = [n for n, sheet in enumerate(found, 1) if sheet.blank and options["blank_pages"] == "remove"]
         sheets += [sheet for n, sheet in enumerate(found, 1) if n not in blank]
+        if all(sheet.blank for sheet in found):  # a scan of the wrong side
+            progress.note("all of it is blank")
         told = sniff.HTML if part.role == "body-drawn" else kind
         ledger.append(_fate(part.name, told, first, len(sheets), blank, part.note))
     ledger += [LedgerEntry(entry["part"], entry["type"], reason=entry["reason"]) for entry in left_out]

@@ -90,6 +90,11 @@ def test_blank_pages_are_left_out_where_that_is_wished_and_told(tmp_path: Path) 
     assert entry["note"] == "left out of it, as blank: pages 2, 4"
 
 
+def test_a_document_that_is_blank_is_told(tmp_path: Path) -> None:
+    (entry,) = made(tmp_path, [Sheet(), Sheet()])["ledger"]
+    assert (entry["last_page"], entry["note"]) == (2, "all of it is blank")
+
+
 def test_specks_are_blank_and_a_full_stop_is_not() -> None:
     page = Image.new("1", (1728, 2292), 1)
     draw = ImageDraw.Draw(page)
