@@ -22,7 +22,7 @@ class StoreBroken(GatewayError):
 
 
 def claim(path: Path, *, may_be_new: bool) -> str:
-    """Make sure that SQLite may open ``path``, created empty if it may be new; returns its place, see :func:`place_of`.
+    """Make sure that SQLite may open ``path``, created empty if it may be new; returns its place, see :func:`_place`.
 
     It must not be open in this process: closing a file drops all locks that the process has on it. Raises as
     :func:`look`, and OSError for one that cannot be read and written.
