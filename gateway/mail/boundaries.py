@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from gateway.mail import buffer
 from gateway.mail.buffer import Buffer
@@ -72,21 +73,13 @@ def _between(source: Buffer, start: int, end: int, boundary: bytes, most: int) -
 
 def _boundary_lines(source: Buffer, start: int, end: int, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
     """Offset, offset of the line behind, and whether it is the closing one, of each boundary line."""
-    position = start
-    at: int | None = start if source[start : start + len(delimiter)] == delimiter else None
-    while True:
-        if at is None:
-            found = buffer.find(source, b"\n" + delimiter, position, end)
-            if found < 0:
-                return
-            at = found + 1
+    first = [start] if source[start : start + len(delimiter)] == delimiter else []
+    for at in chain(first, (found + 1 for found in buffer.find_all(source, b"\n" + delimiter, start, end))):
         line_end = source.find(b"\n", at, end)
         following = line_end + 1 if line_end >= 0 else end
         rest = source[at + len(delimiter) : min(following, at + len(delimiter) + 100)].strip(b" \t\r\n")
         if rest in (b"", b"--"):  # anything else: a longer boundary that starts the same, or text
             yield at, following, rest == b"--"
-        position = max(at, following - 1)
-        at = None
 
 
 def _before_line(source: Buffer, at: int) -> int:

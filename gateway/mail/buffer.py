@@ -18,15 +18,15 @@ def windows(source: Buffer, start: int) -> Iterator[bytes]:
         _let_go(source)
 
 
-def find(source: Buffer, wanted: bytes, start: int, end: int) -> int:
-    """As ``source.find``, for what has a dash in it: base64 has none, and is passed over in no time."""
+def find_all(source: Buffer, wanted: bytes, start: int, end: int) -> Iterator[int]:
+    """Where ``wanted`` stands, which has a dash in it: base64 has none, and is passed over in no time."""
     for position in range(start, end, WINDOW):
         window = source[position : min(end, position + WINDOW + len(wanted) - 1)]
         found = window.find(wanted) if b"-" in window else -1
-        if found >= 0:
-            return position + found
+        while found >= 0:
+            yield position + found
+            found = window.find(wanted, found + 1)
         _let_go(source)
-    return -1
 
 
 def _let_go(source: Buffer) -> None:

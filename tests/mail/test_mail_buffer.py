@@ -32,10 +32,11 @@ print(peak() - before)
 @given(
     source=_BYTES, wanted=_BYTES.filter(lambda wanted: b"-" in wanted), start=st.integers(0, 45), end=st.integers(0, 45)
 )
-def test_it_finds_what_bytes_find(source: bytes, wanted: bytes, start: int, end: int) -> None:
+def test_it_finds_all_that_bytes_find(source: bytes, wanted: bytes, start: int, end: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(buffer, "WINDOW", 4)
-        assert buffer.find(source, wanted, start, end) == source.find(wanted, start, end)
+        there = [at for at in range(start, end) if source.startswith(wanted, at, end)]
+        assert list(buffer.find_all(source, wanted, start, end)) == there
 
 
 @given(source=_BYTES, start=st.integers(0, 45))
