@@ -74,8 +74,7 @@ async def run(workers: WorkerPool, directory: Path, kills: int, seed: int) -> Ou
     """``kills`` times kill -9 at a random moment of a gateway at work."""
     outcome = Outcome("random kill under load")
     dice = random.Random(seed)
-    # a mail that three kills met in its conversion would be held for a person, which is right, but would hide what comes after
-    async with world(directory, workers, tries=str(kills + 3)) as here:
+    async with world(directory, workers) as here:
         await here.gateway.start()
         await route(here)
         load = Load(here, dice)

@@ -65,7 +65,7 @@ mail:
   retry_after: 200ms
   retry_max: 1s
   concurrency: 8
-document: {{workers: {converters}, tries: {tries}}}
+document: {{workers: {converters}}}
 log: {{format: json, level: {level}}}
 {more}
 """
@@ -157,7 +157,6 @@ class World:
             "more": "",
             "converters": "2",
             "resend": "3",
-            "tries": "3",
             **self.options,
         }
         config.write_text(
