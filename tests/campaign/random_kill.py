@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.cli.client import AdminClient
 from gateway.document.worker import WorkerPool
 
 from . import records
@@ -21,6 +22,7 @@ from .world import World, world
 _CLIENTS = 4
 _BACKLOG = 80  # under way at most: the gateway is to be hurt while it sends, not only while it accepts
 _REST = 180.0  # seconds without any progress
+_KILLED = "the gateway itself ended"
 
 
 @dataclass(slots=True)
@@ -87,8 +89,18 @@ async def run(workers: WorkerPool, directory: Path, kills: int, seed: int) -> Ou
                 outcome.breaches.append(f"it did not start again: status {here.gateway.status}")
                 break
         load.enough.set()
+        await _release(here, clients)
         await finish(here, clients, outcome, doubled_mails=2 * kills)
     return outcome
+
+
+async def _release(here: World, clients: asyncio.Task[None]) -> None:
+    """Let go, as an administrator is told to, what several kills met in its conversion; then it has to end as all do."""
+    if here.gateway.running and await _at_rest(here, clients):
+        jobs = records.read(here.state).jobs.values()
+        if held := [job["id"] for job in jobs if job["hold"].startswith(_KILLED)]:
+            async with AdminClient(here.state / "admin.sock") as ask:
+                await ask("queue.release", {"ids": held})
 
 
 async def _at_rest(here: World, clients: asyncio.Task[None]) -> bool:

@@ -208,7 +208,7 @@ BOMBS = {
     "quotes in a parameter": b"Content-Type: text/plain; name=" + b'"' * 90_000 + b"\n\ntext",
     "backslashes in a parameter": b'Content-Type: text/plain; name="' + b"\\" * 90_001 + b"\n\ntext",
     "sections of a name": b"Content-Type: text/plain" + b"".join(b";n*%d=x" % n for n in range(9_000)) + b"\n\ntext",
-    "open tags": HTML + b"<" * MB,
+    "open tags": HTML + b"<" * 3 * MB,
     "open comments": HTML + b"<!--" * MB,
     "open styles": HTML + b"<style>" * MB,
     "cids": HTML + b"cid:a" * MB,
