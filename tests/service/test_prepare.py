@@ -168,17 +168,22 @@ async def test_content_that_fails_takes_held_faxes_of_the_mail_along(house: Hous
 # --- strikes ----------------------------------------------------------------------------------------------------------
 
 
+async def killed(house: House, times: int) -> House:
+    """The gateway ends so often while it prepares, and is started again."""
+    for _ in range(times):
+        house.workshop.faults.append(Crash())
+        house.now += 1000
+        with pytest.raises(Crash):
+            await house.turn("prepare")
+        house = await house.crash()
+        await house.outbound.recover()
+    return house
+
+
 async def test_a_mail_that_kills_the_process_three_times_is_set_aside_and_the_others_go_on(house: House) -> None:
     many = [f"+1202555{n:04}" for n in range(100, 130)]
     poison = await house.submit(*many)
-    reborn = house
-    for _ in range(3):
-        reborn.workshop.faults.append(Crash())
-        reborn.now += 1000
-        with pytest.raises(Crash):
-            await reborn.turn("prepare")
-        reborn = await reborn.crash()
-        await reborn.outbound.recover()
+    reborn = await killed(house, 3)
     good = await reborn.submit("+12025550199", mail=LETTER.replace(b"Please", b"Do"))
     reborn.now += 1000
     await reborn.turn("prepare")
@@ -202,14 +207,7 @@ async def test_trouble_from_before_the_process_was_killed_says_nothing(house: Ho
     await house.submit()
     house.workshop.faults.append(DIED)
     await house.turn("prepare")
-    reborn = house
-    for _ in range(2):
-        reborn.workshop.faults.append(Crash())
-        reborn.now += 1000
-        with pytest.raises(Crash):
-            await reborn.turn("prepare")
-        reborn = await reborn.crash()
-        await reborn.outbound.recover()
+    reborn = await killed(house, 2)
     reborn.now += 1000
     await reborn.turn("prepare")
     (job,) = await reborn.jobs()
