@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-# Every alternative eats a bounded piece or up to the next "<", so that a scan is linear in the text.
-_TOKEN = re.compile(r"<!--|<[!?][^<>]*>?|<(/?)([A-Za-z][A-Za-z0-9]*)[^<>]*>?|<|[^<]+")
+# What is no visible text. Every alternative ends before the next "<", so that a scan is linear in the text.
+_MARK = re.compile(r"<!--|<[!?][^<>]*>?|<(/?)([A-Za-z][A-Za-z0-9]*)[^<>]*>?")
 _ENTITY = re.compile(r"(&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]{1,40});?)")
 _HIDDEN = {"style", "script", "title", "template"}
 _PARAGRAPHS = frozenset("p h1 h2 h3 h4 h5 h6 ul ol dl blockquote pre".split())
@@ -160,18 +160,19 @@ class _Lines:
 def _tokens(text: str) -> Iterator[tuple[int, int, str, bool]]:
     """From where to where each tag and each visible text stands; of a tag its name in lower case, and whether it closes."""
     position = 0
-    while position < len(text):
-        token = _TOKEN.match(text, position)
-        assert token is not None  # the alternatives cover every character
-        start, position = token.span()
-        if token[0] == "<!--":
+    while mark := _MARK.search(text, position):
+        if position < mark.start():
+            yield position, mark.start(), "", False
+        start, position = mark.span()
+        if mark[0] == "<!--":
             close = text.find("-->", position)
             position = close + 3 if close >= 0 else len(text)
-        elif token[2] is None:
-            if not token[0].startswith(("<!", "<?")):
-                yield start, position, "", False
-        elif not token[1] and (tag := token[2].lower()) in _HIDDEN:
+        elif mark[2] is None:
+            continue
+        elif not mark[1] and (tag := mark[2].lower()) in _HIDDEN:
             close_tag = re.compile(f"</{tag}", re.IGNORECASE).search(text, position)
             position = close_tag.start() if close_tag else len(text)
         else:
-            yield start, position, token[2].lower(), bool(token[1])
+            yield start, position, mark[2].lower(), bool(mark[1])
+    if position < len(text):
+        yield position, len(text), "", False
