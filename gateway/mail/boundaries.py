@@ -75,10 +75,13 @@ def _boundary_lines(source: Buffer, start: int, end: int, delimiter: bytes) -> I
     """Offset, offset of the line behind, and whether it is the closing one, of each boundary line."""
     first = [start] if source[start : start + len(delimiter)] == delimiter else []
     for at in chain(first, (found + 1 for found in buffer.find_all(source, b"\n" + delimiter, start, end))):
+        behind = at + len(delimiter)
+        if behind < end and source[behind] not in b" \t\r\n-":
+            continue  # a longer boundary that starts the same, or text: there may be a million of them
         line_end = source.find(b"\n", at, end)
         following = line_end + 1 if line_end >= 0 else end
-        rest = source[at + len(delimiter) : min(following, at + len(delimiter) + 100)].strip(b" \t\r\n")
-        if rest in (b"", b"--"):  # anything else: a longer boundary that starts the same, or text
+        rest = source[behind : min(following, behind + 100)].strip(b" \t\r\n")
+        if rest in (b"", b"--"):
             yield at, following, rest == b"--"
 
 
