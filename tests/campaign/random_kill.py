@@ -89,12 +89,12 @@ async def run(workers: WorkerPool, directory: Path, kills: int, seed: int) -> Ou
                 outcome.breaches.append(f"it did not start again: status {here.gateway.status}")
                 break
         load.enough.set()
-        await _release(here, clients)
+        await let_go(here, clients)
         await finish(here, clients, outcome, doubled_mails=2 * kills)
     return outcome
 
 
-async def _release(here: World, clients: asyncio.Task[None]) -> None:
+async def let_go(here: World, clients: asyncio.Task[None]) -> None:
     """Let go, as an administrator is told to, what several kills met in its conversion; then it has to end as all do."""
     if here.gateway.running and await _at_rest(here, clients):
         jobs = records.read(here.state).jobs.values()
