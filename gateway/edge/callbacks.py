@@ -22,6 +22,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway import policy
 from gateway.edge.listen import addresses, listen
+from gateway.edge.seldom import Seldom
 from gateway.errors import Refused, TryLater
 from gateway.faultpoint import reach
 from gateway.model import FaxArrival, Receipt
@@ -102,6 +103,7 @@ class CallbackServer:
         self._metrics = metrics
         self._sockets = sockets or {}
         self._clock = clock
+        self._seldom = Seldom(log)
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
         self.address = settings.address
@@ -171,7 +173,7 @@ class CallbackServer:
 
     async def _callback(self, request: web.Request) -> web.Response:
         if not self._opens(request.match_info["token"]):
-            log.warning(
+            self._seldom.warning(
                 "a callback with a wrong token; the provider has another than http.callbacks", client=request.remote
             )
             raise web.HTTPNotFound

@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import math
 import socket
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from gateway import policy
+from gateway.edge.seldom import Seldom
 from gateway.edge.smtp_replies import SHUTTING_DOWN, TOO_SLOW, Hangup
 from gateway.edge.smtp_settings import ListenerSettings, SmtpSettings
 from gateway.model import Peer
@@ -24,7 +24,6 @@ log = structlog.get_logger("smtpd")
 
 _COMMIT_GRACE = 10.0  # seconds for commits whose clients have gone
 _CANCEL_GRACE = 10.0  # and for what was cancelled to clean up
-_SILENCE = 10.0  # seconds between two lines of the log about the same
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 _SLOW = 1.0  # seconds of slowness from which a client may lose its place to another
 _TRUST = 60.0  # and of one that is known, from which a stranger may have its place
@@ -61,8 +60,7 @@ class Clients:
         self._committing: set[asyncio.Task[Any]] = set()
         self._present: dict[Guest, str] = {}
         self._counts: Counter[str] = Counter()
-        self._unsaid: Counter[str] = Counter()
-        self._silent_until: dict[str, float] = {}
+        self._seldom = Seldom(log)
         self.stopping = False
 
     def track(self, conversation: Guest, task: asyncio.Task[None]) -> None:
@@ -101,10 +99,10 @@ class Clients:
             raise Hangup(SHUTTING_DOWN)
         place = peer.address if peer.trusted_network else policy.place_of(peer.address)
         if not is_local(peer) and self._counts[place] >= self._settings.max_connections_per_client:
-            self._warn("too many connections of one client", client=peer.address)
+            self._seldom.warning("too many connections of one client", client=peer.address)
             raise Hangup("421 4.7.0 too many connections from your address; try again later")
         if self.is_crowded and not self._has_room(guest, place):
-            self._warn("too many connections", count=len(self._present))
+            self._seldom.warning("too many connections", count=len(self._present))
             raise Hangup("421 4.3.2 too many connections; try again later")
         self._present[guest] = place
         self._counts[place] += 1
@@ -145,18 +143,12 @@ class Clients:
         if not waited_for:
             return False
         slowness, slowest = max(waited_for, key=lambda entry: entry[0])
-        self._warn("too many connections: the slowest goes", client=self._present[slowest], seconds=round(slowness))
+        self._seldom.warning(
+            "too many connections: the slowest goes", client=self._present[slowest], seconds=round(slowness)
+        )
         self._leaves(slowest)
         slowest.send_away(TOO_SLOW)
         return True
-
-    def _warn(self, event: str, **facts: Any) -> None:
-        """Log an event of a crowd, now and then, and how often it was."""
-        self._unsaid[event] += 1
-        now = time.monotonic()
-        if now >= self._silent_until.get(event, 0.0):
-            log.warning(event, times=self._unsaid.pop(event), **facts)
-            self._silent_until[event] = now + _SILENCE
 
     def _leaves(self, guest: Guest) -> None:
         place = self._present.pop(guest, None)

@@ -17,6 +17,8 @@ from urllib.parse import urlencode
 import pytest
 import structlog
 
+from gateway.edge.seldom import Seldom
+
 from .conftest import PDF, TOKEN, Door, Start, until
 from .test_callbacks_inbound import FIELDS, FORM, form, part
 
@@ -84,6 +86,27 @@ async def test_a_body_behind_a_wrong_token_is_not_stored(door: Door) -> None:
     assert door.left_behind() == []
     writer.close()
     await writer.wait_closed()
+
+
+async def test_guessing_tokens_does_not_fill_the_log(door: Door) -> None:
+    with structlog.testing.capture_logs() as lines:
+        for n in range(50):
+            assert await door.post({}, url=f"http://{door.server.address}/callback/guess{n}") == 404
+    (line,) = lines
+    assert (line["client"], line["times"]) == ("127.0.0.1", 1)
+
+
+def test_what_happens_again_and_again_is_told_now_and_then_with_how_often() -> None:
+    now = 0.0
+    with structlog.testing.capture_logs() as lines:
+        seldom = Seldom(structlog.get_logger(), steady=lambda: now)
+        for n in range(25):
+            now = float(n)
+            seldom.warning("knock", at=n)
+        seldom.warning("ring")
+    assert [(line["event"], line.get("at"), line["times"]) for line in lines] == [
+        ("knock", 0, 1), ("knock", 10, 10), ("knock", 20, 10), ("ring", None, 1)
+    ]  # fmt: skip
 
 
 async def test_no_log_line_holds_the_token(door: Door, caplog: pytest.LogCaptureFixture) -> None:

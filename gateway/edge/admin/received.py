@@ -60,7 +60,7 @@ class Received:
 
         def mailboxes(tx: Tx) -> tuple[str, ...]:
             fax = store.get(tx, fax_id)
-            route = routes.for_did(tx, fax.did) if fax else None
+            route = routes.for_did(tx, fax.arrival.recipient) if fax else None
             return route.mailboxes if route else ()
 
         places = (mailbox,) if mailbox else await self._database.read(mailboxes) or ("",)

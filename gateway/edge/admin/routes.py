@@ -204,7 +204,7 @@ class Routes:
             raise TryLater(f"not now: {stop.why}")
 
     async def _test_did(self, did: FaxNumber) -> dict[str, Any]:
-        route = await self._database.read(lambda tx: routes.for_did(tx, did.digits))
+        route = await self._database.read(lambda tx: routes.for_did(tx, did.e164))
         reason = "no route leads from it to a mailbox, so its faxes go to mail.fallback"
         if route:
             reason = f"the route for {'all other numbers' if route.match == '*' else route.match} says so"
