@@ -1,4 +1,6 @@
-"""What a sender may ask for beside the number: the grammar of options, wherever they stand in a mail. Pure.
+"""What a sender may ask for beside the number: the grammar of options, wherever they stand in a mail.
+
+Pure, but that the time zone of this machine is looked at.
 
 They stand in the local part (``+15551234567/cover=none``), in ``X-Fax-...`` header fields, in ``[fax: cover=none, ref=4711]``
 anywhere in the subject or at the very beginning of the text. Whoever wrote one means it: what cannot be understood is
@@ -287,12 +289,27 @@ def decide(*layers: Asked, now: float, date: str = "", most: float = 30 * 86400.
 
 
 def _send_at(value: str, now: float, date: str, most: float) -> float:
-    at = _resolved(value, datetime.fromtimestamp(now, zone_of(date))).timestamp()
+    here = datetime.fromtimestamp(now, zone_of(date))
+    moment = _resolved(value, here)
+    at = moment.timestamp()
     if at < now - 60:
         raise _refused(f"send-at={value} is in the past; name a time to come, or leave it out to send at once")
     if at > now + most:
         raise _refused(f"send-at={value} is too far away: a fax waits at most {most / 86400:g} days here")
-    return at
+    is_by_clock = moment.tzinfo is here.tzinfo and not _SOON.fullmatch(value)
+    return at - _clocks_change(here, at) if is_by_clock else at
+
+
+def _clocks_change(here: datetime, at: float) -> float:
+    """By how much (s) the clock of the sender is put on between ``here`` and ``at``, 0 where nobody knows.
+
+    A Date field tells an offset, not its summer time. Where the offset is that of this machine, the sender most likely lives
+    by the same clock.
+    """
+    ours, then = here.astimezone(), datetime.fromtimestamp(at).astimezone()
+    if ours.utcoffset() != here.utcoffset():
+        return 0.0
+    return ((then.utcoffset() or timedelta()) - (ours.utcoffset() or timedelta())).total_seconds()
 
 
 def zone_of(date: str) -> timezone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -266,6 +267,33 @@ def test_the_first_layer_that_has_an_option_counts() -> None:
 def test_send_at(value: str, date: str, hours: float) -> None:
     asked = options.read([("send-at", value)], "here")
     assert decide(asked, date=date).send_at == NOW + hours * HOUR
+
+
+@pytest.mark.parametrize(
+    ("value", "date", "told"),
+    [
+        ("2026-10-26T08:00", "+0200", "2026-10-26T08:00+01:00"),  # the clocks are put back in between
+        ("2026-10-25T01:30", "+0200", "2026-10-25T01:30+02:00"),
+        ("08:00", "+0200", "2026-10-25T08:00+01:00"),
+        ("2026-10-26T08:00+0200", "+0200", "2026-10-26T08:00+02:00"),
+        ("+1d", "+0200", "2026-10-25T12:00+02:00"),
+        ("2026-10-26T08:00", "+0300", "2026-10-26T08:00+03:00"),  # somebody who lives elsewhere
+        ("2026-10-26T08:00", "+0000", "2026-10-26T08:00+00:00"),
+    ],
+)
+def test_send_at_across_a_change_of_the_clocks(
+    value: str, date: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        now = datetime.fromisoformat("2026-10-24T12:00+02:00").timestamp()
+        asked = options.read([("send-at", value)], "here")
+        found = options.decide(asked, now=now, date=f"Sat, 24 Oct 2026 12:00:00 {date}").send_at
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found == datetime.fromisoformat(told).timestamp()
 
 
 @pytest.mark.parametrize(
