@@ -15,8 +15,8 @@ _INBOUND = (
 
 
 def digits(text: str) -> str:
-    """The ASCII digits of a claimed number, for comparing."""
-    return "".join(character for character in text if character in "0123456789")
+    """The ASCII digits of a claimed number, for comparing; without a 00 before the country."""
+    return "".join(character for character in text if character in "0123456789").removeprefix("00")
 
 
 def _fax(row: tuple[Any, ...]) -> InboundFax:

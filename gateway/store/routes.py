@@ -10,11 +10,14 @@ from typing import Any
 from gateway.limits import Approval, Cap
 from gateway.model import Identity, Route, RouteKind
 from gateway.store.db import Tx
+from gateway.store.inbound import digits
 
 _ROUTE = (
     "kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, id, created_at, caps,"
     " approval, number_in_subject"
 )
+
+_SHORTEST = 7  # digits of a number without its country
 
 
 def _route(row: tuple[Any, ...]) -> Route:
@@ -79,13 +82,18 @@ def listing(tx: Tx, kind: RouteKind | None = None) -> list[Route]:
     return [_route(row) for row in rows]
 
 
-def for_did(tx: Tx, digits: str) -> Route | None:
-    """The route of a DID: its own, else the one for ``*``."""
-    row = tx.execute(
-        f"SELECT {_ROUTE} FROM route WHERE kind = 'did' AND match IN (?, '*') ORDER BY match = '*' LIMIT 1",
-        (f"+{digits}",),
-    ).fetchone()
-    return None if row is None else _route(row)
+def for_did(tx: Tx, claimed: str) -> Route | None:
+    """The route of a DID, however it is written: its own, else the one for ``*``."""
+    number = digits(claimed)
+    own = tx.execute(f"SELECT {_ROUTE} FROM route WHERE kind = 'did' AND match = ?", (f"+{number}",)).fetchall()
+    national = number.lstrip("0")
+    if not own and not claimed.startswith("+") and len(national) >= _SHORTEST:  # perhaps without its country
+        own = tx.execute(
+            f"SELECT {_ROUTE} FROM route WHERE kind = 'did' AND match LIKE ? LIMIT 2", (f"+%{national}",)
+        ).fetchall()
+    if len(own) != 1:
+        own = tx.execute(f"SELECT {_ROUTE} FROM route WHERE kind = 'did' AND match = '*'").fetchall()
+    return _route(own[0]) if own else None
 
 
 def sender(tx: Tx, match: str) -> Route | None:
