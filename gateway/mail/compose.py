@@ -35,6 +35,7 @@ _ID = re.compile(r"<[!-;=?-~]{3,900}>")
 _MARK = "*** SANDBOX: this was a trial run. Nothing was really faxed. ***\n\n"
 _NO_ANSWERS = "DR, RN, NRN, OOF, AutoReply"  # but bounces: they are how a lost fax is noticed
 _PROVIDERS_WORD = (MailKind.DELIVERED, MailKind.FAILED)  # their text is what the provider said
+PDF_END = 4096  # bytes in which a PDF says that it ends: ISO 32000-1 annex H.3.18 allows 1024, some have more behind it
 _EXTENSIONS = {"application/pdf": "pdf", "image/tiff": "tif"}
 
 Clock: TypeAlias = Callable[[float], datetime]  # what a clock shows at a time (epoch)
@@ -287,6 +288,7 @@ def _inbound(
         letterhead,
         file_name=name,
         note=_sentence(facts, "note"),
+        breaks_off=attachment is not None and breaks_off(attachment[-PDF_END:], kind),
         table=_table(_inbound_rows(facts, caller, kind, attachment, letterhead.clock)),
     )
     part = mime.text(text)
@@ -317,6 +319,11 @@ def _inbound_rows(
         ("SHA-256", facts.get("sha256")),
         ("Fax id", facts.get("inbound")),
     ]
+
+
+def breaks_off(end: bytes, kind: str) -> bool:
+    """Whether a received document is not whole, as far as its ``end`` tells, the last :data:`PDF_END` bytes."""
+    return kind == "application/pdf" and b"%%EOF" not in end
 
 
 def _document_type(attachment: bytes | None, claimed: str) -> str:

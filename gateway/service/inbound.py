@@ -6,6 +6,7 @@ by a sweep of the provider's inbox; the two share no id, so where numbers and ti
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from gateway import telemetry
-from gateway.errors import GatewayError, NotFound, Refused
+from gateway.errors import GatewayError, NotFound, Refused, TryLater
+from gateway.mail.compose import PDF_END, breaks_off
 from gateway.model import FaxArrival, InboundFax, InboundState
 from gateway.ports import FaxProvider
 from gateway.service.due import DueLoop
@@ -240,7 +242,7 @@ class Inbound:
 
     def _dispatch(self, tx: Tx, fax: InboundFax, now: float) -> tuple[str, ...]:
         """One mail for each mailbox of the DID; without a route, to the fallback mailbox, never to nobody."""
-        route = routes.for_did(tx, fax.did)
+        route = routes.for_did(tx, fax.arrival.recipient)
         note = ""
         mailboxes = tuple(dict.fromkeys(route.mailboxes)) if route else ()
         if not mailboxes:
@@ -311,8 +313,24 @@ class Inbound:
             draft.discard()
             raise
 
+    async def _document(self, url: str) -> tuple[Draft, str]:
+        """:meth:`_download`, once more where it breaks off: HTTP does not always tell that it was the connection.
+
+        What ends at the same place both times is what the provider has; the mail says that it is not whole.
+        """
+        first, file_type = await self._download(url)
+        if not _breaks_off(first, file_type):
+            return first, file_type
+        size = first.size
+        first.discard()
+        again, file_type = await self._download(url)
+        if again.size != size and _breaks_off(again, file_type):
+            again.discard()
+            raise TryLater("the document breaks off, each time at another place")
+        return again, file_type
+
     async def _take_document(self, fax: InboundFax) -> None:
-        draft, file_type = await self._download(fax.arrival.file_url)
+        draft, file_type = await self._document(fax.arrival.file_url)
         sha256, size = draft.sha256, draft.size
         file = await draft.commit("inbound")
         found = replace(fax, file=file, file_type=file_type, size=size, sha256=sha256)
@@ -372,6 +390,12 @@ class Inbound:
         await self._database.write(commit)
         log.error("document given up", id=fax.id, why=why)
         self._on_mail()
+
+
+def _breaks_off(draft: Draft, file_type: str) -> bool:
+    with draft.path.open("rb") as stream:
+        stream.seek(-min(draft.size, PDF_END), os.SEEK_END)
+        return breaks_off(stream.read(), file_type)
 
 
 def _type_of(draft: Draft) -> str:

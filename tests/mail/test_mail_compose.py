@@ -474,6 +474,16 @@ def test_address_as_written_is_shown_only_when_it_differs() -> None:
 # --- received faxes ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("document", "is_cut"),
+    [(PDF, False), (PDF + b" " * 3000, False), (PDF[:-8], True), (b"II*\0tiff", False), (None, False)],
+)
+def test_a_document_without_its_end_is_told(document: bytes | None, is_cut: bool) -> None:
+    said = body(compose(mail(MailKind.INBOUND, INBOUND), HEAD, document))
+    assert ("without its end: pages may be missing" in said.replace("\n", " ")) == is_cut
+    assert ("send the fax again" in said.replace("\n", " ")) == (is_cut or document is None)
+
+
 def test_received_fax_is_attached() -> None:
     message = parsed(made("17-fax-received"))
     (document,) = message.iter_attachments()

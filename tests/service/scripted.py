@@ -48,6 +48,7 @@ class ScriptedProvider:
         self.delete_error: GatewayError | None = None
         self.stored: list[StoredFile] | None = None  # instead of the uploads that were not deleted
         self.fetched: list[str] = []
+        self.cuts: list[int | None] = []  # after how many bytes the next fetches break off, without an error
         self.account = "ours"
 
     async def upload(self, path: Path, name: str) -> Upload:
@@ -108,7 +109,7 @@ class ScriptedProvider:
             raise self.fetch_error
         if url not in self.documents:
             raise NotFound("no such document")
-        await write(self.documents[url])
+        await write(self.documents[url][: self.cuts.pop(0) if self.cuts else None])
 
     async def files(self, page: int, limit: int) -> tuple[StoredFile, ...]:
         stored = self.stored

@@ -19,8 +19,8 @@ from .house import House
 from .scripted import away
 
 CALLER, DID = "+12025550199", "+12025550100"
-PDF = b"%PDF-1.4 one"
-OTHER = b"%PDF-1.4 two"
+PDF = b"%PDF-1.4 one %%EOF"
+OTHER = b"%PDF-1.4 two %%EOF"
 TIFF = b"II*\0 three"
 DAY = 86400.0
 
@@ -52,6 +52,23 @@ async def desk(house: House) -> House:
     """A house whose number leads to a desk."""
     await house.route(DID, "desk@example.org")
     return house
+
+
+@pytest.mark.parametrize(
+    ("written", "box"),
+    [
+        ("+12025550100", "desk"), ("12025550100", "desk"), ("0012025550100", "desk"), ("+1 (202) 555-0100", "desk"),
+        ("2025550100", "desk"), ("(202) 555 0100", "desk"), ("030 1234567", "berlin"), ("+2025550100", "all"),
+        ("5550100", "all"),  # two numbers end so
+        ("550100", "all"), ("", "all"), ("anonymous", "all"), ("12025550199", "all"),
+    ],
+)  # fmt: skip
+async def test_a_number_finds_its_route_however_it_is_written(written: str, box: str, house: House) -> None:
+    for match, name in ((DID, "desk"), ("+493012345670", "x"), ("+49301234567", "berlin"), ("+442075550100", "x")):
+        await house.route(match, f"{name}@example.org")
+    await house.route("*", "all@example.org")
+    await arrive(house, told(recipient=written))
+    assert [to for to, _ in await mailed(house)] == [f"{box}@example.org"]
 
 
 # --- a callback with its document -------------------------------------------------------------------------------------
@@ -275,6 +292,34 @@ async def test_what_is_no_fax_document_is_not_mailed_as_one(desk: House, junk: b
     assert fax.state is InboundState.PENDING
     assert "neither a PDF nor a TIFF" in fax.last_error
     assert desk.files("inbound") == desk.files("tmp") == []
+
+
+async def test_a_document_that_breaks_off_is_fetched_once_more(desk: House) -> None:
+    """The connection ended, and HTTP did not tell: what is whole at the second time is mailed."""
+    await arrive(desk, told(file_url="https://fax.to/1"), None)
+    desk.provider.documents["https://fax.to/1"] = PDF
+    desk.provider.cuts = [9, None]
+    await desk.turn("fetch")
+    assert await mailed(desk) == [("desk@example.org", PDF)]
+    assert desk.files("tmp") == []
+
+
+async def test_a_document_that_breaks_off_elsewhere_each_time_is_waited_for(desk: House) -> None:
+    await arrive(desk, told(file_url="https://fax.to/1"), None)
+    desk.provider.documents["https://fax.to/1"] = PDF
+    desk.provider.cuts = [9, 10, None]
+    await desk.turn("fetch")
+    assert (await mailed(desk), desk.files("tmp"), desk.files("inbound")) == ([], [], [])
+    desk.now += 30
+    await desk.turn("fetch")
+    assert await mailed(desk) == [("desk@example.org", PDF)]
+
+
+async def test_a_document_that_the_provider_has_without_its_end_is_mailed_as_it_is(desk: House) -> None:
+    await arrive(desk, told(file_url="https://fax.to/1"), None)
+    desk.provider.documents["https://fax.to/1"] = PDF[:9]
+    await desk.turn("fetch")
+    assert await mailed(desk) == [("desk@example.org", PDF[:9])]
 
 
 async def test_a_fetch_whose_rows_cannot_be_written_leaves_no_file(
