@@ -174,6 +174,13 @@ UNKNOWN = {
     ),
 }
 
+CORRECTS = {  # by the kind of the mail that told otherwise
+    "delivered": "You were told before that it went through. That was wrong: the provider's records say otherwise now.",
+    "failed": "You were told before that it was not sent, or failed. That was wrong: the provider's records say otherwise now."
+    " If you have sent it again, the recipient may get it twice.",
+    "no_result": "You were told before that it is not known whether it arrived. The provider's records tell it now.",
+}
+
 UNCLEAR = Advice(
     "outcome not known",
     "may have been sent or not.",

@@ -167,6 +167,7 @@ def _result(
         fax=f'Your fax "{subject}" to {number}' if subject else f"Your fax to {number}",
         advice=told,
         headed=mail.kind is not MailKind.DELIVERED,
+        corrects=advice.CORRECTS.get(str(facts.get("corrects") or ""), ""),
         reason=_sentence(facts, "text") if told.ours else "",
         ledger=facts.get("ledger") or [],
         warnings=facts.get("warnings") or [],
@@ -185,6 +186,8 @@ def _result(
         "X-Faxgateway-Reference": str(facts.get("reference") or ""),
         "X-Faxgateway-Code": code,
     }
+    if facts.get("corrects"):
+        fields["subject"] = f"Correction: {fields['subject']}"
     if told.short:
         fields["subject"] += f" ({told.short})"
     action = dsn.action(mail.kind, facts.get("notify") or [])

@@ -90,9 +90,14 @@ class Notices:
         headers: str = "",
         retry_until: float | None = None,
         submitted_at: float | None = None,
+        corrects: str = "",
     ) -> OutgoingMail | None:
-        """The mail that tells the sender what became of a job; None when he asked for none or cannot be reached."""
-        if not submission.results_to or not self._is_wanted(kind, job.notify):
+        """The mail that tells the sender what became of a job; None when he asked for none or cannot be reached.
+
+        ``corrects``: the kind of the mail that told him otherwise, who is then not left with that.
+        """
+        is_wanted = Notify.NEVER not in job.notify if corrects else self._is_wanted(kind, job.notify)
+        if not submission.results_to or not is_wanted:
             return None
         document = job.document
         # a price that was asked for is none that was paid, when the provider never had the fax
@@ -126,6 +131,7 @@ class Notices:
             "ret": submission.ret,
             "headers": headers,
             "retry_until": retry_until,
+            "corrects": corrects,
         }
         return self._mail(kind, job.id, submission.results_to, now, facts)
 

@@ -25,6 +25,7 @@ from gateway.ports import FaxProvider
 from gateway.service import leftovers
 from gateway.service.absence import Absence
 from gateway.service.allowance import Allowance, AllowanceSettings
+from gateway.service.correction import LateLook
 from gateway.service.credit import Credit
 from gateway.service.doubt import Doubt
 from gateway.service.due import DueLoop
@@ -105,6 +106,10 @@ class Outbound:
         submit = Submit(
             database, provider, history, settings.settle, self.settle, self._patience, self.allowance, self._credit,
             gate=gate, on_mail=on_mail, nudge=self.nudge, clock=clock, steady=steady,
+        )  # fmt: skip
+        self._late_look = LateLook(
+            database, notices, submit.listed, self.settle.ask, patience=settings.settle.result_timeout, on_mail=on_mail,
+            clock=clock,
         )  # fmt: skip
         prepare = Prepare(
             database, spool, pool, notices, settings.prepare, on_mail=on_mail, nudge=self.nudge, clock=clock
@@ -329,12 +334,14 @@ class Outbound:
     # --- after the end --------------------------------------------------------------------------------------------
 
     async def _erase(self, job: FaxJob) -> None:
-        """The provider's copy of an ended fax is deleted."""
+        """The provider's copy of an ended fax is deleted, once all is known of it."""
         assert job.document_ref is not None
         ref, now = job.document_ref, self._clock()
         await self._database.write(
             lambda tx: jobs.touch(tx, job, job.updated_at, next_at=now + self._settings.retry_max)
         )
+        if not await self._late_look(job):
+            return
         what = ""
         try:
             await self._provider.delete(ref)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,8 +16,9 @@ import structlog
 
 from gateway import telemetry
 from gateway.errors import GatewayError, TryLater
-from gateway.model import MAY_BE_SENT, TRANSITIONS, FaxJob, JobState, MailKind, OutgoingMail, Receipt, Verdict
+from gateway.model import MAY_BE_SENT, TRANSITIONS, Attempt, FaxJob, JobState, MailKind, OutgoingMail, Receipt, Verdict
 from gateway.ports import FaxProvider, JobStatus
+from gateway.service import correction
 from gateway.service.gate import Gate
 from gateway.service.history import History
 from gateway.service.notices import Notices
@@ -99,6 +100,7 @@ class Settle:
 
     async def receipt(self, receipt: Receipt) -> None:
         """Keep a receipt; whom it concerns is asked about at once. Durable when this returns."""
+        truth = await self._belied(receipt)
 
         def commit(tx: Tx) -> tuple[bool, FaxJob | None, bool]:
             fresh = receipts.add(tx, receipt)
@@ -115,7 +117,7 @@ class Settle:
             current = job.provider_ref == receipt.provider_ref
             if job.state is JobState.SUBMITTED and current:
                 jobs.touch(tx, job, job.updated_at, next_at=receipt.received_at, polls=0)
-            late = job.state.terminal and current and _contradicts(job, receipt)
+            late = _is_late(job, receipt)
             again = not job.state.terminal and not current and receipt.verdict is Verdict.SUCCESS
             if again and job.state is JobState.UPLOADED:  # it waits to be dialled again
                 why = f"an earlier send of it, fax {receipt.provider_ref}, is now reported as successful"
@@ -126,7 +128,12 @@ class Settle:
                     tx, job, receipt.received_at, why, tell=MailKind.UNKNOWN, code="late", remedy=remedy
                 )
             elif late or again:
-                outbox.add(tx, self._late_receipt(job, receipt))
+                told = truth is not None and correction.correct(
+                    tx, self._notices, job, truth.verdict, receipt.received_at,
+                    code=truth.code or ("ok" if truth.verdict is Verdict.SUCCESS else "unknown"), text=truth.text,
+                    confirmed=truth.confirmed,
+                )  # fmt: skip
+                outbox.add(tx, self._late_receipt(job, receipt, told=told))
             return True, job, late or again
 
         fresh, job, mailed = await self._database.write(commit)
@@ -136,14 +143,29 @@ class Settle:
         if mailed:
             self._on_mail()
 
-    def _late_receipt(self, job: FaxJob, receipt: Receipt) -> OutgoingMail:
+    async def _belied(self, receipt: Receipt) -> Result | None:
+        """What the provider's records say of a fax that has ended otherwise than this receipt has it; None for nothing.
+
+        Asked before the receipt is kept: after a kill the provider tells it again.
+        """
+        job = await self._database.read(lambda tx: jobs.by_provider_ref(tx, receipt.provider_ref))
+        if job is None or not _is_late(job, receipt):
+            return None
+        if not self._settings.confirm_receipts:
+            return Result(receipt.verdict, receipt.code, receipt.text, confirmed=False)
+        status = await self.ask(receipt.provider_ref)
+        return await self._judge(job, receipt, status, receipt.received_at, agreed=False)
+
+    def _late_receipt(self, job: FaxJob, receipt: Receipt, *, told: bool) -> OutgoingMail:
         return self._notices.operator(
             f"late-receipt.{job.id}.{receipt.code}",
             receipt.received_at,
             title=f"A late receipt contradicts the result of fax {job.id}",
             text=f"The fax to {job.number} is {job.state}; of fax {receipt.provider_ref} the provider now reports"
             f" {receipt.verdict} ({receipt.code}): {receipt.text}",
-            remedy="Compare with the history at the provider and tell the sender, who was told the earlier result.",
+            remedy="Nothing: the provider's records say so too, and the sender is told."
+            if told
+            else "Compare with the history at the provider and tell the sender, who was told the earlier result.",
         )
 
     # --- submitted -> delivered | failed --------------------------------------------------------------------------
@@ -163,7 +185,7 @@ class Settle:
         if told and not self._settings.confirm_receipts:
             await self._end(job, Result(told.verdict, told.code, told.text, confirmed=False))
             return
-        status = await self._ask(job.provider_ref)
+        status = await self.ask(job.provider_ref)
         final = await self._judge(job, told, status, now, agreed=len({r.verdict for r in words}) == 1)
         if final is not None:
             await self._end(job, final)
@@ -172,7 +194,7 @@ class Settle:
         if is_over(started[-1].started_at, now, self._settings.result_timeout, polls, waits[-1]):
             await self._no_result(job)
 
-    async def _ask(self, provider_ref: int) -> JobStatus | None:
+    async def ask(self, provider_ref: int) -> JobStatus | None:
         """The provider's word now; None when it cannot be had."""
         try:
             status = await self._provider.status(provider_ref)
@@ -282,14 +304,14 @@ class Settle:
         def commit(tx: Tx) -> bool:
             if attempt:
                 jobs.end_attempt(tx, job.id, job.attempts, now, attempt, detail=text)
+            sends = jobs.attempts(tx, job.id)
             if not jobs.change(
                 tx, job, state, now, f"{code}: {text}" + ("" if confirmed else " (reported by callback, not confirmed)"),
-                outcome=code, last_error="" if state is JobState.DELIVERED else text,
+                outcome=code, last_error="" if state is JobState.DELIVERED else text, next_at=self._done_at(sends, now),
             ):  # fmt: skip
                 return False
             submission = jobs.get_submission(tx, job.submission)
             assert submission is not None
-            sends = jobs.attempts(tx, job.id)
             mail = self._notices.result(
                 kind, job, submission, now, code=code, text=text, status=status, confirmed=confirmed,
                 submitted_at=sends[-1].started_at if sends else None,
@@ -303,14 +325,20 @@ class Settle:
         self._on_mail()
         self._nudge()  # the provider's copy may go now
 
+    def _done_at(self, sends: Sequence[Attempt], now: float) -> float:
+        """When the document of an ended fax is deleted: where it may have been sent for all that, the history is to show it."""
+        unconfirmed = bool(sends) and sends[-1].provider_ref is None
+        return now + (self._settings.doubt_min_time if unconfirmed else 0.0)
+
     async def cancel(self, job: FaxJob, *, silent: bool) -> bool:
         """Stop a job that was not submitted, or one in doubt that a person has decided about. False when too late."""
         now = self._clock()
 
         def commit(tx: Tx) -> bool:
             if JobState.CANCELLED not in TRANSITIONS[job.state] or not jobs.change(
-                tx, job, JobState.CANCELLED, now, "cancelled by the operator", outcome="cancelled"
-            ):
+                tx, job, JobState.CANCELLED, now, "cancelled by the operator", outcome="cancelled",
+                next_at=self._done_at(jobs.attempts(tx, job.id), now),
+            ):  # fmt: skip
                 return False
             submission = jobs.get_submission(tx, job.submission)
             assert submission is not None
@@ -435,7 +463,8 @@ def is_over(since: float, now: float, limit: float, polls: int, pause: float) ->
     return now - since > limit and polls >= min(_MIN_POLLS, limit / pause)
 
 
-def _contradicts(job: FaxJob, receipt: Receipt) -> bool:
-    if receipt.verdict is Verdict.PROGRESS:
+def _is_late(job: FaxJob, receipt: Receipt) -> bool:
+    """Whether it contradicts how the fax has ended."""
+    if not job.state.terminal or job.provider_ref != receipt.provider_ref or receipt.verdict is Verdict.PROGRESS:
         return False
     return job.outcome == "no_result" or (receipt.verdict is Verdict.SUCCESS) != (job.state is JobState.DELIVERED)

@@ -100,7 +100,7 @@ class Submit:
         listed = 0
         if was_refused:
             try:
-                listed = await self._listed(job)
+                listed = await self.listed(job)
             except TryLater as error:
                 await self._not_told(job, error, tries)
                 return
@@ -252,7 +252,7 @@ class Submit:
         is_lost = isinstance(error, NotFound) and job.attempts < _UPLOADS
         listed = 0
         try:
-            listed = await self._listed(job)
+            listed = await self.listed(job)
         except TryLater as trouble:
             if is_lost:  # before it is sent again, the history is asked
                 await self._not_now(job, trouble, tries, place)
@@ -268,7 +268,7 @@ class Submit:
         else:
             await self._not_sent(job, error, tries, place=place)
 
-    async def _listed(self, job: FaxJob) -> int:
+    async def listed(self, job: FaxJob) -> int:
         """The provider's id of a send of this job that the history shows and we do not know, 0 for none.
 
         Raises TryLater when the provider cannot tell now.
@@ -304,7 +304,7 @@ class Submit:
         attempts = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
         if attempts and attempts[-1].outcome == "not_sent":
             try:
-                listed = await self._listed(job)
+                listed = await self.listed(job)
             except TryLater as error:
                 await self._settle.leave_to_person(job, _unsure(error))
                 return

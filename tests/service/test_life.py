@@ -313,13 +313,21 @@ class Life(RuleBasedStateMachine):
         attempts = self.run(self.house.database.read(lambda tx: {job.id: jobs.attempts(tx, job.id) for job in known}))
         told: dict[str, Counter[str]] = defaultdict(Counter)
         facts: dict[tuple[str, str], dict[str, Any]] = {}
+        corrections = []
         for mail in self.run(self.house.mails()):
+            if mail.facts.get("corrects"):
+                corrections.append(mail)
+                continue
             told[mail.cause][str(mail.kind)] += 1
             facts[mail.cause, str(mail.kind)] = mail.facts
         for job in known:
             self._check_history(job, events[job.id])
             self._check_sends(job, {attempt.document_ref for attempt in attempts[job.id]})
             self._check_told(job, told[job.id], facts)
+        ended = {job.id: job for job in known if job.state.terminal}
+        for mail in corrections:
+            assert told[mail.cause][mail.facts["corrects"]] == 1
+            self._check_truth(ended[mail.cause], str(mail.kind), mail.facts)
 
     def _check_history(self, job: FaxJob, events: list[jobs.Event]) -> None:
         assert events[-1].to_state == job.state

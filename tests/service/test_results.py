@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import KeyRefused, NotFound, Refused
+from gateway.errors import KeyRefused, NotFound, OutcomeUnknown, Refused
 from gateway.model import FaxJob, JobState, MailKind, Receipt, Verdict
 from gateway.ports import HistoryEntry, JobStatus
 from gateway.service.outbound import OutboundSettings
@@ -178,6 +178,171 @@ async def test_doubled_and_late_receipts_change_nothing(house: House) -> None:
     await receive(house, Verdict.FAILED, "hangup")
     assert (await house.states(), len(await house.alarms())) == (["delivered"], 1)
     assert house.mail_calls == calls + 1
+
+
+# --- an end that is belied later --------------------------------------------------------------------------------------
+
+
+async def corrections(house: House) -> list[tuple[str, str, str]]:
+    """What was told as another end than before: kind, code, and the kind of the mail that it corrects."""
+    return [
+        (str(mail.kind), str(mail.facts["code"]), str(mail.facts["corrects"]))
+        for mail in await house.mails()
+        if mail.facts.get("corrects")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "code", "told"),
+    [
+        (DONE, FAILED, "hangup", ("failed", "hangup", "delivered")),
+        (FAILED, DONE, "ok", ("delivered", "ok", "failed")),
+    ],
+)
+async def test_a_late_receipt_that_the_records_confirm_is_told_to_the_sender(
+    first: JobStatus, then: JobStatus, code: str, told: tuple[str, str, str], house: House
+) -> None:
+    job = await house.submitted()
+    await say(house, first)
+    house.now += 60
+    await house.settle()
+    await say(house, then)
+    for _ in range(2):
+        await receive(house, then.verdict, code)
+    assert await corrections(house) == [told]
+    assert (await only(house)).state is (JobState.DELIVERED if first is DONE else JobState.FAILED)
+    assert (await only(house)).outcome == code
+    assert len(await house.told(job.id)) == 2
+    (alarm,) = await house.mails(MailKind.OPERATOR)
+    assert "the sender is told" in alarm.facts["remedy"]
+
+
+async def test_a_late_receipt_that_the_records_belie_is_left_to_a_person(house: House) -> None:
+    await house.submitted()
+    await say(house, DONE)
+    house.now += 60
+    await house.settle()
+    await receive(house, Verdict.FAILED, "hangup")
+    assert await corrections(house) == []
+    (alarm,) = await house.mails(MailKind.OPERATOR)
+    assert alarm.facts["remedy"].startswith("Compare with the history")
+
+
+async def test_a_result_that_comes_after_all_is_told(build: Build) -> None:
+    house = await build(outbound=with_settle(result_timeout=600.0))
+    await house.submitted()
+    await say(house, SENDING)
+    for _ in range(20):
+        house.now += 900
+        await house.settle()
+    await say(house, DONE)
+    await receive(house, Verdict.SUCCESS, "ok")
+    assert await corrections(house) == [("delivered", "ok", "no_result")]
+
+
+def no_that_is_none(house: House) -> None:
+    """The provider refuses what it sends, and shows it half an hour later."""
+
+    def refuse(_ref: int) -> Any:
+        raise Refused("Invalid fax number")
+
+    house.provider.answer_submit = refuse
+    house.provider.hide_history = True
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+async def test_a_refused_fax_that_was_sent_for_all_that_is_told_before_its_document_goes(
+    when: str, house: House
+) -> None:
+    job = await house.uploaded()
+    no_that_is_none(house)
+    await house.settle()
+    assert (await house.told(job.id), house.provider.deleted) == ([("failed", "refused")], [])
+    house.provider.hide_history = False
+    await say(house, DONE if when == "at once" else SENDING)
+    house.now += 1800
+    await house.settle()
+    if when == "later":
+        assert (await corrections(house), house.provider.deleted) == ([], [])
+        await say(house, DONE)
+        house.now += 900
+        await house.settle()
+    assert await corrections(house) == [("delivered", "ok", "failed")]
+    assert house.provider.deleted == [500]
+    ended = await only(house)
+    assert (ended.state, ended.outcome, ended.provider_ref) == (JobState.FAILED, "ok", 9000)
+    (attempt,) = await house.attempts(job.id)
+    assert (attempt.outcome, attempt.provider_ref) == ("found", 9000)
+    (used,) = await house.database.read(
+        lambda tx: tx.execute("SELECT money FROM spending WHERE job = ?", (job.id,)).fetchall()
+    )
+    assert used[0] > 0
+    assert house.provider.submits == 1
+
+
+async def test_a_refused_fax_that_was_sent_and_never_reported_is_told_as_not_known(house: House) -> None:
+    job = await house.uploaded()
+    no_that_is_none(house)
+    await house.settle()
+    house.provider.hide_history = False
+    await say(house, SENDING)
+    house.now += 50 * 3600
+    await house.settle()
+    assert await corrections(house) == [("no_result", "no_result", "failed")]
+    await say(house, DONE)
+    await receive(house, Verdict.SUCCESS, "ok")
+    assert (await house.told(job.id))[-1] == ("delivered", "ok")
+
+
+async def test_a_refused_fax_that_failed_anyway_is_told_once(house: House) -> None:
+    job = await house.uploaded()
+    no_that_is_none(house)
+    await house.settle()
+    house.provider.hide_history = False
+    await say(house, FAILED)
+    house.now += 1800
+    await house.settle()
+    assert await house.told(job.id) == [("failed", "refused")]
+    assert house.provider.deleted == [500]
+
+
+async def test_a_history_that_cannot_be_read_does_not_keep_the_document_for_ever(house: House) -> None:
+    await house.uploaded()
+    no_that_is_none(house)
+    await house.settle()
+    house.provider.history_error = away()
+    house.now += 1800
+    await house.settle()
+    assert house.provider.deleted == []
+    house.now += 49 * 3600
+    await house.settle()
+    assert house.provider.deleted == [500]
+
+
+async def test_what_was_cancelled_in_doubt_and_is_found_is_told(house: House) -> None:
+    job = await house.uploaded()
+    house.provider.answer_submit = lambda _ref: (_ for _ in ()).throw(OutcomeUnknown("no answer"))
+    await house.turn("submit")
+    await house.database.write(lambda tx: jobs.hold(tx, job, house.now, "look"))
+    doubtful = await only(house)
+    assert await house.outbound.settle.cancel(doubtful, silent=False)
+    await say(house, DONE)
+    house.now += 1800
+    await house.settle()
+    assert await house.told(job.id) == [("no_result", "cancelled"), ("delivered", "ok")]
+    assert await corrections(house) == [("delivered", "ok", "no_result")]
+
+
+async def test_what_was_cancelled_without_a_word_stays_without_one(house: House) -> None:
+    job = await house.uploaded()
+    house.provider.answer_submit = lambda _ref: (_ for _ in ()).throw(OutcomeUnknown("no answer"))
+    await house.turn("submit")
+    doubtful = await only(house)
+    assert await house.outbound.settle.cancel(doubtful, silent=True)
+    await say(house, DONE)
+    house.now += 1800
+    await house.settle()
+    assert await house.told(job.id) == []
 
 
 async def test_a_receipt_for_nobody_waits_and_is_forgotten_in_the_end(house: House) -> None:

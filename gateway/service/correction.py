@@ -1,0 +1,115 @@
+"""A fax that has ended is found to have ended otherwise: its sender hears the truth, in a mail that says it corrects another.
+
+A late receipt may tell so (settle.py). Where the provider said no, or nothing, to the last send, its history is looked into
+once more before the document is deleted: a provider may do what it refused, and show it late.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from gateway.errors import TryLater
+from gateway.model import FaxJob, JobState, MailKind, Verdict
+from gateway.ports import JobStatus
+from gateway.service.allowance import count_found
+from gateway.service.notices import Notices
+from gateway.store import jobs, outbox, receipts
+from gateway.store.db import Database, Tx
+
+log = structlog.get_logger("correction")
+
+_ENDS = {Verdict.SUCCESS: MailKind.DELIVERED, Verdict.FAILED: MailKind.FAILED, Verdict.PROGRESS: MailKind.NO_RESULT}
+_UNCONFIRMED = ("not_sent", "unknown")  # outcomes of an attempt that may have been made for all that
+
+
+def correct(
+    tx: Tx, notices: Notices, job: FaxJob, verdict: Verdict, now: float, *, code: str, text: str, confirmed: bool = True
+) -> bool:
+    """Tell the sender how a fax ended after all; PROGRESS: it was sent, and nobody knows. False when he was told so before.
+
+    Of a fax that was cancelled without a word to him he hears nothing.
+    """
+    kind = _ENDS[verdict]
+    told = [mail.kind for mail in outbox.of_cause(tx, job.id) if mail.kind in _ENDS.values()]
+    if kind in told or (job.state is JobState.CANCELLED and not told):
+        return False
+    submission = jobs.get_submission(tx, job.submission)
+    assert submission is not None
+    sends = jobs.attempts(tx, job.id)
+    mail = notices.result(
+        kind, job, submission, now, code=code, text=text, confirmed=confirmed, submitted_at=sends[-1].started_at,
+        corrects=told[-1] if told else "",
+    )  # fmt: skip
+    jobs.touch(
+        tx, job, now, f"it ended otherwise: {code}: {text}", outcome=code, last_error=f"in the end: {code}: {text}"
+    )
+    return bool(mail and outbox.add(tx, mail))
+
+
+class LateLook:
+    """``listed`` finds a send that is not known in the history, ``ask`` its status; ``patience`` in seconds for a result."""
+
+    def __init__(
+        self,
+        database: Database,
+        notices: Notices,
+        listed: Callable[[FaxJob], Awaitable[int]],
+        ask: Callable[[int], Awaitable[JobStatus | None]],
+        *,
+        patience: float,
+        on_mail: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._notices = notices
+        self._listed = listed
+        self._ask = ask
+        self._patience = patience
+        self._on_mail = on_mail
+        self._clock = clock
+
+    async def __call__(self, job: FaxJob) -> bool:
+        """Whether all is known of a fax that has ended; it is corrected where the history belies its end."""
+        attempts = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
+        if not attempts or attempts[-1].outcome not in _UNCONFIRMED:
+            return True
+        is_late = self._clock() - attempts[-1].started_at > self._patience
+        try:
+            ref = await self._listed(job)
+        except TryLater as error:
+            log.info("not known whether it was sent for all that", id=job.id, why=str(error))
+            return is_late
+        if not ref:
+            return True
+        status = await self._ask(ref)
+        if status is None or status.verdict is Verdict.PROGRESS:
+            if not is_late:
+                return False
+            status = JobStatus(
+                Verdict.PROGRESS, "no_result", "the provider sent it, and never reported what became of it"
+            )
+        await self._adopt(job, attempts[-1].outcome, ref, status)
+        return True
+
+    async def _adopt(self, job: FaxJob, outcome: str, ref: int, status: JobStatus) -> None:
+        now = self._clock()
+        code = status.code or {Verdict.SUCCESS: "ok"}.get(status.verdict, "unknown")
+
+        def commit(tx: Tx) -> bool:
+            what = f"found in the provider's history as fax {ref}, after it had ended"
+            if not jobs.touch(tx, job, now, what, provider_ref=ref):
+                return False
+            if outcome == "not_sent":
+                count_found(tx, job, job.attempts)
+            jobs.end_attempt(tx, job.id, job.attempts, now, "found", provider_ref=ref)
+            receipts.adopt(tx, ref, job.id)
+            sent = jobs.get(tx, job.id)
+            assert sent is not None
+            return correct(tx, self._notices, sent, status.verdict, now, code=code, text=status.text)
+
+        if await self._database.write(commit):
+            self._on_mail()
+        log.warning("a fax was sent that the provider had not confirmed", id=job.id, fax=ref, was=outcome)
