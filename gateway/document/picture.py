@@ -25,7 +25,7 @@ _SCREEN_DPI = 96
 _STANDARD_ROWS = 1500  # a fax page with fewer rows has 98 to the inch
 _ORIENTATION, _SUBFILE, _COMPRESSION = 0x0112, 0x00FE, 0x0103
 _PHOTOMETRIC, _BITS, _PLANAR, _WITHIN = 0x0106, 0x0102, 0x011C, 0x014A
-_HEIGHT, _ROWS = 0x0101, 0x0116
+_HEIGHT, _ROWS, _COLOURS = 0x0101, 0x0116, 0x0140
 # tags that say how a fax page is decoded (its width, ..., FillOrder, T4Options, T6Options), and what they are unsaid
 _SAID: dict[int, int | None] = {
     0x0100: None, _BITS: 1, _COMPRESSION: None, _PHOTOMETRIC: 0, 0x010A: 1, 0x0124: None, 0x0125: None,
@@ -201,15 +201,15 @@ def _page(frame: Image.Image, name: str, target: Grid) -> Page:
     image = ImageOps.exif_transpose(frame)
     if orientation in range(5, 9):
         x_dpi, y_dpi = y_dpi, x_dpi
-    if frame.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
-        image = image.convert("RGB")  # a screenshot of Windows, which leaves that byte empty
+    if frame.format in ("BMP", "TIFF") and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        image = image.convert("RGB")  # screenshots of Windows, and old programs, leave that byte empty
     grey = ImageOps.invert(_grey(image)) if _is_negative(frame) else _grey(image)
     width, height = grey.width / x_dpi, grey.height / y_dpi
     # what fills no page at its own size is enlarged only if it has the pixels for it
     enlarge = min(before) >= 1000 and (width > raster.WIDTH / raster.X_DPI or not known)
     across, down, turn = raster.placed(width, height, target, enlarge=enlarge)
     if turn:
-        grey = grey.transpose(Image.Transpose.ROTATE_90)
+        grey = grey.transpose(Image.Transpose.ROTATE_270)  # clockwise, as pages of a PDF
     return Page(raster.on_page(_scaled(grey, across, down), target), target.y_dpi)
 
 
@@ -219,7 +219,10 @@ def _load(frame: Image.Image, name: str) -> None:
         frame.load()
         return
     _check_tags(frame, name)
-    compression = frame.tag_v2.get(_COMPRESSION, 1)  # type: ignore[attr-defined]  # a TIFF has tags
+    # or Pillow maps the file, and takes the width of a page that lies on its side for its height
+    frame.filename = ""  # type: ignore[attr-defined]  # it has one
+    tags = frame.tag_v2  # type: ignore[attr-defined]  # a TIFF has tags
+    compression, colours = tags.get(_COMPRESSION, 1), tags.get(_COLOURS, ())
     strips = list(_fax_strips(frame)) if compression in _FAX_CODED else []
     with _complaints() as complaints:
         frame.load()
@@ -228,6 +231,9 @@ def _load(frame: Image.Image, name: str) -> None:
     with _complaints():
         if any(soundness.strip_breaks_off(*strip) for strip in strips):
             raise Unfaxable(f"{name} holds a fax page that breaks off before its end; send it again")
+    if frame.mode == "P" and max(colours, default=256) < 256:  # of 8 bits in place of 16, as old programs write them
+        third = len(colours) // 3
+        frame.putpalette([colours[n + start] for n in range(third) for start in (0, third, 2 * third)])
 
 
 @contextmanager

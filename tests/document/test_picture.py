@@ -180,6 +180,20 @@ def test_a_screenshot_whose_transparency_was_left_empty_is_seen(pages: Pages, op
     assert size(page) == pytest.approx((2, 2.5), abs=0.1)
 
 
+def test_a_tiff_whose_transparency_was_left_empty_is_seen(pages: Pages) -> None:
+    points = Image.merge("RGBA", [*scene().convert("RGB").split(), Image.new("L", (800, 1000))]).tobytes()
+    (page,) = pages(tagged(points, t258=(8, 8, 8, 8), t262=2, t277=4))
+    assert page.image.getextrema() == (0, 255)
+
+
+def test_a_palette_of_eight_bits_is_understood(pages: Pages) -> None:
+    frame = scene().quantize(4)
+    reds, greens, blues = ((frame.getpalette() or [])[colour::3] for colour in range(3))
+    eight = tuple(value for colours in (reds, greens, blues) for value in (colours + [0] * 256)[:256])
+    (page,) = pages(tagged(frame.tobytes(), t258=8, t262=3, t277=1, t320=eight))
+    assert size(page) == pytest.approx((2 * 100 / 96, 2.5 * 100 / 96), abs=0.1)
+
+
 @pytest.mark.parametrize("mode", ["RGBa", "La", "PA", "HSV", "RGBX", "I;16B"])
 def test_modes_that_few_files_have(mode: str) -> None:
     grey = picture._grey(Image.new(mode, (40, 40)))
@@ -213,7 +227,7 @@ def test_a_photo_with_more_pictures_in_its_file_is_one_page(pages: Pages) -> Non
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_camera_was_held_differently(pages: Pages, kind: str, orientation: int) -> None:
-    seen = scene(600, 600)
+    seen = scene(600, 700)
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # orientation -> the transposition that stores it so
     stored = seen.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else seen
     exif = Image.Exif()
@@ -260,6 +274,9 @@ def test_a_landscape_photo_is_turned(pages: Pages) -> None:
     width, height = size(page)
     assert height == pytest.approx(width * 4 / 3, rel=0.02)
     assert height > 10
+    (page,) = pages(encoded(scene(1100, 850), "PNG", dpi=(100, 100)))
+    left, top, *_ = bounds(page)
+    assert (left > 4, top < 3) == (True, True), "clockwise, as a page of a PDF"
 
 
 @pytest.mark.parametrize("dpi", [{}, {"dpi": (150, 150)}])
@@ -269,7 +286,7 @@ def test_a_panorama_keeps_its_shape_on_a_long_page(pages: Pages, dpi: dict[str, 
     (page,) = pages(encoded(wide, "PNG", **dpi))
     across, down = size(page)
     assert down / across == pytest.approx(5, rel=0.05)
-    assert bounds(page)[1] > 20  # turned as other landscape pictures are
+    assert bounds(page)[3] < page.image.height / page.y_dpi / 2  # turned as other landscape pictures are
 
 
 def test_a_small_picture_is_not_blown_up(pages: Pages) -> None:
