@@ -20,7 +20,8 @@ def take(found: Mail) -> dict[str, str]:
     in_subject = options.from_subject(subject)
     subject = options.without(subject)
     texts = (leaf for leaf in found.leaves if leaf.message_text and not leaf.left_out and leaf.substance)
-    in_text = _from(text, subject) if (text := next(texts, None)) else {}
+    text = next(texts, found.lone_text)
+    in_text = _from(text, subject) if text else {}
     for other in texts:
         options.refuse_in(to_text(other.data or b"", other.charset), markup=other.is_html, subject=subject)
     return {**in_text, **in_subject, **in_fields}

@@ -41,7 +41,8 @@ OTHER_NAMES = {
 }
 _MARKS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # of direction
 _BLANK = rf"[\s\u200b\u200c\ufeff{_MARKS}]"
-_FAX = r"\[[ \t\xa0]{0,3}fax[ \t\xa0]{0,3}:"
+# one with a number alone is of a letterhead: [Fax: 030 123456]
+_FAX = r"\[[ \t\xa0]{0,3}fax[ \t\xa0]{0,3}:(?!\s{0,3}(?:[+(]\d|\d[\d ()/-]{4})[\d\s()./\xa0\u2013-]{0,30}\])"
 _BOLD = r"[*_/\\]{0,3}"  # how programs write it without HTML, and keep such signs from being taken for that
 _OPEN = re.compile(rf"{_BLANK}*{_BOLD}{_FAX}", re.IGNORECASE)
 _BRACKET = re.compile(

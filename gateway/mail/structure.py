@@ -56,6 +56,7 @@ class Mail:
     headers: Headers
     leaves: list[Leaf]
     shown: frozenset[str]  # Content-IDs the HTML texts show, in lower case
+    lone_text: Leaf | None = None  # a text with the name of a file, in a mail without another; its data is decoded
 
     def shows(self, leaf: Leaf) -> bool:
         """Whether an HTML text of the mail shows this picture."""
@@ -77,7 +78,7 @@ def walk(source: Buffer, headers: Headers, body: int, room: Room | None = None) 
     headers.charset = _charset(leaves)
     for number, leaf in enumerate(leaves, 1):
         leaf.name = leaf.name or ("message text" if leaf.message_text else f"attachment {number}")
-    return Mail(headers, leaves, frozenset(way.shown))
+    return Mail(headers, leaves, frozenset(way.shown), way.lone_text(leaves))
 
 
 class _Walk:
@@ -140,6 +141,16 @@ class _Walk:
         self.parts += 1
         if self.parts > MAX_PARTS:
             raise Refused(f"the mail has more than {MAX_PARTS} parts; send fewer attachments", status="5.6.0")
+
+    def lone_text(self, leaves: list[Leaf]) -> Leaf | None:
+        """The first text with a name, where there is no message text: programs write what they have to say so."""
+        if any(leaf.message_text and leaf.substance for leaf in leaves):
+            return None
+        files = (leaf for leaf in leaves if leaf.type in forms.ALL and leaf.preface is None)
+        found = next((leaf for leaf in files if not (leaf.message_text or leaf.left_out or leaf.defect)), None)
+        if found and found.data is None:
+            found.data, found.defect = self._decoded(found)
+        return found
 
     def _decoded(self, leaf: Leaf, *, text: bool = True) -> tuple[bytes, str]:
         """What is in a leaf, and the defect."""

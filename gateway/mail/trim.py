@@ -45,6 +45,9 @@ _WHEN = re.compile(  # what such a sentence begins with; a day that is written o
     r"(?!\w)|\d))",
     re.IGNORECASE | re.DOTALL,
 )
+_QUOTING = re.compile(  # as Horde says it, which tells no day
+    r"\s*(?:quoting|zitat von|citando(?: a)?|citat från|cytowanie|cituji|citeren) [^:：]{0,120}\S@\S{1,200}[:：]\s*$", re.IGNORECASE
+)  # fmt: skip
 _WHOSE = re.compile(r"[^\s<]@[^\s>]{1,200}>.{0,80}[:：]\s*$", re.DOTALL)  # with the time of day, in any language
 _POINTS = re.compile(  # to what stands further down: it is meant to be read, or answered there
     r"\b(?:below|beneath|underneath|hereunder|further down|at the bottom|in-?line|(?:in|see|marked|highlighted) (?:red|blue|green|bold|capitals)|(?:red|blue"
@@ -66,22 +69,24 @@ _ORIGINAL = re.compile(  # what stands before the head of a mail
     rf"(?<!\w){_VERBS}\s?[:：]\s*-{{3,}}|_{{10,}})\s*",
     re.IGNORECASE,
 )
+_GROUPWISE = re.compile(r"\s*>>> ?\S.{0,200}\S ?>>>\s*")
 _TIME = re.compile(r"\d ?[:h] ?\d\d|\d\.\d\d(?![.\d])")  # of day; a form that looks like a head has at most a date
 _DAY = re.compile(r"(?:19|20)\d\d|\d[./-]\d")
 _SUBJECTS = r"subject|betreff|objet|asunto|assunto|oggetto|onderwerp|emne|ämne|aihe|temat|předmět|predmet|tárgy|тема|konu|θέμα|件名|主题|主題|主旨|제목|الموضوع|נושא"
 _SENDERS = (  # first in the head of mail programs; a memo says first whom it is for
     r"from|sent|von|gesendet|de|da|van|från|fra|lähettäjä|od|feladó|от|від|kimden|από|差出人|发件人|寄件者|보낸 사람|من|מאת"
 )
+_FIELDS = (
+    rf"{_SUBJECTS}|{_SENDERS}|date|to|cc|kopie|copie|datum|an|envoyé|à|para|enviad[oa](?: em)?|fecha|data|inviato|a|verzonden|aan|skickat|till|sendt|dato|til"
+    r"|lähetetty|vastaanottaja|wysłano|do|dw|odesláno|komu|elküldve|címzett|отправлено|дата|кому|копия|надіслано|gönderildi|tarih|kime|bilgi"
+    r"|στάλθηκε|προς|送信日時|日時|宛先|发送时间|发送日期|日期|收件人|抄送|寄件日期|收件者|副本|보낸 날짜|받는 사람|참조|تاريخ الإرسال|التاريخ|إلى|نسخة|נשלח"
+    r"|תאריך|אל"
+)
 _SUBJECT, _SENDER, _HEADER = (
-    re.compile(rf"[*\s]*(?:{words})\s*(?::[*\s]|：)", re.IGNORECASE)
-    for words in (
-        _SUBJECTS,
-        _SENDERS,
-        rf"{_SUBJECTS}|{_SENDERS}|date|to|cc|datum|an|envoyé|à|para|enviad[oa](?: em)?|fecha|data|inviato|a|verzonden|aan|skickat|till|sendt|dato|til"
-        r"|lähetetty|vastaanottaja|wysłano|do|dw|odesláno|komu|elküldve|címzett|отправлено|дата|кому|копия|надіслано|gönderildi|tarih|kime|bilgi"
-        r"|στάλθηκε|προς|送信日時|日時|宛先|发送时间|发送日期|日期|收件人|抄送|寄件日期|收件者|副本|보낸 날짜|받는 사람|참조|تاريخ الإرسال|التاريخ|إلى|نسخة|נשלח"
-        r"|תאריך|אל",
-    )
+    re.compile(rf"[*\s]*(?:{words})\s*(?::[*\s]|：)", re.IGNORECASE) for words in (_SUBJECTS, _SENDERS, _FIELDS)
+)
+_BARE_SUBJECT, _BARE_HEADER = (
+    re.compile(rf"[*\s]*(?:{words})[*\s]*[\s:：]", re.IGNORECASE) for words in (_SUBJECTS, _FIELDS)
 )
 _WRAPPED_SUBJECT = 40  # characters a subject has at least that takes two lines
 _HEADERS, _HEAD = 3, 12  # lines of such a head that must stand together; those among which its subject is
@@ -89,10 +94,10 @@ _HEADERS, _HEAD = 3, 12  # lines of such a head that must stand together; those 
 _MAKE = (
     r"(?:i-?(?:phone?|pad|pod)(?:['’]?[a-zıó]{1,5})?|imac|macbook|mac|apple|android|samsung|galaxy|huawei|xiaomi|redmi|oppo|pixel|nokia|motorola|moto|sony"
     r"|xperia|htc|oneplus|fairphone|blackberry|windows|outlook|yahoo|proton\w*|gmx|web\.de|t-online|telekom|freenet|gmail|thunderbird|k-9"
-    r"|mail (?:for windows|für windows|app))(?![a-zß-ÿ])"
+    r"|tuta(?:nota)?|mailbird|bluemail|mail (?:for windows|für windows|app))(?![a-zß-ÿ])"
 )
 _DEVICE = (
-    rf"(?:\S+ )?(?:{_MAKE}|(?:mobile?|mobilgerät|mobiltelefon|handy|smartphone|telefoon|telefon|téléphone|teléfono|telefono|phone|tablet"
+    rf"(?:\S+ )?(?:{_MAKE}|(?:mobile?|(?:mobil)?gerät|mobiltelefon|handy|smartphone|telefoon|telefon|téléphone|teléfono|telefono|phone|tablet"
     r"|portable|cellulare|celular|móvil|device)\b)"
 )
 _MODEL = (  # what may stand behind that
@@ -108,8 +113,9 @@ _FETCH = r"(?:get|download|obtenir|télécharger|obtener|scarica|ottieni|obter|p
 _LINK = r"\s*(?:[<(\[]?(?:https?://|www\.)\S*)?"
 _FOOTER = re.compile(
     rf"\s*(?:{_SENT} ?(?:the |der |l)?{_MAKE}{_MODEL}"
-    rf"|{_SENT} ?(?:my|meinem|meiner|mon|mi|meu|l mio|mijn|min|mojego|mého|моего) {_DEVICE}{_MODEL}|inviato dal mio {_DEVICE}{_MODEL}"
-    rf"|(?:diese (?:nachricht|e-?mail|mail) wurde )?von (?:mein(?:em|er) |(?=yahoo|gmx|web)){_DEVICE}{_MODEL} gesendet|lähetetty {_MAKE}|{_MAKE} ?gönderildi|{_MAKE} ?から送信"
+    rf"|{_SENT} ?(?:my|mein(?:em|er)(?:/meiner?)?|mon|mi|meu|l mio|mijn|min|mojego|mého|моего) {_DEVICE}{_MODEL}|inviato dal mio {_DEVICE}{_MODEL}"
+    rf"|(?:diese (?:nachricht|e-?mail|mail) wurde )?von (?:mein(?:em|er)(?:/meiner?)? |(?=yahoo|gmx|web|samsung)){_DEVICE}{_MODEL} gesendet"
+    rf"|lähetetty {_MAKE}|{_MAKE} ?gönderildi|{_MAKE} ?から送信"
     rf"|发自我的 ?{_MAKE}|나의 {_MAKE}에서 보냄|تم الإرسال من (?:الـ ?)?{_MAKE}"
     rf"|{_FETCH} outlook (?:for|für|pour|para|per|dla systemu|для) (?:ios|android|mac)|outlook für (?:ios|android) (?:beziehen|herunterladen|holen)"
     r"|virus-free\.?\s*[<(\[]?(?:https?://)?(?:www\.)?(?:avast|avg)\.com\S*|www\.(?:avast|avg)\.com"
@@ -117,6 +123,7 @@ _FOOTER = re.compile(
     rf"{_LINK}\.?\s*",
     re.IGNORECASE,
 )
+_MARKED_LINK = re.compile(r"\[([^\[\]]{1,60})\]\(https?://[^()\s]{1,200}\)")  # as Proton writes it without HTML
 _ASTRAY = (  # what only a notice says: who reads it may be somebody else
     r"if you (?:have received|are not the|received)|not the intended|in error|by mistake|irrtümlich|versehentlich"
     r"|nicht der (?:richtige|beabsichtigte|vorgesehene)|par erreur|pas le destinataire|por error|no es el destinatario|per errore"
@@ -227,7 +234,11 @@ def _headed(lines: Sequence[Line], subject: str) -> int | None:
     line with ``>``, those without are the answers.
     """
     for at, line in enumerate(lines):
-        is_marked = line.head or (_ORIGINAL.fullmatch(line.text) and _is_head(lines, at + 1))
+        is_marked = (
+            line.head
+            or _is_groupwise(line.text)
+            or (_ORIGINAL.fullmatch(line.text) and _is_head(lines, at + 1, bare="_" not in line.text))
+        )
         if is_marked or (_SENDER.match(line.text) and _is_about(lines, at, subject)):
             quoted = [_is_quoted(each) for each in lines[at + 1 :] if _says(each) and not _HEADER.match(each.text)]
             if quoted[:1] == [True] and not all(quoted):
@@ -257,7 +268,8 @@ def _introduced(lines: Sequence[Line]) -> int | None:
 
 
 def _is_intro(words: str) -> bool:
-    return bool(_WROTE.search(words) and _WHEN.match(words)) or bool(_WHOSE.search(words) and _TIME.search(words))
+    is_said = _WROTE.search(words) and _WHEN.match(words)
+    return bool(is_said or _QUOTING.match(words) or (_WHOSE.search(words) and _TIME.search(words)))
 
 
 def _is_quoted(line: Line) -> bool:
@@ -269,12 +281,18 @@ def _is_wrapped(line: Line, following: Line) -> bool:
     return len(f"{line.text} {following.text.split(maxsplit=1)[0]}") >= _WRAPPED
 
 
-def _is_head(lines: Sequence[Line], at: int) -> bool:
-    """Whether the head of a mail stands there."""
+def _is_groupwise(text: str) -> bool:
+    """Whether this line stands before the mail that is answered: ``>>> Bob <bob@example.org> 11/26/2026 9:12 AM >>>``."""
+    return bool(_GROUPWISE.fullmatch(text) and _TIME.search(text) and _DAY.search(text))
+
+
+def _is_head(lines: Sequence[Line], at: int, *, bare: bool = False) -> bool:
+    """Whether the head of a mail stands there, ``bare``: perhaps without the colons (eM Client)."""
+    header, subject = (_BARE_HEADER, _BARE_SUBJECT) if bare else (_HEADER, _SUBJECT)
     filled = [line.text for line in lines[at : at + _HEAD] if line.text.strip()]
     first = filled[:_HEADERS]
-    is_one = len(first) == _HEADERS and all(map(_HEADER.match, first)) and any(map(_SUBJECT.match, filled))
-    return is_one and any(_TIME.search(line) for line in filled if _HEADER.match(line))
+    is_one = len(first) == _HEADERS and all(map(header.match, first)) and any(map(subject.match, filled))
+    return is_one and any(_TIME.search(line) for line in filled if header.match(line))
 
 
 def _is_about(lines: Sequence[Line], at: int, subject: str) -> bool:
@@ -361,7 +379,7 @@ def _signs(text: str) -> int:
 def _footer(lines: Sequence[Line], _subject: str) -> int | None:
     """Where the last line stands when it is an advert of the program."""
     end = _end(lines)
-    return end - 1 if end and _FOOTER.fullmatch(lines[end - 1].text) else None
+    return end - 1 if end and _FOOTER.fullmatch(_MARKED_LINK.sub(r"\1", lines[end - 1].text)) else None
 
 
 def _end(lines: Sequence[Line]) -> int:

@@ -107,6 +107,7 @@ def test_of_header_fields_only_those_of_ours_are_read() -> None:
         ("Invoice [ Fax : cover=none ]", "Invoice", {"cover": "none"}),
         ("Invoice [\xa0fax:\xa0cover=none]", "Invoice", {"cover": "none"}),
         ("Telefax: 4711 [urgent]", "Telefax: 4711 [urgent]", {}),
+        ("Your letter [Fax: +49 (0)30 / 12-34]", "Your letter [Fax: +49 (0)30 / 12-34]", {}),
     ],
 )
 def test_subject(subject: str, rest: str, asked: dict[str, str]) -> None:
@@ -146,6 +147,7 @@ def test_a_subject_that_cannot_be_understood(subject: str, words: str) -> None:
         ("[fax: cover=none] Dear all", "Dear all", {"cover": "none"}),
         ("Hi\n> [fax: cover=none]\n", "Hi\n> [fax: cover=none]\n", {}),  # a quotation
         ("Joe\n[Fax: +1 202 555 0123]\n", "Joe\n[Fax: +1 202 555 0123]\n", {}),  # a signature
+        ("[Fax: 030 123456]\nDear all,\n", "[Fax: 030 123456]\nDear all,\n", {}),  # a letterhead
     ],
 )
 def test_plain_text(text: str, rest: str, asked: dict[str, str]) -> None:

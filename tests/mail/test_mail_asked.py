@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -80,6 +81,21 @@ def test_a_mail_that_is_attached_asks_for_nothing(reader: Reader) -> None:
     summary, _ = reader.read(mail)
     assert summary.options == {}
     assert summary.refusal == ""
+
+
+@pytest.mark.parametrize("kind", ["plain", "html"])
+@pytest.mark.parametrize("disposition", ["", "Content-Disposition: attachment; filename=a.txt\n"])
+def test_a_text_with_the_name_of_a_file_asks_where_there_is_no_other(
+    reader: Reader, kind: str, disposition: str
+) -> None:
+    named = f"Content-Type: text/{kind}; name=a.txt\n{disposition}Content-Transfer-Encoding: base64\n\n"
+    named += b64encode(f"{WISH}<br>Dear all,".encode()).decode()
+    mixed = f"Content-Type: multipart/mixed; boundary=b\n\n--b\n\n{{}}\n--b\n{named}\n--b--\n"
+    for mail in (f"Subject: x\n{named}\n", mixed.format("")):
+        summary, (part,) = reader.read(mail)
+        assert (summary.options, summary.refusal, text(part)) == ({"cover": "none"}, "", "<br>Dear all,")
+    summary, (_, part) = reader.read(mixed.format("Hello"))  # there it is a document
+    assert (summary.options, text(part)) == ({}, f"{WISH}<br>Dear all,")
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,13 @@ GMAIL = "On Mon, Nov 23, 2026 at 10:15 AM Bob Example <bob@example.com>\nwrote:\
             "________________________________\nVon: Bob\nGesendet: Montag, 23. November 2026 10:15\nAn: Ann\nBetreff: Plan\n\nWo?\n",
             "quoted mail",
         ),
+        (  # as eM Client writes it, without colons
+            '------ Originalnachricht ------\nVon "Bob" <bob@example.com>\nAn "Ann" <ann@example.org>\nDatum 23.11.2026 10:15:33\n'
+            "Betreff Plan\n\nWo ist der Plan?\n",
+            "quoted mail",
+        ),
+        (">>> Bob <bob@example.com> 23.11.2026 10:15 >>>\nWo ist der Plan?\n", "quoted mail"),  # GroupWise
+        ("Zitat von Bob <bob@example.com>:\n\n> Wo ist der Plan?\n", "quoted mail"),  # Horde
         ("-- \nAnn Example\n+1 202 555 0123\n", "signature"),
         (NOTICE + "\n", "legal notice"),
         ("_____\n" + NOTICE + "\n\nPlease think of the environment.\n", "legal notice"),
@@ -51,6 +58,9 @@ GMAIL = "On Mon, Nov 23, 2026 at 10:15 AM Bob Example <bob@example.com>\nwrote:\
         ("Von meinem Samsung Galaxy Smartphone gesendet.\n", "footer"),
         ("Gesendet mit der GMX Mail App\n", "footer"),
         ("Sent with Proton Mail secure email.\n", "footer"),
+        ("Sent with [Proton Mail](https://proton.me/mail/home) secure email.\n", "footer"),
+        ("Von meinem/meiner Galaxy gesendet\n", "footer"),
+        ("Von Samsung-Tablet gesendet\n", "footer"),
         ("Get Outlook for iOS<https://aka.ms/o0ukef>\n", "footer"),
         ("Sent from Outlook for iOS<https://aka.ms/o0ukef>\n", "footer"),
         ("Diese Nachricht wurde von meinem Android-Gerät mit GMX Mail gesendet.\n", "footer"),
@@ -95,6 +105,7 @@ def test_legal_notices_of_more_languages(notice: str) -> None:
     "head",
     [
         "Von: Bob\nGesendet: Montag, 23. November 2026 10:15\nAn: Ann\nCc: Eve\nBetreff: Plan",
+        "Von:        Bob\nAn:        Ann\nKopie:        Eve\nDatum:        23.11.2026 10:15\nBetreff:        Plan",
         "From: Bob <bob@example.com>\nSent: Monday, November 23, 2026 10:15 AM\nTo: Ann\nSubject: [EXTERN] Plan",
         "De : Bob\nEnvoyé : lundi 23 novembre 2026 10:15\nÀ : Ann\nObjet : RE: [EXTERN] Plan",
         "Da: Bob\nInviato: lunedì 23 novembre 2026 10:15\nA: Ann\nOggetto: R: Plan",
@@ -154,6 +165,9 @@ def test_several_ends_stand_behind_each_other() -> None:
         (f"{ABOVE}\n> a quotation that nobody introduces\n", "Re: Plan"),
         (f"{ABOVE}\nBegin forwarded message:\n\n> From: Bob\n> Subject: Plan\n", "Re: Plan"),
         (f"{ABOVE}\nHe wrote:\nI will come tomorrow.\n", "Re: Plan"),
+        (f"{ABOVE}\nZitat von Goethe:\n\n> Warte nur, balde\n", "Re: Plan"),
+        (f"{ABOVE}\n>>> the gate opens at 10:15 >>>\nCome in time.\n", "Re: Plan"),
+        (f"{ABOVE}\n____________\nAn Bob\nVon mir\nDatum heute 10:15\nBetreff Plan\n", "Re: Plan"),
         ("-----Original Message-----\nwas the title of the song.\n", "Re: song"),
         (ABOVE + "\n--\nA dashed line begins a table\n", "x"),
         (ABOVE + "\n-- \n" + "A long list of things to do.\n" * 40, "x"),
