@@ -65,10 +65,14 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class InboxEntry:
-    """One line of the provider's inbox; ``arrival.inbox_id`` and ``arrival.file_url`` are set."""
+    """One line of the provider's inbox; ``arrival.inbox_id`` and ``arrival.file_url`` are set.
+
+    ``sizes``: the least and the most bytes that its document has by what is told; None where nothing is.
+    """
 
     arrival: FaxArrival
     created_at: float | None
+    sizes: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,18 @@ from gateway.ports import HistoryEntry, HistoryPage, InboxEntry, InboxPage, JobS
 from gateway.provider import wording
 from gateway.provider.calls import Answer, Calls
 from gateway.provider.download import Downloads
-from gateway.provider.reading import Unreadable, as_int, as_money, as_object, as_price, as_time, clean, digits, first
+from gateway.provider.reading import (
+    Unreadable,
+    as_int,
+    as_money,
+    as_object,
+    as_price,
+    as_sizes,
+    as_time,
+    clean,
+    digits,
+    first,
+)
 
 log = structlog.get_logger("provider")
 
@@ -200,7 +211,7 @@ class FaxTo:
                 file_url=str(record.get("file_url") or ""),
                 inbox_id=number,
             )
-            entries.append(InboxEntry(arrival, self._time(record)))
+            entries.append(InboxEntry(arrival, self._time(record), as_sizes(record.get("filesize"))))
         return InboxPage(tuple(entries), _is_last(answer, page, bool(listed)))
 
     async def fetch(self, url: str, write: Callable[[bytes], Awaitable[None]]) -> None:

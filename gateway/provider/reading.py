@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
@@ -18,6 +19,7 @@ log = structlog.get_logger("provider")
 _STRING_OR_COMMA = re.compile(r'("(?:[^"\\]++|\\.)*+")|,(?=\s*[}\]])')
 _MONEY = re.compile(r"-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?", re.ASCII)
 _KEY = re.compile(r"(api_key[\\\"']{0,4}\s*[=:]\s*[\\\"']{0,4})[^\s&\\\"',;}]+", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.([0-9]{1,6}))?)\s?(?:([KMG])?(?:i?B)?|bytes?)", re.ASCII | re.IGNORECASE)
 _MAX_INT = 2**53
 _MAX_MONEY = 10**12
 _MAX_DEPTH = 40
@@ -96,6 +98,16 @@ def as_int(value: Any) -> int | None:
             return None
         value = int(value)
     return value if isinstance(value, int) and 0 < value < _MAX_INT else None
+
+
+def as_sizes(value: Any) -> tuple[int, int] | None:
+    """The least and the most bytes that a size means for people ("120.45 KB", of 1000 or 1024 bytes); None for no size."""
+    found = _SIZE.fullmatch(str(value).strip())
+    if not found:
+        return None
+    told, step = float(found[1]), 0.5 * 10.0 ** -len(found[2] or "")
+    power = "KMG".find((found[3] or " ").upper()) + 1
+    return math.floor((told - step) * 1000**power), math.ceil((told + step) * 1024**power)
 
 
 def as_money(value: Any) -> Decimal | None:

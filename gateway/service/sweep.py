@@ -245,7 +245,7 @@ class _Ours:
 
     def candidates(self, entry: InboxEntry) -> list[InboundFax]:
         """Faxes that this entry may be."""
-        return [fax for fax in self.unbound(entry) if not _is_bare(fax)]
+        return [fax for fax in self.unbound(entry) if not _is_bare(fax) and _has_size(fax, entry)]
 
     def told_bare(self, entry: InboxEntry) -> list[InboundFax]:
         """Callbacks without a document that this entry may be meant by."""
@@ -311,6 +311,11 @@ def _is_given_again(known: InboundFax, entry: InboxEntry) -> bool:
 def same_pages(one: InboundFax | InboxEntry, other: InboundFax | InboxEntry) -> bool:
     """Whether the pages told do not speak against two being one."""
     return None in (one.arrival.pages, other.arrival.pages) or one.arrival.pages == other.arrival.pages
+
+
+def _has_size(fax: InboundFax, entry: InboxEntry) -> bool:
+    """Whether the size told does not speak against an entry being this fax."""
+    return not fax.size or entry.sizes is None or entry.sizes[0] <= fax.size <= entry.sizes[1]
 
 
 def _is_bare(fax: InboundFax) -> bool:

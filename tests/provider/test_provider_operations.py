@@ -317,6 +317,7 @@ async def test_the_inbox_names_its_faxes() -> None:
     assert (arrival.uuid, arrival.inbox_id, arrival.pages) == ("", 772, 5)
     assert (arrival.recipient, arrival.sender) == ("+918111922344", "919245657633")
     assert arrival.file_url == FILE_URL
+    assert entry.sizes == (120_445, 123_346)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from gateway.provider.reading import (
     as_money,
     as_object,
     as_price,
+    as_sizes,
     as_time,
     clean,
     digits,
@@ -31,6 +32,21 @@ from gateway.provider.reading import (
     message,
     read_json,
 )
+
+# --- sizes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "sizes"),
+    [
+        (3950, (3949, 3951)), ("3950", (3949, 3951)), ("3950 bytes", (3949, 3951)), ("1 KB", (500, 1536)),
+        ("1.5MiB", (1_450_000, 1_625_293)), ("0.00 kb", (-5, 6)), (None, None), ("", None), ("big", None),
+        ("1,5 KB", None), ("-3", None), (True, None), ([], None), ("9" * 16, None), ("1.2.3", None),
+    ],
+)  # fmt: skip
+def test_a_size_for_people_is_a_span_of_bytes(value: Any, sizes: tuple[int, int] | None) -> None:
+    assert as_sizes(value) == sizes
+
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
 

@@ -282,6 +282,25 @@ async def test_a_callback_whose_entry_is_not_listed_yet_is_not_taken_for_an_olde
     assert await documents(desk) == [PDF, OTHER]
 
 
+async def test_an_entry_of_another_size_is_another_fax_though_that_ones_own_entry_is_never_listed(desk: House) -> None:
+    await arrive(desk, told(), PDF)
+    missed = replace(entry(desk, 8, OTHER + b" longer"), sizes=(len(OTHER) + 5, len(OTHER) + 9))
+    desk.now += 2 * GRACE
+    listed(desk, missed)
+    await sweep(desk)
+    assert await documents(desk) == [PDF, OTHER + b" longer"]
+
+
+async def test_an_entry_whose_size_is_told_wrongly_costs_a_fetch_and_no_second_mail(desk: House) -> None:
+    await arrive(desk, told(), PDF)
+    listed(desk, replace(entry(desk, 7, PDF), sizes=(900, 1000)))
+    desk.now += 2 * GRACE
+    await sweep(desk)
+    assert (await documents(desk), desk.provider.fetched) == ([PDF], ["https://fax.to/in/7"])
+    (fax,) = await desk.faxes()
+    assert (fax.arrival.uuid, fax.arrival.inbox_id) == ("u1", 7)
+
+
 async def test_a_steady_stream_from_one_caller_does_not_keep_a_missed_fax_away(desk: House) -> None:
     missed = entry(desk, 100, b"%PDF- missed")
     entries = [missed]
