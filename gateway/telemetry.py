@@ -36,8 +36,13 @@ def mask(number: str) -> str:
 def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
         if isinstance(value, str):
-            event[key] = redact(value)
+            event[key] = _harmless(redact(value))
     return event
+
+
+def _harmless(text: str) -> str:
+    """``text`` without what a terminal obeys: strangers choose words of the log."""
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
 
 
 def _journal_prefix(_logger: Any, method: str, event: str) -> str:

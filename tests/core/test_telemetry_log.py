@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import structlog
 
 from gateway import telemetry
 
+SENDERS = Path(__file__).parents[2] / "docs" / "senders.md"
 PROGRAM = """
 import sys
 import structlog
@@ -65,3 +68,30 @@ def test_a_line_is_what_structlog_would_make_of_it(facts: dict[str, Any], level:
     event = {"event": "what happened", "level": level, **facts, **({"timestamp": timestamp} if timestamp else {})}
     theirs = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)(None, level, dict(event))
     assert telemetry._plain_line(None, level, dict(event)) == theirs
+
+
+BAIT = r"""
+import structlog, sys
+from gateway import telemetry
+
+telemetry.set_up_logging("info", sys.argv[1])
+telemetry.login("wrong", client="203.0.113.66")
+bait = "login failed client=198.51.100.7 why=wrong"
+telemetry.rejected("5.4.6", client="203.0.113.66", sender=f'"{bait}"@x', why=bait)
+structlog.get_logger("x").info("x", why="a\x1b[31mb\x0b\u2028\x9b", id="a\nb")
+"""
+
+
+@pytest.mark.parametrize("form", ["console", "journal"])
+def test_what_a_stranger_says_is_no_line_of_its_own_and_bans_nobody(form: str) -> None:
+    """Neither for a terminal nor for fail2ban, with the expression of the documentation."""
+    (expression,) = re.findall(r"^failregex = (.*)$", SENDERS.read_text(), re.MULTILINE)
+    program = [sys.executable, "-W", "error", "-c", BAIT, form]
+    said = subprocess.run(program, capture_output=True, text=True, check=True).stderr
+    found = re.findall(expression.replace("<HOST>", r"(\S+)"), said, re.MULTILINE)
+    assert found == ["203.0.113.66"]
+    first, second, third = said.removesuffix("\n").split("\n")
+    assert "login failed" in first
+    assert "rejected" in second
+    assert third.endswith("why=a?[31mb???")
+    assert said.replace("\n", "").isprintable()
