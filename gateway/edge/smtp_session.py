@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -67,7 +68,7 @@ class Conversation(SMTP):
         self._dialogue: Dialogue | None = None
         self._comes_known = False
         self._address = ""
-        self._listening = False  # waits for a line of the client's
+        self._listening = False  # waits for a word of the client's
         self._sent_away = ""
 
     # --- transport ------------------------------------------------------------------------------------------------
@@ -111,7 +112,7 @@ class Conversation(SMTP):
         self.source.clear()
         below = self.transport
         try:
-            with self.source.waiting():
+            with self.source.waiting(), self._hearing():
                 transport = await self.loop.start_tls(
                     below,
                     self,
@@ -176,7 +177,7 @@ class Conversation(SMTP):
         if is_proxy(peer, self._listener):
             try:
                 async with asyncio.timeout(_PROXY_WORD):
-                    with self.transport.get_extra_info("socket").dup() as connection:
+                    with self._hearing(), self.transport.get_extra_info("socket").dup() as connection:
                         connection.setblocking(False)
                         client = await read_header(connection)
             except (NoHeader, OSError) as error:
@@ -245,9 +246,9 @@ class Conversation(SMTP):
 
     async def line(self) -> bytes:
         """A line of the client's. Raises :class:`Hangup`, OSError."""
-        self._listening = True
         try:
-            return await self.source.line(_LINE, self._settings.command_timeout)
+            with self._hearing():
+                return await self.source.line(_LINE, self._settings.command_timeout)
         except LineTooLong:
             raise Hangup("500 5.5.2 the command line is too long") from None
         except SpeaksTls:
@@ -256,6 +257,13 @@ class Conversation(SMTP):
                 client=self._address,
             )
             raise Hangup from None
+
+    @contextlib.contextmanager
+    def _hearing(self) -> Iterator[None]:
+        """Meanwhile the client is waited for, and nothing is lost when the door closes."""
+        self._listening = True
+        try:
+            yield
         finally:
             self._listening = False
 

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from smtp_harness import LOCAL, Client, Doors, Stub, talking, until
+from smtp_harness import LOCAL, Client, Doors, Stub, issue, talking, until
 from structlog.testing import capture_logs
 
 from gateway.edge.smtp_settings import ListenerSettings
@@ -313,6 +313,26 @@ async def test_a_client_that_says_its_login_hears_of_the_closing(doors: Doors, s
         assert (await client.ask("AUTH LOGIN")).code == 334
         await doors.opened[0].stop(30)
         assert (await client.reply()).code == 421
+
+
+async def test_closing_waits_for_no_client_that_says_nothing_of_tls_or_of_whom_it_speaks_for(
+    doors: Doors, stub: Stub, tmp_path: Path
+) -> None:
+    files = issue(tmp_path)
+    front, implicit, later = await doors.open(
+        stub,
+        ListenerSettings("front", "127.0.0.1:0", networks=LOCAL, proxies=LOCAL),
+        ListenerSettings("tls", "127.0.0.1:0", networks=LOCAL, tls="implicit", **files),
+        ListenerSettings("starttls", "127.0.0.1:0", networks=LOCAL, tls="starttls", **files),
+    )
+    async with talking(later) as client:
+        assert await client.asks("STARTTLS") == [220]
+        silent = [await Client.connect(address) for address in (front, implicit)]
+        await until(lambda: all(each._listening for each in doors.opened[0]._clients._conversations.values()))
+        await asyncio.wait_for(doors.opened[0].stop(30), 5)
+        for each in (*silent, client):
+            assert await each.closed() == b""
+            each.cut()
 
 
 async def test_who_comes_while_it_closes_is_sent_away(doors: Doors, stub: Stub) -> None:
