@@ -15,6 +15,8 @@ from gateway.numbers import NumberFacts, classify, format_human
 
 T = TypeVar("T")
 
+_SHOWN = 100  # characters of a sender that a refusal repeats
+
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
@@ -137,7 +139,7 @@ def may_send(
     who = peer.login or sender or peer.address
     if route is not None and not route.allow and (peer.proofs or mail_may_prove):
         raise Refused(
-            f"{_line(who)} may not send faxes: the route for {_line(route.match)} denies it; ask your administrator to"
+            f"{shown(who)} may not send faxes: the route for {shown(route.match)} denies it; ask your administrator to"
             " change it",
             status="5.7.1",
         )
@@ -146,7 +148,7 @@ def may_send(
         raise _unproven(peer, route)
     if route is None and settings.senders == "routed":
         raise Refused(
-            f"{_line(who)} may not send faxes: no route allows it; ask your administrator to add one with"
+            f"{shown(who)} may not send faxes: no route allows it; ask your administrator to add one with"
             " faxgateway route add",
             status="5.7.1",
         )
@@ -169,7 +171,7 @@ def _unproven(peer: Peer, route: Route | None) -> Refused:
     if route is None or route.identity in (Identity.ANY, Identity.NETWORK):
         who, wanted = f"{peer.address} may not send faxes without logging in", Identity.NETWORK
     else:
-        who, wanted = f"the route for {_line(route.match)} wants more proof of who sends", route.identity
+        who, wanted = f"the route for {shown(route.match)} wants more proof of who sends", route.identity
     return Refused(f"{who}; {_REMEDY[wanted]}", status="5.7.0")
 
 
@@ -229,6 +231,7 @@ def _prefix_length(network: str, address: str) -> int | None:
     return ours.prefixlen if client in ours else None
 
 
-def _line(text: str) -> str:
-    """``text`` fit for one line of ASCII."""
-    return "".join(c if " " <= c <= "~" else "?" for c in text)
+def shown(text: str) -> str:
+    """``text`` fit for one line of ASCII, behind which there is room for a remedy."""
+    line = "".join(c if " " <= c <= "~" else "?" for c in text)
+    return f"{line[:_SHOWN]}..." if len(line) > _SHOWN else line

@@ -9,7 +9,8 @@ from gateway.errors import Refused
 from gateway.model import Notify
 
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
-_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,30}")
+_MAX_PATH = 512  # characters; RFC 5321 section 4.5.3.1.3 demands 256
 
 
 class BadCommand(ValueError):
@@ -42,6 +43,8 @@ class RcptCommand:
 def read_mail(argument: str) -> MailCommand:
     """Parse what follows ``MAIL``. Raises :class:`BadCommand`, or Refused for an address no report could go to."""
     path, rest = _path(argument, "FROM:", "MAIL FROM:<you@example.org>")
+    if len(path) > _MAX_PATH:
+        raise Refused("the sender's address is far too long; send from one like you@example.org", status="5.1.7")
     if not _is_plain(path):
         raise Refused(
             "the sender's address has characters that are not plain ASCII; send from an address like you@example.org",

@@ -79,13 +79,15 @@ async def test_a_fax_address_cannot_send_for_its_results_would_come_back(house: 
 @pytest.mark.parametrize(
     "sender",
     ["a@example.org,b@example.org", "a@ex ample.org", '"a b"@example.org', "a@b@example.org", "x(y)@example.org", "a@", "@b",
-     "team: a@example.org;", "a;b@example.org", "a@example.org\\", "<a@example.org", f"{'x' * 250}@example.org",
+     "team: a@example.org;", "a;b@example.org", "a@example.org\\", "<a@example.org", f"{'x' * 500}@example.org",
      "ann,bob", "second floor", "user:ann", "ann;", "(ann)"],
 )  # fmt: skip
 async def test_no_result_could_be_mailed_to_what_is_no_address(house: House, sender: str) -> None:
     with pytest.raises(Refused, match="is not a mail address") as caught:
         await house.accept.check_sender(PEER, sender, None)
     assert caught.value.status == "5.1.7"
+    assert caught.value.public.endswith("results_to")
+    assert len(caught.value.public) < 400  # what a reply has room for
     await house.route("*", results_to="desk@example.org")
     await house.accept.check_sender(PEER, sender, None)
 

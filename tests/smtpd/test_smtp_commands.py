@@ -63,6 +63,17 @@ def test_who_asks_for_two_things_at_once_is_not_guessed_at() -> None:
             read_rcpt(f"TO:<+15551234567@fax.local> {words}")
 
 
+def test_a_stranger_chooses_neither_the_length_of_a_reply_nor_that_of_a_line_of_the_log() -> None:
+    for read, line in ((read_mail, "FROM:<a@b>"), (read_rcpt, "TO:<+15551234567@fax.local>")):
+        for words in (f" {'A' * 9000}", f" {'A' * 9000}=1 {'A' * 9000}=2"):
+            with pytest.raises(BadCommand) as caught:
+                read(line + words)
+            assert len(caught.value.reply) < 100
+    with pytest.raises(Refused, match="far too long") as refused:
+        read_mail(f"FROM:<{'a' * 9000}@example.org>")
+    assert refused.value.status == "5.1.7"
+
+
 def test_rcpt_with_dsn_parameters() -> None:
     command = read_rcpt("TO:<+15551234567@fax.local> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;FAX+3D+2B1555@x")
     assert command.address == "+15551234567@fax.local"
