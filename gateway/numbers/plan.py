@@ -176,7 +176,9 @@ def without_plus(digits: str, region: str) -> FaxNumber:
         )
     if abroad:
         raise Unreadable(_fault(abroad))
-    raise Unreadable(f"nobody dials so in {COUNTRIES[region]}, other countries need + and the country code")
+    raise Unreadable(
+        f"as dialled in {COUNTRIES[region]} it is not understood, other countries need + and the country code"
+    )
 
 
 def refuse_service(number: FaxNumber) -> None:

@@ -192,7 +192,7 @@ def test_international_prefixes_that_do_not_begin_with_00() -> None:
 
 
 def test_a_zero_in_front_makes_no_country_code() -> None:
-    assert "nobody dials so" in refusal("012025550123@fax.local").public  # 01 is not 1
+    assert "it is not understood" in refusal("012025550123@fax.local").public  # 01 is not 1
 
 
 @pytest.mark.parametrize("digits", ["911", "112"])
@@ -218,13 +218,14 @@ def test_short_numbers_have_their_own_sentence(digits: str) -> None:
         ("US", "5550123", "lacks an area code of the United States"),
         ("US", "2900123", "lacks an area code of the United States"),  # not Saint Helena
         ("GB", "79460018", "lacks an area code of the United Kingdom"),
-        ("US", "202555012", "nobody dials so in the United States"),
-        ("US", "0049301234567", "nobody dials so in the United States"),
-        ("US", "1202555012", "nobody dials so in the United States"),
+        ("US", "202555012", "as dialled in the United States it is not understood"),
+        ("US", "0049301234567", "as dialled in the United States it is not understood"),
+        ("US", "1202555012", "as dialled in the United States it is not understood"),
         ("US", "0114930", "Germany has no such area code"),
         ("US", "011492", "short number"),
         ("US", "01144207946", "lacks an area code of the United Kingdom"),
-        ("US", "0112101234567", "nobody dials so"),
+        ("US", "0112101234567", "it is not understood"),
+        ("BR", "0151131234567", "as dialled in Brazil it is not understood"),  # the code of a carrier
         ("US", "011999123", "+999 has no such"),
         ("US", "0110", "short number"),
         ("AU", "0011353", "too short for Ireland"),
