@@ -27,7 +27,7 @@ def of_book(stream: bytes) -> Counter[str]:
     rows: set[int] = set()
     table = Table()
     depth = 0  # a chart on a sheet has a beginning and an end of its own
-    for at, kind, data in _records(stream):
+    for at, kind, data in records(stream):
         if kind == _BEGIN:
             depth += 1
             if depth == 1:
@@ -53,7 +53,7 @@ def of_book(stream: bytes) -> Counter[str]:
     return found + table.found
 
 
-def _records(stream: bytes) -> Iterator[tuple[int, int, bytes]]:
+def records(stream: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Where each begins, its type, and what it says."""
     at = 0
     while at + 4 <= len(stream):

@@ -114,6 +114,8 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     if kind == sniff.OFFICE:
         notes += officepictures.settle(source, name)
         officesigns.settle(source)
+    else:
+        officepictures.check(source, kind, name)
     os.environ |= {"HOME": str(profile), "TMPDIR": str(profile), "SAL_USE_VCLPLUGIN": "svp"}
     os.chdir(profile)
     officefonts.settle(source, kind)

@@ -15,7 +15,7 @@ from xml.parsers import expat
 
 from PIL import Image
 
-from gateway.document import package, picture, sniff, soundness
+from gateway.document import oldpictures, package, picture, sniff, soundness
 from gateway.document.refusal import Unfaxable
 
 _LONGEST = 64 << 20  # bytes of a picture, or of a list of them, that is looked at
@@ -56,6 +56,15 @@ def settle(document: Path, name: str) -> Iterator[str]:
     package.change(document, changed)
     if missing := len(wanted - names.keys()):
         yield "without the missing picture" if missing == 1 else f"without the {missing} missing pictures"
+
+
+def check(document: Path, kind: str, name: str) -> None:
+    """Raise Unfaxable, naming the document by ``name``, where one that is no package holds a picture that cannot be shown.
+
+    Raises OSError.
+    """
+    for called, data in oldpictures.found(document.read_bytes(), kind):
+        _shown(data, called, name)
 
 
 def _wanted(source: zipfile.ZipFile) -> Iterator[str]:
@@ -105,6 +114,9 @@ def _is_whole(data: bytes, kind: str, called: str) -> bool:
             image.verify()
     elif kind in sniff.IMAGES:
         picture.inside(data, called, _WIDEST)
+    elif called.endswith(".dib"):
+        with Image.open(io.BytesIO(data), formats=["DIB"]) as image:
+            image.load()
     elif kind == "image/wmf":
         return _has_its_records(data)
     elif kind == "image/svg+xml":

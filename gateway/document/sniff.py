@@ -64,6 +64,7 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (  # where it stands
     (0, b"\0\0\0\x0cJXL ", "image/jxl"),
     (0, b"\xd7\xcd\xc6\x9a", "image/wmf"),
     (0, b"\1\0\x09\0\0\3", "image/wmf"),
+    (0, b"\1\0\x09\0\0\1", "image/wmf"),
     (40, b" EMF\0\0", "image/wmf"),
     (0, b"8BPS\0", "image/vnd.adobe.photoshop"),
     (0, b"AT&TFORM", "image/vnd.djvu"),

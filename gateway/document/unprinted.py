@@ -31,6 +31,8 @@ _LINKED = re.compile(  # a picture that lies elsewhere
     rb"<(?:\w+:)?(?:blip(?=[^>]*\br:link=)(?![^>]*\br:embed=)|imagedata(?=[^>]*\br:href=)(?![^>]*\br:id=))[^>]*>"
     rb"|<draw:image(?=[^>]*\bxlink:href=[\"'](?:https?:|file:|\.\./))[^>]*>"
 )
+_LINKED_IN_XML = re.compile(rb"<draw:image(?=[^>]*\bxlink:href=[\"'][^#\"'])[^>]*/>")
+_LINKED_IN_RTF = re.compile(rb"\bINCLUDEPICTURE\b[^{}]*\\\\d\b")  # and not kept within
 _NEW_CHART = re.compile(r"(?:word|ppt|xl)/charts/chartEx\d*\.xml")  # which LibreOffice does not draw
 _RELATIONS, _INSERTED = (
     re.compile(r"word/_rels/[^/]+\.rels"),
@@ -107,7 +109,14 @@ def _in_package(document: Path, _: str) -> Counter[str]:
 
 def _in_xml(document: Path, _: str) -> Counter[str]:
     text = document.read_bytes()
-    return hidden_xml.of_open_document(text) + Counter({"hidden sheet": len(_HIDDEN_SHEET_2003.findall(text))})
+    found = Counter(
+        {"linked picture": len(_LINKED_IN_XML.findall(text)), "hidden sheet": len(_HIDDEN_SHEET_2003.findall(text))}
+    )
+    return hidden_xml.of_open_document(text) + found
+
+
+def _in_rtf(document: Path, _: str) -> Counter[str]:
+    return Counter({"linked picture": len(_LINKED_IN_RTF.findall(document.read_bytes()))})
 
 
 def _in_compound(document: Path, _: str) -> Counter[str]:
@@ -119,5 +128,5 @@ def _in_compound(document: Path, _: str) -> Counter[str]:
 
 
 _HIDDEN: dict[str, Callable[[Path, str], Counter[str]]] = {
-    sniff.OFFICE: _in_package, sniff.OFFICE_XML: _in_xml, sniff.OLE: _in_compound, sniff.RTF: lambda *_: Counter(),
+    sniff.OFFICE: _in_package, sniff.OFFICE_XML: _in_xml, sniff.OLE: _in_compound, sniff.RTF: _in_rtf,
 }  # fmt: skip

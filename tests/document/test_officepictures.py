@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from gateway.document import officepictures
+from gateway.document import officepictures, sniff
 from gateway.document.refusal import Unfaxable
 
-from . import made_office
+from . import made_compound, made_office
 from .made import photo
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle cx="4" cy="4" r="4"/></svg>'
@@ -93,3 +95,88 @@ def test_pictures_of_an_opendocument_are_looked_at(tmp_path: Path) -> None:
         made_office.changed((tmp_path / "document.docx").read_bytes(), "META-INF/manifest.xml", b"</m:", locked)
     )
     assert not list(officepictures.settle(tmp_path / "document.docx", "x.odt"))
+
+
+# --- documents that are no packages -----------------------------------------------------------------------------------
+
+
+def blip(called: str, data: bytes, *, sums: int = 1) -> bytes:
+    """A picture as a record of the old kinds (MS-ODRAW)."""
+    instance, kind = {"png": (0x6E0, 0xF01E), "jpg": (0x46A, 0xF01D), "emf": (0x3D4, 0xF01A), "wmf": (0x216, 0xF01B)}[
+        called
+    ]
+    if called in ("emf", "wmf"):
+        packed = zlib.compress(data)
+        said = struct.pack("<I24xIBB", len(data), len(packed), 0, 0xFE) + packed
+    else:
+        said = b"\xff" + data
+    said = bytes(16 * sums) + said
+    return struct.pack("<HHI", (instance + sums - 1) << 4, kind, len(said)) + said
+
+
+def show(called: str, data: bytes) -> bytes:
+    return made_compound.compound({"Pictures": blip("jpg", PICTURES["a.jpg"]) + blip(called, data, sums=2)})
+
+
+def old_text(called: str, data: bytes) -> bytes:
+    return made_compound.compound({"WordDocument": bytes(600), "Data": bytes(99) + blip(called, data)})
+
+
+def book(called: str, data: bytes) -> bytes:
+    """The record of a picture goes on in another."""
+    drawing = blip(called, data)
+    records = ((0x809, bytes(16)), (0xEB, drawing[:99]), (0x3C, drawing[99:]), (0x85, b""), (0x3C, b"x"), (0x0A, b""))
+    return made_compound.compound({"Workbook": b"".join(struct.pack("<HH", k, len(d)) + d for k, d in records)})
+
+
+def rich(called: str, data: bytes) -> bytes:
+    """One in hexadecimal digits, one in bytes; the other form of one, for old programs, is not looked at."""
+    word = {"png": b"\\pngblip", "jpg": b"\\jpegblip", "emf": b"\\emfblip", "wmf": b"\\wmetafile8"}[called]
+    digits = data.hex("\n", 64).encode()
+    return (
+        rb"{\rtf1 {\nonshppict{\pict\pngblip 00}}{\*\shppict{\pict{\*\picprop{\sp{\sn x}}}\picwgoal300%s %s}}" % (word, digits)
+        + rb"{\pict%s{\*\blipuid 0011}\bin%d " % (word, len(data)) + data + b"} Word}"
+    )  # fmt: skip
+
+
+def in_one_xml(_: str, data: bytes) -> bytes:
+    shown = b"<draw:frame><draw:image><office:binary-data>%s</office:binary-data></draw:image></draw:frame>"
+    return made_office.flat("text").replace(b"Word", b"Word" + shown % base64.encodebytes(data))
+
+
+def of_word_2003(called: str, data: bytes) -> bytes:
+    space = b'<?xml version="1.0"?><w:wordDocument xmlns:w="http://schemas.microsoft.com/office/word/2003/wordml">'
+    shown = b'<w:pict><w:binData w:name="wordml://1.%s">%s</w:binData></w:pict></w:wordDocument>'
+    return space + shown % (called.encode(), base64.encodebytes(data))
+
+
+@pytest.mark.parametrize("made", [show, old_text, book, rich, in_one_xml, of_word_2003])
+@pytest.mark.parametrize("called", ["png", "jpg", "emf", "wmf"])
+def test_pictures_of_other_documents_are_looked_at(tmp_path: Path, made: Any, called: str) -> None:
+    def check(data: bytes) -> None:
+        document = tmp_path / "document"
+        document.write_bytes(made(called, data))
+        officepictures.check(document, sniff.sniff(document), "x.doc")
+
+    whole = PICTURES[f"a.{called}"]
+    check(whole)
+    with pytest.raises(Unfaxable, match=r"x\.doc holds a picture \(picture \d.*\) that is damaged"):
+        check(whole[: len(whole) * 6 // 10])
+
+
+def test_a_bitmap_of_a_rich_text_is_looked_at(tmp_path: Path) -> None:
+    document = tmp_path / "document"
+    for data, damaged in ((PICTURES["a.bmp"][14:], False), (PICTURES["a.bmp"][14:-999], True)):
+        document.write_bytes(rb"{\rtf1 {\pict\dibitmap0 " + data.hex().encode() + b"}}")
+        if damaged:
+            with pytest.raises(Unfaxable, match=r"picture 1\.dib"):
+                officepictures.check(document, sniff.RTF, "x.rtf")
+        else:
+            officepictures.check(document, sniff.RTF, "x.rtf")
+
+
+def test_a_document_that_is_damaged_itself_is_left_to_libreoffice(tmp_path: Path) -> None:
+    document = tmp_path / "document"
+    for data, kind in ((made_compound.doc(0)[:700], sniff.OLE), (rb"{\rtf1 {\pict\pngblip", sniff.RTF)):
+        document.write_bytes(data)
+        officepictures.check(document, kind, "x.doc")

@@ -53,6 +53,15 @@ def test_where_nothing_is_hidden_nothing_is_told(tmp_path: Path) -> None:
         assert told(tmp_path, data) == []
 
 
+def test_linked_pictures_outside_of_packages_are_told(tmp_path: Path) -> None:
+    linked = b'Word<draw:frame><draw:image xlink:href="%s"/></draw:frame>'
+    for place in (b"https://www.example.org/a.png", b"a.png"):
+        assert told(tmp_path, made_office.flat("text").replace(b"Word", linked % place)) == ["the linked picture"]
+    field = rb'{\rtf1 {\field{\*\fldinst INCLUDEPICTURE "http://www.example.org/b.png"%s}{\fldrslt }}}'
+    assert told(tmp_path, field % rb" \\d") == ["the linked picture"]
+    assert told(tmp_path, field % b"") == []  # it is kept within
+
+
 def test_comments_of_tables_and_slides_are_told(tmp_path: Path) -> None:
     out = io.BytesIO(made_office.xlsx())
     with zipfile.ZipFile(out, "a") as book:
