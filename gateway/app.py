@@ -193,21 +193,16 @@ class Gateway:
             self.outbound.start()
             self.inbound.start()
             self.postman.start()
+            works = (
+                self._note_time, self.divided.give_up, self._sweep_orphans, self._mend_times, self._sweep_uploads,
+                self._keep_reserve, self._watch_certificates,
+            )  # fmt: skip
             self._tasks = [
-                asyncio.create_task(
-                    self._housekeeping(
-                        self._note_time,
-                        self.divided.give_up,
-                        self._sweep_orphans,
-                        self._mend_times,
-                        self._sweep_uploads,
-                        self._keep_reserve,
-                    ),
-                    name="housekeeping",
-                ),
+                asyncio.create_task(self._housekeeping(*works), name="housekeeping"),
                 asyncio.create_task(self._housekeeping(self._purge), name="purge"),
                 asyncio.create_task(self._probe_account(), name="account-probe"),
             ]
+            telemetry.certificates(self.config.certificates())
             telemetry.started()
             self._ready = True
         except BaseException:
@@ -281,6 +276,7 @@ class Gateway:
         if self._door is None:
             return []
         self._door.reload_certificates()
+        telemetry.certificates(self.config.certificates())
         return ["certificates"]
 
     def addresses(self) -> dict[str, Any]:
@@ -306,15 +302,8 @@ class Gateway:
         log.warning("nothing is sent for now", why=self._gate_was)
         if not self.gate.is_shut:
             return
-        now = self._clock()
         telemetry.provider_trouble("key-refused", self._gate_was)
-        alarm = self.notices.operator(
-            f"key-refused.{int(self.gate.shut_at // 3600)}", now,  # once an hour, however often it comes and goes
-            title="The fax provider refuses the API key: nothing is being sent",
-            text=f"{self.gate.why[:1].upper()}{self.gate.why[1:]}. Mail is still accepted and waits.",
-            remedy="Put the right key where provider.api_key points and restart; sending goes on by itself.",
-        )  # fmt: skip
-        self._queue_mail(alarm)
+        self._queue_mail(self.notices.key_refused(self.gate.why, self.gate.shut_at, self._clock()))
 
     def _queue_mail(self, mail: OutgoingMail) -> None:
         async def put() -> None:
@@ -406,6 +395,14 @@ class Gateway:
 
     async def _keep_reserve(self) -> None:
         await asyncio.to_thread(self.spool.keep_reserve)
+
+    async def _watch_certificates(self) -> None:
+        now = self._clock()
+        if expiring := await asyncio.to_thread(self.config.expiring, now):
+            notice = self.notices.certificates(expiring, now)
+            if await self.database.write(lambda tx: outbox.add(tx, notice)):
+                log.warning("certificates", why="; ".join(expiring))
+                self.postman.nudge()
 
     async def _purge(self) -> None:
         """What has served its time goes, a little at a time with others between, until nothing of it is left."""

@@ -28,7 +28,7 @@ async def serve(config: Config) -> int:
     0 clean, 70 on a broken disk or database, 75 busy, 77 not permitted, 78 configuration.
     """
     telemetry.set_up_logging(config.log.level, config.log.format)
-    for warning in (*config.warnings, *config.expired(time.time())):
+    for warning in (*config.warnings, *config.expiring(time.time())):
         log.warning("configuration", why=warning)
     _ask_for_descriptors()
     gateway = Gateway(config)

@@ -6,20 +6,22 @@ The format of what operators read lives here: each event is one log line with th
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 log = structlog.get_logger("fax")
 
 _SECRET = re.compile(r"(api_key=|/callback/|password=|token=)[^\s&/'\"]+", re.IGNORECASE)
 _ODD = frozenset(" \t=\r\n\"'")  # what a value is quoted for
+_is_verbose = False
 _LEVELS = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}  # sd-daemon(3) prefixes
 
 
@@ -64,6 +66,8 @@ def _shown(value: Any) -> str:
 
 def set_up_logging(level: str, form: str) -> None:
     """``form`` is auto, console, json or journal; auto is journal under systemd, else console."""
+    global _is_verbose  # noqa: PLW0603  # asked for each line of a client: the logger itself takes too long to say no
+    _is_verbose = level == "debug"
     if form == "auto":
         form = "journal" if os.environ.get("JOURNAL_STREAM") else "console"
     processors: list[Any] = [
@@ -95,23 +99,38 @@ def set_up_logging(level: str, form: str) -> None:
 # --- metrics ----------------------------------------------------------------------------------------------------------
 
 registry = CollectorRegistry()
+# a second series beside each would tell what faxgateway_start_time_seconds tells
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no type for it
 
 
-def _counter(name: str, text: str, *labels: str) -> Counter:
-    return Counter(f"faxgateway_{name}", text, labels, registry=registry)
+def _counter(name: str, text: str, *labels: str, values: tuple[str, ...] = ()) -> Counter:
+    """``values``, of the only label, are shown from the start: a series that begins at 1 has no increase to alarm at."""
+    counter = Counter(f"faxgateway_{name}", text, labels, registry=registry)
+    for value in values:
+        counter.labels(value)
+    return counter
 
 
 _accepted = _counter("mails_accepted", "Mails accepted at the SMTP door")
 _rejected = _counter("mails_rejected", "Mails and recipients refused at the SMTP door", "status")
-_logins = _counter("logins", "Logins tried at the SMTP door", "result")
+_logins = _counter(
+    "logins", "Logins tried at the SMTP door", "result", values=("good", "wrong", "repeated", "throttled")
+)
 _pages = _counter("pages_prepared", "Fax pages prepared")
-_submits = _counter("submits", "Sends to the provider by outcome", "outcome")
+_submits = _counter(
+    "submits",
+    "Sends to the provider by outcome",
+    "outcome",
+    values=("sent", "not_sent", "not_now", "unknown", "found", "absent"),
+)
 _results = _counter("faxes_ended", "Faxes that reached a final state", "state", "code")
 _held = _counter("faxes_held", "Faxes held for a person")
-_received = _counter("faxes_received", "Faxes received", "source")
-_receipts = _counter("receipts", "Receipts by callback", "known")
-_mails = _counter("mails_out", "Tries to hand a mail to the smarthost", "result")
-_provider = _counter("provider_errors", "Times that sending stopped by the provider's word", "kind")
+_received = _counter("faxes_received", "Faxes received", "source", values=("callback", "fetch"))
+_receipts = _counter("receipts", "Receipts by callback", "known", values=("yes", "no"))
+_mails = _counter("mails_out", "Tries to hand a mail to the smarthost", "result", values=("sent", "deferred", "dead"))
+_provider = _counter(
+    "provider_errors", "Times that sending stopped by the provider's word", "kind", values=("key-refused", "no-credit")
+)
 _seconds = Histogram(
     "faxgateway_fax_seconds", "From acceptance to the final state", registry=registry, buckets=(10, 60, 300, 1800, 7200)
 )
@@ -119,6 +138,10 @@ _started = Gauge("faxgateway_start_time_seconds", "When the daemon started", reg
 _queue = Gauge("faxgateway_jobs", "Open jobs by state", ("state",), registry=registry)
 _outbox = Gauge("faxgateway_outbox", "Mails waiting or given up", ("state",), registry=registry)
 _balance = Gauge("faxgateway_provider_balance", "Balance at the provider", registry=registry)
+_balance.set(math.nan)  # not told yet, which is neither rich nor poor
+_certificates = Gauge(
+    "faxgateway_certificate_expires_seconds", "Until when a certificate in use is good", ("file",), registry=registry
+)
 
 
 def render_metrics() -> bytes:
@@ -141,6 +164,13 @@ def queue_sizes(jobs: dict[str, int], outbox: dict[str, int]) -> None:
 
 def balance(value: float) -> None:
     _balance.set(value)
+
+
+def certificates(ends: Mapping[str, float]) -> None:
+    """Those in use, by their files, with the ends of their validity."""
+    _certificates.clear()
+    for file, end in ends.items():
+        _certificates.labels(file).set(end)
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
@@ -220,7 +250,7 @@ def retry(job: str, *, step: str, wait: float, why: str) -> None:
 
 def held(job: str, *, why: str) -> None:
     _held.inc()
-    _tell("held", id=job, why=why)
+    _tell("held", level=logging.WARNING, id=job, why=why)
 
 
 def ended(job: str, *, number: str, state: str, code: str, why: str = "", took: float = 0.0) -> None:
@@ -249,6 +279,18 @@ def mail(mail_id: str, *, kind: str, cause: str, to: str, result: str, why: str 
     _tell(f"mail {result}", level=level, id=mail_id, kind=kind, cause=cause, to=to, why=why)
 
 
+def smtp(client: str, *, command: str = "", reply: str = "") -> None:
+    """A line of the dialogue, for the level debug alone; numbers are whole in it, passwords must not be."""
+    if _is_verbose:
+        _tell("smtp", level=logging.DEBUG, client=client, command=command, reply=reply.replace("\r\n", " / "))
+
+
+def asked(method: str, path: str, *, status: int, size: int) -> None:
+    """An answer of the provider, of ``size`` bytes, for the level debug alone."""
+    if _is_verbose:
+        _tell("provider asked", level=logging.DEBUG, method=method, path=path, status=status, size=size)
+
+
 def provider_trouble(kind: str, why: str) -> None:
     _provider.labels(kind).inc()
-    _tell("provider trouble", kind=kind, why=why)
+    _tell("provider trouble", level=logging.ERROR, kind=kind, why=why)

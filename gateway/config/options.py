@@ -5,6 +5,7 @@ Durations are seconds, sizes bytes once read. ``config.example.yaml`` shows the 
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -41,6 +42,8 @@ from gateway.config.options_smtp import Smtp
 from gateway.config.secrets import is_open
 from gateway.config.sections import Section, complain, section
 
+_SOON = 14 * 86400.0  # seconds
+
 
 class Retention(Section):
     documents: Duration = 7 * 86400.0
@@ -64,6 +67,7 @@ class Admin(Section):
 
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """debug: each line of every SMTP dialogue and each call of the provider, too, with whole numbers and no password"""
     format: Literal["auto", "console", "json", "journal"] = "auto"
 
 
@@ -155,7 +159,7 @@ class Config(Section):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What works but should not stay so, a sentence each; what a clock changes is :meth:`expired`."""
+        """What works but should not stay so, a sentence each; what a clock changes is :meth:`expiring`."""
         useless = [
             f"smtp.listeners[{n}] on {each.address}: passwords are taken under TLS only, so with tls: none nobody outside"
             " this machine can log in; set tls: starttls"
@@ -184,13 +188,20 @@ class Config(Section):
             " networks; if it takes mails from the Internet, set policy.senders: routed"
         ]
 
-    def expired(self, now: float) -> tuple[str, ...]:
-        """The certificates of listeners that clients will not take any more, a sentence each."""
-        files = dict.fromkeys(each.certificate for each in self.smtp.listeners if each.certificate)
+    def certificates(self) -> dict[str, float]:
+        """The files with certificates of listeners, and until when each is good, where that can be read."""
+        files = dict.fromkeys(
+            each.certificate for each in self.smtp.listeners if each.certificate and each.tls != "none"
+        )
+        return {str(file): end for file in files if (end := pem.valid_until(file)) is not None}
+
+    def expiring(self, now: float) -> tuple[str, ...]:
+        """The certificates that clients will not take any more, or not for two weeks more, a sentence each."""
         return tuple(
-            f"the certificate in {file} has expired: renew it, then faxgateway reload"
-            for file in files
-            if (pem.valid_until(file) or now) < now
+            f"the certificate in {file} {'has expired' if end < now else f'expires on {_day(end)}'}: renew it,"
+            " then faxgateway reload"
+            for file, end in self.certificates().items()
+            if end < now + _SOON
         )
 
     def masked(self) -> dict[str, Any]:
@@ -200,6 +211,10 @@ class Config(Section):
     @field_serializer("domain")
     def _one_domain_is_a_text(self, domain: tuple[str, ...]) -> str | tuple[str, ...]:
         return domain[0] if len(domain) == 1 else domain
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
 def _is_relay(address: str, relay: Relay) -> bool:

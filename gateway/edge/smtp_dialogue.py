@@ -79,6 +79,9 @@ class Dialogue:
         """Obey one command line and say its reply. Raises :class:`Hangup`, OSError."""
         word, _, argument = raw.decode("utf-8", "surrogateescape").partition(" ")
         name, argument = word.upper(), argument.strip(" \t")
+        if name in _ANSWERS:
+            told = f"{name} ***" if name == "AUTH" else f"{name} {shown(argument, 400)}"
+            telemetry.smtp(self.peer.address, command=told.rstrip())
         self._look(name)
         try:
             reply = await self._answer(name)(self, argument)

@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 from aiosmtpd.smtp import SMTP, Session
 
+from gateway import telemetry
 from gateway.edge.smtp_clients import Clients, client_at, is_proxy, name_of, peer_of, tls_of
 from gateway.edge.smtp_data import Closed, Input, LineTooLong, SpeaksTls
 from gateway.edge.smtp_dialogue import Dialogue
@@ -101,6 +102,8 @@ class Conversation(SMTP):
         if self.transport is None or self.transport.is_closing():
             raise ConnectionResetError("the client has gone")
         self.transport.write(reply.encode("ascii") + b"\r\n")
+        # a word that is no command, which a 500 repeats, may be a password that went astray
+        telemetry.smtp(self._address, reply=reply.partition(" ")[0] if reply.startswith("500 ") else reply)
         if self._paused:  # type: ignore[attr-defined]  # the client does not take what was said before
             with self.source.waiting():
                 async with asyncio.timeout(self._settings.command_timeout if within is None else within):

@@ -15,6 +15,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
+from gateway import telemetry
 from gateway.errors import GatewayError, KeyRefused, NotFound, OutcomeUnknown, Refused, SlowDown, TryLater
 from gateway.provider.reading import Unreadable, clean, message, read_json
 
@@ -224,7 +225,9 @@ class Calls:
             response.status, b"", wait or None, self.secret, self._origin(response.headers.get("Location", ""))
         )
         try:
-            return replace(head, body=await _bounded(response))
+            answer = replace(head, body=await _bounded(response))
+            telemetry.asked(response.method, response.url.path, status=answer.status, size=len(answer.body))
+            return answer
         except (Unreadable, *NETWORK_ERRORS):
             if _is_refusal(head.status):
                 return head  # the status line alone is a clear no

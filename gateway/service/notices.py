@@ -14,6 +14,7 @@ from gateway.model import FaxJob, InboundFax, MailKind, Notify, OutgoingMail, Re
 from gateway.store.ids import new_id
 
 _LISTED = 50  # lines of a list in a notice
+_WEEK = 7 * 86400  # seconds
 _STATUS = {  # enhanced status of a fax result, RFC 3463 section 3
     "ok": "2.0.0",
     "busy": "4.4.1",
@@ -196,6 +197,27 @@ class Notices:
         """A notice to the operator, or to whom he has named; ``key`` makes it unique, so that a trouble is told once."""
         facts = {"title": title, "text": text, "remedy": remedy}
         return self._mail(MailKind.OPERATOR, key, to or self._settings.fallback, now, facts)
+
+    def key_refused(self, why: str, shut_at: float, now: float) -> OutgoingMail:
+        """The alarm that nothing is sent, once an hour, however often it comes and goes."""
+        return self.operator(
+            f"key-refused.{int(shut_at // 3600)}",
+            now,
+            title="The fax provider refuses the API key: nothing is being sent",
+            text=f"{why[:1].upper()}{why[1:]}. Mail is still accepted and waits.",
+            remedy="Put the right key where provider.api_key points and restart; sending goes on by itself.",
+        )
+
+    def certificates(self, what: Sequence[str], now: float) -> OutgoingMail:
+        """The notice of certificates that clients will soon take no more, once a week."""
+        return self.operator(
+            f"certificates.{int(now // _WEEK)}",
+            now,
+            title="A certificate of the SMTP door must be renewed",
+            text="\n".join(f"{each[:1].upper()}{each[1:]}." for each in what),
+            remedy="Devices and mail programs that look at it send nothing once it has expired. faxgateway doctor shows whether"
+            " the new one is good.",
+        )
 
     def no_credit(self, why: str, now: float) -> OutgoingMail:
         """The alarm that the account cannot pay, once a day."""

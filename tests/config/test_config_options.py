@@ -371,8 +371,12 @@ def test_a_certificate_that_clients_will_not_take_and_a_key_that_others_can_read
     ours.private_key_pem.write_to_path(tmp_path / "key.pem")
     (tmp_path / "key.pem").chmod(0o640)
     config = read(listener("tls: starttls, certificate: cert.pem, key: key.pem"))
-    assert (config.warnings, config.expired(end.timestamp() - 1)) == ((), ())
-    assert config.expired(end.timestamp() + 1) == (
+    assert (config.warnings, config.expiring(end.timestamp() - 15 * 86400)) == ((), ())
+    assert config.certificates() == {str(tmp_path / "cert.pem"): end.timestamp()}
+    assert config.expiring(end.timestamp() - 86400) == (
+        f"the certificate in {tmp_path / 'cert.pem'} expires on 2026-06-01: renew it, then faxgateway reload",
+    )
+    assert config.expiring(end.timestamp() + 1) == (
         f"the certificate in {tmp_path / 'cert.pem'} has expired: renew it, then faxgateway reload",
     )
     (tmp_path / "key.pem").chmod(0o644)

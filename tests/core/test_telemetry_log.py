@@ -95,3 +95,18 @@ def test_what_a_stranger_says_is_no_line_of_its_own_and_bans_nobody(form: str) -
     assert "rejected" in second
     assert third.endswith("why=a?[31mb???")
     assert said.replace("\n", "").isprintable()
+
+
+def test_a_series_of_an_alarm_is_there_before_its_first_event() -> None:
+    """``increase()`` of one that begins at 1 is 0, and a balance of 0 is an alarm."""
+    lines = set(telemetry.render_metrics().decode().splitlines())
+    names = {line.partition(" ")[0] for line in lines}
+    for name in (
+        'faxgateway_provider_errors_total{kind="key-refused"}',
+        'faxgateway_provider_errors_total{kind="no-credit"}',
+        'faxgateway_mails_out_total{result="dead"}',
+        'faxgateway_faxes_received_total{source="fetch"}',
+        'faxgateway_submits_total{outcome="unknown"}',
+    ):
+        assert name in names
+    assert not [name for name in names if "_created" in name]

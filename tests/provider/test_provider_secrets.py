@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
+from gateway import telemetry
 from gateway.errors import GatewayError
 from gateway.model import FaxNumber
 from gateway.provider.faxto import FaxTo, FaxToSettings
@@ -78,7 +79,10 @@ async def _tell_all(base: str, timeout: float, caplog: pytest.LogCaptureFixture)
 
 
 @pytest.mark.parametrize("answer", LEAKS.values(), ids=LEAKS.keys())
-async def test_no_answer_makes_the_client_tell_a_key(answer: bytes, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_answer_makes_the_client_tell_a_key(
+    answer: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry, "_is_verbose", True)
     async with serve(answering(answer)) as wire:
         said = await _tell_all(wire.base, 20.0, caplog)
     assert KEY not in said

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from gateway import telemetry
 from gateway.app import Gateway
-from gateway.config import load
+from gateway.config import Config, load
 from gateway.model import Envelope, FaxJob, FaxNumber, JobState, MailKind, Peer, Recipient, Submission
 from gateway.store import jobs, outbox
 from gateway.store.db import Tx
@@ -212,6 +213,32 @@ async def test_work_that_fails_hinders_no_other(gateway: Gateway, monkeypatch: p
     await asyncio.sleep(0.1)
     assert gateway.spool.release_reserve()
     await until(gateway.spool.reserve.exists)
+
+
+async def test_a_certificate_that_expires_is_told_once_and_shown(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = time.time() + 5 * 86400
+    monkeypatch.setattr(Config, "certificates", lambda _: {"/tls/chain.pem": end})
+
+    async def told() -> list[str]:
+        return await gateway.database.read(
+            lambda tx: [
+                text for (text,) in tx.execute("SELECT facts ->> 'text' FROM outbox WHERE cause LIKE 'certificates.%'")
+            ]
+        )
+
+    async def is_told() -> bool:
+        return bool(await told())
+
+    await until(is_told)
+    await asyncio.sleep(0.2)
+    assert len(found := await told()) == 1
+    assert found[0].startswith("The certificate in /tls/chain.pem expires on 20")
+    await gateway.reload()
+    line = next(line for line in telemetry.render_metrics().decode().splitlines() if "chain.pem" in line)
+    name, _, value = line.partition(" ")
+    assert (name, float(value)) == ('faxgateway_certificate_expires_seconds{file="/tls/chain.pem"}', end)
 
 
 async def test_a_refused_key_is_told_once_tried_again_and_nothing_is_lost(

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from smtp_harness import AUTHORITY, Client, Doors, House, Stub, issue, talking, until
 from structlog.testing import capture_logs
 
+from gateway import telemetry
 from gateway.edge.smtp_settings import ListenerSettings
 from gateway.errors import TryLater
 from gateway.store import users
@@ -276,6 +277,28 @@ async def test_auth_plain_in_any_case_with_and_without_initial_response(
             assert (await client.mail(b"x")).code == 250
     peer = stub.mails[0][0].peer
     assert (peer.login, peer.identity, peer.protocol) == ("copier", "user:copier", "ESMTPSA")
+
+
+async def test_the_log_of_a_dialogue_at_debug_has_all_but_passwords(
+    doors: Doors, stub: Stub, tmp_path: Path, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (address,) = await doors.open(stub, listener(tmp_path, "implicit", "required"))
+    for level in (False, True):
+        monkeypatch.setattr(telemetry, "_is_verbose", level)
+        with capture_logs() as logs:
+            async with talking(address, trusting) as client:
+                assert await client.asks("AUTH LOGIN", b64("copier"), b64("secret")) == [334, 334, 235]
+                assert await client.asks(f"AUTH PLAIN {plain('copier', 'secret')}", "secret", b64("secret")) == [
+                    503,
+                    500,
+                    500,
+                ]
+                assert (await client.mail(b"x", "+12025550123@fax.local")).code == 250
+        lines = [line.get("command") or line["reply"] for line in logs if line["event"] == "smtp"]
+        assert bool(lines) == level
+        assert not any(word in str(logs) for word in ("secret", "SECRET", b64("secret"), b64("secret").upper()))
+    assert [line for line in lines if "AUTH" in line][-2:] == ["AUTH ***", "AUTH ***"]
+    assert "RCPT TO:<+12025550123@fax.local>" in lines
 
 
 @pytest.mark.parametrize("word", ["LOGIN", "login", "Login"])
