@@ -61,7 +61,7 @@ class Program:
             self._process = await asyncio.create_subprocess_exec(
                 *prefix, sys.executable, "-m", "gateway", *self._arguments,
                 stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-                cwd=self.code, env={**os.environ, "PYTHONPATH": str(self.code), **(env or {})},
+                cwd=self.code, env={**nursery.environment(self.code), **(env or {})},
             )  # fmt: skip
         return await self.ready() if wait else True
 

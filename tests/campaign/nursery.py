@@ -24,6 +24,12 @@ _PATIENCE = 30.0  # seconds for strace to attach
 current: ContextVar[Nursery | None] = ContextVar("nursery", default=None)
 
 
+def environment(code: Path) -> dict[str, str]:
+    """That of a gateway of this ``code``. Its coverage is not measured: killed it would tell nothing, and start slowly."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    return {**ours, "PYTHONPATH": str(code)}
+
+
 class Fork:
     """A forked gateway, with as much of a process's interface as a campaign needs."""
 
@@ -118,7 +124,7 @@ async def nursery(code: Path) -> AsyncIterator[None]:
     """Gateways that are started meanwhile without an environment of their own are forked."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", __file__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=code,
-        env={**os.environ, "PYTHONPATH": str(code)},
+        env=environment(code),
     )  # fmt: skip
     made = Nursery(process)
     listening = asyncio.create_task(made.listen(), name="nursery")
