@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 WESTERN = "cp1252"
@@ -21,6 +22,30 @@ _OF_DOS = re.compile(rb"[A-Za-z][\x81\x82\x84\x87\x88\x94][A-Za-z]")  # letters 
 _CENTRAL = re.compile(rb"[A-Za-z][\xb1\xb3\xb6\xb9\xbc\xbe\xbf]{1,2}[a-z]")
 _CENTRAL_OF_ISO = re.compile(rb"[A-Za-z][\xb1\xb6\xbc\xbe][a-z]")
 _CENTRAL_LEAST = 2  # of them
+# the letters beyond ASCII of languages that are written in Western (German, French, Spanish and Catalan, Portuguese, Italian, Dutch,
+# Norwegian, Swedish, Estonian, Icelandic, Faroese, Albanian, Welsh), with those of names, and of others by their charset
+_WESTERN_LANGUAGES = tuple(
+    map(
+        frozenset,
+        "äöüßéèàáêôëïçñ àâæçèéêëîïôùûüÿœñöä áéíñóúüïçàèòö· áâãàçéêíóôõúüè àèéìíîïòóùúüö äëéèêïíóöüûôâàáúçîñ æøåäöéüèêóòôâà"
+        " åäöéüšžøæ äöüõšž áéíóúýðþæö áíóúýðæøå ëçê àèìòùáéóâêîôûŵŷäëïöü".split(),
+    )
+)
+_CENTRAL_LANGUAGES = tuple(  # Hungarian, Czech, Slovak, Polish, Romanian, Croatian and its kin
+    map(frozenset, "áéíóöőúüű áčďéěíňóřšťúůýž áäčďéíĺľňóôŕšťúýž ąćęłńóśźż ăâîşţ čćđšž".split())
+)
+_LANGUAGES = (
+    (WESTERN, _WESTERN_LANGUAGES),
+    ("cp1250", _CENTRAL_LANGUAGES),
+    ("iso-8859-2", _CENTRAL_LANGUAGES),
+    ("cp1254", (frozenset("çğıiöşüâîû\u0307"),)),  # Turkish
+    ("cp1257", (frozenset("ąčęėįšųūž"), frozenset("āčēģīķļņšūž"))),  # Lithuanian, Latvian
+)
+_LETTER = re.compile(  # at the beginning or end of a word, or of those that are signs in Western, within one
+    rb"(?<=[A-Za-z])[\x8a\x8c-\x8f\x9a\x9c-\x9f\xc0-\xff]|[\x8a\x8c-\x8f\x9a\x9c-\x9f\xc0-\xff](?=[A-Za-z])"
+    rb"|(?<=[A-Za-z\xc0-\xff])[\xa1-\xbf](?=[a-z\xc0-\xff])"
+)
+_DIFFERENT, _OFTEN = 4, 50  # letters beyond ASCII that such a text has at least, and one in so many
 _OF_WINDOWS = re.compile(rb"[\x80-\x9f]")
 _HIGH = bytes(range(128, 256))
 _STRAY = "faxgateway-stray"  # how what is no UTF-8 is read
@@ -142,7 +167,9 @@ def meant(charset: str | None, data: bytes) -> str | None:
     """
     if codec(charset) not in (None, WESTERN):
         return charset
-    return said_in(data) or (None if is_foreign(data) or is_of_dos(data) else central(data) or charset)
+    return said_in(data) or (
+        None if is_foreign(data) or is_of_dos(data) else by_letters(data) or central(data) or charset
+    )
 
 
 def is_foreign(data: bytes) -> bool:
@@ -156,6 +183,23 @@ def is_foreign(data: bytes) -> bool:
 def is_of_dos(data: bytes) -> bool:
     """Whether a Western text has its letters where DOS had them (code page 850)."""
     return _is_latin(data) and bool(_OF_DOS.search(data))
+
+
+def by_letters(data: bytes) -> str:
+    """The charset in which the letters of a text are those of one language, Western before all others; "" where there is none."""
+    if not _is_latin(data):
+        return ""
+    found = _LETTER.findall(data, 0, _LONG_START)
+    letters = b"".join(set(found))
+    if len(found) * _OFTEN < min(len(data), _LONG_START):
+        return ""
+    return next((name for name, languages in _LANGUAGES if _are_of(letters, name, languages)), "")
+
+
+def _are_of(letters: bytes, charset: str, languages: Sequence[frozenset[str]]) -> bool:
+    """Whether the letters are enough, and one of the languages has them all."""
+    said = set((read(letters, charset) or "").lower())
+    return len(said) >= _DIFFERENT and any(said <= language for language in languages)
 
 
 def central(data: bytes) -> str:

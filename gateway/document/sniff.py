@@ -148,6 +148,8 @@ def refusal(kind: str, name: str, *, opened: Container[str] = ()) -> str:
     """Why a document of such a kind can become no page, "" when it may; ``opened``: kinds that are made into others."""
     if kind not in REFUSED or kind in opened:
         return ""
+    if kind == UNKNOWN and name.lower().endswith((".pgp", ".gpg")):  # without armour it looks like anything
+        kind = ENCRYPTED
     if kind in OFFICES:
         return f"{name} is {REFUSED[kind]}, which takes LibreOffice to print, and this gateway has none; send it as PDF"
     if kind == ARCHIVE:

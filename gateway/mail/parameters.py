@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
+from gateway import charsets
 from gateway.mail.words import decode_words, to_text
 
 _VALUE = re.compile(r"\s*([^\s;/]*(?:\s*/\s*[^\s;]*)?)")
@@ -17,6 +18,7 @@ _PLAIN = re.compile(r"[^;]*")
 _SIMPLE = re.compile(r'([\w.+-]+(?:/[\w.+-]+)?)((?:; *[\w-]+=(?:"[^"\\=;]*"|[\w./+-]+))*)', re.ASCII)
 _SIMPLE_PARAMETER = re.compile(r'([\w-]+)=(?:"([^"]*)"|([\w./+-]+))', re.ASCII)
 _URL_CODED = re.compile(r"(?:[^%\s]|%[0-9A-Fa-f]{2})+")
+_SAID = re.compile(r"([A-Za-z][\w-]{2,40})'[A-Za-z-]{0,10}'(\S*%[0-9A-Fa-f]{2}.*)", re.ASCII)
 _SECTION = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*?)", re.ASCII)
 
 
@@ -81,11 +83,11 @@ def _join(sections: dict[int, tuple[bool, str]]) -> str:
     """Put RFC 2231 sections together; the charset stands before the first extended one."""
     charset = ""
     data = b""
-    for index, (extended, value) in sorted(sections.items()):
+    for number, (_, (extended, value)) in enumerate(sorted(sections.items())):  # some count from 1
         if not extended:
             data += value.encode("utf-8", "replace")
             continue
-        if index == 0 and value.count("'") >= 2:
+        if value.count("'") >= 2 and (not number or value.startswith(f"{charset}'")):  # some say it each time
             charset, _, value = value.split("'", 2)  # the language is of no use
         data += unquote_to_bytes(value)
     return to_text(data, charset.strip() or "utf-8")
@@ -101,9 +103,11 @@ def without_comment(value: str) -> str:
 
 def display_name(parameter: str) -> str:
     """A file name parameter as it was meant: RFC 2047 section 5 forbids encoded words there, mailers write them; others
-    write it as in a URL.
+    write it as in a URL, or as RFC 2231 says where it does not hold.
     """
     name = decode_words(parameter)
+    if (said := _SAID.fullmatch(name)) and charsets.codec(said[1]):
+        return to_text(unquote_to_bytes(said[2]), said[1])
     if "%" not in name or not _URL_CODED.fullmatch(name):
         return name
     try:

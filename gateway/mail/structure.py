@@ -38,6 +38,7 @@ _UNSURE = {"text/plain", "application/octet-stream"}  # what programs say that d
 _OF_A_MAIL = {"from", "to", "subject", "date", "received", "return-path", "message-id", "mime-version", "content-type"}
 _ARMOUR = 65_536  # bytes of a key or a signature in letters, at most
 _ARMOURED_SIGNATURE, _ARMOURED_KEY = b"-----BEGIN PGP SIGNATURE-----", b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
+_BINARY_SIGNATURES = (b"\x88", b"\x89", b"\xc2")  # how its first packet begins, RFC 9580 section 4.2
 _SECRET = re.compile(rb"(?:^|>)[ \t]*-----BEGIN PGP MESSAGE-----\s*(?:$|<)", re.MULTILINE)
 _YENC = re.compile(rb"^=ybegin [^\r\n]*\bsize=\d+ name=", re.MULTILINE)
 # how files of PDF, JPEG, PNG, GIF, TIFF, ZIP and OLE begin in base64, for those whose field is lost
@@ -305,14 +306,14 @@ class _Walk:
         if (
             leaf.type in _SIGNATURES
             or leaf.name.lower().endswith(".p7s")
-            or self._is_armoured(leaf, _ARMOURED_SIGNATURE)
+            or self._is_of_pgp(leaf, _ARMOURED_SIGNATURE, *_BINARY_SIGNATURES)
         ):
             leaf.left_out = SIGNATURE
             return [leaf]
         if _is_resource_fork(leaf):
             _leave_out_fork(leaf)
             return [leaf]
-        if leaf.type == "application/pgp-keys" or self._is_armoured(leaf, _ARMOURED_KEY):
+        if leaf.type == "application/pgp-keys" or self._is_of_pgp(leaf, _ARMOURED_KEY):
             leaf.left_out = "it is a public key, nothing to print"
             return [leaf]
         if leaf.type == "application/pgp-encrypted":
@@ -336,11 +337,11 @@ class _Walk:
             leaf.defect = OPEN_END
         return [leaf]
 
-    def _is_armoured(self, leaf: Leaf, armour: bytes) -> bool:
+    def _is_of_pgp(self, leaf: Leaf, *starts: bytes) -> bool:
         """Whether a file of PGP begins so: those have names of their own."""
         if leaf.message_text or not leaf.name.lower().endswith((".asc", ".sig")) or leaf.end - leaf.start > _ARMOUR:
             return False
-        return self._decoded(leaf)[0].lstrip().startswith(armour)
+        return self._decoded(leaf)[0].lstrip().startswith(starts)
 
     def _text(self, leaf: Leaf) -> list[Leaf]:
         leaf.data, leaf.defect = self._decoded(leaf)

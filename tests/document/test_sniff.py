@@ -175,6 +175,12 @@ def test_the_kind_is_told_by_the_content(kind: str, data: bytes, tmp_path: Path)
         assert sniff.sniff(tmp_path / name) == kind
 
 
+@pytest.mark.parametrize("name", ["contract.pdf.pgp", "CONTRACT.GPG"])
+def test_an_encrypted_file_without_a_mark_is_told_by_its_name(name: str) -> None:
+    assert sniff.refusal(sniff.UNKNOWN, name).startswith(f"{name} is an encrypted file")
+    assert not sniff.refusal(sniff.PDF, name)
+
+
 @pytest.mark.parametrize("kind", sorted(sniff.REFUSED.keys() - sniff.OFFICES - {sniff.ARCHIVE}))
 def test_what_cannot_be_faxed_is_said_with_what_can(kind: str, refusal: Callable[..., Unfaxable]) -> None:
     data = next(data for known, data in KNOWN if known == kind)

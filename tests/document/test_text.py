@@ -200,6 +200,12 @@ def test_what_nobody_declared_is_guessed(content: str, encoding: str) -> None:
         ("<table><tr><td class=MsoNormal>Направляем Вам счет на оплату № 125</td></tr></table>", "cp1251"),
         ("Szanowni Państwo, w załączeniu przesyłamy fakturę", "cp1250"), ("Prosimy o zapłatę należności", "iso-8859-2"),
         ("Molimo da platite račun još ovaj mjesec, pošaljite i ponudu do četvrtka, može", "iso-8859-2"),
+        ("Kérjük, hogy a megrendelést erősítse meg. Üdvözlettel, Győző", "cp1250"),
+        ("Zasíláme vám smlouvu k podpisu. Přiložený dokument prosím podepište, děkuji", "cp1250"),
+        ("Vă rugăm să semnaţi contractul ataşat şi să îl trimiteţi prin fax, până mâine", "iso-8859-2"),
+        ("Prosím podpíšte zmluvu a vráťte ju faxom. Ďakujem, šťastný týždeň", "iso-8859-2"),
+        ("Ekteki sözleşmeyi imzalayıp faks ile geri gönderiniz. İyi çalışmalar", "cp1254"),
+        ("Prašome pasirašyti sutartį ir atsiųsti ją faksu. Ačiū, gražių švenčių", "cp1257"),
         ("Grüße aus Köln, Straße 5; geprüft, fällig\r\n", "cp850"), ("Facture n° 5, payée à l'été, reçu\r\n", "cp850"),
     ],
 )  # fmt: skip
@@ -219,6 +225,21 @@ def test_a_stray_footer_spoils_no_text_in_utf8(content: str, declared: str | Non
         whole = content * count
         assert text.decode(whole.encode() + b"-- M\xfcller", declared) == f"{whole}-- Müller"
         assert text.decode(whole.encode() + "–".encode()[:2], declared).startswith(whole)  # cut off
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "As ações não são válidas até à próxima reunião; põe três cópias à disposição, você é ótimo",
+        "Così può leggere il contratto; perché è già più tardi, lunedì, in città, Ø20",
+        "Kõik on väga hästi, õpetaja, üks ööbik, tõesti, šokk, žanr, mõõta",
+        "Góðan dag, hér er samningurinn; þetta er ágætt, öll börn, ýmislegt, íþróttir",
+        "Col·lecció i qüestió del país, això és més òptim, força àrea, Lluís",
+    ],
+)
+def test_a_western_language_is_none_of_the_others(content: str) -> None:
+    for count in (1, 20):
+        assert text.decode(content.encode("cp1252") * count, None) == content * count
 
 
 @pytest.mark.parametrize("content", ["Ça déjà vu, Größe „5 m²“ …", "ÄÖÜ ÀÉÈÊ ««»»", "“a” b", "x…y™z", "áéíóú ñ"])

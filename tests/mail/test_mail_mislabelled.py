@@ -161,6 +161,7 @@ def test_a_text_about_encryption_is_a_text(tmp_path: Path) -> None:
     [
         ("application/pgp-keys; name=key.asc", "x", "it is a public key, nothing to print"),
         ("application/octet-stream; name=0x1.asc", "-----BEGIN PGP PUBLIC KEY BLOCK-----\r\n", "it is a public key, nothing to print"),
+        ("application/octet-stream; name=a.pdf.sig", "\x89\x013\x04\0\x01\x08", "it is a digital signature, nothing to print"),
         ("text/plain; name=a.pdf.sig", "-----BEGIN PGP SIGNATURE-----\r\n", "it is a digital signature, nothing to print"),
     ],
 )  # fmt: skip

@@ -169,6 +169,8 @@ def test_mailboxes() -> None:
         ("attachment; filename*=plain.pdf", "attachment", {"filename": "plain.pdf"}),
         ("attachment; filename*=utf-8''better.pdf; filename=worse.pdf", "attachment", {"filename": "better.pdf"}),
         ("attachment; filename=plain.pdf; filename*=", "attachment", {"filename": "plain.pdf"}),
+        ("attachment; filename*1*=utf-8''%C3%B6; filename*2*=x.pdf", "attachment", {"filename": "öx.pdf"}),
+        ("attachment; filename*0*=utf-8''%C3%B6; filename*1*=utf-8''x.pdf", "attachment", {"filename": "öx.pdf"}),
         ("attachment; filename*0=a; filename*1=b.pdf", "attachment", {"filename": "ab.pdf"}),
         ("attachment; filename*1*=%C3%B6.pdf; filename*0*=utf-8''x", "attachment", {"filename": "xö.pdf"}),
         ("attachment; filename*0*=utf-8''%C3; filename*1*=%B6.pdf", "attachment", {"filename": "ö.pdf"}),
@@ -271,6 +273,8 @@ def test_header_blocks(block: bytes, fields: dict[str, str], body: bytes) -> Non
         ("50%25.pdf", "50%.pdf"),
         ("100% sure.pdf", "100% sure.pdf"),
         ("50%e4.pdf", "50%e4.pdf"),
+        ("UTF-8''Pr%C3%BCf.pdf", "Prüf.pdf"),
+        ("it's 5%25 o'clock.pdf", "it's 5%25 o'clock.pdf"),
         ("=?utf-8?q?M=C3=A4rz?=.pdf", "März.pdf"),
     ],
 )
