@@ -195,9 +195,9 @@ def _tell(event: str, *, level: int = logging.INFO, **facts: Any) -> None:
     log.log(level, event, **{name: value for name, value in facts.items() if value not in (None, "")})
 
 
-def accepted(submission: str, *, sender: str, client: str, size: int, numbers: list[str]) -> None:
+def accepted(submission: str, *, sender: str, client: str, size: int, numbers: list[str], message_id: str = "") -> None:
     _accepted.inc()
-    _tell("accepted", id=submission, sender=sender, client=client, size=size, nrcpt=len(numbers))
+    _tell("accepted", id=submission, sender=sender, client=client, size=size, nrcpt=len(numbers), message_id=message_id)
 
 
 def part_accepted(submission: str, *, sender: str, client: str, size: int, number: int, total: int) -> None:

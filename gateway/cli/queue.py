@@ -38,20 +38,20 @@ def queue() -> None:
 @queue.command("list")
 @click.option("--state", type=click.Choice(_STATES), help="Only faxes in this state.")
 @click.option("--to", metavar="NUMBER", help="Only faxes to this number (+15551234567).")
+@click.option("--sender", metavar="WHO", help="Only faxes of user:NAME, ip:ADDRESS or an envelope sender.")
+@click.option("--message-id", metavar="ID", help="Only faxes of the mail with this Message-ID.")
 @click.option("--held", is_flag=True, help="Only faxes held for a person.")
 @click.option("--open", "only_open", is_flag=True, help="Only faxes that have not ended.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="At most so many.")
 @json_option
 @pass_session
-def list_(
-    session: Session, state: str | None, to: str | None, held: bool, only_open: bool, limit: int, as_json: bool
-) -> None:
+def list_(session: Session, /, only_open: bool, as_json: bool, **wanted: Any) -> None:
     """List faxes, the newest first.
 
     As JSON each has id, submission (the id told in the 250), state, to, from, pages, created_at, reference and send_at (the
     sender's own), and last_error, which for a held fax says why it is held.
     """
-    wanted = {"state": state, "to": to, "held": held, "open": only_open, "limit": limit}
+    wanted["open"] = only_open
     jobs = ask(session, "queue.list", {name: value for name, value in wanted.items() if value})["jobs"]
     if as_json:
         output.as_json([{**{name: job[name] for name in _LISTED}, "last_error": _trouble(job)} for job in jobs])
@@ -131,6 +131,7 @@ def _facts(job: dict[str, Any]) -> dict[str, Any]:
         "fax": job["id"],
         "mail": f"{job['submission']} from {job['from']}",
         "subject": job.get("subject"),
+        "message id": job.get("message_id"),
         "to": f"{job['to']} (sent to {job.get('rcpt', job['to'])})",
         "options": [f"{name}: {value}" for name, value in job.get("options", {}).items()],
         "client": job.get("client"),

@@ -386,6 +386,7 @@ class Accept:
             client=envelope.peer.address,
             size=submission.size,
             numbers=[job.number.e164 for job in new_jobs],
+            message_id=submission.message_id,
         )
         self._on_accepted()
         return submission.id

@@ -437,12 +437,16 @@ def listing(
     *,
     state: JobState | None = None,
     number: str = "",
+    sender: str = "",
+    message_id: str = "",
     held: bool = False,
     ended: bool = False,
     limit: int = 1000,
     below: int | None = None,
 ) -> tuple[list[tuple[FaxJob, Submission]], int]:
     """Jobs with their mails, the newest first: open ones, ended ones too, or of one state.
+
+    ``sender`` is an identity or an envelope sender; a Message-ID may lack its brackets.
 
     Only some of the history is looked at in one go; the second value is the ``below`` with which to go on, 0 at the end.
     """
@@ -463,6 +467,12 @@ def listing(
         values.append(number)
     if held:
         where.append("hold <> ''")
+    if sender or message_id:
+        where.append(
+            "EXISTS (SELECT 1 FROM submission s WHERE s.id = job.submission AND (? IN ('', s.identity) OR lower(?) = lower(s.sender))"
+            " AND (? = '' OR trim(s.message_id, '<> ') = trim(?, '<> ')))"
+        )
+        values += [sender, sender, message_id, message_id]
     rows = tx.execute(
         f"SELECT rowid, id, submission FROM job WHERE {' AND '.join(where)} ORDER BY rowid DESC LIMIT ?",
         (*values, limit),

@@ -71,6 +71,12 @@ async def test_the_list_is_narrowed_by_state_number_hold_and_limit(
     assert await ids(limit=10**30) == [second, first]
     assert await ids(to="(202) 555-0123") == [first]
     assert await ids(held=True) == [first]
+    (shown,) = (await house.ask("queue.show", id=f"{first}-1"))["jobs"]
+    assert await ids(sender=shown["identity"]) == await ids(sender=shown["from"].upper()) == [second, first]
+    assert await ids(sender="nobody@example.org") == []
+    named = shown["message_id"]
+    assert await ids(message_id=named) == await ids(message_id=named.strip("<>"), sender="you@example.org") == [first]
+    assert await ids(message_id=named, sender="nobody@example.org") == await ids(message_id="@t") == []
     assert await ids(state="prepared", open=True) == [second, first]
     assert await ids(state="delivered") == []
     await _change(house, "cancel", second)
@@ -85,7 +91,7 @@ async def test_nonsense_is_refused_in_words(house: House) -> None:
         ({"held": 1}, "held of queue.list must be true or false"),
         ({"to": ["+1"]}, "to of queue.list must be a text"),
         ({"to": "\ud800"}, "to of queue.list must be a text"),
-        ({"sender": "x"}, "queue.list has no argument 'sender'; it has state, to, held, open, limit"),
+        ({"from": "x"}, "queue.list has no argument 'from'; it has state, to, sender, message_id, held, open, limit"),
     ):
         with pytest.raises(Refused) as caught:
             await house.ask("queue.list", **wanted)

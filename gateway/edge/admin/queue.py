@@ -38,7 +38,14 @@ class Queue:
         self._clock = clock
 
     async def listing(
-        self, state: str = "", to: str = "", held: bool = False, open: bool = False, limit: int = 1000
+        self,
+        state: str = "",
+        to: str = "",
+        sender: str = "",
+        message_id: str = "",
+        held: bool = False,
+        open: bool = False,
+        limit: int = 1000,
     ) -> dict[str, Any]:
         """Jobs, the newest first. Raises Refused for a state or number that is none."""
         wanted = _state(state) if state else None
@@ -48,7 +55,7 @@ class Queue:
         below: int | None = None
         while len(found) < most and below != 0:  # a piece at a time: others read in between
             piece = partial(
-                jobs.listing, state=wanted, number=number, held=held, ended=not open,
+                jobs.listing, state=wanted, number=number, sender=sender, message_id=message_id, held=held, ended=not open,
                 limit=min(_PIECE, most - len(found)), below=below,
             )  # fmt: skip
             more, below = await self._database.read(piece)
