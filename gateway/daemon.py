@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
@@ -13,7 +14,7 @@ import structlog
 from gateway import systemd, telemetry
 from gateway.app import Gateway
 from gateway.config import Config
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, TryLater
 from gateway.refusals import EX_SOFTWARE, refusal
 from gateway.spool import SyncFailed
 
@@ -84,11 +85,12 @@ def _ask_for_descriptors() -> None:
 
 
 async def _watchdog(gateway: Gateway, notifier: systemd.Notifier) -> None:
-    """Tell systemd we live, as long as the loop turns and the database answers."""
+    """Tell systemd we live, as long as the loop turns and the database answers, be it that it cannot record anything now."""
     interval = notifier.watchdog_interval()
     if interval is None:
         return
     while True:
-        await gateway.database.write(lambda _tx: None)
+        with contextlib.suppress(TryLater):
+            await gateway.database.write(lambda _tx: None)
         notifier.watchdog()
         await asyncio.sleep(interval / 2)

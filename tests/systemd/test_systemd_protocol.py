@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -9,9 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from gateway import daemon
+from gateway.errors import NoSpace
 from gateway.systemd import Notifier, listen_sockets
 
 
@@ -79,6 +83,25 @@ def test_without_systemd_nothing_is_sent() -> None:
 def test_watchdog_interval(environ: dict[str, str], interval: float | None) -> None:
     assert Notifier(environ).watchdog_interval() == interval
     assert environ == {}
+
+
+async def test_a_full_disk_or_a_lock_of_another_is_an_answer_of_the_database(
+    manager: tuple[socket.socket, dict[str, str]],
+) -> None:
+    receiver, environ = manager
+    receiver.setblocking(False)
+
+    async def write(_: object) -> None:
+        raise NoSpace("the gateway's disk is full")
+
+    gateway = SimpleNamespace(database=SimpleNamespace(write=write))
+    notifier = Notifier({**environ, "WATCHDOG_USEC": "20000"})
+    alive = asyncio.create_task(daemon._watchdog(gateway, notifier))  # type: ignore[arg-type]
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(5):
+        said = [await loop.sock_recv(receiver, 4096) for _ in range(3)]
+    alive.cancel()
+    assert said == [b"WATCHDOG=1"] * 3
 
 
 def _passed(*sockets: socket.socket) -> int:
