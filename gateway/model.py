@@ -180,14 +180,11 @@ class MailSummary:
     subject: str = ""
     exact_subject: str = ""  # with what nobody sees, too; of several, a line each
     date: str = ""
-    from_header: str = ""
     automatic: str = ""  # why this is an automatic mail that must not become a fax; "" when it is none
     body_at: int = 0  # where the header block has ended
     body_sha256: str = ""  # of everything from there on; "" where nobody has looked yet
     refusal: str = ""  # why this can never become a fax; "" when it may
     refusal_status: str = "5.6.1"  # the enhanced status that goes with it
-    documents: int = 0  # parts that look like documents
-    has_text: bool = False
     options: Mapping[str, str] = field(default_factory=dict)  # as in mail.options, of header, subject and text
     starts: Sequence[tuple[str, str]] = ()  # name and first bytes, as Latin-1, of each attachment
     author: str = ""  # the From address, lower case, where the mail server in front says its domain vouches for it

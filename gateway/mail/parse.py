@@ -74,7 +74,6 @@ def summary(
         subject=options.without(headers.line("subject")),
         exact_subject=options.without(decode_words("\n".join(headers.every("subject"))))[:_SUBJECT],
         date=headers.line("date"),
-        from_header=headers.line("from"),
         automatic=automatic.reason(headers, hops=hops, hostname=hostname),
         **judged,
         body_at=body,
@@ -239,9 +238,7 @@ def _opened(path: str) -> Iterator[Buffer]:
 
 
 def _judge(source: Buffer, headers: Headers, body: int, room: Room) -> dict[str, Any]:
-    """Fields of the summary: why it can never become a fax, its documents, whether there is text, its options, and how
-    its attachments begin.
-    """
+    """Fields of the summary: why it can never become a fax, its options, and how its attachments begin."""
     try:
         found = structure.walk(source, headers, body, room)
         wishes = asked.take(found)
@@ -251,12 +248,8 @@ def _judge(source: Buffer, headers: Headers, body: int, room: Room) -> dict[str,
     used = [leaf for leaf in found.leaves if not leaf.left_out]
     broken = [leaf for leaf in used if leaf.defect]
     refusal = f"{broken[0].name} cannot be faxed: {broken[0].defect}; send it again" if broken else ""
-    documents = sum(not leaf.message_text and not found.shows(leaf) for leaf in used)
-    has_text = any(leaf.message_text and leaf.substance for leaf in used)
     starts = [(leaf.name, start) for leaf in used if not leaf.message_text and (start := _start(leaf, room))]
-    return {
-        "refusal": refusal, "documents": documents, "has_text": has_text, "options": wishes, "starts": starts,
-    }  # fmt: skip
+    return {"refusal": refusal, "options": wishes, "starts": starts}
 
 
 def _refuse(found: Mail) -> None:

@@ -51,12 +51,6 @@ def of_job(tx: Tx, job: str) -> list[Receipt]:
     return [_receipt(row) for row in rows]
 
 
-def of_ref(tx: Tx, provider_ref: int) -> list[Receipt]:
-    """Receipts for one provider_ref, the first first."""
-    rows = tx.execute(f"SELECT {_RECEIPT} FROM receipt WHERE provider_ref = ? ORDER BY id", (provider_ref,))
-    return [_receipt(row) for row in rows]
-
-
 def strange(tx: Tx, since: float) -> set[int]:
     """The provider's ids of faxes that receipts told of since then, and that are none of ours as far as is known."""
     rows = tx.execute("SELECT provider_ref FROM receipt WHERE job IS NULL AND received_at >= ?", (since,))

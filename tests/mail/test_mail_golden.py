@@ -21,13 +21,13 @@ GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.eml"))
 def describe(mail: Path, directory: Path) -> str:
     """All that is read in a mail, for people to compare."""
     summary = inspect(str(mail))
-    lines = [f"{name}: {summary[name]}" for name in ("subject", "from_header", "message_id", "date")]
+    lines = [f"{name}: {summary[name]}" for name in ("subject", "message_id", "date")]
     lines += [f"automatic: {summary['automatic']}", f"refusal: {summary['refusal']}"]
-    lines += [f"documents: {summary['documents']}", f"text: {'yes' if summary['has_text'] else 'no'}"]
     try:
         found = extract(str(mail), str(directory))
     except Refused as error:
         return "\n".join([*lines, f"refused: {error.public} ({error.status})", ""])
+    lines.append(f"from: {found['headers'].get('from', '')}")
     for part in found["parts"]:
         data = Path(part["path"]).read_bytes()
         marks = [part["charset"] or "", part["disposition"], "shown in the text" * part["referenced"]]

@@ -100,7 +100,7 @@ def described(mail: bytes) -> object:
         path.write_bytes(mail)
         directory.mkdir()
         summary = inspect(str(path))
-        told = [summary[name] for name in ("subject", "message_id", "refusal", "documents", "has_text", "starts")]
+        told = [summary[name] for name in ("subject", "message_id", "refusal", "starts")]
         try:
             found = extract(str(path), str(directory))
         except Refused as error:

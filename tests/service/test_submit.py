@@ -109,7 +109,7 @@ async def test_a_receipt_that_is_faster_than_the_answer_is_adopted(house: House)
     await house.settle()
     (job,) = await house.jobs()
     assert job.state is JobState.DELIVERED
-    assert [r.job for r in await house.database.read(lambda tx: receipts.of_ref(tx, 9000))] == [job.id]
+    assert [r.provider_ref for r in await house.database.read(lambda tx: receipts.of_job(tx, job.id))] == [9000]
 
 
 # --- a clear no -------------------------------------------------------------------------------------------------------
