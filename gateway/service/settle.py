@@ -101,16 +101,18 @@ class Settle:
     async def receipt(self, receipt: Receipt) -> None:
         """Keep a receipt; whom it concerns is asked about at once. Durable when this returns."""
         truth = await self._belied(receipt)
+        arrived = f"an earlier send of it, fax {receipt.provider_ref}, is now reported as successful"
 
         def commit(tx: Tx) -> tuple[bool, FaxJob | None, bool]:
             fresh = receipts.add(tx, receipt)
             job = jobs.by_provider_ref(tx, receipt.provider_ref)
+            held = False
             if not fresh:
-                return False, job, False
+                return False, job, held
             if job is None:  # perhaps the answer to a send we know nothing of: look now
                 for doubtful in jobs.in_state(tx, JobState.IN_DOUBT):
                     jobs.touch(tx, doubtful, doubtful.updated_at, next_at=receipt.received_at)
-                return True, None, False
+                return True, None, held
             jobs.note(
                 tx, job.id, receipt.received_at, f"receipt: {receipt.verdict} {receipt.code} {receipt.text}".strip()
             )
@@ -120,12 +122,11 @@ class Settle:
             late = _is_late(job, receipt)
             again = not job.state.terminal and not current and receipt.verdict is Verdict.SUCCESS
             if again and job.state is JobState.UPLOADED:  # it waits to be dialled again
-                why = f"an earlier send of it, fax {receipt.provider_ref}, is now reported as successful"
                 remedy = (
                     f"Ask the recipient. If it arrived: faxgateway queue cancel {job.id}, else: queue release {job.id}."
                 )
-                late = self.hold_in(
-                    tx, job, receipt.received_at, why, tell=MailKind.UNKNOWN, code="late", remedy=remedy
+                held = self.hold_in(
+                    tx, job, receipt.received_at, arrived, tell=MailKind.UNKNOWN, code="late", remedy=remedy
                 )
             elif late or again:
                 told = truth is not None and correction.correct(
@@ -134,14 +135,15 @@ class Settle:
                     confirmed=truth.confirmed,
                 )  # fmt: skip
                 outbox.add(tx, self._late_receipt(job, receipt, told=told))
-            return True, job, late or again
+            return True, job, held
 
-        fresh, job, mailed = await self._database.write(commit)
+        fresh, job, held = await self._database.write(commit)
         telemetry.receipt(receipt.provider_ref, job=job.id if job else None, code=receipt.code, fresh=fresh)
         if fresh:
             self._nudge()
-        if mailed:
             self._on_mail()
+        if held and job is not None:
+            self.held(job, arrived)
 
     async def _belied(self, receipt: Receipt) -> Result | None:
         """What the provider's records say of a fax that has ended otherwise than this receipt has it; None for nothing.

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway import telemetry
 from gateway.errors import KeyRefused, NotFound, OutcomeUnknown, Refused
 from gateway.model import FaxJob, JobState, MailKind, Receipt, Verdict
 from gateway.ports import HistoryEntry, JobStatus
@@ -420,7 +421,9 @@ async def test_a_success_that_is_reported_before_the_next_try_stops_it(build: Bu
     await say(house, FAILED)
     await receive(house, Verdict.FAILED, "busy")
     await house.turn("result")
+    counted = telemetry.registry.get_sample_value("faxgateway_faxes_held_total") or 0.0
     await receive(house, Verdict.SUCCESS, "ok")
+    assert telemetry.registry.get_sample_value("faxgateway_faxes_held_total") == counted + 1
     house.now += 300
     assert await house.turn("submit") == 0
     assert state_of(await only(house)) == (JobState.UPLOADED, True)
