@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import OutcomeUnknown, Refused, TryLater
-from gateway.limits import AnomalySettings, Approval, Cap, CapSettings, Scope
+from gateway.limits import HOUR, AnomalySettings, Approval, Cap, CapSettings, Scope
 from gateway.model import JobState, MailKind, Peer
 from gateway.policy import PolicySettings
 from gateway.ports import JobStatus, Submitted, Verdict
@@ -367,6 +367,29 @@ async def test_what_no_window_reaches_is_forgotten(build: Build) -> None:
     await house.database.write(house.outbound.allowance.note_time)
     await house.database.write(lambda tx: spending.forget(tx, house.now, 400 * DAY))
     assert house.on_disk(count) == [(0, 0)]
+
+
+async def test_what_is_used_of_a_cap_is_shown_for_as_long_as_it_counts(build: Build) -> None:
+    house = await build(outbound=settings({Scope.USER: "hour:faxes=5"}))
+    await send(house, 2)
+
+    async def shown() -> list[tuple[str, int]]:
+        return [(cap.who, used) for cap, used in await house.database.read(house.outbound.allowance.usage)]
+
+    assert await shown() == [("user:ann", 2)]
+    house.now += 2 * HOUR
+    assert await shown() == []
+
+
+async def test_a_price_that_is_told_late_brings_no_forgotten_sum_back(build: Build) -> None:
+    house = await build(outbound=settings())
+    await send(house, 1)
+    (job,) = await house.jobs()
+    house.now += 40 * DAY
+    await house.database.write(house.outbound.allowance.note_time)
+    await house.database.write(lambda tx: spending.forget(tx, house.now, 400 * DAY))
+    await house.database.write(lambda tx: spending.settle(tx, job.id, 1, "sent", Decimal("0.90")))
+    assert house.on_disk("SELECT count(*) FROM spent") == [(0,)]
 
 
 # --- approval ---------------------------------------------------------------------------------------------------------
