@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.document import archive, sniff
-from gateway.document.worker import FAILED, WorkerPool
+from gateway.document.worker import CONVERSION_FAILED, WorkerPool
 from gateway.errors import Refused, TryLater
 from gateway.model import MailPart
 
@@ -81,7 +81,9 @@ def _check(place: Path, *paths: str) -> None:
     for path in paths:
         if Path(path).resolve().parent != place.resolve() or not Path(path).is_file():
             raise TryLater(
-                "a document could not be converted: its converter named a file that is not its own", path, status=FAILED
+                "a document could not be converted: its converter named a file that is not its own",
+                path,
+                status=CONVERSION_FAILED,
             )
 
 
@@ -137,7 +139,7 @@ class _Drawing:
                 paper=self._options["paper"], alone=alone, covered=bool(self._options["cover"]),
             )  # fmt: skip
         except (Refused, TryLater) as error:
-            if isinstance(error, TryLater) and error.status != FAILED:
+            if isinstance(error, TryLater) and error.status != CONVERSION_FAILED:
                 raise
             self._failed = True
             return replace(part, note=_NOT_DRAWN)

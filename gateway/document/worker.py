@@ -27,7 +27,7 @@ _LINE = 65 << 20  # bytes of an answer
 # a conversion. What lives on after its jobs gives it back at once.
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
 _LITTLE_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(1 << 20)}
-FAILED = "5.6.5"  # RFC 3463: conversion failed
+CONVERSION_FAILED = "5.6.5"  # RFC 3463: conversion failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +124,8 @@ class WorkerPool:
         """Run ``"gateway.package.module:function"`` with JSON arguments; returns its JSON result.
 
         Raises :class:`Refused` when the function does, or when it needs more computing, memory or disk than a job may
-        have; :class:`TryLater` when it crashed or was kept waiting too long (status 5.6.5), when the disk failed it, or when the pool closes. A
-        cancelled caller ends the job.
+        have; :class:`TryLater` when it crashed or was kept waiting too long (status 5.6.5), when the disk failed it, or
+        when the pool closes. A cancelled caller ends the job.
         """
         worker = await self._idle.get()
         try:
@@ -141,7 +141,7 @@ class WorkerPool:
             raise TryLater(
                 "the document could not be converted: the converter crashed or hung; print it to a new PDF and send that",
                 repr(error),
-                status=FAILED,
+                status=CONVERSION_FAILED,
             ) from error
         except BaseException:
             await asyncio.shield(worker.kill())
@@ -170,10 +170,12 @@ def _result(answer: dict[str, Any]) -> Any:
     what, detail = answer.get("at") or "the document", answer.get("detail", "")[-2000:]
     if "over" in answer:
         raise Refused(
-            f"{what} cannot be converted: {answer['over']}; send it simpler or smaller", detail, status=FAILED
+            f"{what} cannot be converted: {answer['over']}; send it simpler or smaller",
+            detail,
+            status=CONVERSION_FAILED,
         )
     log.warning("job failed", why=answer["failed"], detail=detail)
     text = f"{what} could not be converted: {answer['failed']}"
     if answer.get("ours"):
         raise TryLater(text)
-    raise TryLater(f"{text}; print it to a new PDF and send that", status=FAILED)
+    raise TryLater(f"{text}; print it to a new PDF and send that", status=CONVERSION_FAILED)

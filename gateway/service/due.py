@@ -21,6 +21,11 @@ _LONGEST_REST = 30.0
 _BUSY = 1.0  # while all that is due is being handled
 
 
+def backoff(tries: int, first: float, longest: float) -> float:
+    """How long to wait (s) after try number ``tries``: ``first``, and twice as long after each further one."""
+    return float(min(longest, first * 2 ** min(tries - 1, 20)))
+
+
 class DueLoop(Generic[T]):
     """``due(now, limit)`` lists items, ``next_due()`` says when to look again, ``handle(item)`` moves one on.
 
@@ -137,8 +142,8 @@ class DueLoop(Generic[T]):
             self._wake.set()
 
     async def _rest(self) -> None:
-        seconds = min(_LONGEST_REST, self._pause * 2 ** min(self._rests, 10))
         self._rests += 1
+        seconds = backoff(self._rests, self._pause, _LONGEST_REST)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.errors import GatewayError, KeyRefused, NoCredit, SlowDown
+from gateway.service.due import backoff
 
 _VAIN = 20  # failures: nothing is given up on age alone, as a clock may jump
 _DAY = 86400.0
@@ -131,7 +132,7 @@ class Gate:
                 self._pause(self._next_pause(), error.public)
 
     def _next_pause(self) -> float:
-        return float(min(self._settings.longest, self._settings.first * 2 ** min(self._pauses, 20)))
+        return backoff(self._pauses + 1, self._settings.first, self._settings.longest)
 
     def _pause(self, seconds: float, why: str) -> None:
         if self._is_paused:  # the others that were under way when it began

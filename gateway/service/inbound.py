@@ -19,7 +19,7 @@ from gateway.errors import GatewayError, NotFound, Refused, TryLater
 from gateway.mail.compose import PDF_END, breaks_off
 from gateway.model import FaxArrival, InboundFax, InboundState
 from gateway.ports import FaxProvider
-from gateway.service.due import DueLoop
+from gateway.service.due import DueLoop, backoff
 from gateway.service.gate import Gate
 from gateway.service.notices import Notices
 from gateway.service.sweep import Sweep, SweepSettings, same_pages
@@ -295,7 +295,7 @@ class Inbound:
         if now - fax.received_at > settings.give_up_after and tries >= _MIN_TRIES:
             await self._without_document(fax, why)
             return
-        wait = min(settings.retry_max, settings.retry_after * 2 ** min(tries - 1, 20))
+        wait = backoff(tries, settings.retry_after, settings.retry_max)
         await self._database.write(lambda tx: inbound.failed(tx, fax.id, now + wait, why))
         telemetry.retry(fax.id, step="fetch", wait=wait, why=why)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gateway import telemetry
 from gateway.errors import KeyRefused, NoCredit, SlowDown, TryLater
 from gateway.model import FaxJob, OutgoingMail
+from gateway.service.due import backoff
 from gateway.service.settle import Settle
 from gateway.store import jobs, outbox
 from gateway.store.db import Database, Tx
@@ -29,7 +30,7 @@ class Patience:
         """The pause after try number ``tries``: the provider's wish, or until a cap opens, or ours."""
         if error.after is not None:
             return min(max(error.after, 1.0), LONGEST)
-        return float(min(self.longest, self.first * 2 ** min(tries - 1, 20)))
+        return backoff(tries, self.first, self.longest)
 
     def after(self, error: TryLater, job: FaxJob, tries: int, now: float) -> dict[str, float | int]:
         """Columns of a job that is tried again: later, or in its old place when the trouble is everybody's."""

@@ -23,7 +23,7 @@ from gateway.errors import GatewayError, Refused, TryLater
 from gateway.faultpoint import reach
 from gateway.mail.compose import Letterhead, compose
 from gateway.model import MailKind, OutgoingMail
-from gateway.service.due import DueLoop
+from gateway.service.due import DueLoop, backoff
 from gateway.service.notices import Notices
 from gateway.spool import Spool
 from gateway.store import inbound, jobs, outbox
@@ -172,7 +172,7 @@ class Postman:
         if now - mail.created_at > self._settings.expire_after and tries >= _MIN_TRIES:
             await self._give_up(mail, f"not delivered in time; the last answer: {error}")
             return
-        wait = min(self._settings.retry_max, self._settings.retry_after * 2 ** min(tries - 1, 20))
+        wait = backoff(tries, self._settings.retry_after, self._settings.retry_max)
         # full minutes are when everybody retries
         wait = max(error.after or 0.0, wait * random.uniform(1 - _SPREAD, 1 + _SPREAD))  # noqa: S311  # not a secret
         await self._database.write(lambda tx: outbox.deferred(tx, mail.id, now + wait, str(error)))

@@ -1,5 +1,6 @@
-"""A mail becomes a fax document, once for all its jobs that want the same pages: one process takes it apart, another makes pages of the parts.
+"""A mail becomes a fax document, once for all its jobs that want the same pages.
 
+One process takes it apart, others open archives, office documents and HTML, another makes pages of the parts.
 Each try is counted for all jobs of the mail before it begins. A mail whose conversion dies again and again is set aside
 with a notice, so that the others go on; trouble of ours, such as a full disk, is never held against it.
 """
@@ -20,9 +21,10 @@ from gateway import telemetry
 from gateway.document.cover_choice import CoverChoice
 from gateway.document.cover_facts import gather
 from gateway.document.opening import opened
-from gateway.document.worker import WorkerPool
+from gateway.document.worker import CONVERSION_FAILED, WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.model import FaxDocument, FaxJob, FaxPage, JobState, LedgerEntry, MailKind, OutgoingMail, Submission
+from gateway.service.due import backoff
 from gateway.service.notices import Notices
 from gateway.spool import Spool
 from gateway.store import bodies, jobs, outbox, waiting
@@ -30,14 +32,14 @@ from gateway.store.db import Database, Tx
 
 LARGE = 8_000_000  # bytes of a mail, beyond which its conversion may take much memory
 _HEADERS = 16_384  # bytes of the original's header shown in a failure report
-_CONVERTER = "5.6.5"  # the status with which the workers say that a conversion died
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareSettings:
-    """Seconds. ``tries`` of a conversion before a mail is set aside; ``large`` mails at once; ``document``: options of document.render; ``office``:
-    the directory of LibreOffice's programs, "" where there is none; ``html``: whether HTML is drawn; ``trim``: what message
-    texts lose at their end."""
+    """Seconds. ``tries`` of a conversion before a mail is set aside; ``large`` mails at once; ``document``: options of
+    document.render; ``office``: the directory of LibreOffice's programs, "" where there is none; ``html``: whether HTML is
+    drawn; ``trim``: what message texts lose at their end.
+    """
 
     tries: int = 3
     large: int = 1
@@ -237,8 +239,8 @@ class Prepare:
 
     async def _put_off(self, job: FaxJob, error: TryLater, tries: int) -> None:
         """Not now. Only a conversion that died while there was room counts against the mail."""
-        blamed = tries if error.status == _CONVERTER and self._has_room() else tries - 1
-        wait = float(min(self._settings.retry_max, self._settings.retry_after * 2 ** min(tries - 1, 20)))
+        blamed = tries if error.status == CONVERSION_FAILED and self._has_room() else tries - 1
+        wait = backoff(tries, self._settings.retry_after, self._settings.retry_max)
         now = self._clock()
         await self._database.write(lambda tx: jobs.put_off_mail(tx, job, now, now + wait, error.public, strikes=blamed))
         telemetry.retry(job.id, step="prepare", wait=wait, why=str(error))
@@ -298,7 +300,7 @@ class Prepare:
             await self._hold(submission, why, remedy)
             return
         error = Refused(
-            f"the gateway could not convert this mail in {tries} tries: {job.last_error}", status=_CONVERTER
+            f"the gateway could not convert this mail in {tries} tries: {job.last_error}", status=CONVERSION_FAILED
         )
         alarm = self._alarm(
             submission, f"{error.public}. Its faxes have failed, and the sender was told.", f"While it is kept, {look}"

@@ -16,7 +16,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from gateway.document.worker import FAILED, MEMORY, WorkerLimits, WorkerPool
+from gateway.document.worker import CONVERSION_FAILED, MEMORY, WorkerLimits, WorkerPool
 from gateway.errors import Refused, TryLater
 
 MODULES = ("gateway.document.render", "document.jobs")
@@ -206,7 +206,7 @@ async def test_a_full_disk_is_no_fault_of_the_document() -> None:
     async with opened() as pool:
         with pytest.raises(TryLater, match="the disk is full") as caught:
             await pool.run("document.jobs:write", out="/dev/full", content="x")
-        assert caught.value.status != FAILED  # which counts against the mail
+        assert caught.value.status != CONVERSION_FAILED  # which counts against the mail
 
 
 async def test_the_system_ending_a_child_is_told_apart(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ async def test_a_warm_process_that_cannot_be_started_is_no_fault_of_the_document
             patch.setattr(asyncio, "create_subprocess_exec", full)
             with pytest.raises(TryLater, match="cannot start a converter") as caught:
                 await pool.run("document.jobs:add", a=1, b=2)
-        assert caught.value.status != FAILED
+        assert caught.value.status != CONVERSION_FAILED
         assert await serves(pool)
 
 
