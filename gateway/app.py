@@ -126,8 +126,8 @@ class Gateway:
         )  # fmt: skip
         self.admin = Admin(
             self.database, self.accept, self.outbound, self.inbound, self.provider, accept_settings,
-            fallback=config.mail.fallback, parts=self.divided, status=self._status, reload=self.reload, keep_files=self._keeping.keep,
-            clock=clock,
+            fallback=config.mail.fallback, parts=self.divided, status=self._status, reload=self.reload,
+            keep_files=self._keeping.keep, clock=clock,
         )  # fmt: skip
         self._door: SmtpDoor | None = None
         self._callbacks: CallbackServer | None = None

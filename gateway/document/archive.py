@@ -83,8 +83,8 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
     if _OFFICE_FILES & {entry.filename for entry in entries}:
         if not any(entry.filename.startswith(_OFFICE_PARTS) for entry in entries):
             raise Unfaxable(
-                f"{archive.name} is a book, a print file, a template of styles alone or a package of another kind (EPUB, XPS), which cannot be faxed from"
-                " here; print it to a PDF and send that"
+                f"{archive.name} is a book, a print file, a template of styles alone or a package of another kind (EPUB, XPS),"
+                " which cannot be faxed from here; print it to a PDF and send that"
             )
         _check_document(source, entries, archive.name)
         return {"parts": [], "left_out": [], "office": True}

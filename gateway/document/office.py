@@ -87,7 +87,8 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     """Worker function: the document of an office ``kind`` at ``path`` as a PDF in ``directory``; returns its ``path``, and a
     ``note`` on what is not in it.
 
-    ``office`` is the directory of LibreOffice's programs. Raises Unfaxable, naming the document by ``name``; OSError when the disk is full.
+    ``office`` is the directory of LibreOffice's programs. Raises Unfaxable, naming the document by ``name``;
+    OSError when the disk is full.
     """
     progress.begin(name)
     old = _old(Path(path))

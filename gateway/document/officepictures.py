@@ -40,7 +40,8 @@ _UNSHOWN = {"application/postscript", "image/jp2", "image/jxl"}
 def settle(document: Path, name: str) -> Iterator[str]:
     """Write a package anew with its pictures of rare kinds as PNG, and say how many are missing in it.
 
-    Raises Unfaxable, naming the document by ``name``, for one that is damaged, or of a kind that cannot be shown; OSError; what zipfile does.
+    Raises Unfaxable, naming the document by ``name``, for one that is damaged, or of a kind that cannot be shown; OSError;
+    what zipfile does.
     """
     with zipfile.ZipFile(document) as source:
         names = {each.filename.casefold(): each for each in source.infolist()}

@@ -60,9 +60,11 @@ def render(
     ``parts`` are fields of :class:`~gateway.model.MailPart`, in mail order; ``left_out`` what the mail's reader left out,
     with its reason. ``options``: ``paper``, ``resolution``, ``max_pages``, ``body``; ``blank_pages`` (keep, remove);
     ``header`` (whether each page has a line at its top), ``header_text`` (see document.headline) and ``header_facts``
-    (its fields but the pages); ``cover`` (the name of the cover page or "") and what else document.cover.page takes. Returns ``pages``, ``size`` (bytes), ``sha256``, ``seconds`` (estimate on the line),
-    ``ledger``, and ``sheets``, the fields of :class:`~gateway.model.FaxPage` of each page.
-    Raises Refused naming the part that cannot become pages: never half a fax.
+    (its fields but the pages); ``cover`` (the name of the cover page or "") and what else document.cover.page takes.
+
+    Returns ``pages``, ``size`` (bytes), ``sha256``, ``seconds`` (estimate on the line), ``ledger``, and ``sheets``, the
+    fields of :class:`~gateway.model.FaxPage` of each page. Raises Refused naming the part that cannot become pages: never
+    half a fax.
     """
     options = {**_DEFAULTS, **options}
     target = raster.grid(options["paper"], options["resolution"])

@@ -26,8 +26,8 @@ def parse(field: str) -> tuple[str, dict[str, str]]:
     """Split a field into its value, in lower case, and its parameters by lower-case name; never raises.
 
     RFC 2045 section 5.1 and RFC 2231 sections 3 and 4. Read as well: values without quotes that hold blanks, quotes
-    that never end, a missing first semicolon, blanks around the slash, backslashes of Windows paths, sections out of order. Where one name is
-    given plain and extended (``name*``), the extended one is meant.
+    that never end, a missing first semicolon, blanks around the slash, backslashes of Windows paths, sections out of
+    order. Where one name is given plain and extended (``name*``), the extended one is meant.
     """
     if not field:
         return "", {}

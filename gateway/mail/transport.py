@@ -26,7 +26,8 @@ _QUIT = 5.0  # seconds for a farewell, after the mail is safe
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
-    """The smarthost. ``tls``: none; opportunistic (if offered and working, any certificate); starttls and implicit (both verified).
+    """The smarthost. ``tls``: none; opportunistic (if offered and working, any certificate); starttls and implicit, both
+    verified.
 
     ``timeout`` is for each answer, in seconds; ``ca_file`` names certificates to trust instead of the system's.
     """

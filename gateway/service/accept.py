@@ -234,10 +234,10 @@ class Accept:
         """Make the mail and its jobs durable; returns the queue id for the 250. Takes over the draft.
 
         Order: a large mail's file synced and named, then the rows, with the content of a small one, then the caller's
-        reply. A client that never saw our 250 and sends
-        the same again within ``repeat_window`` gets the same id and causes no second fax (RFC 1047); where Message-ID and
-        Date name the mail, for as long as mail servers try. A part of a mail (message/partial) is kept until all are here.
-        Raises Refused for what can never become a fax, TryLater on trouble of ours; nothing is kept then.
+        reply. A client that never saw our 250 and sends the same again within ``repeat_window`` gets the same id and causes
+        no second fax (RFC 1047); where Message-ID and Date name the mail, for as long as mail servers try. A part of a mail
+        (message/partial) is kept until all are here. Raises Refused for what can never become a fax, TryLater on trouble of
+        ours; nothing is kept then.
         """
         peer = envelope.peer
         try:
