@@ -43,6 +43,7 @@ _LOST = (
     "not found in file", "treating stream as empty", "giving up on reading object", "non-dictionary object; ignoring"
 )  # fmt: skip
 _SOUGHT = "reconstruct cross-reference table"
+_JBIG2 = "JBIG2Decode"
 _FILTERS = {"/CCITTFaxDecode", "/FlateDecode"}  # others may start a program
 _LAID_OVER = ("/SMask", "/Mask", "/SMaskInData", "/OC")  # what may hide a picture
 _MASKS = (*_LAID_OVER, "/ImageMask")  # of a picture that may not hide the paper
@@ -371,7 +372,9 @@ def _rendered(
 
 
 def _check_pictures(page: pypdfium2.PdfPage, number: int, name: str, shown: Image.Image) -> None:
-    """What cannot be decoded is left out by pdfium without a word; on a blank page each picture is looked at whole."""
+    """What cannot be decoded is left out by pdfium without a word; on a blank page each picture is looked at whole, and so is JBIG2,
+    of which the head tells nothing.
+    """
     told = pdfium.FPDF_IMAGEOBJ_METADATA()
     wrong = Unfaxable(
         f"page {number + 1} of {name} holds a picture that cannot be read; make the PDF anew and send it again"
@@ -385,7 +388,7 @@ def _check_pictures(page: pypdfium2.PdfPage, number: int, name: str, shown: Imag
     for picture in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE]):
         if pdfium.FPDFImageObj_GetImageMetadata(picture.raw, page.raw, told) and not told.bits_per_pixel:
             raise wrong
-        if blank:
+        if blank or _JBIG2 in picture.get_filters():
             try:
                 picture.get_bitmap().close()
             except pypdfium2.PdfiumError as error:

@@ -12,18 +12,23 @@ from functools import partial
 from typing import Any
 
 import pikepdf
+import pypdfium2
 from PIL import Image, ImageChops, TiffImagePlugin
+from pypdfium2 import raw as pdfium
+
+from gateway.document import jbig2
 
 _FLATE = {"/FlateDecode", "/Fl"}
 _BASE85 = {"/ASCII85Decode", "/A85"}
 _JPEG, _FAX = {"/DCTDecode", "/DCT"}, {"/CCITTFaxDecode", "/CCF"}
+_JPEG_2000, _JBIG2 = "/JPXDecode", "/JBIG2Decode"
 _PAGE_END = re.compile("(?:0{11}1[01]?0*){2}")  # of a facsimile, ITU-T T.4 and T.6
 _ORDER, _MIRRORED = 266, bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # of bits: FillOrder of TIFF
 _COMPONENTS = {
     "/DeviceGray": 1, "/CalGray": 1, "/Indexed": 1, "/Separation": 1, "/DeviceRGB": 3, "/CalRGB": 3, "/Lab": 3,
     "/DeviceCMYK": 4,
 }  # fmt: skip
-_END = b"\xff\xd9"  # of a JPEG
+_END = b"\xff\xd9"  # of a JPEG, and of a JPEG 2000
 _BEHIND = 1024  # bytes that may follow it
 _LINES = int(("0000000000011" + "101111" * 8) * 400, 2)  # of T.4, some black in each
 # what a picture of which rows are missing goes on with, and a whole one does not
@@ -102,7 +107,11 @@ def _breaks(stream: pikepdf.Stream) -> bool:
         for coding in _filters(stream):
             data = b"".join(pieces)
             if coding in _JPEG:
-                return jpeg_breaks_off(data)
+                return jpeg_breaks_off(data) or not (_opens(data, "JPEG") or _is_read(stream))
+            if coding == _JPEG_2000:
+                return not ((_END in data[-_BEHIND:] and _opens(data, "JPEG2000")) or _is_read(stream))
+            if coding == _JBIG2:
+                return jbig2.breaks_off(data)
             if coding in _FAX:
                 return not _ends_as_fax(data) and _lacks_rows(data, partial(_fax, stream))
             if coding in _FLATE:
@@ -194,6 +203,28 @@ def _jpeg(data: bytes) -> Image.Image:
         if picture.width * picture.height > _MOST:
             raise ValueError(f"{picture.size} pixels")
         return picture.convert("L")
+
+
+def _opens(data: bytes, form: str) -> bool:
+    """Whether the head of a picture is one. Raises nothing."""
+    try:
+        with Image.open(io.BytesIO(data), formats=[form]):
+            return True
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+
+
+def _is_read(stream: pikepdf.Stream) -> bool:
+    """Whether pdfium can read a picture, asked where it may be one that it does not list: of a pattern, a note, a mask."""
+    out = io.BytesIO()
+    with pikepdf.new() as scratch:
+        page = scratch.add_blank_page(page_size=(72, 72))
+        page.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(I=scratch.copy_foreign(stream)))
+        page.Contents = pikepdf.Stream(scratch, b"72 0 0 72 0 0 cm /I Do")
+        scratch.save(out)
+    with pypdfium2.PdfDocument(out) as document:
+        pictures = document[0].get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE])
+        return all(picture.get_metadata().bits_per_pixel for picture in pictures)
 
 
 def _fax(stream: pikepdf.Stream, data: bytes) -> Image.Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -296,7 +297,7 @@ def test_a_picture_that_cannot_be_decoded_is_not_left_out_without_a_word(refusal
         document, b"this is no JPEG 2000 picture", Type=Name.XObject, Subtype=Name.Image, Width=2000, Height=2600,
         ColorSpace=Name.DeviceGray, BitsPerComponent=8, Filter=Name.JPXDecode,
     )  # fmt: skip
-    assert refusal(saved(document)).public.startswith("page 2 of x.bin holds a picture that cannot be read")
+    assert refusal(saved(document)).public == "page 2 of x.bin is damaged; make the PDF anew and send it again"
 
 
 def with_picture(data: bytes, coding: object, **fields: Any) -> bytes:
@@ -363,6 +364,74 @@ def test_a_fax_that_breaks_off_is_not_filled(pages: Pages, refusal: Refusal, is_
     for broken in (whole[: len(whole) // 2], whole[: -len(whole) // 20]):
         assert refusal(shown(broken)).public == _DAMAGED
         assert refusal(shown(zlib.compress(broken), Array([Name.FlateDecode, Name.CCF]))).public == _DAMAGED
+
+
+def jbig2_of(image: Image.Image) -> bytes:
+    """A picture of one segment, coded as a fax (MMR), behind what says how large the page is."""
+    with Image.open(io.BytesIO(raster.g4(image, 196))) as tiff:
+        start, size = tiff.tag_v2[273][0], tiff.tag_v2[279][0]  # type: ignore[attr-defined]
+    page = struct.pack(">II9x2x", *image.size)
+    drawn = struct.pack(">II9xB", *image.size, 1) + raster.g4(image, 196)[start : start + size]
+    heads = (
+        struct.pack(">IBBBI", number, kind, 0, 1, len(data)) for number, kind, data in ((0, 48, page), (1, 38, drawn))
+    )
+    return b"".join(head + data for head, data in zip(heads, (page, drawn), strict=True))
+
+
+def test_a_jbig2_picture_that_breaks_off_is_not_filled(pages: Pages, refusal: Refusal) -> None:
+    whole = jbig2_of(photo(600, 400).convert("1"))
+    fields = {"BitsPerComponent": 1}
+    end_of_page = struct.pack(">IBBBI", 2, 49, 0, 1, 0)
+    many = (
+        struct.pack(">IBI", 2, 62, 0xE0000009) + bytes(2 + 9) + struct.pack(">BI", 1, 4) + bytes(4)
+    )  # that it refers to
+    for fine in (whole, whole + b"\r\n", whole + end_of_page + b"\xff" * 50, whole[:-2], whole + many):
+        (page,) = pages(with_picture(fine, Name.JBIG2Decode, **fields))
+        assert ink(page) > 0.01
+    unsaid = whole[:37] + b"\xff" * 4 + whole[41:] + bytes(6) + struct.pack(">I", 400)  # how long it is
+    assert len(pages(with_picture(unsaid, Name.JBIG2Decode, **fields))) == 1
+    for broken in (
+        whole[: len(whole) // 2],
+        b"\x97JB2\r\n\x1a\n" + whole,
+        bytes(500),
+        b"",
+        whole[:4] + b"\x0d" + whole[5:],
+    ):
+        assert refusal(with_picture(broken, Name.JBIG2Decode, **fields)).public == _DAMAGED
+    symbols = struct.pack(">IBBBBI", 1, 6, 0x20, 0, 1, 20) + whole[41:61]  # which are not there
+    said = refusal(with_picture(whole[:30] + symbols, Name.JBIG2Decode, **fields)).public
+    assert said.startswith("page 1 of x.bin holds a picture that cannot be read")
+
+
+_UNREAD = {
+    "jpeg": (b"\xff\xd8\xff\xe0" + bytes(500), Name.DCTDecode),
+    "jpeg 2000": (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(500), Name.JPXDecode),
+    "jbig2": (bytes(500), Name.JBIG2Decode),
+}
+
+
+@pytest.mark.parametrize("kind", _UNREAD)
+@pytest.mark.parametrize("place", ["mask", "pattern", "note"])
+def test_a_picture_that_cannot_be_read_is_missed_wherever_it_is(refusal: Refusal, kind: str, place: str) -> None:
+    data, coding = _UNREAD[kind]
+    with pikepdf.open(io.BytesIO(with_picture(bytes(600 * 400), None))) as document:
+        page = document.pages[0]
+        unread = document.make_indirect(Stream(
+            document, data, Type=Name.XObject, Subtype=Name.Image, Width=600, Height=400, ColorSpace=Name.DeviceGray,
+            BitsPerComponent=1 if kind == "jbig2" else 8, Filter=coding,
+        ))  # fmt: skip
+        within = {"Resources": Dictionary(XObject=Dictionary(I=unread)), "BBox": Array([0, 0, 400, 266])}
+        drawn = b"400 0 0 266 0 0 cm /I Do"
+        if place == "mask":
+            page.Resources.XObject.I0.SMask = unread
+        elif place == "pattern":
+            tile = Stream(document, drawn, PatternType=1, PaintType=1, TilingType=1, XStep=400, YStep=266, **within)
+            page.Resources.Pattern = Dictionary(P=document.make_indirect(tile))
+        else:
+            look = document.make_indirect(Stream(document, drawn, Type=Name.XObject, Subtype=Name.Form, **within))
+            note = Dictionary(Subtype=Name.Stamp, F=4, Rect=Array([72, 300, 472, 566]), AP=Dictionary(N=look))
+            page.obj["/Annots"] = Array([document.make_indirect(note)])
+        assert refusal(saved(document)).public == _DAMAGED
 
 
 @pytest.mark.parametrize(
