@@ -49,5 +49,7 @@ def _code(status: str) -> int:
 
 def shown(text: str, most: int = 40) -> str:
     """Text of the client's on one ASCII line."""
-    line = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
+    line = text
+    if not (text.isascii() and text.isprintable()):
+        line = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
     return line if len(line) <= most else line[: most - 3] + "..."
