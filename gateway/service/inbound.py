@@ -299,8 +299,10 @@ class Inbound:
         await self._database.write(lambda tx: inbound.failed(tx, fax.id, now + wait, why))
         telemetry.retry(fax.id, step="fetch", wait=wait, why=why)
 
-    async def _download(self, url: str) -> tuple[Draft, str]:
-        """The document behind ``url``, in a draft, and its type. Raises GatewayError; leaves nothing behind then."""
+    async def _download(self, url: str) -> tuple[Draft, str, bool]:
+        """The document behind ``url``, in a draft, its type, and whether it breaks off. Raises GatewayError; leaves nothing
+        behind then.
+        """
         draft = self._spool.draft()
 
         async def write(chunk: bytes) -> None:
@@ -308,7 +310,8 @@ class Inbound:
 
         try:
             await self._provider.fetch(url, write)
-            return draft, _type_of(draft)
+            file_type = _type_of(draft)
+            return draft, file_type, _breaks_off(draft, file_type)
         except BaseException:
             draft.discard()
             raise
@@ -318,13 +321,12 @@ class Inbound:
 
         What ends at the same place both times is what the provider has; the mail says that it is not whole.
         """
-        first, file_type = await self._download(url)
-        if not _breaks_off(first, file_type):
+        first, file_type, is_cut = await self._download(url)
+        if not is_cut:
             return first, file_type
-        size = first.size
         first.discard()
-        again, file_type = await self._download(url)
-        if again.size != size and _breaks_off(again, file_type):
+        again, file_type, is_cut = await self._download(url)
+        if is_cut and again.size != first.size:
             again.discard()
             raise TryLater("the document breaks off, each time at another place")
         return again, file_type
