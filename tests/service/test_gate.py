@@ -44,8 +44,9 @@ def test_a_refused_key_stops_all_until_it_is_accepted() -> None:
     assert (gate.sends(8), gate.asks(8), gate.why, gate.is_shut) == (0, 0, "the key is refused", True)
     world.now += 1e6
     assert not gate.may_ask
+    told = world.told
     gate.succeeded()
-    assert (gate.sends(8), gate.is_open) == (8, True)
+    assert (gate.sends(8), gate.is_open, world.told) == (8, True, told + 1)
 
 
 async def test_who_is_asked_to_slow_down_waits_as_long_as_asked_then_feels_his_way() -> None:

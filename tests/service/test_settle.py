@@ -384,6 +384,8 @@ async def test_unreadable_history_proves_nothing_and_ends_with_a_person(world: W
     assert (held.state, bool(held.hold)) == (JobState.IN_DOUBT, True)
     assert await world.told() == [(MailKind.UNKNOWN, "held", True)]
     assert len(await world.alarms()) == 1
+    events = await world.database.read(lambda tx: jobs.events(tx, held.id))
+    assert sum(event.what.startswith("no proof in the history: ") for event in events) == 5
 
 
 async def test_an_absence_more_than_may_be_sent_again_is_for_a_person(database: Database) -> None:

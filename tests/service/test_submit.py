@@ -366,6 +366,15 @@ async def test_anything_unclear_is_in_doubt_and_not_sent_again(house: House, err
     assert house.provider.submits == 1
 
 
+async def test_after_some_sends_without_an_answer_no_other_is_begun_for_a_while(house: House) -> None:
+    house.provider.answer_submit = answer(OutcomeUnknown("no answer"))
+    for n in range(8):
+        await house.submit(f"+120255501{n:02}")
+    await house.turn("prepare", "upload", "submit")
+    assert (house.provider.submits, house.gate.is_open) == (5, False)
+    assert sorted(await house.states()) == ["in_doubt"] * 5 + ["uploaded"] * 3
+
+
 async def test_an_id_that_another_fax_has_is_no_clear_answer(house: House) -> None:
     await house.submitted()
     house.provider.answer_submit = lambda _ref: Submitted(9000)
