@@ -176,7 +176,7 @@ class Accept:
 
     async def unnumbered(self, peer: Peer, sender: str, address: str) -> Unnumbered | None:
         """At RCPT: an address that leaves the number to the subject, if this sender may use one. Raises Refused."""
-        if not sender:
+        if _is_daemon(sender):
             return None
         try:
             return self._addressing.unnumbered(await self._route(peer, sender), address)
@@ -187,10 +187,9 @@ class Accept:
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient:
         """At RCPT: the number that will be dialled, exactly. Raises Refused naming the number and the remedy."""
         try:
-            if not sender:
-                raise Refused(
-                    "mails from the null sender are not faxed: they are reports and automatic answers", status="5.7.1"
-                )
+            if _is_daemon(sender):
+                who = "MAILER-DAEMON" if sender else "the null sender"
+                raise Refused(f"mails from {who} are not faxed: they are reports and automatic answers", status="5.7.1")
             route = await self._route(peer, sender)
             recipient = await self._addressing.recipient(peer, sender, route, address)
             await self._check_number(peer, sender, route, recipient.number)
@@ -432,6 +431,11 @@ class Accept:
         """The client spoke again after our 250, so it has seen it: the same mail again is a new wish."""
         now = self._clock()
         self._database.write_later(lambda tx: repeats.confirm(tx, queue_id, now))
+
+
+def _is_daemon(sender: str) -> bool:
+    """Whether a mail server speaks for itself: the null sender, and the name that some write instead."""
+    return sender.lower().partition("@")[0] in ("", "mailer-daemon")
 
 
 def check_reachable(sender: str, route: Route | None, domains: Sequence[str]) -> None:

@@ -67,6 +67,13 @@ async def test_the_null_sender_is_no_sender(house: House) -> None:
     with pytest.raises(Refused, match="null sender") as caught:
         await house.accept.check_recipient(PEER, "", "+12025550123@fax.local")
     assert caught.value.status == "5.7.1"
+    await house.route("*", results_to="desk@example.org", number_in_subject=True)
+    for daemon in ("MAILER-DAEMON", "Mailer-Daemon@mx.example.org"):
+        for address in ("+12025550123@fax.local", "subject@fax.local"):
+            assert await house.accept.unnumbered(PEER, daemon, address) is None
+            with pytest.raises(Refused, match="mails from MAILER-DAEMON are not faxed"):
+                await house.accept.check_recipient(PEER, daemon, address)
+    assert await house.accept.check_recipient(PEER, "mailer-daemons@example.org", "+12025550123@fax.local")
 
 
 @pytest.mark.parametrize("sender", ["+12025550199@fax.local", "scan@FAX.local", "scan@fax.local."])
