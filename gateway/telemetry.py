@@ -19,14 +19,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 log = structlog.get_logger("fax")
 
-_SECRET = re.compile(r"(api_key=|/callback/|password=|token=)[^\s&/'\"]+", re.IGNORECASE)
+_SECRET = re.compile(r"(api_key=|/callback/|password=|token=|postd(?:=|\+3d))[^\s&/'\"]+", re.IGNORECASE)
 _ODD = frozenset(" \t=\r\n\"'")  # what a value is quoted for
 _is_verbose = False
 _LEVELS = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}  # sd-daemon(3) prefixes
 
 
 def redact(text: str) -> str:
-    """``text`` without the values of keys, tokens and passwords that URLs and messages may hold."""
+    """``text`` without the values of keys, tokens, passwords and PINs that URLs, addresses and messages may hold."""
     return _SECRET.sub(r"\1***", text) if "=" in text or "/callback/" in text.lower() else text
 
 

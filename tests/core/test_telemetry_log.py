@@ -70,6 +70,15 @@ def test_a_line_is_what_structlog_would_make_of_it(facts: dict[str, Any], level:
     assert telemetry._plain_line(None, level, dict(event)) == theirs
 
 
+def test_digits_for_after_the_call_is_answered_may_be_a_pin() -> None:
+    """RFC 2846 section 7. In an address, in Exchange's form of it, and in an ORCPT."""
+    line = "RCPT TO:<IMCEAFAX-+2B12025550123_POSTD=98765@fax.local> ORCPT=rfc822;FAX+3D+2B12025550123/postd+3D98765@x"
+    assert "98765" not in telemetry.redact(line)
+    assert (
+        telemetry.redact("TO:<FAX=+12025550123/POSTD=98765/ATTN=Joe@x>") == "TO:<FAX=+12025550123/POSTD=***/ATTN=Joe@x>"
+    )
+
+
 BAIT = r"""
 import structlog, sys
 from gateway import telemetry
