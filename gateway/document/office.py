@@ -16,7 +16,17 @@ from typing import Any
 
 import pypdfium2
 
-from gateway.document import characters, officefonts, officepictures, officesigns, progress, sniff, text, unprinted
+from gateway.document import (
+    characters,
+    officefonts,
+    officepictures,
+    officesigns,
+    package,
+    progress,
+    sniff,
+    text,
+    unprinted,
+)
 from gateway.document.refusal import Unfaxable
 
 AUTO, NONE = "auto", "none"
@@ -102,6 +112,8 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     (profile / "user" / "registrymodifications.xcu").write_text(_settings(), encoding="utf-8")
     source = work / f"document.{_EXTENSIONS[kind]}"
     shutil.copyfile(path, source)
+    if kind == sniff.OFFICE_XML and (unpacked := package.of_one_xml(source)):
+        source, kind = unpacked, sniff.OFFICE
     if "formulas" in lacking(office) and unprinted.has_formulas(source):  # it would just leave them out
         raise Unfaxable(
             f"{name} holds formulas, which LibreOffice lacks a part for here; print it to a PDF and send that"

@@ -1,10 +1,49 @@
-"""Office documents of today are ZIP packages of files."""
+"""Office documents of today are ZIP packages of files, or such a package as one XML."""
 
 from __future__ import annotations
 
+import binascii
+import contextlib
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+
+# of one XML ("Flat OPC"), as Word and PowerPoint write it
+_ROOT, _START = re.compile(rb"<pkg:package\b"), 2048
+_PART = re.compile(
+    rb"<pkg:part\b([^>]*)>\s*(?:<pkg:xmlData\b[^>]*>(.*?)</pkg:xmlData>|<pkg:binaryData\b[^>]*>([^<]*)<)", re.DOTALL
+)
+_NAME, _TYPE = re.compile(rb'pkg:name="/([^"]+)"'), re.compile(rb'pkg:contentType="([^"]+)"')
+_RELATIONS = "application/vnd.openxmlformats-package.relationships+xml"
+_TYPES = (
+    '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+    f'<Default Extension="rels" ContentType="{_RELATIONS}"/>%s</Types>'
+)
+
+
+def of_one_xml(document: Path) -> Path | None:
+    """The package that such an XML stands for, written beside it; None of any other XML. Raises OSError.
+
+    What is damaged in it is empty, and so judged with the rest of the package.
+    """
+    text = document.read_bytes()
+    if not _ROOT.search(text, 0, _START):
+        return None
+    made, types = document.with_suffix(".docx"), ""
+    with zipfile.ZipFile(made, "w") as target:
+        for head, xml, digits in _PART.findall(text):
+            name, kind = _NAME.search(head), _TYPE.search(head)
+            data = xml
+            with contextlib.suppress(binascii.Error):
+                data = xml or binascii.a2b_base64(digits)
+            if name and kind:
+                called = name[1].decode("utf-8", "replace")
+                target.writestr(called, data)
+                if not called.endswith(".rels"):
+                    types += f'<Override PartName="/{called}" ContentType="{kind[1].decode("utf-8", "replace")}"/>'
+        target.writestr("[Content_Types].xml", _TYPES % types)
+    return made
 
 
 def change(document: Path, changed: Mapping[str, bytes]) -> None:

@@ -86,6 +86,7 @@ _ENVELOPED = bytes.fromhex("06092a864886f70d010703")  # of PKCS #7, in the first
 _OFFICE_FILES = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"customXml/", b"word/", b"xl/", b"ppt/", b"mimetype")
 _OFFICE_ROOTS = (  # in lower case
     b"<office:document", b"http://schemas.microsoft.com/office/word/2003/wordml", b"urn:schemas-microsoft-com:office:spreadsheet",
+    b"http://schemas.microsoft.com/office/2006/xmlpackage",
 )  # fmt: skip
 _NETPBM = re.compile(  # nothing but numbers; or three numbers; or two, and what no text in UTF-8 has
     rb"P(?:[1-3]\s(?:#.*(?:\n|\Z)|[\d\s])*\Z|[56]\s(?:#.*\n|\s)*\d+\s+\d+\s+\d+\s|4\s(?:#.*\n|\s)*\d+\s+\d+\s[^\0\xfe\xff]{0,64}[\0\xfe\xff])"

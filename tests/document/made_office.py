@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import re
 import zipfile
 
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
@@ -154,6 +156,25 @@ def word_2003() -> bytes:
     names = 'xmlns:w="http://schemas.microsoft.com/office/word/2003/wordml"'
     body = "<w:body><w:p><w:r><w:t>Word</w:t></w:r></w:p></w:body>"
     return f'<?xml version="1.0"?>\n<?mso-application progid="Word.Document"?>\n<w:wordDocument {names}>{body}</w:wordDocument>'.encode()
+
+
+def one_xml(package: bytes) -> bytes:
+    """As :func:`docx`, in one XML, as Word saves it (Flat OPC)."""
+    space = "http://schemas.microsoft.com/office/2006/xmlPackage"
+    made = f'<?xml version="1.0"?>\n<?mso-application progid="Word.Document"?>\n<pkg:package xmlns:pkg="{space}">'
+    with zipfile.ZipFile(io.BytesIO(package)) as source:
+        types = dict(
+            re.findall(r'PartName="/([^"]+)" ContentType="([^"]+)"', source.read("[Content_Types].xml").decode())
+        )
+        for name in source.namelist():
+            data, kind = source.read(name), types.get(name, f"{_TYPES}.relationships+xml")
+            inside = (
+                f"<pkg:xmlData>{data.decode().partition('?>')[2]}</pkg:xmlData>" if data.startswith(b"<?xml")
+                else f"<pkg:binaryData>{base64.encodebytes(data).decode()}</pkg:binaryData>"
+            )  # fmt: skip
+            if not name.startswith("["):
+                made += f'<pkg:part pkg:name="/{name}" pkg:contentType="{kind}">{inside}</pkg:part>'
+    return f"{made}</pkg:package>".encode()
 
 
 def excel_2003() -> bytes:

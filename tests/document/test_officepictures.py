@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from gateway.document import officepictures, sniff
+from gateway.document import officepictures, package, sniff
 from gateway.document.refusal import Unfaxable
 
 from . import made_compound, made_office
@@ -86,8 +86,8 @@ def test_pictures_of_an_opendocument_are_looked_at(tmp_path: Path) -> None:
     shown = b'<draw:frame svg:width="2cm" svg:height="2cm"><draw:image xlink:href="Pictures/1.png"/></draw:frame>'
     text = made_office.changed(made_office.opendocument("text"), "content.xml", b"Word", shown)
     assert settled(tmp_path, text) == ["without the missing picture"]
-    with zipfile.ZipFile(tmp_path / "document.docx", "a") as package:
-        package.writestr("Pictures/1.png", PICTURES["a.png"][:-30])
+    with zipfile.ZipFile(tmp_path / "document.docx", "a") as written:
+        written.writestr("Pictures/1.png", PICTURES["a.png"][:-30])
     with pytest.raises(Unfaxable, match="damaged"):
         list(officepictures.settle(tmp_path / "document.docx", "x.odt"))
     locked = b"<m:encryption-data/></m:"  # its pictures cannot be read either
@@ -180,3 +180,20 @@ def test_a_document_that_is_damaged_itself_is_left_to_libreoffice(tmp_path: Path
     for data, kind in ((made_compound.doc(0)[:700], sniff.OLE), (rb"{\rtf1 {\pict\pngblip", sniff.RTF)):
         document.write_bytes(data)
         officepictures.check(document, kind, "x.doc")
+
+
+def test_a_package_as_one_xml_is_one(tmp_path: Path) -> None:
+    document = tmp_path / "document.xml"
+    document.write_bytes(made_office.flat("text"))
+    assert package.of_one_xml(document) is None
+    whole = made_office.one_xml(made_office.with_picture(PICTURES["a.png"], "a.png"))
+    for data in (whole, whole.replace(b"<pkg:binaryData>", b"<pkg:binaryData>A")):
+        document.write_bytes(data)
+        assert sniff.sniff(document) == sniff.OFFICE_XML
+        made = package.of_one_xml(document)
+        assert made
+        if data is whole:
+            assert not list(officepictures.settle(made, "x.xml"))
+        else:
+            with pytest.raises(Unfaxable, match=r"x\.xml holds a picture \(a\.png\) that is damaged"):
+                list(officepictures.settle(made, "x.xml"))

@@ -269,9 +269,9 @@ async def test_an_office_document_becomes_its_pages(sender: Sender, fax: Fax) ->
         made_office.docx(), made_office.xlsx(), made_office.pptx(),
         *(made_office.opendocument(kind) for kind in ("text", "spreadsheet", "presentation")),
         *(made_office.flat(kind) for kind in ("text", "spreadsheet")), made_office.word_2003(), made_office.excel_2003(),
-        made_office.labels(),
+        made_office.labels(), made_office.one_xml(made_office.docx()), made_office.one_xml(made_office.pptx()),
     ],
-    ids="docx xlsx pptx odt ods odp fodt fods word-2003 excel-2003 labels".split(),
+    ids="docx xlsx pptx odt ods odp fodt fods word-2003 excel-2003 labels docx-xml pptx-xml".split(),
 )  # fmt: skip
 @needs_office
 @pytest.mark.system
