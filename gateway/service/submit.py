@@ -7,6 +7,7 @@ may say no to what it does.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -77,7 +78,7 @@ class Submit:
         self._clock = clock
         self._steady = steady
         self._balance: witness.Balance | None = None
-        self._balance_at = 0.0  # steady time of the last answer
+        self._balance_at = -math.inf  # steady time of the last answer
 
     async def __call__(self, job: FaxJob) -> None:
         """Send a fax, unless something speaks against it."""
@@ -184,13 +185,14 @@ class Submit:
             return None
 
     async def _known_balance(self) -> witness.Balance | None:
-        """What the account holds, as far as we know; asked for when that is nothing, or long ago."""
-        if self._steady() - self._balance_at > _STALE or self._balance is None:
-            self._balance_at = self._steady()  # a provider that tells none is not asked before every send
+        """What the account holds, as far as we know; asked for when that was told long ago, or never."""
+        if self._steady() - self._balance_at > _STALE:
             try:
                 await self._learn(await self._provider.balance())
             except GatewayError as error:
                 self._balance = None
+                if isinstance(error, Refused):  # a provider that tells none is not asked before every send
+                    self._balance_at = self._steady()
                 log.info("balance unknown", why=str(error))
         return self._balance
 

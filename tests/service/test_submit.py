@@ -346,6 +346,28 @@ async def test_a_document_that_the_provider_lost_is_uploaded_again_but_not_for_e
     assert [attempt.document_ref for attempt in await house.attempts(job.id)] == [500, 501, 502]
 
 
+@pytest.mark.parametrize(("error", "asked"), [(Refused("there is no such call"), 1), (TryLater("not now"), 3)])
+async def test_a_provider_that_tells_no_balance_is_not_asked_for_it_before_every_send(
+    house: House, error: GatewayError, asked: int
+) -> None:
+    calls: list[float] = []
+
+    async def balance() -> Decimal:
+        calls.append(house.now)
+        raise error
+
+    house.provider.balance = balance  # type: ignore[method-assign]
+    house.provider.answer_submit = Submitted  # nor does its answer to a send
+    for n in range(3):
+        await house.submit(f"+120255501{n:02}")
+    await house.turn("prepare", "upload", "submit")
+    assert (house.provider.submits, len(calls)) == (3, asked)
+    house.now += 601
+    await house.submit("+12025550199")
+    await house.turn("prepare", "upload", "submit")
+    assert len(calls) == asked + 1
+
+
 # --- unknown ----------------------------------------------------------------------------------------------------------
 
 
