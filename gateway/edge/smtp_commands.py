@@ -168,7 +168,7 @@ def _parameters(rest: str) -> list[tuple[str, str]]:
 def _xtext(value: str, keyword: str) -> str:
     """RFC 3461 section 4: ``+2B`` is a plus sign. What it stands for is printable (sections 4.2 and 4.4)."""
     text = _XTEXT.sub(lambda match: chr(int(match[1], 16)), value)
-    if not value or not _is_plain(value) or not _is_plain(text) or re.search(r"\+(?![0-9A-F]{2})", value):
+    if not value or not _is_plain(text) or re.search(r"\+(?![0-9A-F]{2})", value):
         raise BadCommand(f"501 5.5.4 {keyword} is not xtext (RFC 3461)")
     return text
 

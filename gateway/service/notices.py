@@ -261,4 +261,4 @@ class Notices:
             **{name: arrival[name] for name in ("time", "pages", "rsid", "speed", "duration", "ecm", "compression")},
         }
         mail = self._mail(MailKind.INBOUND, fax.id, mailbox, now, facts, bounce=self._settings.bounce, mark=mark)
-        return OutgoingMail(**{**{name: getattr(mail, name) for name in mail.__slots__}, "file": fax.file})
+        return replace(mail, file=fax.file)

@@ -92,14 +92,8 @@ class Submit:
         if not tries:
             return
         earlier = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
-        was_refused = bool(earlier) and earlier[-1].outcome == "not_sent"
-        if not was_refused:  # else it may have been sent for all that, which the history must tell first
-            stop = await self._database.read(lambda tx: self._allowance.judge(tx, job, None, asked=False))
-            if stop is not None:
-                await self._stop(job, stop, tries)
-                return
         listed = 0
-        if was_refused:
+        if earlier and earlier[-1].outcome == "not_sent":  # or it was, which the history must tell first
             try:
                 listed = await self.listed(job)
             except TryLater as error:
@@ -108,6 +102,9 @@ class Submit:
             if not listed and self._patience.is_too_old(job, tries, self._clock()):
                 await self._patience.expire(job, earlier[-1].detail)
                 return
+        elif stop := await self._database.read(lambda tx: self._allowance.judge(tx, job, None, asked=False)):
+            await self._stop(job, stop, tries)
+            return
         try:
             cost = job.cost if listed else await self._cost(job)
         except TryLater as error:
