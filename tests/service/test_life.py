@@ -39,7 +39,7 @@ LAG = 1500.0  # seconds by which the history lags, less than a proof of absence 
 LOOPS = ("prepare", "upload", "submit", "result", "doubt", "erase", "delay")
 SENDS = (
     "yes", "yes", "yes", "executed, no answer", "lost on the way", "executed, a bug", "refused", "no credit", "later",
-    "slow down", "key refused", "document lost", "killed before", "killed after", "unrecordable",
+    "slow down", "key refused", "document lost", "killed before", "killed after", "unrecordable", "executed, refused",
 )  # fmt: skip
 UPLOADS = ("yes", "yes", "yes", "away", "refused", "killed after", "key refused", "wrong pages")
 
@@ -53,6 +53,7 @@ class World(ScriptedProvider):
         self.sending = self.uploading = "yes"
         self.away = False
         self.times: list[float] = []
+        self.denied: set[str] = set()  # to whom it sent a fax that it refused, for as long as the history lags
         self.break_store: Any = None
 
     async def upload(self, path: Path, name: str) -> Upload:
@@ -87,6 +88,9 @@ class World(ScriptedProvider):
                 raise OutcomeUnknown("no answer")
             case "executed, a bug":
                 raise RuntimeError("a bug")
+            case "executed, refused":
+                self.denied.add(number.digits)
+                raise Refused("Invalid fax number")
             case "killed after":
                 raise Crash
             case "unrecordable":
@@ -140,6 +144,7 @@ class Life(RuleBasedStateMachine):
         self.mails = 0
         self.by_word: Counter[str] = Counter()  # sends that the operator has ordered against a doubt
         self.silent: set[str] = set()
+        self.corrected: set[str] = set()  # faxes whose senders were told another end
 
     def run(self, what: Coroutine[Any, Any, Any]) -> Any:
         self.world.now = self.house.now
@@ -328,6 +333,7 @@ class Life(RuleBasedStateMachine):
         for mail in corrections:
             assert told[mail.cause][mail.facts["corrects"]] == 1
             self._check_truth(ended[mail.cause], str(mail.kind), mail.facts)
+        self.corrected = {mail.cause for mail in corrections}
 
     def _check_history(self, job: FaxJob, events: list[jobs.Event]) -> None:
         assert events[-1].to_state == job.state
@@ -363,9 +369,10 @@ class Life(RuleBasedStateMachine):
         verdicts = {status.verdict for ref in refs if isinstance(status := self.world.statuses.get(ref), JobStatus)}
         if told["confirmed"] and kind == "delivered":
             assert verdicts == {Verdict.SUCCESS}, (job.id, refs)
-        if told["confirmed"] and kind == "failed":
+        is_denied = job.number.digits in self.world.denied  # told otherwise once the history shows it, see at_rest
+        if told["confirmed"] and kind == "failed" and not is_denied:
             assert Verdict.SUCCESS not in verdicts, (job.id, told["code"], refs)
-        if kind == "failed" and told["code"] in ("refused", "content", "expired", "cancelled"):
+        if kind == "failed" and told["code"] in ("refused", "content", "expired", "cancelled") and not is_denied:
             assert not refs, (job.id, told["code"], "was executed")
 
     def at_rest(self) -> None:
@@ -384,6 +391,12 @@ class Life(RuleBasedStateMachine):
         alarms = self.run(self.house.alarms())
         for job in self.run(self.house.jobs()):
             assert job.state.terminal or job.hold, (job.id, job.state, job.last_error)
+            if job.number.digits in world.denied and job.state is JobState.FAILED and job.id not in self.corrected:
+                sends = [n for n, (_, digits) in enumerate(world.executed) if digits == job.number.digits]
+                assert all(world._verdict(9000 + n) is Verdict.FAILED for n in sends), (
+                    job.id,
+                    "arrived, and was told as failed",
+                )
             if job.hold and job.hold != "by the operator":
                 assert f"Fax {job.id} is held" in alarms
 
