@@ -19,6 +19,8 @@ from gateway.errors import NotFound, Refused, TryLater
 from gateway.provider.calls import CHUNK, NETWORK_ERRORS, Secret
 from gateway.provider.reading import clean
 
+_TOO_LARGE = "the received document is larger than http.callbacks.max_file allows"
+
 
 class Downloads:
     """``base_url`` is the provider as configured, ``timeout`` seconds for a whole document of at most ``max_size`` bytes."""
@@ -49,10 +51,12 @@ class Downloads:
                     raise TryLater(
                         "the provider does not give the document out", f"HTTP {response.status} of {target.host}"
                     )
+                if (response.content_length or 0) > self._max_size:
+                    raise Refused(_TOO_LARGE)
                 async for chunk in response.content.iter_chunked(CHUNK):
                     got += len(chunk)
                     if got > self._max_size:
-                        raise Refused("the received document is larger than allowed")
+                        raise Refused(_TOO_LARGE)
                     await write(chunk)
         except NETWORK_ERRORS as error:
             raise TryLater("the received document could not be fetched", self._secret.why(error)) from None

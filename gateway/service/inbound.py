@@ -240,17 +240,17 @@ class Inbound:
         assert whole is not None
         return whole, self._dispatch(tx, whole, now)
 
-    def _dispatch(self, tx: Tx, fax: InboundFax, now: float) -> tuple[str, ...]:
+    def _dispatch(self, tx: Tx, fax: InboundFax, now: float, note: str = "") -> tuple[str, ...]:
         """One mail for each mailbox of the DID; without a route, to the fallback mailbox, never to nobody."""
         route = routes.for_did(tx, fax.arrival.recipient)
-        note = ""
         mailboxes = tuple(dict.fromkeys(route.mailboxes)) if route else ()
         if not mailboxes:
             mailboxes = (self._notices.fallback,)
             number = fax.arrival.recipient
-            note = f"No route leads from {number or 'this number'} to a mailbox, so it came to you."
+            note = f"{note} No route leads from {number or 'this number'} to a mailbox, so it came to you."
             if _NUMBER.fullmatch(number):  # what else it may be has no place in a command
                 note += f" To give it one: faxgateway route add did {number} ADDRESS"
+        note = note.strip()
         for n, mailbox in enumerate(mailboxes, 1):
             outbox.add(tx, self._notices.received(fax, mailbox, now, note=note, mark=f".{n}"))
         return mailboxes
@@ -283,18 +283,19 @@ class Inbound:
         tries = await self._database.write(lambda tx: inbound.begin_fetch(tx, fax.id, now + settings.retry_max))
         if not tries:
             return
-        why = "the provider has not named its document yet"
+        trouble: GatewayError = TryLater("the provider has not named its document yet")
         if fax.arrival.file_url:
             try:
                 await self._take_document(fax)
                 return
             except GatewayError as error:
-                why = str(error)
+                trouble = error
         self.sweep_soon()  # the inbox may name it, or name a fresh address
         now = self._clock()
         if now - fax.received_at > settings.give_up_after and tries >= _MIN_TRIES:
-            await self._without_document(fax, why)
+            await self._without_document(fax, trouble)
             return
+        why = str(trouble)
         wait = backoff(tries, settings.retry_after, settings.retry_max)
         await self._database.write(lambda tx: inbound.failed(tx, fax.id, now + wait, why))
         telemetry.retry(fax.id, step="fetch", wait=wait, why=why)
@@ -381,16 +382,16 @@ class Inbound:
                 return other
         return None
 
-    async def _without_document(self, fax: InboundFax, why: str) -> None:
+    async def _without_document(self, fax: InboundFax, trouble: GatewayError) -> None:
         """Say that a fax came whose document cannot be had: better known than lost."""
         now = self._clock()
 
         def commit(tx: Tx) -> None:
             if inbound.dispatched(tx, fax.id, file="", file_type="", size=0, sha256=""):
-                self._dispatch(tx, fax, now)
+                self._dispatch(tx, fax, now, f"The last trouble was: {trouble.public}.")
 
         await self._database.write(commit)
-        log.error("document given up", id=fax.id, why=why)
+        log.error("document given up", id=fax.id, why=str(trouble))
         self._on_mail()
 
 

@@ -163,6 +163,17 @@ async def test_what_is_not_the_whole_document_is_an_error(answer: bytes, kind: t
     assert KEY not in str(told)
 
 
+async def test_a_document_that_says_it_is_too_large_is_not_fetched() -> None:
+    async def large(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 200000000\r\n\r\n%PDF-")
+        await connection.until_gone()
+
+    async with serve(large) as wire:
+        told = await fetch(f"http://127.0.0.1:{wire.port}/x", wire.base, max_document=1 << 20)
+    assert (type(told), str(told)) == (Refused, "the received document is larger than http.callbacks.max_file allows")
+
+
 async def test_an_endless_document_ends_at_the_cap() -> None:
     async def endless(connection: Connection) -> None:
         await connection.request()

@@ -253,6 +253,7 @@ async def test_a_fetch_that_fails_is_tried_with_growing_pauses_and_given_up_trut
     assert pauses[:7] == [30, 60, 120, 240, 480, 900, 900]
     assert desk.now - began >= 2 * DAY
     assert await mailed(desk) == [("desk@example.org", b"")]
+    assert (await desk.mails(MailKind.INBOUND))[0].facts["note"] == "The last trouble was: the provider is away."
     assert await desk.turn("fetch") == 0
 
 
