@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,7 @@ class Gateway:
             self.postman.start()
             works = (
                 self._note_time, self.divided.give_up, self._sweep_orphans, self._mend_times, self._sweep_uploads,
-                self._keep_reserve, self._watch_certificates,
+                self._keep_reserve, self._warn,
             )  # fmt: skip
             self._tasks = [
                 asyncio.create_task(self._housekeeping(*works), name="housekeeping"),
@@ -396,12 +397,13 @@ class Gateway:
     async def _keep_reserve(self) -> None:
         await asyncio.to_thread(self.spool.keep_reserve)
 
-    async def _watch_certificates(self) -> None:
+    async def _warn(self) -> None:
         now = self._clock()
-        if expiring := await asyncio.to_thread(self.config.expiring, now):
-            notice = self.notices.certificates(expiring, now)
-            if await self.database.write(lambda tx: outbox.add(tx, notice)):
-                log.warning("certificates", why="; ".join(expiring))
+        short, expiring = self._disk_trouble(), await asyncio.to_thread(self.config.expiring, now)
+        found = [self.notices.disk(short, now)] if short else []
+        for notice in (*found, *([self.notices.certificates(expiring, now)] if expiring else [])):
+            if await self.database.write(partial(outbox.add, mail=notice)):
+                log.warning(notice.facts["title"], why=notice.facts["text"])
                 self.postman.nudge()
 
     async def _purge(self) -> None:

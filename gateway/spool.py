@@ -340,7 +340,9 @@ class Spool:
         except OSError as error:
             raise _translate(error, "statvfs") from error
         if free < self.floor + size:
-            raise NoSpace("the gateway is short of disk space", f"{free} bytes free, {size} asked")
+            raise NoSpace(
+                "the gateway is short of disk space", f"{free >> 20} MiB free, {self.floor + size >> 20} MiB needed"
+            )
 
     def draft(self, *, hashing: bool = True) -> Draft:
         """Begin a file. Raises :class:`NoSpace` below the floor, :class:`TryLater` on other trouble."""

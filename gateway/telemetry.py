@@ -77,7 +77,8 @@ def set_up_logging(level: str, form: str) -> None:
     if form == "json":
         processors.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
     elif form == "console":
-        processors.append(structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False))
+        day = "" if sys.stderr.isatty() else "%Y-%m-%d "  # a file is read tomorrow, too
+        processors.append(structlog.processors.TimeStamper(fmt=f"{day}%H:%M:%S", utc=False))
     # tracebacks as text: redacted like all else, and without the values of variables, which may be passwords
     processors += [structlog.processors.format_exc_info, _redact_event]
     if form == "json":

@@ -248,12 +248,11 @@ def state_directory(config: Config) -> Iterator[Finding]:
     kind = _filesystem(path)
     if kind in _REMOTE:
         yield Finding(name, FAIL, f"{path} is on {kind}: SQLite needs a local disk", "move it to a local disk")
-    free = shutil.disk_usage(path).free
-    if free < _LITTLE:
-        state = FAIL if free < _FEW else WARN
-        yield Finding(
-            name, state, f"{free >> 20} MiB free at {path}", "free some space: a full disk means 452 for senders"
-        )
+    free, floor = shutil.disk_usage(path).free, config.min_free
+    if free < floor + _LITTLE:
+        state = FAIL if free < floor + _FEW else WARN
+        text = f"{free >> 20} MiB free at {path}; below {floor >> 20} MiB (min_free) nothing is accepted"
+        yield Finding(name, state, text, "free some space: a full disk means 452 for senders")
     else:
         yield Finding(name, OK, f"{path}, {free / 2**30:.0f} GiB free, of user {_user(owner.st_uid)}")
 

@@ -18,6 +18,7 @@ _STYLES = {
     "failed": "red", "dead": "red", "fail": "red",
     "in_doubt": "yellow", "warn": "yellow", "cancelled": "dim",
 }  # fmt: skip
+_WHOLE, _SHORT = {"ID", "TO"}, 16  # columns that no narrow terminal breaks, for they are copied into the next command
 _COLOURS = {"green", "yellow", "red"}
 
 
@@ -89,8 +90,9 @@ def _table(titles: list[str], cells: list[list[str]]) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for title in titles:
-        table.add_column(title, overflow="fold")
+    for title, column in zip(titles, zip(*cells, strict=True), strict=True):
+        is_whole = title in _WHOLE and max(map(len, column)) <= _SHORT
+        table.add_column(title, overflow="fold", no_wrap=is_whole)
     for line in cells:
         table.add_row(*(Text(text, style=_STYLES.get(text.partition(" ")[0].lower(), "")) for text in line))
     Console(highlight=False).print(table)

@@ -219,6 +219,17 @@ class Notices:
             " the new one is good.",
         )
 
+    def disk(self, why: str, now: float) -> OutgoingMail:
+        """The alarm that nothing is accepted, once a day."""
+        return self.operator(
+            f"disk.{int(now // 86400)}",
+            now,
+            title="The disk is nearly full: no mail and no fax is accepted",
+            text=f"{why[:1].upper()}{why[1:]}. Mail servers and the fax provider try again meanwhile; people are told to.",
+            remedy="Make room on the disk of the state directory, or lower retention.documents and retention.inbound and restart."
+            " Nothing else need be done.",
+        )
+
     def no_credit(self, why: str, now: float) -> OutgoingMail:
         """The alarm that the account cannot pay, once a day."""
         return self.operator(

@@ -236,6 +236,23 @@ def test_what_strangers_wrote_does_not_steer_the_terminal(offline: Cli, monkeypa
     assert len(shown.splitlines()) == 2
 
 
+def test_a_narrow_terminal_does_not_break_what_is_copied(tmp_path: Path) -> None:
+    code = (
+        "from gateway.cli import output\n"
+        "row = {'i': 'dZpNL7jgmC3d-1', 'w': 'many words ' * 20, 'x': 'someone@example.org', 't': '+99999990001'}\n"
+        "output.listing([row], {'ID': 'i', 'WHY': 'w', 'FROM': 'x', 'TO': 't'}, json=False, empty='')\n"
+    )
+    parent, child = os.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "50"}
+    subprocess.run([sys.executable, "-c", code], env=env, stdout=child, timeout=60, check=True)
+    os.close(child)
+    shown = os.read(parent, 10_000).decode()
+    os.close(parent)
+    assert "dZpNL7jgmC3d-1" in shown
+    assert "+99999990001" in shown
+    assert all(len(line) <= 50 for line in re.sub(r"\x1b\[\d*m", "", shown).splitlines())
+
+
 def test_on_a_terminal_tables_are_coloured_unless_no_color_says_no(tmp_path: Path) -> None:
     code = (
         "import sys\n"

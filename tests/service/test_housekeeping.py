@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -239,6 +240,24 @@ async def test_a_certificate_that_expires_is_told_once_and_shown(
     line = next(line for line in telemetry.render_metrics().decode().splitlines() if "chain.pem" in line)
     name, _, value = line.partition(" ")
     assert (name, float(value)) == ('faxgateway_certificate_expires_seconds{file="/tls/chain.pem"}', end)
+
+
+async def test_a_disk_that_is_nearly_full_is_told_once(gateway: Gateway) -> None:
+    gateway.spool.floor = 1 << 62
+
+    async def told() -> list[tuple[str, ...]]:
+        return await gateway.database.read(
+            lambda tx: tx.execute("SELECT facts ->> 'title', facts ->> 'text' FROM outbox").fetchall()
+        )
+
+    async def is_told() -> bool:
+        return bool(await told())
+
+    await until(is_told)
+    await asyncio.sleep(0.2)
+    ((title, text),) = await told()
+    assert title == "The disk is nearly full: no mail and no fax is accepted"
+    assert re.search(r"short of disk space \(\d+ MiB free, 4398046511104 MiB needed\)", text)
 
 
 async def test_a_refused_key_is_told_once_tried_again_and_nothing_is_lost(
