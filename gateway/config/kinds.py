@@ -59,6 +59,14 @@ def _positive_duration(value: Any) -> float:
     return seconds
 
 
+def _age(value: Any) -> float:
+    """As a duration, with its unit: who writes 7 means days, and would lose what is older than seconds."""
+    seconds = _positive_duration(value)
+    if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[0-9.]+", value)):
+        raise ValueError(f"has no unit; write {seconds:g}d for days, {seconds:g}h for hours")
+    return seconds
+
+
 def format_duration(seconds: float) -> str:
     """``5m``: in the largest unit that makes a whole number."""
     for unit in ("d", "h", "m", "s"):
@@ -101,6 +109,7 @@ _DURATION_SCHEMA = WithJsonSchema(
 Duration = Annotated[
     float, BeforeValidator(_positive_duration), PlainSerializer(format_duration, return_type=str), _DURATION_SCHEMA
 ]
+Age = Annotated[float, BeforeValidator(_age), PlainSerializer(format_duration, return_type=str), _DURATION_SCHEMA]
 DurationOrZero = Annotated[
     float, BeforeValidator(_duration), PlainSerializer(format_duration, return_type=str), _DURATION_SCHEMA
 ]

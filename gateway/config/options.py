@@ -19,6 +19,7 @@ from pydantic import (
 
 from gateway.config import pem
 from gateway.config.kinds import (
+    Age,
     Domain,
     Duration,
     DurationOrZero,
@@ -46,15 +47,15 @@ _SOON = 14 * 86400.0  # seconds
 
 
 class Retention(Section):
-    documents: Duration = 7 * 86400.0
+    documents: Age = 7 * 86400.0
     """mails and fax documents, after the fax has ended"""
-    inbound: Duration = 90 * 86400.0
+    inbound: Age = 90 * 86400.0
     """received faxes, after they were mailed"""
-    history: Duration = 400 * 86400.0
+    history: Age = 400 * 86400.0
     """what happened to each fax"""
-    orphans: Duration = 7 * 86400.0
+    orphans: Age = 7 * 86400.0
     """files that nothing names, left by a crash or a database that was set back; kept in spool/orphan"""
-    uploads: Duration = 86400.0
+    uploads: Age = 86400.0
     """documents at the provider that no fax needs, left by a crash; they are looked for as often"""
     purge_every: Duration = 300.0
     """how often is looked for what may go"""

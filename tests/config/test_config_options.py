@@ -36,6 +36,15 @@ def test_durations(read: Read, text: str, seconds: float) -> None:
     assert read(f"provider: {{timeout: {text}}}").provider.timeout == pytest.approx(seconds)
 
 
+def test_what_is_thrown_away_by_its_age_needs_a_unit(read: Read, problems: Problems) -> None:
+    for number in ("7", "'7'"):
+        (found,) = problems(f"retention: {{documents: {number}}}")
+        assert found.endswith("retention.documents: has no unit; write 7d for days, 7h for hours")
+    assert "must be longer than 0s" in problems("retention: {history: 0}")[0]
+    assert "must be a duration such as" in problems("retention: {history: [7]}")[0]
+    assert read("retention: {documents: 7s}").retention.documents == 7
+
+
 @pytest.mark.parametrize("text", ["5 minutes", "s", "-1s", "1e3", "1h30", "1m1", "''", "[1s]", "5M", "\u0665s", "1.s"])
 def test_what_is_no_duration(problems: Problems, text: str) -> None:
     (found,) = problems(f"provider: {{timeout: {text}}}")
