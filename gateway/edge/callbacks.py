@@ -26,7 +26,8 @@ from gateway.edge.seldom import Seldom
 from gateway.errors import Refused, TryLater
 from gateway.faultpoint import reach
 from gateway.model import FaxArrival, Receipt
-from gateway.provider.faxto_callback import DOCUMENT_FIELDS, file_type, parse_form, parse_json, parse_text, read
+from gateway.provider.faxto_callback import DOCUMENT_FIELDS, parse_form, parse_json, parse_text, read
+from gateway.received import START, file_type
 from gateway.spool import Draft
 
 log = structlog.get_logger("callbacks")
@@ -360,7 +361,7 @@ def _ok() -> web.Response:
 
 def _start_of(draft: Draft) -> bytes:
     with draft.path.open("rb") as stream:
-        return stream.read(1024)
+        return stream.read(START)
 
 
 def _file_chunks(path: str) -> Iterator[bytes]:

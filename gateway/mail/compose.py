@@ -27,6 +27,7 @@ from gateway.mail.options import zone_of
 from gateway.mail.words import one_line
 from gateway.model import FaxNumber, MailKind, OutgoingMail
 from gateway.numbers import format_human, parse_number
+from gateway.received import END, breaks_off, file_type
 
 _WIDTH = 78  # characters of a text line
 _LABEL = 12  # characters of a table's first column: a SHA-256 still fits behind it
@@ -35,7 +36,6 @@ _ID = re.compile(r"<[!-;=?-~]{3,900}>")
 _MARK = "*** SANDBOX: this was a trial run. Nothing was really faxed. ***\n\n"
 _NO_ANSWERS = "DR, RN, NRN, OOF, AutoReply"  # but bounces: they are how a lost fax is noticed
 _PROVIDERS_WORD = (MailKind.DELIVERED, MailKind.FAILED)  # their text is what the provider said
-PDF_END = 4096  # bytes in which a PDF says that it ends: ISO 32000-1 annex H.3.18 allows 1024, some have more behind it
 _EXTENSIONS = {"application/pdf": "pdf", "image/tiff": "tif"}
 
 Clock: TypeAlias = Callable[[float], datetime]  # what a clock shows at a time (epoch)
@@ -291,7 +291,7 @@ def _inbound(
         letterhead,
         file_name=name,
         note=_sentence(facts, "note"),
-        breaks_off=attachment is not None and breaks_off(attachment[-PDF_END:], kind),
+        breaks_off=attachment is not None and breaks_off(attachment[-END:], kind),
         table=_table(_inbound_rows(facts, caller, kind, attachment, letterhead.clock)),
     )
     part = mime.text(text)
@@ -324,17 +324,8 @@ def _inbound_rows(
     ]
 
 
-def breaks_off(end: bytes, kind: str) -> bool:
-    """Whether a received document is not whole, as far as its ``end`` tells, the last :data:`PDF_END` bytes."""
-    return kind == "application/pdf" and b"%%EOF" not in end
-
-
 def _document_type(attachment: bytes | None, claimed: str) -> str:
-    if attachment and b"%PDF-" in attachment[:1024]:
-        return "application/pdf"
-    if attachment and attachment[:4] in (b"II*\0", b"MM\0*"):
-        return "image/tiff"
-    return claimed if claimed in _EXTENSIONS else "application/octet-stream"
+    return file_type(attachment or b"") or (claimed if claimed in _EXTENSIONS else "application/octet-stream")
 
 
 # --- notices to the operator ------------------------------------------------------------------------------------------

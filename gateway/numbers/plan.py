@@ -101,7 +101,7 @@ class Reading:
 
 @lru_cache(maxsize=1000)
 def _fit(reading: Reading) -> Fit:
-    if not reading.national or not SHORTEST <= len(str(reading.code)) + len(reading.national) <= LONGEST:
+    if not SHORTEST <= len(str(reading.code)) + len(reading.national) <= LONGEST:
         return Fit.NO
     if reading.code == TEST or phonenumbers.is_valid_number(reading.parsed):
         return Fit.VALID

@@ -21,13 +21,13 @@ from gateway.errors import Refused
 from gateway.model import FaxArrival, Receipt, Verdict
 from gateway.provider import wording
 from gateway.provider.reading import as_int, clean
+from gateway.received import START, file_type
 
 DOCUMENT_FIELDS = ("file", "document", "fax", "pdf")
 _FIELDS = 100
 _FIELD = 4000
 _TEXT = 1000
 _URL = 2000
-_START = 1024
 _BLOCK = 1 << 20
 _TAIL = 64  # of base64, kept back until its end is known
 # base64 with blanks for its +, in the alphabet for URLs, in lines (RFC 4648 sections 4 and 5)
@@ -97,13 +97,6 @@ def _address(text: str) -> str:
 
 
 # --- bodies: fields, and the document in a file -----------------------------------------------------------------------
-
-
-def file_type(start: bytes) -> str:
-    """The type of a received document by its first bytes (1024), "" when it is neither PDF nor TIFF."""
-    if b"%PDF-" in start[:_START]:
-        return "application/pdf"
-    return "image/tiff" if start[:4] in (b"II*\0", b"MM\0*") else ""
 
 
 def parse_json(path: str) -> dict[str, Any]:
@@ -190,7 +183,7 @@ def _split(fields: dict[str, str], values: Mapping[str, bytes], path: str) -> di
 
 def _unpack(source: BinaryIO, target: str) -> bool:
     """Write the document that ``source`` is: itself, a data URI, or base64. False, and no file, when it is none."""
-    start = source.read(_START)
+    start = source.read(START)
     offset = 0
     if start[:5].lower() == b"data:":
         head, comma, _ = start.partition(b",")

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from gateway import telemetry
+from gateway import received, telemetry
 from gateway.errors import GatewayError, NotFound, Refused, TryLater
-from gateway.mail.compose import PDF_END, breaks_off
 from gateway.model import FaxArrival, InboundFax, InboundState
 from gateway.ports import FaxProvider
 from gateway.service.due import DueLoop, backoff
@@ -311,8 +310,8 @@ class Inbound:
 
         try:
             await self._provider.fetch(url, write)
-            file_type = _type_of(draft)
-            return draft, file_type, _breaks_off(draft, file_type)
+            kind = _type_of(draft)
+            return draft, kind, _breaks_off(draft, kind)
         except BaseException:
             draft.discard()
             raise
@@ -322,21 +321,21 @@ class Inbound:
 
         What ends at the same place both times is what the provider has; the mail says that it is not whole.
         """
-        first, file_type, is_cut = await self._download(url)
+        first, kind, is_cut = await self._download(url)
         if not is_cut:
-            return first, file_type
+            return first, kind
         first.discard()
-        again, file_type, is_cut = await self._download(url)
+        again, kind, is_cut = await self._download(url)
         if is_cut and again.size != first.size:
             again.discard()
             raise TryLater("the document breaks off, each time at another place")
-        return again, file_type
+        return again, kind
 
     async def _take_document(self, fax: InboundFax) -> None:
-        draft, file_type = await self._document(fax.arrival.file_url)
+        draft, kind = await self._document(fax.arrival.file_url)
         sha256, size = draft.sha256, draft.size
         file = await draft.commit("inbound")
-        found = replace(fax, file=file, file_type=file_type, size=size, sha256=sha256)
+        found = replace(fax, file=file, file_type=kind, size=size, sha256=sha256)
         now, believed = self._clock(), self._clock_believed()
 
         def commit(tx: Tx) -> tuple[InboundFax, tuple[str, ...]]:
@@ -395,18 +394,16 @@ class Inbound:
         self._on_mail()
 
 
-def _breaks_off(draft: Draft, file_type: str) -> bool:
+def _breaks_off(draft: Draft, kind: str) -> bool:
     with draft.path.open("rb") as stream:
-        stream.seek(-min(draft.size, PDF_END), os.SEEK_END)
-        return breaks_off(stream.read(), file_type)
+        stream.seek(-min(draft.size, received.END), os.SEEK_END)
+        return received.breaks_off(stream.read(), kind)
 
 
 def _type_of(draft: Draft) -> str:
     """The type of a received document by its first bytes. Raises Refused for one that we do not pass on."""
     with draft.path.open("rb") as stream:
-        start = stream.read(1024)
-    if b"%PDF-" in start:
-        return "application/pdf"
-    if start[:4] in (b"II*\0", b"MM\0*"):
-        return "image/tiff"
-    raise Refused("the provider's document is neither a PDF nor a TIFF")
+        kind = received.file_type(stream.read(received.START))
+    if not kind:
+        raise Refused("the provider's document is neither a PDF nor a TIFF")
+    return kind

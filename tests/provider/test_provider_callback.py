@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from gateway.errors import Refused
 from gateway.model import FaxArrival, Receipt, Verdict
-from gateway.provider.faxto_callback import file_type, parse_form, parse_json, parse_text, read
+from gateway.provider.faxto_callback import parse_form, parse_json, parse_text, read
+from gateway.received import file_type
 
 
 def receipt(**fields: str) -> Receipt:
