@@ -20,8 +20,10 @@ def take(found: Mail) -> dict[str, str]:
     in_subject = options.from_subject(subject)
     subject = options.without(subject)
     texts = (leaf for leaf in found.leaves if leaf.message_text and not leaf.left_out and leaf.substance)
-    text = next(texts, found.lone_text)
-    in_text = _from(text, subject) if text else {}
+    if text := next(texts, None):
+        in_text = _from(text, subject)
+    else:  # what a document says further down is its own
+        in_text = _from(found.lone_text, subject, further=False) if found.lone_text else {}
     for other in texts:
         options.refuse_in(to_text(other.data or b"", other.charset), markup=other.is_html, subject=subject)
     return {**in_text, **in_subject, **in_fields}
@@ -37,10 +39,10 @@ def rich(leaf: Leaf, subject: str) -> Leaf | None:
     return leaf.rich
 
 
-def _from(leaf: Leaf, subject: str) -> options.Asked:
+def _from(leaf: Leaf, subject: str, *, further: bool = True) -> options.Asked:
     """Cut the options out of a message text."""
     text, charset = leaf.editable
-    rest, asked = options.from_text(text, markup=leaf.is_html, subject=subject)
+    rest, asked = options.from_text(text, markup=leaf.is_html, subject=subject, further=further)
     if asked:
         leaf.rewrite(rest, charset)
         leaf.substance = bodies.substance(leaf.data or b"", leaf.charset, markup=leaf.is_html)

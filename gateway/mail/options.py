@@ -178,11 +178,11 @@ def _plain(text: str) -> str:
     return _WRITTEN.sub(narrowed, text) if _ANYWHERE.search(text) else text
 
 
-def from_text(text: str, *, markup: bool, subject: str = "") -> tuple[str, Asked]:
+def from_text(text: str, *, markup: bool, subject: str = "", further: bool = True) -> tuple[str, Asked]:
     """A message text without the ``[fax: ...]`` at its beginning, and what they say; of HTML (``markup``) what is seen.
 
-    Raises Refused, also where one begins a later line: it was meant, and would be printed. A mail with the ``subject`` of an
-    answer may quote some.
+    Raises Refused, also where one begins a later line (``further``): it was meant, and would be printed. A mail with the
+    ``subject`` of an answer may quote some.
     """
     where = "at the beginning of the text"
     pieces = list(_first(marked.pieces(text))) if markup else [(text, 0, len(text))]
@@ -197,7 +197,8 @@ def from_text(text: str, *, markup: bool, subject: str = "") -> tuple[str, Asked
     rest = text
     if taken:
         rest = _cut(text, pieces, taken) if markup else re.sub(r"\A[ \t]*(?:\r\n|\n|\r)*", "", text[taken:])
-    refuse_in(rest, markup=markup, subject=subject)
+    if further:
+        refuse_in(rest, markup=markup, subject=subject)
     return rest, read(pairs, where)
 
 

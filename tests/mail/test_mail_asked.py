@@ -96,6 +96,9 @@ def test_a_text_with_the_name_of_a_file_asks_where_there_is_no_other(
         assert (summary.options, summary.refusal, text(part)) == ({"cover": "none"}, "", "<br>Dear all,")
     summary, (_, part) = reader.read(mixed.format("Hello"))  # there it is a document
     assert (summary.options, text(part)) == ({}, f"{WISH}<br>Dear all,")
+    log = f"Content-Type: text/{kind}; name=a.txt\n{disposition}\nDear all,<br>\n{WISH}"  # and what it says further down its own
+    summary, (part,) = reader.read(f"Subject: x\n{log}\n")
+    assert (summary.options, summary.refusal, WISH in text(part)) == ({}, "", True)
 
 
 @pytest.mark.parametrize(
