@@ -7,7 +7,11 @@ from gateway.mail.leaf import Leaf
 ALL = {"text/plain", "text/html"}  # a message text is one of these; other text/* are forms of it nobody prints
 _FULL = 2 / 3  # plain text that says less of what the HTML says is a stub, or lacks something
 _SPARE = 3  # the text of a winmail.dat is this many times longer where it is none that the mail has, too
-_CALENDAR = ("calendar entry", "the message text is printed in its place; write there when and where")
+_CALENDAR = "text/calendar"
+_ENTRY, _COPY = (
+    "calendar entry",
+    "it is attached, too",
+)  # what programs put beside the text of an invitation, and into a file
 _OTHER_FORM = ("message text in another form", "the message text is taken from its other form")
 
 
@@ -32,8 +36,10 @@ def choose(children: list[list[Leaf]]) -> None:
         for leaf in child:
             if is_mute and (chosen is None or leaf.type not in ALL):
                 leaf.message_text = False  # a calendar entry alone, say: an attachment like others
+            elif leaf.type == _CALENDAR:  # the text may not say when and where
+                leaf.message_text, leaf.name = False, _ENTRY
             elif not leaf.is_blank and (number not in printed or leaf.type not in ALL):
-                leaf.name, leaf.left_out = _CALENDAR if leaf.type == "text/calendar" else _OTHER_FORM
+                leaf.name, leaf.left_out = _OTHER_FORM
     if chosen in plain and best_rich is not None:
         ours, theirs = ([leaf for leaf in texts[n] if leaf.type in ALL] for n in (chosen, best_rich))
         if len(ours) == len(theirs) == 1:  # several stand around documents
@@ -41,7 +47,13 @@ def choose(children: list[list[Leaf]]) -> None:
 
 
 def without_spare(leaves: list[Leaf]) -> list[Leaf]:
-    """A winmail.dat repeats the text of the mail it is in: it is printed where it says far more."""
+    """A winmail.dat repeats the text of the mail it is in: it is printed where it says far more. So does an attached calendar
+    entry the one beside the text.
+    """
+    entries = [leaf for leaf in leaves if leaf.type == _CALENDAR and leaf.name == _ENTRY]
+    if any(leaf.name.lower().endswith(".ics") for leaf in leaves):
+        for leaf in entries:
+            leaf.left_out = _COPY
     texts = [leaf for leaf in leaves if leaf.message_text and not leaf.left_out]
     said = sum(leaf.substance for leaf in texts if not leaf.spare)
     for leaf in texts:

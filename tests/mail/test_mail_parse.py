@@ -600,6 +600,23 @@ def test_an_invitation_without_a_text_is_the_document(reader: Reader) -> None:
     assert [(each.role, each.declared_type) for each in reader.parts(raw)] == [("attachment", "text/calendar")]
 
 
+def test_an_invitation_says_when_and_where_once(reader: Reader) -> None:
+    """Outlook writes nothing of it in the text; others attach it, too."""
+    entry = part("BEGIN:VCALENDAR", "Content-Type: text/calendar; method=REQUEST")
+    invitation = (
+        part("Please come.", "Content-Type: text/plain"),
+        part("<p>Please come.</p>", "Content-Type: text/html"),
+        entry,
+    )
+    raw = multipart(*invitation, kind="alternative")
+    assert [each.name for each in reader.parts(raw)] == ["message text", "calendar entry"]
+    file = part("BEGIN:VCALENDAR", "Content-Type: application/ics; name=invite.ics")
+    within = raw.decode().replace("=b", "=i").replace("--b", "--i")
+    found = reader.extract(multipart(within, file))
+    assert [each["name"] for each in found["parts"]] == ["message text", "invite.ics"]
+    assert {"part": "calendar entry", "type": "text/calendar", "reason": "it is attached, too"} in found["left_out"]
+
+
 def test_a_mail_of_nothing_but_what_is_left_out_is_told_why(reader: Reader) -> None:
     signature = part("x", "Content-Type: application/pkcs7-signature; name=smime.p7s")
     refusal = reader.inspect(multipart(part(" "), signature)).refusal
