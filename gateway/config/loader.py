@@ -21,6 +21,7 @@ from gateway.errors import ConfigError
 
 SEARCHED = ("./config.yaml", "~/.config/faxgateway/config.yaml", "/etc/faxgateway/config.yaml")
 _VARIABLE = "FAXGATEWAY_CONFIG"
+_MOST = 60  # letters of a value that are shown: it may be a whole file of another kind
 _EXPECTED = {  # pydantic's error types whose own words are not for administrators
     "model_type": "must be a section: lines of NAME: VALUE below it",
     "model_attributes_type": "must be a section: lines of NAME: VALUE below it",
@@ -122,7 +123,7 @@ def _explain(details: ErrorDetails, tree: Tree) -> Iterator[tuple[Mark, Place, s
 
 def _sentence(details: ErrorDetails, kind: str, context: Mapping[str, Any]) -> str:
     given = details["input"]
-    shown = f", not {given!r}" if isinstance(given, str) else ""
+    shown = f", not {given if len(given) <= _MOST else given[:_MOST] + '...'!r}" if isinstance(given, str) else ""
     if kind in ("literal_error", "enum"):
         choices = re.findall("'([^']*)'", context["expected"])
         hint = _did_you_mean(str(given), choices) if isinstance(given, str) else ""

@@ -271,3 +271,9 @@ def test_find_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigError, match=r"looked for \./config\.yaml, \./nowhere\.yaml; name one with -c"):
         find(None, {})
     assert SEARCHED[-1] == "/etc/faxgateway/config.yaml"
+
+
+def test_a_file_of_another_kind_is_not_shown_whole(problems: Callable[[str], list[str]]) -> None:
+    (found,) = problems("root is here\n" * 1000)
+    assert "must be a section" in found
+    assert len(found) < 300
