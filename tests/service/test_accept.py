@@ -314,6 +314,15 @@ async def test_a_mail_server_tries_again_for_days_and_not_as_often_as_every_half
     assert await house.submit(mail=mail) != first
 
 
+async def test_a_device_with_one_date_and_no_ids_may_send_the_same_page_again_soon(house: House) -> None:
+    mail = b"Date: Thu, 01 Jan 2004 00:00:00 +0000\r\nSubject: Scan\r\n\r\nThe form.\r\n"
+    first = await house.submit(mail=mail)
+    house.now += 1799
+    assert await house.submit(mail=mail) == first
+    house.now += 2
+    assert await house.submit(mail=mail) != first
+
+
 async def test_a_mail_that_comes_again_for_other_numbers_is_faxed_to_the_new_ones_alone(house: House) -> None:
     """One was put off at the first try, or the client divides them anew."""
     first = await house.submit(NUMBER, "+12025550124/ref=1")
