@@ -326,7 +326,10 @@ async def test_characters_that_no_font_has_are_told_of_an_office_document(sender
     }[kind]
     told = {"docx": "U+1F9FF", "rtf": "U+1B85 U+1B86"}[kind]
     (said,) = await sender.send(fax.part("letter", data), place=LIBRE_OFFICE)
-    assert said == f"letter: page 1; boxes or nothing stand for characters that no font of this gateway has: {told}"
+    assert (
+        said
+        == f"letter: page 1; boxes or nothing stand for characters that no font of this gateway has: {told}; where they matter, send a PDF"
+    )
 
 
 @pytest.mark.parametrize("kind", made_office.WITH_COMMENTS)
