@@ -32,6 +32,14 @@ async def test_without_a_route_it_is_an_address_as_any(house: House) -> None:
 
 
 @pytest.mark.parametrize(
+    "local", ["+12025550123", "12025550123", "reception", "subjects", "my.subject", "FAX=+12025550123"]
+)
+async def test_an_address_that_says_more_is_never_left_to_the_subject(house: House, local: str) -> None:
+    await house.route("@example.org", number_in_subject=True)
+    assert await house.accept.unnumbered(PEER, "a@example.org", f"{local}@fax.local") is None
+
+
+@pytest.mark.parametrize(
     "subject",
     ["+12025550124", "12025550124", " (202) 555-0124 ", "+1 202 555 0124", "=?utf-8?B?KzEyMDI1NTUwMTI0?=",
      "+12025550124 [fax: resolution=standard]"],
