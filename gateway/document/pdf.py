@@ -217,7 +217,7 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
                 raise _damaged(name)
             for number, page in enumerate(found):
                 told[number] = _Told(_unit(page), _is_scan(page), borrowed.on(page))
-                is_damaged = damaged(page)
+                is_damaged = damaged(page) or (page.obj.get("/Contents") is None and _is_sought(warnings))
                 warnings += document.get_warnings()
                 if is_damaged or _has_lost(warnings):
                     raise _damaged_page(number, name)
@@ -225,7 +225,7 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
             for note in annotations.notes():
                 progress.note(note)
             # it believes a count that is too low, and loses what is not where the PDF says
-            misled = len(told) > count or any(_SOUGHT in warning for warning in warnings)
+            misled = len(told) > count or _is_sought(warnings)
             if layers.settle(document) or annotations.changed or misled:
                 mended = _written(document, name)
     except _NO_FAX as error:
@@ -237,6 +237,11 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
 def _has_lost(warnings: list[str]) -> bool:
     """Whether qpdf missed something that it looked for."""
     return any(said in warning for warning in warnings for said in _LOST)
+
+
+def _is_sought(warnings: list[str]) -> bool:
+    """Whether qpdf looked for objects all over the file: what a page has lost may be one that it did not find."""
+    return any(_SOUGHT in warning for warning in warnings)
 
 
 def _with_letters(

@@ -22,6 +22,8 @@ _FLATE = {"/FlateDecode", "/Fl"}
 _BASE85 = {"/ASCII85Decode", "/A85"}
 _JPEG, _FAX = {"/DCTDecode", "/DCT"}, {"/CCITTFaxDecode", "/CCF"}
 _JPEG_2000, _JBIG2 = "/JPXDecode", "/JBIG2Decode"
+_OTHERS = {"/LZWDecode", "/LZW", "/ASCIIHexDecode", "/AHx", "/RunLengthDecode", "/RL", "/Crypt"}
+_PACKED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")  # how compressed data begins, and no content
 _PAGE_END = re.compile("(?:0{11}1[01]?0*){2}")  # of a facsimile, ITU-T T.4 and T.6
 _ORDER, _MIRRORED = 266, bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # of bits: FillOrder of TIFF
 _COMPONENTS = {
@@ -40,6 +42,7 @@ _OPERATORS = set(
     """b B b* B* BDC BI BMC BT BX c cm CS cs d d0 d1 Do DP EI EMC ET EX f F f* G g gs h i ID j J K k l m M MP n q Q re RG rg ri s
     S SC sc SCN scn sh T* Tc Td TD Tf Tj TJ TL Tm Tr Ts Tw Tz v w W W* y ' \"""".split()
 ) | {"INLINE IMAGE"}
+_SUM = 16  # bytes at the end of compressed data, and of a line, at most
 _FLUSHED = b"\0\0\xff\xff"  # ends one whose program never said that it is complete
 
 
@@ -57,6 +60,8 @@ class Soundness:
         """Whether the content of a page, of a form, a picture or a note on it is not whole."""
         contents = page.obj.get("/Contents")
         waiting: list[object] = list(contents) if isinstance(contents, pikepdf.Array) else [contents]
+        if any(each is not None and not isinstance(each, pikepdf.Stream) for each in waiting):
+            return True
         waiting += [*_shown(page.resources), *_looks(page.obj.get("/Annots"))]
         while waiting:
             stream = waiting.pop()
@@ -119,14 +124,20 @@ def _breaks(stream: pikepdf.Stream) -> bool:
             elif coding in _BASE85:
                 pieces = iter([base64.a85decode(data.strip().removeprefix(b"<~").removesuffix(b"~>"))])
             else:
-                return False
-        return sum(len(piece) for piece in pieces) < min(_wanted(stream), _MOST)
+                return coding not in _OTHERS
+        return _is_packed(stream) or sum(len(piece) for piece in pieces) < min(_wanted(stream), _MOST)
     except _WrongSum:
         return stream.get("/Subtype", "/Form") == "/Form" and "/Length1" not in stream and not _makes_sense(data)
     except zlib.error:
         return True
     except (ValueError, TypeError, LookupError, AttributeError):  # for pdfium to judge
         return False
+
+
+def _is_packed(stream: pikepdf.Stream) -> bool:
+    """Whether content that says no coding is compressed: its dictionary has lost the word for it."""
+    is_content = stream.get("/Subtype", "/Form") == "/Form" and "/Length1" not in stream
+    return is_content and not _filters(stream) and bytes(stream.read_raw_bytes()[:2]) in _PACKED
 
 
 def _inflated(whole: bytes) -> Iterator[bytes]:
@@ -156,6 +167,8 @@ def _makes_sense(data: bytes) -> bool:
     with pikepdf.new() as scratch, warnings.catch_warnings(action="error", category=UserWarning):
         try:
             content = pikepdf.parse_content_stream(pikepdf.Stream(scratch, inflater.decompress(data[2:], _MOST)))
+            if len(inflater.unused_data) > _SUM:
+                return False
         except (pikepdf.PdfError, zlib.error, UserWarning):
             return False
         return {str(each.operator) for each in content} <= _OPERATORS
@@ -268,4 +281,5 @@ def _filters(stream: pikepdf.Stream) -> list[str]:
     coded = stream.get("/Filter")
     if coded is None:
         return []
-    return [str(each) for each in coded] if isinstance(coded, pikepdf.Array) else [str(coded)]
+    # written out, as a damaged name may be no text
+    return [each.unparse().decode("latin-1") for each in (coded if isinstance(coded, pikepdf.Array) else [coded])]

@@ -984,3 +984,46 @@ def test_content_whose_program_never_said_that_it_ends_is_whole(pages: Pages) ->
     compressed(document.pages[0].Contents, flushed)
     (page,) = pages(saved(document, compress_streams=False))
     assert ink(page)
+
+
+_LOST_WORDS = [
+    (b"/FlateDecode", b"/Fl`teDecode"), (b"/FlateDecode", b"/FlateDeco\xaae"), (b"/Filter", b"/Filte~"), (b"stream\nx", b"3tream\nx"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("word", "lost"), _LOST_WORDS)
+def test_content_of_which_a_word_is_damaged_is_no_blank_page(refusal: Refusal, word: bytes, lost: bytes) -> None:
+    document = pikepdf.new()
+    letter(1).add_to(document)
+    compressed(document.pages[0].Contents, lambda data: data)
+    whole = saved(document, compress_streams=False)
+    assert whole.count(word) == 1
+    assert "page 1 of x.bin is damaged" in refusal(whole.replace(word, lost)).public
+
+
+def test_codings_that_are_not_looked_into_are_known(pages: Pages) -> None:
+    document = pikepdf.new()
+    letter(1).add_to(document)
+    content = document.pages[0].Contents
+    content.write(content.read_bytes().hex().encode() + b">", filter=Name.ASCIIHexDecode)
+    (page,) = pages(saved(document, compress_streams=False))
+    assert ink(page)
+
+
+def test_content_that_ends_early_and_has_a_wrong_sum_is_damaged(refusal: Refusal) -> None:
+    document = pikepdf.new()
+    letter(1).add_to(document)
+    compressed(document.pages[0].Contents, lambda data: zlib.compress(b"BT ET\n")[:-4] + data)
+    assert "page 1 of x.bin is damaged" in refusal(saved(document, compress_streams=False)).public
+
+
+def test_a_page_whose_content_is_not_found_again_is_damaged(pages: Pages, refusal: Refusal) -> None:
+    """As where bytes were lost: the places of all objects are wrong, and one object has lost its head."""
+    document = pikepdf.new()
+    for number in (1, 2):
+        letter(number).add_to(document)
+    del document.pages[1].obj["/Contents"]
+    whole = saved(document, compress_streams=False)
+    assert len(pages(whole)) == 2  # a page may be blank
+    moved = whole.replace(b"/Type /Catalog", b"/Type  /Catalog")
+    assert "page 2 of x.bin is damaged" in refusal(moved.replace(b"startxref\n", b"startxref\n9")).public
