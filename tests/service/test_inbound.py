@@ -394,6 +394,10 @@ async def test_a_fax_is_mailed_again_to_its_mailboxes_or_to_another(desk: House)
     assert await desk.inbound.redeliver(fax.id, "boss@example.org") == 1
     assert [to for to, _ in await mailed(desk)] == ["desk@example.org", "boss@example.org"]
     assert await desk.inbound.redeliver(fax.id, "boss@example.org") == 0
+    for each in await desk.mails():
+        await desk.database.write(lambda tx, each=each: outbox.sent(tx, each.id, desk.now, "250 ok"))  # type: ignore[misc]
+    assert await desk.inbound.redeliver(fax.id, "boss@example.org") == 1
+    assert [each.to for each in await desk.mails() if each.state is MailState.QUEUED] == ["boss@example.org"]
 
 
 async def test_what_is_not_here_is_not_mailed_again(desk: House) -> None:
