@@ -83,14 +83,20 @@ def _looks(notes: object) -> Iterator[object]:
 
 
 def _shown(resources: object) -> Iterator[object]:
-    """Forms, pictures, the masks that are laid over them, patterns and fonts."""
+    """Forms, pictures, the masks that are laid over them and over all else, patterns and fonts."""
     if not isinstance(resources, pikepdf.Dictionary):
         return
     for each in (*_entries(resources, "/XObject"), *_entries(resources, "/Pattern")):
         if isinstance(each, pikepdf.Stream):
             yield each
             yield from (each[name] for name in ("/SMask", "/Mask") if name in each)
+    for state in _entries(resources, "/ExtGState"):
+        mask = state.get("/SMask") if isinstance(state, pikepdf.Dictionary) else None
+        if isinstance(mask, pikepdf.Dictionary):
+            yield mask.get("/G")
     for font in _entries(resources, "/Font"):
+        if isinstance(font, pikepdf.Dictionary):
+            yield from _entries(font, "/CharProcs")  # of a font that is drawn
         inner = font.get("/DescendantFonts") if isinstance(font, pikepdf.Dictionary) else None
         for each in inner if isinstance(inner, pikepdf.Array) else [font]:
             about = each.get("/FontDescriptor") if isinstance(each, pikepdf.Dictionary) else None

@@ -1001,6 +1001,36 @@ def test_content_of_which_a_word_is_damaged_is_no_blank_page(refusal: Refusal, w
     assert "page 1 of x.bin is damaged" in refusal(whole.replace(word, lost)).public
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("place", ["letter", "mask"])
+def test_letters_that_are_drawn_and_masks_over_all_are_looked_at(
+    pages: Pages, refusal: Refusal, place: str, damaged: bool
+) -> None:
+    document = pikepdf.new()
+    letter(1).add_to(document)
+    drawn = zlib.compress(
+        b"750 0 d0 " + b"0 0 750 750 re f " * 99 if place == "letter" else b"1 g 0 0 612 792 re f " * 99
+    )
+    stream = Stream(document, drawn[: 20 if damaged else None], Filter=Name.FlateDecode)
+    resources = document.pages[0].Resources
+    if place == "letter":
+        resources.Font.T = Dictionary(
+            Type=Name.Font, Subtype=Name.Type3, FontBBox=Array([0, 0, 750, 750]), FontMatrix=Array([0.001, 0, 0, 0.001, 0, 0]),
+            CharProcs=Dictionary(a=document.make_indirect(stream)), FirstChar=97, LastChar=97, Widths=Array([750]),
+            Encoding=Dictionary(Differences=Array([97, Name.a])),
+        )  # fmt: skip
+    else:
+        stream.Type, stream.Subtype, stream.BBox = Name.XObject, Name.Form, Array([0, 0, 612, 792])
+        stream.Group = Dictionary(S=Name.Transparency, CS=Name.DeviceGray)
+        resources.ExtGState = Dictionary(
+            M=Dictionary(SMask=Dictionary(S=Name.Luminosity, G=document.make_indirect(stream)))
+        )
+    if damaged:
+        assert refusal(saved(document, compress_streams=False)).public == _DAMAGED
+    else:
+        assert len(pages(saved(document, compress_streams=False))) == 1
+
+
 def test_codings_that_are_not_looked_into_are_known(pages: Pages) -> None:
     document = pikepdf.new()
     letter(1).add_to(document)
