@@ -30,7 +30,7 @@ from gateway.document.worker import WorkerPool
 
 ROOT = Path(__file__).parents[2]
 SOON = 300.0  # seconds within which anything happens, on however busy a machine
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -79,7 +79,6 @@ def held(state: Path) -> list[dict[str, Any]]:
     return [job for job in records.read(state).jobs.values() if job["hold"] and job["finished_at"] is None]
 
 
-@pytest.mark.slow
 async def test_backups_made_under_load_all_restore_and_no_fax_is_sent_again(here: World, tmp_path: Path) -> None:
     await here.gateway.start()
     await route(here)

@@ -66,7 +66,7 @@ async def run(workers: WorkerPool, directory: Path, jumps: int, seed: int) -> Ou
                     break
         _set(offset, 0)
         load.enough.set()
-        await finish(here, clients, outcome, doubled_mails=jumps // 2)
+        await finish(here, clients, outcome, killed=True, doubled_mails=jumps // 2)
     return outcome
 
 

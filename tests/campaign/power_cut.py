@@ -23,7 +23,7 @@ from gateway.faultpoint import VARIABLE
 from .checker import check
 from .journeys import Journey, route
 from .kill import evidence, settled
-from .random_kill import Load, Outcome, finish, let_go
+from .random_kill import Load, Outcome, finish
 from .world import until, world
 
 _SIZE = 256 << 20
@@ -127,8 +127,7 @@ async def run(workers: WorkerPool, directory: Path, cuts: int, seed: int) -> Out
                     outcome.breaches.append(f"it did not start again: status {here.gateway.status}")
                     break
             load.enough.set()
-            await let_go(here, clients)
-            await finish(here, clients, outcome, doubled_mails=2 * cuts)
+            await finish(here, clients, outcome, killed=True, doubled_mails=2 * cuts)
         finally:
             clients.cancel()
             await here.gateway.kill()

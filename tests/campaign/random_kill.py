@@ -89,18 +89,16 @@ async def run(workers: WorkerPool, directory: Path, kills: int, seed: int) -> Ou
                 outcome.breaches.append(f"it did not start again: status {here.gateway.status}")
                 break
         load.enough.set()
-        await let_go(here, clients)
-        await finish(here, clients, outcome, doubled_mails=2 * kills)
+        await finish(here, clients, outcome, killed=True, doubled_mails=2 * kills)
     return outcome
 
 
-async def let_go(here: World, clients: asyncio.Task[None]) -> None:
+async def _let_go(here: World) -> None:
     """Let go, as an administrator is told to, what several kills met in its conversion; then it has to end as all do."""
-    if here.gateway.running and await _at_rest(here, clients):
-        jobs = records.read(here.state).jobs.values()
-        if held := [job["id"] for job in jobs if job["hold"].startswith(_KILLED)]:
-            async with AdminClient(here.state / "admin.sock") as ask:
-                await ask("queue.release", {"ids": held})
+    jobs = records.read(here.state).jobs.values()
+    if here.gateway.running and (held := [job["id"] for job in jobs if job["hold"].startswith(_KILLED)]):
+        async with AdminClient(here.state / "admin.sock") as ask:
+            await ask("queue.release", {"ids": held})
 
 
 async def _at_rest(here: World, clients: asyncio.Task[None]) -> bool:
@@ -118,8 +116,12 @@ async def _at_rest(here: World, clients: asyncio.Task[None]) -> bool:
     return False
 
 
-async def finish(here: World, clients: asyncio.Task[None], outcome: Outcome, **allowed: object) -> None:
-    """Let everything come to rest, stop the gateway well, and check."""
+async def finish(
+    here: World, clients: asyncio.Task[None], outcome: Outcome, *, killed: bool = False, **allowed: object
+) -> None:
+    """Let everything come to rest, stop the gateway well, and check. ``killed``: whether it was, again and again."""
+    if killed and await _at_rest(here, clients):
+        await _let_go(here)
     if not await _at_rest(here, clients):
         outcome.breaches.append("it never came to rest")
     clients.cancel()

@@ -23,6 +23,8 @@ from .records import Records
 from .system_calls import made, tracing
 from .world import until, world
 
+pytestmark = pytest.mark.slow
+
 _ROUNDS = {
     "out": ("smtp.replied:1", "provider.sending:1", "provider.sent:2", "relay.taken:1"),
     "parts": ("smtp.replied:1", "smtp.replying:2", "spool.renamed:2", "smtp.replying:3"),

@@ -11,6 +11,8 @@ from . import caps
 from .kill import evidence, pool, settled
 from .world import World, until, world
 
+pytestmark = pytest.mark.slow
+
 _SENDING = ("upload", "cost", "send")
 
 

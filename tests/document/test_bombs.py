@@ -77,7 +77,7 @@ def impatient(impatient_pool: WorkerPool, fax: Fax) -> Sender:
     return Sender(impatient_pool, fax)
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
 def refused(outcome: int | GatewayError, because: str, kind: type[GatewayError] = Refused) -> bool:

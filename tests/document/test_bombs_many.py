@@ -38,7 +38,6 @@ async def test_bombs_end_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(bool(engine.missing()), reason=f"HTML cannot be drawn here: {engine.missing()}")
-@pytest.mark.slow
 @pytest.mark.timeout(1200)
 async def test_html_that_is_made_to_hurt_is_drawn_or_printed_as_text(tmp_path: Path) -> None:
     wanted = [case for case in htmls() if ALL or not any(word in case[0] for word in _LONG)]
@@ -53,5 +52,4 @@ def test_there_are_three_hundred_of_them() -> None:
     assert len({name for name, _, _ in cases()}) == len(cases()) >= 300
 
 
-if ALL:
-    pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.slow, *([pytest.mark.timeout(7200)] if ALL else [])]

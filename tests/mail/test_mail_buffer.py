@@ -24,7 +24,7 @@ def peak() -> int:
         return next(int(line.split()[1]) for line in stream if line.startswith("VmHWM"))
 
 before = peak()
-assert parse.inspect(sys.argv[1])["documents"] == 1
+assert parse.inspect(sys.argv[1])["refusal"] == ""
 print(peak() - before)
 """
 

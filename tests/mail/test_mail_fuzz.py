@@ -88,7 +88,6 @@ def test_what_the_standard_library_writes_is_read_byte_for_byte(
     summary, found, data = read(message.as_bytes())
     assert found is not None
     assert not summary["refusal"]
-    assert summary["documents"] >= len(wanted)
     got = [
         (content, part["name"])
         for part, content in zip(found["parts"], data, strict=True)
@@ -226,6 +225,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
 def test_bombs_end_in_time(bomb: bytes) -> None:
