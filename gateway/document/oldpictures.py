@@ -20,11 +20,9 @@ _BLIP = re.compile(
 )
 _METAFILES = {0x1A: "emf", 0x1B: "wmf"}
 _BITMAPS = {0x1D: "jpg", 0x2A: "jpg", 0x1E: "png", 0x1F: "dib", 0x29: "tif"}
-_HEAD, _SUM, _ABOUT = (
-    8,
-    16,
-    34,
-)  # bytes of a record's head; of a sum, of which there are one or two; of what is said of a metafile
+_HEAD = 8  # bytes of a record's head
+_SUM = 16  # bytes of a sum, of which there are one or two
+_ABOUT = 34  # bytes of what is said of a metafile
 _DEFLATED = 0  # says the last but one of these
 _LONGEST = 64 << 20  # bytes of a metafile
 _PICTURE = re.compile(rb"(\\nonshppict\s*)?\{\s*\\pict(?![a-z])")  # the first is for programs that know no others

@@ -8,10 +8,8 @@ ALL = {"text/plain", "text/html"}  # a message text is one of these; other text/
 _FULL = 2 / 3  # plain text that says less of what the HTML says is a stub, or lacks something
 _SPARE = 3  # the text of a winmail.dat is this many times longer where it is none that the mail has, too
 _CALENDAR = "text/calendar"
-_ENTRY, _COPY = (
-    "calendar entry",
-    "it is attached, too",
-)  # what programs put beside the text of an invitation, and into a file
+_ENTRY = "calendar entry"  # what programs put beside the text of an invitation
+_COPY = "it is attached, too"
 _OTHER_FORM = ("message text in another form", "the message text is taken from its other form")
 
 
