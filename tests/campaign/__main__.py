@@ -80,7 +80,7 @@ async def _calls(size: Size, _seed: int, workers: WorkerPool, _directory: Path) 
     async with nursery(CODE):
         return await _each(
             "killed at the N-th system call",
-            system_calls.run(workers, size.step(400), size.journeys or tuple(JOURNEYS)),
+            system_calls.run(workers, size.step(250), size.journeys or tuple(JOURNEYS)),
         )
 
 
@@ -98,23 +98,23 @@ async def _edges(_size: Size, _seed: int, workers: WorkerPool, directory: Path) 
 
 
 async def _kills(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
-    return await random_kill.run(workers, directory, size.of(20, 3000), seed)
+    return await random_kill.run(workers, directory, size.of(40, 3000), seed)
 
 
 async def _cuts(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
     if why := power_cut.possible(directory / "probe"):
         return Outcome("power cut under load", notes=[f"not run: {why}"])
-    return await power_cut.run(workers, directory / "cuts", size.of(6, 300), seed)
+    return await power_cut.run(workers, directory / "cuts", size.of(10, 300), seed)
 
 
 async def _full(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
     if why := power_cut.possible(directory / "probe"):
         return Outcome("disk full under load", notes=[f"not run: {why}"])
-    return await disk_full.run(workers, directory / "full", size.of(5, 200), seed)
+    return await disk_full.run(workers, directory / "full", size.of(8, 200), seed)
 
 
 async def _stops(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
-    return await stops.run(workers, directory, size.of(8, 200), seed)
+    return await stops.run(workers, directory, size.of(15, 200), seed)
 
 
 async def _caps(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
@@ -124,19 +124,19 @@ async def _caps(size: Size, seed: int, workers: WorkerPool, directory: Path) -> 
 async def _clock(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
     if why := clock.lacking():
         return Outcome("the clock is set under load", notes=[f"not run: {why}"])
-    return await clock.run(workers, directory, size.of(12, 500), seed)
+    return await clock.run(workers, directory, size.of(24, 500), seed)
 
 
 async def _provider(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
-    return await chaos.provider(workers, directory, size.of(150, 10_000), share=0.3, seed=seed)
+    return await chaos.provider(workers, directory, size.of(300, 10_000), share=0.3, seed=seed)
 
 
 async def _withheld(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
-    return await chaos.provider(workers, directory, size.of(50, 1000), share=0.3, seed=seed, withheld=True)
+    return await chaos.provider(workers, directory, size.of(100, 1000), share=0.3, seed=seed, withheld=True)
 
 
 async def _smarthost(size: Size, seed: int, workers: WorkerPool, directory: Path) -> Outcome:
-    return await chaos.smarthost(workers, directory, size.of(60, 3000), share=0.3, seed=seed)
+    return await chaos.smarthost(workers, directory, size.of(100, 3000), share=0.3, seed=seed)
 
 
 PARTS = (
