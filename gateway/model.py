@@ -208,6 +208,11 @@ class MailPart:
     defect: str = ""  # why it cannot be trusted to be whole; "" when it is
     note: str = ""  # what the ledger is to say of its pages
 
+    @property
+    def is_document(self) -> bool:
+        """Whether it is none of the message's own: its text, and when and where of an invitation."""
+        return self.role == "attachment" and (self.declared_type != "text/calendar" or bool(self.disposition))
+
 
 # --- outbound ---------------------------------------------------------------------------------------------------------
 

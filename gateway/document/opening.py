@@ -166,5 +166,5 @@ def _html(parts: list[MailPart], body: str) -> list[bool]:
 def _is_printed(parts: list[MailPart], body: str) -> bool:
     """Whether the message text may become pages."""
     if body == "without-attachment":
-        return not any(part.role == "attachment" and not part.referenced for part in parts)
+        return not any(part.is_document and not part.referenced for part in parts)
     return body != "never"

@@ -193,7 +193,7 @@ def _chosen(parts: list[MailPart], body: str) -> Iterator[tuple[MailPart, str, s
     plain = any(part.role == "body-text" and _has_text(part, sniff.TEXT) for part in parts)
     for part, kind in zip(parts, kinds, strict=True):
         if part.role.startswith("body"):
-            yield part, kind, _body_reason(part, kind, body, attached=bool(attached))
+            yield part, kind, _body_reason(part, kind, body, attached=any(each.is_document for each in attached))
         elif part in blank:
             yield part, kind, _NO_TEXT
         elif part in attached or not _has_other(parts, part, plain=plain, attached=bool(attached)):

@@ -181,6 +181,13 @@ def test_when_the_message_text_becomes_a_page(fax: Fax, body: str, attached: boo
     assert told(fax.make(*parts, body=body))[0] == outcome
 
 
+def test_an_invitation_is_no_attachment_to_its_own_text(fax: Fax) -> None:
+    entry = b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:Meeting\r\nDTSTART:20261201T090000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+    beside = fax.part("calendar entry", entry, declared_type="text/calendar", disposition="")
+    made = fax.make(fax.text("Please come."), beside, body="without-attachment")
+    assert [entry.partition(";")[0] for entry in told(made)] == ["message text: page 1", "calendar entry: page 2"]
+
+
 def test_a_mail_of_nothing_but_what_is_not_faxed_says_why(fax: Fax) -> None:
     with pytest.raises(Unfaxable, match="nothing to fax: message text: left out, the message text is not faxed here"):
         fax.make(fax.text("hello"), body="never")
