@@ -1,4 +1,4 @@
-"""What makes all tests cheap: files that need no disk, and compiled modules for the many processes they start."""
+"""What all tests have: files that need no disk, modules compiled once for their many processes, a log, a port."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+import structlog
+from campaign.ports import free_port
 
 _MEMORY = Path("/dev/shm")
 _ENOUGH = 2 << 30  # bytes; all tests together hold some hundred MiB at once
@@ -34,3 +39,17 @@ def _compiled_modules() -> None:
 
 _memory_for_files()
 _compiled_modules()
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a command has set for its log ends with the test that ran it."""
+    monkeypatch.setattr("gateway.telemetry._is_verbose", False)
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """Nobody listens there for the whole test: the one the system would give is the next client's, too."""
+    return free_port()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from aiohttp import web
 
 from admin.double import FaxService
@@ -47,11 +46,6 @@ class House:
         async with asyncio.timeout(30):
             while not what():
                 await asyncio.sleep(0.01)
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    structlog.reset_defaults()
 
 
 @pytest.fixture

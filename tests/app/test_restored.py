@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 from campaign import records
-from campaign.daemon import free_port
 from campaign.journeys import received, route
 from campaign.kill import pool, settled
+from campaign.ports import free_port
 from campaign.random_kill import Load
 from campaign.world import World, until, world
 from thorough import times

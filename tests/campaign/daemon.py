@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import signal
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,22 +17,6 @@ from .nursery import Fork
 
 CODE = Path(__file__).parents[2]
 _PATIENCE = 60.0  # seconds within which a program must be ready or gone
-
-
-# below those that the system gives to whoever asks for any: a port must stay free while its gateway is dead
-_PORTS = range(15_000, 32_000)
-_given: set[int] = set()
-
-
-def free_port() -> int:
-    """A port nobody listens on now, and that was given to nobody else here."""
-    while True:
-        port = random.choice(_PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            if port not in _given:
-                _given.add(port)
-                return port
 
 
 class Program:

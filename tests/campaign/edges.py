@@ -17,9 +17,9 @@ from gateway.faultpoint import VARIABLE
 
 from . import power_cut, records
 from .checker import check, files_and_rows_agree
-from .daemon import free_port
 from .journeys import BUSY, JOURNEYS, received, route
 from .kill import Run, evidence, settled
+from .ports import free_port
 from .world import SENDER, Wish, World, until, world
 
 _PATIENCE = 60.0

@@ -23,7 +23,8 @@ import aiohttp
 from gateway.document.worker import WorkerPool
 from gateway.sandbox.server import Sandbox, SandboxSettings
 
-from .daemon import CODE, Program, free_port
+from .daemon import CODE, Program
+from .ports import free_port
 from .sink import Sink
 
 TOKEN = "campaign-" + "t" * 24

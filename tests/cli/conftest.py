@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from admin.double import FaxService
 from aiohttp import web
 from aiosmtpd.smtp import SMTP
@@ -28,15 +27,13 @@ PROGRAM = [sys.executable, "-m", "gateway"]
 
 
 @pytest.fixture(autouse=True)
-def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No configuration, key or address of the machine's, and logs that end with the test."""
+def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No configuration, key or address of the machine's."""
     for name in ("FAXGATEWAY_CONFIG", "FAXTO_API_KEY", "EMAIL", "CREDENTIALS_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.chdir(tmp_path_factory.mktemp("work"))
-    yield
-    structlog.reset_defaults()
 
 
 class Outside:

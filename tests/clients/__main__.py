@@ -19,7 +19,8 @@ import trustme
 
 from gateway.document.worker import WorkerLimits, WorkerPool
 from gateway.sandbox.server import Sandbox, SandboxSettings
-from tests.campaign.daemon import Program, free_port
+from tests.campaign.daemon import Program
+from tests.campaign.ports import free_port
 from tests.campaign.sink import Sink
 
 from . import programs, servers

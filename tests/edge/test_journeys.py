@@ -128,13 +128,13 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[House]:
+async def house(tmp_path: Path) -> AsyncIterator[House]:
     service, sink = FaxService(), Sink()
     runner = web.AppRunner(service.app())
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     relay = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(sink, loop=asyncio.get_running_loop(), hostname="sink"), "127.0.0.1", unused_tcp_port
+        lambda: SMTP(sink, loop=asyncio.get_running_loop(), hostname="sink"), "127.0.0.1", 0
     )
     (tmp_path / "config.yaml").write_text(f"""
 state_dir: {tmp_path / "state"}
@@ -144,7 +144,7 @@ provider:
   base_url: http://127.0.0.1:{runner.addresses[0][1]}/api/v2
   api_key: key
   rate: 0
-mail: {{relay: {{host: 127.0.0.1, port: {unused_tcp_port}}}, fallback: admin@example.org}}
+mail: {{relay: {{host: 127.0.0.1, port: {relay.sockets[0].getsockname()[1]}}}, fallback: admin@example.org}}
 document: {{workers: 1}}
 """)
     gateway = Gateway(load(tmp_path / "config.yaml"))
