@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -25,6 +26,28 @@ _BY_TYPE = {
 }
 # regions where numbers of a company (UAN) cost what a landline does: 03 in Britain, 058 in Switzerland, 010 in Sweden
 _AS_LANDLINES = frozenset("AX BB BS CH CZ ES FI FR GB GG HK IE IM JE NL NO RO SE SJ SK".split())
+# what the library counts among ordinary or free numbers, and the plan of the country does not
+_DEARER = {
+    NumberClass.SHARED_COST: r"""
+        212 80[1-7]  # Morocco: only 0800 is free
+        | 31 8[47]  # the Netherlands: services that find a person, or take messages for him
+        | 358 (100|20[02]|300|606)  # Finland: enquiries and services, beside companies at 010, 020 and 030
+        | 36 40  # Hungary
+        | 40 80[578]  # Romania
+        | 420 970  # the Czech Republic: ways into the Internet
+        | 47 81  # Norway
+        | 56 600  # Chile
+        | 593 1700  # Ecuador
+        | 60 1[37]00  # Malaysia""",
+    NumberClass.SATELLITE: r"""
+        61 (14|42010|480[08]|4858|4899)  # Australia
+        | 62 868  # Indonesia
+        | 7 954  # Russia
+        | 84 672  # Vietnam
+        | 86 (1349|1740)  # China""",
+    NumberClass.UNKNOWN: "7 [89]40",  # Abkhazia: under the code of Russia, but not at its price
+}
+_DEARER_RANGES = [(kind, re.compile(ranges, re.VERBOSE)) for kind, ranges in _DEARER.items()]
 _BY_CODE = {  # codes that belong to no country (ITU-T list of assigned country codes)
     TEST: NumberClass.TEST,
     800: NumberClass.TOLL_FREE,
@@ -67,7 +90,8 @@ def classify(number: FaxNumber) -> NumberFacts:
     if phonenumbers.region_code_for_country_code(reading.code) not in COUNTRIES:
         return NumberFacts(None, _BY_CODE.get(reading.code, NumberClass.UNKNOWN), prefix)
     region = phonenumbers.region_code_for_number(reading.parsed)
-    kind = _class_of(reading, region, NumberClass.UNKNOWN)
+    dearer = (kind for kind, ranges in _DEARER_RANGES if ranges.match(number.digits))
+    kind = next(dearer, None) or _class_of(reading, region, NumberClass.UNKNOWN)
     return NumberFacts(region or phonenumbers.region_code_for_country_code(reading.code), kind, prefix)
 
 

@@ -57,6 +57,31 @@ from gateway.numbers import COUNTRIES, NumberFacts, classify, parse_number
         ("+81570123456", "JP", "shared-cost", "Japan (+81)"),  # of a company, dearer
         ("+351707123456", "PT", "shared-cost", "Portugal (+351)"),
         ("+3278102345", "BE", "shared-cost", "Belgium (+32)"),
+        ("+31841234567", "NL", "shared-cost", "the Netherlands (+31)"),
+        ("+31881234567", "NL", "ordinary", "the Netherlands (+31)"),
+        ("+4781501234", "NO", "shared-cost", "Norway (+47)"),
+        ("+4702345", "NO", "ordinary", "Norway (+47)"),
+        ("+358100100", "FI", "shared-cost", "Finland (+358)"),  # directory enquiries
+        ("+358202021234", "FI", "shared-cost", "Finland (+358)"),
+        ("+358101234567", "FI", "ordinary", "Finland (+358)"),
+        ("+3640123456", "HU", "shared-cost", "Hungary (+36)"),
+        ("+3680123456", "HU", "toll-free", "Hungary (+36)"),
+        ("+40805123456", "RO", "shared-cost", "Romania (+40)"),
+        ("+40371234567", "RO", "ordinary", "Romania (+40)"),
+        ("+420970123456", "CZ", "shared-cost", "the Czech Republic (+420)"),
+        ("+56600123456", "CL", "shared-cost", "Chile (+56)"),
+        ("+5931700123456", "EC", "shared-cost", "Ecuador (+593)"),
+        ("+601300881234", "MY", "shared-cost", "Malaysia (+60)"),
+        ("+212801001234", "MA", "shared-cost", "Morocco (+212)"),
+        ("+212800001234", "MA", "toll-free", "Morocco (+212)"),
+        ("+61147123456", "AU", "satellite", "Australia (+61)"),
+        ("+61480012345", "AU", "satellite", "Australia (+61)"),
+        ("+61480112345", "AU", "ordinary", "Australia (+61)"),
+        ("+84672123456", "VN", "satellite", "Vietnam (+84)"),
+        ("+8617401234567", "CN", "satellite", "China (+86)"),
+        ("+62868123456", "ID", "satellite", "Indonesia (+62)"),
+        ("+79541234567", "RU", "satellite", "Russia (+7)"),
+        ("+78401234567", "RU", "unknown", "Russia (+7)"),  # Abkhazia
         ("+447012345678", "GB", "shared-cost", "the United Kingdom (+44)"),
         ("+448712345678", "GB", "premium", "the United Kingdom (+44)"),
         ("+441534123456", "JE", "ordinary", "Jersey (+44)"),
@@ -106,6 +131,17 @@ def test_every_region_of_the_nanp_is_told_by_its_area_code_alone() -> None:
 def test_every_region_has_a_name_in_ascii() -> None:
     assert set(COUNTRIES) == set(phonenumbers.SUPPORTED_REGIONS)
     assert all(name.isascii() and name.isprintable() and name == name.strip() for name in COUNTRIES.values())
+
+
+def test_fixed_lines_that_the_library_shows_are_ordinary() -> None:
+    dear = set()
+    for region in sorted(COUNTRIES):
+        sample = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.FIXED_LINE)
+        assert sample is not None
+        number = FaxNumber(phonenumbers.format_number(sample, phonenumbers.PhoneNumberFormat.E164))
+        if classify(number).number_class is not NumberClass.ORDINARY:
+            dear.add(number.e164)
+    assert dear == {"+56600123456"}  # no line at all, but a service for which both pay
 
 
 def test_premium_lines_that_the_library_shows_are_premium() -> None:
