@@ -33,7 +33,10 @@ Tx = sqlite3.Connection
 T = TypeVar("T")
 
 _FULL, _IO, _CANNOT_OPEN, _BUSY = 13, 10, 14, 5  # primary result codes, https://www.sqlite.org/rescode.html
-_FATAL = {8: "read-only", 10: "I/O error", 11: "corrupt", 26: "not a database"}
+_FATAL = {
+    8: "read-only", 10: "I/O error", 11: "corrupt", 26: "not a database",
+    15: "stuck lock",  # one of ours that could not be given back, for the system said no: it goes with the process
+}  # fmt: skip
 _BATCH = 200
 _PATIENCE = 0.2  # seconds
 _LOCK_PATIENCE = 5.0  # seconds for which another process may hold the file
@@ -188,10 +191,15 @@ class Database:
         self._patient.append(_Work(function, None, is_short=True))
 
     async def read(self, function: Callable[[Tx], T]) -> T:
-        """Run ``function`` on the read-only connection."""
+        """Run ``function`` on the read-only connection. Raises what it raised, :class:`TryLater` when the database is closed."""
         if self._reader is None:
             raise TryLater("the gateway cannot read its records now", "the database is closed")
-        return await self._reader.run(function)
+        try:
+            return await self._reader.run(function)
+        except sqlite3.Error as error:
+            if not self._is_full(error):
+                self._note_break(error, _FATAL.get(_code(error)))
+            raise
 
     def _wake(self) -> None:
         if self._patient:
@@ -258,13 +266,16 @@ class Database:
         if _code(error) == _FULL:
             return [NoSpace("the gateway's disk is full", str(error)) for _ in functions]
         # what is no error of SQLite's, as memory that has run out, may come from a commit that stands
-        kind = _FATAL.get(_code(error)) if isinstance(error, sqlite3.Error) else type(error).__name__
+        self._note_break(error, _FATAL.get(_code(error)) if isinstance(error, sqlite3.Error) else type(error).__name__)
+        why = ": another program holds its database" if _code(error) == _BUSY else ""
+        return [TryLater(f"the gateway cannot record anything now{why}", str(error)) for _ in functions]
+
+    def _note_break(self, error: Exception, kind: str | None) -> None:
+        """Tell once that the database cannot be used any more; ``kind`` is None for what passes."""
         if kind and self._broken is None:
             self._broken = error
             log.critical("store broken", error=str(error), kind=kind)
             self._on_fatal(error)
-        why = ": another program holds its database" if _code(error) == _BUSY else ""
-        return [TryLater(f"the gateway cannot record anything now{why}", str(error)) for _ in functions]
 
 
 def _code(error: Exception) -> int:

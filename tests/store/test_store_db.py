@@ -7,6 +7,7 @@ import hashlib
 import resource
 import sqlite3
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,17 @@ async def opened(path: Path, **settings: object) -> Database:
     database = Database(path / "db.sqlite", **settings)  # type: ignore[arg-type]
     await database.open()
     return database
+
+
+def failing(code: int) -> Callable[[sqlite3.Connection], None]:
+    """What fails as SQLite does, with one of its codes."""
+
+    def fail(_tx: sqlite3.Connection) -> None:
+        error = sqlite3.OperationalError("it fails")
+        error.sqlite_errorcode = code  # type: ignore[misc]
+        raise error
+
+    return fail
 
 
 async def test_modes_are_durable_ones(tmp_path: Path) -> None:
@@ -305,20 +317,43 @@ async def test_a_damaged_page_is_found_after_an_unclean_stop(tmp_path: Path) -> 
         await opened(tmp_path)
 
 
-async def test_a_break_under_way_is_told_once_and_stops_writing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_PROTOCOL])
+async def test_a_break_under_way_is_told_once_and_stops_writing(tmp_path: Path, code: int) -> None:
+    """PROTOCOL is what is left of a lock of ours whose release failed: nothing is read or written again in this process."""
     told: list[Exception] = []
     database = await opened(tmp_path, on_fatal=told.append)
-
-    def broken(tx: sqlite3.Connection) -> None:
-        error = sqlite3.OperationalError("disk I/O error")
-        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC  # type: ignore[misc]
-        raise error
-
     with pytest.raises(TryLater):
-        await database.write(broken)
+        await database.write(failing(code))
     assert len(told) == 1
     with pytest.raises(TryLater):
         await database.write(lambda tx: set_meta(tx, "a", "1"))
+    await database.close()
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_PROTOCOL])
+async def test_a_database_that_cannot_be_read_is_as_broken(tmp_path: Path, code: int) -> None:
+    told: list[Exception] = []
+    database = await opened(tmp_path, on_fatal=told.append)
+    for _ in range(2):
+        with pytest.raises(sqlite3.OperationalError):
+            await database.read(failing(code))
+    assert len(told) == 1
+    with pytest.raises(TryLater):
+        await database.write(lambda tx: set_meta(tx, "a", "1"))
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM]
+)
+async def test_a_read_that_fails_for_what_passes_is_no_break(tmp_path: Path, code: int) -> None:
+    """A sort that needs a file finds no room or no descriptor, say."""
+    told: list[Exception] = []
+    database = await opened(tmp_path, on_fatal=told.append)
+    with pytest.raises(sqlite3.OperationalError):
+        await database.read(failing(code))
+    await database.write(lambda tx: set_meta(tx, "a", "1"))
+    assert not told
     await database.close()
 
 
