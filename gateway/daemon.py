@@ -7,7 +7,9 @@ import contextlib
 import os
 import resource
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
@@ -21,6 +23,9 @@ from gateway.spool import SyncFailed
 log = structlog.get_logger("gateway")
 
 _DESCRIPTORS = 65536  # a client has a connection and a file; a shell grants 1024 until more are asked for
+_THREADS = (
+    16  # while no DNS server answers, each name that is asked for keeps one, and files of mails must not wait for it
+)
 
 
 async def serve(config: Config) -> int:
@@ -55,6 +60,7 @@ async def serve(config: Config) -> int:
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
     try:
+        loop.set_default_executor(_threads())
         await gateway.start(systemd.listen_sockets())
     except (GatewayError, OSError, SyncFailed) as error:
         status, why = refusal(error, str(config.state_dir))
@@ -82,6 +88,21 @@ def _ask_for_descriptors() -> None:
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _threads() -> ThreadPoolExecutor:
+    """All threads that there will be, begun now: who begins one when memory is short may wait for it for ever.
+
+    Raises TryLater where the system has no room for them.
+    """
+    pool = ThreadPoolExecutor(_THREADS)
+    together = threading.Barrier(_THREADS)  # or the first would do the work of all
+    try:
+        list(pool.map(lambda _: together.wait(), range(_THREADS)))
+    except RuntimeError as error:
+        together.abort()
+        raise TryLater("the system has no room for more threads", str(error)) from error
+    return pool
 
 
 async def _watchdog(gateway: Gateway, notifier: systemd.Notifier) -> None:

@@ -154,7 +154,7 @@ class WorkerPool:
     async def _start(worker: _Worker) -> None:
         try:
             await worker.start()
-        except OSError as error:  # too many processes or files, no memory: no document's fault
+        except (OSError, RuntimeError) as error:  # too many processes, files or threads, no memory: no document's fault
             raise TryLater("the gateway cannot start a converter now", repr(error)) from error
 
     def _check_open(self) -> None:

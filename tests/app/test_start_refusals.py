@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from app.made import with_a_mail
+from gateway import daemon
+from gateway.errors import TryLater
 from gateway.refusals import refusal
 from gateway.store.db import migrations
 from gateway.store.lock import StateLock
@@ -259,3 +263,30 @@ def test_a_refusal_has_words_and_no_numbers_of_the_system() -> None:
     assert refusal(FileExistsError(errno.EEXIST, "File exists", "/state"), "/state") == (78, no_directory)
     not_there = refusal(PermissionError(errno.EACCES, "Permission denied", "/state"), "/state")
     assert not_there[1].endswith(f": install -d -m 0700 -o {os.geteuid()} /state")
+
+
+async def test_no_thread_is_begun_after_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When memory is short one may never come up, and the loop would wait for it for ever."""
+    asyncio.get_running_loop().set_default_executor(daemon._threads())
+
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        done = await asyncio.gather(*(asyncio.to_thread(lambda n=n: n) for n in range(100)))  # type: ignore[misc]
+    assert done == list(range(100))
+
+
+def test_a_system_without_room_for_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, begun = threading.Thread.start, itertools.count()
+
+    def some(thread: threading.Thread) -> None:
+        if next(begun) == 3:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", some)
+    with pytest.raises(TryLater, match="no room for more threads") as caught:
+        daemon._threads()
+    assert refusal(caught.value, "/state")[0] == 75

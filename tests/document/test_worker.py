@@ -299,16 +299,16 @@ async def test_a_warm_process_that_died_is_replaced() -> None:
         assert (await pool.run("document.jobs:who"))["parent"] != first
 
 
+@pytest.mark.parametrize("why", [OSError(errno.EMFILE, "too many open files"), RuntimeError("can't start new thread")])
 async def test_a_warm_process_that_cannot_be_started_is_no_fault_of_the_document(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, why: Exception
 ) -> None:
     async with opened() as pool:
         first = (await pool.run("document.jobs:who"))["parent"]
         os.kill(first, signal.SIGKILL)
         await until(lambda: not pool._all[0].alive)
         with monkeypatch.context() as patch:
-            full = AsyncMock(side_effect=OSError(errno.EMFILE, "too many open files"))
-            patch.setattr(asyncio, "create_subprocess_exec", full)
+            patch.setattr(asyncio, "create_subprocess_exec", AsyncMock(side_effect=why))
             with pytest.raises(TryLater, match="cannot start a converter") as caught:
                 await pool.run("document.jobs:add", a=1, b=2)
         assert caught.value.status != CONVERSION_FAILED
