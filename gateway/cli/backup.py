@@ -16,7 +16,7 @@ import click
 from gateway import __version__
 from gateway.cli import output
 from gateway.cli.base import EX_DATA, Command, Failed, Session, json_option, pass_session
-from gateway.cli.client import AdminClient, NotRunning
+from gateway.cli.client import AdminClient, NotRunning, warn
 
 if TYPE_CHECKING:
     from gateway.config import Config
@@ -36,7 +36,10 @@ def backup(session: Session, directory: Path, as_json: bool) -> int:
     The gateway may run meanwhile. The copy is read again and checked before it counts. The configuration is not in it. The
     status is 65 when files are missing that should be there.
     """
-    made = asyncio.run(_backup(session.config(secrets=False), directory))
+    config, wrong = session.place()
+    if wrong is not None:
+        warn(wrong)
+    made = asyncio.run(_backup(config, directory))
     if as_json:
         output.as_json(_as_json(made))
     else:

@@ -20,6 +20,7 @@ import click
 
 if TYPE_CHECKING:
     from gateway.config import Config
+    from gateway.errors import ConfigError
 
 # sysexits.h
 EX_USAGE, EX_DATA, EX_UNAVAILABLE, EX_SOFTWARE, EX_CANTCREAT, EX_IO = 64, 65, 69, 70, 73, 74
@@ -60,6 +61,23 @@ class Session:
         if beside.is_dir():
             environ = ChainMap(dict(os.environ), {"CREDENTIALS_DIRECTORY": str(beside)})
         return load(path, environ, secrets=secrets)
+
+    def place(self) -> tuple[Config, ConfigError | None]:
+        """Where the state and the daemon are: ``state_dir`` and ``admin_socket`` of the configuration.
+
+        Somebody may have written into it what is wrong while the daemon runs on with what it has read: then no more than
+        these two can be believed, and the error is the second. Raises it where not even they are told.
+        """
+        from gateway.config import find, load_place
+        from gateway.errors import ConfigError
+
+        try:
+            return self.config(secrets=False), None
+        except ConfigError as error:
+            found = load_place(find(self.config_path))
+            if found is None:
+                raise
+            return found, error
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

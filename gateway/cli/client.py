@@ -11,12 +11,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from gateway.cli import output
 from gateway.cli.base import EX_PERMISSION, EX_TEMPORARY, EX_UNAVAILABLE, EX_UNKNOWN, Failed, Session
 
 if TYPE_CHECKING:
     import aiohttp
 
     from gateway.config import Config
+    from gateway.errors import ConfigError
 
 _QUICK = 30.0  # seconds for how it is: a gateway that cannot say that hangs
 _TIMEOUT = 300.0  # seconds for an answer: a large mail is accepted, a provider asked
@@ -153,7 +155,15 @@ def ask(
     session: Session, operation: str, arguments: dict[str, Any] | None = None, *, secrets: bool = False
 ) -> dict[str, Any]:
     """Run one operation; ``secrets`` for one that without a daemon speaks to the provider itself."""
-    config = session.config(secrets=secrets)
+    from gateway.errors import ConfigError
+
+    try:
+        config = session.config(secrets=secrets)
+    except ConfigError as wrong:
+        try:
+            return ask_daemon(session, operation, arguments)
+        except NotRunning:
+            raise wrong from None
 
     async def run() -> dict[str, Any]:
         async with operations(config) as operate:
@@ -163,11 +173,26 @@ def ask(
 
 
 def ask_daemon(session: Session, operation: str, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Run one operation that only a running daemon can. Raises NotRunning."""
-    config = session.config(secrets=False)
+    """Run one operation that only a running daemon can, whatever was written into its configuration meanwhile.
+
+    Raises NotRunning, ConfigError.
+    """
+    config, wrong = session.place()
 
     async def run() -> dict[str, Any]:
         async with AdminClient(config.admin_socket) as client:
+            if wrong is not None:
+                warn(wrong)
             return await client(operation, arguments or {})
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except NotRunning:
+        if wrong is None:
+            raise
+        raise wrong from None
+
+
+def warn(wrong: ConfigError) -> None:
+    """Of a configuration that is not needed now."""
+    output.say(f"Warning: {wrong.public}, and the gateway would not start with it; see: faxgateway check-config")

@@ -5,9 +5,9 @@ Only the composition root and the command line see it; everybody else gets plain
 
 from __future__ import annotations
 
-from gateway.config.loader import SEARCHED, find, load
+from gateway.config.loader import SEARCHED, find, load, load_place
 from gateway.config.options import Config
 from gateway.config.schema import json_schema
 from gateway.config.secrets import Secret
 
-__all__ = ["SEARCHED", "Config", "Secret", "find", "json_schema", "load"]
+__all__ = ["SEARCHED", "Config", "Secret", "find", "json_schema", "load", "load_place"]

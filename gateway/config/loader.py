@@ -66,17 +66,7 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None, *, secrets:
     Raises ConfigError with all problems, each ``FILE:LINE:COLUMN: OPTION: what is wrong``.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-        text = content.decode("utf-8-sig")
-    except PermissionError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}; let the user that runs this read it") from error
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: this is not UTF-8 text; save it as UTF-8") from None
-    tree = parse(text)
+    tree = parse(_text(path))
     surroundings = Surroundings(path, os.environ if environ is None else environ, secrets)
     problems = list(tree.problems)
     config = None
@@ -92,6 +82,42 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None, *, secrets:
         raise ConfigError(f"{path} has {count}", tuple(dict.fromkeys(lines)))
     config._warnings = tuple(dict.fromkeys(surroundings.warnings))
     return config
+
+
+def load_place(path: str | Path) -> Config | None:
+    """Where the state and the daemon are, by a file whose other options may be wrong: they have their defaults in the result.
+
+    None where it does not say so itself: a default may be meant for another state. Raises ConfigError for one that
+    cannot be read.
+    """
+    text = _text(Path(path))
+    tree = parse(text)
+    lines = text.splitlines(keepends=True)
+    while tree.data is None and lines:  # what stands above the line that is no YAML
+        del lines[min(tree.problems[0][0].line if tree.problems else 1, len(lines)) - 1 :]
+        tree = parse("".join(lines))
+    if not isinstance(tree.data, dict):
+        return None
+    said = {name: tree.data[name] for name in ("state_dir", "admin") if name in tree.data}
+    try:
+        config = Config.model_validate(said, context=Surroundings(Path(path), {}, secrets=False))
+    except ValidationError:
+        return None
+    return config if "state_dir" in said or config.admin.socket else None
+
+
+def _text(path: Path) -> str:
+    content = b""
+    try:
+        content = path.read_bytes()
+        return content.decode("utf-8-sig")
+    except PermissionError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}; let the user that runs this read it") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}: this is not UTF-8 text; save it as UTF-8") from None
 
 
 # --- problems ---------------------------------------------------------------------------------------------------------

@@ -353,3 +353,16 @@ def test_what_a_dying_daemon_did_is_not_known(offline: Cli, answer: bytes, words
         dying.join(30)
     assert words in result.stderr
     assert result.stdout == ""
+
+
+def test_a_configuration_that_was_spoilt_meanwhile_does_not_hide_the_daemon(daemon: Daemon, tmp_path: Path) -> None:
+    """On the day when faxes have to be held, it is no time to mend what counts at the next start only."""
+    submission = daemon.send()
+    daemon.config.write_text(daemon.config.read_text() + "\nmin_free: much\n")
+    for command in (["queue", "list"], ["status"], ["limits"], ["queue", "show", submission], ["route", "list"]):
+        assert "config.yaml has a problem" in daemon(*command).stderr
+    assert daemon.json("queue", "show", submission)[0]["submission"] == submission
+    assert "config.yaml has a problem" in daemon("backup", str(tmp_path / "backup")).stderr
+    daemon.stop()
+    for command in (["queue", "list"], ["status"]):
+        assert "min_free: must be a size" in daemon(*command, status=78).stderr

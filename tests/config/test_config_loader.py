@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.config import SEARCHED, Config, find, load
+from gateway.config import SEARCHED, Config, find, load, load_place
 from gateway.config.yamltree import Mark, parse
 from gateway.errors import ConfigError
 
@@ -277,3 +277,25 @@ def test_a_file_of_another_kind_is_not_shown_whole(problems: Callable[[str], lis
     (found,) = problems("root is here\n" * 1000)
     assert "must be a section" in found
     assert len(found) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "socket"),
+    [
+        ("state_dir: state\ndomian: x", "state/admin.sock"),
+        ("state_dir: state\nsmtp: {listeners: 5}\nmin_free: [", "state/admin.sock"),
+        ("state_dir: state\nmail:\n\trelay: x", "state/admin.sock"),
+        ("min_free: no size\nadmin: {socket: run/a.sock}", "run/a.sock"),
+        ("sate_dir: state", None),  # the state of another gateway may be where the default says
+        ("state_dir: [state]\ndomian: x", None),
+        ("state_dir: state\nadmin: {scoket: x}", None),
+        ("'state_dir: state", None),
+        ("- state_dir", None),
+        ("", None),
+    ],
+)
+def test_where_the_state_is_can_be_read_beside_what_is_wrong(
+    write: Write, tmp_path: Path, text: str, socket: str | None
+) -> None:
+    found = load_place(write(text))
+    assert (found and found.admin_socket) == (socket and tmp_path / socket)
