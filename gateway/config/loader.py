@@ -93,8 +93,8 @@ def load_place(path: str | Path) -> Config | None:
     text = _text(Path(path))
     tree = parse(text)
     lines = text.splitlines(keepends=True)
-    while tree.data is None and lines:  # what stands above the line that is no YAML
-        del lines[min(tree.problems[0][0].line if tree.problems else 1, len(lines)) - 1 :]
+    while tree.data is None and tree.problems and lines:  # what stands above the line that is no YAML
+        del lines[min(tree.problems[0][0].line, len(lines)) - 1 :]
         tree = parse("".join(lines))
     if not isinstance(tree.data, dict):
         return None
