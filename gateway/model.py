@@ -76,6 +76,7 @@ class Peer:
     protocol: str = "SMTP"  # SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA (RFC 3848)
     tls: str | None = None  # "TLSv1.3 TLS_AES_256_GCM_SHA384"
     login: str | None = None  # set only after a successful AUTH
+    login_proof: str = ""  # tells the password that was given then from one that is set later
     trusted_network: bool = False  # the address lies in the listener's networks
     certificate: str | None = None  # name in the client's certificate, once verified
     author: str | None = None  # From address of the mail, lower case, set only once a signature of its domain proves it

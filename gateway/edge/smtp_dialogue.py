@@ -249,7 +249,8 @@ class Dialogue:
                 raise Hangup("421 4.7.0 too many failed logins; good bye")
             raise BadCommand(failure)
         self._auth_failures = 0
-        self._is_now(self.peer.helo, known)
+        self.peer = known
+        self._is_now(known.helo, known.login)
         return "235 2.7.0 logged in"
 
     async def _ask(self, challenge: str) -> str:

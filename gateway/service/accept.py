@@ -107,8 +107,8 @@ class Accept:
 
     # --- who ------------------------------------------------------------------------------------------------------
 
-    async def authenticate(self, peer: Peer, login: str, password: str) -> str | None:
-        """The login's name, if this is its password. Raises TryLater after too many wrong ones."""
+    async def authenticate(self, peer: Peer, login: str, password: str) -> Peer | None:
+        """The client as this login, if this is its password. Raises TryLater after too many wrong ones."""
         return await self.logins.authenticate(peer, login, password)
 
     async def is_familiar(self, peer: Peer) -> bool:
@@ -144,6 +144,7 @@ class Accept:
         """
         if summary.author and summary.author == envelope.sender.lower():
             envelope = replace(envelope, peer=replace(envelope.peer, author=summary.author))
+        await self.logins.check(envelope.peer)
         route = await self._route(envelope.peer, envelope.sender)
         policy.may_send(envelope.peer, envelope.sender, route, self._settings.policy)
         return envelope, route
@@ -160,11 +161,11 @@ class Accept:
                     status="5.3.4",
                 )
             self._spool.check_room(size or 0)
+            await self.logins.check(peer)
             if not sender:  # who may write to the postmaster
                 return
             route = await self._route(peer, sender)
-            may_prove = self._mail_may_prove(peer)
-            policy.may_send(peer, sender, route, self._settings.policy, mail_may_prove=may_prove)
+            policy.may_send(peer, sender, route, self._settings.policy, mail_may_prove=self._mail_may_prove(peer))
             check_reachable(sender, route, self._settings.domains)
         except GatewayError as error:
             telemetry.rejected(error.status, client=peer.address, sender=sender, why=error.public)

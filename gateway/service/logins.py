@@ -15,7 +15,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 import argon2
@@ -77,8 +77,8 @@ class Logins:
         # for each other
         self._known, self._strange = asyncio.Semaphore(1), asyncio.Semaphore(1)
 
-    async def authenticate(self, peer: Peer, login: str, password: str) -> str | None:
-        """The login's name, if this is its password. Raises TryLater when there were too many wrong ones."""
+    async def authenticate(self, peer: Peer, login: str, password: str) -> Peer | None:
+        """The client as this login, if this is its password. Raises TryLater when there were too many wrong ones."""
         address = policy.place_of(peer.address)
         turn = self._turns.setdefault(address, asyncio.Lock())
         async with turn:  # one after the other: the count is right before the next is let on
@@ -102,10 +102,19 @@ class Logins:
                 self._familiar.add(address)
                 if facts.known_at is None or now - facts.known_at > _DAY:
                     await self._database.write(lambda tx: logins.succeeded(tx, facts.name, address, now))
-                return facts.name
+                return replace(peer, login=facts.name, login_proof=self._digest(facts.password_hash or ""))
             telemetry.login("wrong", client=peer.address)  # without the name: people type passwords where names belong
             await self._database.write(lambda tx: logins.failed(tx, facts.who, address, now))
             return None
+
+    async def check(self, peer: Peer) -> None:
+        """Raise TryLater where the login of a client is no more what it was: a session may last for days."""
+        login = peer.login
+        if not login or not peer.login_proof:
+            return
+        stored = await self._database.read(lambda tx: users.password_hash(tx, login))
+        if stored is None or self._digest(stored) != peer.login_proof:
+            raise TryLater("this login has ended, or has a new password, since you logged in: log in again", status="4.7.0")
 
     async def is_familiar(self, peer: Peer) -> bool:
         """Whether any login was good at its address before."""

@@ -201,6 +201,27 @@ async def test_a_password_opens_only_its_own_account(house: House) -> None:
     assert not await house.accept.authenticate(STRANGER, "bob", "open sesame")
 
 
+@pytest.mark.parametrize("change", ["password", "removal"])
+async def test_a_session_does_not_outlive_its_password(house: House, change: str) -> None:
+    """Who has stolen one may be logged in for days, and must not go on when it is changed."""
+    hasher = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    old, new = hasher.hash("open sesame"), hasher.hash("close sesame")
+    await house.database.write(lambda tx: users.put(tx, "ann", old, house.now))
+    ann = await house.accept.authenticate(STRANGER, "ann", "open sesame")
+    assert ann is not None
+    await house.accept.check_sender(ann, "a@example.org", None)
+    await house.submit(peer=ann)
+    if change == "password":
+        await house.database.write(lambda tx: users.put(tx, "ann", new, house.now))
+    else:
+        await house.database.write(lambda tx: users.remove(tx, "ann"))
+    with pytest.raises(TryLater, match="log in again"):
+        await house.accept.check_sender(ann, "a@example.org", None)
+    with pytest.raises(TryLater, match="log in again"):  # whose MAIL was taken before
+        await house.submit("+12025550124", peer=ann)
+    assert len(await house.jobs()) == 1
+
+
 async def test_a_hash_that_cannot_be_read_opens_nothing(house: House) -> None:
     await house.database.write(lambda tx: users.put(tx, "ann", "no hash at all", house.now))
     assert not await house.accept.authenticate(STRANGER, "ann", "no hash at all")

@@ -131,7 +131,9 @@ async def test_a_login_on_record_as_it_was_typed_once_stays_good(house: House) -
     hashed = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(typed[1])
     await house.database.write(lambda tx: users.put(tx, typed[0], hashed, 0.0))
     door = Logins(house.database, clock=house.clock)
-    assert await door.authenticate(ANN, *typed) == typed[0]
+    known = await door.authenticate(ANN, *typed)
+    assert known is not None
+    assert known.login == typed[0]
     assert await door.authenticate(ANN, typed[0], composed[1]) is None
 
 

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -157,10 +157,10 @@ class Stub:
         if name in self.fail:
             raise self.fail[name]
 
-    async def authenticate(self, peer: Peer, login: str, password: str) -> str | None:
+    async def authenticate(self, peer: Peer, login: str, password: str) -> Peer | None:
         self._may_fail("authenticate")
         await self.verifying.wait()
-        return login if self.logins.get(login) == password else None
+        return replace(peer, login=login) if self.logins.get(login) == password else None
 
     async def is_familiar(self, peer: Peer) -> bool:
         self._may_fail("is_familiar")
