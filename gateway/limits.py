@@ -223,7 +223,8 @@ def must_be_approved(rule: Approval, *, new_place: str, pages: int, price: Decim
 class AnomalySettings:
     """Who is watched, and what is never unusual: ``faxes``, and ``new_numbers`` among them, an hour.
 
-    More faxes than that are unusual when they are also more than ``factor`` times the sender's busiest hour so far.
+    More faxes than that are unusual when they are also more than ``factor`` times the sender's busiest hour before the last
+    day.
     """
 
     watch: Literal["off", "logins", "all"] = "logins"
@@ -236,10 +237,10 @@ class AnomalySettings:
 
 
 def unusual(settings: AnomalySettings, *, faxes: int, busiest: int, new_numbers: int) -> str:
-    """What is unusual about an hour of a sender, "" for nothing; ``busiest`` is the best of his past hours."""
+    """What is unusual about an hour of a sender, "" for nothing; ``busiest`` is the most of them in his past hours."""
     most = max(settings.faxes, settings.factor * busiest)
     if faxes > most:
-        past = f"at most {busiest} an hour before" if busiest else "none before"
+        past = f"at most {busiest} an hour up to yesterday" if busiest else "none up to yesterday"
         return f"{faxes} faxes within an hour, {past}"
     if new_numbers > max(settings.new_numbers, settings.factor * busiest):
         return f"{new_numbers} numbers within an hour that this sender had never faxed to"

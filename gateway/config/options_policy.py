@@ -40,7 +40,7 @@ class Anomaly(Section):
     faxes: PositiveInt = 200
     """so many an hour are never unusual"""
     factor: PositiveInt = 3
-    """nor are so many times those of the sender's busiest hour in the last month"""
+    """nor are so many times those of the busiest hour of a month up to yesterday"""
     new_numbers: NonNegativeInt = 100
     """so many numbers an hour that the sender never faxed before are never unusual"""
 

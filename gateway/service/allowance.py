@@ -145,7 +145,7 @@ class Allowance:
         why = limits.unusual(
             settings,
             faxes=spending.faxes_since(tx, identity, since) + 1,
-            busiest=spending.busiest_hour(tx, identity, since),
+            busiest=spending.busiest_hour(tx, identity, at - _DAY),  # or a thief would be used to more each hour
             new_numbers=spending.new_numbers(tx, identity, since) + is_new,
         )
         return Stop(How.STOPS, f"unusual for {identity}: {why}") if why else None

@@ -114,7 +114,7 @@ class Logins:
             return
         stored = await self._database.read(lambda tx: users.password_hash(tx, login))
         if stored is None or self._digest(stored) != peer.login_proof:
-            raise TryLater("this login has ended, or has a new password, since you logged in: log in again", status="4.7.0")
+            raise TryLater("this login has ended or has a new password: log in again", status="4.7.0")
 
     async def is_familiar(self, peer: Peer) -> bool:
         """Whether any login was good at its address before."""

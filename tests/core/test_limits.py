@@ -170,9 +170,9 @@ WATCH = AnomalySettings(faxes=10, factor=3, new_numbers=5)
     ("faxes", "busiest", "new", "why"),
     [
         (10, 0, 5, ""),
-        (11, 0, 0, "11 faxes within an hour, none before"),
+        (11, 0, 0, "11 faxes within an hour, none up to yesterday"),
         (30, 10, 30, ""),
-        (31, 10, 0, "31 faxes within an hour, at most 10 an hour before"),
+        (31, 10, 0, "31 faxes within an hour, at most 10 an hour up to yesterday"),
         (6, 0, 6, "6 numbers within an hour that this sender had never faxed to"),
     ],
 )

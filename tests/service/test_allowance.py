@@ -440,7 +440,9 @@ async def test_a_burst_of_a_login_is_stopped_told_once_and_released_as_a_whole(b
     assert (house.provider.submits, len(held)) == (5, 5)
     assert await house.alarms() == ["The faxes of user:ann are held: unusual use"]
     (alarm,) = await house.mails(MailKind.OPERATOR)
-    assert "4 faxes within an hour, none before. 5 faxes that were not sent yet are held" in alarm.facts["text"]
+    assert (
+        "4 faxes within an hour, none up to yesterday. 5 faxes that were not sent yet are held" in alarm.facts["text"]
+    )
     assert "faxgateway queue release --sender user:ann" in alarm.facts["remedy"]
     await send(house, 1, first=30)  # what comes now is accepted, and held
     assert sum(bool(job.hold) for job in await house.jobs()) == 6
@@ -462,12 +464,23 @@ async def test_a_burst_of_a_login_is_stopped_told_once_and_released_as_a_whole(b
 
 async def test_what_a_sender_always_does_is_not_unusual(build: Build) -> None:
     house = await build(outbound=settings(anomaly=WATCH))
-    for hour in range(2):
-        await send(house, 3, first=10 * hour)
-        house.now += 2 * 3600
+    for day in range(2):
+        await send(house, 3, first=10 * day)
+        house.now += DAY + 2 * 3600
     await send(house, 9, first=50)
     assert house.provider.submits == 15
     await send(house, 1, first=70)
+    assert house.provider.submits == 15
+
+
+async def test_what_was_sent_a_few_hours_ago_is_not_usual_yet(build: Build) -> None:
+    """Else a thief would send thrice as much every other hour, all night long."""
+    house = await build(outbound=settings(anomaly=WATCH))
+    for hour in range(4):
+        await send(house, 3, first=10 * hour)
+        house.now += 2 * 3600
+    assert house.provider.submits == 12
+    await send(house, 4, first=50)
     assert house.provider.submits == 15
 
 
