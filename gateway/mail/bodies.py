@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from gateway.mail.markup import images, visible_spans
 from gateway.mail.words import to_text
 
-_ENOUGH = 1 << 18
+_ENOUGH, _TELLING = 1 << 18, 1 << 16
 _LOGO = 30_000  # CSS pixels, as 300 x 100
 _CID = re.compile(r"cid:([^\s\"'<>()\\]{1,500})", re.IGNORECASE)
 # how Gmail, Outlook on the web, Apple Mail and Thunderbird write what they uploaded instead of attaching it
@@ -18,6 +18,7 @@ _ELSEWHERE = re.compile(
     r"\bgmail_drive_chip\b|\bOwaReferenceAttachment|https://www\.icloud\.com/attachment/\?|\bcloudAttachmentList",
     re.IGNORECASE,
 )
+_WORD = re.compile("[\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff]|\\w+")  # where no blanks part them, each letter is one
 _INVISIBLE = re.compile("[\\s\u00ad\u034f\u180e\u200b-\u200f\u2060\u2800\ufeff]+")
 
 
@@ -27,10 +28,19 @@ def substance(data: bytes, charset: str | None, *, markup: bool) -> int:
     """
     if len(data) > _ENOUGH and (found := substance(data[:_ENOUGH], charset, markup=markup)):
         return found
+    return len(_INVISIBLE.sub("", _seen(data, charset, markup=markup)))
+
+
+def words(data: bytes, charset: str | None, *, markup: bool) -> set[str]:
+    """The different words in the first :data:`_TELLING` bytes of a message text, as :func:`substance` has it, in lower case."""
+    return set(_WORD.findall(_seen(data[:_TELLING], charset, markup=markup).lower()))
+
+
+def _seen(data: bytes, charset: str | None, *, markup: bool) -> str:
     text = to_text(data, charset)
-    if markup:
-        text = html.unescape(" ".join(text[start:end] for start, end in visible_spans(text)))
-    return len(_INVISIBLE.sub("", text))
+    if not markup:
+        return text
+    return html.unescape(" ".join(text[start:end] for start, end in visible_spans(text)))
 
 
 def shown_ids(data: bytes, charset: str | None) -> frozenset[str]:

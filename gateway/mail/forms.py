@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from gateway.mail import bodies
 from gateway.mail.leaf import Leaf
 
 ALL = {"text/plain", "text/html"}  # a message text is one of these; other text/* are forms of it nobody prints
-_FULL = 2 / 3  # plain text that says less of what the HTML says is a stub, or lacks something
+_FULL = 2 / 3  # plain text that has less of what the HTML says is a stub, or lacks something
+_FEW = 3  # words, which tell too little
 _SPARE = 3  # the text of a winmail.dat is this many times longer where it is none that the mail has, too
 _CALENDAR = "text/calendar"
 _ENTRY = "calendar entry"  # what programs put beside the text of an invitation
@@ -24,7 +26,11 @@ def choose(children: list[list[Leaf]]) -> None:
     plain = [n for n, child in enumerate(texts) if n not in rich and any(leaf.type in ALL for leaf in child)]
     best_rich = max(rich, key=sizes.__getitem__, default=None)
     chosen = max(plain, key=sizes.__getitem__, default=best_rich)
-    if best_rich is not None and chosen is not None and sizes[chosen] <= sizes[best_rich] * _FULL:
+    if (
+        best_rich is not None
+        and chosen is not None
+        and (sizes[chosen] <= sizes[best_rich] * _FULL or _lacks_words(texts[chosen], texts[best_rich]))
+    ):
         chosen = best_rich  # also when both are empty: then it shows pictures
     # two that are plain and differ are no forms of one text
     said = {tuple(leaf.data for leaf in texts[n]): n for n in [*plain, chosen] if n is not None}
@@ -42,6 +48,19 @@ def choose(children: list[list[Leaf]]) -> None:
         ours, theirs = ([leaf for leaf in texts[n] if leaf.type in ALL] for n in (chosen, best_rich))
         if len(ours) == len(theirs) == 1:  # several stand around documents
             ours[0].rich = theirs[0]
+
+
+def _lacks_words(plain: list[Leaf], rich: list[Leaf]) -> bool:
+    """Whether so many of the words in HTML, by their letters, are not in the plain text that it is no form of the same: it asks
+    for another mail program, say, or leads to a web page.
+    """
+    ours, theirs = _words(plain), _words(rich)
+    return len(theirs) > _FEW and sum(map(len, theirs & ours)) < sum(map(len, theirs)) * _FULL
+
+
+def _words(texts: list[Leaf]) -> set[str]:
+    forms = (leaf for leaf in texts if leaf.type in ALL)
+    return {word for leaf in forms for word in bodies.words(leaf.data or b"", leaf.charset, markup=leaf.is_html)}
 
 
 def without_spare(leaves: list[Leaf]) -> list[Leaf]:

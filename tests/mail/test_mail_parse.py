@@ -493,6 +493,27 @@ def test_a_plain_form_that_lacks_much_of_the_html_is_not_the_one_that_is_printed
 
 
 @pytest.mark.parametrize(
+    ("plain", "html", "printed"),
+    [
+        ("To view the message, please use an HTML compatible email viewer!", "<p>Order 4711 of 3 December: please send"
+         " five boxes of A4 paper to our branch</p>", "body-html"),
+        ("Read it at https://news.example.org/view/4f9b3c56d9cf4461?to=bob&from=ann", "<p>Your appointment: 3 p.m.</p>",
+         "body-html"),
+        ("> 下記の件ご確認ください。\r\n> 会議は十二月\r\n> 三日です。", "<p>下記の件ご確認ください。会議は<b>十二月三日</b>です。</p>",
+         "body-text"),
+        ("* Hello *Bob*, [1]\r\n\r\n[1] https://example.org/a?b=c", "<h1>HELLO</h1><a href=x><b>Bob</b></a>,", "body-text"),
+    ],
+)  # fmt: skip
+def test_a_plain_form_that_says_something_else_is_not_the_one_that_is_printed(
+    reader: Reader, plain: str, html: str, printed: str
+) -> None:
+    """PHPMailer and newsletters write what is to be read into the HTML alone."""
+    fields = "Content-Type: text/{}; charset=utf-8"
+    raw = multipart(part(plain, fields.format("plain")), part(html, fields.format("html")), kind="alternative")
+    assert [each.role for each in reader.parts(raw)] == [printed]
+
+
+@pytest.mark.parametrize(
     ("kind", "name", "text"),
     [("plain", "ATT00001.txt", "And five more."), ("html", "ATT00002.htm", "<p>And five more.</p>")],
 )
