@@ -22,11 +22,12 @@ from gateway.document.worker import WorkerLimits, WorkerPool
 from gateway.edge.admin import Admin, AdminServer
 from gateway.edge.callbacks import CallbackServer
 from gateway.edge.smtpd import SmtpDoor
-from gateway.errors import GatewayError, KeyRefused
+from gateway.errors import GatewayError
 from gateway.mail.transport import Transport
-from gateway.model import FaxArrival, MailKind, OutgoingMail, Receipt
+from gateway.model import FaxArrival, MailKind, Receipt
 from gateway.provider.faxto import FaxTo
 from gateway.service.accept import Accept
+from gateway.service.account import Account
 from gateway.service.backup import refuse_half_restored
 from gateway.service.divided import DividedMails
 from gateway.service.gate import Gate, GateSettings
@@ -88,8 +89,6 @@ class Gateway:
         self.gate = Gate(
             GateSettings(first=config.provider.retry_after, longest=config.provider.retry_max), clock=clock
         )
-        self._gate_was = ""
-        self.gate.on_change.append(self._gate_changed)
         self.notices = Notices(settings.notices(config))
         self._transport = Transport(settings.relay(config))
         self.postman = Postman(
@@ -107,6 +106,10 @@ class Gateway:
         self.reconcile = Reconcile(
             self.database, self.provider, self.outbound.history, self.notices, settings.outbound(config).settle,
             gate=self.gate, on_mail=self.postman.nudge, nudge=self.outbound.nudge, clock=clock,
+        )  # fmt: skip
+        self._account = Account(
+            self.database, self.provider, self.notices, self.gate, config.provider.key_check_every,
+            on_mail=self.postman.nudge, clock=clock,
         )  # fmt: skip
         self._keeping = Keeping()
         self._wall = WallClock(clock)
@@ -194,6 +197,7 @@ class Gateway:
             self.outbound.start()
             self.inbound.start()
             self.postman.start()
+            self._account.start()
             works = (
                 self._note_time, self.divided.give_up, self._sweep_orphans, self._mend_times, self._sweep_uploads,
                 self._keep_reserve, self._warn,
@@ -201,7 +205,6 @@ class Gateway:
             self._tasks = [
                 asyncio.create_task(self._housekeeping(*works), name="housekeeping"),
                 asyncio.create_task(self._housekeeping(self._purge), name="purge"),
-                asyncio.create_task(self._probe_account(), name="account-probe"),
             ]
             telemetry.certificates(self.config.certificates())
             telemetry.started()
@@ -249,6 +252,7 @@ class Gateway:
                 ends.push_async_callback(pool.close)
             ends.push_async_callback(self._stop_services, grace)
             ends.push_async_callback(self.reconcile.stop)
+            ends.push_async_callback(self._account.stop)
             if self._admin_server is not None:
                 ends.push_async_callback(self._admin_server.stop)
             if self._callbacks is not None:
@@ -270,8 +274,7 @@ class Gateway:
 
         Raises TryLater for a broken certificate; the old one stays in use then.
         """
-        if self.gate.is_shut or self.gate.lacks_credit:
-            await self._try_account()
+        await self._account.look()
         await self._mend_times(soon=True)
         self.inbound.sweep_soon()
         if self._door is None:
@@ -292,49 +295,6 @@ class Gateway:
         self.spool.freeze()
         log.critical("stopping: the state cannot be recorded", why=str(error))
         self.failed.set()
-
-    def _gate_changed(self) -> None:
-        was, self._gate_was = self._gate_was, self.gate.why
-        if self._gate_was == was:
-            return
-        if not self._gate_was:
-            log.info("sending goes on")
-            return
-        log.warning("nothing is sent for now", why=self._gate_was)
-        if not self.gate.is_shut:
-            return
-        telemetry.provider_trouble("key-refused", self._gate_was)
-        self._queue_mail(self.notices.key_refused(self.gate.why, self.gate.shut_at, self._clock()))
-
-    def _queue_mail(self, mail: OutgoingMail) -> None:
-        async def put() -> None:
-            await self.database.write(lambda tx: outbox.add(tx, mail))
-            self.postman.nudge()
-
-        task = asyncio.create_task(put(), name="operator-notice")
-        self._tasks.append(task)
-        task.add_done_callback(lambda done: self._tasks.remove(done) if done in self._tasks else None)
-
-    async def _probe_account(self) -> None:
-        """While the key is refused or the account cannot pay, ask for the balance now and then: it opens the gate."""
-        while True:
-            await asyncio.sleep(self.config.provider.key_check_every)
-            if self.gate.is_shut or self.gate.lacks_credit:
-                await self._try_account()
-
-    async def _try_account(self) -> None:
-        try:
-            amount = await self.provider.balance()
-        except GatewayError as error:
-            log.info("the balance is not told", why=str(error))
-            if isinstance(error, KeyRefused):
-                self.gate.failed(error)
-        except Exception:
-            log.exception("unexpected failure while the balance was asked for")
-        else:
-            telemetry.balance(float(amount))
-            self.gate.succeeded()
-            self.gate.balance(amount)
 
     # --- housekeeping ---------------------------------------------------------------------------------------------
 
@@ -469,17 +429,10 @@ class Gateway:
             "started_at": self.started_at,
             "running": self._ready,
             "listeners": [str(address) for address in self._door.addresses()] if self._door and self._ready else [],
-            "provider": {"state": self._provider_state(), "text": self.gate.why},
+            "provider": {"state": self._account.state, "text": self.gate.why},
             "disk": self._disk_trouble(),
             "reconcile": self.reconcile.state,
         }
-
-    def _provider_state(self) -> str:
-        if self.gate.is_shut:
-            return "key refused"
-        if self.gate.lacks_credit:
-            return "no credit"
-        return "ok" if self.gate.is_open else "waiting"
 
 
 # --- without a daemon ---------------------------------------------------------------------------------------------------

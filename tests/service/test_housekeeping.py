@@ -16,7 +16,18 @@ from aiohttp import web
 from gateway import telemetry
 from gateway.app import Gateway
 from gateway.config import Config, load
-from gateway.model import Envelope, FaxJob, FaxNumber, JobState, MailKind, Peer, Recipient, Submission
+from gateway.errors import NoSpace
+from gateway.model import (
+    Envelope,
+    FaxJob,
+    FaxNumber,
+    JobState,
+    MailKind,
+    OutgoingMail,
+    Peer,
+    Recipient,
+    Submission,
+)
 from gateway.store import jobs, outbox
 from gateway.store.db import Tx
 from gateway.store.ids import new_id
@@ -283,3 +294,25 @@ async def test_a_refused_key_is_told_once_tried_again_and_nothing_is_lost(
     await until(lambda: not gateway.gate.is_shut)
     # not one mail for each time that it comes and goes, but one an hour
     assert await alarmed() or time.time() // 3600 != hour
+
+
+async def test_a_refused_key_that_cannot_be_written_down_is_told_when_it_can(
+    gateway: Gateway, provider: tuple[Files, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider[0].key_is_good = False
+    add, tries = outbox.add, 0
+
+    def full_at_first(tx: Tx, mail: OutgoingMail) -> bool:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise NoSpace("the disk is full")
+        return add(tx, mail)
+
+    monkeypatch.setattr(outbox, "add", full_at_first)
+    gateway.gate.shut("the fax provider refuses the API key")
+
+    async def alarmed() -> bool:
+        return bool(await gateway.database.read(lambda tx: outbox.due(tx, 1e12, 100)))
+
+    await until(alarmed)
