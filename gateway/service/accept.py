@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +25,6 @@ from gateway.model import (
     Peer,
     Recipient,
     Route,
-    RouteKind,
     Submission,
     Unnumbered,
 )
@@ -36,16 +34,14 @@ from gateway.service.divided import Arrival, DividedMails, Parts
 from gateway.service.logins import Logins, LoginSettings
 from gateway.service.postmaster import Postmaster
 from gateway.service.repeats import Repeats, mail_key, part_key, unseen
+from gateway.service.senders import Senders, is_daemon
 from gateway.spool import MailDraft, Spool
-from gateway.store import bodies, jobs, repeats, routes
+from gateway.store import bodies, jobs, repeats
 from gateway.store.db import Database, Tx
 from gateway.store.ids import new_id
 
 _SHORT = 256 << 10  # bytes of a mail that are put into the database in an instant
 _FEW = 5  # and jobs
-_ADDRESS = re.compile(
-    r"""(?=.{1,254}\Z)(?:"(?:[^"\\\s]|\\\S)*"|[^\s"(),:;<>@\[\]\\]+)(?:@(?:[^\s"(),:;<>@\[\]\\]+|\[[^\s"\[\]\\]+\]))?"""
-)  # RFC 5321, roughly; with a domain or without
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +96,10 @@ class Accept:
         self._repeats = Repeats(settings.repeat_window, clock_believed=clock_believed, clock=clock, steady=steady)
         self._postmaster = postmaster
         self._divided = divided
+        front = settings.authserv_networks if settings.authserv_id else None
+        self.senders = Senders(database, settings.policy, settings.domains, front)
         self._addressing = Addressing(database, settings.domains, settings.region)
         self.logins = Logins(database, settings.logins, clock=clock)
-        self._routes: list[Route] | None = None  # of senders, while they are known to be those of the database
-        self._routes_asked: object = None
 
     # --- who ------------------------------------------------------------------------------------------------------
 
@@ -114,40 +110,6 @@ class Accept:
     async def is_familiar(self, peer: Peer) -> bool:
         """Whether somebody logged in at its address before."""
         return await self.logins.is_familiar(peer)
-
-    def forget_routes(self) -> None:
-        """The routes have changed: they are read again when they are next asked for."""
-        self._routes = self._routes_asked = None
-
-    async def _route(self, peer: Peer, sender: str) -> Route | None:
-        self._database.check()
-        known = self._routes
-        if known is None:
-            asked = self._routes_asked = object()
-            known = await self._database.read(lambda tx: routes.listing(tx, RouteKind.SENDER))
-            if asked is self._routes_asked:  # or else they have changed meanwhile
-                self._routes = known
-        return policy.sender_route(known, peer, sender)
-
-    def _mail_may_prove(self, peer: Peer) -> bool:
-        """Whether the client is the mail server whose word on the author of a mail is taken."""
-        if not self._settings.authserv_id:
-            return False
-        return peer.address == "local" or any(
-            policy.lies_in(network, peer.address) for network in self._settings.authserv_networks
-        )
-
-    async def _proven(self, envelope: Envelope, summary: MailSummary) -> tuple[Envelope, Route | None]:
-        """The envelope with the author, once he is proven, and the route that counts then. Raises Refused.
-
-        The author counts where he is the envelope sender: that is who the route was chosen for, and who hears of it.
-        """
-        if summary.author and summary.author == envelope.sender.lower():
-            envelope = replace(envelope, peer=replace(envelope.peer, author=summary.author))
-        await self.logins.check(envelope.peer)
-        route = await self._route(envelope.peer, envelope.sender)
-        policy.may_send(envelope.peer, envelope.sender, route, self._settings.policy)
-        return envelope, route
 
     # --- the dialogue ---------------------------------------------------------------------------------------------
 
@@ -164,9 +126,7 @@ class Accept:
             await self.logins.check(peer)
             if not sender:  # who may write to the postmaster
                 return
-            route = await self._route(peer, sender)
-            policy.may_send(peer, sender, route, self._settings.policy, mail_may_prove=self._mail_may_prove(peer))
-            check_reachable(sender, route, self._settings.domains)
+            await self.senders.check(peer, sender)
         except GatewayError as error:
             telemetry.rejected(error.status, client=peer.address, sender=sender, why=error.public)
             raise
@@ -177,10 +137,10 @@ class Accept:
 
     async def unnumbered(self, peer: Peer, sender: str, address: str) -> Unnumbered | None:
         """At RCPT: an address that leaves the number to the subject, if this sender may use one. Raises Refused."""
-        if _is_daemon(sender):
+        if is_daemon(sender):
             return None
         try:
-            return self._addressing.unnumbered(await self._route(peer, sender), address)
+            return self._addressing.unnumbered(await self.senders.route(peer, sender), address)
         except Refused as error:
             telemetry.rejected(error.status, client=peer.address, sender=sender, why=error.public)
             raise
@@ -188,10 +148,10 @@ class Accept:
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient:
         """At RCPT: the number that will be dialled, exactly. Raises Refused naming the number and the remedy."""
         try:
-            if _is_daemon(sender):
+            if is_daemon(sender):
                 who = "MAILER-DAEMON" if sender else "the null sender"
                 raise Refused(f"mails from {who} are not faxed: they are reports and automatic answers", status="5.7.1")
-            route = await self._route(peer, sender)
+            route = await self.senders.route(peer, sender)
             recipient = await self._addressing.recipient(peer, sender, route, address)
             await self._check_number(peer, sender, route, recipient.number)
         except GatewayError as error:
@@ -252,7 +212,8 @@ class Accept:
 
     async def _accept(self, envelope: Envelope, draft: MailDraft) -> str:
         summary = await self._judged(draft, envelope.peer)
-        envelope, route = await self._proven(envelope, summary)
+        await self.logins.check(envelope.peer)
+        envelope, route = await self.senders.proven(envelope, summary)
         self._spool.check_room()
         if envelope.unnumbered:
             if summary.partial:
@@ -412,7 +373,7 @@ class Accept:
         asked: dict[str, Any] = {
             "hops": self._settings.max_hops,
             "hostname": self._settings.hostname,
-            "authserv_id": self._settings.authserv_id if self._mail_may_prove(peer) else "",
+            "authserv_id": self._settings.authserv_id if self.senders.mail_may_prove(peer) else "",
         }
         if draft.size <= parse.SIMPLE_SIZE:
             summary = parse.summary_of_simple(draft.read(), digesting=draft.is_small, **asked)
@@ -432,32 +393,6 @@ class Accept:
         """The client spoke again after our 250, so it has seen it: the same mail again is a new wish."""
         now = self._clock()
         self._database.write_later(lambda tx: repeats.confirm(tx, queue_id, now))
-
-
-def _is_daemon(sender: str) -> bool:
-    """Whether a mail server speaks for itself: the null sender, and the name that some write instead."""
-    return sender.lower().partition("@")[0] in ("", "mailer-daemon")
-
-
-def check_reachable(sender: str, route: Route | None, domains: Sequence[str]) -> None:
-    """A result must find the sender; one mailed to a fax address of ours would come back to us. Raises Refused.
-
-    A mere name is taken, as of devices that know no domain: no route of an address or a domain is meant for it, results
-    go where the smarthost takes such a name to be, and if that is nowhere the operator hears of it.
-    """
-    if not _ADDRESS.fullmatch(sender) and not (route and route.results_to):
-        raise Refused(
-            f"{policy.shown(sender)} is not a mail address, so no result can be mailed to it; send from one like"
-            " you@example.org, or ask your administrator for a route with results_to",
-            status="5.1.7",
-        )
-    domain = sender.rpartition("@")[2].lower().rstrip(".")
-    if domain in {ours.lower() for ours in domains} and not (route and route.results_to):
-        raise Refused(
-            f"{policy.shown(sender)} is a fax address, where no result can be mailed to; send from a mail address of"
-            " yours, or ask your administrator for a route with results_to",
-            status="5.1.8",
-        )
 
 
 async def _kept(draft: MailDraft, summary: MailSummary) -> tuple[str, bytes | None, str]:

@@ -94,10 +94,11 @@ class House:
         free: Callable[[Path], int] | None = None,
         steady: Callable[[], float] | None = None,
         small_mail: int = 1,  # each mail is in a file
+        front: str = "",  # name of a mail server in front of us, at 127.0.0.1
     ) -> None:
         self._settings = {
             "outbound": outbound, "inbound": inbound, "policy": policy, "notices": notices, "free": free,
-            "steady": steady, "small_mail": small_mail,
+            "steady": steady, "small_mail": small_mail, "front": front,
         }  # fmt: skip
         self.root, self.now = root, now
         self._reborn: House | None = None
@@ -129,8 +130,11 @@ class House:
         )  # fmt: skip
         self.accept = Accept(
             self.database, self.spool, self.workshop,  # type: ignore[arg-type]
-            AcceptSettings(("fax.local",), "US", policy or PolicySettings(), small_mail=small_mail), self.outbound.allowance,
-            on_accepted=self.outbound.accepted, clock_believed=lambda: self.clock_believed, clock=self.clock,
+            AcceptSettings(
+                ("fax.local",), "US", policy or PolicySettings(), small_mail=small_mail,
+                authserv_id=front, authserv_networks=("127.0.0.1",),
+            ),
+            self.outbound.allowance, on_accepted=self.outbound.accepted, clock_believed=lambda: self.clock_believed, clock=self.clock,
             steady=self.clock, divided=self.divided,
             postmaster=Postmaster(
                 self.database, self.spool, self.notices, ("fax.local",), on_mail=self._mail, clock=self.clock
@@ -286,7 +290,7 @@ class House:
         kind = RouteKind.DID if mailboxes else RouteKind.SENDER
         route = Route(kind, match, mailboxes, **more)
         await self.database.write(lambda tx: routes.put(tx, route, self.now))
-        self.accept.forget_routes()
+        self.accept.senders.forget_routes()
 
     def files(self, kind: str) -> list[Path]:
         return sorted((self.root / "spool" / kind).iterdir())

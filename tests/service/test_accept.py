@@ -625,10 +625,7 @@ VERIFIED = b"Authentication-Results: mx.example.org; dmarc=pass header.from=exam
 
 async def _behind_a_server(build: Build) -> House:
     """Mails of everybody come in through one server; routes decide by who wrote them."""
-    house = await build(policy=PolicySettings(senders="routed"))
-    house.accept._settings = replace(
-        house.accept._settings, authserv_id="mx.example.org", authserv_networks=("127.0.0.1",)
-    )
+    house = await build(policy=PolicySettings(senders="routed"), front="mx.example.org")
     await house.route("@example.org", identity=Identity.DKIM)
     return house
 

@@ -217,22 +217,22 @@ async def test_a_route_counts_from_its_first_moment_and_no_longer(house: House) 
     await house.submit()
     denied = Route(RouteKind.SENDER, "*", allow=False)
     await house.database.write(lambda tx: routes.put(tx, denied, house.now))
-    house.accept.forget_routes()
+    house.accept.senders.forget_routes()
     with pytest.raises(Exception, match="denies"):
         await house.accept.check_sender(PEER, "a@example.org", None)
     await house.database.write(lambda tx: routes.put(tx, replace(denied, allow=True), house.now))
-    house.accept.forget_routes()
+    house.accept.senders.forget_routes()
     await house.accept.check_sender(PEER, "a@example.org", None)
 
 
 async def test_routes_that_change_while_they_are_read_are_read_again(house: House) -> None:
-    house.accept.forget_routes()
+    house.accept.senders.forget_routes()
     read = house.database.read
 
     async def late(function: object) -> object:
         found = await read(function)  # type: ignore[arg-type]
         await house.database.write(lambda tx: routes.put(tx, Route(RouteKind.SENDER, "*", allow=False), house.now))
-        house.accept.forget_routes()
+        house.accept.senders.forget_routes()
         return found
 
     house.database.read = late  # type: ignore[method-assign,assignment]

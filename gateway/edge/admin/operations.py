@@ -57,7 +57,7 @@ class Admin:
         self.send = Sending(database, accept, settings).send
         queue = Queue(database, outbound, parts, settings.region, clock)
         received = Received(database, inbound, settings.domains)
-        routes = Routes(database, settings, fallback, clock, accept.forget_routes, outbound.allowance)
+        routes = Routes(database, settings, fallback, clock, accept.senders, outbound.allowance)
         aliases = Aliases(database, settings, clock)
         spent = Limits(database, outbound)
         users = Users(database, clock)

@@ -10,9 +10,10 @@ from gateway.edge.admin import shown, words
 from gateway.errors import GatewayError, NotFound, Refused, TryLater
 from gateway.limits import Approval
 from gateway.model import FaxNumber, Identity, Peer, Recipient, Route, RouteKind
-from gateway.service.accept import AcceptSettings, check_reachable
+from gateway.service.accept import AcceptSettings
 from gateway.service.addressing import Addressing
 from gateway.service.allowance import Allowance
+from gateway.service.senders import Senders, check_reachable
 from gateway.store import routes
 from gateway.store.db import Database
 
@@ -26,7 +27,7 @@ class Routes:
         settings: AcceptSettings,
         fallback: str,
         clock: Callable[[], float],
-        on_change: Callable[[], None],
+        senders: Senders,
         allowance: Allowance,
     ) -> None:
         self._database = database
@@ -34,7 +35,7 @@ class Routes:
         self._fallback = fallback
         self._clock = clock
         self._addressing = Addressing(database, settings.domains, settings.region)
-        self._on_change = on_change
+        self._senders = senders
         self._allowance = allowance
 
     async def listing(self) -> dict[str, Any]:
@@ -116,7 +117,7 @@ class Routes:
                 number_in_subject=number_in_subject,
             )
         await self._database.write(lambda tx: routes.put(tx, route, route.created_at))
-        self._on_change()
+        self._senders.forget_routes()
         return {"routes": [shown.route(route)]}
 
     def _mailbox(self, text: str) -> str:
@@ -129,7 +130,7 @@ class Routes:
             words.did_match(match, region=self._settings.region) if of is RouteKind.DID else words.sender_match(match)
         )
         removed = await self._database.write(lambda tx: routes.remove(tx, of, wanted))
-        self._on_change()
+        self._senders.forget_routes()
         if not removed:
             raise NotFound(f"there is no {of} route for {wanted}")
         return {"removed": [{"kind": of, "match": wanted}]}
@@ -164,7 +165,7 @@ class Routes:
             author=sender.lower() if signed else None,
             trusted_network=bool(client) or not (user or certificate or signed),
         )
-        route = await sender_route(self._database, peer, sender)
+        route = await self._senders.route(peer, sender)
         region = route.region if route and route.region else self._settings.region
         reasons, refusals = [_who(route, sender or user or certificate or client)], []
         facts: dict[str, Any] = {"address": address, "sender": sender, "route": shown.route(route) if route else None}
@@ -214,12 +215,6 @@ class Routes:
             "mailboxes": list(route.mailboxes) if route else [self._fallback],
             "reason": reason,
         }
-
-
-async def sender_route(database: Database, peer: Peer, sender: str) -> Route | None:
-    """The route that applies to a sender."""
-    known = await database.read(lambda tx: routes.listing(tx, RouteKind.SENDER))
-    return policy.sender_route(known, peer, sender)
 
 
 def _kind(text: str) -> RouteKind:

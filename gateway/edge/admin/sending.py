@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.edge.admin import words
-from gateway.edge.admin.routes import sender_route
 from gateway.errors import Refused
 from gateway.model import Envelope, Peer, Recipient
 from gateway.service.accept import Accept, AcceptSettings
@@ -40,7 +39,7 @@ class Sending:
         return {"submission": submission, "jobs": [job.id for job in made]}
 
     async def _recipients(self, peer: Peer, sender: str, to: list[str]) -> tuple[Recipient, ...]:
-        route = await sender_route(self._database, peer, sender)
+        route = await self._accept.senders.route(peer, sender)
         region = route.region if route and route.region else self._settings.region
         recipients, refusals = [], []
         for text in to:
