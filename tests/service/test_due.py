@@ -44,7 +44,7 @@ def loop_over(store: Store, **settings: object) -> DueLoop[str]:
 
 
 async def until(what: object) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not what():  # type: ignore[operator]
             await asyncio.sleep(0.005)
 

@@ -416,7 +416,7 @@ async def test_running_it_fetches_what_is_told_and_stops_quietly(desk: House) ->
     desk.provider.documents["https://fax.to/1"] = PDF
     desk.inbound.start()
     await arrive(desk, told(file_url="https://fax.to/1"), None)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await mailed(desk):
             await asyncio.sleep(0.01)
     await desk.inbound.stop(5.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -108,11 +109,16 @@ async def test_large_mails_are_converted_in_turn(
     monkeypatch.setattr(prepare, "LARGE", largest)
     run = house.workshop.run
     running, seen = [0], set[int]()
+    together = asyncio.Event()
 
     async def watched(function: str, /, **arguments: Any) -> Any:
         running[0] += 1
         seen.add(running[0])
-        await asyncio.sleep(0.05)
+        if running[0] == 2:
+            together.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05 if at_once == 1 else 30.0):
+                await together.wait()
         answer = await run(function, **arguments)
         running[0] -= 1
         return answer

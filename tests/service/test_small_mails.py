@@ -257,7 +257,7 @@ async def test_a_confirmation_stands_before_what_is_written_after_it(house: Hous
 
 async def test_alone_it_waits_only_a_moment(house: House) -> None:
     house.accept.confirmed(await house.submit())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while _confirmed(house.database) != [(1,)]:
             await asyncio.sleep(0.01)
 

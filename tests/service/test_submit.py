@@ -490,7 +490,7 @@ async def test_a_commit_that_fails_after_the_answer_is_a_doubt_after_the_start(
 
     house.provider.on_submit = break_it
     task = asyncio.create_task(house.turn("submit"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not house.provider.submits:
             await asyncio.sleep(0.005)
     await asyncio.sleep(0.05)
@@ -636,7 +636,7 @@ async def test_sends_begun_together_stop_when_one_of_them_shuts_the_gate(build: 
 
     house.provider.cost = cost  # type: ignore[method-assign, assignment]
     house.outbound.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while house.gate.is_open or any(loop.busy for loop in house.outbound._loops):
             await asyncio.sleep(0.005)
     await house.outbound.stop(5.0)
@@ -708,7 +708,7 @@ async def test_a_full_disk_makes_no_hot_loop(house: House, monkeypatch: pytest.M
 
     monkeypatch.setattr(jobs, "strike", full)
     house.outbound.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not strikes:
             await asyncio.sleep(0.005)
     await asyncio.sleep(0.3)

@@ -501,7 +501,7 @@ def quick(**more: float) -> InboundSettings:
 
 
 async def until(condition: object) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await condition():  # type: ignore[operator]
             await asyncio.sleep(0.005)
 
@@ -509,7 +509,11 @@ async def until(condition: object) -> None:
 async def test_running_it_sweeps_now_and_then(build: Build) -> None:
     house = await build(inbound=quick())
     house.inbound.start()
-    await asyncio.sleep(0.05)
+
+    async def begun() -> bool:
+        return await house.database.read(lambda tx: get_meta(tx, "inbox_baseline_at")) is not None
+
+    await until(begun)
     house.now += 100
     listed(house, entry(house, 7, PDF))
     house.now += 1

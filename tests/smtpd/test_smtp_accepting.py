@@ -323,7 +323,7 @@ async def test_a_reader_that_dies_is_our_trouble_and_the_next_mail_finds_another
         os.kill(process.pid, signal.SIGSTOP)
         assert await client.asks(*LINES) == [250, 250, 354]
         await client.send(mail("Another.") + b"\r\n.\r\n")
-        await asyncio.sleep(0.05)
+        await until(house.reader._idle.empty)
         os.kill(process.pid, signal.SIGKILL)
         assert str(await client.reply()) == "451 4.3.0 the gateway could not look into the mail; try again later"
         assert len(house.files) == 1
@@ -339,7 +339,7 @@ async def test_the_door_closes_in_the_middle_of_a_commit_and_the_mail_stands(doo
         os.kill(process.pid, signal.SIGSTOP)
         assert await client.asks(*LINES) == [250, 250, 354]
         await client.send(mail() + b"\r\n.\r\n")
-        await asyncio.sleep(0.05)
+        await until(house.reader._idle.empty)
         stopping = asyncio.create_task(doors.opened[0].stop(0.05))
         await asyncio.sleep(0.2)  # the commit outlives the grace of its conversation
         os.kill(process.pid, signal.SIGCONT)

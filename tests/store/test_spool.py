@@ -77,15 +77,15 @@ async def test_a_mail_whose_caller_is_cancelled_while_it_is_synced_is_whole_and_
         draft.spill()
     syncing, go = threading.Event(), threading.Event()
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (syncing.set(), go.wait(10), real(fd))[2])
+    monkeypatch.setattr(os, "fsync", lambda fd: (syncing.set(), go.wait(30), real(fd))[2])
     keeping = asyncio.ensure_future(draft.keep(body=0))
-    await asyncio.to_thread(syncing.wait, 10)
+    await asyncio.to_thread(syncing.wait, 30)
     keeping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await keeping
     draft.discard()
     go.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while [name.partition("/")[0] for name in left(spool)] != ["mail"]:
             await asyncio.sleep(0.005)
     assert [spool.path(name).read_bytes() for name in left(spool)] == [b"hello"]
