@@ -15,7 +15,7 @@ from typing import Any
 import harness
 
 from gateway.model import FaxJob, FaxNumber, JobState, Submission
-from gateway.store import files, jobs, waiting
+from gateway.store import files, jobs, uploads, waiting
 from gateway.store.db import Database, Tx
 
 _NOW = 1_795_428_900.0
@@ -52,7 +52,7 @@ async def _measure(path: Path, count: int, rounds: int) -> dict[str, float]:
         "accept": lambda tx: _add(tx, next(serial)),
         "due": lambda tx: jobs.due(tx, JobState.ACCEPTED, _NOW + 1e9, 8),
         "next due": lambda tx: jobs.next_due(tx, [JobState.ACCEPTED]),
-        "next erasable": jobs.next_erasable,
+        "next erasable": uploads.next_erasable,
         "oldest untold": waiting.oldest_untold,
         "counts": jobs.counts,
         "listing of 100": lambda tx: jobs.listing(tx, limit=100),

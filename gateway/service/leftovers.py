@@ -13,7 +13,7 @@ import structlog
 
 from gateway.errors import GatewayError, KeyRefused
 from gateway.ports import FaxProvider, StoredFile
-from gateway.store import jobs
+from gateway.store import jobs, uploads
 from gateway.store.db import Database, Tx
 from gateway.store.ids import time_of
 
@@ -86,11 +86,12 @@ async def listed(provider: FaxProvider) -> list[StoredFile]:
 
 def _is_needed(tx: Tx, upload: Named, ref: int, before: float) -> bool:
     """Whether an upload may still matter. One of a job that is not known (any more) does not."""
-    if jobs.needs_document(tx, ref):
+    if uploads.is_needed(tx, ref):
         return True
     job = jobs.get(tx, upload.job)
     if job is None:
         return False
     if job.state.terminal:
         return job.updated_at >= before
-    return upload.n >= jobs.uploads(tx, upload.job)  # the latest one may be on its way at this moment
+    # the latest one may be on its way at this moment
+    return upload.n >= uploads.begun(tx, [upload.job]).get(upload.job, 0)

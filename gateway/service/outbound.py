@@ -38,7 +38,7 @@ from gateway.service.prepare import Prepare, PrepareSettings
 from gateway.service.settle import Settle, SettleSettings
 from gateway.service.submit import Submit
 from gateway.spool import Spool
-from gateway.store import jobs, origin, sends, waiting
+from gateway.store import jobs, origin, uploads, waiting
 from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("outbound")
@@ -151,8 +151,8 @@ class Outbound:
     def _erase_loop(self) -> DueLoop[FaxJob]:
         return DueLoop(
             "erase",
-            due=lambda now, most: self._database.read(lambda tx: jobs.erasable(tx, now, most)),
-            next_due=lambda: self._database.read(jobs.next_erasable),
+            due=lambda now, most: self._database.read(lambda tx: uploads.erasable(tx, now, most)),
+            next_due=lambda: self._database.read(uploads.next_erasable),
             key=lambda job: job.id,
             handle=self._erase,
             limit=1,
@@ -261,7 +261,7 @@ class Outbound:
 
         def begin(tx: Tx) -> tuple[int, int]:
             tries = jobs.strike(tx, job, now, now + self._settings.retry_max)
-            return tries, jobs.next_upload(tx, job) if tries else 0
+            return tries, uploads.next_number(tx, job) if tries else 0
 
         tries, n = await self._database.write(begin)
         if not tries:
@@ -305,7 +305,7 @@ class Outbound:
         try:
             changed = await self._database.write(uploaded)
         except Exception as error:
-            if not jobs.is_duplicate_document(error):
+            if not uploads.is_duplicate(error):
                 raise
             await self._id_is_taken(job, upload.document_ref, tries)
             return
@@ -316,7 +316,7 @@ class Outbound:
     async def _id_is_taken(self, job: FaxJob, ref: int, tries: int) -> None:
         """A provider that gives two uploads one id would mix up two faxes; one may have the id again of a deleted one."""
         why = f"the provider gave the document the id {ref}, which another job has"
-        other = await self._database.read(lambda tx: sends.by_document(tx, ref))
+        other = await self._database.read(lambda tx: uploads.job_of(tx, ref))
         if other is not None and not other.state.terminal:
             await self.settle.hold(job, why)
         else:  # whose deletion is not known yet

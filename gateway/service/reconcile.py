@@ -25,7 +25,7 @@ from gateway.service.gate import Gate
 from gateway.service.history import History, Reading
 from gateway.service.notices import Notices
 from gateway.service.settle import SettleSettings
-from gateway.store import divided, origin, outbox, sends, witness
+from gateway.store import divided, origin, outbox, sends, uploads, witness
 from gateway.store.db import Database, Tx
 from gateway.store.origin import Compared, Mark
 
@@ -91,7 +91,7 @@ class Reconcile:
                 mark = origin.mark(tx, mark.why if mark else _COPIED, now)
             origin.settle_at(tx, place)
             if origin.is_other(tx, self._provider.account) and not mark:  # what is marked is compared by its documents
-                sends.upload_again(tx, now)
+                uploads.again(tx, now)
             last = mark.last if mark else origin.newest_row(tx)
             waits = bool(self._unsure(tx, last))
             if mark:
@@ -251,7 +251,7 @@ class Reconcile:
             tx, comparison, self._unsure(tx, mark.last), self._notices, self._settings.redial, now, flaw
         )  # fmt: skip
         for _, named in shown.uploads:
-            sends.at_least(tx, named.job, named.n)
+            uploads.at_least(tx, named.job, named.n)
         outbox.add(tx, self._report(mark, outcome, comparison, now))
         newest_upload = max((named.accepted_at for _, named in shown.uploads), default=0.0)
         origin.clear(tx, Compared(shown.newest, newest_upload))
@@ -269,8 +269,8 @@ class Reconcile:
         compared = origin.compared_to(tx)
         known = Known(
             sends=sends.sent(tx, {fax.provider_ref for fax in shown.faxes}),
-            documents=sends.documents(tx, {fax.document_ref for fax in shown.faxes}),
-            uploads=sends.uploads(tx, {named.job for _, named in shown.uploads}),
+            documents=uploads.owners(tx, {fax.document_ref for fax in shown.faxes}),
+            uploads=uploads.begun(tx, {named.job for _, named in shown.uploads}),
             compared=compared.fax,
             accepted_at=max(self._accepted_at, compared.upload),
         )

@@ -7,7 +7,6 @@ event in the same transaction.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from decimal import Decimal
@@ -274,12 +273,6 @@ def release(tx: Tx, job: FaxJob, now: float) -> bool:
     return bool(changed)
 
 
-def next_upload(tx: Tx, job: FaxJob) -> int:
-    """Number the upload about to be made, so that each has a name of its own at the provider."""
-    row = tx.execute("UPDATE job SET uploads = uploads + 1 WHERE id = ? RETURNING uploads", (job.id,)).fetchone()
-    return int(row[0])
-
-
 # --- attempts ---------------------------------------------------------------------------------------------------------
 
 _ATTEMPT = "job, n, document_ref, number, started_at, ended_at, outcome, provider_ref, cost, detail"
@@ -400,33 +393,6 @@ def in_state(tx: Tx, state: JobState) -> list[FaxJob]:
     return [_job(row) for row in rows]
 
 
-def erasable(tx: Tx, now: float, limit: int) -> list[FaxJob]:
-    """Ended jobs whose document the provider still keeps."""
-    rows = tx.execute(f"SELECT {_JOB} FROM job WHERE erasable AND next_at <= ? ORDER BY next_at LIMIT ?", (now, limit))
-    return [_job(row) for row in rows]
-
-
-def next_erasable(tx: Tx) -> float | None:
-    row = tx.execute("SELECT min(next_at) FROM job WHERE erasable").fetchone()
-    return None if row[0] is None else float(row[0])
-
-
-def needs_document(tx: Tx, document_ref: int) -> bool:
-    """Whether a job that has not ended has this upload, or has sent it: the history is searched by it."""
-    row = tx.execute(
-        "SELECT 1 FROM job WHERE document_ref = ? AND erased_at IS NULL AND finished_at IS NULL UNION ALL SELECT 1 FROM job JOIN attempt"
-        " ON attempt.job = job.id WHERE job.finished_at IS NULL AND attempt.document_ref = ? LIMIT 1",
-        (document_ref, document_ref),
-    ).fetchone()
-    return row is not None
-
-
-def uploads(tx: Tx, job: str) -> int:
-    """How many uploads of a job were begun."""
-    row = tx.execute("SELECT uploads FROM job WHERE id = ?", (job,)).fetchone()
-    return 0 if row is None else int(row[0])
-
-
 def events(tx: Tx, job: str) -> list[Event]:
     rows = tx.execute("SELECT at, from_state, to_state, what FROM event WHERE job = ? ORDER BY id", (job,))
     return [Event(*row) for row in rows]
@@ -492,8 +458,3 @@ def counts(tx: Tx) -> dict[str, int]:
     result = {str(state): int(number) for state, number in rows}
     result["held"] = tx.execute("SELECT count(*) FROM job WHERE hold <> '' AND finished_at IS NULL").fetchone()[0]
     return result
-
-
-def is_duplicate_document(error: Exception) -> bool:
-    """Whether ``error`` says that two jobs would share one document at the provider."""
-    return isinstance(error, sqlite3.IntegrityError) and "job.document_ref" in str(error)

@@ -16,7 +16,7 @@ from gateway.ports import HistoryEntry, JobStatus, StoredFile, Submitted
 from gateway.service import reconcile
 from gateway.service.outbound import OutboundSettings
 from gateway.service.settle import SettleSettings
-from gateway.store import jobs, origin, outbox, sends
+from gateway.store import jobs, origin, outbox, sends, uploads
 
 from .house import LETTER, NUMBER, START, House, state_of
 from .scripted import away
@@ -133,7 +133,7 @@ async def test_a_fax_uploaded_and_sent_since_is_known_by_the_name_of_its_documen
     await looked(copy)
     job = await copy.job(f"{queue_id}-1")
     assert (job.state, job.document_ref, job.provider_ref) == (JobState.SUBMITTED, 500, 9000)
-    assert await copy.database.read(lambda tx: sends.uploads(tx, [job.id])) == {job.id: 1}
+    assert await copy.database.read(lambda tx: uploads.begun(tx, [job.id])) == {job.id: 1}
 
 
 @pytest.mark.parametrize("steps", [(), ("prepare",)])
@@ -368,7 +368,7 @@ async def test_a_fax_that_was_uploaded_again_and_sent_since_is_adopted_with_its_
     await looked(copy)
     found = await copy.job(job.id)
     assert (found.state, found.document_ref, found.provider_ref) == (JobState.SUBMITTED, 501, 9000)
-    assert await copy.database.read(lambda tx: sends.uploads(tx, [job.id])) == {job.id: 2}
+    assert await copy.database.read(lambda tx: uploads.begun(tx, [job.id])) == {job.id: 2}
 
 
 # --- jobs at the provider ---------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from gateway.model import (
     Submission,
     Verdict,
 )
-from gateway.store import files, jobs, outbox, receipts, repeats, retention
+from gateway.store import files, jobs, outbox, receipts, repeats, retention, uploads
 from gateway.store.db import Database, _prepare, migrations
 
 NUMBER = FaxNumber("+12025550123")
@@ -159,7 +159,7 @@ async def test_tries_and_questions_are_counted_before_they_are_made(database: Da
 
 async def test_each_upload_has_a_number(database: Database) -> None:
     await database.write(lambda tx: jobs.add(tx, submission(), [job()], "key"))
-    assert [await database.write(lambda tx: jobs.next_upload(tx, job())) for _ in range(3)] == [1, 2, 3]
+    assert [await database.write(lambda tx: uploads.next_number(tx, job())) for _ in range(3)] == [1, 2, 3]
 
 
 async def test_two_jobs_never_share_a_document_at_the_provider(database: Database) -> None:
@@ -167,8 +167,8 @@ async def test_two_jobs_never_share_a_document_at_the_provider(database: Databas
     await advance(database, "S1-1", JobState.PREPARED, JobState.UPLOADED, document_ref=7)
     with pytest.raises(sqlite3.IntegrityError) as caught:
         await advance(database, "S1-2", JobState.PREPARED, JobState.UPLOADED, document_ref=7)
-    assert jobs.is_duplicate_document(caught.value)
-    assert not jobs.is_duplicate_document(ValueError())
+    assert uploads.is_duplicate(caught.value)
+    assert not uploads.is_duplicate(ValueError())
 
 
 async def test_negative_readings_are_counted_with_their_span(database: Database) -> None:

@@ -19,7 +19,7 @@ from gateway.model import (
     RouteKind,
     Submission,
 )
-from gateway.store import files, jobs, outbox, routes, users, waiting
+from gateway.store import files, jobs, outbox, routes, uploads, users, waiting
 from gateway.store.db import Database
 from gateway.store.lock import StateLock
 
@@ -155,7 +155,7 @@ async def test_a_wait_is_told_once_and_only_of_what_was_not_sent(database: Datab
 async def test_a_note_on_a_fax_that_is_not_there_is_nothing(database: Database) -> None:
     await database.write(lambda tx: jobs.note(tx, "S9-1", 1.0, "x"))
     assert await database.read(lambda tx: jobs.events(tx, "S9-1")) == []
-    assert await database.read(lambda tx: jobs.uploads(tx, "S9-1")) == 0
+    assert await database.read(lambda tx: uploads.begun(tx, ["S9-1"])) == {}
 
 
 # --- one daemon a directory -------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.model import JobState, MailKind
-from gateway.store import divided, files, inbound, jobs, outbox, receipts, retention, sends, waiting, witness
+from gateway.store import divided, files, inbound, jobs, outbox, receipts, retention, sends, uploads, waiting, witness
 from gateway.store.db import Tx, migrations
 
 _NOW = 1_795_428_900.0
@@ -81,7 +81,7 @@ def _steps(tx: Tx, what: Callable[[Tx], Any]) -> int:
         sends.last_accepted_at,
         witness.listed_by_rights,
         lambda tx: sends.sent(tx, range(10)),
-        lambda tx: sends.documents(tx, range(10)),
+        lambda tx: uploads.owners(tx, range(10)),
         lambda tx: retention.forget_documents(tx, _NOW),
         lambda tx: retention.forget_history(tx, 0.0),
         lambda tx: outbox.forget(tx, 0.0, list(MailKind)),
@@ -136,6 +136,6 @@ def test_a_send_that_counts_is_found_from_its_job() -> None:
     tx = _history(50)
     assert witness.listed_by_rights(tx) == {50}
     assert sends.sent(tx, [3, 4, 77]) == {3, 4, 50}
-    assert sends.documents(tx, [3, 77]) == {3: "S3-1"}
+    assert uploads.owners(tx, [3, 77]) == {3: "S3-1"}
     assert sends.last_accepted_at(tx) == _NOW - 30 * 86400 + 50
     tx.close()
