@@ -104,10 +104,6 @@ class Mailbox:
         """All mails, the newest first."""
         return list(reversed(self._mails.values()))
 
-    def get(self, number: int) -> Mail | None:
-        """One mail."""
-        return self._mails.get(number)
-
     def _session(self) -> SMTP:
         loop = asyncio.get_running_loop()
         session = SMTP(self, hostname="mailbox.localhost", ident="demo mailbox", enable_SMTPUTF8=True, loop=loop)
