@@ -42,8 +42,10 @@ def isolation() -> dict[str, bool]:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(writer, json.dumps(asdict(walls.put_up())).encode())
-        os._exit(0)
+        try:
+            os.write(writer, json.dumps(asdict(walls.put_up())).encode())
+        finally:
+            os._exit(0)
     os.close(writer)
     with os.fdopen(reader, "rb") as stream:
         found: dict[str, bool] = json.loads(stream.read())
