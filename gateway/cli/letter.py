@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mimetypes
+import os
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -19,12 +21,17 @@ from gateway.cli.base import EX_DATA, Failed
 def make(
     files: Sequence[Path], *, to: Sequence[str] = (), sender: str = "", subject: str = "", text: str = "", domain: str
 ) -> bytes:
-    """The mail, with CRLF. Raises UsageError when there is nothing to fax, Failed for a bad header, OSError."""
+    """The mail, with CRLF; a ``text`` of "-" is what stands on standard input.
+
+    Raises UsageError when there is nothing to fax, Failed for a bad header, OSError.
+    """
+    subject, text = _text(subject), _text(sys.stdin.buffer.read() if text == "-" else text)
+    names = [_text(file.name) for file in files]
     if not files and not text.strip():
         raise click.UsageError("there is nothing to fax: name files, or give --text")
     mail = EmailMessage(policy=SMTP)
     try:
-        mail["Subject"] = subject or ", ".join(file.name for file in files) or "Fax"
+        mail["Subject"] = subject or ", ".join(names) or "Fax"
         if sender:
             mail["From"] = sender
         if to:
@@ -35,10 +42,21 @@ def make(
     mail["Message-ID"] = make_msgid(domain=domain)
     if text:
         mail.set_content(text)
-    for file in files:
+    for file, name in zip(files, names, strict=True):
         kind, encoding = mimetypes.guess_type(file.name)
         main, _, sub = (kind if kind and not encoding else "application/octet-stream").partition("/")
         if main in ("message", "multipart"):
             main, sub = "application", "octet-stream"
-        mail.add_attachment(file.read_bytes(), maintype=main, subtype=sub, filename=file.name)
+        mail.add_attachment(file.read_bytes(), maintype=main, subtype=sub, filename=name)
     return mail.as_bytes()
+
+
+def _text(given: str | bytes) -> str:
+    """What an argument, the name of a file or standard input says, in whatever charset."""
+    said = os.fsencode(given)
+    try:
+        return said.decode()
+    except UnicodeDecodeError:
+        from gateway.document.text import decode
+
+        return decode(said, None)

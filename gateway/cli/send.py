@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +52,6 @@ def send(
     do not send that again.
     """
     config = session.config(secrets=False)
-    if text == "-":
-        text = sys.stdin.read()
     sender = sender or os.environ.get("EMAIL") or config.mail.fallback
     mail = letter.make(files, to=to, sender=sender, subject=subject, text=text, domain=config.domains[0])
 

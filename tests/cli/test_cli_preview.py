@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
 import pikepdf
 from click.testing import CliRunner, Result
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cli.conftest import run, write_config
 from gateway.cli.root import cli
@@ -34,6 +35,19 @@ def test_a_text_becomes_pictures_of_fax_pages(tmp_path: Path) -> None:
             assert image.format == "PNG"
             assert image.width > 800
     assert (tmp_path / "fax.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_a_text_from_standard_input_and_a_name_may_have_any_charset(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode("Grüße.txt".encode("latin-1"))
+    file.write_text("Hello.")
+    arguments = ["preview", "--text", "-", str(file), "--json", "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(cli, arguments, input="Viele Grüße aus Köln".encode("latin-1"))
+    assert result.exit_code == 0, result.output
+    made = json.loads(result.stdout)
+    assert made["ledger"] == ["message text: page 1", "Grüße.txt: page 2"]
+    with Image.open(made["pictures"][0]) as image:
+        left, _, right, _ = ImageOps.invert(image.convert("L")).getbbox() or (0, 0, 0, 0)
+        assert right - left > 100  # a sentence, and not one dash
 
 
 def test_a_mail_is_taken_as_it_is(tmp_path: Path) -> None:
