@@ -422,6 +422,7 @@ class Gateway:
         counts = await self.database.read(jobs.counts)
         mails = await self.database.read(outbox.counts)
         telemetry.queue_sizes(counts, mails)
+        telemetry.provider_failing(self.gate.failing_for)
         return telemetry.render_metrics()
 
     def _status(self) -> dict[str, Any]:

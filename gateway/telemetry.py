@@ -140,6 +140,9 @@ _queue = Gauge("faxgateway_jobs", "Open jobs by state", ("state",), registry=reg
 _outbox = Gauge("faxgateway_outbox", "Mails waiting or given up", ("state",), registry=registry)
 _balance = Gauge("faxgateway_provider_balance", "Balance at the provider", registry=registry)
 _balance.set(math.nan)  # not told yet, which is neither rich nor poor
+_failing = Gauge(
+    "faxgateway_provider_failing_seconds", "For how long every call to the provider has failed", registry=registry
+)
 _certificates = Gauge(
     "faxgateway_certificate_expires_seconds", "Until when a certificate in use is good", ("file",), registry=registry
 )
@@ -165,6 +168,10 @@ def queue_sizes(jobs: dict[str, int], outbox: dict[str, int]) -> None:
 
 def balance(value: float) -> None:
     _balance.set(value)
+
+
+def provider_failing(seconds: float) -> None:
+    _failing.set(seconds)
 
 
 def certificates(ends: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""The account at the provider: while its key is refused or it cannot pay, the balance is asked for, which opens the gate."""
+"""The account at the provider: while its key is refused, it cannot pay or nothing answers, the balance is asked for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 
 from gateway import telemetry
 from gateway.errors import GatewayError, KeyRefused
+from gateway.model import OutgoingMail
 from gateway.ports import FaxProvider
 from gateway.service.gate import Gate
 from gateway.service.notices import Notices
@@ -18,9 +19,14 @@ from gateway.store.db import Database
 
 log = structlog.get_logger("account")
 
+_AWAY = 900.0  # seconds: what is shorter has mostly ended before a person has read of it
+
 
 class Account:
-    """Asks every ``every`` seconds. The operator hears of a refused key, as soon as that can be written down."""
+    """Asks every ``every`` seconds, which opens the gate.
+
+    The operator hears of a refused key, and of a provider that has long been away, as soon as that can be written down.
+    """
 
     def __init__(
         self,
@@ -73,12 +79,15 @@ class Account:
                 self._shut.clear()
             except TimeoutError:
                 await self.look()
+            now = self._clock()
             if self._gate.is_shut:
-                await self._tell_operator()
+                await self._tell_operator(self._notices.key_refused(self._gate.why, self._gate.shut_at, now))
+            if (silence := self._gate.failing_for) > _AWAY:
+                await self._tell_operator(self._notices.unreachable(self._gate.failing_why, silence, now))
 
     async def look(self) -> None:
         """Ask for the balance where that may open the gate. Raises nothing."""
-        if not (self._gate.is_shut or self._gate.lacks_credit):
+        if not (self._gate.is_shut or self._gate.lacks_credit or self._gate.failing_for):
             return
         try:
             amount = await self._provider.balance()
@@ -107,13 +116,12 @@ class Account:
             telemetry.provider_trouble("key-refused", self._why)
             self._shut.set()
 
-    async def _tell_operator(self) -> None:
+    async def _tell_operator(self, mail: OutgoingMail) -> None:
         """Nobody hears it twice: a mail that cannot be stored on a full disk is tried again at the next look."""
-        mail = self._notices.key_refused(self._gate.why, self._gate.shut_at, self._clock())
         try:
             if await self._database.write(lambda tx: outbox.add(tx, mail)):
                 self._on_mail()
         except GatewayError as error:
-            log.warning("the operator cannot be told of the refused key yet", why=str(error))
+            log.warning("the operator cannot be told yet", what=mail.facts["title"], why=str(error))
         except Exception:
-            log.exception("unexpected failure while the operator was told of the refused key")
+            log.exception("unexpected failure while the operator was told")

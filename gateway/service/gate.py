@@ -52,6 +52,8 @@ class Gate:
         self._failures = 0  # in a row
         self._vain: deque[float] = deque(maxlen=_VAIN)  # steady times of calls that failed since a send was taken
         self._proven = False  # a call has succeeded since the last trouble
+        self._failing_at: float | None = None  # steady time of the first call without an answer since there was one
+        self.failing_why = ""  # of the last of them
         self.shut_at = 0.0
         self.on_change: list[Callable[[], None]] = []
 
@@ -91,6 +93,11 @@ class Gate:
         """
         return len(self._vain) == _VAIN and self._steady() - self._vain[0] < _DAY and not self._kept
 
+    @property
+    def failing_for(self) -> float:
+        """Seconds since a call got no answer, or none that says anything, where none has got one since; else 0.0."""
+        return 0.0 if self._failing_at is None else self._steady() - self._failing_at
+
     def sends(self, most: int) -> int:
         """How many sends may be under way at once, ``most`` at best."""
         return self.asks(1 if self._unpaid else most) if self.is_open else 0
@@ -110,6 +117,7 @@ class Gate:
     def succeeded(self) -> None:
         """A call with the key was answered well."""
         self._failures = self._pauses = 0
+        self._failing_at = None
         if self._refused or not self._proven:
             self._refused, self._proven = "", True
             self._tell()
@@ -117,6 +125,10 @@ class Gate:
     def failed(self, error: GatewayError) -> None:
         """A call failed for a reason that lies with the provider, not with the fax."""
         self._vain.append(self._steady())
+        if isinstance(error, KeyRefused | NoCredit | SlowDown):
+            self._failing_at = None
+        elif self._failing_at is None:
+            self._failing_at = self._steady()
         if isinstance(error, KeyRefused):
             self.shut(error.public)
         elif isinstance(error, NoCredit):
@@ -127,6 +139,7 @@ class Gate:
         elif isinstance(error, SlowDown):
             self._pause(error.after or self._next_pause(), error.public)
         else:
+            self.failing_why = error.public
             self._failures += 1
             if self._failures >= self._settings.failures:
                 self._pause(self._next_pause(), error.public)

@@ -230,6 +230,18 @@ class Notices:
             " Nothing else need be done.",
         )
 
+    def unreachable(self, why: str, seconds: float, now: float) -> OutgoingMail:
+        """The alarm that the provider has not answered for so long, once a day."""
+        return self.operator(
+            f"unreachable.{int(now // 86400)}",
+            now,
+            title="The fax provider does not answer: faxes wait",
+            text=f"For {round(seconds / 60)} minutes no call has had a good answer; the last trouble: {why}. Mail is still accepted,"
+            " and no fax is lost.",
+            remedy="See whether this machine reaches the address in provider.base_url (faxgateway doctor tells), and whether the"
+            " provider has trouble. Sending goes on by itself.",
+        )
+
     def no_credit(self, why: str, now: float) -> OutgoingMail:
         """The alarm that the account cannot pay, once a day."""
         return self.operator(

@@ -146,3 +146,21 @@ async def test_all_is_in_vain_when_much_has_failed_of_late_and_no_send_was_taken
     gate.let_go()
     gate.paid()
     assert not gate.is_in_vain
+
+
+async def test_how_long_nothing_was_answered_is_known_whatever_the_pauses() -> None:
+    world = World()
+    gate = world.gate
+    assert gate.failing_for == 0
+    for _ in range(9):
+        gate.failed(AWAY)
+        world.now += 10
+    assert (gate.failing_for, gate.failing_why) == (90, "the provider is away")
+    gate.failed(SlowDown("slow down"))  # an answer
+    assert gate.failing_for == 0
+    gate.failed(OutcomeUnknown("no whole answer"))
+    world.now += 5
+    assert (gate.failing_for, gate.failing_why) == (5, "no whole answer")
+    gate.succeeded()
+    world.now += 5
+    assert gate.failing_for == 0

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from aiohttp import web
@@ -16,7 +17,7 @@ from aiohttp import web
 from gateway import telemetry
 from gateway.app import Gateway
 from gateway.config import Config, load
-from gateway.errors import NoSpace
+from gateway.errors import NoSpace, TryLater
 from gateway.model import (
     Envelope,
     FaxJob,
@@ -316,3 +317,33 @@ async def test_a_refused_key_that_cannot_be_written_down_is_told_when_it_can(
         return bool(await gateway.database.read(lambda tx: outbox.due(tx, 1e12, 100)))
 
     await until(alarmed)
+
+
+async def test_a_provider_that_does_not_answer_is_told_once_and_measured(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told() -> list[tuple[str, ...]]:
+        return await gateway.database.read(
+            lambda tx: tx.execute("SELECT facts ->> 'title', facts ->> 'text' FROM outbox").fetchall()
+        )
+
+    async def is_told() -> bool:
+        return bool(await told())
+
+    monkeypatch.setattr("gateway.service.account._AWAY", 0.3)
+    monkeypatch.setattr(
+        gateway.provider, "balance", AsyncMock(side_effect=TryLater("the fax provider cannot be reached"))
+    )
+    await until(lambda: gateway.gate.asks(8) == 8)  # the first sweep has got an answer
+    gateway.gate.failed(TryLater("the fax provider cannot be reached"))
+    await asyncio.sleep(0.1)
+    assert not await told()
+    (shown,) = re.findall(r"^faxgateway_provider_failing_seconds (\S+)$", (await gateway._metrics()).decode(), re.M)
+    assert 0.1 < float(shown) < 30
+    await until(is_told)
+    await asyncio.sleep(0.2)
+    ((title, text),) = await told()
+    assert title == "The fax provider does not answer: faxes wait"
+    assert "the last trouble: the fax provider cannot be reached." in text
+    monkeypatch.undo()
+    await until(lambda: gateway.gate.failing_for == 0)  # the balance was told again
