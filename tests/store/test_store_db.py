@@ -122,7 +122,7 @@ async def test_a_short_write_waits_for_a_lock_without_holding_the_loop(tmp_path:
     waiting = asyncio.ensure_future(database.write(lambda tx: set_meta(tx, "a", "1"), short=True))
     for _ in range(10):
         await asyncio.sleep(0.02)
-    assert asyncio.get_running_loop().time() - begun < 4  # seconds; the lock is waited for up to five
+    assert asyncio.get_running_loop().time() - begun < 2  # seconds; the lock is waited for up to five
     assert not waiting.done()
     other.execute("ROLLBACK")
     other.close()
