@@ -129,20 +129,23 @@ _ASTRAY = (  # what only a notice says: who reads it may be somebody else
     r"|nicht der (?:richtige|beabsichtigte|vorgesehene)|par erreur|pas le destinataire|por error|no es el destinatario|per errore"
     r"|non (?:è|siete) (?:il|i) destinatar|ten onrechte|niet voor u bestemd|por engano|não (?:é|for) o destinatário|przez pomyłkę|omyłkowo"
     r"|nie (?:są państwo|jest pan|jesteś) (?:\w+ )?adresat|по ошибке|ошибочно|не являетесь|yanlışlıkla|alıcısı değil"
+    r"|av misstag|(?:inte|ikke) (?:är |er )?(?:den )?(?:rätta?|rette|riktige|avsedd?e?) (?:mottagare|mottaker|modtager)"
+    r"|ved (?:en )?fe[ij]l(?:takelse|tagelse)?\b|omyl(?:em|om)|nejste(?:-li)? (?:\w+ ){0,2}(?:adresát|příjemc)"
 )
 _LEGAL = tuple(
     re.compile(words, re.IGNORECASE)
     for words in (
         r"\bconfidential|\bprivileged|vertraulich|confidentiel|confidencial|confidenzial|riservat|vertrouwelijk|poufn"
-        r"|конфиденциальн|\bgizli",
+        r"|конфиденциальн|\bgizli|konfidentiel|konfidensiel|fortrolig|sekretess|důvěrn|dôvern",
         r"intended (?:only|solely|exclusively)|(?:only|solely) (?:for|to) the (?:use|person|addressee|individual|intended)"
         r"|ausschließlich für|nur für den|exclusivement|exclusivamente|esclusivamente|uso esclusivo"
-        r"|uitsluitend bestemd|wyłącznie|исключительно|только для|\byalnızca|\bsadece",
+        r"|uitsluitend bestemd|wyłącznie|исключительно|только для|\byalnızca|\bsadece|(?:endast|enbart|uteslutande) (?:avse|för)"
+        r"|avse\w{1,3} (?:endast|enbart|uteslutande)|(?:kun|utelukkende|udelukkende) (?:beregnet|ment|til)|výhradně|výlučn|pouze (?:pro|jeho|adresát)",
         _ASTRAY,
         r"\bdelete\b|\bdestroy\b|vernichten|löschen|détruire|supprimer|elimin|cancellar|verwijder|apag|usunięci|usunąć"
-        r"|удалит|\bsilin|\bsilmeniz",
+        r"|удалит|\bsilin|\bsilmeniz|\bradera\b|förstör|\bslett?e?\b|vymaž|smaž|zničte|odstraňte",
         r"unauthori[sz]ed|strictly prohibited|nicht gestattet|unbefugte|interdite|prohibid|proibid|vietat"
-        r"|verboden|zabronion|запрещ|yasak",
+        r"|verboden|zabronion|запрещ|yasak|förbjud|obehörig|otillåt|forbudt|u(?:autoriser|vedkommende)|zakáz|neoprávněn|nejste oprávněn",
     )
 )
 _SENTENCE_END = re.compile(r"(?<=\w\w)[.!?]\s+(?=\w)")
@@ -151,11 +154,12 @@ _OF_ITSELF = re.compile(  # a notice speaks of the mail it is in
     r"|nachricht|mitteilung|information\w*)|c(?:e|ette) (?:message|courriel|mail|e-?mail|communication|transmission)|est[ea] (?:mensaje|mensagem|correo|e-?mail"
     r"|comunicación)|quest[ao] (?:messaggio|e-?mail|comunicazione)|presente (?:messaggio|mensaje|mensagem|e-?mail|comunicazione)|di[te]t? (?:e-?mail)?"
     r"(?:bericht|e-?mail)|(?:niniejsz\w+|ta|tej) (?:wiadomoś\w+|korespondencj\w+|e-?mail)|(?:данн|настоящ|эт)\w+ (?:электронн\w+ )?(?:сообщени|письм)\w+"
-    r"|bu (?:elektronik )?(?:e-?posta|mesaj|ileti))", re.IGNORECASE,
+    r"|bu (?:elektronik )?(?:e-?posta|mesaj|ileti)|(?:detta|denna|denne|dette) (?:e-?post|e-?mail|mail|meddelande|meddelelse|melding)\w*"
+    r"|(?:tento|tohoto|t[au]to|této|táto|túto|tejto) (?:e-?mail|zpráv|správ)\w*)", re.IGNORECASE,
 )  # fmt: skip
 _IF = re.compile(  # and to whom it may not concern
     r"\b(?:if (?:you|the reader|this|it|received|not)|should you|wenn sie|sollten sie|falls sie|s(?:i|e) (?:vous|usted|lo|la|ha|no|este|você|avete|lei|non|siete|ricev\w+)"
-    r"|(?:als|indien|mocht) u|nel caso|caso (?:não|tenha|receba)|se (?:recebeu|receber|tiver)|jeżeli|jeśli|если|\w{1,20}(?:ysanız|iseniz|ıysanız|ışsanız|değilseniz))\b",
+    r"|(?:als|indien|mocht) u|nel caso|caso (?:não|tenha|receba)|se (?:recebeu|receber|tiver)|jeżeli|jeśli|если|(?:om|hvis|dersom) du|pokud|jestliže|nejste-li|ak ste|\w{1,20}(?:ysanız|iseniz|ıysanız|ışsanız|değilseniz))\b",
     re.IGNORECASE,
 )  # fmt: skip
 _TITLE = re.compile(r"\b(?:notice|disclaimer|hinweis|important|wichtig)\b", re.IGNORECASE)

@@ -93,6 +93,11 @@ def test_an_end_that_a_rule_knows_is_taken_off_and_told(end: str, what: str) -> 
         "Niniejsza wiadomość jest poufna i przeznaczona wyłącznie dla adresata. Jeżeli nie są Państwo zamierzonym adresatem lub otrzymali ją przez pomyłkę, prosimy o powiadomienie nadawcy i usunięcie tej wiadomości. Rozpowszechnianie jest zabronione.",
         "Данное сообщение является конфиденциальным и предназначено исключительно для адресата. Если Вы получили это сообщение по ошибке, пожалуйста, сообщите отправителю и удалите его. Распространение запрещено.",
         "Bu e-posta gizlidir ve yalnızca adreslenen kişinin kullanımı içindir. Bu mesajı yanlışlıkla aldıysanız lütfen göndereni bilgilendirin ve mesajı siliniz. Dağıtılması yasaktır.",
+        "Detta e-postmeddelande med bilagor är endast avsett för adressaten och kan innehålla konfidentiell information. Om du har fått meddelandet av misstag, ber vi dig att meddela avsändaren och radera det. Obehörig spridning är förbjuden.",
+        "Denne e-mail er fortrolig og kun beregnet til modtageren. Hvis du har modtaget e-mailen ved en fejl, bedes du give afsender besked og slette den. Uautoriseret brug er forbudt.",
+        "Denne e-posten er konfidensiell og kun ment for mottakeren. Dersom du ikke er riktig mottaker eller har fått den ved en feil, ber vi deg varsle avsender og slette den.",
+        "Tento e-mail a připojené dokumenty jsou důvěrné a jsou určeny pouze jeho adresátům. Jestliže jste obdržel(a) tento e-mail omylem, informujte laskavě jeho odesílatele a vymažte jej ze svého systému. Nejste-li zamýšleným adresátem tohoto e-mailu, nejste oprávněni jej rozšiřovat.",
+        "Táto správa je dôverná a určená výlučne adresátovi. Ak ste túto správu dostali omylom, informujte odosielateľa a vymažte ju.",
     ],
 )
 def test_legal_notices_of_more_languages(notice: str) -> None:
