@@ -11,6 +11,7 @@ WESTERN = "cp1252"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
 _PAGE = re.compile(r"^(?:x-)?(?:windows|win|ibm|dos|ms-cp|cp)-?(\d{3,5})$")  # a page of code by its number
+_ISO = re.compile(r"^iso-?8859-?(\d{1,2})$")  # a part of ISO 8859
 _IN_MARKUP = re.compile(
     rb"""<\?xml\s[^>]{0,200}?\bencoding\s*=\s*["']([\w.:-]+)|<meta\s[^>]{0,300}?\bcharset\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE
 )  # fmt: skip
@@ -58,7 +59,6 @@ _MEANT = {
     "us-ascii": WESTERN,
     "ansi-x3.4-1968": WESTERN,
     "iso-8859-1": WESTERN,
-    "iso8859-1": WESTERN,
     "latin1": WESTERN,
     "latin-1": WESTERN,
     "x-ansi": WESTERN,
@@ -97,7 +97,17 @@ _MEANT = {
     "x-mac-turkish": "mac-turkish",
     "x-mac-ce": "mac-latin2",
     "x-x-big5": "big5hkscs",
+    "koi": "koi8-r",
+    "koi8": "koi8-r",
     "koi8-ru": "koi8-u",
+    "cn-big5": "big5hkscs",
+    "csgb2312": "gb18030",
+    "gb-2312": "gb18030",
+    "cseuckr": "cp949",
+    "ks-c-5601-1989": "cp949",
+    "mac": "macintosh",
+    "ucs-2": "utf-16-le",
+    "iso-10646-ucs-2": "utf-16-le",
     "8859-1": WESTERN,
     # by the numbers of Windows, as Outlook names them in a winmail.dat
     "cp20127": WESTERN,
@@ -118,6 +128,7 @@ _MEANT = {
     "cp10000": "mac-roman",
     "cp65000": "utf-7",
     # as Python calls them, which knows them by more names
+    "iso8859-1": WESTERN,
     "iso8859-9": "cp1254",
     "iso8859-11": "cp874",
 }
@@ -132,7 +143,7 @@ def codec(charset: str | None) -> str | None:
     """The Python codec that the name of a charset means, None when there is none to trust."""
     if not charset or not _NAME.fullmatch(charset):
         return None
-    name = _PAGE.sub(r"cp\1", charset.lower().replace("_", "-"))
+    name = _ISO.sub(r"iso-8859-\1", _PAGE.sub(r"cp\1", charset.lower().replace("_", "-")))
     try:
         found = codecs.lookup(_MEANT.get(name, name)).name
         found = codecs.lookup(_MEANT.get(found.replace("_", "-"), found)).name
