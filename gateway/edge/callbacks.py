@@ -199,17 +199,23 @@ class CallbackServer:
     async def _hand_over(self, request: web.Request, taken: _Taken) -> web.Response:
         """Give what was read to the sink; 200 once that is durable."""
         fields = {**request.query, **taken.fields}
-        if taken.draft is not None or taken.unreadable:
+        documents = taken.documents()
+        if documents or taken.unreadable:
             fields.setdefault("file", "")
         word = read(fields, self._clock())
         if isinstance(word, Receipt):
             await asyncio.shield(self._sink.receipt(word))
             return _ok()
         if isinstance(word, FaxArrival):
-            if taken.draft is None and taken.unreadable and not word.file_url:
+            if not documents and taken.unreadable and not word.file_url:
                 log.warning("a document that is neither PDF nor TIFF; asking the inbox for it", size=taken.unreadable)
-            if taken.draft is not None or word.uuid or word.recipient or word.sender or word.file_url:
-                await asyncio.shield(self._sink.arrival(word, *taken.release()))
+            for draft in documents:  # more than one are as many faxes: none of them is the other
+                taken.release(draft)
+                await asyncio.shield(self._sink.arrival(word, draft, file_type(_start_of(draft))))
+            if documents:
+                return _ok()
+            if word.uuid or word.recipient or word.sender or word.file_url:
+                await asyncio.shield(self._sink.arrival(word, None, ""))
                 return _ok()
             if taken.unreadable:
                 raise Refused("the callback brings neither a document nor a number")
@@ -274,15 +280,15 @@ class CallbackServer:
         """Fields of a body; a document among them is offered under ``name``."""
         path = str(body.path)
         found = _PARSERS[kind](path) if body.size <= _SMALL else await self._parse(kind, path)
-        if found["document"]:
-            taken.offer(await taken.copy(f"{path}.document"), name)
+        for each in found["documents"]:
+            taken.offer(await taken.copy(f"{path}.{each}"), name if kind == "text" else each)
         body.discard()
         fields: dict[str, str] = found["fields"]
         return fields
 
 
 class _Taken:
-    """What a callback has brought so far; its files are removed by :meth:`discard`, but for the one released."""
+    """What a callback has brought so far; its files are removed by :meth:`discard`, but for those released."""
 
     def __init__(self, sink: CallbackSink, max_file: int) -> None:
         self._sink = sink
@@ -290,9 +296,8 @@ class _Taken:
         self.most = round(max_file * _AS_TEXT) + _FRAME
         self._size = 0
         self._drafts: list[Draft] = []
-        self._known_name = False
+        self._offered: list[tuple[Draft, str]] = []  # with the names of their fields
         self.fields: dict[str, str] = {}
-        self.draft: Draft | None = None
         self.unreadable = 0  # size of what came in a document's place and is none
 
     def new_draft(self) -> Draft:
@@ -317,34 +322,31 @@ class _Taken:
         return draft
 
     def offer(self, draft: Draft, name: str) -> None:
-        """Keep the first document, and one in a field of a known name rather than another."""
+        """Keep a document that came in the field ``name``."""
         if draft.size > self._max_file:
             raise Refused(
                 f"the fax has {draft.size} bytes, more than the {self._max_file} of http.callbacks.max_file",
                 status=_TOO_LARGE,
             )
-        known = name in DOCUMENT_FIELDS
-        if self.draft is None:
-            self.draft, self._known_name = draft, known
-        elif known and not self._known_name:
-            self.draft.discard()
-            self.draft, self._known_name = draft, known
-        else:
-            draft.discard()
+        self._offered.append((draft, name))
 
-    def release(self) -> tuple[Draft | None, str]:
-        """The document, now the caller's, and its type; (None, "") when none came."""
-        if self.draft is None:
-            return None, ""
-        kind = file_type(_start_of(self.draft))
-        self._drafts.remove(self.draft)
-        draft, self.draft = self.draft, None
-        return draft, kind
+    def documents(self) -> list[Draft]:
+        """Those in fields of known names or, without any, all of them."""
+        known = [draft for draft, name in self._offered if name in DOCUMENT_FIELDS]
+        if known and len(known) < len(self._offered):
+            others = [name for _, name in self._offered if name not in DOCUMENT_FIELDS]
+            log.warning("documents beside the fax are not kept", fields=others, uuid=self.fields.get("uuid", "")[:100])
+        return known or [draft for draft, _ in self._offered]
+
+    def release(self, draft: Draft) -> None:
+        """It is the caller's now."""
+        self._drafts.remove(draft)
 
     def discard(self) -> None:
         for draft in self._drafts:
             draft.discard()
-            Path(f"{draft.path}.document").unlink(missing_ok=True)
+            for name in DOCUMENT_FIELDS:  # of a body that was read, or could not be
+                Path(f"{draft.path}.{name}").unlink(missing_ok=True)
 
 
 class _Busy(asyncio.Protocol):

@@ -100,8 +100,8 @@ def _address(text: str) -> str:
 
 
 def parse_json(path: str) -> dict[str, Any]:
-    """Read a JSON body from ``path``: its ``fields`` (strings), and whether a ``document`` was among them, which is then
-    in ``path + ".document"``. Raises Refused for what is no JSON object.
+    """Read a JSON body from ``path``: its ``fields`` (strings), and the names of those that were ``documents``, each of which
+    is then in ``path + "." + name``. Raises Refused for what is no JSON object.
     """
     try:
         body = json.loads(Path(path).read_bytes().decode("utf-8-sig", "replace"))
@@ -144,8 +144,8 @@ def parse_text(path: str) -> dict[str, Any]:
     with Path(path).open("rb") as stream:
         text = stream.read(_FIELD).decode("utf-8", "replace")
         stream.seek(0)
-        document = _unpack(stream, f"{path}.document")
-    return {"fields": {"file": "" if document else text}, "document": document}
+        is_document = _unpack(stream, f"{path}.file")
+    return {"fields": {"file": "" if is_document else text}, "documents": ["file"] if is_document else []}
 
 
 def _unquote(packed: bytes) -> bytes:
@@ -173,12 +173,10 @@ def _flat(value: Any) -> str:
 
 
 def _split(fields: dict[str, str], values: Mapping[str, bytes], path: str) -> dict[str, Any]:
-    """Take a document that came as text out of the fields and write it beside ``path``."""
+    """Take documents that came as text out of the fields and write them beside ``path``."""
+    documents = [name for name, value in values.items() if _unpack(io.BytesIO(value), f"{path}.{name}")]
     short = {name: value[:_FIELD] for name, value in fields.items()}
-    for name, value in values.items():
-        if _unpack(io.BytesIO(value), f"{path}.document"):
-            return {"fields": {**short, name: ""}, "document": True}
-    return {"fields": short, "document": False}
+    return {"fields": {**short, **dict.fromkeys(documents, "")}, "documents": documents}
 
 
 def _unpack(source: BinaryIO, target: str) -> bool:

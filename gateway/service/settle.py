@@ -32,6 +32,7 @@ T = TypeVar("T")
 _MIN_POLLS = 10  # nothing is given up on age alone: a clock may jump
 _RECORD_PAUSE = 5.0  # seconds between tries to store the outcome of a send
 _DAY = 86400.0
+_ANSWER_WITHIN = 20.0  # seconds: who calls back will not wait for long until his own records are read to their end
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +149,21 @@ class Settle:
     async def _belied(self, receipt: Receipt) -> Result | None:
         """What the provider's records say of a fax that has ended otherwise than this receipt has it; None for nothing.
 
-        Asked before the receipt is kept: after a kill the provider tells it again.
+        Asked before the receipt is kept: after a kill the provider tells it again. Where that takes too long it is left to a
+        person, as where the provider is away.
         """
         job = await self._database.read(lambda tx: jobs.by_provider_ref(tx, receipt.provider_ref))
         if job is None or not _is_late(job, receipt):
             return None
         if not self._settings.confirm_receipts:
             return Result(receipt.verdict, receipt.code, receipt.text, confirmed=False)
-        status = await self.ask(receipt.provider_ref)
-        return await self._judge(job, receipt, status, receipt.received_at, agreed=False)
+        try:
+            async with asyncio.timeout(_ANSWER_WITHIN):
+                status = await self.ask(receipt.provider_ref)
+                return await self._judge(job, receipt, status, receipt.received_at, agreed=False)
+        except TimeoutError:
+            log.warning("the provider's records are slow; a late receipt is left to a person", fax=receipt.provider_ref)
+            return None
 
     def _late_receipt(self, job: FaxJob, receipt: Receipt, *, told: bool) -> OutgoingMail:
         return self._notices.operator(

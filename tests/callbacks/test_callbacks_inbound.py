@@ -76,7 +76,7 @@ LADDER: dict[str, Any] = {
     "behind another document": lambda: form(
         ("thumbnail", TIFF, {"filename": "p.tif"}), ("file", PDF, {"filename": "f.pdf"}), ("x", TIFF, {"filename": "q"})
     ),
-    "before another one": lambda: form(("file", PDF, {"filename": "f.pdf"}), ("document", TIFF, {"filename": "f.tif"})),
+    "before another one": lambda: form(("file", PDF, {"filename": "f.pdf"}), ("preview", TIFF, {"filename": "f.tif"})),
     "behind an empty file": lambda: form(("preview", b"", {"filename": "p.jpg"}), ("file", PDF, {"filename": "f.pdf"})),
 }  # fmt: skip
 EXPECTED = {"3 the document as text": b"%PDF-1.4 x", "7 a TIFF": TIFF}
@@ -87,6 +87,23 @@ async def test_a_document_in_a_multipart_body(name: str, door: Door) -> None:
     assert await door.post(LADDER[name]()) == 200
     document = EXPECTED.get(name, PDF)
     assert door.sink.arrivals == [(ARRIVAL, document, "image/tiff" if document is TIFF else "application/pdf")]
+
+
+@pytest.mark.parametrize("names", [("file", "document"), ("file", "file"), ("a", "b")])
+async def test_two_documents_are_two_faxes(names: tuple[str, str], door: Door) -> None:
+    one, other = names
+    assert await door.post(form((one, PDF, {"filename": "f.pdf"}), (other, TIFF, {"filename": "f.tif"}))) == 200
+    assert door.sink.arrivals == [(ARRIVAL, PDF, "application/pdf"), (ARRIVAL, TIFF, "image/tiff")]
+
+
+@pytest.mark.parametrize("how", ["json", "form"])
+async def test_two_documents_as_text_are_two_faxes(how: str, door: Door) -> None:
+    fields = {**FIELDS, "file": B64, "pdf": base64.b64encode(TIFF).decode()}
+    body, headers = (
+        (json.dumps(fields), {"Content-Type": "application/json"}) if how == "json" else (urlencode(fields), FORM)
+    )
+    assert await door.post(body.encode(), headers=headers) == 200
+    assert door.sink.arrivals == [(ARRIVAL, PDF, "application/pdf"), (ARRIVAL, TIFF, "image/tiff")]
 
 
 async def test_bytes_without_a_name_or_a_type(door: Door) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import Refused
 from gateway.model import FaxArrival, Receipt, Verdict
-from gateway.provider.faxto_callback import parse_form, parse_json, parse_text, read
+from gateway.provider.faxto_callback import DOCUMENT_FIELDS, parse_form, parse_json, parse_text, read
 from gateway.received import file_type
 
 
@@ -144,14 +144,15 @@ def test_no_body_makes_a_parser_fail_in_another_way(
 ) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path_factory.getbasetemp() / "body"
     path.write_bytes(body)
-    document = Path(f"{path}.document")
+    documents = {name: Path(f"{path}.{name}") for name in DOCUMENT_FIELDS}
     try:
         found = parser(str(path))
     except Refused:
-        assert not document.exists()
+        assert not any(each.exists() for each in documents.values())
         return
-    assert found["document"] == document.exists()
-    document.unlink(missing_ok=True)
+    assert sorted(found["documents"]) == sorted(name for name, each in documents.items() if each.exists())
+    for each in documents.values():
+        each.unlink(missing_ok=True)
     assert all(isinstance(value, str) and len(value) <= 4000 for value in found["fields"].values())
 
 
@@ -168,8 +169,8 @@ def test_a_document_comes_out_as_it_went_in(tmp_path_factory: pytest.TempPathFac
     for body in bodies:
         path.write_text(f"file={body}" if how == "form" else body, newline="")
         found = {"form": parse_form, "json": parse_json, "text": parse_text}[how](str(path))
-        assert found == {"fields": {"file": ""}, "document": True}
-        assert Path(f"{path}.document").read_bytes() == data
+        assert found == {"fields": {"file": ""}, "documents": ["file"]}
+        assert Path(f"{path}.file").read_bytes() == data
 
 
 @given(st.text(alphabet="%+/=2BF3Dbfd5 ", max_size=30))
@@ -184,8 +185,8 @@ def test_escapes_are_undone_across_the_blocks(tmp_path: Path) -> None:
     for lead in range(4):
         path = tmp_path / "body"
         path.write_bytes(b"file=" + b"%PDF-1.4\n" + b"+" * lead + b"%FF" * 400_000)
-        assert parse_form(str(path))["document"]
-        assert Path(f"{path}.document").read_bytes() == data[:9] + b" " * lead + data[9:]
+        assert parse_form(str(path))["documents"]
+        assert Path(f"{path}.file").read_bytes() == data[:9] + b" " * lead + data[9:]
 
 
 def test_base64_is_undone_across_the_blocks(tmp_path: Path) -> None:
@@ -193,8 +194,8 @@ def test_base64_is_undone_across_the_blocks(tmp_path: Path) -> None:
     path = tmp_path / "body"
     for lines in (base64.encodebytes(data), base64.b64encode(data), b"\n" * 70 + base64.b64encode(data) + b"  "):
         path.write_bytes(lines)
-        assert parse_text(str(path))["document"]
-        assert Path(f"{path}.document").read_bytes() == data
+        assert parse_text(str(path))["documents"]
+        assert Path(f"{path}.file").read_bytes() == data
     path.write_bytes(base64.b64encode(data)[:-5] + b"!")  # the first blocks were fine
-    assert not parse_text(str(path))["document"]
-    assert not Path(f"{path}.document").exists()
+    assert not parse_text(str(path))["documents"]
+    assert not Path(f"{path}.file").exists()

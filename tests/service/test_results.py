@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -225,6 +226,26 @@ async def test_a_late_receipt_that_the_records_belie_is_left_to_a_person(house: 
     await house.settle()
     await receive(house, Verdict.FAILED, "hangup")
     assert await corrections(house) == []
+    (alarm,) = await house.mails(MailKind.OPERATOR)
+    assert alarm.facts["remedy"].startswith("Compare with the history")
+
+
+async def test_a_callback_does_not_wait_for_records_that_do_not_come(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.submitted()
+    await say(house, DONE)
+    house.now += 60
+    await house.settle()
+
+    async def never(_ref: int) -> JobStatus:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr("gateway.service.settle._ANSWER_WITHIN", 0.05)
+    monkeypatch.setattr(house.provider, "status", never)
+    async with asyncio.timeout(10):
+        await receive(house, Verdict.FAILED, "hangup")
     (alarm,) = await house.mails(MailKind.OPERATOR)
     assert alarm.facts["remedy"].startswith("Compare with the history")
 
