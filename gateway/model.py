@@ -95,7 +95,8 @@ class Peer:
     @property
     def identity(self) -> str:
         """What permission and limits hang on: ``user:NAME``, ``cert:NAME``, ``mail:ADDRESS``, else ``ip:ADDRESS``."""
-        for kind, proof in (("user", self.login), ("cert", self.certificate), ("mail", self.author)):
+        mailbox = self.author and re.sub(r"(?<=.)\+[^@]*", "", self.author)  # ann+1@, ann+2@... are all ann's
+        for kind, proof in (("user", self.login), ("cert", self.certificate), ("mail", mailbox)):
             if proof:
                 return f"{kind}:{proof}"
         return f"ip:{self.address}"

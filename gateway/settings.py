@@ -178,6 +178,7 @@ def allowance(config: Config) -> AllowanceSettings:
         anomaly=AnomalySettings(
             watch=p.anomaly.watch, faxes=p.anomaly.faxes, factor=p.anomaly.factor, new_numbers=p.anomaly.new_numbers
         ),
+        policy=policy(config),
     )
 
 
@@ -216,13 +217,17 @@ def accept(config: Config) -> AcceptSettings:
             per_user=config.smtp.max_login_failures_per_user,
             window=config.smtp.login_window,
         ),
-        policy=PolicySettings(
-            countries=frozenset(config.policy.countries),
-            numbers=tuple(config.policy.numbers),
-            classes=frozenset(config.policy.classes),
-            test_numbers_allowed=config.test_numbers_allowed,
-            senders=config.policy.senders,
-        ),
+        policy=policy(config),
+    )
+
+
+def policy(config: Config) -> PolicySettings:
+    return PolicySettings(
+        countries=frozenset(config.policy.countries),
+        numbers=tuple(config.policy.numbers),
+        classes=frozenset(config.policy.classes),
+        test_numbers_allowed=config.test_numbers_allowed,
+        senders=config.policy.senders,
     )
 
 

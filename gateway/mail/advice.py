@@ -99,6 +99,13 @@ FAILED = {
         "5.7.1",
         ours=True,
     ),
+    "denied": Advice(
+        "not allowed",
+        "was not sent: such numbers may not be faxed from here, or not any more.",
+        f"If it is wanted all the same, {_TELL}.",
+        "5.7.1",
+        ours=True,
+    ),
     "expired": Advice(
         "not sent in time",
         "was not sent: it could not be handed over within the time it was given.",

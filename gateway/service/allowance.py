@@ -17,7 +17,8 @@ from enum import StrEnum
 
 import structlog
 
-from gateway import limits
+from gateway import limits, policy
+from gateway.errors import Refused
 from gateway.limits import HOUR, Amounts, AnomalySettings, Capped, CapSettings, Scope
 from gateway.model import FaxJob, FaxNumber, MailKind, Peer, Route, RouteKind, Submission
 from gateway.numbers import classify
@@ -38,6 +39,7 @@ _PRICE_AGAIN = 300.0  # seconds after which a price that was not told is asked f
 class AllowanceSettings:
     caps: CapSettings = field(default_factory=CapSettings)
     anomaly: AnomalySettings = field(default_factory=AnomalySettings)
+    policy: policy.PolicySettings = field(default_factory=policy.PolicySettings)
 
 
 class How(StrEnum):
@@ -126,6 +128,10 @@ class Allowance:
 
         What needs a price passes before that.
         """
+        try:
+            policy.may_dial(job.number, self._settings.policy)
+        except Refused as error:  # what may be faxed has changed since the mail was accepted
+            return Stop(How.FAILS, error.public)
         case = _case(tx, job)
         at = self._now(tx)
         if not job.approved:

@@ -243,7 +243,8 @@ class Submit:
                 await self._database.write(lambda tx: self._allowance.stop_sender(tx, job, stop, now))
                 telemetry.held(job.id, why=stop.why)
             case How.FAILS:
-                await self._settle.fail(job, code="over_limit", text=stop.why, status="5.7.1")
+                code = "over_limit" if stop.cap else "denied"
+                await self._settle.fail(job, code=code, text=stop.why, status="5.7.1")
         self._on_mail()
 
     async def _refused(self, job: FaxJob, error: Refused, tries: int, *, place: float) -> None:

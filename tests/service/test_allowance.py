@@ -427,6 +427,26 @@ async def test_a_country_that_was_faxed_once_needs_no_approval_again_of_this_sen
     assert [bool(job.hold) for job in await house.jobs()] == [False, False, True]
 
 
+async def test_what_may_not_be_faxed_any_more_is_not_sent_whatever_was_accepted(build: Build) -> None:
+    narrow = replace(settings(), allowance=AllowanceSettings(policy=PolicySettings(countries=frozenset({"CA"}))))
+    house = await build(outbound=narrow)
+    await fax(house, 1)
+    await fax(house, 2, number="+14165550123")
+    await house.turn("prepare", "upload", "submit")
+    assert await house.states() == ["failed", "submitted"]
+    (mail,) = await house.mails(MailKind.FAILED)
+    assert (mail.facts["code"], mail.facts["status"]) == ("denied", "5.7.1")
+    assert "faxes to the United States (+1) are not allowed here" in mail.facts["text"]
+
+
+async def test_tags_of_an_address_are_no_other_senders(build: Build) -> None:
+    house = await build(outbound=settings({Scope.USER: "day:faxes=2"}))
+    for n in range(4):
+        await fax(house, n, Peer("smtp0", "192.0.2.1", trusted_network=True, author=f"ann+{n}@example.org"))
+    await house.turn("prepare", "upload", "submit")
+    assert house.provider.submits == 2
+
+
 # --- the stop ---------------------------------------------------------------------------------------------------------
 
 WATCH = AnomalySettings("logins", faxes=3, factor=3, new_numbers=100)
