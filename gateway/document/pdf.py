@@ -19,7 +19,7 @@ import pypdfium2
 from PIL import Image
 from pypdfium2 import raw as pdfium
 
-from gateway.document import glyphs, layers, progress, raster
+from gateway.document import glyphs, layers, losses, progress, raster
 from gateway.document.annotations import Annotations
 from gateway.document.glyphs import Borrowed
 from gateway.document.raster import Grid, Page
@@ -38,11 +38,6 @@ _NO_FAX = (
     pikepdf.PdfError, pikepdf.PasswordError, pikepdf.UnsupportedImageTypeError, ValueError, RuntimeError, OSError, LookupError, TypeError,
     AttributeError, ArithmeticError,
 )  # fmt: skip
-# says qpdf of what is nowhere in the file, and of what it looks for all over it
-_LOST = (
-    "not found in file", "treating stream as empty", "giving up on reading object", "non-dictionary object; ignoring"
-)  # fmt: skip
-_SOUGHT = "reconstruct cross-reference table"
 _JBIG2 = "JBIG2Decode"
 _FILTERS = {"/CCITTFaxDecode", "/FlateDecode"}  # others may start a program
 _LAID_OVER = ("/SMask", "/Mask", "/SMaskInData", "/OC")  # what may hide a picture
@@ -122,7 +117,7 @@ def _mended(path: Path, name: str) -> bytes:
         with pikepdf.open(path) as broken:
             if not broken.pages:
                 raise Unfaxable(f"{name} is a PDF without a page")
-            if _has_lost(broken.get_warnings()):
+            if losses.has_lost(broken.get_warnings()):
                 raise _damaged(name)
             return _written(broken, name)
     except pikepdf.PasswordError as error:
@@ -193,10 +188,11 @@ def _is_dynamic(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What pdfium does not ask: how many points a page's unit is, whether it is nothing but a scan in grey, or has fonts that
-    are not in the PDF.
+    """What pdfium does not ask: whether a page is whole, how many points its unit is, whether it is nothing but a scan in grey, or
+    has fonts that are not in the PDF.
     """
 
+    whole: bool = False
     unit: float = 1.0
     scan: bool = False
     borrowed: bool = False
@@ -213,35 +209,28 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
         with pikepdf.open(path) as document:
             annotations = Annotations(document)
             found, warnings = list(document.pages), document.get_warnings()
-            if _has_lost(warnings) or len(found) < count:
+            if losses.has_lost(warnings) or len(found) < count:
                 raise _damaged(name)
             for number, page in enumerate(found):
-                told[number] = _Told(_unit(page), _is_scan(page), borrowed.on(page))
-                is_damaged = damaged(page) or (page.obj.get("/Contents") is None and _is_sought(warnings))
+                told[number] = _Told(True, _unit(page), _is_scan(page), borrowed.on(page))
+                is_damaged = damaged(page) or not losses.may_be_blank(page, document, path, warnings)
                 warnings += document.get_warnings()
-                if is_damaged or _has_lost(warnings):
+                if is_damaged or losses.has_lost(warnings):
                     raise _damaged_page(number, name)
                 annotations.complete(page, number)
             for note in annotations.notes():
                 progress.note(note)
+            if losses.has_no_size(warnings):
+                progress.note("what says no size is shown on letter paper")
             # it believes a count that is too low, and loses what is not where the PDF says
-            misled = len(told) > count or _is_sought(warnings)
+            misled = len(told) > count or losses.is_sought(warnings)
             if layers.settle(document) or annotations.changed or misled:
                 mended = _written(document, name)
     except _NO_FAX as error:
         if "pages tree" in str(error):  # pdfium takes the tree for a page
             raise _damaged(name) from error
+        progress.note("it is damaged, or of a rare kind: see whether its pages are whole")
     return told, mended, borrowed
-
-
-def _has_lost(warnings: list[str]) -> bool:
-    """Whether qpdf missed something that it looked for."""
-    return any(said in warning for warning in warnings for said in _LOST)
-
-
-def _is_sought(warnings: list[str]) -> bool:
-    """Whether qpdf looked for objects all over the file: what a page has lost may be one that it did not find."""
-    return any(_SOUGHT in warning for warning in warnings)
 
 
 def _with_letters(
@@ -316,6 +305,8 @@ def _draw(document: pypdfium2.PdfDocument, number: int, name: str, target: Grid,
             quarters = (3 if page.get_rotation() == 90 else 1) if turn else 0
             image = _rendered(document, page, size, across, down, quarters)
         _check_pictures(page, number, name, image)
+        if not told.whole and image.getextrema() == (255, 255):
+            raise _damaged_page(number, name)
         return image if sheet else raster.on_page(image, target)
     finally:
         page.close()

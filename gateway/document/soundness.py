@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import re
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -16,12 +18,13 @@ import pypdfium2
 from PIL import Image, ImageChops, TiffImagePlugin
 from pypdfium2 import raw as pdfium
 
-from gateway.document import jbig2
+from gateway.document import jbig2, named
 
 _FLATE = {"/FlateDecode", "/Fl"}
 _BASE85 = {"/ASCII85Decode", "/A85"}
 _JPEG, _FAX = {"/DCTDecode", "/DCT"}, {"/CCITTFaxDecode", "/CCF"}
 _JPEG_2000, _JBIG2 = "/JPXDecode", "/JBIG2Decode"
+_PICTURES = {*_JPEG, *_FAX, _JPEG_2000, _JBIG2}
 _OTHERS = {"/LZWDecode", "/LZW", "/ASCIIHexDecode", "/AHx", "/RunLengthDecode", "/RL", "/Crypt"}
 _PACKED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")  # how compressed data begins, and no content
 _PAGE_END = re.compile("(?:0{11}1[01]?0*){2}")  # of a facsimile, ITU-T T.4 and T.6
@@ -39,15 +42,29 @@ _EDGE = 16  # rows of a picture that nobody misses at its end: one of its blocks
 _WINDOW = 1 << 20
 _MOST = 64 << 20  # bytes, or pixels, looked at of one stream
 _OPERATORS = set(
-    """b B b* B* BDC BI BMC BT BX c cm CS cs d d0 d1 Do DP EI EMC ET EX f F f* G g gs h i ID j J K k l m M MP n q Q re RG rg ri s
+    b"""b B b* B* BDC BI BMC BT BX c cm CS cs d d0 d1 Do DP EI EMC ET EX f F f* G g gs h i ID j J K k l m M MP n q Q re RG rg ri s
     S SC sc SCN scn sh T* Tc Td TD Tf Tj TJ TL Tm Tr Ts Tw Tz v w W W* y ' \"""".split()
-) | {"INLINE IMAGE"}
+) | {b"INLINE IMAGE"}
+_FOREIGN = re.compile(rb"[^\0\t\n\f\r -~]")  # is in no operator
+_OTHER = (
+    "/Length1",
+    "/N",
+    "/FunctionType",
+    "/ShadingType",
+    "/PatternType",
+    "/Width",
+    "/CMapName",
+)  # no page's content has these
 _SUM = 16  # bytes at the end of compressed data, and of a line, at most
 _FLUSHED = b"\0\0\xff\xff"  # ends one whose program never said that it is complete
 
 
 class _WrongSum(zlib.error):
-    """Compressed data does not have the sum that is written at its end."""
+    """Compressed data does not have the sum that is written at its end, or none is."""
+
+    def __init__(self, *, is_missing: bool) -> None:
+        super().__init__("a wrong sum")
+        self.is_missing = is_missing
 
 
 class Soundness:
@@ -55,23 +72,65 @@ class Soundness:
 
     def __init__(self) -> None:
         self._seen: set[tuple[int, int]] = set()
+        self._right_sums = self._wrong_sums = False
 
     def damaged(self, page: pikepdf.Page) -> bool:
-        """Whether the content of a page, of a form, a picture or a note on it is not whole."""
-        contents = page.obj.get("/Contents")
-        waiting: list[object] = list(contents) if isinstance(contents, pikepdf.Array) else [contents]
-        if any(each is not None and not isinstance(each, pikepdf.Stream) for each in waiting):
+        """Whether the content of a page, of a form, a picture or a note on it is not whole, or shows what is not there."""
+        contents, resources = page.obj.get("/Contents"), page.resources
+        if contents is None:
+            content: list[object] = []
+            lost = any(_may_be_content(each) for _, each in page.obj.items())
+        else:
+            content = list(contents) if isinstance(contents, pikepdf.Array) else [contents]
+            lost = not all(isinstance(each, pikepdf.Stream) and not _is_other(each) for each in content)
+        if lost or not _is_box(page.obj.get("/CropBox")):
             return True
-        waiting += [*_shown(page.resources), *_looks(page.obj.get("/Annots"))]
+        waiting: list[tuple[object, pikepdf.Dictionary | None]] = [
+            (each, resources) for each in (*content, *_shown(resources))
+        ]
+        waiting += [(each, None) for each in _looks(page.obj.get("/Annots"))]  # what they show may be said elsewhere
         while waiting:
-            stream = waiting.pop()
+            stream, around = waiting.pop()
             if not isinstance(stream, pikepdf.Stream) or stream.objgen in self._seen:
                 continue
             self._seen.add(stream.objgen)
-            if _breaks(stream):
+            own = stream.get("/Resources")
+            is_drawn = stream.get("/Subtype") == "/Form" or "/PatternType" in stream
+            if self._breaks(stream) or (is_drawn and around and named.is_lost(_content([stream]), own, around)):
                 return True
-            waiting += _shown(stream.get("/Resources"))
-        return False
+            waiting += [(each, around) for each in _shown(own)]
+        return named.is_lost(_content(content), resources) or (self._wrong_sums and self._right_sums)
+
+    def _breaks(self, stream: pikepdf.Stream) -> bool:
+        try:
+            breaks = _breaks(stream)
+        except _WrongSum as error:  # as some programs write it, to all that they compress
+            self._wrong_sums |= not error.is_missing
+            return _is_drawn(stream) and not _makes_sense(stream)
+        self._right_sums |= not _FLATE.isdisjoint(_filters(stream))
+        return breaks
+
+
+def _may_be_content(value: object) -> bool:
+    """Whether the value of a page's dictionary may be its content, of which the name is damaged."""
+    pieces = list(value) if isinstance(value, pikepdf.Array) else [value]
+    return bool(pieces) and all(isinstance(each, pikepdf.Stream) and is_content(each) for each in pieces)
+
+
+def is_content(stream: pikepdf.Stream) -> bool:
+    """Whether it may be the content of a page: whatever else is a stream says of what kind it is."""
+    return "/Type" not in stream and not _is_other(stream)
+
+
+def _is_other(stream: pikepdf.Stream) -> bool:
+    return stream.get("/Subtype", "/Form") != "/Form" or any(name in stream for name in _OTHER)
+
+
+def _is_box(value: object) -> bool:
+    """Whether it is four numbers, or nothing."""
+    return value is None or (
+        isinstance(value, pikepdf.Array) and len(value) == 4 and all(isinstance(each, int | Decimal) for each in value)
+    )
 
 
 def _looks(notes: object) -> Iterator[object]:
@@ -110,40 +169,78 @@ def _entries(resources: pikepdf.Dictionary, name: str) -> list[pikepdf.Object]:
 
 
 def _breaks(stream: pikepdf.Stream) -> bool:
-    """Whether its data goes wrong before its end, or is not enough for a picture, which pdfium then fills with black."""
+    """Whether its data goes wrong before its end, or is not enough for a picture, which pdfium then fills with black.
+
+    Raises _WrongSum.
+    """
     if "/F" in stream:  # its data is in another file: told where it would be seen
         return False
-    pieces = iter([stream.read_raw_bytes()])
+    if stream.get("/Subtype") == "/Image" and not _is_described(stream):
+        return True
+    data = stream.read_raw_bytes()
+    pieces = iter([data])
     try:
         for coding in _filters(stream):
             data = b"".join(pieces)
-            if coding in _JPEG:
-                return jpeg_breaks_off(data) or not (_opens(data, "JPEG") or _is_read(stream))
-            if coding == _JPEG_2000:
-                return not ((_END in data[-_BEHIND:] and _opens(data, "JPEG2000")) or _is_read(stream))
-            if coding == _JBIG2:
-                return jbig2.breaks_off(data)
-            if coding in _FAX:
-                return not _ends_as_fax(data) and _lacks_rows(data, partial(_fax, stream))
+            if coding in _PICTURES:
+                return _picture_breaks(stream, coding, data)
             if coding in _FLATE:
                 pieces = _inflated(data)
             elif coding in _BASE85:
                 pieces = iter([base64.a85decode(data.strip().removeprefix(b"<~").removesuffix(b"~>"))])
             else:
                 return coding not in _OTHERS
-        return _is_packed(stream) or sum(len(piece) for piece in pieces) < min(_wanted(stream), _MOST)
+        if not _filters(stream) and _is_drawn(stream) and _is_garbled(data):
+            return True
+        return sum(len(piece) for piece in pieces) < min(_wanted(stream), _MOST)
     except _WrongSum:
-        return stream.get("/Subtype", "/Form") == "/Form" and "/Length1" not in stream and not _makes_sense(data)
+        raise
     except zlib.error:
         return True
     except (ValueError, TypeError, LookupError, AttributeError):  # for pdfium to judge
         return False
 
 
-def _is_packed(stream: pikepdf.Stream) -> bool:
-    """Whether content that says no coding is compressed: its dictionary has lost the word for it."""
-    is_content = stream.get("/Subtype", "/Form") == "/Form" and "/Length1" not in stream
-    return is_content and not _filters(stream) and bytes(stream.read_raw_bytes()[:2]) in _PACKED
+def _picture_breaks(stream: pikepdf.Stream, coding: str, data: bytes) -> bool:
+    if coding in _JPEG:
+        return jpeg_breaks_off(data) or not (_opens(data, "JPEG") or _is_read(stream))
+    if coding == _JPEG_2000:
+        return not ((_END in data[-_BEHIND:] and _opens(data, "JPEG2000")) or _is_read(stream))
+    if coding == _JBIG2:
+        return jbig2.breaks_off(data)
+    return not _ends_as_fax(data) and _lacks_rows(data, partial(_fax, stream))
+
+
+def _is_described(picture: pikepdf.Stream) -> bool:
+    """Whether a picture says its size and its colours: pdfium takes it for a mask without them."""
+    if not all(isinstance(picture.get(name), int) and picture.get(name) for name in ("/Width", "/Height")):
+        return False
+    is_mask = bool(picture.get("/ImageMask")) or picture.get("/BitsPerComponent") == 1
+    return "/ColorSpace" in picture or is_mask or _JPEG_2000 in _filters(picture)
+
+
+def _is_drawn(stream: pikepdf.Stream) -> bool:
+    """Whether it is content, and no picture or font."""
+    return stream.get("/Subtype", "/Form") == "/Form" and "/Length1" not in stream
+
+
+def _is_garbled(data: bytes) -> bool:
+    """Whether content that says no coding is compressed, as its dictionary has lost the word for it, or has operators that no
+    program writes.
+    """
+    if data[:2] in _PACKED:
+        return True
+    if not _FOREIGN.search(data):
+        return False
+    with warnings.catch_warnings(action="ignore"):  # of content that ends within an operand
+        return any(_FOREIGN.search(each) for each in _operators(data))
+
+
+def _operators(content: bytes) -> set[bytes]:
+    """Those of content of a page. Raises PdfError."""
+    with pikepdf.new() as scratch:
+        instructions = pikepdf.parse_content_stream(pikepdf.Stream(scratch, content))
+        return {bytes(each.operator.unparse()) for each in instructions}
 
 
 def _inflated(whole: bytes) -> Iterator[bytes]:
@@ -161,23 +258,21 @@ def _inflated(whole: bytes) -> Iterator[bytes]:
         inflater.decompress(bytes(4))  # in place of a sum that may be missing
     except zlib.error as error:
         if "data check" in str(error):
-            raise _WrongSum from error
+            raise _WrongSum(is_missing=not data) from error
         raise
     if not inflater.eof:
         raise zlib.error("incomplete")
 
 
-def _makes_sense(data: bytes) -> bool:
-    """Whether compressed content whose sum is wrong, as some programs write it, holds nothing but what a page may."""
+def _makes_sense(stream: pikepdf.Stream) -> bool:
+    """Whether compressed content whose sum is wrong holds nothing but what a page may."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # which knows of no sum
-    with pikepdf.new() as scratch, warnings.catch_warnings(action="error", category=UserWarning):
+    with warnings.catch_warnings(action="error", category=UserWarning):
         try:
-            content = pikepdf.parse_content_stream(pikepdf.Stream(scratch, inflater.decompress(data[2:], _MOST)))
-            if len(inflater.unused_data) > _SUM:
-                return False
+            content = inflater.decompress(stream.read_raw_bytes()[2:], _MOST)
+            return len(inflater.unused_data) <= _SUM and _operators(content) <= _OPERATORS
         except (pikepdf.PdfError, zlib.error, UserWarning):
             return False
-        return {str(each.operator) for each in content} <= _OPERATORS
 
 
 def _wanted(stream: pikepdf.Stream) -> int:
@@ -281,6 +376,21 @@ def _strip(tags: dict[int, int], data: bytes) -> Image.Image:
     directory.save(out)  # which knows where it ends
     with Image.open(io.BytesIO(out.getvalue() + data), formats=["TIFF"]) as picture:
         return picture.convert("L")
+
+
+def _content(streams: list[object]) -> bytes:
+    """What a page is drawn by, as much as is looked at; of a coding that is not looked into nothing. It was found whole."""
+    pieces = []
+    for stream in streams:
+        assert isinstance(stream, pikepdf.Stream)
+        codings, data = _filters(stream), stream.read_raw_bytes()
+        if not codings:
+            pieces.append(data)
+        elif len(codings) == 1 and codings[0] in _FLATE:
+            with contextlib.suppress(zlib.error):
+                pieces += _inflated(data)
+        pieces.append(b"\n")
+    return b"".join(pieces)
 
 
 def _filters(stream: pikepdf.Stream) -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 from pikepdf import Array, Dictionary, Encryption, Name, Stream, String
 from PIL import Image, ImageChops
 
-from gateway.document import pdf, raster
+from gateway.document import pdf, progress, raster
 from gateway.document.bilevel import to_bilevel
 from gateway.document.raster import Page
 from gateway.document.refusal import Unfaxable
@@ -133,9 +133,14 @@ def test_boxes_upside_down_are_understood(pages: Pages) -> None:
 
 
 def test_a_page_without_a_size_is_letter_paper(pages: Pages) -> None:
-    (page,) = pages(pdf_of([Sheet(MediaBox=Array([0, 0, 0, 0])).box(72, 72, 144, 144)]))
-    assert page.image.size == (1728, 2156)
-    assert ink(page) > 0.01
+    sheet = Sheet(MediaBox=Array([0, 0, 0, 0])).box(72, 72, 144, 144)
+    without = pdf_of([Sheet().box(72, 72, 144, 144)]).replace(b"/MediaBox", b"/MediaBix")
+    for data, notes in ((pdf_of([sheet]), []), (without, ["what says no size is shown on letter paper"])):
+        progress.begin("x.bin")
+        (page,) = pages(data)
+        assert page.image.size == (1728, 2156)
+        assert ink(page) > 0.01
+        assert progress.notes() == notes
 
 
 @pytest.mark.parametrize(
@@ -1047,13 +1052,96 @@ def test_content_that_ends_early_and_has_a_wrong_sum_is_damaged(refusal: Refusal
     assert "page 1 of x.bin is damaged" in refusal(saved(document, compress_streams=False)).public
 
 
-def test_a_page_whose_content_is_not_found_again_is_damaged(pages: Pages, refusal: Refusal) -> None:
-    """As where bytes were lost: the places of all objects are wrong, and one object has lost its head."""
+def moved(whole: bytes) -> bytes:
+    """As where bytes were lost: the places of all objects are wrong."""
+    return whole.replace(b"/Type /Catalog", b"/Type  /Catalog").replace(b"startxref\n", b"startxref\n9")
+
+
+def test_a_page_is_blank_in_a_damaged_pdf_where_nothing_is_lost(pages: Pages) -> None:
     document = pikepdf.new()
     for number in (1, 2):
         letter(number).add_to(document)
     del document.pages[1].obj["/Contents"]
+    for whole in (saved(document), moved(saved(document, compress_streams=False))):
+        first, second = pages(whole)
+        assert ink(first)
+        assert not ink(second)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_page_whose_content_is_not_found_again_is_damaged(refusal: Refusal, number: int) -> None:
+    document = pikepdf.new()
+    for each in (1, 2):
+        letter(each).add_to(document)
     whole = saved(document, compress_streams=False)
-    assert len(pages(whole)) == 2  # a page may be blank
-    moved = whole.replace(b"/Type /Catalog", b"/Type  /Catalog")
-    assert "page 2 of x.bin is damaged" in refusal(moved.replace(b"startxref\n", b"startxref\n9")).public
+    content = re.findall(rb"/Contents (\d+) 0 R", whole)[number - 1]
+    lost = whole.replace(b"\n%b 0 obj" % content, b"\nX 0 obj")
+    assert lost != whole
+    assert f"page {number} of x.bin is damaged" in refusal(moved(lost)).public
+
+
+_OF_A_PAGE = [
+    (b"/Contents", b"/Cont~nts"),  # its content is that of nothing
+    (b"/Contents", b"%Contents"),
+    (b"/Contents ", b"/Contents 9"),  # it is nowhere
+    (b"/Resources", b"/Res\xa4urces"),
+    (b"/Resources", b"KResources"),
+    (b"/MediaBox [ 0 0 612", b"/MediaBox [ 0 0 \xff12"),
+    (b"/CropBox [ 0 0 612", b"/CropBox [ 0 0 6 2"),
+    (b"/XObject", b"/XObje~t"),
+    (b"/Font", b"/F`nt"),
+    (b"/Subtype /Image", b"/Subtyp~ /Image"),
+    (b"/Subtype /Type1", b"/Subtype /T~pe1"),
+    (b"/ColorSpace", b"/Color~pace"),
+    (b"/Height", b"/He~ght"),
+    (b" cm /I0 Do", b" cm /IO Do"),
+    (b"q 200 0", b"q 2\xc60 0"),
+]
+
+
+@pytest.mark.parametrize(("word", "lost"), _OF_A_PAGE)
+def test_what_a_page_lacks_by_a_damaged_word_is_not_left_out(
+    pages: Pages, refusal: Refusal, word: bytes, lost: bytes
+) -> None:
+    sheet = Sheet(CropBox=Array([0, 0, 612, 792])).text(72, 72, "The quick brown fox", 20)
+    whole = pdf_of([sheet.picture(72, 100, 200, 200, photo(200, 200))], compress_streams=False)
+    assert ink(pages(whole)[0])
+    assert word in whole
+    assert "damaged" in refusal(whole.replace(word, lost, 1)).public
+
+
+def test_what_looks_like_a_lost_picture_or_font_and_is_none(pages: Pages) -> None:
+    document = pikepdf.new()
+    letter(1).text(72, 600, "/Lost Do, /Lost 12 Tf").raw(b"BT /None 12 Tf ET q BT /None 12 Tf ET Q").add_to(document)
+    inner = Stream(document, b"BT /F 12 Tf (letters) Tj ET", BBox=Array([0, 0, 612, 792]))  # of the page's font
+    inner["/Type"], inner["/Subtype"] = Name.XObject, Name.Form
+    document.pages[0].Resources.XObject["/Fm"] = document.make_indirect(inner)
+    document.pages[0].Contents = [document.pages[0].Contents, Stream(document, b"/Fm Do")]
+    assert len(pages(saved(document))) == 1
+
+
+def test_a_font_with_a_wrong_sum_among_right_ones_is_damaged(pages: Pages, refusal: Refusal) -> None:
+    document = pikepdf.new()
+    letter(1).add_to(document)
+    program = Stream(
+        document, zlib.compress(bytes(range(256)) * 9)[:-4] + b"\1\2\3\4", Filter=Name.FlateDecode, Length1=2304
+    )
+    font = document.pages[0].Resources.Font.FB
+    font["/FontDescriptor"] = Dictionary(Type=Name.FontDescriptor, FontFile2=document.make_indirect(program))
+    content = document.pages[0].Contents
+    for end, is_damaged in ((b"\1\2\3\4", False), (None, True)):
+        packed = zlib.compress(content.read_bytes())
+        content.write(packed[:-4] + (end or packed[-4:]), filter=Name.FlateDecode)
+        data = saved(document, compress_streams=False)
+        assert _DAMAGED in refusal(data).public if is_damaged else pages(data)
+
+
+def test_a_blank_page_of_what_only_one_reader_opens_is_damaged(
+    refusal: Refusal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise pikepdf.PdfError
+
+    whole = pdf_of([letter(1), Sheet()])
+    monkeypatch.setattr(pikepdf, "open", broken)
+    assert "page 2 of x.bin is damaged" in refusal(whole).public

@@ -1,0 +1,63 @@
+"""What of a damaged PDF is lost, by what qpdf says of it and by what lies in the file and is on no page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pikepdf
+
+from gateway.document import soundness
+
+# says qpdf of what is nowhere in the file, of what it cannot read (of the trailer it needs little), and of what it looks for all
+# over the file
+_LOST = re.compile(
+    r"not found in file|treating stream as empty|giving up on reading object|non-dictionary object; ignoring"
+    r"|\(object .*(?:while reading object; treating|expected dictionary key|dictionary ended prematurely)"
+)
+_SOUGHT = "reconstruct cross-reference table"
+_SIZELESS = "MediaBox is undefined"
+
+
+def has_lost(warnings: list[str]) -> bool:
+    """Whether qpdf missed something that it looked for, or could not read it."""
+    return any(_LOST.search(warning) for warning in warnings)
+
+
+def is_sought(warnings: list[str]) -> bool:
+    """Whether qpdf looked for objects all over the file."""
+    return any(_SOUGHT in warning for warning in warnings)
+
+
+def has_no_size(warnings: list[str]) -> bool:
+    """Whether a page does not say how large it is: readers take it for a letter."""
+    return any(_SIZELESS in warning for warning in warnings)
+
+
+def may_be_blank(page: pikepdf.Page, document: pikepdf.Pdf, path: Path, warnings: list[str]) -> bool:
+    """Whether nothing in the file at ``path`` may be what a page without content has lost."""
+    if page.obj.get("/Contents") is not None:
+        return True
+    objects = list(document.objects)
+    streams = [each for each in objects if isinstance(each, pikepdf.Stream)]
+    if is_sought(warnings) and (None in objects or path.read_bytes().count(b"endstream") > len(streams)):
+        return False
+    used = set(_referred(objects))
+    return not any(each.objgen not in used and soundness.is_content(each) for each in streams)
+
+
+def _referred(objects: list[pikepdf.Object]) -> Iterator[tuple[int, int]]:
+    """The numbers of what they refer to."""
+    waiting = list(objects)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, pikepdf.Dictionary | pikepdf.Stream):
+            within = list(value.values())
+        else:
+            within = list(value) if isinstance(value, pikepdf.Array) else []
+        for each in within:
+            if isinstance(each, pikepdf.Object) and each.is_indirect:
+                yield each.objgen
+            else:
+                waiting.append(each)

@@ -1,0 +1,68 @@
+"""What the content of a PDF page asks for by a name that nothing has: a picture, a form or a font that is lost.
+
+pdfium leaves out the picture and takes another font, without a word.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+
+import pikepdf
+
+_DO, _FONT, _TEXTS = "Do", "Tf", {"Tj", "TJ", "'", '"'}
+_ASKED = re.compile(rb"/([^\s/<>()\[\]{}%]+)\s*(?:[-+.\d]+\s+(?=Tf\b)|(?=Do\b))(?:Tf|Do)")
+_CLASSES = {"/XObject": pikepdf.Stream, "/Font": pikepdf.Dictionary}
+_KINDS = {
+    "/XObject": {"/Image", "/Form", "/PS"},
+    "/Font": {"/Type0", "/Type1", "/MMType1", "/TrueType", "/Type3"},
+}
+
+
+def is_lost(content: bytes, *resources: object) -> bool:
+    """Whether ``content`` shows what is in none of the ``resources``: those of its own and of what it is in."""
+    named = {kind: {name for each in resources for name in _named(each, kind)} for kind in _KINDS}
+    known = {name[1:].encode() for names in named.values() for name in names}
+    if known.issuperset(match[1] for match in _ASKED.finditer(content)):
+        return False
+    with warnings.catch_warnings(action="ignore"):  # of content that ends within an operand
+        try:  # it may be words of a text that look like it, or a font without a letter
+            return _shows_other(content, named["/XObject"], named["/Font"])
+        except pikepdf.PdfError:
+            return False
+
+
+def _named(resources: object, kind: str) -> Iterator[str]:
+    found = resources.get(kind) if isinstance(resources, pikepdf.Dictionary) else None
+    for name, each in found.items() if isinstance(found, pikepdf.Dictionary) else ():
+        if isinstance(each, _CLASSES[kind]) and str(each.get("/Subtype")) in _KINDS[kind]:
+            yield name
+
+
+def _shows_other(content: bytes, objects: set[str], fonts: set[str]) -> bool:
+    found, lacks_font, kept = True, False, []
+    with pikepdf.new() as scratch:
+        for instruction in pikepdf.parse_content_stream(pikepdf.Stream(scratch, content)):
+            operator, operands = str(instruction.operator), instruction.operands
+            if operator == "q":
+                kept.append(lacks_font)
+            elif operator == "Q":
+                lacks_font = kept.pop() if kept else False
+            elif operator == "gs":  # may set one
+                lacks_font = False
+            elif operator == _FONT:
+                lacks_font = str(operands[0]) not in fonts
+            elif operator == _DO:
+                found = str(operands[0]) in objects
+            elif operator in _TEXTS and lacks_font:
+                found = not any(map(_has_letters, operands))
+            if not found:
+                return True
+    return False
+
+
+def _has_letters(operand: object) -> bool:
+    if isinstance(operand, pikepdf.Array):
+        return any(_has_letters(each) for each in operand)
+    return isinstance(operand, pikepdf.String) and bool(bytes(operand).strip())
