@@ -18,6 +18,7 @@ _LOST = re.compile(
 )
 _SOUGHT = "reconstruct cross-reference table"
 _SIZELESS = "MediaBox is undefined"
+_NO_PAGE = "/Type key should be /Page but is not"
 
 
 def has_lost(warnings: list[str]) -> bool:
@@ -39,6 +40,8 @@ def may_be_blank(page: pikepdf.Page, document: pikepdf.Pdf, path: Path, warnings
     """Whether nothing in the file at ``path`` may be what a page without content has lost."""
     if page.obj.get("/Contents") is not None:
         return True
+    if any(_NO_PAGE in warning for warning in warnings):
+        return False
     objects = list(document.objects)
     streams = [each for each in objects if isinstance(each, pikepdf.Stream)]
     if is_sought(warnings) and (None in objects or path.read_bytes().count(b"endstream") > len(streams)):

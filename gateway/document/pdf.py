@@ -429,6 +429,9 @@ def fax_pages(path: Path) -> list[Packed]:
                 if fax is None or damaged(page):
                     return []
                 found.append(fax)
+            warnings = document.get_warnings()
+            if losses.has_lost(warnings) or losses.is_sought(warnings):
+                return []
     except _NO_FAX:
         return []
     return found

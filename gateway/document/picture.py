@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin
 
-from gateway.document import progress, raster, sniff, soundness
+from gateway.document import facsimile, progress, raster, sniff
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import TooLong, Unfaxable
 
@@ -224,33 +224,16 @@ def _load(frame: Image.Image, name: str) -> None:
     tags = frame.tag_v2  # type: ignore[attr-defined]  # a TIFF has tags
     compression, colours = tags.get(_COMPRESSION, 1), tags.get(_COLOURS, ())
     strips = list(_fax_strips(frame)) if compression in _FAX_CODED else []
-    with _complaints() as complaints:
+    with facsimile.complaints() as complaints:
         frame.load()
     if len(complaints) > _FAX_CODED.get(compression, 0.0) * frame.height:
         raise Unfaxable(f"{name} holds a damaged fax page; send it again", complaints[0].decode(errors="replace"))
-    with _complaints():
-        if any(soundness.strip_breaks_off(*strip) for strip in strips):
+    with facsimile.complaints():
+        if any(facsimile.strip_breaks_off(*strip) for strip in strips):
             raise Unfaxable(f"{name} holds a fax page that breaks off before its end; send it again")
     if frame.mode == "P" and max(colours, default=256) < 256:  # of 8 bits in place of 16, as old programs write them
         third = len(colours) // 3
         frame.putpalette([colours[n + start] for n in range(third) for start in (0, third, 2 * third)])
-
-
-@contextmanager
-def _complaints() -> Iterator[list[bytes]]:
-    """What libtiff says of lines that it cannot decode."""
-    complaints: list[bytes] = []
-    said = os.memfd_create("complaints")
-    kept = os.dup(2)
-    os.dup2(said, 2)
-    try:
-        yield complaints
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        with os.fdopen(said, "rb") as stream:
-            stream.seek(0)
-            complaints += [line for line in stream.read().splitlines() if b"ode" in line and b" at line " in line]
 
 
 def _fax_strips(frame: Image.Image) -> Iterator[tuple[bytes, dict[int, int]]]:

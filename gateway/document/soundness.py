@@ -8,17 +8,15 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
-from functools import partial
-from typing import Any
 
 import pikepdf
 import pypdfium2
-from PIL import Image, ImageChops, TiffImagePlugin
+from PIL import Image
 from pypdfium2 import raw as pdfium
 
-from gateway.document import jbig2, named
+from gateway.document import facsimile, jbig2, named
 
 _FLATE = {"/FlateDecode", "/Fl"}
 _BASE85 = {"/ASCII85Decode", "/A85"}
@@ -27,34 +25,21 @@ _JPEG_2000, _JBIG2 = "/JPXDecode", "/JBIG2Decode"
 _PICTURES = {*_JPEG, *_FAX, _JPEG_2000, _JBIG2}
 _OTHERS = {"/LZWDecode", "/LZW", "/ASCIIHexDecode", "/AHx", "/RunLengthDecode", "/RL", "/Crypt"}
 _PACKED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")  # how compressed data begins, and no content
-_PAGE_END = re.compile("(?:0{11}1[01]?0*){2}")  # of a facsimile, ITU-T T.4 and T.6
-_ORDER, _MIRRORED = 266, bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # of bits: FillOrder of TIFF
 _COMPONENTS = {
     "/DeviceGray": 1, "/CalGray": 1, "/Indexed": 1, "/Separation": 1, "/DeviceRGB": 3, "/CalRGB": 3, "/Lab": 3,
     "/DeviceCMYK": 4,
 }  # fmt: skip
 _END = b"\xff\xd9"  # of a JPEG, and of a JPEG 2000
 _BEHIND = 1024  # bytes that may follow it
-_LINES = int(("0000000000011" + "101111" * 8) * 400, 2)  # of T.4, some black in each
-# what a picture of which rows are missing goes on with, and a whole one does not
-_NOISE = b"\x55" * 2048 + _LINES.to_bytes(400 * 61 // 8, "big")
-_EDGE = 16  # rows of a picture that nobody misses at its end: one of its blocks
 _WINDOW = 1 << 20
-_MOST = 64 << 20  # bytes, or pixels, looked at of one stream
+_MOST = facsimile.MOST  # bytes, or pixels, looked at of one stream
 _OPERATORS = set(
     b"""b B b* B* BDC BI BMC BT BX c cm CS cs d d0 d1 Do DP EI EMC ET EX f F f* G g gs h i ID j J K k l m M MP n q Q re RG rg ri s
     S SC sc SCN scn sh T* Tc Td TD Tf Tj TJ TL Tm Tr Ts Tw Tz v w W W* y ' \"""".split()
 ) | {b"INLINE IMAGE"}
 _FOREIGN = re.compile(rb"[^\0\t\n\f\r -~]")  # is in no operator
-_OTHER = (
-    "/Length1",
-    "/N",
-    "/FunctionType",
-    "/ShadingType",
-    "/PatternType",
-    "/Width",
-    "/CMapName",
-)  # no page's content has these
+# are said of streams that are no page's content
+_OTHER = ("/Length1", "/N", "/FunctionType", "/ShadingType", "/PatternType", "/Width", "/CMapName")
 _SUM = 16  # bytes at the end of compressed data, and of a line, at most
 _FLUSHED = b"\0\0\xff\xff"  # ends one whose program never said that it is complete
 
@@ -208,7 +193,7 @@ def _picture_breaks(stream: pikepdf.Stream, coding: str, data: bytes) -> bool:
         return not ((_END in data[-_BEHIND:] and _opens(data, "JPEG2000")) or _is_read(stream))
     if coding == _JBIG2:
         return jbig2.breaks_off(data)
-    return not _ends_as_fax(data) and _lacks_rows(data, partial(_fax, stream))
+    return facsimile.breaks(stream, data)
 
 
 def _is_described(picture: pikepdf.Stream) -> bool:
@@ -293,22 +278,9 @@ def _components(space: object) -> int:
     return _COMPONENTS.get(str(space[0]), 0)
 
 
-def _lacks_rows(data: bytes, decoded: Callable[[bytes], Image.Image], end: bytes = b"") -> bool:
-    """Whether rows of a picture are missing, which decoders fill; of one that only lacks the mark of its end none are.
-
-    What is whole is the same whatever follows it.
-    """
-    try:
-        one, other = (decoded(data + filling + end) for filling in (b"", _NOISE))
-    except (OSError, ValueError, pikepdf.PdfError, Image.DecompressionBombError):  # for pdfium to judge
-        return False
-    differing = ImageChops.difference(one, other).getbbox()
-    return differing is not None and one.height - differing[1] > _EDGE
-
-
 def jpeg_breaks_off(data: bytes) -> bool:
     """Whether rows of a JPEG are missing."""
-    return len(data) < _MOST and _END not in data[-_BEHIND:] and _lacks_rows(data, _jpeg, _END)
+    return len(data) < _MOST and _END not in data[-_BEHIND:] and facsimile.lacks_rows(data, _jpeg, _END)
 
 
 def _jpeg(data: bytes) -> Image.Image:
@@ -339,43 +311,6 @@ def _is_read(stream: pikepdf.Stream) -> bool:
     with pypdfium2.PdfDocument(out) as document:
         pictures = document[0].get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE])
         return all(picture.get_metadata().bits_per_pixel for picture in pictures)
-
-
-def _fax(stream: pikepdf.Stream, data: bytes) -> Image.Image:
-    """The picture of a stream with other data. Raises as :func:`_jpeg`, and ValueError for one in an older coding than T.6."""
-    if int(stream.Width) * int(stream.Height) > _MOST:
-        raise ValueError("too many pixels")
-    with pikepdf.new() as scratch:
-        picture: Any = scratch.copy_foreign(stream)
-        settings = picture.get("/DecodeParms")
-        if isinstance(settings, pikepdf.Array):  # of the codings around it, too
-            settings = settings[-1]
-        if settings["/K"] >= 0:
-            raise ValueError("another coding")
-        picture.write(data, filter=pikepdf.Name.CCITTFaxDecode, decode_parms=settings)
-        return pikepdf.PdfImage(picture).as_pil_image().convert("L")
-
-
-def _ends_as_fax(data: bytes) -> bool:
-    return bool(_PAGE_END.search(f"{int.from_bytes(data[-_BEHIND:], 'big'):b}"))
-
-
-def strip_breaks_off(data: bytes, tags: dict[int, int]) -> bool:
-    """Whether a strip of a fax TIFF, with these tags of its own, ends before its rows do, which libtiff fills without a word."""
-    if tags[_ORDER] == 2:
-        data, tags = data.translate(_MIRRORED), {**tags, _ORDER: 1}
-    return not _ends_as_fax(data) and _lacks_rows(data, partial(_strip, tags))
-
-
-def _strip(tags: dict[int, int], data: bytes) -> Image.Image:
-    directory = TiffImagePlugin.ImageFileDirectory_v2()
-    for tag, value in tags.items():
-        directory[tag] = value
-    directory[TiffImagePlugin.STRIPBYTECOUNTS], directory[TiffImagePlugin.STRIPOFFSETS] = len(data), 0
-    out = io.BytesIO()
-    directory.save(out)  # which knows where it ends
-    with Image.open(io.BytesIO(out.getvalue() + data), formats=["TIFF"]) as picture:
-        return picture.convert("L")
 
 
 def _content(streams: list[object]) -> bytes:

@@ -366,7 +366,9 @@ def test_a_fax_that_breaks_off_is_not_filled(pages: Pages, refusal: Refusal, is_
     for data in (whole, whole[:-3], whole + bytes(100)):  # some lack the end mark alone
         (page,) = pages(shown(data))
         assert 0.01 < ink(page) < 0.1
-    for broken in (whole[: len(whole) // 2], whole[: -len(whole) // 20]):
+    half = len(whole) // 2
+    holes = [whole[:half] + hole + whole[half + 64 :] for hole in (bytes(64), b"\3\xff" * 32)]
+    for broken in (whole[:half], whole[: -len(whole) // 20], *holes):
         assert refusal(shown(broken)).public == _DAMAGED
         assert refusal(shown(zlib.compress(broken), Array([Name.FlateDecode, Name.CCF]))).public == _DAMAGED
 
@@ -834,6 +836,14 @@ def test_a_received_fax_sent_on_keeps_its_pixels(tmp_path: Path, pages: Pages, h
     assert page.image.mode == "1"
     assert page.image.tobytes() == image.tobytes()
     assert page.y_dpi == rows
+
+
+def test_a_page_that_is_lost_beside_a_received_fax_is_not_left_out(tmp_path: Path, refusal: Refusal) -> None:
+    with pikepdf.open(io.BytesIO(fax_pdf(tmp_path, fax_page()))) as document:
+        letter(2).add_to(document)
+        whole = saved(document, compress_streams=False)
+    at = whole.rfind(b"/Type /Page >>")
+    assert "damaged" in refusal(whole[:at] + b"/Type /Page \0>" + whole[at + 14 :]).public
 
 
 _INVERSE = Array([Name.Indexed, Name.DeviceGray, 1, String(b"\xff\0")])

@@ -1,0 +1,109 @@
+"""Whether a picture that is coded as a facsimile (ITU-T T.4, T.6) is whole: decoders fill what they cannot decode."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pikepdf
+from PIL import Image, ImageChops, TiffImagePlugin
+
+MOST = 64 << 20  # bytes, or pixels, looked at of one picture
+_PAGE_END = re.compile("(?:0{11}1[01]?0*){2}")  # ITU-T T.4 and T.6
+_BEHIND = 1024  # bytes in which it is looked for
+_GAP = b"\0\0"  # is in no code of T.6: libtiff takes it for the end
+_PADDING = b"\0\r\n"  # may follow the end
+_CODING, _ORDER, _T6 = 259, 266, 4  # Compression and FillOrder of TIFF
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_LINES = int(("0000000000011" + "101111" * 8) * 400, 2)  # of T.4, some black in each
+# what a picture of which rows are missing goes on with, and a whole one does not
+_NOISE = b"\x55" * 2048 + _LINES.to_bytes(400 * 61 // 8, "big")
+_UNREAD = (OSError, ValueError, pikepdf.PdfError, Image.DecompressionBombError)  # for others to judge
+_EDGE = 16  # rows of a picture that nobody misses at its end: one of its blocks
+
+
+def lacks_rows(data: bytes, decoded: Callable[[bytes], Image.Image], end: bytes = b"") -> bool:
+    """Whether rows of a picture are missing, which decoders fill; of one that only lacks the mark of its end none are.
+
+    What is whole is the same whatever follows it.
+    """
+    try:
+        one, other = (decoded(data + filling + end) for filling in (b"", _NOISE))
+    except _UNREAD:
+        return False
+    differing = ImageChops.difference(one, other).getbbox()
+    return differing is not None and one.height - differing[1] > _EDGE
+
+
+@contextlib.contextmanager
+def complaints() -> Iterator[list[bytes]]:
+    """What libtiff says of lines that it cannot decode, to be read at the end."""
+    heard: list[bytes] = []
+    said = os.memfd_create("complaints")
+    kept = os.dup(2)
+    os.dup2(said, 2)
+    try:
+        yield heard
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        with os.fdopen(said, "rb") as stream:
+            stream.seek(0)
+            heard += [line for line in stream.read().splitlines() if b"ode" in line and b" at line " in line]
+
+
+def breaks(stream: pikepdf.Stream, data: bytes) -> bool:
+    """Whether something of a picture of a PDF is missing or cannot be decoded. Raises LookupError and others for one that does not
+    say how.
+    """
+    if _settings(stream)["/K"] >= 0 or int(stream.Width) * int(stream.Height) > MOST:
+        return False
+    decoded = partial(_picture, stream)
+    with complaints() as heard, contextlib.suppress(*_UNREAD):
+        decoded(data)
+    return bool(heard) or _has_gap(data) or (not _ends(data) and lacks_rows(data, decoded))
+
+
+def _settings(stream: pikepdf.Stream) -> Any:
+    settings = stream.get("/DecodeParms")
+    return settings[-1] if isinstance(settings, pikepdf.Array) else settings  # of the codings around it, too
+
+
+def _picture(stream: pikepdf.Stream, data: bytes) -> Image.Image:
+    with pikepdf.new() as scratch:
+        picture: Any = scratch.copy_foreign(stream)
+        picture.write(data, filter=pikepdf.Name.CCITTFaxDecode, decode_parms=_settings(picture))
+        return pikepdf.PdfImage(picture).as_pil_image().convert("L")
+
+
+def strip_breaks_off(data: bytes, tags: dict[int, int]) -> bool:
+    """Whether a strip of a fax TIFF, with these tags of its own, ends before its rows do, which libtiff fills without a word."""
+    if tags[_ORDER] == 2:
+        data, tags = data.translate(_MIRRORED), {**tags, _ORDER: 1}
+    if tags[_CODING] == _T6 and _has_gap(data):
+        return True
+    return not _ends(data) and lacks_rows(data, partial(_strip, tags))
+
+
+def _strip(tags: dict[int, int], data: bytes) -> Image.Image:
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        directory[tag] = value
+    directory[TiffImagePlugin.STRIPBYTECOUNTS], directory[TiffImagePlugin.STRIPOFFSETS] = len(data), 0
+    out = io.BytesIO()
+    directory.save(out)  # which knows where it ends
+    with Image.open(io.BytesIO(out.getvalue() + data), formats=["TIFF"]) as picture:
+        return picture.convert("L")
+
+
+def _has_gap(data: bytes) -> bool:
+    return _GAP in data.rstrip(_PADDING)
+
+
+def _ends(data: bytes) -> bool:
+    return bool(_PAGE_END.search(f"{int.from_bytes(data[-_BEHIND:], 'big'):b}"))
