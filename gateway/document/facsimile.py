@@ -63,10 +63,10 @@ def breaks(stream: pikepdf.Stream, data: bytes) -> bool:
     """
     if _settings(stream)["/K"] >= 0 or int(stream.Width) * int(stream.Height) > MOST:
         return False
-    decoded = partial(_picture, stream)
     with complaints() as heard, contextlib.suppress(*_UNREAD):
-        decoded(data)
-    return bool(heard) or _has_gap(data) or (not _ends(data) and lacks_rows(data, decoded))
+        whole = pikepdf.PdfImage(stream)
+        _ = whole.as_pil_image() if len(whole.filters) == 1 else _picture(stream, data)  # the first is faster
+    return bool(heard) or _has_gap(data) or (not _ends(data) and lacks_rows(data, partial(_picture, stream)))
 
 
 def _settings(stream: pikepdf.Stream) -> Any:
