@@ -65,7 +65,8 @@ def breaks(stream: pikepdf.Stream, data: bytes) -> bool:
         return False
     with complaints() as heard, contextlib.suppress(*_UNREAD):
         whole = pikepdf.PdfImage(stream)
-        _ = whole.as_pil_image() if len(whole.filters) == 1 else _picture(stream, data)  # the first is faster
+        image = whole.as_pil_image() if len(whole.filters) == 1 else _picture(stream, data)  # the first is faster
+        image.load()
     return bool(heard) or _has_gap(data) or (not _ends(data) and lacks_rows(data, partial(_picture, stream)))
 
 

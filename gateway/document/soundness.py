@@ -37,7 +37,8 @@ _OPERATORS = set(
     b"""b B b* B* BDC BI BMC BT BX c cm CS cs d d0 d1 Do DP EI EMC ET EX f F f* G g gs h i ID j J K k l m M MP n q Q re RG rg ri s
     S SC sc SCN scn sh T* Tc Td TD Tf Tj TJ TL Tm Tr Ts Tw Tz v w W W* y ' \"""".split()
 ) | {b"INLINE IMAGE"}
-_FOREIGN = re.compile(rb"[^\0\t\n\f\r -~]")  # is in no operator
+_ALIEN = b"\xff"
+_FOREIGN = re.compile(rb"[^\t\n\f\r -~]")  # is in no operator
 # are said of streams that are no page's content
 _OTHER = ("/Length1", "/N", "/FunctionType", "/ShadingType", "/PatternType", "/Width", "/CMapName")
 _SUM = 16  # bytes at the end of compressed data, and of a line, at most
@@ -68,7 +69,7 @@ class Soundness:
         else:
             content = list(contents) if isinstance(contents, pikepdf.Array) else [contents]
             lost = not all(isinstance(each, pikepdf.Stream) and not _is_other(each) for each in content)
-        if lost or not _is_box(page.obj.get("/CropBox")):
+        if lost or not all(_is_box(page.obj.get(name)) for name in ("/MediaBox", "/CropBox")):
             return True
         waiting: list[tuple[object, pikepdf.Dictionary | None]] = [
             (each, resources) for each in (*content, *_shown(resources))
@@ -215,6 +216,7 @@ def _is_garbled(data: bytes) -> bool:
     """
     if data[:2] in _PACKED:
         return True
+    data = data.replace(b"\0", _ALIEN)  # a blank that no program writes between them
     if not _FOREIGN.search(data):
         return False
     with warnings.catch_warnings(action="ignore"):  # of content that ends within an operand

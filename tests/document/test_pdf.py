@@ -1106,6 +1106,7 @@ _OF_A_PAGE = [
     (b"/Height", b"/He~ght"),
     (b" cm /I0 Do", b" cm /IO Do"),
     (b"q 200 0", b"q 2\xc60 0"),
+    (b" cm /I0 Do Q", bytes(12)),
 ]
 
 
