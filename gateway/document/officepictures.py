@@ -107,7 +107,7 @@ def _is_whole(data: bytes, kind: str, called: str) -> bool:
     if data.startswith(_PACKED):
         data = zlib.decompressobj(wbits=31).decompress(data, _LONGEST)
         kind = sniff.sniff_bytes(data[:4096])
-    if kind == "image/jpeg":
+    if kind == sniff.JPEG:
         with Image.open(io.BytesIO(data), formats=["JPEG"]):
             return not soundness.jpeg_breaks_off(data)
     if kind == "image/png":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin
 
-from gateway.document import facsimile, progress, raster, sniff
+from gateway.document import facsimile, progress, raster, sniff, soundness
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import TooLong, Unfaxable
 
@@ -84,7 +84,7 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             f"{name} is a HEIC photo, which this gateway is not set up to read; send it as JPEG or PDF (on an iPhone: Settings,"
             " Camera, Formats, Most Compatible)"
         )
-    with reading(name), Image.open(path, formats=FORMATS) as source:
+    with reading(name), Image.open(_whole(path), formats=FORMATS) as source:
         if source.format != "TIFF":
             raster.check_room(name, 1, room)
             if source.format in _ANIMATED and (count := getattr(source, "n_frames", 1)) > 1:
@@ -101,9 +101,18 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             yield _page(source, name, target)
 
 
+def _whole(path: Path) -> Path | io.BytesIO:
+    """What to open: of a JPEG whose program left out its end nothing is missing."""
+    if sniff.sniff(path) != sniff.JPEG or path.stat().st_size > facsimile.MOST:
+        return path
+    data = path.read_bytes()
+    ended = soundness.jpeg_ended(data)
+    return path if ended is data else io.BytesIO(ended)
+
+
 def inside(data: bytes, name: str, widest: int) -> Image.Image:
     """The first picture of a file that a text shows: grey, upright, at most ``widest`` pixels across. Raises Refused."""
-    with reading(name), Image.open(io.BytesIO(data), formats=FORMATS) as frame:
+    with reading(name), Image.open(io.BytesIO(soundness.jpeg_ended(data)), formats=FORMATS) as frame:
         frame.draft("L", (widest, widest))
         frame.load()
         image = _grey(ImageOps.exif_transpose(frame))

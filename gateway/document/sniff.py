@@ -12,6 +12,7 @@ _START = 4096  # bytes looked at; a PDF may have up to 1024 bytes before its hea
 
 PDF = "application/pdf"
 TIFF = "image/tiff"
+JPEG = "image/jpeg"
 TEXT = "text/plain"
 HTML = "text/html"
 OFFICE = "application/x-office"
@@ -25,7 +26,7 @@ HEIC = "image/heic"
 AVIF = "image/avif"
 ENCRYPTED = "application/pkcs7-mime"
 UNKNOWN = "application/octet-stream"
-IMAGES = {TIFF, "image/jpeg", "image/png", "image/gif", "image/bmp", "image/webp", "image/heic", "image/avif"}
+IMAGES = {TIFF, JPEG, "image/png", "image/gif", "image/bmp", "image/webp", "image/heic", "image/avif"}
 SUPPORTED = "PDF, TIFF, JPEG, PNG, GIF, BMP, WEBP, AVIF or plain text"
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -33,7 +34,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"MM\0*", TIFF),
     (b"II+\0", TIFF),  # BigTIFF
     (b"MM\0+", TIFF),
-    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\xff\xd8\xff", JPEG),
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"),

@@ -285,6 +285,25 @@ def jpeg_breaks_off(data: bytes) -> bool:
     return len(data) < _MOST and _END not in data[-_BEHIND:] and facsimile.lacks_rows(data, _jpeg, _END)
 
 
+def jpeg_ended(data: bytes) -> bytes:
+    """A JPEG with the mark of its end, where that is all it lacks; any other picture as it is."""
+    if len(data) < _MOST and _END not in data[-_BEHIND:] and not _loads(data) and _loads(data + _END):
+        return data if jpeg_breaks_off(data) else data + _END
+    return data
+
+
+def _loads(data: bytes) -> bool:
+    """Whether a JPEG that can be looked at twice can be decoded, as small as it goes. Raises nothing."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
+            is_small = picture.width * picture.height <= _MOST
+            picture.draft("L", (1, 1))
+            picture.load()
+            return is_small
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+
+
 def _jpeg(data: bytes) -> Image.Image:
     """Raises OSError, and ValueError for one that is too large to be looked at twice."""
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:

@@ -488,6 +488,16 @@ def test_a_picture_cut_off_is_refused(refusal: Refusal, kind: str, options: dict
     assert refused.status == "5.6.1"
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_nothing_but_its_end_is_shown(pages: Pages, refusal: Refusal, progressive: bool) -> None:
+    whole = encoded(photo(600, 800), "JPEG", progressive=progressive)
+    (page,) = pages(whole)
+    for data in (whole[:-2], whole[:-2] + bytes(3000), whole + bytes(3000)):
+        assert pages(data)[0].image.tobytes() == page.image.tobytes()
+        assert picture.inside(data, "x.bin", 300).size == (300, 400)
+    assert "damaged" in refusal(whole[: len(whole) * 9 // 10] + bytes(3000)).public
+
+
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_a_fax_page_cut_off_is_refused(refusal: Refusal, compression: str, share: float) -> None:
