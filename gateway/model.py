@@ -450,4 +450,3 @@ class User:
 
     name: str
     created_at: float
-    disabled: bool = False

@@ -50,7 +50,6 @@ def list_(session: Session, as_json: bool) -> None:
     columns: dict[str, output.Cell] = {
         "NAME": "name",
         "CREATED": lambda each: output.moment(each["created_at"]),
-        "DISABLED": lambda each: "yes" if each["disabled"] else "",
     }
     output.listing(users, columns, json=as_json, empty="No logins.")
 

@@ -30,6 +30,7 @@ _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|w)\s*)+")
 _BYTES = {
     "GiB": 1 << 30, "GB": 10**9, "MiB": 1 << 20, "MB": 10**6, "KiB": 1 << 10, "kB": 10**3, "B": 1,
 }  # fmt: skip
+_UNCLEAR = 4096
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmg]i?b|b|)", re.IGNORECASE)
 
 
@@ -76,7 +77,7 @@ def format_duration(seconds: float) -> str:
 
 
 def _size(value: Any) -> int:
-    """Bytes of ``25MB`` (millions), ``64MiB``; a bare number is in bytes."""
+    """Bytes of ``25MB`` (millions), ``64MiB``; a bare number is in bytes, but for a small one, which means megabytes."""
     if isinstance(value, int):
         return value
     form = _SIZE.fullmatch(value) if isinstance(value, str) else None
@@ -86,6 +87,8 @@ def _size(value: Any) -> int:
     size = round(float(form[1]) * unit)
     if size <= 0:
         raise ValueError("must be more than 0 bytes")
+    if not form[2] and size <= _UNCLEAR:
+        raise ValueError(f"has no unit; write {value}MB, or {value}B for bytes")
     if size > _LARGEST:
         raise ValueError(f"must be at most {format_size(_LARGEST)}")
     return size

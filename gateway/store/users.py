@@ -30,11 +30,10 @@ def named(tx: Tx, name: str) -> str | None:
 
 
 def password_hash(tx: Tx, name: str) -> str | None:
-    """The hash of an enabled login, or None."""
-    row = tx.execute("SELECT password_hash FROM user WHERE name = ? AND disabled = 0", (name,)).fetchone()
+    """The hash of a login, or None."""
+    row = tx.execute("SELECT password_hash FROM user WHERE name = ?", (name,)).fetchone()
     return None if row is None else str(row[0])
 
 
 def listing(tx: Tx) -> list[User]:
-    rows = tx.execute("SELECT name, created_at, disabled FROM user ORDER BY name")
-    return [User(name, created_at, bool(disabled)) for name, created_at, disabled in rows]
+    return [User(*row) for row in tx.execute("SELECT name, created_at FROM user ORDER BY name")]

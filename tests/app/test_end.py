@@ -19,7 +19,7 @@ def config(directory: Path, nobody: int) -> Config:
     """Of a gateway that keeps each mail as a file; at the port ``nobody`` nobody listens."""
     (directory / "config.yaml").write_text(f"""
 state_dir: {directory / "state"}
-smtp: {{small_mail: 1, listeners: [{{address: "127.0.0.1:0"}}]}}
+smtp: {{small_mail: 1B, listeners: [{{address: "127.0.0.1:0"}}]}}
 http: {{callbacks: {{address: "127.0.0.1:0", token: {"t" * 24}}}}}
 provider: {{base_url: "http://127.0.0.1:{nobody}/api/v2", api_key: key}}
 mail: {{relay: {{host: 127.0.0.1, port: {nobody}}}}}

@@ -79,7 +79,7 @@ def test_a_duration_is_longer_than_nothing_except_where_nothing_makes_sense(read
     ("text", "size"),
     [
         ("25MB", 25_000_000), ("64MiB", 64 << 20), ("1GiB", 1 << 30), ("2GB", 2_000_000_000), ("10kB", 10_000),
-        ("10KB", 10_000), ("8KiB", 8192), ("512B", 512), ("512", 512), ("1.5 MB", 1_500_000), ("64mib", 64 << 20),
+        ("10KB", 10_000), ("8KiB", 8192), ("512B", 512), ("5000", 5000), ("52428800", 50 << 20), ("1.5 MB", 1_500_000), ("64mib", 64 << 20),
     ],
 )  # fmt: skip
 def test_sizes(read: Read, text: str, size: int) -> None:
@@ -94,6 +94,12 @@ def test_what_is_no_size(problems: Problems, text: str) -> None:
 
 def test_a_size_is_more_than_nothing(problems: Problems) -> None:
     assert "must be more than 0 bytes" in problems("smtp: {max_message: 0MB}")[0]
+
+
+@pytest.mark.parametrize("number", ["64", "512", "4096"])
+def test_a_small_size_needs_its_unit(problems: Problems, number: str) -> None:
+    """Who writes 64 means megabytes; with 64 bytes to spare mails would be taken until the disk is full."""
+    assert f"min_free: has no unit; write {number}MB, or {number}B for bytes" in problems(f"min_free: {number}")[0]
 
 
 @given(st.integers(1, 10**9))

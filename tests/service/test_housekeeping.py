@@ -103,7 +103,7 @@ async def gateway(
     (tmp_path / "config.yaml").write_text(f"""
 state_dir: {tmp_path / "state"}
 min_free: 1MB
-smtp: {{small_mail: 1, listeners: [{{address: "127.0.0.1:0"}}]}}
+smtp: {{small_mail: 1B, listeners: [{{address: "127.0.0.1:0"}}]}}
 http: {{callbacks: {{address: "127.0.0.1:0", token: {TOKEN}}}}}
 provider:
   base_url: http://127.0.0.1:{provider[1]}/api/v2

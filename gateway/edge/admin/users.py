@@ -24,12 +24,7 @@ class Users:
 
     async def listing(self) -> dict[str, Any]:
         found = await self._database.read(users.listing)
-        return {
-            "users": [
-                {"name": user.name, "created_at": shown.iso(user.created_at), "disabled": user.disabled}
-                for user in found
-            ]
-        }
+        return {"users": [{"name": user.name, "created_at": shown.iso(user.created_at)} for user in found]}
 
     async def add(self, name: str, password: str) -> dict[str, Any]:
         """Raises Refused for a name that is taken or none, or a bad password."""
