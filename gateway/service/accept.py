@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway import policy, telemetry
 from gateway.document import sniff
-from gateway.document.cover_choice import ENFORCED, NONE, CoverChoice
+from gateway.document.cover_choice import ENFORCED, NONE, ON_REQUEST, CoverChoice
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.limits import Capped
@@ -361,7 +361,7 @@ class Accept:
         options = decide(
             recipient.options, summary.options, defaults, now=now, date=summary.date, most=self._settings.max_delay
         )
-        if defaults.get("cover") == ENFORCED and options.cover == NONE:
+        if defaults.get("cover") == ENFORCED and options.cover in (NONE, ON_REQUEST):
             options = replace(options, cover=ENFORCED)
         if self._settings.cover(options.cover):
             name = await self._addressing.addressee(envelope.peer, envelope.sender, recipient)

@@ -120,6 +120,6 @@ def may_choose(asked: Mapping[str, str], route: Route | None) -> None:
     if "tsi" in asked and not (route and route.own_tsi):
         raise Refused(
             "the station id (tsi) is not for you to choose; leave it out, or ask your administrator for a route with"
-            " own_tsi",
+            " --own-tsi",
             status="5.7.1",
         )

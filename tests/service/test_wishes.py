@@ -216,6 +216,7 @@ async def test_where_a_route_enforces_a_cover_page_the_mail_chooses_only_which(h
     await house.route("a@example.org", options={"cover": "enforced"})
     for subject, expected in (
         ("Invoice [fax: cover=none]", "classic"),
+        ("Order [fax: cover=on-request]", "classic"),
         ("A", "classic"),
         ("B [fax: cover=modern]", "modern"),
     ):
