@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +89,13 @@ async def _first(*events: asyncio.Event) -> None:
         wait.cancel()
 
 
+def _called() -> str:
+    """How this program is called here: it need not be on the PATH."""
+    if shutil.which("faxgateway"):
+        return "faxgateway"
+    return f"{sys.executable} -m gateway" if sys.argv[0].endswith("__main__.py") else sys.argv[0]
+
+
 def _welcome(stage: Demo, *, kept: bool) -> str:
     from gateway.cli.demo_stage import lines
 
@@ -101,7 +109,7 @@ def _welcome(stage: Demo, *, kept: bool) -> str:
         f"  Open    {where['page']}   faxes, mails, and buttons to try it",
         f"  Send    to NUMBER@fax.local by SMTP at {where['smtp']}, without encryption or login:",
         f"          {line}",
-        f"  Ask     faxgateway queue list -c {where['config']}",
+        f"  Ask     {_called()} queue list -c {where['config']}",
         f"  Stop    Ctrl-C; {end}",
     ]
     if stage.taken():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -69,4 +71,7 @@ def test_it_faxes_the_sample_and_ends_on_a_signal_without_a_trace(
     assert "Traceback" not in said
     for told in (where["page"], where["smtp"], "15551234567@fax.local", "Nothing leaves this machine", "Ctrl-C"):
         assert told in said
+    asks = re.search(r"Ask +(.+) queue list -c ", said)
+    assert asks
+    assert subprocess.run([*shlex.split(asks[1]), "--version"], capture_output=True, check=False).returncode == 0
     assert list(tmp_path.iterdir()) == []

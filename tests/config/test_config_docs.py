@@ -16,7 +16,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def _examples() -> Iterator[tuple[str, str]]:
     for page in sorted(DOCS.glob("*.md")):
-        for number, block in enumerate(re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)):
+        for number, block in enumerate(
+            re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+        ):
             yield f"{page.name}-{number}", block
 
 
