@@ -153,6 +153,7 @@ class Accept:
                 raise Refused(f"mails from {who} are not faxed: they are reports and automatic answers", status="5.7.1")
             route = await self.senders.route(peer, sender)
             recipient = await self._addressing.recipient(peer, sender, route, address)
+            self._settings.cover(recipient.options.get("cover", ""))
             await self._check_number(peer, sender, route, recipient.number)
         except GatewayError as error:
             telemetry.rejected(error.status, client=peer.address, sender=sender, why=error.public)

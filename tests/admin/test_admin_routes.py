@@ -93,6 +93,10 @@ async def test_a_sender_is_kept_in_one_form_however_it_is_written(house: House, 
         ({"kind": "sender", "match": "cert:"}, "the name in a certificate"),
         ({"kind": "did", "match": "*", "mailboxes": ["a@b"], "caps": ["day:faxes=1"]}, "are for sender routes"),
         ({"kind": "did", "match": "*", "mailboxes": ["a@b"], "approve_pages": 3}, "are for sender routes"),
+        (
+            {"kind": "sender", "match": "*", "option": ["cover=blue"]},
+            "there is no cover page blue; there are classic, ",
+        ),
         ({"kind": "sender", "match": "*", "caps": ["5.00"]}, "'5.00' is no cap; write day:money=5.00"),
         ({"kind": "sender", "match": "*", "approve_pages": -1}, "a number of pages is not negative"),
         ({"kind": "sender", "match": "*", "approve_price": "dear"}, "'dear' is not a price such as 2.50"),
@@ -182,6 +186,7 @@ async def test_the_test_tells_what_would_be_dialled_and_why(house: House) -> Non
         ("12", "12@fax.local cannot be faxed to: 12 is a short number"),
         ("+12025550123@example.com", "relaying denied: example.com is not one of this gateway's domains"),
         ("fax", "fax@fax.local cannot be faxed to: a number has no 'f' in it"),
+        ("+12025550123/cover=blue@fax.local", "there is no cover page blue; there are classic, "),
     ],
 )
 async def test_the_test_tells_why_a_number_is_refused(house: House, address: str, words: str) -> None:

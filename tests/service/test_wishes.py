@@ -208,6 +208,8 @@ async def test_a_cover_page_that_there_is_not_is_refused_in_the_dialogue_with_th
         await send(house, NUMBER, mail=letter("Invoice [fax: cover=blue]"))
     (job,) = await send(house, NUMBER, mail=letter("Invoice [fax: cover=mod]"))
     assert job.options.cover == "mod"
+    with pytest.raises(Refused, match="there is no cover page blue"):  # at RCPT: others of the mail are faxed
+        await house.accept.check_recipient(PEER, "a@example.org", f"{NUMBER}/cover=blue@fax.local")
 
 
 async def test_where_a_route_enforces_a_cover_page_the_mail_chooses_only_which(house: House) -> None:

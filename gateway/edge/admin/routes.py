@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway import numbers, policy
@@ -107,7 +107,7 @@ class Routes:
                 tsi=words.station_id(tsi),
                 region=region.upper(),
                 results_to=self._mailbox(results_to) if results_to else "",
-                options=words.options(option or []),
+                options=self._options(option or []),
                 own_tsi=own_tsi,
                 note=note,
                 identity=_identity(identity, sender),
@@ -119,6 +119,12 @@ class Routes:
         await self._database.write(lambda tx: routes.put(tx, route, route.created_at))
         self._senders.forget_routes()
         return {"routes": [shown.route(route)]}
+
+    def _options(self, texts: list[str]) -> Mapping[str, str]:
+        """Raises Refused, also for a cover page that there is not: every mail of the route would be refused for it."""
+        options = words.options(texts)
+        self._settings.cover(options.get("cover", ""))
+        return options
 
     def _mailbox(self, text: str) -> str:
         return words.mailbox(text, domains=self._settings.domains)
@@ -180,6 +186,7 @@ class Routes:
             unnumbered = self._addressing.unnumbered(route, full)
             recipient = unnumbered or await self._addressing.recipient(peer, sender, route, full)
             facts["options"] = dict(recipient.options)
+            self._settings.cover({**(route.options if route else {}), **recipient.options}.get("cover", ""))
             if isinstance(recipient, Recipient):
                 about = numbers.classify(recipient.number)
                 facts |= {"number": recipient.number.e164, "class": about.number_class, "country": about.region}
