@@ -324,24 +324,19 @@ def _user(uid: int) -> str:
 def certificates(config: Config, now: float) -> Iterator[Finding]:
     from gateway.config.pem import valid_until
 
-    for listener in config.smtp.listeners:
-        if listener.tls == "none" or listener.certificate is None:
-            continue
-        until = valid_until(listener.certificate)
+    files = (each.certificate for each in config.smtp.listeners if each.certificate and each.tls != "none")
+    for file in dict.fromkeys(files):
+        until = valid_until(file)
         if until is None:
-            yield Finding("certificate", WARN, f"{listener.certificate}: its end cannot be read", "look at it")
+            yield Finding("certificate", WARN, f"{file}: its end cannot be read", "look at it")
             continue
         day = datetime.fromtimestamp(until, UTC).date()
         if until < now:
-            yield Finding(
-                "certificate", FAIL, f"{listener.certificate} expired on {day}", "renew it; faxgateway reload"
-            )
+            yield Finding("certificate", FAIL, f"{file} expired on {day}", "renew it; faxgateway reload")
         elif until < now + _SOON:
-            yield Finding(
-                "certificate", WARN, f"{listener.certificate} expires on {day}", "renew it; faxgateway reload"
-            )
+            yield Finding("certificate", WARN, f"{file} expires on {day}", "renew it; faxgateway reload")
         else:
-            yield Finding("certificate", OK, f"{listener.certificate} is valid until {day}")
+            yield Finding("certificate", OK, f"{file} is valid until {day}")
 
 
 # --- what must be reached ---------------------------------------------------------------------------------------------

@@ -393,6 +393,7 @@ def test_an_owner_without_a_name_is_shown_by_number() -> None:
 def _certificates(path: Path, now: float) -> list[Finding]:
     listeners = [
         SimpleNamespace(tls="starttls", certificate=path),
+        SimpleNamespace(tls="implicit", certificate=path),
         SimpleNamespace(tls="none", certificate=path),
         SimpleNamespace(tls="implicit", certificate=None),
     ]
