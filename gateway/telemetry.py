@@ -17,6 +17,8 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
+from gateway.logstream import LogStream
+
 log = structlog.get_logger("fax")
 
 _SECRET = re.compile(r"(api_key=|/callback/|password=|token=|postd(?:=|\+3d))[^\s&/'\"]+", re.IGNORECASE)
@@ -70,9 +72,15 @@ def set_up_logging(level: str, form: str) -> None:
     _is_verbose = level == "debug"
     if form == "auto":
         form = "journal" if os.environ.get("JOURNAL_STREAM") else "console"
+    stream = LogStream(sys.stderr)
+
+    def tell_what_is_lost(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {**event, "lost_lines": stream.lost} if stream.lost else event
+
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        tell_what_is_lost,
     ]
     if form == "json":
         processors.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
@@ -91,10 +99,10 @@ def set_up_logging(level: str, form: str) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),  # type: ignore[arg-type]  # which writes and flushes only
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(name)s: %(message)s")
 
 
 # --- metrics ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -119,3 +120,48 @@ def test_a_series_of_an_alarm_is_there_before_its_first_event() -> None:
     ):
         assert name in names
     assert not [name for name in names if "_created" in name]
+
+
+STUBBORN = """
+import os, sys
+from gateway import telemetry
+import structlog
+
+telemetry.set_up_logging("info", "console")
+log = structlog.get_logger("test")
+for n in range(2000):
+    log.info("x" * 100)
+print("it goes on", flush=True)
+sys.stdin.readline()
+log.info("the first that is read again")
+"""
+
+
+@pytest.mark.parametrize("how", ["gone", "standing still"])
+def test_whoever_reads_the_log_hinders_nobody(how: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STUBBORN],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        if how == "gone":
+            process.stderr.close()
+        assert process.stdout.readline() == "it goes on\n"
+        rest = "" if how == "gone" else os.read(process.stderr.fileno(), 1 << 20).decode()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        if how != "gone":
+            *_, last = (rest + process.stderr.read()).splitlines()
+            assert re.search(r"the first that is read again lost_lines=1\d{3}$", last)
+        assert process.wait(30) == 0
+
+
+def test_a_full_disk_under_the_log_hinders_nobody() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", STUBBORN], input="\n", stdout=subprocess.PIPE, stderr=full, text=True, check=True
+        )
+    assert done.stdout == "it goes on\n"
