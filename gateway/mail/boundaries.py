@@ -22,6 +22,11 @@ _UNSAID = re.compile(
 _SOON = 1024  # bytes in which they begin
 
 _PART = re.compile(rb"^--\S.*\nContent-(?:type|transfer-encoding|disposition)[ \t]*:", re.MULTILINE | re.IGNORECASE)
+# of a part whose boundary line is lost or damaged: its header, where no field of the whole has slipped into the body, and a text
+_HEADER = re.compile(
+    rb"^Content-type[ \t]*:[ \t]*+(?!multipart/).*\n(?:[!-9;-~]++[ \t]*:.*\n|[ \t].*\n)*+", re.MULTILINE | re.IGNORECASE
+)
+_BODY = re.compile(rb"\r?\n\s*+(?!--)\S")
 _DASHED = re.compile(rb"^--([^\s]{2,200})[ \t]*\r?$", re.MULTILINE)
 
 
@@ -54,7 +59,12 @@ def loses_parts(source: Buffer, start: int, end: int, spans: Sequence[tuple[int,
         return bool(_PART_FIELD.search(source[start : min(start + _GUESS, end)]))
     stops = [start, *(stop for _, stop, _ in spans)]
     gaps = zip(stops, [*(at for at, _, _ in spans), end], strict=True)
-    return any(_PART.search(source[stop : min(at, stop + _GUESS)]) for stop, at in gaps)
+    blocks = (source[stop : min(at, stop + _GUESS)] for stop, at in gaps)
+    return any(_PART.search(block) or _holds_headed(block) for block in blocks)
+
+
+def _holds_headed(block: bytes) -> bool:
+    return any(_BODY.match(block, header.end()) for header in _HEADER.finditer(block))
 
 
 def _between(source: Buffer, start: int, end: int, boundary: bytes, most: int) -> list[tuple[int, int, bool]]:

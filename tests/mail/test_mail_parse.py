@@ -575,6 +575,22 @@ def test_a_table_in_an_alternative_is_a_document(reader: Reader) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("line", ["", " --b\r\n", "-b\r\n", "This is a multi-part message.\r\n\r\n"])
+def test_a_part_whose_first_boundary_is_lost_is_not(reader: Reader, line: str) -> None:
+    fields = "Content-Type: text/plain\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
+    head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    raw = f"{head}{line}{fields}five of A\r\n--b\r\n{fields}Dear Ann\r\n--b--\r\n"
+    assert "its parts cannot be told apart" in reader.inspect(raw.encode()).refusal
+    for harmless in (
+        head,
+        "Content-Transfer-Encoding: 7bit\r\n\r\n",
+        "Content-type: x/y\r\n",
+        "Content-type: x/y\r\n\r\n",
+    ):
+        raw = f"{head}{line.removeprefix('-')}{harmless}--b\r\n{fields}Dear Ann\r\n--b--\r\n"
+        assert not reader.inspect(raw.encode()).refusal
+
+
 @pytest.mark.parametrize("place", ["before", "between", "behind"])
 def test_parts_that_stand_between_the_parts_are_not_lost(reader: Reader, place: str) -> None:
     stray = "--x\r\nContent-Type: text/plain\r\n\r\nfive more\r\n--x--\r\n"
