@@ -105,7 +105,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     if _LOCKED in old:
         raise _protected(name)
     if _MESSAGE in old:
-        raise Unfaxable(f"{name} is a mail as Outlook saves it; forward the mail itself, or print it to PDF")
+        raise Unfaxable(sniff.SAVED_MAIL.format(name))
     work = Path(directory)
     profile = work / "profile"
     (profile / "user").mkdir(parents=True)

@@ -27,6 +27,7 @@ AVIF = "image/avif"
 ENCRYPTED = "application/pkcs7-mime"
 UNKNOWN = "application/octet-stream"
 IMAGES = {TIFF, JPEG, "image/png", "image/gif", "image/bmp", "image/webp", "image/heic", "image/avif"}
+SAVED_MAIL = "{} is a mail as Outlook saves it; forward the mail itself, or print it to PDF"
 SUPPORTED = "PDF, TIFF, JPEG, PNG, GIF, BMP, WEBP, AVIF or plain text"
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -101,7 +102,7 @@ _FILMS = {b"WAVE", b"AVI ", b"RMID"}
 _DXF = re.compile(rb"(?:\s*999\r?\n.*\n)*\s*0\r?\n\s*SECTION\r?\n\s*2\r?\n")
 _PIECE = re.compile(  # of HTML, as web programs write it into files for Excel and Word
     rb"<meta\s[^>]*charset|<table\b[^>]*>\s*(?:<(?:caption|colgroup|col|thead|tbody)\b[^>]*>.*?)?\s*<tr\b|<style\b.*?</style>\s*<"
-    rb"|<(div|p|center|font|h[1-6])\b[^>]*>.*?</\1>", re.DOTALL
+    rb"|<(div|p|center|font|h[1-6]|span|b|ul|ol|blockquote)\b[^>]*>.*?</\1>|<pre\b[^>]*>", re.DOTALL
 )  # fmt: skip
 _SOUND = re.compile(rb"\xff[\xf1-\xf3\xf9-\xfb]")  # MP3 and AAC without a head
 _PDF = re.compile(rb"(?<![ -~])%PDF-")
@@ -152,6 +153,8 @@ def refusal(kind: str, name: str, *, opened: Container[str] = ()) -> str:
         return ""
     if kind == UNKNOWN and name.lower().endswith((".pgp", ".gpg")):  # without armour it looks like anything
         kind = ENCRYPTED
+    if kind == OLE and name.lower().endswith(".msg"):
+        return SAVED_MAIL.format(name)
     if kind in OFFICES:
         return f"{name} is {REFUSED[kind]}, which takes LibreOffice to print, and this gateway has none; send it as PDF"
     if kind == ARCHIVE:

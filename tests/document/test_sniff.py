@@ -136,6 +136,9 @@ KNOWN: list[tuple[str, bytes]] = [
     (sniff.HTML, b'<meta http-equiv="Content-Type" content="text/html; charset=utf-8"><p>Hello'),
     (sniff.HTML, b"<style>p { color: red }</style>\n<p>Hello</p>"),
     (sniff.HTML, b"<div class=a>Hello<div>you</div></div>"),
+    (sniff.HTML, b"<PRE>\nITEM    PIECES\nPaper        5"),
+    (sniff.HTML, b"<ul><li>Hello</li></ul>"),
+    (sniff.TEXT, b"<b and more, without an end"),
     (sniff.TEXT, b"<table><row>1</row></table>"),
     (sniff.TEXT, b"<p is a mark of HTML"),
     (sniff.TEXT, b"<project><title>x</title></project>"),
@@ -179,6 +182,12 @@ def test_the_kind_is_told_by_the_content(kind: str, data: bytes, tmp_path: Path)
 def test_an_encrypted_file_without_a_mark_is_told_by_its_name(name: str) -> None:
     assert sniff.refusal(sniff.UNKNOWN, name).startswith(f"{name} is an encrypted file")
     assert not sniff.refusal(sniff.PDF, name)
+
+
+def test_a_mail_that_outlook_has_saved_is_not_called_an_office_document() -> None:
+    assert sniff.refusal(sniff.OLE, "Offer.MSG").startswith("Offer.MSG is a mail as Outlook saves it; forward the mail")
+    assert "old office document" in sniff.refusal(sniff.OLE, "Offer.doc")
+    assert not sniff.refusal(sniff.OLE, "Offer.msg", opened={sniff.OLE})  # looked at more closely there
 
 
 @pytest.mark.parametrize("kind", sorted(sniff.REFUSED.keys() - sniff.OFFICES - {sniff.ARCHIVE}))
