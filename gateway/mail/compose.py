@@ -174,8 +174,8 @@ def _result(
         pictures=[name for name, _ in pictures],
         table=_table(_result_rows(mail, facts, told)),
     )
-    original = str(facts.get("message_id") or "")
-    reference = original if _ID.fullmatch(original) else ""
+    original = _ID.search(str(facts.get("message_id") or ""))  # a comment may follow
+    reference = original[0] if original else ""
     fields = {
         "subject": f"{verb}: {subject} to {number}" if subject else f"{verb} to {number}",
         "In-Reply-To": reference,

@@ -329,6 +329,12 @@ def test_failures_are_delivery_reports(case: str) -> None:
     assert message["In-Reply-To"] == message["References"] == "<abc@mail.example.com>"
 
 
+def test_a_comment_behind_the_id_of_a_mail_does_not_part_its_result_from_it() -> None:
+    facts = {"number": "+12025550123", "message_id": "<abc@mail.example.com> (added by the server)"}
+    message = parsed(compose(mail(MailKind.DELIVERED, facts), HEAD))
+    assert message["In-Reply-To"] == message["References"] == "<abc@mail.example.com>"
+
+
 def test_pictures_of_a_report_are_in_the_part_for_people() -> None:
     """RFC 6522 section 3: the first part is for people, and may be of any type."""
     message = parsed(made("26-busy-with-pages-hard-to-read"))
