@@ -50,11 +50,11 @@ def choose(children: list[list[Leaf]]) -> None:
             ours[0].rich = theirs[0]
 
 
-def _lacks_words(plain: list[Leaf], rich: list[Leaf]) -> bool:
-    """Whether so many of the words in HTML, by their letters, are not in the plain text that it is no form of the same: it asks
-    for another mail program, say, or leads to a web page.
+def _lacks_words(texts: list[Leaf], others: list[Leaf]) -> bool:
+    """Whether ``texts`` have so few of the words of the ``others``, by their letters, that they are no form of the same: they ask
+    for another mail program, say, or lead to a web page.
     """
-    ours, theirs = _words(plain), _words(rich)
+    ours, theirs = _words(texts), _words(others)
     return len(theirs) > _FEW and sum(map(len, theirs & ours)) < sum(map(len, theirs)) * _FULL
 
 
@@ -64,17 +64,19 @@ def _words(texts: list[Leaf]) -> set[str]:
 
 
 def without_spare(leaves: list[Leaf]) -> list[Leaf]:
-    """A winmail.dat repeats the text of the mail it is in: it is printed where it says far more. So does an attached calendar
-    entry the one beside the text.
+    """A winmail.dat repeats the text of the mail it is in: it is printed where it says far more, or something else, as where a
+    server has written nothing but a notice beside it. An attached calendar entry repeats the one beside the text.
     """
     entries = [leaf for leaf in leaves if leaf.type == _CALENDAR and leaf.name == _ENTRY]
     if any(leaf.name.lower().endswith(".ics") for leaf in leaves):
         for leaf in entries:
             leaf.left_out = _COPY
     texts = [leaf for leaf in leaves if leaf.message_text and not leaf.left_out]
-    said = sum(leaf.substance for leaf in texts if not leaf.spare)
+    own = [leaf for leaf in texts if not leaf.spare]
+    said = sum(leaf.substance for leaf in own)
     for leaf in texts:
-        if leaf.spare and said and leaf.substance < _SPARE * said and not leaf.defect:
+        is_less = leaf.spare and said and leaf.substance < _SPARE * said and not leaf.defect
+        if is_less and not _lacks_words(own, [leaf]):
             leaf.name, leaf.left_out = _OTHER_FORM
         leaf.spare = False
     return leaves

@@ -80,6 +80,15 @@ def test_the_text_inside_is_not_printed_twice(tmp_path: Path) -> None:
     assert left_out == [("message text in another form", "the message text is taken from its other form")]
 
 
+def test_a_notice_outside_does_not_stand_for_the_text_inside(tmp_path: Path) -> None:
+    content = stream(message((0x1000, UNICODE, wide("Please sign the contract by Friday."))), file("a.pdf", PDF))
+    parts, left_out = found(
+        tmp_path, mail(content, "This mail has been scanned for viruses by Example Ltd, and found clean.")
+    )
+    assert b"Please sign the contract by Friday." in parts.values()
+    assert left_out == []
+
+
 def test_a_mail_in_it_is_walked(tmp_path: Path) -> None:
     below = stream(
         message((0x0037, UNICODE, wide("Old offer")), (0x0C1A, STRING, b"Bob\0"), (0x1000, STRING, b"Inner text\0")),
