@@ -103,7 +103,9 @@ def _strip(tags: dict[int, int], data: bytes) -> Image.Image:
 
 
 def _has_gap(data: bytes) -> bool:
-    return _GAP in data.rstrip(_PADDING)
+    """Whether it has one before its end, behind which programs of scanners leave other pieces of the TIFF it was in."""
+    at = data.rstrip(_PADDING).find(_GAP)
+    return at >= 0 and not _ends(data[:at])
 
 
 def _ends(data: bytes) -> bool:

@@ -363,7 +363,8 @@ def test_a_fax_that_breaks_off_is_not_filled(pages: Pages, refusal: Refusal, is_
         )  # fmt: skip
         return saved(document)
 
-    for data in (whole, whole[:-3], whole + bytes(100)):  # some lack the end mark alone
+    directory = struct.pack("<HHIIHHII", 262, 3, 1, 0, 273, 4, 1, 8)  # of the TIFF it was in
+    for data in (whole, whole[:-3], whole + bytes(100), whole + directory):  # some lack the end mark alone
         (page,) = pages(shown(data))
         assert 0.01 < ink(page) < 0.1
     half = len(whole) // 2
