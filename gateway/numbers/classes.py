@@ -38,14 +38,14 @@ _DEARER = {
         | 47 81  # Norway
         | 56 600  # Chile
         | 593 1700  # Ecuador
-        | 60 1[37]00  # Malaysia""",
+        | 60 1[37]00  # Malaysia
+        | 7 [89]40  # Abkhazia: under the code of Russia, but not at its price""",
     NumberClass.SATELLITE: r"""
         61 (14|42010|480[08]|4858|4899)  # Australia
         | 62 868  # Indonesia
         | 7 954  # Russia
         | 84 672  # Vietnam
         | 86 (1349|1740)  # China""",
-    NumberClass.UNKNOWN: "7 [89]40",  # Abkhazia: under the code of Russia, but not at its price
 }
 _DEARER_RANGES = [(kind, re.compile(ranges, re.VERBOSE)) for kind, ranges in _DEARER.items()]
 _BY_CODE = {  # codes that belong to no country (ITU-T list of assigned country codes)

@@ -81,7 +81,7 @@ from gateway.numbers import COUNTRIES, NumberFacts, classify, parse_number
         ("+8617401234567", "CN", "satellite", "China (+86)"),
         ("+62868123456", "ID", "satellite", "Indonesia (+62)"),
         ("+79541234567", "RU", "satellite", "Russia (+7)"),
-        ("+78401234567", "RU", "unknown", "Russia (+7)"),  # Abkhazia
+        ("+78401234567", "RU", "shared-cost", "Russia (+7)"),  # Abkhazia
         ("+447012345678", "GB", "shared-cost", "the United Kingdom (+44)"),
         ("+448712345678", "GB", "premium", "the United Kingdom (+44)"),
         ("+441534123456", "JE", "ordinary", "Jersey (+44)"),
