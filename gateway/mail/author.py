@@ -63,7 +63,8 @@ def _author(headers: Headers) -> str:
     """The one address of the one From field."""
     fields = list(headers.every("from"))
     found = _FROM.fullmatch(fields[0]) if len(fields) == 1 else None
-    return (found[1] or found[2]).lower() if found else ""
+    author = found[1] or found[2] if found else ""
+    return author.lower() if author.isascii() else ""  # in small letters a Kelvin sign would be a k
 
 
 def _vouches(signer: str, domain: str) -> bool:

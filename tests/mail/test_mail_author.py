@@ -77,6 +77,7 @@ def test_what_does_not(field: str) -> None:
         ("Ann <ann@evil.example@example.org>", ""),
         ("", ""),
         ("Ann", ""),
+        ("mar\u212a@example.org", ""),  # in small letters it is mark
     ],
 )
 def test_one_author_with_one_address(sender: str, address: str) -> None:
