@@ -225,6 +225,8 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
     price = "the provider's price"
     if mail.kind is MailKind.FAILED:
         price += "; whether it is charged for a fax that failed, it does not tell"
+    elif mail.kind in (MailKind.UNKNOWN, MailKind.NO_RESULT):
+        price += ", if it was sent"
     if mail.kind is MailKind.DELIVERED:
         sent = "sent to the provider"
         confirmed = "no, only reported by callback"

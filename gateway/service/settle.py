@@ -407,13 +407,14 @@ class Settle:
             return False
         submission = jobs.get_submission(tx, job.submission)
         assert submission is not None
+        about = f' "{submission.subject}"' if submission.subject else ""
         outbox.add(
             tx,
             self._notices.operator(
                 f"held.{job.id}.{int(now)}",
                 now,
                 title=f"Fax {job.id} is held",
-                text=f"The fax from {submission.sender} to {job.number} is held: {why}",
+                text=f"The fax{about} from {submission.sender} to {job.number} is held: {why}",
                 remedy=remedy or f"Mend the cause, then: faxgateway queue release {job.id} (or cancel it).",
                 to=to,
             ),

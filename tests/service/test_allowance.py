@@ -413,6 +413,9 @@ async def test_what_needs_approval_is_held_until_a_person_releases_it(build: Bui
     (asked,) = await house.mails(MailKind.OPERATOR)
     assert asked.to == "boss@example.org"
     assert f"faxgateway queue release {job.id}" in asked.facts["remedy"]
+    submission = await house.database.read(lambda tx: jobs.get_submission(tx, job.submission))
+    assert submission is not None
+    assert asked.facts["text"].startswith(f'The fax "{submission.subject}" from {submission.sender} to {job.number}')
     await house.database.write(lambda tx: jobs.release(tx, job, house.now))
     await house.turn("submit")
     assert await house.states() == ["submitted"]
