@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import quopri
 import tempfile
 import tracemalloc
 from email.message import EmailMessage
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import Refused
 from gateway.mail.parse import extract, inspect
+from gateway.mail.words import to_text
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.eml"))
 
@@ -97,6 +99,61 @@ def test_what_the_standard_library_writes_is_read_byte_for_byte(
     assert [name for _, name in got] == [name for _, name in wanted]
     assert not any(part["defect"] for part in found["parts"])
     assert b"Text of level 0." in data[0]
+
+
+# --- word for word ----------------------------------------------------------------------------------------------------
+
+LETTERS = {
+    "utf-8": "äб漢", "us-ascii": "abc", "iso-8859-1": "äéß", "iso-8859-2": "ąęł", "windows-1251": "бгд", "koi8-r": "бгд",
+    "shift_jis": "漢字", "iso-2022-jp": "漢字", "gb18030": "传真", "euc-kr": "팩스", "utf-16": "äб漢",
+}  # fmt: skip
+ENCODINGS = {"base64": base64.encodebytes, "quoted-printable": quopri.encodestring, "8bit": bytes}
+SIGNATURE = b"Content-Type: application/pgp-signature\r\n\r\n-----BEGIN PGP SIGNATURE-----\r\n"
+
+
+def leaf(draw: st.DrawFn, word: str, charset: str, kind: str, name: str = "") -> bytes:
+    text = f"<p>{word}</p>" if kind == "html" else word
+    encoding = "base64" if charset == "utf-16" else draw(st.sampled_from(sorted(ENCODINGS)))
+    place = f"Content-Disposition: attachment; filename={name}\r\n" if name else ""
+    fields = f"{place}Content-Transfer-Encoding: {encoding}\r\nContent-Type: text/{kind}; charset={charset}\r\n\r\n"
+    return fields.encode() + ENCODINGS[encoding](text.encode(charset))
+
+
+@st.composite
+def trees(draw: st.DrawFn, words: list[str], depth: int = 0) -> bytes:
+    """A part that is written here by hand, with a word of its own in each text, which is added to ``words``."""
+    shapes = ["plain", "html", "file"] + ["mixed", "related", "signed", "x-new", "mail", "alternative"] * (depth < 4)
+    shape = draw(st.sampled_from(shapes))
+    charset = draw(st.sampled_from(sorted(LETTERS)))
+    word = f"w{len(words)}x{LETTERS[charset]}x{len(words)}w"
+    if shape in ("plain", "html", "file", "alternative"):
+        words.append(word)
+    if shape == "file":
+        return leaf(draw, word, charset, "plain", f"{len(words)}.txt")
+    if shape in ("plain", "html"):
+        return leaf(draw, word, charset, shape)
+    if shape == "mail":
+        return b"Content-Type: message/rfc822\r\n\r\nSubject: x\r\n" + draw(trees(words, depth + 1))
+    if shape == "alternative":
+        kinds = draw(st.permutations(["plain", "html"]))
+        parts = [leaf(draw, word, charset, kind) for kind in kinds]
+    else:
+        parts = [draw(trees(words, depth + 1)) for _ in range(1 if shape == "signed" else draw(st.integers(1, 3)))]
+        parts += [SIGNATURE] * (shape == "signed")
+    frame = b"\r\n--=_%d" % depth  # which is in no part: those are deeper
+    body = b"".join(frame + b"\r\n" + part for part in parts)
+    return f'Content-Type: multipart/{shape}; boundary="=_{depth}"\r\n'.encode() + body + frame + b"--\r\n"
+
+
+@settings(fuzz, max_examples=100)
+@given(st.data())
+def test_each_word_of_a_tree_of_parts_is_read_once(data: st.DataObject) -> None:
+    words: list[str] = []
+    summary, found, contents = read(b"Subject: x\r\n" + data.draw(trees(words)))
+    assert found is not None
+    assert not summary["refusal"]
+    texts = [to_text(content, part["charset"]) for content, part in zip(contents, found["parts"], strict=True)]
+    assert [sum(text.count(word) for text in texts) for word in words] == [1] * len(words)
 
 
 # --- never raises -----------------------------------------------------------------------------------------------------
