@@ -24,7 +24,7 @@ MAX_PIXELS = 120_000_000  # of one image: A3 at 600 dpi, twice over
 _SCREEN_DPI = 96
 _STANDARD_ROWS = 1500  # a fax page with fewer rows has 98 to the inch
 _ORIENTATION, _SUBFILE, _COMPRESSION = 0x0112, 0x00FE, 0x0103
-_PHOTOMETRIC, _BITS, _PLANAR, _WITHIN = 0x0106, 0x0102, 0x011C, 0x014A
+_PHOTOMETRIC, _BITS, _WITHIN = 0x0106, 0x0102, 0x014A
 _HEIGHT, _ROWS, _COLOURS = 0x0101, 0x0116, 0x0140
 # tags that say how a fax page is decoded (its width, ..., FillOrder, T4Options, T6Options), and what they are unsaid
 _SAID: dict[int, int | None] = {
@@ -54,6 +54,8 @@ def _can_read_heic() -> bool:
     FORMATS.append("HEIF")
     return True
 
+
+TiffImagePlugin.READ_LIBTIFF = True  # of uncompressed pages, too: Pillow itself knows fewer kinds
 
 HEIC = _can_read_heic()
 
@@ -187,8 +189,6 @@ def _check_tags(frame: Image.Image, name: str) -> None:
     tags = frame.tag_v2  # type: ignore[attr-defined]  # a TIFF has tags
     if tags.get(_SUBFILE, 0) & _THUMBNAIL and _WITHIN in tags:
         raise Unfaxable(f"{name} is a raw photo, of which only a thumbnail can be read; send it as JPEG or PDF")
-    if (tags.get(_PLANAR), tags.get(_BITS, ())[:2], tags.get(_COMPRESSION, 1)) == (2, (16, 16), 1):
-        raise Unfaxable(f"{name} is a TIFF of a rare kind (16 bits, its colours apart); send it as JPEG or PDF")
 
 
 def _is_negative(frame: Image.Image) -> bool:
@@ -228,8 +228,6 @@ def _load(frame: Image.Image, name: str) -> None:
         frame.load()
         return
     _check_tags(frame, name)
-    # or Pillow maps the file, and takes the width of a page that lies on its side for its height
-    frame.filename = ""  # type: ignore[attr-defined]  # it has one
     tags = frame.tag_v2  # type: ignore[attr-defined]  # a TIFF has tags
     compression, colours = tags.get(_COMPRESSION, 1), tags.get(_COLOURS, ())
     strips = list(_fax_strips(frame)) if compression in _FAX_CODED else []
@@ -281,7 +279,9 @@ def _grey(image: Image.Image) -> Image.Image:
     """Grey on white: transparency is paper, many bits become 8, CMYK is read as print is."""
     if image.mode.startswith("I") or image.mode == "F":
         deep = image.convert("F")
-        high = float(deep.getextrema()[1])  # type: ignore[arg-type]  # one band
+        low, high = (float(v) for v in deep.getextrema())  # type: ignore[arg-type]  # one band
+        if low < 0:
+            raise ValueError("greys below black, or of more than 31 bits")
         scales = (1.0,) if image.mode == "F" else ()
         top = next((top for top in (*scales, 255.0, 4095.0, 65535.0) if high <= top), high)
         return deep.point(lambda v: v * (255.0 / top)).convert("L")

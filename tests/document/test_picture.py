@@ -158,14 +158,27 @@ def test_many_bits_whose_white_is_zero(pages: Pages, deep: Image.Image) -> None:
     assert size(page) == pytest.approx((200 / 96, 250 / 96), abs=0.05)
 
 
+def test_colours_of_sixteen_bits_that_lie_apart_are_understood(pages: Pages) -> None:
+    strips = tuple(8 + 1_600_000 * band for band in range(3))
+    points = scene().point(lambda v: v * 257, "I").convert("I;16").tobytes() * 3
+    (page,) = pages(tagged(points, t258=(16,) * 3, t262=2, t273=strips, t277=3, t279=(1_600_000,) * 3, t284=2))
+    assert size(page) == pytest.approx((2 * 100 / 96, 2.5 * 100 / 96), abs=0.1)
+
+
+def test_colours_that_are_fewer_than_the_greys_are_understood(pages: Pages) -> None:
+    greys, points = scene().tobytes(), bytearray()
+    for row in range(0, 800_000, 1600):
+        for at in range(row, row + 800, 2):  # four greys and two colours
+            points += greys[at : at + 2] + greys[at + 800 : at + 802] + b"\x80\x80"
+    (page,) = pages(tagged(bytes(points), t258=(8, 8, 8), t262=6, t277=3, t530=(2, 2)))
+    assert size(page) == pytest.approx((2 * 100 / 96, 2.5 * 100 / 96), abs=0.1)
+
+
 def test_what_pillow_would_read_as_another_picture_is_refused(refusal: Refusal) -> None:
-    strips = (8, 8 + 1_600_000, 8 + 3_200_000)
-    apart = tagged(bytes(4_800_000), t258=(16, 16, 16), t262=2, t273=strips, t277=3, t279=(1_600_000,) * 3, t284=2)
-    assert (
-        refusal(apart).public == "x.bin is a TIFF of a rare kind (16 bits, its colours apart); send it as JPEG or PDF"
-    )
     raw = tagged(bytes(800_000), t254=1, t258=8, t262=1, t277=1, t330=8)
     assert refusal(raw).public == "x.bin is a raw photo, of which only a thumbnail can be read; send it as JPEG or PDF"
+    deep = tagged(b"\xff\xff\xff\xff" * 800_000, t258=32, t262=1, t277=1)
+    assert "rare kind" in refusal(deep).public
 
 
 @pytest.mark.parametrize("opaque", [0, 255])
