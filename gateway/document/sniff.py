@@ -64,6 +64,7 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (  # where it stands
     (0, b"\0\0\0\x0cjP  ", "image/jp2"),
     (0, b"\xffO\xffQ", "image/jp2"),
     (0, b"\0\0\0\x0cJXL ", "image/jxl"),
+    (0, b"\xff\n", "image/jxl"),  # without a box around it
     (0, b"\xd7\xcd\xc6\x9a", "image/wmf"),
     (0, b"\1\0\x09\0\0\3", "image/wmf"),
     (0, b"\1\0\x09\0\0\1", "image/wmf"),
