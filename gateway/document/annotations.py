@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import pikepdf
-from pikepdf import Array, Dictionary, Name, String
+from pikepdf import Array, Dictionary, Name, Stream, String
 from PIL import Image, ImageDraw
 
 from gateway.document import html_text, layers, linework, text
@@ -38,6 +38,8 @@ _FAR = 100_000  # points
 _PASSWORD = 1 << 13  # of the flags of a field
 _DEEPEST = 16  # fields within fields
 _SIZE = re.compile(rb"([0-9.]+)\s+Tf")  # points, in its default appearance
+_WRITES = re.compile(rb"\b(?:T[jJ]|Do)\b|['\"]")  # a look that shows something typed
+_SHORT = 512  # bytes of a look that may show nothing
 _POINTS, _LEAST = 12.0, 5.0  # of a text that says no size, and of one that is too long for its box
 _FINER = 2.0  # dots of a text's picture to one of the fax
 _WIDEST = 4000  # dots of it across or down
@@ -129,6 +131,7 @@ class Annotations:
             each["/F"] = flags & ~_NO_VIEW
             self.changed = True
         form = self._document.Root.get("/AcroForm", Dictionary())
+        self._settle_look(each)
         words = "" if "/AP" in each and not form.get("/NeedAppearances") else _value(each)
         if not _is_western(words):
             each["/Subtype"], each["/F"] = Name.FreeText, _PRINT  # no field any more
@@ -136,6 +139,19 @@ class Annotations:
             each["/Q"] = _inherited(each, "/Q") or 0
             each["/Border"] = Array([0, 0, 0])
             self._write(each, words, number)
+
+    def _settle_look(self, each: Dictionary) -> None:
+        """Programs that fill in forms may leave the look of an empty field, or not say which look is that of its value."""
+        looks, value = each.get("/AP"), _inherited(each, "/V")
+        look = looks.get("/N") if isinstance(looks, Dictionary) else None
+        if isinstance(look, Stream):
+            is_short = len(look.read_raw_bytes()) <= _SHORT
+            if is_short and _value(each).strip() and not _WRITES.search(look.read_bytes()):
+                del each["/AP"]
+                self.changed = True
+        elif isinstance(look, Dictionary) and "/AS" not in each and isinstance(value, Name):
+            each["/AS"] = value if str(value) in look else Name.Off
+            self.changed = True
 
     def _draw_line(self, each: Dictionary, vertices: pikepdf.Object, *, closed: bool) -> None:
         points, width = [float(value) for value in vertices], _border(each)
@@ -162,7 +178,7 @@ class Annotations:
         )
         if not whole:
             self._pages[_CUT][number] = None
-        picture = pikepdf.Stream(
+        picture = Stream(
             self._document, zlib.compress(image.tobytes(), 1), Type=Name.XObject, Subtype=Name.Image, Width=image.width,
             Height=image.height, ImageMask=True, BitsPerComponent=1, Filter=Name.FlateDecode,
         )  # fmt: skip
@@ -180,7 +196,7 @@ class Annotations:
     def _show(
         self, each: Dictionary, content: bytes, box: list[float], resources: Dictionary, matrix: list[int] | None = None
     ) -> None:
-        look = pikepdf.Stream(
+        look = Stream(
             self._document, content, Type=Name.XObject, Subtype=Name.Form, BBox=Array(box), Resources=resources,
             Matrix=Array(matrix or [1, 0, 0, 1, 0, 0]),
         )  # fmt: skip

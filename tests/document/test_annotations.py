@@ -283,6 +283,47 @@ def test_what_was_chosen_in_a_form_is_shown_by_its_name(pages: Pages, value: Any
     assert page.image.tobytes() == wanted.image.tobytes()
 
 
+def filled(kind: Name, value: Any, look: bytes | None, **more: Any) -> bytes:
+    """A page with a field; with a look it is that of its state "Yes" where it is a button."""
+    document = pikepdf.new()
+    Sheet().add_to(document)
+    field = Dictionary(
+        Type=Name.Annot,
+        Subtype=Name.Widget,
+        FT=kind,
+        T=String("f"),
+        V=value,
+        Rect=Array(_BOX),
+        F=4,
+        DA=String("/Helv 14 Tf"),
+        **more,
+    )
+    if look is not None:
+        drawn = Stream(document, look, Type=Name.XObject, Subtype=Name.Form, BBox=Array([0, 0, 200, 100]))
+        each = document.make_indirect(drawn)
+        field["/AP"] = Dictionary(N=Dictionary(Yes=each) if kind == Name.Btn else each)
+    field = document.make_indirect(field)
+    document.pages[0].obj["/Annots"] = Array([field])
+    document.Root["/AcroForm"] = Dictionary(Fields=Array([field]))
+    return saved(document)
+
+
+def test_what_was_typed_into_a_field_that_kept_its_empty_look_is_shown(pages: Pages) -> None:
+    ((page,), (wanted,)) = (pages(filled(Name.Tx, String("typed"), look)) for look in (b"/Tx BMC EMC", None))
+    assert ink(page) > 0
+    assert page.image.tobytes() == wanted.image.tobytes()
+    (kept,) = pages(filled(Name.Tx, String("typed"), b"0 0 50 50 re f BT /Helv 14 Tf (other) Tj ET"))
+    assert ink(kept) > ink(page)
+
+
+def test_a_box_that_does_not_say_its_state_is_ticked_by_its_value(pages: Pages) -> None:
+    ticked, said, empty = (
+        pages(filled(Name.Btn, value, b"0 0 50 50 re f", **more))[0].image.tobytes()
+        for value, more in ((Name.Yes, {}), (Name.Yes, {"AS": Name.Yes}), (Name.Off, {}))
+    )
+    assert ticked == said != empty
+
+
 def layered(note: dict[str, Any], rule: dict[str, Any] | None, *, off: bool) -> bytes:
     """A page with a note in the first of two layers, or in both by a rule; the first is ``off``."""
     document = pikepdf.new()
