@@ -130,7 +130,10 @@ class Annotations:
                 return
             each["/F"] = flags & ~_NO_VIEW
             self.changed = True
-        form = self._document.Root.get("/AcroForm", Dictionary())
+        form = self._document.Root.get("/AcroForm")
+        if not isinstance(form, Dictionary):  # lost where PDFs were put together: pdfium would show none of its fields
+            self._document.Root["/AcroForm"] = form = Dictionary(Fields=Array())
+            self.changed = True
         self._settle_look(each)
         words = "" if "/AP" in each and not form.get("/NeedAppearances") else _value(each)
         if not _is_western(words):

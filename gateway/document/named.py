@@ -36,8 +36,16 @@ def is_lost(content: bytes, *resources: object) -> bool:
 def _named(resources: object, kind: str) -> Iterator[str]:
     found = resources.get(kind) if isinstance(resources, pikepdf.Dictionary) else None
     for name, each in found.items() if isinstance(found, pikepdf.Dictionary) else ():
-        if isinstance(each, _CLASSES[kind]) and str(each.get("/Subtype")) in _KINDS[kind]:
+        if isinstance(each, _CLASSES[kind]) and str(each.get("/Subtype")) in _KINDS[kind] and _has_descendant(each):
             yield name
+
+
+def _has_descendant(font: pikepdf.Object) -> bool:
+    """Whether a font that is made of others has one."""
+    found = font.get("/DescendantFonts")
+    if font.get("/Subtype") != "/Type0":
+        return True
+    return isinstance(found, pikepdf.Array) and len(found) > 0 and isinstance(found[0], pikepdf.Dictionary)
 
 
 def _shows_other(content: bytes, objects: set[str], fonts: set[str]) -> bool:

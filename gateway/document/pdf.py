@@ -10,6 +10,7 @@ import io
 import logging
 import mmap
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,8 @@ def _mended(path: Path, name: str) -> bytes:
 def _written(document: pikepdf.Pdf, name: str) -> bytes:
     out = io.BytesIO()
     try:
-        document.save(out)
+        with warnings.catch_warnings(action="ignore"):  # of fields that are in no form
+            document.save(out)
     except (pikepdf.PdfError, ValueError, RuntimeError) as error:
         raise _damaged(name) from error
     return out.getvalue()
@@ -208,22 +210,22 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
     try:
         with pikepdf.open(path) as document:
             annotations = Annotations(document)
-            found, warnings = list(document.pages), document.get_warnings()
-            if losses.has_lost(warnings) or len(found) < count:
+            found, complaints = list(document.pages), document.get_warnings()
+            if losses.has_lost(complaints) or len(found) < count:
                 raise _damaged(name)
             for number, page in enumerate(found):
-                told[number] = _Told(True, _unit(page), _is_scan(page), borrowed.on(page))
-                is_damaged = damaged(page) or not losses.may_be_blank(page, document, path, warnings)
-                warnings += document.get_warnings()
-                if is_damaged or losses.has_lost(warnings):
+                is_damaged = damaged(page) or not losses.may_be_blank(page, document, path, complaints)
+                complaints += document.get_warnings()
+                if is_damaged or losses.has_lost(complaints):
                     raise _damaged_page(number, name)
+                told[number] = _Told(True, _unit(page), _is_scan(page), borrowed.on(page))
                 annotations.complete(page, number)
             for note in annotations.notes():
                 progress.note(note)
-            if losses.has_no_size(warnings):
+            if losses.has_no_size(complaints):
                 progress.note("what says no size is shown on letter paper")
             # it believes a count that is too low, and loses what is not where the PDF says
-            misled = len(told) > count or losses.is_sought(warnings)
+            misled = len(told) > count or losses.is_sought(complaints)
             if layers.settle(document) or annotations.changed or misled:
                 mended = _written(document, name)
     except _NO_FAX as error:
@@ -429,8 +431,8 @@ def fax_pages(path: Path) -> list[Packed]:
                 if fax is None or damaged(page):
                     return []
                 found.append(fax)
-            warnings = document.get_warnings()
-            if losses.has_lost(warnings) or losses.is_sought(warnings):
+            complaints = document.get_warnings()
+            if losses.has_lost(complaints) or losses.is_sought(complaints):
                 return []
     except _NO_FAX:
         return []

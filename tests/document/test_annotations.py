@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 import zlib
 from typing import Any
 
@@ -314,6 +316,20 @@ def test_what_was_typed_into_a_field_that_kept_its_empty_look_is_shown(pages: Pa
     assert page.image.tobytes() == wanted.image.tobytes()
     (kept,) = pages(filled(Name.Tx, String("typed"), b"0 0 50 50 re f BT /Helv 14 Tf (other) Tj ET"))
     assert ink(kept) > ink(page)
+
+
+def test_fields_without_a_form_are_shown(pages: Pages) -> None:
+    """As where filled forms were put together to one PDF."""
+    for whole in (filled(Name.Tx, String("typed"), None), filled(Name.Btn, Name.Yes, b"0 0 50 50 re f", AS=Name.Yes)):
+        (page,) = pages(whole)
+        assert ink(page) > 0
+        for form in (None, Name.Lost):
+            with pikepdf.open(io.BytesIO(whole)) as document, warnings.catch_warnings(action="ignore"):
+                del document.Root["/AcroForm"]
+                if form is not None:
+                    document.Root["/AcroForm"] = form
+                (alone,) = pages(saved(document))
+            assert alone.image.tobytes() == page.image.tobytes()
 
 
 def test_a_box_that_does_not_say_its_state_is_ticked_by_its_value(pages: Pages) -> None:

@@ -1103,6 +1103,7 @@ _OF_A_PAGE = [
     (b"/Font", b"/F`nt"),
     (b"/Subtype /Image", b"/Subtyp~ /Image"),
     (b"/Subtype /Type1", b"/Subtype /T~pe1"),
+    (b"/Subtype /Type1", b"/Subtype /Type0"),
     (b"/ColorSpace", b"/Color~pace"),
     (b"/Height", b"/He~ght"),
     (b" cm /I0 Do", b" cm /IO Do"),
