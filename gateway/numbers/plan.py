@@ -28,6 +28,19 @@ _SERVICE = re.compile(r"\+1.11")
 _SHORT_NUMBER = 6  # digits; a number of this length or less reaches a service or an extension
 
 
+class _NoLock:
+    """In place of the library's, under which it reads a country's plan when it is first asked for. Where the file cannot be
+    opened, as for lack of descriptors, it keeps that lock, and whoever asks next waits for ever. An import has its own.
+    """
+
+    def acquire(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+PhoneMetadata._metadata_lock = _NoLock()  # type: ignore[assignment]  # all of a lock that it uses
+
+
 class Unreadable(Exception):
     """Why a text is no number. The address parser makes a sentence of it, unless it is a ``whole`` one."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import phonenumbers
 import pytest
 from hypothesis import given
@@ -202,3 +205,30 @@ def test_any_number_has_facts(number: str) -> None:
     assert isinstance(facts, NumberFacts)
     assert facts.region is None or facts.region in COUNTRIES
     assert number.startswith(facts.prefix.replace(" ", ""))
+
+
+LACKING = """
+import builtins
+from gateway.numbers import parse_number
+
+def without_descriptors(name, *rest, read=builtins.__import__, **more):
+    if name.startswith("region_"):
+        raise OSError(24, "Too many open files")
+    return read(name, *rest, **more)
+
+read, builtins.__import__ = builtins.__import__, without_descriptors
+for _ in range(2):
+    try:
+        parse_number("+493012345678", region="DE")
+    except OSError as error:
+        print(error.strerror)
+builtins.__import__ = read
+print(parse_number("+493012345678", region="DE"))
+"""
+
+
+def test_a_plan_that_cannot_be_read_now_is_read_the_next_time() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", LACKING], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert said.splitlines() == ["Too many open files", "Too many open files", "+493012345678"]
