@@ -10,18 +10,22 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import structlog
 
 from gateway import systemd, telemetry
 from gateway.app import Gateway
 from gateway.config import Config
+from gateway.edge.seldom import Seldom
 from gateway.errors import GatewayError, TryLater
 from gateway.refusals import EX_SOFTWARE, refusal
 from gateway.spool import SyncFailed
 
 log = structlog.get_logger("gateway")
 
+_OWN_DESCRIPTORS = 100  # files and connections beside those of clients
 _DESCRIPTORS = 65536  # a client has a connection and a file; a shell grants 1024 until more are asked for
 _THREADS = (
     16  # while no DNS server answers, each name that is asked for keeps one, and files of mails must not wait for it
@@ -36,10 +40,11 @@ async def serve(config: Config) -> int:
     telemetry.set_up_logging(config.log.level, config.log.format)
     for warning in (*config.warnings, *config.expiring(time.time())):
         log.warning("configuration", why=warning)
-    _ask_for_descriptors()
+    _ask_for_descriptors(config)
     gateway = Gateway(config)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(partial(_unhandled, Seldom(log)))
     notifier = systemd.Notifier()
 
     async def reload() -> None:
@@ -83,11 +88,24 @@ async def serve(config: Config) -> int:
     return 0
 
 
-def _ask_for_descriptors() -> None:
+def _ask_for_descriptors(config: Config) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    needed = 2 * (config.smtp.max_connections + config.http.callbacks.max_connections) + _OWN_DESCRIPTORS
+    if wanted < needed:
+        log.warning(
+            "the system lets us open too few files for max_connections; see ulimit -n", files=wanted, needed=needed
+        )
+
+
+def _unhandled(seldom: Seldom, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Connections that cannot be taken are told again and again by asyncio, each with a traceback."""
+    if isinstance(error := context.get("exception"), OSError) and "accept()" in context["message"]:
+        seldom.warning("a connection cannot be taken now; it waits", why=str(error))
+    else:
+        loop.default_exception_handler(context)
 
 
 def _threads() -> ThreadPoolExecutor:

@@ -9,7 +9,8 @@ import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-_BACKLOG = 512
+_BACKLOG = 512  # connections that wait to be taken
+_AT_ONCE = 1  # taken one after another, with others between: asyncio fails for each of them when descriptors run out
 _REMEDIES = {
     errno.EADDRINUSE: "; end what has it (ss -lp tells), or choose another address",
     errno.EACCES: "; a port below 1024 comes from systemd: fd:smtp, and faxgateway-smtp.socket",
@@ -21,20 +22,30 @@ async def listen(
     factory: Callable[[], asyncio.BaseProtocol], address: str, passed: Mapping[str, socket.socket]
 ) -> asyncio.Server:
     """Bind and listen; ``passed`` are the sockets systemd has passed, by name. Raises OSError naming the address."""
-    loop = asyncio.get_running_loop()
-    kind, _, rest = address.partition(":")
     try:
-        if kind == "unix":
-            return await loop.create_unix_server(factory, sock=_unix_socket(Path(rest)), backlog=_BACKLOG)
-        if kind == "fd":
-            return await loop.create_server(factory, sock=_named(rest, passed), backlog=_BACKLOG)
-        host, _, port = address.rpartition(":")
-        return await loop.create_server(factory, host.strip("[]"), int(port), backlog=_BACKLOG, reuse_address=True)
+        server = await _bind(factory, address, passed)
+        for bound in server.sockets:
+            with socket.socket(fileno=os.dup(bound.fileno())) as same:
+                same.listen(_BACKLOG)
+        return server
     except OSError as error:
         # asyncio's own words name the address once more
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
-        remedy = "" if kind == "unix" else _REMEDIES.get(error.errno or 0, "")
+        remedy = "" if address.startswith("unix:") else _REMEDIES.get(error.errno or 0, "")
         raise OSError(error.errno, f"cannot listen on {address}: {why}{remedy}") from error
+
+
+async def _bind(
+    factory: Callable[[], asyncio.BaseProtocol], address: str, passed: Mapping[str, socket.socket]
+) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    kind, _, rest = address.partition(":")
+    if kind == "unix":
+        return await loop.create_unix_server(factory, sock=_unix_socket(Path(rest)), backlog=_AT_ONCE)
+    if kind == "fd":
+        return await loop.create_server(factory, sock=_named(rest, passed), backlog=_AT_ONCE)
+    host, _, port = address.rpartition(":")
+    return await loop.create_server(factory, host.strip("[]"), int(port), backlog=_AT_ONCE, reuse_address=True)
 
 
 def addresses(server: asyncio.Server) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import socket
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from smtp_harness import LOCAL, Client, Doors, Stub, issue, talking, until
@@ -356,4 +358,24 @@ async def test_a_client_that_reads_no_answer_is_given_up(
     conversation.pause_writing()
     await client.send(b"HELP\r\n")
     await until(doors.empty)
+    client.cut()
+
+
+async def test_while_descriptors_are_lacking_the_loop_tries_once_a_second(
+    doors: Doors, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each failure of asyncio's is told, and sets a timer for the next: as many at once as may wait would grow without end."""
+    (address,) = await doors.open(stub, ListenerSettings("mail", "127.0.0.1:0", networks=LOCAL))
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+
+    def lacking(_socket: socket.socket) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket.socket, "accept", lacking)
+    client = await Client.connect(address)
+    await asyncio.sleep(1.5)
+    assert 1 <= len(told) <= 2
+    monkeypatch.undo()
+    assert (await client.reply()).code == 220
     client.cut()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -13,8 +14,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway import daemon
+from gateway.config import Config
+from gateway.edge.seldom import Seldom
 from gateway.errors import NoSpace
 from gateway.systemd import Notifier, listen_sockets
 
@@ -102,6 +106,29 @@ async def test_a_full_disk_or_a_lock_of_another_is_an_answer_of_the_database(
         said = [await loop.sock_recv(receiver, 4096) for _ in range(3)]
     alive.cancel()
     assert said == [b"WATCHDOG=1"] * 3
+
+
+def test_connections_that_cannot_be_taken_are_told_now_and_then() -> None:
+    loop = asyncio.new_event_loop()
+    full = {"message": "socket.accept() out of system resource", "exception": OSError(24, "Too many open files")}
+    with capture_logs() as said:
+        seldom = Seldom(daemon.log)
+        for _ in range(1000):
+            daemon._unhandled(seldom, loop, full)
+    loop.close()
+    assert [(line["event"], line["times"]) for line in said] == [("a connection cannot be taken now; it waits", 1)]
+
+
+def test_too_few_descriptors_for_as_many_clients_are_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (1024, 1024))
+    config = Config.model_construct(
+        smtp=SimpleNamespace(max_connections=200), http=SimpleNamespace(callbacks=SimpleNamespace(max_connections=100))
+    )
+    with capture_logs() as said:
+        daemon._ask_for_descriptors(config)
+        config.smtp.max_connections = 2000  # type: ignore[misc]
+        daemon._ask_for_descriptors(config)
+    assert [(line["files"], line["needed"]) for line in said] == [(1024, 4300)]
 
 
 def _passed(*sockets: socket.socket) -> int:

@@ -6,6 +6,7 @@ is a JSON object. Any other status than 200 comes with ``{"error": sentence, "ex
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -19,6 +20,7 @@ import structlog
 from aiohttp import web
 
 from gateway.edge.admin.operations import Admin
+from gateway.edge.listen import listen
 from gateway.errors import KeyRefused, NotFound, Refused, TryLater
 
 log = structlog.get_logger("admin")
@@ -37,6 +39,7 @@ class AdminServer:
         self._path = path
         self._users = users or frozenset({0, os.geteuid()})
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Bind. The state directory's lock is held, so a socket that is there is a dead one. Raises OSError."""
@@ -49,13 +52,17 @@ class AdminServer:
         directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             # a socket's path may have 107 bytes: name the directory by its descriptor
-            await web.UnixSite(self._runner, f"/proc/self/fd/{directory}/{self._path.name}").start()
+            assert self._runner.server is not None
+            self._listener = await listen(self._runner.server, f"unix:/proc/self/fd/{directory}/{self._path.name}", {})
         finally:
             os.close(directory)
         self._path.chmod(0o600)
 
     async def stop(self) -> None:
         """Let answers under way end, then go."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
