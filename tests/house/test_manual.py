@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -18,6 +19,9 @@ from gateway.errors import Refused, TryLater
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+OPTIONS = {option.replace("[]", "") for option in all_options()}
+SECTIONS = {option.rpartition(".")[0] for option in OPTIONS} - {""}
+NAMED = rf"((?:{'|'.join(sorted({name.partition('.')[0] for name in SECTIONS}))})(?:\.[a-z_]+)+)"
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 
 
@@ -68,11 +72,28 @@ def test_every_page_that_the_program_names_is_there() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_option_of_the_configuration_that_is_named_is_there(page: Path) -> None:
-    options = {option.replace("[]", "") for option in all_options()}
-    sections = {option.rpartition(".")[0] for option in options} - {""}
-    first = "|".join(sorted({section.partition(".")[0] for section in sections}))
-    named = set(re.findall(rf"`((?:{first})\.[a-z_.]*[a-z_])(?<!\.py)\b", _prose(page)))
-    assert named - options - sections == set()
+    named = set(re.findall(rf"`{NAMED}(?<!\.py)\b", _prose(page)))
+    assert named - OPTIONS - SECTIONS == set()
+
+
+def test_every_option_that_a_message_names_is_there() -> None:
+    named = {
+        (path.name, name)
+        for path in (ROOT / "gateway").rglob("*.py")
+        for text in _texts(ast.parse(path.read_text(encoding="utf-8")))
+        for name in re.findall(rf"(?<![\w./@-]){NAMED}", text)
+    }
+    assert len(named) > 20
+    assert {each for each in named if each[1] not in OPTIONS | SECTIONS} == set()
+
+
+def _texts(module: ast.Module) -> Iterator[str]:
+    """The texts of more than a word in a module, but for those that describe it."""
+    described = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
+    for node in ast.walk(module):
+        value = node.value if isinstance(node, ast.Constant) and id(node) not in described else None
+        if isinstance(value, str) and " " in value:
+            yield value
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
