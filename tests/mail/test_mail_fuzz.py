@@ -7,6 +7,7 @@ import os
 import quopri
 import tempfile
 import tracemalloc
+from collections.abc import Callable
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
@@ -107,7 +108,9 @@ LETTERS = {
     "utf-8": "äб漢", "us-ascii": "abc", "iso-8859-1": "äéß", "iso-8859-2": "ąęł", "windows-1251": "бгд", "koi8-r": "бгд",
     "shift_jis": "漢字", "iso-2022-jp": "漢字", "gb18030": "传真", "euc-kr": "팩스", "utf-16": "äб漢",
 }  # fmt: skip
-ENCODINGS = {"base64": base64.encodebytes, "quoted-printable": quopri.encodestring, "8bit": bytes}
+ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "base64": base64.encodebytes, "quoted-printable": quopri.encodestring, "8bit": bytes,
+}  # fmt: skip
 SIGNATURE = b"Content-Type: application/pgp-signature\r\n\r\n-----BEGIN PGP SIGNATURE-----\r\n"
 
 
