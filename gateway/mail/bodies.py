@@ -13,11 +13,18 @@ from gateway.mail.words import to_text
 _ENOUGH, _TELLING = 1 << 18, 1 << 16
 _LOGO = 30_000  # CSS pixels, as 300 x 100
 _CID = re.compile(r"cid:([^\s\"'<>()\\]{1,500})", re.IGNORECASE)
-# how Gmail, Outlook on the web, Apple Mail and Thunderbird write what they uploaded instead of attaching it
-_ELSEWHERE = re.compile(
-    r"\bgmail_drive_chip\b|\bOwaReferenceAttachment|https://www\.icloud\.com/attachment/\?|\bcloudAttachmentList",
-    re.IGNORECASE,
-)
+_ELSEWHERE = (
+    (  # how Gmail, Outlook on the web, Apple Mail and Thunderbird write what they uploaded instead of attaching it
+        re.compile(
+            r"\bgmail_drive_chip\b|\bOwaReferenceAttachment|https://www\.icloud\.com/attachment/\?|\bcloudAttachmentList", re.IGNORECASE
+        ),
+        "an attachment is only a link to a file on the web (Google Drive, OneDrive, iCloud or the like); attach the file itself",
+    ),
+    (
+        re.compile(r"https://confidential-mail\.google\.com/", re.IGNORECASE),
+        "the mail is only a link to its text on the web (confidential mode); send it without that mode",
+    ),
+)  # fmt: skip
 _WORD = re.compile("[\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff]|\\w+")  # where no blanks part them, each letter is one
 _INVISIBLE = re.compile("[\\s\u00ad\u034f\u180e\u200b-\u200f\u2060\u2800\ufeff]+")
 
@@ -53,9 +60,9 @@ def shows_web(text: str) -> bool:
     return any(re.search(r"""\ssrc\s*=\s*["']?\s*https?:""", tag, re.IGNORECASE) for tag in images(text))
 
 
-def is_elsewhere(text: str) -> bool:
-    """Whether an HTML text names as its attachment a file that is not in the mail."""
-    return bool(_ELSEWHERE.search(text))
+def elsewhere(text: str) -> str:
+    """What an HTML text only links to, and what to do, where that is its own words or an attachment; "" for nothing."""
+    return next((why for mark, why in _ELSEWHERE if mark.search(text)), "")
 
 
 def logos(texts: Iterable[str]) -> frozenset[str]:

@@ -256,13 +256,10 @@ def _refuse(found: Mail) -> None:
     """Raise Refused for a mail whose document is elsewhere, but for one it quotes, or that has nothing in it."""
     for leaf in found.leaves:
         text = to_text(leaf.data or b"", leaf.charset) if leaf.message_text and leaf.is_html else ""
-        if bodies.is_elsewhere(text) and bodies.is_elsewhere(
-            trimming.trim_html(text, (trimming.QUOTED,), options.without(found.headers.line("subject"))).text
-        ):
-            raise Refused(
-                "an attachment is only a link to a file on the web (Google Drive, OneDrive, iCloud or the like); attach the file"
-                " itself", status="5.6.1",
-            )  # fmt: skip
+        if bodies.elsewhere(text):  # perhaps only in what is quoted
+            subject = options.without(found.headers.line("subject"))
+            if why := bodies.elsewhere(trimming.trim_html(text, (trimming.QUOTED,), subject).text):
+                raise Refused(why, status="5.6.1")
     if all(leaf.left_out or leaf.is_blank for leaf in found.leaves):
         why = "the mail has no text and no attachment"
         if any(leaf.is_html and bodies.shows_web(to_text(leaf.data or b"", leaf.charset)) for leaf in found.leaves):

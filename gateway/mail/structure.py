@@ -30,6 +30,7 @@ _MESSAGES = {"message/rfc822", "message/global", "message/news"}
 _OF_MAILS = (".eml", ".mht", ".mhtml")  # names of mails, and of web pages saved as such
 _SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
 _SEALED = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
+_ENCRYPTED = {"application/pgp-encrypted", "application/x-microsoft-rpmsg-message"}
 _TNEF = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _READABLE = {"message/delivery-status", "message/disposition-notification", "message/feedback-report"}
 _TABLES = {"text/csv", "text/tab-separated-values", "text/xml"}  # with a name, no form of a message text
@@ -316,7 +317,7 @@ class _Walk:
         if leaf.type == "application/pgp-keys" or self._is_of_pgp(leaf, _ARMOURED_KEY):
             leaf.left_out = "it is a public key, nothing to print"
             return [leaf]
-        if leaf.type == "application/pgp-encrypted":
+        if leaf.type in _ENCRYPTED or leaf.name.lower().endswith(".rpmsg"):
             raise _encrypted()
         if leaf.type in _SEALED or leaf.name.lower().endswith(".p7m"):
             return self._signed(leaf, depth)

@@ -445,6 +445,8 @@ def test_tnef_under_any_name(reader: Reader, name: str) -> None:
         "Content-Type: application/x-pkcs7-mime; smime-type=enveloped-data",
         "Content-Type: application/octet-stream; name=smime.p7m",
         "Content-Type: application/pgp-encrypted",
+        "Content-Type: application/x-microsoft-rpmsg-message; name=message.rpmsg",
+        "Content-Type: application/octet-stream; name=message_v4.rpmsg",
     ],
 )
 def test_sealed_parts(reader: Reader, fields: str) -> None:
@@ -549,6 +551,14 @@ def test_a_document_that_was_uploaded_instead_of_attached_is_refused(reader: Rea
         assert "only a link to a file on the web" in reader.inspect(raw).refusal
     quoted = f"<p>{text}</p><div class=gmail_attr>On Monday Bob wrote:</div><blockquote>{link}</blockquote>"
     assert reader.inspect(f"Subject: Re: x\r\nContent-Type: text/html\r\n\r\n{quoted}\r\n".encode()).refusal == ""
+
+
+def test_a_mail_whose_text_is_on_the_web_is_refused(reader: Reader) -> None:
+    text = "<p>Ann has sent you an email</p><a href='https://confidential-mail.google.com/msg/AOIS'>View the email</a>"
+    raw = f"Content-Type: text/html\r\n\r\n{text}\r\n".encode()
+    assert reader.inspect(raw).refusal == (
+        "the mail is only a link to its text on the web (confidential mode); send it without that mode"
+    )
 
 
 FORK = "AAUWBwACAABNYWMgT1MgWA=="
