@@ -90,11 +90,11 @@ class Allowance:
         self._time = LedgerTime(clock, steady)
 
     def _now(self, tx: Tx) -> float:
-        return self._time.now(lambda: spending.latest(tx))
+        return self._time.now(lambda: spending.noted(tx))
 
     def note_time(self, tx: Tx) -> None:
         """Keep how late it is, so that no start can be earlier."""
-        spending.note_time(tx, self._now(tx))
+        spending.note_time(tx, self._now(tx), self._time.run)
 
     # --- at the door ----------------------------------------------------------------------------------------------
 

@@ -26,19 +26,29 @@ def boot_id() -> str:
 
 
 class LedgerTime:
-    """``clock`` is believed once, at the start, and only if it is not behind what was noted before; then ``steady`` counts.
+    """``clock`` is believed once in a run of the machine, and only if it is not behind what was noted before; then ``steady``
+    counts.
 
-    So a clock that is set, back or forward, opens no window: not while we run, and one set back not at the next start
-    either. Time that passed while we were away counts when the clock shows it.
+    So a clock that is set, back or forward, opens no window: not while we run, nor with a start of ours, and one set back
+    not with one of the machine either. Time that passed while the machine was off counts when the clock shows it.
     """
 
-    def __init__(self, clock: Callable[[], float], steady: Callable[[], float] = uptime) -> None:
+    def __init__(self, clock: Callable[[], float], steady: Callable[[], float] = uptime, boot: str = "") -> None:
         self._clock = clock
         self._steady = steady
+        self._boot = boot or boot_id()
         self._offset: float | None = None
 
-    def now(self, noted: Callable[[], float]) -> float:
-        """Seconds; ``noted`` reads the last time that was noted, and is asked once."""
+    def now(self, noted: Callable[[], tuple[float, str]]) -> float:
+        """Seconds; ``noted`` reads the last time that was noted, with the :attr:`run` it was noted in, and is asked once."""
         if self._offset is None:
-            self._offset = max(self._clock(), noted()) - self._steady()
+            latest, run = noted()
+            boot, _, offset = run.partition(" ")
+            ours = float(offset) if boot == self._boot else self._clock() - self._steady()
+            self._offset = max(ours, latest - self._steady())
         return self._steady() + self._offset
+
+    @property
+    def run(self) -> str:
+        """The run of the machine, and by how much this time differs from the clock that is never set in it."""
+        return f"{self._boot} {self._offset!r}"

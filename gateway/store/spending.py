@@ -15,7 +15,7 @@ from gateway.limits import COARSE, FINE, Amounts, Cap, Capped, Scope, Slot, Wind
 from gateway.store.db import Tx
 
 _SPANS = (FINE, COARSE)
-_LEDGER = "ledger_at"
+_LEDGER, _RUN = "ledger_at", "ledger_run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,22 @@ class Spender:
 
 def latest(tx: Tx) -> float:
     """The last time that was noted; 0 before the first."""
-    row = tx.execute("SELECT value FROM meta WHERE key = ?", (_LEDGER,)).fetchone()
-    return 0.0 if row is None else float(row[0])
+    return noted(tx)[0]
 
 
-def note_time(tx: Tx, at: float) -> None:
+def noted(tx: Tx) -> tuple[float, str]:
+    """The last time that was noted, and the run it was noted in; 0 and "" before the first."""
+    known = dict(tx.execute("SELECT key, value FROM meta WHERE key IN (?, ?)", (_LEDGER, _RUN)))
+    return float(known.get(_LEDGER, 0)), known.get(_RUN, "")
+
+
+def note_time(tx: Tx, at: float, run: str) -> None:
     """So late it is at least, whatever a clock says after the next start."""
+    tx.execute(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        " WHERE value <> excluded.value",
+        (_RUN, run),
+    )
     tx.execute(
         "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
         " WHERE CAST(value AS REAL) < ?",

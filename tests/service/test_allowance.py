@@ -348,10 +348,25 @@ async def test_no_clock_that_is_set_opens_a_window(build: Build) -> None:
 def test_the_time_of_the_ledger() -> None:
     clock, steady = [1000.0], [5.0]
     time = LedgerTime(lambda: clock[0], lambda: steady[0])
-    assert time.now(lambda: 1200.0) == 1200.0
+    assert time.now(lambda: (1200.0, "")) == 1200.0
     clock[0], steady[0] = 9_999_999.0, 15.0
-    assert time.now(lambda: 5000.0) == 1210.0
+    assert time.now(lambda: (5000.0, "")) == 1210.0
     assert 0 < uptime() <= uptime()
+
+
+def test_the_clock_is_believed_once_in_a_run_of_the_machine() -> None:
+    """One that was behind when we started, and is right at our next start, made what was sent between look old."""
+    clock, steady = [1000.0], [5.0]
+
+    def started(boot: str) -> LedgerTime:
+        return LedgerTime(lambda: clock[0], lambda: steady[0], boot)
+
+    first = started("one")
+    assert first.now(lambda: (2000.0, "zero 0.0")) == 2000.0
+    clock[0], steady[0] = 9000.0, 15.0
+    assert started("one").now(lambda: (2005.0, first.run)) == 2010.0
+    steady[0] = 1.0
+    assert started("two").now(lambda: (2010.0, first.run)) == 9000.0
 
 
 async def test_what_no_window_reaches_is_forgotten(build: Build) -> None:
