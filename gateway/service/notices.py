@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from gateway import limits
 from gateway.model import FaxJob, InboundFax, MailKind, Notify, OutgoingMail, Recipient, Submission
 from gateway.store.ids import new_id
 
@@ -120,7 +121,7 @@ class Notices:
             "ledger": [entry.text for entry in document.ledger] if document else [],
             "warnings": document.warnings if document else [],
             "attempts": job.attempts,
-            "cost": str(job.cost) if job.cost is not None and charged else None,
+            "cost": limits.shown_money(limits.units(job.cost)) if job.cost is not None and charged else None,
             "provider_ref": job.provider_ref,
             "code": code,
             "text": text,

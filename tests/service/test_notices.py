@@ -31,12 +31,12 @@ SUBMISSION = Submission("s", 0.0, "mail", 1, "you@example.org", "ip:127.0.0.1", 
 @pytest.mark.parametrize(
     ("kind", "provider_ref", "told"),
     [
-        (MailKind.DELIVERED, 7, "0.2"),
-        (MailKind.FAILED, 7, "0.2"),
+        (MailKind.DELIVERED, 7, "0.20"),
+        (MailKind.FAILED, 7, "0.20"),
         (MailKind.FAILED, None, None),  # the provider refused it: it cost nothing
         (MailKind.DELAYED, None, None),
-        (MailKind.UNKNOWN, None, "0.2"),
-        (MailKind.NO_RESULT, 7, "0.2"),
+        (MailKind.UNKNOWN, None, "0.20"),
+        (MailKind.NO_RESULT, 7, "0.20"),
     ],
 )
 def test_a_price_is_told_only_of_a_fax_the_provider_may_have(
