@@ -293,21 +293,19 @@ class Reconcile:
     def _report(self, mark: Mark, outcome: Outcome, comparison: Comparison, now: float) -> OutgoingMail:
         lines = [f"{mark.why[:1].upper()}{mark.why[1:]}. Faxes that had not ended were looked for at the provider."]
         if outcome.found:
-            lines.append(
-                f"{_faxes(len(outcome.found))} had been sent already: what becomes of them is reported as usual."
-            )
+            lines.append(f"{_faxes(len(outcome.found))} had been sent already: results are reported as usual.")
         if outcome.held:
             lines.append(
-                f"{_faxes(len(outcome.held))} may have been sent and are held; the senders were told not to send again"
+                f"{_faxes(len(outcome.held))} may have been sent: held for you to decide, and senders told not to send again"
                 " before asking:"
             )
             lines += [f"{job.id} to {job.number}: {why}" for job, why in outcome.held[:_LISTED]]
         if outcome.free:
-            lines.append(f"{_faxes(outcome.free)} had not been sent, and go their way.")
+            lines.append(f"{_faxes(outcome.free)} had not been sent, and can go now.")
         if strangers := comparison.newer:
             lines.append(
-                f"{_faxes(strangers)} in the provider's history are newer than all that the gateway has records of: their"
-                " senders get no results from it."
+                f"The provider's history shows {_faxes(strangers)} newer than all that the gateway has records of:"
+                " no results are mailed for that."
             )
         first = outcome.held[0][0].id if outcome.held else ""
         return self._notices.operator(

@@ -248,6 +248,9 @@ def test_a_route_may_deny() -> None:
     refused = refusal(ANN, "ann@example.org", route("user:ann", allow=False))
     assert refused.status == "5.7.1"
     assert "ann may not send faxes: the route for user:ann denies it" in refused.public
+    assert (
+        refusal(STRANGER, "ann@example.org", route("*", allow=False)).status == "5.7.0"
+    )  # who is none of its senders yet
 
 
 def test_routed_senders_need_a_route() -> None:
@@ -285,6 +288,22 @@ def test_a_route_asks_for_the_least_proof(identity: Identity, proof: str) -> Non
             refused = refusal(EVERYBODY[proof], "ann@example.org", found)
             assert refused.status == "5.7.0"
             assert "; log in" in refused.public or "certificate" in refused.public
+
+
+@pytest.mark.parametrize(
+    ("identity", "who", "remedy"),
+    [
+        (Identity.ANY, "203.0.113.9 may not send faxes without logging in", "add the address to the networks"),
+        (Identity.NETWORK, "203.0.113.9 may not send faxes without logging in", "add the address to the networks"),
+        (Identity.DKIM, "the route for @example.org wants more proof", "a mail server that signs with DKIM"),
+        (Identity.LOGIN, "the route for @example.org wants more proof", "log in with a user name and a password"),
+        (Identity.CERTIFICATE, "the route for @example.org wants more proof", "TLS with a client certificate"),
+    ],
+)
+def test_who_has_too_little_proof_learns_what_would_do(identity: Identity, who: str, remedy: str) -> None:
+    refused = refusal(STRANGER, "ann@example.org", route("@example.org", identity=identity)).public
+    assert refused.startswith(who)
+    assert remedy in refused
 
 
 @pytest.mark.parametrize("match", ["*", "ip:203.0.113.9", "user:ann@example.org", "cert:ann@example.org"])

@@ -106,6 +106,8 @@ async def test_a_fax_that_was_sent_since_is_adopted_and_goes_on_to_its_result(to
     counted = "SELECT count(*), sum(faxes), sum(spent.pages) FROM spending, spent WHERE scope = 'total' AND span = 300"
     assert copy.on_disk(counted) == [(1, 1, 1)]  # it was paid for, so the limits know of it
     assert copy.gate.is_open
+    report = (await copy.mails(MailKind.OPERATOR))[-1].facts["text"]
+    assert report.splitlines()[1:] == ["1 fax had been sent already: results are reported as usual."]
     copy.provider.statuses[9000] = JobStatus(Verdict.SUCCESS, "ok", "Sent")
     copy.now += 60
     await copy.settle()
@@ -155,7 +157,11 @@ async def test_a_fax_that_has_ended_since_cannot_be_told_for_certain_and_is_left
     assert job.hold.startswith(f"{MAY_BE_SENT}: the provider's history shows fax 9000 to this number")
     assert await copy.told(job.id) == [("unknown", "set_back")]
     report = (await copy.mails(MailKind.OPERATOR))[-1].facts
-    assert f"{job.id} to {NUMBER}: the provider's history shows fax 9000" in report["text"]
+    assert (
+        f"1 fax may have been sent: held for you to decide, and senders told not to send again before asking:\n{job.id} to {NUMBER}: the provider's history shows fax 9000"
+        in report["text"]
+    )
+    assert "shows 1 fax newer than all" in report["text"]
     assert f"faxgateway queue retry --resend {job.id}" in report["remedy"]
     copy.now += 86400  # no mail says that it was not sent
     await copy.settle()
