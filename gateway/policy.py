@@ -106,9 +106,7 @@ def sender_route(routes: Iterable[Route], peer: Peer, sender: str) -> Route | No
     """
     matches = [(route.match, route) for route in routes if route.kind is RouteKind.SENDER]
     best = _most_specific(matches, peer, sender)
-    if best is None or not (
-        best.allow and names_mail(best.match) and peer.proofs == {Identity.NETWORK} <= _enough(best)
-    ):
+    if best is None or not (best.allow and peer.proofs == {Identity.NETWORK} <= _enough(best)):
         return best
     of_network = _most_specific([match for match in matches if match[0].startswith("ip:")], peer, sender)
     return of_network if of_network and not of_network.allow else best
@@ -202,7 +200,7 @@ def network(text: str, *, strict: bool = True) -> str:
     if not strict:
         text = re.sub("%[^/]*", "", text)
     found = ipaddress.ip_network(text, strict=strict)
-    if strict and "%" in text:
+    if "%" in text:
         raise ValueError
     mapped = found.network_address.ipv4_mapped if isinstance(found, ipaddress.IPv6Network) else None
     return f"{mapped}/{found.prefixlen - 96}" if mapped and found.prefixlen >= 96 else str(found)

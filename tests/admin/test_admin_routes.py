@@ -45,6 +45,7 @@ async def test_a_did_is_kept_in_one_form_however_it_is_written(house: House, giv
         ("ip:192.168.1.7", "ip:192.168.1.7/32"),
         ("ip:2001:db8::/32", "ip:2001:db8::/32"),
         ("ip:::ffff:192.168.1.0/120", "ip:192.168.1.0/24"),
+        ("ip:::ffff:0.0.0.0/96", "ip:0.0.0.0/0"),
         ("*", "*"),
     ],
 )

@@ -20,6 +20,7 @@ from gateway.model import (
     FaxDocument,
     FaxJob,
     FaxNumber,
+    FaxOptions,
     JobState,
     LedgerEntry,
     MailKind,
@@ -136,6 +137,20 @@ async def test_a_held_job_is_not_sent(database: Database) -> None:
     assert len(await database.read(lambda tx: jobs.due(tx, JobState.UPLOADED, 9999.0, 10))) == 1
 
 
+async def test_a_released_job_has_fresh_tries_and_goes_no_earlier_than_its_sender_wants(database: Database) -> None:
+    for n, (send_at, next_at) in enumerate(((0.0, 1004.0), (5000.0, 5000.0)), 1):
+        later = dataclasses.replace(job(), id=f"S{n}-1", submission=f"S{n}", options=FaxOptions(send_at=send_at))
+        mail = dataclasses.replace(submission(), id=f"S{n}")
+        await database.write(lambda tx, mail=mail, later=later: jobs.add(tx, mail, [later], mail.id))
+        await database.write(lambda tx, later=later: jobs.strike(tx, later, 1001.0, 9000.0))
+        await database.write(lambda tx, later=later: jobs.hold(tx, later, 1002.0, "look"))
+        assert await database.write(lambda tx, later=later: jobs.release(tx, later, 1004.0))
+        released = await database.read(lambda tx, later=later: jobs.get(tx, later.id))
+        assert released is not None
+        assert (released.hold, released.approved, released.strikes, released.next_at) == ("", True, 0, next_at)
+        assert (await database.read(lambda tx, later=later: jobs.events(tx, later.id)))[-1].what == "released"
+
+
 async def test_an_ended_job_is_not_held(database: Database) -> None:
     await database.write(lambda tx: jobs.add(tx, submission(), [job()], "key"))
     failed = await advance(database, "S1-1", JobState.FAILED)
@@ -155,6 +170,32 @@ async def test_tries_and_questions_are_counted_before_they_are_made(database: Da
     stored = await database.read(lambda tx: jobs.get(tx, "S1-1"))
     assert stored is not None
     assert stored.last_error == "x"
+
+
+async def test_in_each_state_tries_and_questions_are_counted_anew(database: Database) -> None:
+    await database.write(lambda tx: jobs.add(tx, submission(), [job()], "key"))
+    await database.write(lambda tx: jobs.strike(tx, job(), 1001.0, 1500.0))
+    await database.write(lambda tx: jobs.count_poll(tx, job(), (10, 20), 2000.0))
+    prepared = await advance(database, "S1-1", JobState.PREPARED)
+    assert (prepared.strikes, prepared.next_at) == (0, 1001.0)
+    assert await database.write(lambda tx: jobs.strike(tx, prepared, 1001.0, 1500.0)) == 1
+    assert await database.write(lambda tx: jobs.count_poll(tx, prepared, (10, 20), 2000.0)) == 1
+
+
+async def test_a_step_for_all_jobs_of_a_mail_strikes_and_puts_off_all_but_the_held_ones(database: Database) -> None:
+    several = [dataclasses.replace(job(), id=f"S1-{n}") for n in (1, 2, 3)]
+    await database.write(lambda tx: jobs.add(tx, submission(), several, "key"))
+    await database.write(lambda tx: jobs.hold(tx, several[2], 1001.0, "look"))
+    await database.write(lambda tx: jobs.put_off_mail(tx, several[0], 1001.0, 1002.0, "no room", strikes=0))
+    assert await database.write(lambda tx: jobs.strike_mail(tx, several[0], 1003.0, 1500.0)) == 1
+    first, second, held = await database.read(lambda tx: jobs.of_submission(tx, "S1"))
+    for struck in (first, second):
+        assert (struck.strikes, struck.next_at, struck.last_error) == (1, 1500.0, "")
+    assert (held.strikes, held.next_at, held.last_error) == (0, 1002.0, "no room")
+    await database.write(lambda tx: jobs.put_off_mail(tx, first, 1501.0, 1600.0, "no room", strikes=1))
+    for waits in (await database.read(lambda tx: jobs.of_submission(tx, "S1")))[:2]:
+        assert (waits.strikes, waits.next_at, waits.last_error) == (1, 1600.0, "no room")
+    assert await database.write(lambda tx: jobs.strike_mail(tx, held, 1700.0, 1800.0)) == 0
 
 
 async def test_each_upload_has_a_number(database: Database) -> None:
