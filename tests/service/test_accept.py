@@ -93,7 +93,7 @@ async def test_no_result_could_be_mailed_to_what_is_no_address(house: House, sen
     with pytest.raises(Refused, match="is not a mail address") as caught:
         await house.accept.check_sender(PEER, sender, None)
     assert caught.value.status == "5.1.7"
-    assert caught.value.public.endswith("results_to")
+    assert caught.value.public.endswith("--results-to")
     assert len(caught.value.public) < 400  # what a reply has room for
     await house.route("*", results_to="desk@example.org")
     await house.accept.check_sender(PEER, sender, None)
