@@ -280,10 +280,12 @@ def _grey(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         deep = image.convert("F")
         low, high = (float(v) for v in deep.getextrema())  # type: ignore[arg-type]  # one band
-        if low < 0:
+        if low < 0 and image.mode != "F":
             raise ValueError("greys below black, or of more than 31 bits")
         scales = (1.0,) if image.mode == "F" else ()
         top = next((top for top in (*scales, 255.0, 4095.0, 65535.0) if high <= top), high)
+        if low < 0:  # measured by something that knows no black
+            deep, top = deep.point(lambda v: v * 1.0 - low), max(high - low, 1e-9)
         return deep.point(lambda v: v * (255.0 / top)).convert("L")
     if image.mode == "LAB":
         return image.getchannel("L")

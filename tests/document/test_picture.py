@@ -105,10 +105,10 @@ def test_sixteen_bits_keep_their_greys(pages: Pages, kind: str, top: int) -> Non
     assert page.image.getextrema()[1] == 255
 
 
-@pytest.mark.parametrize("top", [1.0, 255.0, 70000.0])
-def test_floating_point_greys(pages: Pages, top: float) -> None:
+@pytest.mark.parametrize(("bottom", "top"), [(0, 1.0), (0, 255.0), (0, 70000.0), (-0.2, 4.2), (-3.0, -1.0)])
+def test_floating_point_greys(pages: Pages, bottom: float, top: float) -> None:
     deep = Image.new("F", (800, 1000), top)
-    deep.paste(0, (0, 0, 200, 250))
+    deep.paste(bottom, (0, 0, 200, 250))
     (page,) = pages(encoded(deep, "TIFF", dpi=(100, 100)))
     assert size(page) == pytest.approx((2, 2.5), abs=0.05)
 
