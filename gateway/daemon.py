@@ -47,23 +47,10 @@ async def serve(config: Config) -> int:
     loop.set_exception_handler(partial(_unhandled, Seldom(log)))
     notifier = systemd.Notifier()
 
-    async def reload() -> None:
-        notifier.reloading()
-        try:
-            log.info("reloaded", changed=", ".join(await gateway.reload()))
-        except GatewayError as error:
-            log.warning("not all was reloaded", why=str(error))
-        notifier.ready("reloaded")
-
-    def on_hangup() -> None:
-        task = loop.create_task(reload(), name="reload")
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    reloads: set[asyncio.Task[None]] = set()
+    hangup = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
     try:
         loop.set_default_executor(_threads())
         await gateway.start(systemd.listen_sockets())
@@ -72,12 +59,15 @@ async def serve(config: Config) -> int:
         log.critical("cannot start; nothing is accepted and nothing is sent", why=why)
         return status
     notifier.ready("accepting mail")
-    watchdog = loop.create_task(_watchdog(gateway, notifier), name="watchdog")
+    tasks = [
+        loop.create_task(_watchdog(gateway, notifier), name="watchdog"),
+        loop.create_task(_reloads(gateway, notifier, hangup), name="reloads"),
+    ]
     waits = [loop.create_task(stopping.wait()), loop.create_task(gateway.failed.wait())]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for task in (*waits, watchdog):
+    for task in (*waits, *tasks):
         task.cancel()
-    await asyncio.gather(*waits, watchdog, return_exceptions=True)
+    await asyncio.gather(*waits, *tasks, return_exceptions=True)
     if gateway.failed.is_set():
         # nothing that needs the disk may follow, not even an orderly stop
         os._exit(EX_SOFTWARE)
@@ -121,6 +111,21 @@ def _threads() -> ThreadPoolExecutor:
         together.abort()
         raise TryLater("the system has no room for more threads", str(error)) from error
     return pool
+
+
+async def _reloads(gateway: Gateway, notifier: systemd.Notifier, hangup: asyncio.Event) -> None:
+    """Reload whenever ``hangup`` was set, be it during the start: one after another, as each ends with word that we are ready."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        notifier.reloading()
+        try:
+            log.info("reloaded", changed=", ".join(await gateway.reload()))
+        except GatewayError as error:
+            log.warning("not all was reloaded", why=str(error))
+        except Exception:
+            log.exception("unexpected failure of a reload")
+        notifier.ready("reloaded")
 
 
 async def _watchdog(gateway: Gateway, notifier: systemd.Notifier) -> None:

@@ -48,6 +48,7 @@ def _facts(found: dict[str, Any]) -> dict[str, Any]:
 @pass_session
 def reload(session: Session, as_json: bool) -> None:
     """Take up new certificates and try again at once what is waiting. Options need a restart, routes nothing."""
+    session.config(secrets=False)  # tells what is wrong with a certificate, in more words than the daemon
     found = ask_daemon(session, "reload")
     if as_json:
         output.as_json(found)

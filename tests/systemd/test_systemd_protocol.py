@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from gateway import daemon
 from gateway.config import Config
 from gateway.edge.seldom import Seldom
-from gateway.errors import NoSpace
+from gateway.errors import NoSpace, TryLater
 from gateway.systemd import Notifier, listen_sockets
 
 
@@ -129,6 +129,33 @@ def test_too_few_descriptors_for_as_many_clients_are_told_at_the_start(monkeypat
         config.smtp.max_connections = 2000  # type: ignore[misc]
         daemon._ask_for_descriptors(config)
     assert [(line["files"], line["needed"]) for line in said] == [(1024, 4300)]
+
+
+async def test_hangups_that_come_together_are_one_reload_after_another(
+    manager: tuple[socket.socket, dict[str, str]],
+) -> None:
+    """The word that ends one must not end another, and none may come before the start has ended."""
+    receiver, environ = manager
+    receiver.setblocking(False)
+    loop, hangup, reloads = asyncio.get_running_loop(), asyncio.Event(), 0
+
+    async def reload() -> list[str]:
+        nonlocal reloads
+        reloads += 1
+        if reloads == 1:
+            for _ in range(1000):
+                hangup.set()
+        await asyncio.sleep(0)
+        raise TryLater("a broken certificate")
+
+    task = asyncio.create_task(daemon._reloads(SimpleNamespace(reload=reload), Notifier(environ), hangup))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    hangup.set()
+    async with asyncio.timeout(5):
+        said = [(await loop.sock_recv(receiver, 4096)).partition(b"=")[0] for _ in range(4)]
+    await asyncio.sleep(0.01)
+    task.cancel()
+    assert (said, reloads) == ([b"RELOADING", b"READY"] * 2, 2)
 
 
 def _passed(*sockets: socket.socket) -> int:
