@@ -32,6 +32,11 @@ def hidden(document: pikepdf.Pdf) -> set[Number]:
     }  # fmt: skip
 
 
+def for_screens(document: pikepdf.Pdf) -> int:
+    """How many layers are seen on a screen and not printed."""
+    return len(hidden(document) - _rules(document)[1])
+
+
 def is_hidden(layer: pikepdf.Object, off: set[Number]) -> bool:
     """Whether what belongs to a layer, or to several of them by a rule of its own (8.11.2.2), is not printed."""
     if not isinstance(layer, Dictionary) or layer.get("/Type") != "/OCMD":

@@ -222,6 +222,8 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
                 annotations.complete(page, number)
             for note in annotations.notes():
                 progress.note(note)
+            if unprinted := layers.for_screens(document):
+                progress.note(f"without the {'layer' if unprinted == 1 else f'{unprinted} layers'} not to be printed")
             if losses.has_no_size(complaints):
                 progress.note("what says no size is shown on letter paper")
             # it believes a count that is too low, and loses what is not where the PDF says

@@ -274,8 +274,10 @@ def test_a_layer_is_shown_as_in_print(
     ]
     document.Root.OCProperties = Dictionary(OCGs=Array([layer]), D=Dictionary(ON=Array([layer]), AS=Array(asked)))
     document.pages[0].obj.Resources.Properties = Dictionary(L=layer)
+    progress.begin("x.bin")
     (page,) = pages(saved(document))
     assert (ink(page) > 0.05) == seen
+    assert progress.notes() == ([] if seen else ["without the layer not to be printed"])
 
 
 def test_a_count_of_pages_that_is_too_low_hides_none(pages: Pages, refusal: Refusal) -> None:
