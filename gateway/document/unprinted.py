@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import re
 import struct
 import zipfile
@@ -11,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.parsers import expat
+
+import pypdfium2
 
 from gateway.document import comments, hidden_binary, hidden_xml, sniff
 from gateway.document.compound import Compound, Damaged
@@ -34,6 +37,7 @@ _LINKED = re.compile(  # a picture that lies elsewhere
 _LINKED_IN_XML = re.compile(rb"<draw:image(?=[^>]*\bxlink:href=[\"'][^#\"'])[^>]*/>")
 _LINKED_IN_RTF = re.compile(rb"\bINCLUDEPICTURE\b[^{}]*\\\\d\b")  # and not kept within
 _NEW_CHART = re.compile(r"(?:word|ppt|xl)/charts/chartEx\d*\.xml")  # which LibreOffice does not draw
+_DIAGRAM, _RUN = re.compile(r"(?:word|ppt|xl)/diagrams/data[^/]*\.xml"), re.compile(rb"<(?:\w+:)?t>([^<]+)<")
 _RELATIONS, _INSERTED = (
     re.compile(r"word/_rels/[^/]+\.rels"),
     re.compile(rb"<(?:\w+:)?Relationship\b[^>]*/aFChunk[\"'][^>]*>"),
@@ -56,6 +60,26 @@ def left_out(document: Path, kind: str) -> Iterator[str]:
             found += look(document, kind)
     for what, count in found.items():
         yield f"without the {what}" if count == 1 else f"without the {count} {what}s"
+
+
+def undrawn(document: Path, made: Path) -> Iterator[str]:
+    """Say of the diagrams (SmartArt) of a document which have no word in the PDF that was ``made`` of it: LibreOffice draws those
+    alone that bring their drawing along. Raises OSError.
+    """
+    diagrams: list[set[str]] = []
+    with contextlib.suppress(*_DAMAGED), zipfile.ZipFile(document) as source:
+        for name in filter(_DIAGRAM.fullmatch, source.namelist()):
+            words = _RUN.findall(source.open(name).read(comments.LONGEST))
+            diagrams.append({_joined(html.unescape(each.decode("utf-8", "ignore"))) for each in words} - {""})
+    if any(diagrams):
+        with pypdfium2.PdfDocument(made) as pages:
+            shown = _joined("".join(page.get_textpage().get_text_bounded() for page in pages))
+        if lost := sum(bool(words) and not any(each in shown for each in words) for words in diagrams):
+            yield "without the SmartArt drawing" if lost == 1 else f"without the {lost} SmartArt drawings"
+
+
+def _joined(words: str) -> str:
+    return "".join(words.split()).casefold()
 
 
 def has_formulas(document: Path) -> bool:

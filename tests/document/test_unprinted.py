@@ -12,7 +12,7 @@ import pytest
 from gateway.document import hidden_binary, sniff, unprinted
 from gateway.document.compound import Compound, Damaged
 
-from . import made_compound, made_office
+from . import made, made_compound, made_office
 
 
 def told(tmp_path: Path, data: bytes, kind: str = "") -> list[str]:
@@ -26,6 +26,25 @@ def told(tmp_path: Path, data: bytes, kind: str = "") -> list[str]:
 def test_what_is_hidden_is_told(tmp_path: Path, kind: str) -> None:
     data, what = made_office.HIDDEN[kind]
     assert sorted(told(tmp_path, data)) == sorted(what)
+
+
+def test_a_diagram_of_which_no_word_is_printed_is_told(tmp_path: Path) -> None:
+    document, pages = tmp_path / "document", tmp_path / "pages"
+    pages.write_bytes(made.pdf([made.Sheet().text(72, 72, "ALPHA ST").text(72, 90, "EP &")]))
+    assert list(unprinted.undrawn(document_of(document), pages)) == []
+    for words, told in (
+        (["<a:t>alpha step &amp;</a:t><a:t>beta</a:t>"], []),
+        (["<a:t>gamma</a:t>", "<a:t> </a:t>", "<a:t>alpha</a:t>"], ["without the SmartArt drawing"]),
+        (["<a:t>gamma</a:t>", "<a:t>delta</a:t>"], ["without the 2 SmartArt drawings"]),
+    ):
+        assert list(unprinted.undrawn(document_of(document, *words), pages)) == told
+
+
+def document_of(path: Path, *diagrams: str) -> Path:
+    with zipfile.ZipFile(path, "w") as package:
+        for number, words in enumerate(diagrams):
+            package.writestr(f"ppt/diagrams/data{number}.xml", f"<dgm:pt><dgm:t>{words}</dgm:t></dgm:pt>")
+    return path
 
 
 @pytest.mark.parametrize("padding", [0, 5000])  # a short stream, and one of its own
