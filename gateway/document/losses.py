@@ -14,7 +14,7 @@ from gateway.document import soundness
 # over the file
 _LOST = re.compile(
     r"not found in file|treating stream as empty|giving up on reading object|non-dictionary object; ignoring"
-    r"|\(object .*(?:while reading object; treating|expected dictionary key|dictionary ended prematurely)"
+    r"|\(object .*(?:while reading object; treating|expected dictionary key|dictionary ended prematurely|in hexstring)"
 )
 _SOUGHT = "reconstruct cross-reference table"
 _SIZELESS = "MediaBox is undefined"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import contextlib
 import io
 import re
@@ -173,7 +174,7 @@ def _breaks(stream: pikepdf.Stream) -> bool:
             if coding in _FLATE:
                 pieces = _inflated(data)
             elif coding in _BASE85:
-                pieces = iter([base64.a85decode(data.strip().removeprefix(b"<~").removesuffix(b"~>"))])
+                pieces = iter([_of_base85(data)])
             else:
                 return coding not in _OTHERS
         if not _filters(stream) and _is_drawn(stream) and _is_garbled(data):
@@ -181,10 +182,18 @@ def _breaks(stream: pikepdf.Stream) -> bool:
         return sum(len(piece) for piece in pieces) < min(_wanted(stream), _MOST)
     except _WrongSum:
         raise
-    except zlib.error:
+    except (zlib.error, binascii.Error):
         return True
     except (ValueError, TypeError, LookupError, AttributeError):  # for pdfium to judge
         return False
+
+
+def _of_base85(data: bytes) -> bytes:
+    """Raises binascii.Error."""
+    try:
+        return base64.a85decode(data.strip().removeprefix(b"<~").partition(b"~")[0])
+    except ValueError as error:
+        raise binascii.Error(str(error)) from error
 
 
 def _picture_breaks(stream: pikepdf.Stream, coding: str, data: bytes) -> bool:

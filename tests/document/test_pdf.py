@@ -1049,6 +1049,21 @@ def test_letters_that_are_drawn_and_masks_over_all_are_looked_at(
         assert len(pages(saved(document, compress_streams=False))) == 1
 
 
+@pytest.mark.parametrize("end", [b"~>", b"~>\n", b"~", b""])
+def test_content_in_letters_that_is_damaged_is_no_blank_page(pages: Pages, refusal: Refusal, end: bytes) -> None:
+    document = pikepdf.new()
+    letter(1).add_to(document)
+    content = document.pages[0].Contents
+    written = base64.a85encode(zlib.compress(content.read_bytes()), wrapcol=72)
+    for data in (written, written[:90] + b"\xa4\xb2" + written[92:]):
+        content.write(data + end, filter=Array([Name.ASCII85Decode, Name.FlateDecode]))
+        whole = saved(document, compress_streams=False)
+        if data == written:
+            assert ink(pages(whole)[0])
+        else:
+            assert refusal(whole).public == _DAMAGED
+
+
 def test_codings_that_are_not_looked_into_are_known(pages: Pages) -> None:
     document = pikepdf.new()
     letter(1).add_to(document)
@@ -1110,6 +1125,7 @@ _OF_A_PAGE = [
     (b"/Height", b"/He~ght"),
     (b" cm /I0 Do", b" cm /IO Do"),
     (b"q 200 0", b"q 2\xc60 0"),
+    (b"<< /Length", b"<x< /Length"),
     (b" cm /I0 Do Q", bytes(12)),
 ]
 
