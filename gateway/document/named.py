@@ -12,7 +12,9 @@ from collections.abc import Iterator
 import pikepdf
 
 _DO, _FONT, _TEXTS = "Do", "Tf", {"Tj", "TJ", "'", '"'}
-_ASKED = re.compile(rb"/([^\s/<>()\[\]{}%]+)\s*(?:[-+.\d]+\s+(?=Tf\b)|(?=Do\b))(?:Tf|Do)")
+_ASKED = re.compile(rb"/([^\s/<>()\[\]{}%]++)\s++(?:[-+.\d]++\s++Tf|Do)\b")
+_ESCAPED = re.compile(rb"#([0-9A-Fa-f]{2})")  # a byte of a name
+LONGEST = 8 << 20  # bytes of content that is taken apart
 _CLASSES = {"/XObject": pikepdf.Stream, "/Font": pikepdf.Dictionary}
 _KINDS = {
     "/XObject": {"/Image", "/Form", "/PS"},
@@ -23,14 +25,18 @@ _KINDS = {
 def is_lost(content: bytes, *resources: object) -> bool:
     """Whether ``content`` shows what is in none of the ``resources``: those of its own and of what it is in."""
     named = {kind: {name for each in resources for name in _named(each, kind)} for kind in _KINDS}
-    known = {name[1:].encode() for names in named.values() for name in names}
-    if known.issuperset(match[1] for match in _ASKED.finditer(content)):
+    known = {name[1:].encode("utf-8", "surrogateescape") for names in named.values() for name in names}
+    if known.issuperset(_plain(match[1]) for match in _ASKED.finditer(content)) or len(content) > LONGEST:
         return False
     with warnings.catch_warnings(action="ignore"):  # of content that ends within an operand
         try:  # it may be words of a text that look like it, or a font without a letter
             return _shows_other(content, named["/XObject"], named["/Font"])
         except pikepdf.PdfError:
             return False
+
+
+def _plain(name: bytes) -> bytes:
+    return _ESCAPED.sub(lambda digits: bytes.fromhex(digits[1].decode()), name) if b"#" in name else name
 
 
 def _named(resources: object, kind: str) -> Iterator[str]:
@@ -53,6 +59,7 @@ def _shows_other(content: bytes, objects: set[str], fonts: set[str]) -> bool:
     with pikepdf.new() as scratch:
         for instruction in pikepdf.parse_content_stream(pikepdf.Stream(scratch, content)):
             operator, operands = str(instruction.operator), instruction.operands
+            name = str(operands[0]) if operands else ""
             if operator == "q":
                 kept.append(lacks_font)
             elif operator == "Q":
@@ -60,9 +67,9 @@ def _shows_other(content: bytes, objects: set[str], fonts: set[str]) -> bool:
             elif operator == "gs":  # may set one
                 lacks_font = False
             elif operator == _FONT:
-                lacks_font = str(operands[0]) not in fonts
+                lacks_font = name not in fonts
             elif operator == _DO:
-                found = str(operands[0]) in objects
+                found = name in objects
             elif operator in _TEXTS and lacks_font:
                 found = not any(map(_has_letters, operands))
             if not found:

@@ -223,8 +223,8 @@ def _is_garbled(data: bytes) -> bool:
     """Whether content that says no coding is compressed, as its dictionary has lost the word for it, or has operators that no
     program writes.
     """
-    if data[:2] in _PACKED:
-        return True
+    if data[:2] in _PACKED or len(data) > named.LONGEST:
+        return data[:2] in _PACKED
     data = data.replace(b"\0", _ALIEN)  # a blank that no program writes between them
     if not _FOREIGN.search(data):
         return False

@@ -1143,7 +1143,9 @@ def test_what_a_page_lacks_by_a_damaged_word_is_not_left_out(
 
 def test_what_looks_like_a_lost_picture_or_font_and_is_none(pages: Pages) -> None:
     document = pikepdf.new()
-    letter(1).text(72, 600, "/Lost Do, /Lost 12 Tf").raw(b"BT /None 12 Tf ET q BT /None 12 Tf ET Q").add_to(document)
+    letter(1).text(72, 600, "/Lost Do, /Lost 12 Tf").raw(b"BT /None 12 Tf ET q BT /None 12 Tf ET Q /F#42 12 Tf").add_to(
+        document
+    )
     inner = Stream(document, b"BT /F 12 Tf (letters) Tj ET", BBox=Array([0, 0, 612, 792]))  # of the page's font
     inner["/Type"], inner["/Subtype"] = Name.XObject, Name.Form
     document.pages[0].Resources.XObject["/Fm"] = document.make_indirect(inner)
