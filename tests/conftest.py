@@ -42,10 +42,12 @@ _compiled_modules()
 
 
 @pytest.fixture(autouse=True)
-def _log_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a command has set for its log ends with the test that ran it."""
+def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a command has set for its process, its log and whoever may read its files, ends with the test that ran it."""
     monkeypatch.setattr("gateway.telemetry._is_verbose", False)
+    mask = os.umask(0o022)
     yield
+    os.umask(mask)
     structlog.reset_defaults()
 
 

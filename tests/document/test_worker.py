@@ -224,14 +224,11 @@ async def test_the_system_ending_a_child_is_told_apart(tmp_path: Path) -> None:
 # --- the warm processes -----------------------------------------------------------------------------------------------
 
 
-async def test_a_job_runs_in_a_child_with_nothing_of_ours() -> None:
-    os.environ["FAXTO_API_KEY"] = "secret"
-    try:
-        async with opened() as pool:
-            told = await pool.run("document.jobs:who")
-            files = await pool.run("document.jobs:open_files")
-    finally:
-        del os.environ["FAXTO_API_KEY"]
+async def test_a_job_runs_in_a_child_with_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAXTO_API_KEY", "secret")
+    async with opened() as pool:
+        told = await pool.run("document.jobs:who")
+        files = await pool.run("document.jobs:open_files")
     assert told["parent"] != os.getpid()
     allowed = {*MEMORY, "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH"}
     assert {name for name in told["environment"] if not name.startswith("COVERAGE_")} <= allowed
