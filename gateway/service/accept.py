@@ -300,23 +300,7 @@ class Accept:
         wanted = [(each, await self._options(each, envelope, summary, route, now)) for each in _once(envelope)]
         file, content, digest = await _kept(draft, summary)
         submission = _submission(envelope, route, summary, file, draft.size, now)
-        new_jobs = [
-            FaxJob(
-                id=f"{submission.id}-{n}",
-                submission=submission.id,
-                rcpt=recipient.address,
-                number=recipient.number,
-                state=JobState.ACCEPTED,
-                created_at=now,
-                updated_at=now,
-                next_at=now,
-                tsi=options.tsi or (route.tsi if route else ""),
-                options=options,
-                orcpt=recipient.orcpt,
-                notify=recipient.notify,
-            )
-            for n, (recipient, options) in enumerate(wanted, 1)
-        ]
+        new_jobs = [_job(submission, n, *each, route) for n, each in enumerate(wanted, 1)]
         key = mail_key(envelope, summary, digest)
         since = self._repeats.since(now, is_named=bool(summary.message_id and summary.date))
 
@@ -424,6 +408,25 @@ def _submission(
         ret=envelope.ret,
         address=peer.address,
         route=route.match if route else "",
+    )
+
+
+def _job(submission: Submission, n: int, recipient: Recipient, options: FaxOptions, route: Route | None) -> FaxJob:
+    """The ``n``-th fax of a mail."""
+    now = submission.created_at
+    return FaxJob(
+        id=f"{submission.id}-{n}",
+        submission=submission.id,
+        rcpt=recipient.address,
+        number=recipient.number,
+        state=JobState.ACCEPTED,
+        created_at=now,
+        updated_at=now,
+        next_at=now,
+        tsi=options.tsi or (route.tsi if route else ""),
+        options=options,
+        orcpt=recipient.orcpt,
+        notify=recipient.notify,
     )
 
 
