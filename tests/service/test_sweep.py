@@ -233,6 +233,18 @@ async def test_an_id_that_the_provider_gives_again_is_another_fax(desk: House, b
     assert await documents(desk) == sorted([OTHER, PDF])
 
 
+async def test_an_entry_that_says_something_else_of_about_the_same_time_is_the_same_fax(desk: House) -> None:
+    listed(desk, entry(desk, 7, PDF))
+    at = desk.now
+    desk.now += GRACE
+    await sweep(desk)
+    listed(desk, entry(desk, 7, OTHER, at=at + 3600, pages=9))
+    for _ in range(4):
+        desk.now += GRACE
+        await sweep(desk)
+    assert await documents(desk) == [PDF]
+
+
 async def test_other_numbers_and_other_pages_are_other_faxes(desk: House) -> None:
     await arrive(desk, told())
     listed(
