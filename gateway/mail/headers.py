@@ -17,8 +17,8 @@ _BLANK = re.compile(rb"(?:\A|\n)\r?\n")
 _OF_ADDRESSES = {"from", "to", "cc", "reply-to"}
 _TRUSTED = "authentication-results"
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
-# a field as it should be written, and a block of nothing else; possessive, or a hostile one would take long
-_WHOLE_FIELD = re.compile(rb"([!-9;-~]++):([^\n]*+\n?(?:[ \t][^\n]*+\n?)*+)")
+# a field as it should be written, no boundary, and a block of nothing else; possessive, or a hostile one would take long
+_WHOLE_FIELD = re.compile(rb"((?!--)[!-9;-~]++):([^\n]*+\n?(?:[ \t][^\n]*+\n?)*+)")
 _WHOLE = re.compile(rb"(?:%s)*+" % _WHOLE_FIELD.pattern)
 _MBOX = re.compile(rb">?From \S+ .*[0-9]{2}:[0-9]{2}.* [0-9]{4}\b")
 _MIME = re.compile(rb"^(?:content-[a-z-]+|mime-version)[ \t]*:", re.IGNORECASE | re.MULTILINE)
@@ -117,14 +117,14 @@ def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[H
         if line[:1] in (b" ", b"\t") and spans:
             name, value, _ = spans[-1]
             spans[-1] = (name, value, following)
+        elif line.startswith(b"--") and _parts(line, block, spans):
+            body = start + offset  # the blank line is missing before the first part
+            break
         elif match:
             name = match[1].decode("ascii").lower()
             if name == _TRUSTED and not (whole and match.end() == len(name) + 1):
                 name = ""
             spans.append((name, offset + match.end(), following))
-        elif line.startswith(b"--") and _parts(line, block, spans):
-            body = start + offset  # the blank line is missing before the first part
-            break
         elif line.strip() and not _separates(line, spans, offset):
             if last_mime is None:
                 last_mime = max((field.start() for field in _MIME.finditer(block)), default=-1)

@@ -614,13 +614,14 @@ def test_parts_that_stand_between_the_parts_are_not_lost(reader: Reader, place: 
     assert "its parts cannot be told apart" in summary.refusal
 
 
-def test_a_missing_or_added_blank_line_loses_no_part(reader: Reader) -> None:
-    head = 'Subject: x\r\nContent-Type: multipart/mixed; boundary="b"\r\n'
+@pytest.mark.parametrize("b", ["b", "a:b"])
+def test_a_missing_or_added_blank_line_loses_no_part(reader: Reader, b: str) -> None:
+    head = f'Subject: x\r\nContent-Type: multipart/mixed; boundary="{b}"\r\n'
     file = part("a;5", "Content-Type: text/csv; name=a.csv", "Content-Disposition: attachment")
-    for between in ("", "This is a multi-part message in MIME format.\r\n"):
-        raw = f"{head}{between}--b\r\nContent-Type: text/plain\r\n\r\nDear Ann\r\n--b\r\n{file}--b--\r\n".encode()
+    for between in ("", " \r\n", "This is a multi-part message in MIME format.\r\n"):
+        raw = f"{head}{between}--{b}\r\nContent-Type: text/plain\r\n\r\nDear Ann\r\n--{b}\r\n{file}--{b}--\r\n".encode()
         assert [each.name for each in reader.parts(raw)] == ["message text", "a.csv"]
-    raw = f"{head}\r\n--b\r\n\r\nDear Ann\r\n--b\r\n\r\n{file}--b--\r\n".encode()
+    raw = f"{head}\r\n--{b}\r\n\r\nDear Ann\r\n--{b}\r\n\r\n{file}--{b}--\r\n".encode()
     assert [each.name for each in reader.parts(raw)] == ["message text", "a.csv"]
 
 
