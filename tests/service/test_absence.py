@@ -9,6 +9,8 @@ import pytest
 from gateway.errors import GatewayError, NotFound, OutcomeUnknown, Refused
 from gateway.model import JobState, MailKind, Receipt, Verdict
 from gateway.ports import HistoryEntry, JobStatus, Submitted
+from gateway.service.absence import lacks
+from gateway.service.history import Reading
 from gateway.service.outbound import OutboundSettings
 from gateway.service.settle import SettleSettings
 
@@ -45,6 +47,15 @@ async def delivered(house: House) -> None:
     house.provider.statuses[job.provider_ref or 0] = JobStatus(Verdict.SUCCESS, "ok", "Sent!")
     house.now += 3600
     await house.turn("result")
+
+
+@pytest.mark.parametrize(("to_the_end", "missing"), [(True, {3, 7}), (False, {7})])
+def test_a_list_has_to_show_what_it_goes_back_to(to_the_end: bool, missing: set[int]) -> None:
+    shown = [HistoryEntry(ref, 1, "12025550123", Verdict.SUCCESS, None) for ref in (5, 9)]
+    reading = Reading(tuple(shown), complete=True, to_the_end=to_the_end)
+    assert lacks(reading, {5, 9}) == ""
+    for ref in (3, 7):
+        assert (lacks(reading, {5, ref}) != "") is (ref in missing)
 
 
 async def test_never_sent_and_shown_so_is_sent_once_more(house: House) -> None:

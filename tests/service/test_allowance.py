@@ -21,7 +21,7 @@ from gateway.store import jobs, spending
 
 from . import house as houses
 from .conftest import Build
-from .house import LETTER, START, House, state_of
+from .house import LETTER, START, House, Workshop, state_of
 from .test_life import Quick
 from .test_submit import answer
 
@@ -324,6 +324,16 @@ async def test_a_price_that_is_not_told_counts_as_assumed(build: Build) -> None:
     assert (house.provider.submits, sums(house)) == (2, (2, 2, 800_000))
 
 
+async def test_a_price_that_is_not_told_is_assumed_of_each_page(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(houses, "Workshop", Workshop)
+    house = await build(outbound=settings({Scope.TOTAL: "day:money=9.00"}, page_price="0.40"))
+    house.provider.cost_error = Refused("no price list")
+    house.provider.answer_submit = Submitted
+    await house.submit(mail=LETTER + b"One more line.\r\n" * 80)
+    await house.turn("prepare", "upload", "submit")
+    assert (house.provider.submits, sums(house)) == (1, (1, 2, 800_000))
+
+
 # --- clocks -----------------------------------------------------------------------------------------------------------
 
 
@@ -382,6 +392,16 @@ async def test_what_no_window_reaches_is_forgotten(build: Build) -> None:
     await house.database.write(house.outbound.allowance.note_time)
     await house.database.write(lambda tx: spending.forget(tx, house.now, 400 * DAY))
     assert house.on_disk(count) == [(0, 0)]
+
+
+async def test_what_a_window_still_reaches_is_not_forgotten(build: Build) -> None:
+    house = await build(outbound=settings({Scope.TOTAL: "day:faxes=1"}))
+    await send(house, 1)
+    house.now += DAY - 60
+    await house.database.write(house.outbound.allowance.note_time)
+    await house.database.write(lambda tx: spending.forget(tx, house.now, 400 * DAY))
+    await send(house, 1, first=1)
+    assert house.provider.submits == 1
 
 
 async def test_what_is_used_of_a_cap_is_shown_for_as_long_as_it_counts(build: Build) -> None:
