@@ -29,6 +29,7 @@ KINDS = ("mail", "document", "inbound")
 ORPHANS = "orphan"  # where what no row names is kept for a while
 _ORDINARY = 5 << 18  # bytes of a mail that is not small and all the same in memory
 _HELD = 4  # such mails at once
+_FEW_FILES = 100  # that what was accepted still needs
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -334,11 +335,15 @@ class Spool:
         self._on_fatal(error)
 
     def check_room(self, size: int = 0) -> None:
-        """Raise :class:`NoSpace` when ``size`` more bytes would leave less than the floor, TryLater where nobody can tell."""
+        """Raise :class:`NoSpace` when ``size`` more bytes would leave less than the floor, or for want of inodes, TryLater
+        where nobody can tell.
+        """
         try:
-            free = self._free(self.root)
+            free, files = self._free(self.root), _free_files(self.root)
         except OSError as error:
             raise _translate(error, "statvfs") from error
+        if files is not None and files < _FEW_FILES:
+            raise NoSpace("the gateway's disk has no room for more files", f"{files} are left, see df -i")
         if free < self.floor + size:
             raise NoSpace(
                 "the gateway is short of disk space", f"{free >> 20} MiB free, {self.floor + size >> 20} MiB needed"
@@ -425,6 +430,12 @@ class Spool:
                     file.unlink(missing_ok=True)
                     removed.append(name)
         return removed
+
+
+def _free_files(path: Path) -> int | None:
+    """How many more files there may be; None where their number has no limit of its own."""
+    stat = os.statvfs(path)
+    return stat.f_favail if stat.f_files else None
 
 
 def _free_bytes(path: Path) -> int:

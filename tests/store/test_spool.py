@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
@@ -10,6 +11,7 @@ import shutil
 import threading
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -168,6 +170,19 @@ def test_below_the_floor_nothing_is_begun(tmp_path: Path) -> None:
     roomy.check_room(3000)
     with pytest.raises(NoSpace):
         roomy.check_room(4001)
+
+
+@pytest.mark.parametrize(("files", "left", "enough"), [(5000, 99, False), (5000, 100, True), (0, 0, True)])
+def test_a_disk_without_inodes_is_full(
+    tmp_path: Path, files: int, left: int, enough: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems count none."""
+    spool = Spool(tmp_path / "spool", floor=1000, reserve=0)
+    spool.open()
+    disk = SimpleNamespace(f_bavail=1 << 20, f_frsize=4096, f_files=files, f_favail=left)
+    monkeypatch.setattr(os, "statvfs", lambda _path: disk)
+    with contextlib.nullcontext() if enough else pytest.raises(NoSpace, match="no room for more files"):
+        spool.check_room()
 
 
 def test_where_nobody_can_tell_how_much_room_there_is_nothing_is_begun(tmp_path: Path) -> None:
