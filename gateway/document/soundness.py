@@ -176,7 +176,7 @@ def _breaks(stream: pikepdf.Stream) -> bool:
             elif coding in _BASE85:
                 pieces = iter([_of_base85(data)])
             else:
-                return coding not in _OTHERS
+                return coding not in _OTHERS or _has_wrong_codes(stream)
         if not _filters(stream) and _is_drawn(stream) and _is_garbled(data):
             return True
         return sum(len(piece) for piece in pieces) < min(_wanted(stream), _MOST)
@@ -186,6 +186,19 @@ def _breaks(stream: pikepdf.Stream) -> bool:
         return True
     except (ValueError, TypeError, LookupError, AttributeError):  # for pdfium to judge
         return False
+
+
+def _has_wrong_codes(stream: pikepdf.Stream) -> bool:
+    """Whether qpdf knows the coding and comes to what cannot be. It may be asked of what does not take long."""
+    if len(stream.read_raw_bytes()) > _WINDOW:
+        return False
+    try:
+        stream.read_bytes()
+    except pikepdf.DataDecodingError:
+        return True
+    except pikepdf.PdfError:
+        return False
+    return False
 
 
 def _of_base85(data: bytes) -> bytes:

@@ -1064,7 +1064,7 @@ def test_content_in_letters_that_is_damaged_is_no_blank_page(pages: Pages, refus
             assert refusal(whole).public == _DAMAGED
 
 
-def test_codings_that_are_not_looked_into_are_known(pages: Pages) -> None:
+def test_other_codings_are_known(pages: Pages, refusal: Refusal) -> None:
     document = pikepdf.new()
     letter(1).add_to(document)
     content = document.pages[0].Contents
