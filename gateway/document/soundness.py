@@ -72,10 +72,10 @@ class Soundness:
             lost = not all(isinstance(each, pikepdf.Stream) and not _is_other(each) for each in content)
         if lost or not all(_is_box(page.obj.get(name)) for name in ("/MediaBox", "/CropBox")):
             return True
-        waiting: list[tuple[object, pikepdf.Dictionary | None]] = [
-            (each, resources) for each in (*content, *_shown(resources))
+        waiting: list[tuple[object, tuple[object, ...]]] = [
+            (each, (resources,)) for each in (*content, *_shown(resources))
         ]
-        waiting += [(each, None) for each in _looks(page.obj.get("/Annots"))]  # what they show may be said elsewhere
+        waiting += [(each, ()) for each in _looks(page.obj.get("/Annots"))]  # what they show may be said elsewhere
         while waiting:
             stream, around = waiting.pop()
             if not isinstance(stream, pikepdf.Stream) or stream.objgen in self._seen:
@@ -83,9 +83,9 @@ class Soundness:
             self._seen.add(stream.objgen)
             own = stream.get("/Resources")
             is_drawn = stream.get("/Subtype") == "/Form" or "/PatternType" in stream
-            if self._breaks(stream) or (is_drawn and around and named.is_lost(_content([stream]), own, around)):
+            if self._breaks(stream) or (is_drawn and around and named.is_lost(_content([stream]), own, *around)):
                 return True
-            waiting += [(each, around) for each in _shown(own)]
+            waiting += [(each, (own, around[-1]) if around else ()) for each in _shown(own)]
         return named.is_lost(_content(content), resources) or (self._wrong_sums and self._right_sums)
 
     def _breaks(self, stream: pikepdf.Stream) -> bool:

@@ -1149,7 +1149,17 @@ def test_what_looks_like_a_lost_picture_or_font_and_is_none(pages: Pages) -> Non
     inner = Stream(document, b"BT /F 12 Tf (letters) Tj ET", BBox=Array([0, 0, 612, 792]))  # of the page's font
     inner["/Type"], inner["/Subtype"] = Name.XObject, Name.Form
     document.pages[0].Resources.XObject["/Fm"] = document.make_indirect(inner)
-    document.pages[0].Contents = [document.pages[0].Contents, Stream(document, b"/Fm Do")]
+    outer = Stream(document, b"/In Do /G 12 Tf (letters) Tj", BBox=Array([0, 0, 612, 792]))  # of what it is in
+    outer["/Type"], outer["/Subtype"] = Name.XObject, Name.Form
+    innermost = Stream(document, b"BT /G 12 Tf (letters) Tj ET", BBox=Array([0, 0, 612, 792]))
+    innermost["/Type"], innermost["/Subtype"] = Name.XObject, Name.Form
+    outer["/Resources"] = Dictionary(
+        Font=Dictionary(G=document.pages[0].Resources.Font.F), XObject=Dictionary(In=document.make_indirect(innermost))
+    )
+    document.pages[0].Resources.XObject["/Out"] = document.make_indirect(outer)
+    document.pages[0].Contents = [document.pages[0].Contents, Stream(document, b"/Fm Do /Out Do")]
+    document.Root.Pages["/Resources"] = document.pages[0].obj["/Resources"]
+    del document.pages[0].obj["/Resources"]
     assert len(pages(saved(document))) == 1
 
 
