@@ -37,8 +37,9 @@ def has_no_size(warnings: list[str]) -> bool:
 
 
 def may_be_blank(page: pikepdf.Page, document: pikepdf.Pdf, path: Path, warnings: list[str]) -> bool:
-    """Whether nothing in the file at ``path`` may be what a page without content has lost."""
-    if page.obj.get("/Contents") is not None:
+    """Whether nothing in the file at ``path`` may be what a page without content, or a piece of it, has lost."""
+    contents = page.obj.get("/Contents")
+    if contents is not None and not (isinstance(contents, pikepdf.Array) and None in list(contents)):
         return True
     if any(_NO_PAGE in warning for warning in warnings):
         return False

@@ -69,6 +69,7 @@ class Soundness:
             lost = any(_may_be_content(each) for _, each in page.obj.items())
         else:
             content = list(contents) if isinstance(contents, pikepdf.Array) else [contents]
+            content = [each for each in content if each is not None]
             lost = not all(isinstance(each, pikepdf.Stream) and not _is_other(each) for each in content)
         if lost or not all(_is_box(page.obj.get(name)) for name in ("/MediaBox", "/CropBox")):
             return True

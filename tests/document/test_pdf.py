@@ -1096,6 +1096,17 @@ def test_a_page_is_blank_in_a_damaged_pdf_where_nothing_is_lost(pages: Pages) ->
         assert not ink(second)
 
 
+def test_a_piece_of_content_that_never_was_is_not_missed(pages: Pages, refusal: Refusal) -> None:
+    document = pikepdf.new()
+    letter(1).add_to(document)
+    document.pages[0].Contents = Array([document.pages[0].obj["/Contents"]] * 2)
+    whole = re.sub(rb"(/Contents \[ \d+ 0 R) \d", rb"\1 9", saved(document, compress_streams=False))
+    assert ink(pages(whole)[0])
+    (piece,) = re.findall(rb"/Contents \[ (\d+) 0 R 9", whole)
+    lost = moved(whole).replace(b"\n%b 0 obj" % piece, b"\nX 0 obj")
+    assert "damaged" in refusal(lost).public
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_page_whose_content_is_not_found_again_is_damaged(refusal: Refusal, number: int) -> None:
     document = pikepdf.new()
