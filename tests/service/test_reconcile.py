@@ -249,6 +249,8 @@ async def test_what_was_not_sent_is_sent_once_and_only_when_that_is_proven(today
     await copy.settle()
     assert copy.provider.names == []  # not even uploaded
     assert await looked(copy) == [120, 300, 300, 300, 300, 300, 180]
+    report = (await copy.mails(MailKind.OPERATOR))[-1].facts["text"]
+    assert report.splitlines()[1:] == ["2 faxes had not been sent, and can go now."]
     await copy.settle()
     assert sorted(digits for _, digits in copy.provider.executed) == [NUMBER[1:], OTHER[1:]]
 
@@ -396,6 +398,24 @@ async def test_a_fax_in_doubt_is_left_to_the_search_for_it_unless_it_was_uploade
     assert doubtful.may_be_sent
     await copy.turn("doubt")
     assert (await copy.job(first.id)).provider_ref == 70
+
+
+async def test_a_fax_in_doubt_that_was_uploaded_again_and_sent_since_is_left_to_a_person(today: House) -> None:
+    job = await today.uploaded()
+    await today.database.write(lambda tx: jobs.begin_attempt(tx, job, START))
+    copy = today.copy("old")
+    await today.database.write(lambda tx: jobs.end_attempt(tx, job.id, 1, START, "not_sent"))
+    for state, columns in ((JobState.UPLOADED, {}), (JobState.PREPARED, {"document_ref": None})):
+        now = await today.job(job.id)
+        await today.database.write(
+            lambda tx, now=now, to=state, more=columns: jobs.change(tx, now, to, START, "", **more)
+        )
+    await today.turn("upload", "submit")
+    await started(copy)
+    await looked(copy)
+    doubtful = await copy.job(job.id)
+    assert state_of(doubtful) == (JobState.IN_DOUBT, True)
+    assert doubtful.hold == f"{MAY_BE_SENT}: the provider's history shows it as fax 9000"
 
 
 REDIAL = outbound(redial={"busy": 2})

@@ -137,6 +137,13 @@ async def test_a_held_job_is_not_sent(database: Database) -> None:
     assert len(await database.read(lambda tx: jobs.due(tx, JobState.UPLOADED, 9999.0, 10))) == 1
 
 
+async def test_what_has_happened_to_a_held_job_is_recorded_and_only_its_end_ends_the_hold(database: Database) -> None:
+    await database.write(lambda tx: jobs.add(tx, submission(), [job()], "key"))
+    await database.write(lambda tx: jobs.hold(tx, job(), 1001.0, "look"))
+    assert (await advance(database, "S1-1", JobState.PREPARED)).hold == "look"
+    assert (await advance(database, "S1-1", JobState.FAILED)).hold == ""
+
+
 async def test_a_released_job_has_fresh_tries_and_goes_no_earlier_than_its_sender_wants(database: Database) -> None:
     for n, (send_at, next_at) in enumerate(((0.0, 1004.0), (5000.0, 5000.0)), 1):
         later = dataclasses.replace(job(), id=f"S{n}-1", submission=f"S{n}", options=FaxOptions(send_at=send_at))
