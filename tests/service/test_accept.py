@@ -663,6 +663,12 @@ async def test_what_no_mail_could_prove_is_refused_before_it_comes(build: Build)
     await house.accept.check_sender(replace(PEER, address="local"), "a@example.org", None)
 
 
+async def test_without_a_server_in_front_no_mail_to_come_is_a_proof(house: House) -> None:
+    await house.route("@example.org", identity=Identity.DKIM)
+    with pytest.raises(Refused, match="more proof"):
+        await house.accept.check_sender(PEER, "a@example.org", None)
+
+
 async def test_a_login_is_proof_enough_without_a_signature(build: Build) -> None:
     house = await _behind_a_server(build)
     queue_id = await house.submit(peer=replace(PEER, login="ann"))
