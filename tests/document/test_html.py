@@ -397,9 +397,8 @@ async def test_the_end_of_the_form_that_is_printed_is_told(sender: Sender) -> No
         "message text: page 1", "quoted mail in the message text: left out, it repeats an earlier mail", OTHER,
     ]  # fmt: skip
     assert "Where" not in sender.words()
-    said = await sender.send(
-        mail("<p>Hello dear Ann</p>" + quoted, "Hello dear Ann, with kind regards\n\n-- \nAnn\n", subject="Re: Offer")
-    )
+    words = "Hello dear Ann, these are the corrected figures of September, with kind regards"
+    said = await sender.send(mail(f"<p>{words}</p>{quoted}", f"{words}\n\n-- \nAnn\n", subject="Re: Offer"))
     assert said[1] == "signature of the message text: left out, signatures are not faxed here"
 
 
