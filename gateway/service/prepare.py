@@ -219,7 +219,7 @@ class Prepare:
             changed = []
             for job in jobs.of_submission(tx, submission.id):
                 if job.id in ids and job.state is JobState.ACCEPTED and jobs.change(
-                    tx, job, JobState.PREPARED, now, f"{document.pages} pages prepared",
+                    tx, job, JobState.PREPARED, now, f"{document.pages} page{'s' * (document.pages != 1)} prepared",
                     next_at=max(now, job.options.send_at),
                 ):  # fmt: skip
                     jobs.set_document(tx, job.id, document)
