@@ -87,7 +87,8 @@ class Account:
 
     async def look(self) -> None:
         """Ask for the balance where that may open the gate. Raises nothing."""
-        if not (self._gate.is_shut or self._gate.lacks_credit or self._gate.failing_for):
+        is_closed = self._gate.is_shut or self._gate.lacks_credit
+        if not (is_closed or self._gate.failing_for):
             return
         try:
             amount = await self._provider.balance()
@@ -99,8 +100,11 @@ class Account:
             log.exception("unexpected failure while the balance was asked for")
         else:
             telemetry.balance(float(amount))
-            self._gate.succeeded()
-            self._gate.balance(amount)
+            if is_closed:
+                self._gate.succeeded()
+                self._gate.balance(amount)
+            else:  # of what fails it proves nothing
+                self._gate.answered()
 
     # --- what is told -----------------------------------------------------------------------------------------------
 

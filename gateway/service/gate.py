@@ -114,10 +114,14 @@ class Gate:
 
     # --- what it learns ---------------------------------------------------------------------------------------------
 
+    def answered(self) -> None:
+        """The provider is there: a list was read, which proves of a send as little as of a key that is refused since."""
+        self._failing_at = None
+
     def succeeded(self) -> None:
         """A call with the key was answered well."""
+        self.answered()
         self._failures = self._pauses = 0
-        self._failing_at = None
         if self._refused or not self._proven:
             self._refused, self._proven = "", True
             self._tell()

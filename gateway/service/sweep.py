@@ -94,7 +94,7 @@ class Sweep:
                 await self._mark_start()
                 if self._gate.may_ask:
                     await self.sweep()
-                    self._gate.succeeded()
+                    self._gate.answered()
             except GatewayError as error:
                 self._gate.failed(error)
                 log.info("sweep did not end", why=str(error))

@@ -43,7 +43,7 @@ class Files:
     def __init__(self) -> None:
         self.names: dict[int, str] = {}
         self.key_is_good = True
-        self.asked = 0
+        self.asked = self.swept = 0
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -69,6 +69,7 @@ class Files:
         return self.answer({"status": "success", "balance": 9})
 
     async def inbox(self, _request: web.Request) -> web.Response:
+        self.swept += 1
         return self.answer({"status": "success", "inbox": []})
 
 
@@ -320,7 +321,7 @@ async def test_a_refused_key_that_cannot_be_written_down_is_told_when_it_can(
 
 
 async def test_a_provider_that_does_not_answer_is_told_once_and_measured(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, provider: tuple[Files, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def told() -> list[tuple[str, ...]]:
         return await gateway.database.read(
@@ -330,16 +331,20 @@ async def test_a_provider_that_does_not_answer_is_told_once_and_measured(
     async def is_told() -> bool:
         return bool(await told())
 
-    monkeypatch.setattr("gateway.service.account._AWAY", 0.3)
+    def is_failing() -> bool:
+        gateway.gate.failed(TryLater("the fax provider cannot be reached"))
+        return gateway.gate.failing_for > 0.1
+
     monkeypatch.setattr(
         gateway.provider, "balance", AsyncMock(side_effect=TryLater("the fax provider cannot be reached"))
     )
-    await until(lambda: gateway.gate.asks(8) == 8)  # the first sweep has got an answer
-    gateway.gate.failed(TryLater("the fax provider cannot be reached"))
-    await asyncio.sleep(0.1)
-    assert not await told()
+    await until(lambda: provider[0].swept > 0)  # the only sweep, of which the answer would be one
+    await until(is_failing)
     (shown,) = re.findall(r"^faxgateway_provider_failing_seconds (\S+)$", (await gateway._metrics()).decode(), re.M)
     assert 0.1 < float(shown) < 30
+    await asyncio.sleep(0.2)  # it looks now and then
+    assert not await told()
+    monkeypatch.setattr("gateway.service.account._AWAY", 0.0)
     await until(is_told)
     await asyncio.sleep(0.2)
     ((title, text),) = await told()
@@ -347,3 +352,12 @@ async def test_a_provider_that_does_not_answer_is_told_once_and_measured(
     assert "the last trouble: the fax provider cannot be reached." in text
     monkeypatch.undo()
     await until(lambda: gateway.gate.failing_for == 0)  # the balance was told again
+
+
+async def test_a_balance_that_is_told_forgets_no_other_failures(gateway: Gateway) -> None:
+    while gateway.gate.is_open:
+        gateway.gate.failed(TryLater("the fax provider cannot be reached"))
+    pauses = gateway.gate._pauses
+    await gateway._account.look()
+    assert gateway.gate.failing_for == 0
+    assert (gateway.gate.is_open, gateway.gate._pauses) == (False, pauses)

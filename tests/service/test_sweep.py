@@ -587,6 +587,33 @@ async def test_trouble_does_not_end_the_sweeping(build: Build, error: Exception)
     await house.inbound.stop(5.0)
 
 
+async def test_a_list_that_was_read_opens_no_gate(build: Build) -> None:
+    house = await build(inbound=quick(every=60.0))
+    real = house.provider.inbox
+    asked, answers = asyncio.Event(), asyncio.Event()
+
+    async def inbox(page: int, limit: int) -> InboxPage:
+        asked.set()
+        await answers.wait()
+        return await real(page, limit)
+
+    house.provider.inbox = inbox  # type: ignore[method-assign]
+    house.inbound.start()
+    await asked.wait()
+    house.gate.shut("the key is refused")  # by a send, meanwhile
+    house.gate.failed(TryLater("the provider is away"))
+    house.now += 5
+    assert house.gate.failing_for == 5
+    answers.set()
+
+    async def heard() -> bool:
+        return house.gate.failing_for == 0
+
+    await until(heard)
+    assert (house.gate.is_shut, house.gate.asks(4)) == (True, 0)
+    await house.inbound.stop(5.0)
+
+
 async def test_a_shut_gate_sweeps_nothing(build: Build) -> None:
     house = await build(inbound=quick())
     house.gate.shut("the key is refused")
