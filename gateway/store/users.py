@@ -30,8 +30,8 @@ def named(tx: Tx, name: str) -> str | None:
 
 
 def password_hash(tx: Tx, name: str) -> str | None:
-    """The hash of a login, or None."""
-    row = tx.execute("SELECT password_hash FROM user WHERE name = ?", (name,)).fetchone()
+    """The hash of a login, or None, as for one that somebody has disabled in the database by hand."""
+    row = tx.execute("SELECT password_hash FROM user WHERE name = ? AND disabled = 0", (name,)).fetchone()
     return None if row is None else str(row[0])
 
 

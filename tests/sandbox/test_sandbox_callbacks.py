@@ -75,12 +75,13 @@ async def test_after_forty_eight_hours_a_callback_is_given_up(tmp_path: Path, po
     async with world(tmp_path / "s", pool, clock_speed=FAST, clock=lambda: time.time() + ahead) as w:
         w.receiver.always = 503
         job = await w.sent(await w.upload())
-        await until(lambda: len(w.receiver.receipts(job)) == 3)
+        await until(lambda: len(w.receiver.receipts(job)) > 20)
         assert await _settled(w) is None
         ahead = 48 * 3600 / FAST
         record = await until(lambda: _settled(w))
         assert record["state"] == "expired"
         tries = len(record["answers"])
+        assert tries > 20
         await asyncio.sleep(0.2)
         assert len(await _answers(w)) == tries
 

@@ -82,11 +82,13 @@ async def test_a_numbers_own_route_goes_before_the_one_for_all(database: Databas
 # --- users ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_user_is_put_listed_and_removed(database: Database) -> None:
+async def test_a_user_is_put_listed_and_removed_and_a_disabled_one_has_no_password(database: Database) -> None:
     await database.write(lambda tx: users.put(tx, "ann", "hash one", 5.0))
     await database.write(lambda tx: users.put(tx, "ann", "hash two", 6.0))
     assert await database.read(lambda tx: users.password_hash(tx, "ann")) == "hash two"
     assert await database.read(users.listing) == [User("ann", 5.0)]
+    await database.write(lambda tx: tx.execute("UPDATE user SET disabled = 1").rowcount)
+    assert await database.read(lambda tx: users.password_hash(tx, "ann")) is None
     assert await database.write(lambda tx: users.remove(tx, "ann"))
     assert not await database.write(lambda tx: users.remove(tx, "ann"))
 
