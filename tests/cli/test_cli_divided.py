@@ -23,12 +23,14 @@ def part(number: int) -> bytes:
 
 
 def give(daemon: Daemon, number: int) -> str:
+    """Never shows that it read the 250 (no QUIT): so it may come again."""
     host, port = daemon.json("status")["listeners"][0].rsplit(":", 1)
-    with smtplib.SMTP(host, int(port), timeout=30) as client:
-        client.ehlo()
-        client.mail("copier@example.org")
-        client.rcpt("+12025550123@fax.local")
-        code, reply = client.data(part(number))
+    client = smtplib.SMTP(host, int(port), timeout=30)
+    client.ehlo()
+    client.mail("copier@example.org")
+    client.rcpt("+12025550123@fax.local")
+    code, reply = client.data(part(number))
+    client.close()
     assert code == 250, reply
     return reply.decode().split()[-1]
 
