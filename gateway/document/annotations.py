@@ -35,9 +35,12 @@ _NOTES = (
 )
 _PLACES = ("/Rect", "/QuadPoints", "/InkList", "/L", "/Vertices", "/CL")
 _FAR = 100_000  # points
-_PASSWORD = 1 << 13  # of the flags of a field
+_PASSWORD, _RADIO, _PUSHED = 1 << 13, 1 << 15, 1 << 16  # of the flags of a field
+_ROUND, _TICK = "l", "4"  # marks of radio buttons and of check boxes, in ZapfDingbats
+_SHARE, _WIDE, _HIGH = 0.8, 0.78, 0.7  # the size of a mark, in its box; how wide and high it is, in its size
 _DEEPEST = 16  # fields within fields
 _SIZE = re.compile(rb"([0-9.]+)\s+Tf")  # points, in its default appearance
+_NOTHING = re.compile(rb"(?:\(\s*\)|<\s*>|\[\s*\])\s*T[jJ]\b")  # text of no letter
 _WRITES = re.compile(rb"\b(?:T[jJ]|Do)\b|['\"]")  # a look that shows something typed
 _SHORT = 512  # bytes of a look that may show nothing
 _POINTS, _LEAST = 12.0, 5.0  # of a text that says no size, and of one that is too long for its box
@@ -149,12 +152,49 @@ class Annotations:
         look = looks.get("/N") if isinstance(looks, Dictionary) else None
         if isinstance(look, Stream):
             is_short = len(look.read_raw_bytes()) <= _SHORT
-            if is_short and _value(each).strip() and not _WRITES.search(look.read_bytes()):
+            if is_short and _value(each).strip() and not _WRITES.search(_NOTHING.sub(b"", look.read_bytes())):
                 del each["/AP"]
                 self.changed = True
         elif isinstance(look, Dictionary) and "/AS" not in each and isinstance(value, Name):
             each["/AS"] = value if str(value) in look else Name.Off
             self.changed = True
+        if _inherited(each, "/FT") == "/Btn" and not int(_inherited(each, "/Ff") or 0) & _PUSHED:
+            self._settle_mark(each, look)
+
+    def _settle_mark(self, each: Dictionary, look: Any) -> None:
+        """What is ticked or chosen is seen: of what has no look for its state pdfium shows little, and of a look for all nothing."""
+        state = _state(each)
+        if isinstance(look, Stream):
+            each["/AP"] = Dictionary(N=Dictionary({state: look}))
+        elif state != "/Off" and not (isinstance(look, Dictionary) and state in look):
+            each["/AP"] = Dictionary(N=Dictionary({state: self._mark(each)}))
+        else:
+            return
+        each["/AS"] = Name(state)
+        self.changed = True
+
+    def _mark(self, each: Dictionary) -> pikepdf.Object:
+        """The look of a box that is ticked, or of a button that is chosen (12.5.6.19)."""
+        left, bottom, right, top = _box(each)
+        width, height, about = right - left, top - bottom, each.get("/MK", Dictionary())
+        is_radio = bool(int(_inherited(each, "/Ff") or 0) & _RADIO)
+        mark = str(about.get("/CA", _ROUND if is_radio else _TICK))
+        edge = _border(each) / 2
+        points = [edge, edge, width - edge, edge, width - edge, height - edge, edge, height - edge]
+        if mark == _ROUND:
+            turns = [n * math.pi / 16 for n in range(32)]
+            reach = min(width, height) / 2 - edge
+            points = [
+                at for turn in turns for at in (width / 2 + reach * math.cos(turn), height / 2 + reach * math.sin(turn))
+            ]
+        size = _SHARE * min(width, height)
+        at = ((width - _WIDE * size) / 2, (height - _HIGH * size) / 2)
+        frame = linework.drawn(points, 2 * edge, closed=True) if "/BC" in about else b""
+        font = Dictionary(Type=Name.Font, Subtype=Name.Type1, BaseFont=Name.ZapfDingbats)
+        return self._look(
+            b"%s 0 g BT /Z %f Tf %f %f Td <%02x> Tj ET" % (frame, size, *at, ord(mark[:1]) & 0xFF),
+            [0, 0, width, height], Dictionary(Font=Dictionary(Z=font)),
+        )  # fmt: skip
 
     def _draw_line(self, each: Dictionary, vertices: pikepdf.Object, *, closed: bool) -> None:
         points, width = [float(value) for value in vertices], _border(each)
@@ -199,12 +239,17 @@ class Annotations:
     def _show(
         self, each: Dictionary, content: bytes, box: list[float], resources: Dictionary, matrix: list[int] | None = None
     ) -> None:
+        each["/AP"] = Dictionary(N=self._look(content, box, resources, matrix))
+        self.changed = True
+
+    def _look(
+        self, content: bytes, box: list[float], resources: Dictionary, matrix: list[int] | None = None
+    ) -> pikepdf.Object:
         look = Stream(
             self._document, content, Type=Name.XObject, Subtype=Name.Form, BBox=Array(box), Resources=resources,
             Matrix=Array(matrix or [1, 0, 0, 1, 0, 0]),
         )  # fmt: skip
-        each["/AP"] = Dictionary(N=self._document.make_indirect(look))
-        self.changed = True
+        return self._document.make_indirect(look)
 
 
 def _inherited(field: pikepdf.Object, name: str) -> Any:
@@ -214,6 +259,14 @@ def _inherited(field: pikepdf.Object, name: str) -> Any:
             break
         field = field["/Parent"]
     return field.get(name)
+
+
+def _state(widget: Dictionary) -> str:
+    """That of a check box or radio button, by its value where it does not say it and is the only one that has it."""
+    state = widget.get("/AS")
+    if state is None and ("/V" in widget or len(widget.get("/Parent", widget).get("/Kids", ())) == 1):
+        state = _inherited(widget, "/V")
+    return str(state) if isinstance(state, Name) else "/Off"
 
 
 def _value(field: Dictionary) -> str:

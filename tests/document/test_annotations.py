@@ -314,6 +314,8 @@ def test_what_was_typed_into_a_field_that_kept_its_empty_look_is_shown(pages: Pa
     ((page,), (wanted,)) = (pages(filled(Name.Tx, String("typed"), look)) for look in (b"/Tx BMC EMC", None))
     assert ink(page) > 0
     assert page.image.tobytes() == wanted.image.tobytes()
+    (blank,) = pages(filled(Name.Tx, String("typed"), b"/Tx BMC q BT /Helv 14 Tf 2 6 Td () Tj ET Q EMC"))
+    assert blank.image.tobytes() == wanted.image.tobytes()
     (kept,) = pages(filled(Name.Tx, String("typed"), b"0 0 50 50 re f BT /Helv 14 Tf (other) Tj ET"))
     assert ink(kept) > ink(page)
 
@@ -338,6 +340,31 @@ def test_a_box_that_does_not_say_its_state_is_ticked_by_its_value(pages: Pages) 
         for value, more in ((Name.Yes, {}), (Name.Yes, {"AS": Name.Yes}), (Name.Off, {}))
     )
     assert ticked == said != empty
+
+
+@pytest.mark.parametrize("flags", [0, 1 << 15])
+@pytest.mark.parametrize("mark", [{}, {"MK": Dictionary(CA=String("8"), BC=Array([0]))}])
+def test_a_box_that_is_ticked_and_has_no_look_for_it_is_seen(pages: Pages, flags: int, mark: dict[str, Any]) -> None:
+    other = b"0 0 50 50 re f"  # is that of Yes
+    for value, more in ((Name.On, {"AS": Name.On}), (Name.On, {}), (Name.Yes, {"AS": Name.On})):
+        (ticked,) = pages(filled(Name.Btn, value, None, Ff=flags, **more, **mark))
+        assert 0.01 < ink(ticked, *_PLACE) < 0.5
+    (ticked,) = pages(filled(Name.Btn, Name.On, other, Ff=flags, AS=Name.On, **mark))
+    (empty,) = pages(filled(Name.Btn, Name.Off, other, Ff=flags, AS=Name.Off, **mark))
+    (left,) = pages(filled(Name.Btn, Name.Off, None, Ff=flags, AS=Name.Off))
+    middle = tuple(edge + (0.5 - n // 2) * 0.02 for n, edge in enumerate(_PLACE))  # without its frame
+    assert ink(ticked, *middle) > 0.01
+    assert not ink(empty, *middle)
+    assert not ink(left, *middle)
+
+
+def test_a_box_with_one_look_for_all_states_shows_it(pages: Pages) -> None:
+    with pikepdf.open(io.BytesIO(filled(Name.Btn, Name.Yes, b"0 0 50 50 re f", AS=Name.Yes))) as document:
+        (wanted,) = pages(saved(document))
+        looks = document.pages[0].Annots[0].AP
+        looks.N = looks.N.Yes
+        (page,) = pages(saved(document))
+    assert page.image.tobytes() == wanted.image.tobytes()
 
 
 def layered(note: dict[str, Any], rule: dict[str, Any] | None, *, off: bool) -> bytes:
