@@ -36,15 +36,16 @@ def fault(certificate: Path, key: Path) -> tuple[str, str] | None:
 
 def valid_until(certificate: Path) -> float | None:
     """The notAfter of the first certificate, found by the shape of its Validity; None where it cannot be read."""
-    pem = certificate.read_text(encoding="ascii", errors="replace")
     start, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    if start not in pem or end not in pem:
+    try:
+        pem = certificate.read_text(encoding="ascii", errors="replace")
+        der = ssl.PEM_cert_to_DER_cert(pem[pem.index(start) : pem.index(end) + len(end)])
+        validity = re.search(rb"\x30[\x1e\x20\x22]" + _TIME + _TIME, der)
+        if validity is None:
+            return None
+        short, whole = validity[3], validity[4]
+        if short:
+            whole = (b"20" if short < b"50" else b"19") + short
+        return datetime.strptime(whole.decode(), "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
+    except (OSError, ValueError):  # it may be removed, or half written, while we run
         return None
-    der = ssl.PEM_cert_to_DER_cert(pem[pem.index(start) : pem.index(end) + len(end)])
-    validity = re.search(rb"\x30[\x1e\x20\x22]" + _TIME + _TIME, der)
-    if validity is None:
-        return None
-    short, whole = validity[3], validity[4]
-    if short:
-        whole = (b"20" if short < b"50" else b"19") + short
-    return datetime.strptime(whole.decode(), "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()

@@ -394,6 +394,11 @@ def test_a_certificate_that_clients_will_not_take_and_a_key_that_others_can_read
     assert config.expiring(end.timestamp() + 1) == (
         f"the certificate in {tmp_path / 'cert.pem'} has expired: renew it, then faxgateway reload",
     )
+    for damaged in (b"", b"-----BEGIN CERTIFICATE-----\nAAAAA\n-----END CERTIFICATE-----\n", None):  # while it runs
+        (tmp_path / "cert.pem").unlink()
+        if damaged is not None:
+            (tmp_path / "cert.pem").write_bytes(damaged)
+        assert (config.certificates(), config.expiring(end.timestamp())) == ({}, ())
     (tmp_path / "key.pem").chmod(0o644)
     key = tmp_path / "key.pem"
     assert config.warnings == (f"others can read the private key in {key}: chmod 640 {key}",)
