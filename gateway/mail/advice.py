@@ -174,7 +174,7 @@ UNKNOWN = {
     ),
     "held": Advice(
         "being looked into",
-        "may have been sent or not: the connection to the provider broke off while it was handed over. It is held"
+        "may have been sent or not: the provider gave no answer that can be relied on when it was handed over. It is held"
         " until a person has found out; then you get another mail.",
         f"{_ASK_FIRST} Ask the recipient whether it arrived, or the people who run the gateway, with the fax id above.",
         "4.4.7",

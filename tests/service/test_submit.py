@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError, KeyRefused, NoSpace, NotFound, OutcomeUnknown, Refused, SlowDown, TryLater
+from gateway.mail.compose import Letterhead, compose
 from gateway.model import JobState, MailKind, Receipt, Verdict
 from gateway.ports import HistoryEntry, JobStatus, Submitted
 from gateway.service import settle
@@ -410,6 +411,9 @@ async def test_an_id_that_another_fax_has_is_no_clear_answer(house: House) -> No
     await house.turn("doubt")
     assert state_of(await house.job(second.id)) == (JobState.IN_DOUBT, True)
     assert await house.told(second.id) == [("unknown", "held")]
+    (mail,) = await house.mails(MailKind.UNKNOWN)
+    text = " ".join(compose(mail, Letterhead("fax@example.org")).decode().split())
+    assert "the provider gave no answer that can be relied on" in text, "it did answer: no connection broke off"
 
 
 async def test_a_doubt_that_a_person_settles_meanwhile_is_left_to_him(house: House) -> None:
