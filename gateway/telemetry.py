@@ -269,7 +269,8 @@ def held(job: str, *, why: str) -> None:
     _tell("held", level=logging.WARNING, id=job, why=why)
 
 
-def ended(job: str, *, number: str, state: str, code: str, why: str = "", took: float = 0.0) -> None:
+def ended(job: str, *, number: str, state: str, code: str, took: float, why: str = "") -> None:
+    """``took``: seconds since it was accepted."""
     _results.labels(state, code).inc()
     _seconds.observe(took)
     _tell(state, id=job, number=number, code=code, why=why, delay=round(took, 1))

@@ -365,7 +365,9 @@ class Settle:
 
         done = await self._database.write(commit)
         if done:
-            telemetry.ended(job.id, number=job.number.e164, state="cancelled", code="cancelled")
+            telemetry.ended(
+                job.id, number=job.number.e164, state="cancelled", code="cancelled", took=now - job.created_at
+            )
             self._on_mail()
             self._nudge()
         return done

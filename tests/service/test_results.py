@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway import telemetry
 from gateway.errors import KeyRefused, NotFound, OutcomeUnknown, Refused
@@ -474,6 +475,14 @@ async def test_only_the_first_of_two_ends_is_told(house: House) -> None:
     await house.outbound.settle.fail(job, code="refused", text="one")
     await house.outbound.settle.fail(job, code="busy", text="two")
     assert await house.told(job.id) == [("failed", "refused")]
+
+
+async def test_a_cancelled_fax_took_as_long_as_it_did(house: House) -> None:
+    job = await house.uploaded()
+    house.now = job.created_at + 3600
+    with capture_logs() as logs:
+        assert await house.outbound.settle.cancel(job, silent=True)
+    assert [line["delay"] for line in logs if line["event"] == "cancelled"] == [3600.0]
 
 
 async def test_a_silent_cancel_in_doubt_is_silent(house: House) -> None:
