@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import math
 import os
 import time
 from collections import OrderedDict
@@ -52,10 +53,9 @@ class Facts:
     who: str  # as whom failures count
     password_hash: str | None
     known_at: float | None  # when the login was good there
-    here: int  # failures of any login at the address
-    of_login: int  # of this login at the address
-    elsewhere: int  # of this login at all other addresses
-    oldest: float | None  # the first of the failures at the address
+    here: list[float]  # when any login failed at the address, the first first
+    of_login: list[float]  # and this one
+    elsewhere: int  # failures of this login at all other addresses
 
 
 class Logins:
@@ -92,8 +92,10 @@ class Logins:
             wait = self._wait(facts, now)
             if wait:
                 telemetry.login("throttled", client=peer.address)
-                minutes = max(1, round(wait / 60))
-                raise TryLater(f"too many wrong passwords; try again in {minutes} minutes", status="4.7.0")
+                minutes = math.ceil(wait / 60)
+                raise TryLater(
+                    f"too many wrong passwords; try again in {minutes} minute{'s' * (minutes != 1)}", status="4.7.0"
+                )
             if good is None:
                 good = await self._judge(facts, password)
                 self._remember(guess, good=good)
@@ -140,15 +142,15 @@ class Logins:
         # a user's name is on record anyhow; what is none may be a password, so its digest dies with the process
         who = self._digest(name) if password_hash is None else f"user:{name}"
         known_at = logins.last_success(tx, name, address)
+        failures = logins.failures(tx, address, since)
         return Facts(
             name=name,
             who=who,
             password_hash=password_hash,
             known_at=known_at if known_at is not None and now - known_at < _KNOWN_FOR else None,
-            here=logins.failures(tx, address, since),
-            of_login=logins.failures_of(tx, who, address, since),
+            here=[at for at, _ in failures],
+            of_login=[at for at, login_ in failures if login_ == who],
             elsewhere=logins.failures_elsewhere(tx, who, address, since),
-            oldest=logins.oldest_failure(tx, address, since),
         )
 
     def _wait(self, facts: Facts, now: float) -> float:
@@ -157,10 +159,9 @@ class Logins:
         if facts.known_at is None:
             most -= most // 4  # kept for those whose address this is
         attacked = facts.known_at is None and facts.elsewhere >= self._settings.per_user
-        if facts.here < most and not (attacked and facts.of_login >= _UNDER_ATTACK):
-            return 0.0
-        assert facts.oldest is not None, "there are failures"
-        return max(1.0, facts.oldest + self._settings.window - now)
+        limits = [(facts.here, most)] + [(facts.of_login, _UNDER_ATTACK)] * attacked
+        in_the_way = [failures[-few] for failures, few in limits if len(failures) >= few]  # until it counts no more
+        return max(1.0, max(in_the_way) + self._settings.window - now) if in_the_way else 0.0
 
     async def _judge(self, facts: Facts, password: str) -> bool:
         """Whether it is the password. It takes a third of a second, so a mail server that logs in for each mail has it once."""

@@ -10,31 +10,16 @@ def failed(tx: Tx, login: str, address: str, now: float) -> None:
     tx.execute("INSERT INTO login_failure (at, address, login) VALUES (?, ?, ?)", (now, address, login))
 
 
-def failures(tx: Tx, address: str, since: float) -> int:
-    """How many failed at an address."""
-    return _count(tx, "SELECT count(*) FROM login_failure WHERE address = ? AND at > ?", (address, since))
+def failures(tx: Tx, address: str, since: float) -> list[tuple[float, str]]:
+    """When a login failed at an address, and which, the first first."""
+    rows = tx.execute("SELECT at, login FROM login_failure WHERE address = ? AND at > ? ORDER BY at", (address, since))
+    return rows.fetchall()
 
 
 def failures_elsewhere(tx: Tx, login: str, address: str, since: float) -> int:
     """How many failed for a login at all other addresses."""
     query = "SELECT count(*) FROM login_failure WHERE login = ? AND at > ? AND address <> ?"
-    return _count(tx, query, (login, since, address))
-
-
-def failures_of(tx: Tx, login: str, address: str, since: float) -> int:
-    """How many failed for a login at an address."""
-    query = "SELECT count(*) FROM login_failure WHERE address = ? AND at > ? AND login = ?"
-    return _count(tx, query, (address, since, login))
-
-
-def _count(tx: Tx, query: str, parameters: tuple[object, ...]) -> int:
-    return int(tx.execute(query, parameters).fetchone()[0])
-
-
-def oldest_failure(tx: Tx, address: str, since: float) -> float | None:
-    """When the first of the failures at an address was that still count."""
-    row = tx.execute("SELECT min(at) FROM login_failure WHERE address = ? AND at > ?", (address, since)).fetchone()
-    return None if row[0] is None else float(row[0])
+    return int(tx.execute(query, (login, since, address)).fetchone()[0])
 
 
 def succeeded(tx: Tx, login: str, address: str, now: float) -> None:

@@ -64,6 +64,26 @@ async def test_many_guesses_of_one_address_cost_few_verifications_an_hour(house:
     assert answers.count("wrong") == 15
 
 
+@pytest.mark.parametrize("attacked", [False, True])
+async def test_a_time_that_is_named_is_one_at_which_a_guess_is_verified(house: House, attacked: bool) -> None:
+    """Of an office's twenty, some are those of users who are known there; of a login under attack two are at an address."""
+    door = await _door(house, per_user=2 if attacked else 50)
+    assert await _tries(door, ANN, "ann", SECRET) == "in"
+    for n in range(18):  # some minutes apart
+        await _tries(door, ANN, "ann", f"guess {n}")
+        house.now += 130
+    if attacked:
+        for n in range(2):
+            await _tries(door, replace(THIEF, address=f"203.0.113.{n}"), "bob", "guess")
+            await _tries(door, ANN, "bob", f"guess {n}")
+    with pytest.raises(TryLater) as caught:
+        await door.authenticate(ANN, "bob", "another guess")
+    minutes = re.search(r"try again in (\d+) minutes?$", caught.value.public)
+    assert minutes
+    house.now += 60 * int(minutes[1])
+    assert await _tries(door, ANN, "bob", "another guess") == "wrong"
+
+
 async def test_the_users_of_an_address_that_is_guessed_from_still_log_in_there(house: House) -> None:
     """An office behind one address, and a machine in it that guesses."""
     door = await _door(house)
