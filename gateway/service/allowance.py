@@ -7,6 +7,7 @@ neither many sends at once nor a crash let more through.
 from __future__ import annotations
 
 import hashlib
+import math
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -116,9 +117,9 @@ class Allowance:
         return None
 
     def _used_up(self, tx: Tx, capped: Capped, need: Amounts, at: float) -> tuple[str, float]:
-        """A sentence with the cap and the time when it opens, and the seconds until then."""
+        """A sentence with the cap and the minute by which it opens, and the seconds until then."""
         wait = max(1.0, limits.opens_at(capped.cap, spending.slots(tx, capped, at), need) - at)
-        opens = datetime.fromtimestamp(self._clock() + wait, UTC)
+        opens = datetime.fromtimestamp(math.ceil((self._clock() + wait) / 60) * 60, UTC)
         return f"{capped.text}, and this is used up until {opens:%Y-%m-%d %H:%M} UTC", wait
 
     # --- before a send --------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -135,6 +136,20 @@ async def test_what_waits_for_a_cap_goes_by_itself_and_not_before_it_may(build: 
     house.now += 1
     await house.turn("submit")
     assert house.provider.submits == 2
+
+
+async def test_at_the_minute_that_is_told_there_is_room_by_whatever_clock(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await build(outbound=settings({Scope.USER: "hour:faxes=1"}), policy=PolicySettings())
+    await send(house, 1)
+    ahead = 59.0  # as the clock is put right while we run
+    monkeypatch.setattr(house.outbound.allowance, "_clock", lambda: house.now + ahead)
+    with pytest.raises(TryLater, match="used up until") as caught:
+        await house.accept.check_recipient(ANN, "a@example.org", "+12025550123@fax.local")
+    told = caught.value.public.partition("until ")[2].partition(" UTC")[0]
+    house.now = datetime.strptime(f"{told}Z", "%Y-%m-%d %H:%M%z").timestamp() - ahead
+    await house.accept.check_recipient(ANN, "a@example.org", "+12025550123@fax.local")
 
 
 async def test_the_operator_and_each_sender_are_told_once_not_for_each_fax(build: Build) -> None:
