@@ -45,14 +45,12 @@ _SUCCESS_WORDS = ("success", "ok")
 
 @dataclass(frozen=True, slots=True)
 class FaxToSettings:
-    """``base_url`` as in ``https://fax.to/api/v2``; ``send_base_url`` where sends go, if elsewhere. Times in seconds.
-
-    ``rate`` is calls a second at most (0: no limit); ``max_document`` bytes of a received document.
+    """``base_url`` as in ``https://fax.to/api/v2``. Times in seconds; ``rate`` is calls a second at most (0: no limit);
+    ``max_document`` bytes of a received document.
     """
 
     base_url: str
     api_key: str = field(repr=False)
-    send_base_url: str = ""
     timeout: float = 60.0
     upload_timeout: float = 180.0
     rate: float = 2.0
@@ -65,7 +63,6 @@ class FaxTo:
 
     def __init__(self, settings: FaxToSettings) -> None:
         self._base = settings.base_url.rstrip("/")
-        self._send_base = (settings.send_base_url or settings.base_url).rstrip("/")
         self._upload_timeout = settings.upload_timeout
         self._account = hashlib.sha256(f"{self._base} {settings.api_key}".encode()).hexdigest()[:16]
         self._zone = ZoneInfo(settings.naive_timezone)
@@ -120,7 +117,7 @@ class FaxTo:
         form = {"fax_number": number.e164, "document_id": str(document_ref)}
         if tsi:
             form["tsi_number"] = tsi
-        answer = await self._calls.once(f"{self._send_base}/fax", form)
+        answer = await self._calls.once(f"{self._base}/fax", form)
         try:
             record = as_object(answer.json())
         except Unreadable as error:
@@ -147,7 +144,7 @@ class FaxTo:
         return JobStatus(verdict, code, text)
 
     async def history(self, page: int, limit: int) -> HistoryPage:
-        """``GET /fax-history``, or its alias ``GET /fax`` where that is refused (404, 405).
+        """``GET /fax-history``, or its alias ``GET /fax`` where that is refused.
 
         A page that does not say success counts as one that could not wholly be read.
         """
