@@ -47,18 +47,16 @@ def _in_utc(at: float) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Letterhead:
-    """Who the mails come from. ``sender`` is a mailbox people may answer to; ``bounce`` the envelope sender of faxes.
+    """Who the mails come from. ``sender`` is a mailbox people may answer to.
 
-    ``hostname`` names the gateway in reports and marks; ``domain`` is the fax domain; with ``reply_by_fax`` an answer
-    to a received fax goes to the caller's number by fax. ``clock``: of those who receive faxes; a sender's is told by his mail.
+    ``hostname`` names the gateway in reports and marks; ``domain`` is the fax domain. ``clock``: of those who receive faxes;
+    a sender's is told by his mail.
     """
 
     sender: str
-    bounce: str = ""
     hostname: str = "localhost"
     domain: str = "fax.local"
     version: str = ""
-    reply_by_fax: bool = False
     clock: Clock = _in_utc
 
 
@@ -285,8 +283,6 @@ def _inbound(
         "X-Faxgateway-Station": str(facts.get("rsid") or ""),
         "X-Faxgateway-Pages": str(pages or ""),
     }
-    if number and letterhead.reply_by_fax:
-        fields["Reply-To"] = f"<{number}@{letterhead.domain}>"
     text = _render(
         "inbound.txt",
         facts,

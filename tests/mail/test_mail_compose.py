@@ -25,7 +25,6 @@ from gateway.model import MailKind, OutgoingMail
 GOLDEN = Path(__file__).parent / "golden_out"
 HEAD = Letterhead(
     sender="Fax gateway <fax@example.org>",
-    bounce="bounce@example.org",
     hostname="gw.example.org",
     domain="fax.example.org",
     version="0.1.0",
@@ -510,18 +509,6 @@ def test_received_tiff() -> None:
     unknown = compose(mail(MailKind.INBOUND, {**INBOUND, "file_type": "?"}), HEAD, b"GIF")
     (document,) = parsed(unknown).iter_attachments()
     assert document.get_filename() == "fax-2026-11-23-1015-from-12025550123.bin"
-
-
-@pytest.mark.parametrize(
-    ("claim", "reply_to"),
-    [("12025550123", "+12025550123@fax.example.org"), ("+49 30 123456-78", "+493012345678@fax.example.org"),
-     ("anonymous", None), ("", None), ("0301234", None), ("+12025550123,,99", None), ("+100000000000", None)],
-)  # fmt: skip
-def test_reply_by_fax_only_to_a_number_beyond_doubt(claim: str, reply_to: str | None) -> None:
-    incoming = mail(MailKind.INBOUND, {**INBOUND, "from": claim})
-    message = parsed(compose(incoming, replace(HEAD, reply_by_fax=True), PDF))
-    assert (str(message["Reply-To"]) if message["Reply-To"] else None) == reply_to
-    assert parsed(compose(incoming, HEAD, PDF))["Reply-To"] is None
 
 
 def test_missing_document_is_said() -> None:

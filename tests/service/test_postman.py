@@ -30,7 +30,7 @@ from gateway.store.db import Tx
 
 from .house import PEER, House
 
-HEAD = Letterhead(sender="Fax gateway <fax@example.org>", bounce="bounce@example.org", hostname="gw.example")
+HEAD = Letterhead(sender="Fax gateway <fax@example.org>", hostname="gw.example")
 PDF = b"%PDF-1.4 received"
 DAY = 86400.0
 FONT = Path(gateway.document.__file__).parent / "fonts" / "DejaVuSans.ttf"
