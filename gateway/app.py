@@ -24,7 +24,7 @@ from gateway.edge.callbacks import CallbackServer
 from gateway.edge.smtpd import SmtpDoor
 from gateway.errors import GatewayError
 from gateway.mail.transport import Transport
-from gateway.model import FaxArrival, MailKind, Receipt
+from gateway.model import FaxArrival, Receipt
 from gateway.provider.faxto import FaxTo
 from gateway.service.accept import Accept
 from gateway.service.account import Account
@@ -73,11 +73,10 @@ class Sink:
 class Gateway:
     """The daemon as an object: :meth:`open` the state, :meth:`start` everything, :meth:`stop`."""
 
-    def __init__(self, config: Config, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
-        self._clock = clock
         self.failed: asyncio.Event = asyncio.Event()  # set when the process must end
-        self.started_at = clock()
+        self.started_at = time.time()
         state = Path(config.state_dir)
         self._lock = StateLock(state)
         self.spool = Spool(state / "spool", floor=config.min_free, on_fatal=self._fatal)
@@ -86,52 +85,49 @@ class Gateway:
         self._pool = WorkerPool(config.document.workers, limits)
         self._reader = WorkerPool(1, limits, fork=False, modules=_READING)
         self.provider = FaxTo(settings.provider(config))
-        self.gate = Gate(
-            GateSettings(first=config.provider.retry_after, longest=config.provider.retry_max), clock=clock
-        )
+        self.gate = Gate(GateSettings(first=config.provider.retry_after, longest=config.provider.retry_max))
         self.notices = Notices(settings.notices(config))
         self._transport = Transport(settings.relay(config))
         self.postman = Postman(
             self.database, self.spool, self._pool, self._transport, settings.letterhead(config), self.notices,
-            settings.postman(config), clock=clock,
+            settings.postman(config),
         )  # fmt: skip
         self.outbound = Outbound(
             self.database, self.spool, self.provider, self._pool, self.notices, settings.outbound(config),
-            gate=self.gate, on_mail=self.postman.nudge, clock=clock,
+            gate=self.gate, on_mail=self.postman.nudge,
         )  # fmt: skip
         self.inbound = Inbound(
             self.database, self.spool, self.provider, self.notices, settings.inbound(config), gate=self.gate,
-            on_mail=self.postman.nudge, clock_believed=lambda: self._wall.is_believed, clock=clock,
+            on_mail=self.postman.nudge, clock_believed=lambda: self._wall.is_believed,
         )  # fmt: skip
         self.reconcile = Reconcile(
             self.database, self.provider, self.outbound.history, self.notices, settings.outbound(config).settle,
-            gate=self.gate, on_mail=self.postman.nudge, nudge=self.outbound.nudge, clock=clock,
+            gate=self.gate, on_mail=self.postman.nudge, nudge=self.outbound.nudge,
         )  # fmt: skip
         self._account = Account(
             self.database, self.provider, self.notices, self.gate, config.provider.key_check_every,
-            on_mail=self.postman.nudge, clock=clock,
+            on_mail=self.postman.nudge,
         )  # fmt: skip
         self._keeping = Keeping()
-        self._wall = WallClock(clock)
+        self._wall = WallClock(time.time)
         accept_settings = settings.accept(config)
         self.divided = DividedMails(
             self.database, self.spool, self.notices, settings.divided(config), on_mail=self.postman.nudge,
-            clock_believed=lambda: self._wall.is_believed, clock=clock,
+            clock_believed=lambda: self._wall.is_believed,
         )  # fmt: skip
         self.accept = Accept(
             self.database, self.spool, self._reader, accept_settings, self.outbound.allowance,
             on_accepted=self.outbound.accepted,
             postmaster=Postmaster(
-                self.database, self.spool, self.notices, accept_settings.domains, on_mail=self.postman.nudge, clock=clock
+                self.database, self.spool, self.notices, accept_settings.domains, on_mail=self.postman.nudge
             ),
             divided=self.divided,
             clock_believed=lambda: self._wall.is_believed,
-            clock=clock,
         )  # fmt: skip
         self.admin = Admin(
             self.database, self.accept, self.outbound, self.inbound, self.provider, accept_settings,
             fallback=config.mail.fallback, parts=self.divided, status=self._status, reload=self.reload,
-            keep_files=self._keeping.keep, clock=clock,
+            keep_files=self._keeping.keep,
         )  # fmt: skip
         self._door: SmtpDoor | None = None
         self._callbacks: CallbackServer | None = None
@@ -176,7 +172,7 @@ class Gateway:
         await self.open()
         try:
             noted = await self.database.read(lambda tx: get_meta(tx, _CLOCK))
-            shown, calm = map(float, noted.split()) if noted else (self._clock(), 0.0)
+            shown, calm = map(float, noted.split()) if noted else (time.time(), 0.0)
             self._wall.begin((shown, calm) if noted else None)
             await self.divided.recover(shown)
             await self._note_time()
@@ -307,18 +303,18 @@ class Gateway:
         missing = sorted(named.keys() - self.spool.names())
         if missing:
             log.error("files are missing", count=len(missing), first=missing[0])
-            now = self._clock()
+            now = time.time()
             alarm = self.notices.missing([f"{named[name]} (spool/{name})" for name in missing], now)
             await self.database.write(lambda tx: outbox.add(tx, alarm))
 
     async def _note_time(self) -> None:
         """A start far from the last time is no time to throw anything away."""
-        noted = f"{self._clock()} {self._wall.calm}"
+        noted = f"{time.time()} {self._wall.calm}"
         await self.database.write(lambda tx: set_meta(tx, _CLOCK, noted))
 
     async def _sweep_orphans(self) -> None:
         known = await self.database.read(files.named)
-        before = self._clock() - self.config.retention.orphans
+        before = time.time() - self.config.retention.orphans
         if not self._wall.is_believed:
             return
         async with self._keeping.removing() as may:
@@ -358,7 +354,7 @@ class Gateway:
         await asyncio.to_thread(self.spool.keep_reserve)
 
     async def _warn(self) -> None:
-        now = self._clock()
+        now = time.time()
         short, expiring = self._disk_trouble(), await asyncio.to_thread(self.config.expiring, now)
         found = [self.notices.disk(short, now)] if short else []
         for notice in (*found, *([self.notices.certificates(expiring, now)] if expiring else [])):
@@ -376,7 +372,7 @@ class Gateway:
 
     async def _purge_some(self) -> bool:
         """The row first, then the file. False when nothing was left to do."""
-        keep, now = self.config.retention, self._clock()
+        keep, now = self.config.retention, time.time()
         if not self._wall.is_believed:
             log.info("nothing is purged: the clock was set, or stood long; it must go on for a day")
             return False
@@ -388,7 +384,7 @@ class Gateway:
             names += inbound_store.forget_documents(tx, now - keep.inbound, since=since)
             names += divided.forget_content(tx)
             retention.forget_history(tx, now - keep.history, since=since)
-            outbox.forget(tx, now - keep.history, list(MailKind), since=since)
+            outbox.forget(tx, now - keep.history, since=since)
             spending.forget(tx, now, keep.history)
             receipts.purge_orphans(tx, now - keep.history)
             return names, tx.total_changes > changes

@@ -86,8 +86,8 @@ class NoCredit(TryLater):
 
     default_status = "4.3.5"
 
-    def __init__(self, public: str, detail: str = "", *, need: Decimal | None = None) -> None:
-        super().__init__(public, detail)
+    def __init__(self, public: str, *, need: Decimal | None = None) -> None:
+        super().__init__(public)
         self.need = need
 
 

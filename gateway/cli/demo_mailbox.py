@@ -65,13 +65,10 @@ class Mail:
 class Mailbox:
     """One mailbox for all addresses, on the loopback address. ``changed`` is called when there is something new to see."""
 
-    def __init__(
-        self, directory: Path, pool: WorkerPool, changed: Callable[[], None], clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, directory: Path, pool: WorkerPool, changed: Callable[[], None]) -> None:
         self._directory = directory
         self._pool = pool
         self._changed = changed
-        self._clock = clock
         self._server: asyncio.Server | None = None
         self._sessions: weakref.WeakSet[SMTP] = weakref.WeakSet()
         self._work: set[asyncio.Task[None]] = set()
@@ -120,7 +117,7 @@ class Mailbox:
             marks = f"Return-Path: <{sender}>\r\nDelivered-To: {recipient}\r\n".encode()
             self._count += 1
             folder = self._directory / f"{self._count:05}"
-            self._put(await asyncio.to_thread(_keep, self._count, folder, self._clock(), marks + content))
+            self._put(await asyncio.to_thread(_keep, self._count, folder, time.time(), marks + content))
         self._changed()
         return "250 2.0.0 in the mailbox"
 

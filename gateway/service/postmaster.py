@@ -36,7 +36,6 @@ class Postmaster:
         *,
         on_mail: Callable[[], None],
         clock: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._spool = spool
@@ -44,7 +43,6 @@ class Postmaster:
         self._domains = {domain.lower() for domain in domains}
         self._on_mail = on_mail
         self._clock = clock
-        self._steady = steady
         self._strangers: deque[float] = deque(maxlen=_STRANGERS)
 
     def is_meant(self, address: str) -> bool:
@@ -95,7 +93,7 @@ class Postmaster:
         """Raise TryLater once strangers have written much: results wait behind their mails, and the disk is for faxes."""
         if peer.proofs:
             return
-        now, latest = self._steady(), self._strangers
+        now, latest = time.monotonic(), self._strangers
         if len(latest) == _STRANGERS and now - latest[0] < _AN_HOUR:
             raise TryLater("the postmaster has had much mail from strangers; try again in an hour", status="4.3.2")
         latest.append(now)

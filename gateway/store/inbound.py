@@ -13,6 +13,8 @@ _INBOUND = (
     "id, state, received_at, arrival, did, file, file_type, size, sha256, next_at, strikes, last_error, listed_at"
 )
 
+_SOME = 100  # documents forgotten at once: others write in between
+
 
 def digits(text: str) -> str:
     """The ASCII digits of a claimed number, for comparing; without a 00 before the country."""
@@ -175,7 +177,7 @@ def listing(tx: Tx, limit: int = 1000) -> list[InboundFax]:
     return [_fax(row) for row in rows]
 
 
-def forget_documents(tx: Tx, before: float, limit: int = 100, *, since: float = 0.0) -> list[str]:
+def forget_documents(tx: Tx, before: float, *, since: float = 0.0) -> list[str]:
     """Unname documents received between ``since`` and ``before`` that were delivered; returns the spool names to unlink.
 
     Delivered: no mail with it waits, and where one was given up a later one was sent instead.
@@ -185,7 +187,7 @@ def forget_documents(tx: Tx, before: float, limit: int = 100, *, since: float = 
         " AND NOT EXISTS"
         " (SELECT 1 FROM outbox o WHERE o.file = inbound.file AND o.file <> '' AND (o.state = 'queued' OR o.state = 'dead' AND NOT EXISTS"
         " (SELECT 1 FROM outbox i WHERE i.file = o.file AND i.file <> '' AND i.state = 'sent' AND i.rowid > o.rowid))) LIMIT ?",
-        (since, before, limit),
+        (since, before, _SOME),
     ).fetchall()
     for fax, file in rows:
         tx.execute("UPDATE inbound SET file = '' WHERE id = ?", (fax,))

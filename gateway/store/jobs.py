@@ -41,8 +41,8 @@ _ASKED = tuple(each.name for each in fields(FaxOptions) if each.name not in ("pr
 _PRIORITIES = (1, 0, -1)
 _SPAN = 10_000  # rows of the history that one listing looks at: some 10 ms
 _SETTABLE = {
-    "next_at", "hold", "strikes", "polls", "attempts", "redials", "uploads", "document_ref", "provider_ref",
-    "erased_at", "delayed_at", "cost", "outcome", "last_error",
+    "next_at", "hold", "strikes", "polls", "attempts", "redials", "document_ref", "provider_ref",
+    "erased_at", "cost", "outcome", "last_error",
 }  # fmt: skip
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from gateway.store import bodies, divided
 from gateway.store.db import Tx
 
+_SOME = 100  # mails at once: others write in between
 
-def forget_documents(tx: Tx, before: float, limit: int = 100, *, since: float = 0.0) -> list[str]:
+
+def forget_documents(tx: Tx, before: float, *, since: float = 0.0) -> list[str]:
     """Unname the files of submissions all of whose jobs ended before ``before``; returns the spool names to unlink.
 
     A mail that itself is sent on is kept until that ended before ``before`` too, and a part of one while that waits.
@@ -20,7 +22,7 @@ def forget_documents(tx: Tx, before: float, limit: int = 100, *, since: float = 
         " AND NOT EXISTS (SELECT 1 FROM outbox WHERE cause = s.id AND (state = 'queued' OR ended_at >= ?)) AND NOT EXISTS"
         " (SELECT 1 FROM job WHERE submission = s.id AND (finished_at IS NULL OR finished_at < ? OR finished_at >= ? OR erasable))"
         " LIMIT ?",
-        (since, before, before, since, before, limit),
+        (since, before, before, since, before, _SOME),
     ).fetchall()
     names: list[str] = []
     for submission, mail_file in rows:
@@ -38,12 +40,12 @@ def forget_documents(tx: Tx, before: float, limit: int = 100, *, since: float = 
     return names
 
 
-def forget_history(tx: Tx, before: float, limit: int = 100, *, since: float = 0.0) -> int:
+def forget_history(tx: Tx, before: float, *, since: float = 0.0) -> int:
     """Delete submissions whose files are gone and whose jobs ended before ``before``; returns how many."""
     rows = tx.execute(
         "SELECT id FROM submission s WHERE mail_file = '' AND created_at >= ? AND created_at < ? AND NOT EXISTS"
         " (SELECT 1 FROM job WHERE submission = s.id AND (finished_at IS NULL OR finished_at < ? OR finished_at >= ?)) LIMIT ?",
-        (since, before, since, before, limit),
+        (since, before, since, before, _SOME),
     ).fetchall()
     for (submission,) in rows:
         mine = "(SELECT id FROM job WHERE submission = ?)"

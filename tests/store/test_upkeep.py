@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.model import JobState, MailKind
+from gateway.model import JobState
 from gateway.store import divided, files, inbound, jobs, outbox, receipts, retention, sends, uploads, waiting, witness
 from gateway.store.db import Tx, migrations
 
@@ -84,7 +84,7 @@ def _steps(tx: Tx, what: Callable[[Tx], Any]) -> int:
         lambda tx: uploads.owners(tx, range(10)),
         lambda tx: retention.forget_documents(tx, _NOW),
         lambda tx: retention.forget_history(tx, 0.0),
-        lambda tx: outbox.forget(tx, 0.0, list(MailKind)),
+        lambda tx: outbox.forget(tx, 0.0),
         lambda tx: receipts.purge_orphans(tx, _NOW),
         divided.forget_content,
         lambda tx: waiting.too_old(tx, _NOW, 10),
