@@ -165,9 +165,8 @@ def read(data: bytes, name: str | None) -> str | None:
         return data.decode(name)
     except UnicodeError:
         pass
-    if (
-        name == "iso2022_jp"
-    ):  # Windows puts letters of its own into it, most of which the charset of 2004 has in their places
+    # Windows puts letters of its own into it, most of which the charset of 2004 has in their places
+    if name == "iso2022_jp":
         return read(data.replace(b"\x1b$B", b"\x1b$(Q"), "iso2022_jp_2004")
     return None
 

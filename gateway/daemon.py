@@ -27,9 +27,8 @@ log = structlog.get_logger("gateway")
 
 _OWN_DESCRIPTORS = 100  # files and connections beside those of clients
 _DESCRIPTORS = 65536  # a client has a connection and a file; a shell grants 1024 until more are asked for
-_THREADS = (
-    16  # while no DNS server answers, each name that is asked for keeps one, and files of mails must not wait for it
-)
+# while no DNS server answers, each name that is asked for keeps one, and files of mails must not wait for it
+_THREADS = 16
 
 
 async def serve(config: Config) -> int:

@@ -125,7 +125,7 @@ class Envelope:
     recipients: tuple[Recipient, ...]
     envid: str | None = None
     ret: str | None = None  # FULL or HDRS
-    postmaster: str = ""  # the address of the postmaster as received, when the mail is (also) for a person
+    postmaster: str = ""  # his address as received, when the mail is for a person; then there are no recipients
     unnumbered: Unnumbered | None = None  # instead of recipients
 
 
@@ -150,7 +150,7 @@ class MailSummary:
 
 @dataclass(frozen=True, slots=True)
 class MailPart:
-    """One decoded leaf of a mail, written to ``path``. ``kind`` says what role it plays, not what type it is."""
+    """One decoded leaf of a mail, written to ``path``. ``role`` says what it is for, not what type it has."""
 
     path: str
     role: str  # "body-text", "body-html", "body-drawn" (pages made of an HTML text), "attachment"

@@ -13,17 +13,8 @@ from gateway.cli.client import ask
 from gateway.model import JobState
 
 _STATES = [state.value for state in JobState]
-_LISTED = (
-    "id",
-    "submission",
-    "state",
-    "to",
-    "from",
-    "pages",
-    "created_at",
-    "reference",
-    "send_at",
-)  # in JSON, with last_error
+# in JSON, with last_error
+_LISTED = ("id", "submission", "state", "to", "from", "pages", "created_at", "reference", "send_at")
 
 
 @click.group(cls=Group)

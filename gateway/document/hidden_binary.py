@@ -93,9 +93,8 @@ def slides(stream: bytes, edited: bytes) -> int:
     places, show = _places(stream, struct.unpack_from("<I", edited, 16)[0])
     count = 0
     for kind, start, end in _inside(stream, places[show]):
-        if (
-            kind == _SLIDES and struct.unpack_from("<H", stream, start - 8)[0] >> 4 == 0
-        ):  # not those of notes and masters
+        # not those of notes and masters
+        if kind == _SLIDES and struct.unpack_from("<H", stream, start - 8)[0] >> 4 == 0:
             for inner, at, _ in _children(stream, start, end):
                 if inner == _SLIDE:
                     slide = places[struct.unpack_from("<I", stream, at)[0]]

@@ -244,9 +244,8 @@ class CallbackServer:
         if start.startswith(b"%PDF-") or file_type(start) == "image/tiff":
             taken.offer(body, "file")
         elif body.size:
-            is_json = request.content_type == "application/json" or start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(
-                b"{"
-            )
+            text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+            is_json = request.content_type == "application/json" or text.startswith(b"{")
             taken.fields.update(await self._unpack("json" if is_json else "form", body, "file", taken))
 
     async def _read_multipart(self, request: web.Request, taken: _Taken) -> None:

@@ -16,8 +16,6 @@ from urllib.parse import quote
 
 from gateway.mail.words import one_line
 
-Fields = Sequence[tuple[str, str]]
-
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = "January February March April May June July August September October November December".split()
 

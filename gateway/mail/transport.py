@@ -18,9 +18,8 @@ _LOGIN_WANTED = {530, 534, 535, 538}  # our login is wrong or missing: no fault 
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}\b")
 _ATOM = r"[^\x00-\x20\x7f\"(),:;<>@\[\]\\]+"
 _PLAIN = re.compile(rf'(?:{_ATOM}|"(?:[^\x00-\x20\x7f"\\]|\\[!-~])*")@(?:{_ATOM}|\[[^\x00-\x20\x7f\[\]\\]+\])')
-_END_OF_DATA = (
-    10  # the answer to a whole message may take ten times as long: RFC 5321 section 4.5.3.2.6 says 10 minutes
-)
+# times as long may the answer to a whole message take: RFC 5321 section 4.5.3.2.6 says 10 minutes
+_END_OF_DATA = 10
 _QUIT = 5.0  # seconds for a farewell, after the mail is safe
 
 

@@ -42,7 +42,6 @@ class Absence:
 
     async def look(self, job: FaxJob) -> Finding:
         """Read the history for the last attempt of a job. Raises nothing: what hinders is in the finding."""
-
         facts = await self._database.read(lambda tx: _facts(tx, job, self._provider.account))
         reading = await self._history.read(facts.older)
         if not reading.complete:

@@ -15,9 +15,8 @@ from gateway.mail.options import Asked, read
 _DOMAIN = re.compile(r"(?!.*\.\.)[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE | re.ASCII)
 # RFC 5321 section 4.1.2, with the letters of RFC 6531, and dots anywhere; nothing unseen, as a paste from a web page has it
 _LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~.-]{1,64}")
-_STATION_ID = re.compile(
-    r"[A-Za-z0-9+. -]{0,20}"
-)  # T.30 has 20 characters for it, and no others that all machines print
+# T.30 has 20 characters for it, and no others that all machines print
+_STATION_ID = re.compile(r"[A-Za-z0-9+. -]{0,20}")
 _SHORT_NAME = re.compile(r"[a-z][a-z0-9._-]*|[0-9]{1,6}", re.ASCII | re.IGNORECASE)
 _PRICE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 _LONGEST_LINE = 200
