@@ -10,6 +10,7 @@
     │   ├── KeyRefused                the provider does not accept our key: stop every send
     │   ├── SlowDown                  the provider wants fewer calls
     │   ├── NoCredit                  the account cannot pay: nothing is sent until it can
+    │   ├── LoginEnded                the client's login is no more what it was: a new session is the way on
     │   └── NoSpace                   the disk is full or nearly so
     └── OutcomeUnknown                the effect may have happened; only the provider's send raises it
 
@@ -89,6 +90,12 @@ class NoCredit(TryLater):
     def __init__(self, public: str, *, need: Decimal | None = None) -> None:
         super().__init__(public)
         self.need = need
+
+
+class LoginEnded(TryLater):
+    """The login of a session was removed, or has a new password. No session logs in twice, so this one is over."""
+
+    default_status = "4.7.0"
 
 
 class NoSpace(TryLater):

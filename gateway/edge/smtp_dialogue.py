@@ -23,7 +23,7 @@ from gateway.edge.smtp_intake import FarTooLarge, Intake
 from gateway.edge.smtp_replies import TROUBLE, Hangup, refusal, shown
 from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
 from gateway.edge.smtp_transaction import Transaction
-from gateway.errors import GatewayError, TryLater
+from gateway.errors import GatewayError, LoginEnded, TryLater
 from gateway.faultpoint import reach
 from gateway.model import Envelope, Peer
 from gateway.spool import MailDraft
@@ -87,13 +87,8 @@ class Dialogue:
             reply = await self._answer(name)(self, argument)
         except BadCommand as error:
             await self._wrong(error.reply)
-        except TryLater as error:  # no fault of the client's
-            await self._wire.say(refusal(error))
         except GatewayError as error:
-            if self.peer.proofs:  # one wrong number, or mail, of many must not cost the others their answer
-                await self._wire.say(refusal(error))
-            else:
-                await self._wrong(refusal(error))
+            await self._refused(error)
         except (Hangup, ConnectionError, TimeoutError):
             raise
         except Exception:
@@ -139,6 +134,16 @@ class Dialogue:
         """Begin anew; nothing is left of a mail that was not accepted."""
         self._transaction.discard()
         self._transaction = Transaction(self._door, self._settings, self._listener)
+
+    async def _refused(self, error: GatewayError) -> None:
+        if isinstance(error, LoginEnded):  # RFC 4954 section 4: after a good AUTH there is no other in a session
+            raise Hangup(f"421 {error.status} {error.public}")
+        # trouble of ours is no fault of the client's, and one wrong number, or mail, of many must not cost the others
+        # their answer
+        if isinstance(error, TryLater) or self.peer.proofs:
+            await self._wire.say(refusal(error))
+        else:
+            await self._wrong(refusal(error))
 
     async def _wrong(self, reply: str) -> None:
         self._errors += 1

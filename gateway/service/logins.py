@@ -22,7 +22,7 @@ from weakref import WeakValueDictionary
 import argon2
 
 from gateway import policy, precis, telemetry
-from gateway.errors import TryLater
+from gateway.errors import LoginEnded, TryLater
 from gateway.model import Peer
 from gateway.store import logins, users
 from gateway.store.db import Database, Tx
@@ -110,13 +110,13 @@ class Logins:
             return None
 
     async def check(self, peer: Peer) -> None:
-        """Raise TryLater where the login of a client is no more what it was: a session may last for days."""
+        """Raise LoginEnded where the login of a client is no more what it was: a session may last for days."""
         login = peer.login
         if not login or not peer.login_proof:
             return
         stored = await self._database.read(lambda tx: users.password_hash(tx, login))
         if stored is None or self._digest(stored) != peer.login_proof:
-            raise TryLater("this login has ended or has a new password: log in again", status="4.7.0")
+            raise LoginEnded("this login has ended or has a new password: log in again")
 
     async def is_familiar(self, peer: Peer) -> bool:
         """Whether any login was good at its address before."""

@@ -18,7 +18,7 @@ import pytest
 import structlog
 
 from gateway import spool
-from gateway.errors import NoSpace, Refused, TryLater
+from gateway.errors import LoginEnded, NoSpace, Refused, TryLater
 from gateway.mail import parse
 from gateway.model import Envelope, FaxNumber, Identity, JobState, Notify, NumberClass, Peer, Recipient
 from gateway.policy import PolicySettings
@@ -215,9 +215,9 @@ async def test_a_session_does_not_outlive_its_password(house: House, change: str
         await house.database.write(lambda tx: users.put(tx, "ann", new, house.now))
     else:
         await house.database.write(lambda tx: users.remove(tx, "ann"))
-    with pytest.raises(TryLater, match="log in again"):
+    with pytest.raises(LoginEnded, match="log in again"):
         await house.accept.check_sender(ann, "a@example.org", None)
-    with pytest.raises(TryLater, match="log in again"):  # whose MAIL was taken before
+    with pytest.raises(LoginEnded, match="log in again"):  # whose MAIL was taken before
         await house.submit("+12025550124", peer=ann)
     assert len(await house.jobs()) == 1
 

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from gateway import telemetry
 from gateway.edge.smtp_settings import ListenerSettings
-from gateway.errors import TryLater
+from gateway.errors import LoginEnded, TryLater
 from gateway.store import users
 
 
@@ -395,6 +395,20 @@ async def test_trouble_in_checking_a_password_is_no_wrong_password(
                 assert (await client.ask(f"AUTH PLAIN {plain('copier', 'secret')}")).code == 451
         stub.fail = {}
         assert (await client.ask(f"AUTH PLAIN {plain('copier', 'secret')}")).code == 235
+
+
+@pytest.mark.parametrize("at", ["check_sender", "accept"])
+async def test_a_session_ends_with_its_login(
+    doors: Doors, stub: Stub, tmp_path: Path, trusting: ssl.SSLContext, at: str
+) -> None:
+    """It cannot log in again (RFC 4954 section 4): a client comes anew, and does."""
+    (address,) = await doors.open(stub, listener(tmp_path, "implicit", "required"))
+    async with talking(address, trusting) as client:
+        assert (await client.ask(f"AUTH PLAIN {plain('copier', 'secret')}")).code == 235
+        stub.fail = {at: LoginEnded("this login has a new password: log in again")}
+        said = await (client.ask("MAIL FROM:<you@example.org>") if at == "check_sender" else client.mail(b"x"))
+        assert str(said) == "421 4.7.0 this login has a new password: log in again"
+        assert await client.closed() == b""
 
 
 async def test_who_guesses_too_often_is_told_to_wait_and_shown_out(
