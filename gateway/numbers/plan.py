@@ -23,6 +23,12 @@ NANP = 1  # North American Numbering Plan
 TEST = 999  # no country; the sandbox's scenario numbers
 SHORTEST, LONGEST = 7, 15  # digits with the country code (ITU-T E.164)
 _CODES = {str(code) for code in (TEST, *phonenumbers.COUNTRY_CODE_TO_REGION_CODE)}
+_FRENCH = (33, 262, 508, 590, 594, 596)  # one plan of ten digits, from Paris to Martinique
+_NEIGHBOURS = (  # a call within this code that begins so reaches that code, where the number begins so instead
+    (33, "508", 508, ""),  # Saint Pierre, from France
+    (353, "48", 44, "28"),  # Northern Ireland, from Ireland
+    (60, "2", 65, ""),  # Singapore, from Malaysia
+)
 ZERO = "the (0) may or may not belong to the number"
 _SERVICE = re.compile(r"\+1.11")
 _SHORT_NUMBER = 6  # digits; a number of this length or less reaches a service or an extension
@@ -171,11 +177,11 @@ def without_plus(digits: str, region: str) -> FaxNumber:
     if abroad and abroad.fit >= Fit.POSSIBLE:
         return _only(abroad, *ways_abroad, elsewhere, national, home)
     if national and national.fit >= Fit.POSSIBLE:
-        return _only(national, home)
+        return _only(national, home, *_across(national))
     if home.fit is Fit.VALID and code == NANP:  # ten digits are how one dials there, whatever they are elsewhere
         return home.number
     if home.reaches and complete:
-        return _only(home, away, elsewhere)
+        return _only(home, away, elsewhere, *_across(home))
     if home.fit is Fit.LOCAL and not abroad:
         raise Unreadable(f"it lacks an area code of {COUNTRIES[region]}, other countries need + and the country code")
     if away and away.reaches:
@@ -249,6 +255,16 @@ def _after_trunk_prefix(digits: str, region: str) -> Reading | None:
     if not trunk or not digits.startswith(trunk):
         return None
     return Reading(phonenumbers.country_code_for_region(region), digits[len(trunk) :])
+
+
+def _across(home: Reading) -> list[Reading]:
+    """What a call within one country code may reach in another, without any international prefix."""
+    french = home.code in _FRENCH and not home.national.startswith("8")  # those are services, the same everywhere
+    return [Reading(code, home.national) for code in _FRENCH if french and code != home.code] + [
+        Reading(there, instead + home.national[len(start) :])
+        for code, start, there, instead in _NEIGHBOURS
+        if home.code == code and home.national.startswith(start)
+    ]
 
 
 def _behind_outside_line(digits: str, code: int) -> Reading | None:

@@ -178,12 +178,22 @@ def test_a_domain_literal_that_is_ours() -> None:
         ("DE", "12025550123", "+49 12025550123", "+1 202 555 0123"),
         ("DE", "4930123456", "+49 4930 123456", "+49 30 123456"),
         ("FI", "999012345", "+358 9 99012345", "+999 0123 45"),
+        ("FR", "0596300000", "+33 5 96 30 00 00 (France)", "+596 596 30 00 00 (Martinique)"),
+        ("FR", "596300000", "+33 5 96 30 00 00 (France)", "+596 596 30 00 00 (Martinique)"),
+        ("FR", "0508412345", "+33 5 08 41 23 45 (France)", "+508 41 23 45"),
+        ("RE", "0142345678", "+262 142345678", "+33 1 42 34 56 78 (France)"),
+        ("IE", "04890241234", "+353 48 9024 1234 (Ireland)", "+44 28 9024 1234 (the United Kingdom)"),
+        ("MY", "0265551234", "+60 265551234", "+65 6555 1234 (Singapore)"),
     ],
 )
 def test_two_readings_are_refused_and_named(region: str, digits: str, first: str, second: str) -> None:
     public = refusal(f"{digits}@fax.local", region).public
     assert first in public
     assert second in public
+
+
+def test_a_service_that_is_dialled_everywhere_is_one_number() -> None:
+    assert read("0800123456@fax.local", "FR") == "+33800123456"
 
 
 def test_international_prefixes_that_do_not_begin_with_00() -> None:
