@@ -34,7 +34,7 @@ from gateway.service.divided import Arrival, DividedMails, Parts
 from gateway.service.logins import Logins, LoginSettings
 from gateway.service.postmaster import Postmaster
 from gateway.service.repeats import Repeats, mail_key, part_key, unseen
-from gateway.service.senders import Senders, is_daemon
+from gateway.service.senders import Senders, check_no_daemon, is_daemon
 from gateway.spool import MailDraft, Spool
 from gateway.store import bodies, jobs, repeats
 from gateway.store.db import Database, Tx
@@ -148,9 +148,7 @@ class Accept:
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient:
         """At RCPT: the number that will be dialled, exactly. Raises Refused naming the number and the remedy."""
         try:
-            if is_daemon(sender):
-                who = "MAILER-DAEMON" if sender else "the null sender"
-                raise Refused(f"mails from {who} are not faxed: they are reports and automatic answers", status="5.7.1")
+            check_no_daemon(sender)
             route = await self.senders.route(peer, sender)
             recipient = await self._addressing.recipient(peer, sender, route, address)
             self._settings.cover(recipient.options.get("cover", ""))

@@ -74,6 +74,13 @@ def is_daemon(sender: str) -> bool:
     return sender.lower().partition("@")[0] in ("", "mailer-daemon")
 
 
+def check_no_daemon(sender: str) -> None:
+    """What a mail server says for itself is not faxed. Raises Refused."""
+    if is_daemon(sender):
+        who = "MAILER-DAEMON" if sender else "the null sender"
+        raise Refused(f"mails from {who} are not faxed: they are reports and automatic answers", status="5.7.1")
+
+
 def check_reachable(sender: str, route: Route | None, domains: Sequence[str]) -> None:
     """A result must find the sender; one mailed to a fax address of ours would come back to us. Raises Refused.
 

@@ -124,6 +124,8 @@ def test_route_test_explains_itself(offline: Cli) -> None:
     assert "faxed       no" in refused
     assert "faxes to Germany (+49) are not allowed here" in refused
     assert offline.json("route", "test", "+49 30 901820", status=65)["allowed"] is False
+    daemon = offline.json("route", "test", "+12025550123", "--from", "mailer-daemon@example.org", status=65)
+    assert "MAILER-DAEMON are not faxed" in daemon["reason"]
     did = offline("route", "test", "--did", "(202) 555-0100").stdout
     assert "faxes go to  admin@example.org" in did
     for args in ([], [""], ["+12025550123", "--did", "+12025550100"]):

@@ -13,7 +13,7 @@ from gateway.model import FaxNumber, Identity, Peer, Recipient, Route, RouteKind
 from gateway.service.accept import AcceptSettings
 from gateway.service.addressing import Addressing
 from gateway.service.allowance import Allowance
-from gateway.service.senders import Senders, check_reachable
+from gateway.service.senders import Senders, check_no_daemon, check_reachable
 from gateway.store import routes
 from gateway.store.db import Database
 
@@ -178,6 +178,7 @@ class Routes:
         try:
             policy.may_send(peer, sender, route, self._settings.policy)
             if sender:
+                check_no_daemon(sender)
                 check_reachable(sender, route, self._settings.domains)
         except GatewayError as error:
             refusals.append(error.public)
