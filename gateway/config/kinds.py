@@ -158,6 +158,12 @@ def host_and_port(address: str) -> tuple[str, int] | None:
     return (form[1].strip("[]"), int(form[2])) if form else None
 
 
+def is_any_port(address: str) -> bool:
+    """Whether a listener takes whatever port is free."""
+    parts = host_and_port(address)
+    return parts is not None and parts[1] == 0
+
+
 def is_loopback(host: str) -> bool:
     """Whether the host is this machine and nobody else's."""
     try:

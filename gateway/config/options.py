@@ -31,6 +31,7 @@ from gateway.config.kinds import (
     Size,
     address_of,
     host_and_port,
+    is_any_port,
     is_local,
     is_loopback,
 )
@@ -40,7 +41,7 @@ from gateway.config.options_mail import Mail, Relay
 from gateway.config.options_policy import Policy
 from gateway.config.options_provider import Provider
 from gateway.config.options_smtp import Smtp
-from gateway.config.secrets import is_open
+from gateway.config.secrets import is_open, surroundings
 from gateway.config.sections import Section, complain, section
 
 _SOON = 14 * 86400.0  # seconds
@@ -110,8 +111,7 @@ class Config(Section):
             if domain in ours:
                 text = f"{address_of(address or '')} lies in the fax domain {domain}, so mails to it would be faxed"
                 problems.append(((name,), f"{text}; name a mailbox in another domain"))
-        smtp = info.data.get("smtp")
-        if smtp and any(_is_relay(listener.address, mail.relay) for listener in smtp.listeners):
+        if any(_is_relay(address, mail.relay) for address in surroundings(info).listening):
             text = f"{mail.relay.host}:{mail.relay.port} is this gateway's own listener; name your mail server"
             problems.append((("relay",), text))
         complain(problems)
@@ -120,9 +120,8 @@ class Config(Section):
     @field_validator("http")
     @classmethod
     def _one_address_each(cls, http: Http, info: ValidationInfo) -> Http:
-        smtp, address = info.data.get("smtp"), http.callbacks.address
-        parts = host_and_port(address)
-        if smtp and address in {each.address for each in smtp.listeners} and not (parts and parts[1] == 0):
+        address = http.callbacks.address
+        if address in surroundings(info).listening and not is_any_port(address):
             complain([(("callbacks", "address"), f"a listener of smtp has {address} already")])
         return http
 

@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     NonNegativeInt,
     PositiveInt,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -28,9 +29,10 @@ from gateway.config.kinds import (
     OptionalPath,
     ServerName,
     Size,
-    host_and_port,
+    is_any_port,
     is_everybody,
 )
+from gateway.config.secrets import surroundings
 from gateway.config.sections import Problems, Section, complain, section
 
 _MOST_AUTHORITIES = 10  # in client_ca; the lists of public ones have more than a hundred
@@ -62,9 +64,23 @@ class Listener(Section):
     """proxies that say whom they speak for (PROXY protocol 1 or 2); they must"""
 
     @model_validator(mode="after")
-    def _safe(self) -> Self:
-        complain([*self._door_problems(), *self._device_problems(), *self._tls_problems()])
+    def _safe(self, info: ValidationInfo) -> Self:
+        known = surroundings(info).listening
+        complain(
+            [
+                *self._address_problems(known),
+                *self._door_problems(),
+                *self._device_problems(),
+                *self._tls_problems(),
+            ]
+        )
         return self
+
+    def _address_problems(self, known: list[str]) -> Problems:
+        if self.address in known and not is_any_port(self.address):
+            return [(("address",), f"another listener has {self.address} already")]
+        known.append(self.address)
+        return []
 
     def _door_problems(self) -> Problems:
         if self.auth == "none" and not self.networks and not self.address.startswith("unix:"):
@@ -214,14 +230,3 @@ class Smtp(Section):
     partial_timeout: DurationOrZero = 86400.0
     """a mail that comes in parts (message/partial) is given up, and its sender told, when some have not come for so long, an
     outage not counted; 0: parts of mails are refused"""
-
-    @field_validator("listeners")
-    @classmethod
-    def _listeners_differ(cls, listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
-        problems = []
-        for n, listener in enumerate(listeners):
-            parts = host_and_port(listener.address)
-            if listener.address in {other.address for other in listeners[:n]} and not (parts and parts[1] == 0):
-                problems.append(((n, "address"), f"another listener has {listener.address} already"))
-        complain(problems)
-        return listeners

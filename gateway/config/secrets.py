@@ -28,7 +28,8 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What values are read in the light of: ``file`` is the configuration itself; ``warnings`` are collected.
+    """What values are read in the light of: ``file`` is the configuration itself; ``warnings`` are collected, and the
+    addresses where the gateway is ``listening``.
 
     Without ``secrets`` they stay unread and empty, for somebody who may not read them and does not need them.
     """
@@ -37,6 +38,7 @@ class Surroundings:
     environ: Mapping[str, str]
     secrets: bool = True
     warnings: list[str] = field(default_factory=list)
+    listening: list[str] = field(default_factory=list)
 
     @property
     def directory(self) -> Path:

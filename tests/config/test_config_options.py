@@ -286,7 +286,7 @@ def listener(text: str) -> str:
 )  # fmt: skip
 @pytest.mark.parametrize("auth", ["none", "optional"])
 def test_no_open_relay_for_faxes(problems: Problems, networks: str, auth: str) -> None:
-    (found,) = problems(listener(f"address: '0.0.0.0:25', networks: [{networks}], auth: {auth}"))
+    (found,) = problems(listener(f"address: '0.0.0.0:2525', networks: [{networks}], auth: {auth}"))
     assert found.startswith("3:")
     assert "smtp.listeners[0].networks: holds a good part of the Internet" in found
     assert "set auth: required" in found
@@ -300,7 +300,7 @@ def test_networks_that_one_owner_may_have(read: Read, networks: str) -> None:
     assert read(listener(f"address: '0.0.0.0:2525', networks: [{networks}]")).smtp.listeners[0].auth == "none"
 
 
-@pytest.mark.parametrize("address", ["fd:smtp", "'0.0.0.0:25'", "'[::]:25'", "127.0.0.1:25"])
+@pytest.mark.parametrize("address", ["fd:smtp", "'0.0.0.0:2525'", "'[::]:2525'", "127.0.0.1:2525"])
 def test_halves_of_the_internet_on_two_listeners_are_no_way_around_it(problems: Problems, address: str) -> None:
     text = listener(f"address: {address}, networks: [0.0.0.0/1]")
     text += "    - {address: '127.0.0.1:26', networks: [128.0.0.0/1]}\n"
@@ -345,6 +345,22 @@ def test_listeners_differ(read: Read, problems: Problems) -> None:
     (found,) = problems("smtp:\n  listeners:\n    - {address: 'a:1'}\n    - {address: 'b:1'}\n    - {address: 'a:1'}\n")
     assert found == "5:17: smtp.listeners[2].address: another listener has a:1 already"
     assert len(read("smtp: {listeners: [{address: 'a:0'}, {address: 'a:0'}]}").smtp.listeners) == 2
+
+
+def test_what_listeners_share_is_told_beside_their_other_problems(problems: Problems) -> None:
+    found = problems(
+        "smtp:\n  listeners:\n    - {address: 'a:1', auth: maybe}\n    - {address: '127.0.0.1:1'}\n"
+        "    - {address: '127.0.0.1:1', tls: starttls}\n"
+        "http: {callbacks: {address: '127.0.0.1:1'}}\nmail: {relay: {host: 127.0.0.1, port: 1}}\n"
+    )
+    assert [line.split(": ", 2)[1:] for line in found] == [
+        ["smtp.listeners[0].auth", "must be one of none, optional, required, not 'maybe'"],
+        ["smtp.listeners[2].certificate", "is needed for tls: starttls, the path of a PEM file"],
+        ["smtp.listeners[2].key", "is needed for tls: starttls, the path of a PEM file"],
+        ["smtp.listeners[2].address", "another listener has 127.0.0.1:1 already"],
+        ["http.callbacks.address", "a listener of smtp has 127.0.0.1:1 already"],
+        ["mail.relay", "127.0.0.1:1 is this gateway's own listener; name your mail server"],
+    ]
 
 
 def test_tls_needs_files_that_load(read: Read, problems: Problems, tmp_path: Path) -> None:
