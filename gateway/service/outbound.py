@@ -205,6 +205,7 @@ class Outbound:
         now, settings = self._clock(), self._settings
 
         def doubt(tx: Tx) -> int:
+            self.allowance.note_time(tx)  # of this start, whatever is done to the clock before the first fax
             begun = jobs.in_state(tx, JobState.SUBMITTING)
             for job in begun:
                 jobs.end_attempt(tx, job.id, job.attempts, now, "unknown", detail="the gateway stopped while sending")

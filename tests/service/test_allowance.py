@@ -394,6 +394,19 @@ def test_the_clock_is_believed_once_in_a_run_of_the_machine() -> None:
     assert started("two").now(lambda: (2010.0, first.run)) == 9000.0
 
 
+async def test_the_clock_that_is_believed_is_that_of_the_start(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was set between a start and the first fax after it."""
+    steady = [0.0]
+    house = await build(outbound=settings({Scope.TOTAL: "day:faxes=1"}), steady=lambda: steady[0])
+    await send(house, 1)
+    monkeypatch.setenv("FAXGATEWAY_BOOT_ID", "of another run of the machine")
+    house = await house.crash()
+    await house.outbound.recover()
+    house.now += 2 * DAY
+    await send(house, 1, first=1)
+    assert house.provider.submits == 1
+
+
 async def test_what_no_window_reaches_is_forgotten(build: Build) -> None:
     house = await build(outbound=settings())
     await send(house, 1)
