@@ -22,11 +22,12 @@ from gateway.errors import LoginEnded, NoSpace, Refused, TryLater
 from gateway.mail import parse
 from gateway.model import Envelope, FaxNumber, Identity, JobState, Notify, NumberClass, Peer, Recipient
 from gateway.policy import PolicySettings
+from gateway.service.repeats import TRIED, Repeats
 from gateway.spool import SyncFailed
 from gateway.store import files, jobs, users
 
 from .conftest import Build
-from .house import LETTER, NUMBER, PEER, House
+from .house import LETTER, NUMBER, PEER, START, House
 
 STRANGER = replace(PEER, address="192.0.2.7", trusted_network=False)
 ADDRESS = f"{NUMBER}@fax.local"
@@ -368,12 +369,17 @@ async def test_a_mail_server_tries_again_from_whichever_of_its_addresses(house: 
         assert await house.submit(mail=mail, peer=replace(PEER, address=address)) == first
     assert len(await house.jobs()) == 1
     assert await house.submit(mail=mail, peer=replace(PEER, login="ann")) != first
+    nameless = mail.replace(b"Message-ID: <m@example.org>\r\n", b"")
+    page = await house.submit(mail=nameless)
+    assert await house.submit(mail=nameless, peer=replace(PEER, address="127.0.0.2")) != page
 
 
 async def test_a_mail_whose_250_was_lost_in_a_long_outage_is_the_first_one(house: House) -> None:
     older = await house.submit(sender="older@example.org")
     house.now += 1801
     first = await house.submit()
+    house.now += 60
+    await house.submit(sender="younger@example.org")
     reborn = await house.crash()
     reborn.now += 6 * 3600.0  # nobody could try again meanwhile
     again = House(reborn.root, reborn.provider, now=reborn.now)
@@ -381,12 +387,33 @@ async def test_a_mail_whose_250_was_lost_in_a_long_outage_is_the_first_one(house
     await again.open()
     try:
         again.now += 1799
+        await again.submit(sender="new@example.org")
         assert await again.submit() == first
         assert await again.submit(sender="older@example.org") != older, "to that one there was time to try again"
         again.now += 2
         assert await again.submit() != first
     finally:
         await again.close()
+
+
+@pytest.mark.parametrize(
+    ("window", "is_named", "is_believed", "from_when"),
+    [
+        (1800.0, False, True, START - 1800.0),
+        (1800.0, True, True, START - TRIED),
+        (2 * TRIED, True, True, START - 2 * TRIED),
+        (1800.0, False, False, 0.0),  # nobody knows how long ago anything was
+        (0.0, True, True, START),  # never
+        (0.0, True, False, START),
+    ],
+)
+def test_from_when_on_a_mail_may_be_the_same(
+    window: float, is_named: bool, is_believed: bool, from_when: float
+) -> None:
+    steady = [0.0]
+    known = Repeats(window, clock_believed=lambda: is_believed, clock=lambda: START, steady=lambda: steady[0])
+    steady[0] += 2 * TRIED
+    assert known.since(START, is_named=is_named)(None) == from_when  # type: ignore[arg-type]  # no start to ask about
 
 
 async def test_two_at_once_are_one(house: House) -> None:
@@ -410,6 +437,9 @@ async def test_a_client_that_has_read_the_250_wishes_to_fax_again(house: House) 
         {"numbers": (NUMBER, "+12025550124")},
         {"mail": LETTER.replace(b"Please", b"Do")},
         {"mail": LETTER.replace(b"<m@", b"<n@")},
+        {"mail": LETTER.replace(b"Invoice", b"Bill")},
+        {"mail": LETTER.replace(b"Subject", b"Date: Mon, 23 Nov 2026 10:00:00 +0000\r\nSubject")},
+        {"mail": LETTER.replace(b"Subject", b"X-Fax-Ref: 7\r\nSubject")},
         {"peer": replace(PEER, address="127.0.0.2")},
         {"peer": replace(PEER, login="ann")},
     ],
