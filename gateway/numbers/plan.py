@@ -23,9 +23,10 @@ NANP = 1  # North American Numbering Plan
 TEST = 999  # no country; the sandbox's scenario numbers
 SHORTEST, LONGEST = 7, 15  # digits with the country code (ITU-T E.164)
 _CODES = {str(code) for code in (TEST, *phonenumbers.COUNTRY_CODE_TO_REGION_CODE)}
-_FRENCH = (33, 262, 508, 590, 594, 596)  # one plan of ten digits, from Paris to Martinique
+_FRANCE = 33
+_FRENCH = (_FRANCE, 262, 508, 590, 594, 596)  # one plan of ten digits, from Paris to Martinique
 _NEIGHBOURS = (  # a call within this code that begins so reaches that code, where the number begins so instead
-    (33, "508", 508, ""),  # Saint Pierre, from France
+    (_FRANCE, "508", 508, ""),  # Saint Pierre, from France
     (353, "48", 44, "28"),  # Northern Ireland, from Ireland
     (60, "2", 65, ""),  # Singapore, from Malaysia
 )
@@ -259,8 +260,11 @@ def _after_trunk_prefix(digits: str, region: str) -> Reading | None:
 
 def _across(home: Reading) -> list[Reading]:
     """What a call within one country code may reach in another, without any international prefix."""
-    french = home.code in _FRENCH and not home.national.startswith("8")  # those are services, the same everywhere
-    return [Reading(code, home.national) for code in _FRENCH if french and code != home.code] + [
+    plan: tuple[int, ...] = ()
+    # 08 are services, the same everywhere; what is known overseas is there, whatever France is said to have
+    if home.code in _FRENCH and home.national[:1] != "8" and (home.code == _FRANCE or home.fit is not Fit.VALID):
+        plan = _FRENCH
+    return [Reading(code, home.national) for code in plan if code != home.code] + [
         Reading(there, instead + home.national[len(start) :])
         for code, start, there, instead in _NEIGHBOURS
         if home.code == code and home.national.startswith(start)

@@ -192,6 +192,18 @@ def test_two_readings_are_refused_and_named(region: str, digits: str, first: str
     assert second in public
 
 
+@pytest.mark.parametrize(
+    ("region", "digits", "number"),
+    [
+        ("MQ", "0596300000", "+596596300000"),
+        ("YT", "0269610000", "+262269610000"),
+        ("RE", "0262300000", "+262262300000"),
+    ],
+)
+def test_who_dials_at_home_overseas_means_home(region: str, digits: str, number: str) -> None:
+    assert read(f"{digits}@fax.local", region) == number
+
+
 def test_a_service_that_is_dialled_everywhere_is_one_number() -> None:
     assert read("0800123456@fax.local", "FR") == "+33800123456"
 
