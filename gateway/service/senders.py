@@ -78,7 +78,11 @@ def check_no_daemon(sender: str) -> None:
     """What a mail server says for itself is not faxed. Raises Refused."""
     if is_daemon(sender):
         who = "MAILER-DAEMON" if sender else "the null sender"
-        raise Refused(f"mails from {who} are not faxed: they are reports and automatic answers", status="5.7.1")
+        raise Refused(
+            f"mails from {who} are not faxed: they are reports and automatic answers; a device or program that sends faxes"
+            " needs a sender address of its own",
+            status="5.7.1",
+        )
 
 
 def check_reachable(sender: str, route: Route | None, domains: Sequence[str]) -> None:
