@@ -17,6 +17,7 @@ class LogStream:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.lost = 0
+        self._rest = b""  # of a line that was begun
         try:
             self._descriptor = stream.fileno()
         except (OSError, ValueError):  # one in memory
@@ -40,10 +41,18 @@ class LogStream:
             with contextlib.suppress(OSError, ValueError):
                 self._stream.flush()
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, line: bytes) -> None:
+        """Write ``line`` behind what is left of one that was begun, which no other may cut. Raises OSError where it is not begun."""
         ready = select.poll()
         ready.register(self._descriptor, select.POLLOUT)
-        while data:
-            if not ready.poll(0 if self.lost else _PATIENCE):
-                raise BlockingIOError
-            data = data[os.write(self._descriptor, data[:_PIECE]) :]
+        left = self._rest + line
+        try:
+            while left:
+                if not ready.poll(0 if self.lost or self._rest else _PATIENCE):
+                    raise BlockingIOError
+                left = left[os.write(self._descriptor, left[:_PIECE]) :]
+        except OSError:
+            if len(left) >= len(line):
+                self._rest = left[: len(left) - len(line)]
+                raise
+        self._rest = left

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 import structlog
 
 from gateway import telemetry
+from gateway.logstream import LogStream
 
 SENDERS = Path(__file__).parents[2] / "docs" / "senders.md"
 PROGRAM = """
@@ -157,6 +160,23 @@ def test_whoever_reads_the_log_hinders_nobody(how: str) -> None:
             *_, last = (rest + process.stderr.read()).splitlines()
             assert re.search(r"the first that is read again lost_lines=1\d{3}$", last)
         assert process.wait(30) == 0
+
+
+def test_a_line_that_was_begun_is_ended_before_the_next() -> None:
+    out, into = os.pipe()
+    with open(out, "rb", buffering=0) as reader, open(into, "w", encoding="utf-8") as writer:
+        fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 2 * select.PIPE_BUF)
+        stream = LogStream(writer)
+        line = "x" * 3 * select.PIPE_BUF + "\n"
+        stream.write(line)
+        assert stream.lost == 0
+        for lost in (1, 2):
+            stream.write("nobody takes this\n")
+            assert stream.lost == lost
+        taken = reader.read(1 << 20)
+        stream.write("the next\n")
+        assert stream.lost == 0
+        assert (taken + reader.read(1 << 20)).decode() == f"{line}the next\n"
 
 
 def test_a_full_disk_under_the_log_hinders_nobody() -> None:
