@@ -42,6 +42,8 @@ _FRAME = 1 << 20  # what may stand around a document
 _RETRY_AFTER = "60"
 _LINGER = 1.0  # seconds for a client to read why its body is not read to the end
 _TOO_LARGE = "5.3.4"  # RFC 3463: message too big
+# how a web server in front says that it asks for somebody else, whom its own address tells nothing of (RFC 7239, RFC 9110)
+_PASSED_ON = ("Forwarded", "Via", "X-Forwarded-For", "X-Real-IP")
 # what the HTTP library raises on a body that is cut or was never whole
 _BROKEN = (ValueError, RuntimeError, AssertionError, ConnectionError, HttpProcessingError, web.RequestPayloadError)
 
@@ -159,7 +161,8 @@ class CallbackServer:
         return web.Response(text="ok\n") if self._ready() else web.Response(text="not ready\n", status=503)
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
-        if not any(policy.lies_in(network, request.remote or "") for network in self._settings.metrics_networks):
+        is_known = any(policy.lies_in(network, request.remote or "") for network in self._settings.metrics_networks)
+        if not is_known or any(name in request.headers for name in _PASSED_ON):
             raise web.HTTPNotFound
         return web.Response(body=await self._metrics(), content_type="text/plain", charset="utf-8")
 

@@ -54,6 +54,14 @@ async def test_metrics_over_ipv6(start: Start) -> None:
     assert (await _get(door, "/metrics"))[0] == 404
 
 
+@pytest.mark.parametrize("field", ["Forwarded", "via", "X-Forwarded-For", "x-real-ip"])
+async def test_metrics_are_not_passed_on(field: str, door: Door) -> None:
+    async with door.client.get(f"http://{door.server.address}/metrics", headers={field: "192.0.2.7"}) as answer:
+        assert answer.status == 404
+    async with door.client.get(f"http://{door.server.address}/livez", headers={field: "192.0.2.7"}) as answer:
+        assert answer.status == 200
+
+
 async def test_an_address_in_use_is_named(door: Door, start: Start) -> None:
     with pytest.raises(OSError, match="cannot listen on " + door.server.address.replace(".", r"\.")):
         await start(address=door.server.address)
