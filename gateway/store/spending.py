@@ -247,10 +247,15 @@ def all_stopped(tx: Tx) -> list[tuple[str, float, str]]:
 
 
 def let_go(tx: Tx, identity: str) -> bool:
-    """A person has looked at what a sender did; only what comes after counts as unusual. False when he was not stopped."""
+    """A person has looked at what a sender did; only what comes after counts as unusual. False when he was not stopped.
+
+    The last time that was noted may be before his last send.
+    """
     return bool(
         tx.execute(
-            "UPDATE stopped SET why = '', released_at = ? WHERE identity = ? AND why <> ''", (latest(tx), identity)
+            "UPDATE stopped SET why = '', released_at = max(?, coalesce("
+            "(SELECT max(at) FROM spending WHERE NOT approved AND identity = ?), 0)) WHERE identity = ? AND why <> ''",
+            (latest(tx), identity, identity),
         ).rowcount
     )
 

@@ -548,6 +548,18 @@ async def test_a_burst_of_a_login_is_stopped_told_once_and_released_as_a_whole(b
     assert house.provider.submits == 14
 
 
+async def test_a_send_that_was_under_way_at_the_stop_counts_no_more_after_the_release(build: Build) -> None:
+    house = await build(outbound=settings(anomaly=WATCH))
+    await send(house, 4)
+    first = (await house.jobs())[0]
+    house.now += 1  # no other fax has noted the time since
+    await house.database.write(lambda tx: house.outbound.allowance.reserve(tx, first, 2, None))
+    assert await house.database.write(lambda tx: spending.let_go(tx, "user:ann"))
+    house.now += 1
+    await send(house, 3, first=40)
+    assert house.provider.submits == 6
+
+
 async def test_what_a_sender_always_does_is_not_unusual(build: Build) -> None:
     house = await build(outbound=settings(anomaly=WATCH))
     for day in range(2):
