@@ -108,7 +108,10 @@ def _threads() -> ThreadPoolExecutor:
         list(pool.map(lambda _: together.wait(), range(_THREADS)))
     except RuntimeError as error:
         together.abort()
-        raise TryLater("the system has no room for more threads", str(error)) from error
+        raise TryLater(
+            "the system has no room for more threads; grant more of them, or memory: ulimit -u and -v, TasksMax and MemoryMax",
+            str(error),
+        ) from error
     return pool
 
 

@@ -234,6 +234,14 @@ def _domain(value: str) -> str:
     return name
 
 
+def _host(value: str) -> str:
+    """A name, or an address, which for IPv6 may stand in brackets and is then without them."""
+    try:
+        return str(ipaddress.ip_address(value.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        return _domain(value)
+
+
 def _base_url(value: str) -> str:
     try:
         url = urlsplit(value)
@@ -282,6 +290,7 @@ PagePrice = Annotated[
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Network = Annotated[str, AfterValidator(_network)]
 Domain = Annotated[str, AfterValidator(_domain)]
+Host = Annotated[str, AfterValidator(_host)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 

@@ -11,8 +11,8 @@ from pydantic import (
 )
 
 from gateway.config.kinds import (
-    Domain,
     Duration,
+    Host,
     MailAddress,
     Mailbox,
 )
@@ -21,7 +21,7 @@ from gateway.config.sections import Section, complain, section
 
 
 class Relay(Section):
-    host: Domain = "localhost"
+    host: Host = "localhost"
     port: Annotated[int, Field(ge=1, le=65535)] = 25
     tls: Literal["none", "opportunistic", "starttls", "implicit"] = "none"
     user: str | None = None

@@ -534,11 +534,17 @@ def test_no_mail_of_ours_goes_to_a_fax_address(read: Read, problems: Problems) -
         ("0.0.0.0:25", "127.0.0.1"),
         ("[::]:25", "localhost"),
         ("mx.a.b:25", "mx.a.b"),
+        ("[::1]:25", "::1"),
     ],
 )
 def test_the_relay_is_not_this_gateway(problems: Problems, address: str, relay: str) -> None:
-    (found,) = problems(listener(f"address: '{address}'") + f"mail: {{relay: {{host: {relay}}}}}")
+    (found,) = problems(listener(f"address: '{address}'") + f"mail: {{relay: {{host: '{relay}'}}}}")
     assert f"mail.relay: {relay}:25 is this gateway's own listener; name your mail server" in found
+
+
+@pytest.mark.parametrize("written", ["2001:db8::1", "[2001:db8::1]", "2001:DB8:0::1"])
+def test_a_relay_may_have_an_address_of_ipv6(read: Read, written: str) -> None:
+    assert read(f"mail: {{relay: {{host: '{written}'}}}}").mail.relay.host == "2001:db8::1"
 
 
 def test_a_relay_on_another_port_or_host_is_another_server(read: Read) -> None:
