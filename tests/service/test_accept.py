@@ -300,6 +300,10 @@ def _attached(name: str, content: bytes) -> bytes:
         (bytes(range(256)) * 20, "scan.pdf is a file of an unknown kind, which cannot be faxed"),
         (b"MZ" + b"\0" * 100, "scan.pdf is a program"),
         (b"ID3\3" + b"x" * 9000, "scan.pdf is a sound or video file"),
+        (
+            b"{\\rtf1 A letter.}",
+            "scan.pdf is an RTF document, which takes LibreOffice to print, and this gateway has none",
+        ),
     ],
 )
 async def test_an_attachment_that_can_never_be_pages_is_refused_in_the_dialogue(
@@ -551,9 +555,10 @@ async def test_the_mail_cannot_be_read_by_the_reader(house: House, monkeypatch: 
     await nothing_is_kept(house)
 
 
-async def test_there_is_room_for_the_draft_but_not_to_accept(build: Build) -> None:
+@pytest.mark.parametrize("small_mail", [1, 100_000])
+async def test_there_is_room_for_the_draft_but_not_to_accept(build: Build, small_mail: int) -> None:
     free = [10**9]
-    house = await build(free=lambda _path: free[0])
+    house = await build(free=lambda _path: free[0], small_mail=small_mail)
     draft = house.accept.draft()
     draft.write(LETTER)
     free[0] = 0

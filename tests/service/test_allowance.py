@@ -210,6 +210,7 @@ async def test_nor_a_mail_server_that_tries_again_from_another_address(build: Bu
     await fax(house, 1, peer=server)
     await house.turn("prepare", "upload", "submit")
     for peer in (server, replace(server, address="2001:db8::9")):
+        house.now += 6 * 3600
         await house.accept.check_recipient(peer, "a@example.org", "+12025550001@fax.local")
     with pytest.raises(TryLater, match="used up"):
         await house.accept.check_recipient(ANN, "a@example.org", "+12025550001@fax.local")

@@ -8,6 +8,7 @@ from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+import structlog
 
 from gateway.errors import Refused, TryLater
 from gateway.mail.compose import Letterhead, compose
@@ -53,6 +54,18 @@ async def test_a_kill_between_the_parts_changes_nothing(house: House) -> None:
     assert [job.submission for job in await house.jobs()] == [whole]
     await house.settle()
     assert await house.states() == ["submitted"]
+
+
+async def test_a_part_that_came_before_leaves_nothing_but_a_line_in_the_log_and_the_last_one_not_that(
+    house: House,
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        first, whole = await house.submit(mail=part(1, 2)), await house.submit(mail=part(2, 2))
+        assert "duplicate suppressed" not in [log["event"] for log in logs]
+        await house.submit(mail=part(1, 2))
+        await house.submit(mail=part(2, 2))
+    assert [log["id"] for log in logs if log["event"] == "duplicate suppressed"] == [first, whole]
+    assert {row[0] for row in house.on_disk("SELECT mail_file FROM submission")} - {"database"} == house.spool.names()
 
 
 async def test_the_same_parts_again_from_who_has_read_every_answer_are_another_fax(house: House) -> None:
