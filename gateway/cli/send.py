@@ -15,6 +15,7 @@ from gateway.cli.client import AdminClient
 from gateway.model import JobState
 
 _TRY_AGAIN = {"busy", "no_answer", "hangup", "unknown"}  # outcomes after which the same fax may arrive another time
+_NO_RESULT = "no_result"  # the outcome of one that may have arrived: the provider took it and never told
 _POLL = 1.0  # seconds
 _ENDED = {state.value for state in JobState if state.terminal}
 
@@ -107,6 +108,6 @@ def _print(accepted: dict[str, Any], *, json: bool) -> None:
 def _status(job: dict[str, Any]) -> int:
     if job["state"] == JobState.DELIVERED:
         return 0
-    if job["state"] not in _ENDED:
+    if job["state"] not in _ENDED or job.get("outcome") == _NO_RESULT:
         return EX_UNKNOWN
     return EX_TEMPORARY if job.get("outcome") in _TRY_AGAIN else EX_DATA

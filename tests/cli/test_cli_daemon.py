@@ -127,6 +127,16 @@ def test_send_tells_a_refusal_a_failure_and_a_doubt_by_its_status(daemon: Daemon
     assert "Still under way; do not send it again, look with: faxgateway queue show" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("state", "outcome", "status"),
+    [("delivered", "ok", 0), ("failed", "busy", 75), ("failed", "content", 65), ("cancelled", "cancelled", 65),
+     ("failed", "no_result", 76), ("in_doubt", "", 76)],
+)  # fmt: skip
+def test_each_outcome_has_its_status(state: str, outcome: str, status: int) -> None:
+    """Of one that has ended without a result nobody knows whether it arrived."""
+    assert send._status({"state": state, "outcome": outcome}) == status
+
+
 def test_send_that_ran_out_of_time_says_what_has_become_of_the_fax(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
