@@ -24,7 +24,7 @@ _scope = click.option(
     default="*",
     show_default=True,
     metavar="MATCH",
-    help="Whom it is for: an address, @domain, user:NAME, ip:NETWORK or *.",
+    help="Whom it is for: an address, @domain, user:NAME, cert:NAME, ip:NETWORK or *.",
 )
 
 

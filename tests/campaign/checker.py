@@ -37,7 +37,6 @@ class Evidence:
     in_doubt_allowed: bool = False
     doubled_mails: int = 0
     dead_allowed: bool = False
-    absent_sends: int = 0
 
     def jobs_to(self, number: str) -> list[dict[str, Any]]:
         return [job for job in self.records.jobs.values() if job["number"] == number]

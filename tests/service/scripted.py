@@ -21,7 +21,7 @@ from gateway.ports import (
 
 
 class ScriptedProvider:
-    """Sends are executed and listed; ``answer_submit`` says what is answered; set ``pages`` to page the history."""
+    """Sends are executed and listed; ``answer_submit`` says what is answered; set ``history_pages`` to page the history."""
 
     def __init__(self) -> None:
         self.uploads: dict[int, bytes] = {}
