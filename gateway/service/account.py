@@ -12,6 +12,7 @@ from gateway import telemetry
 from gateway.errors import GatewayError, KeyRefused
 from gateway.model import OutgoingMail
 from gateway.ports import FaxProvider
+from gateway.service.due import end
 from gateway.service.gate import Gate
 from gateway.service.notices import Notices
 from gateway.store import outbox
@@ -66,10 +67,7 @@ class Account:
         self._task = asyncio.create_task(self._run(), name="account")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await end(self._task)
 
     async def _run(self) -> None:
         while True:

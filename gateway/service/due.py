@@ -26,6 +26,13 @@ def backoff(tries: int, first: float, longest: float) -> float:
     return float(min(longest, first * 2 ** min(tries - 1, 20)))
 
 
+async def end(task: asyncio.Task[None] | None) -> None:
+    """Cancel a task that was begun, and wait until it has ended."""
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 class DueLoop(Generic[T]):
     """``due(now, limit)`` lists items, ``next_due()`` says when to look again, ``handle(item)`` moves one on.
 

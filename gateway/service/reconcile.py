@@ -21,6 +21,7 @@ from gateway.service import leftovers
 from gateway.service.absence import lacks, money_is_gone
 from gateway.service.aftermath import Outcome, decide, may_be_sent_again
 from gateway.service.comparison import Comparison, Known, Shown
+from gateway.service.due import end
 from gateway.service.gate import Gate
 from gateway.service.history import History, Reading
 from gateway.service.notices import Notices
@@ -114,10 +115,7 @@ class Reconcile:
         self._task = asyncio.create_task(self._run(), name="reconcile")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await end(self._task)
 
     async def _run(self) -> None:
         wait: float | None = 0.0

@@ -19,6 +19,7 @@ import structlog
 from gateway.errors import GatewayError
 from gateway.model import InboundFax, InboundState
 from gateway.ports import FaxProvider, InboxEntry
+from gateway.service.due import end
 from gateway.service.gate import Gate
 from gateway.store import inbound
 from gateway.store.db import Database, Tx, get_meta, set_meta
@@ -82,10 +83,7 @@ class Sweep:
         self._now.set()
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await end(self._task)
 
     async def _run(self) -> None:
         while True:

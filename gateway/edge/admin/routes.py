@@ -73,18 +73,8 @@ class Routes:
         if approver and not approval.text:
             raise Refused("an approver needs something to approve: a new country, pages or a price")
         if _kind(kind) is RouteKind.DID:
-            if (
-                tsi
-                or region
-                or results_to
-                or option
-                or own_tsi
-                or identity
-                or not allow
-                or caps
-                or approval != Approval()
-                or number_in_subject
-            ):
+            of_senders = tsi, region, results_to, option, own_tsi, identity, caps, number_in_subject
+            if any(of_senders) or not allow or approval != Approval():
                 raise Refused(
                     "numbers in subjects, station id, region, results, options, identity, denying, caps and approval are for"
                     " sender routes"
