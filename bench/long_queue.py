@@ -15,7 +15,7 @@ from typing import Any
 import harness
 
 from gateway.model import FaxJob, FaxNumber, JobState, Submission
-from gateway.store import files, jobs, uploads, waiting
+from gateway.store import files, jobs, overview, uploads, waiting
 from gateway.store.db import Database, Tx
 
 _NOW = 1_795_428_900.0
@@ -54,8 +54,8 @@ async def _measure(path: Path, count: int, rounds: int) -> dict[str, float]:
         "next due": lambda tx: jobs.next_due(tx, [JobState.ACCEPTED]),
         "next erasable": uploads.next_erasable,
         "oldest untold": waiting.oldest_untold,
-        "counts": jobs.counts,
-        "listing of 100": lambda tx: jobs.listing(tx, limit=100),
+        "counts": overview.counts,
+        "listing of 100": lambda tx: overview.listing(tx, limit=100),
         "file names": files.named,
     }
     for name, step in steps.items():

@@ -40,7 +40,7 @@ from gateway.service.postmaster import Postmaster
 from gateway.service.reconcile import Reconcile
 from gateway.service.wallclock import WallClock
 from gateway.spool import Draft, Spool
-from gateway.store import divided, files, jobs, outbox, receipts, retention, spending
+from gateway.store import divided, files, outbox, overview, receipts, retention, spending
 from gateway.store import inbound as inbound_store
 from gateway.store.db import Database, Tx, get_meta, set_meta
 from gateway.store.file import StoreBroken
@@ -415,7 +415,7 @@ class Gateway:
         return ""
 
     async def _metrics(self) -> bytes:
-        counts = await self.database.read(jobs.counts)
+        counts = await self.database.read(overview.counts)
         mails = await self.database.read(outbox.counts)
         telemetry.queue_sizes(counts, mails)
         telemetry.provider_failing(self.gate.failing_for)

@@ -16,7 +16,8 @@ from gateway.cli.demo_mailbox import pictures
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError
 from gateway.model import FaxJob, JobState, Submission
-from gateway.store import jobs
+from gateway.service.due import end
+from gateway.store import overview
 from gateway.store.db import Database
 
 log = structlog.get_logger("demo")
@@ -69,9 +70,7 @@ class FaxWatch:
 
     async def stop(self) -> None:
         """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     def nudge(self) -> None:
         """Something may have changed."""
@@ -102,7 +101,7 @@ class FaxWatch:
         calls: dict[tuple[int | None, str], list[Execution]] = {}
         for each in executed:
             calls.setdefault((each["document_id"], each["fax_number"].lstrip("+")), []).append(each)
-        listed, _ = await self._database.read(lambda tx: jobs.listing(tx, ended=True, limit=_SHOWN))
+        listed, _ = await self._database.read(lambda tx: overview.listing(tx, ended=True, limit=_SHOWN))
         faxes = [
             self._fax(job, submission, calls.get((job.document_ref, job.number.digits), ()))
             for job, submission in listed

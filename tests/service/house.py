@@ -43,7 +43,7 @@ from gateway.service.outbound import Outbound, OutboundSettings
 from gateway.service.postmaster import Postmaster
 from gateway.service.reconcile import Reconcile
 from gateway.spool import Spool
-from gateway.store import inbound, jobs, outbox, routes
+from gateway.store import inbound, jobs, outbox, overview, routes
 from gateway.store.db import Database, Tx
 
 from .scripted import ScriptedProvider
@@ -246,7 +246,7 @@ class House:
         return job
 
     async def jobs(self) -> list[FaxJob]:
-        listed, _ = await self.database.read(lambda tx: jobs.listing(tx, ended=True))
+        listed, _ = await self.database.read(lambda tx: overview.listing(tx, ended=True))
         return [job for job, _ in listed][::-1]
 
     async def states(self) -> list[str]:

@@ -29,7 +29,7 @@ from gateway.model import (
     Recipient,
     Submission,
 )
-from gateway.store import jobs, outbox
+from gateway.store import jobs, outbox, overview
 from gateway.store.db import Tx
 from gateway.store.ids import new_id
 
@@ -174,7 +174,7 @@ async def test_all_that_has_served_its_time_goes_however_much_it_is(gateway: Gat
         (gateway.spool.root / "mail" / f"S{n}").write_bytes(b"x")
     await asyncio.sleep(0.01)
     await gateway._purge()
-    assert await gateway.database.read(lambda tx: jobs.listing(tx, ended=True)) == ([], 0)
+    assert await gateway.database.read(lambda tx: overview.listing(tx, ended=True)) == ([], 0)
     assert not list((gateway.spool.root / "mail").iterdir())
 
 

@@ -30,7 +30,7 @@ from gateway.model import (
     Submission,
     Verdict,
 )
-from gateway.store import files, jobs, outbox, receipts, repeats, retention, uploads
+from gateway.store import files, jobs, outbox, overview, receipts, repeats, retention, uploads
 from gateway.store.db import Database, _prepare, migrations
 
 NUMBER = FaxNumber("+12025550123")
@@ -131,7 +131,7 @@ async def test_a_held_job_is_not_sent(database: Database) -> None:
     assert await database.write(lambda tx: jobs.strike(tx, uploaded, 1003.0, 2000.0)) == 0
     assert await database.write(lambda tx: jobs.count_poll(tx, uploaded, (60,), 1003.0)) == 0
     assert await database.read(lambda tx: jobs.due(tx, JobState.UPLOADED, 9999.0, 10)) == []
-    assert (await database.read(jobs.counts))["held"] == 1
+    assert (await database.read(overview.counts))["held"] == 1
     assert await database.write(lambda tx: jobs.release(tx, uploaded, 1004.0))
     assert not await database.write(lambda tx: jobs.release(tx, uploaded, 1004.0))
     assert len(await database.read(lambda tx: jobs.due(tx, JobState.UPLOADED, 9999.0, 10))) == 1
@@ -243,7 +243,7 @@ async def test_listing_open_ended_by_state_and_number(database: Database) -> Non
     await advance(database, "S1-2", JobState.FAILED)
 
     async def ids(**how: Any) -> list[str]:
-        found, below = await database.read(lambda tx: jobs.listing(tx, **how))
+        found, below = await database.read(lambda tx: overview.listing(tx, **how))
         assert not below
         return [job.id for job, _ in found]
 
@@ -253,7 +253,7 @@ async def test_listing_open_ended_by_state_and_number(database: Database) -> Non
     assert await ids(state=JobState.ACCEPTED) == ["S1-1"]
     assert await ids(number="+12025550199") == []
     assert await ids(held=True) == []
-    assert await database.read(jobs.counts) == {"accepted": 1, "held": 0}
+    assert await database.read(overview.counts) == {"accepted": 1, "held": 0}
 
 
 async def test_a_receipt_waits_for_its_job(database: Database) -> None:

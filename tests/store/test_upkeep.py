@@ -10,7 +10,19 @@ from typing import Any
 import pytest
 
 from gateway.model import JobState
-from gateway.store import divided, files, inbound, jobs, outbox, receipts, retention, sends, uploads, waiting, witness
+from gateway.store import (
+    divided,
+    files,
+    inbound,
+    outbox,
+    overview,
+    receipts,
+    retention,
+    sends,
+    uploads,
+    waiting,
+    witness,
+)
 from gateway.store.db import Tx, migrations
 
 _NOW = 1_795_428_900.0
@@ -76,7 +88,7 @@ def _steps(tx: Tx, what: Callable[[Tx], Any]) -> int:
     "what",
     [
         files.named,
-        jobs.counts,
+        overview.counts,
         outbox.counts,
         sends.last_accepted_at,
         witness.listed_by_rights,
@@ -110,25 +122,25 @@ def test_to_forget_a_file_costs_the_same_after_years(forget: Callable[[Tx, float
 
 @pytest.mark.parametrize("wanted", [{"state": JobState.FAILED}, {"number": "+2", "ended": True}, {"held": True}, {}])
 def test_a_listing_looks_at_a_piece_of_the_history(wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_SPAN", 50)
+    monkeypatch.setattr(overview, "_SPAN", 50)
     young, old = _history(50), _history(2000)
-    listing = partial(jobs.listing, **wanted)
+    listing = partial(overview.listing, **wanted)
     assert _steps(old, listing) < _steps(young, listing) + 200
     young.close()
     old.close()
 
 
 def test_pieces_of_a_listing_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_SPAN", 7)
+    monkeypatch.setattr(overview, "_SPAN", 7)
     tx = _history(50)
     tx.execute("DELETE FROM job WHERE rowid < 5 OR rowid BETWEEN 12 AND 29")
-    found, below = jobs.listing(tx, ended=True, limit=3)
+    found, below = overview.listing(tx, ended=True, limit=3)
     while below:
-        more, below = jobs.listing(tx, ended=True, limit=3, below=below)
+        more, below = overview.listing(tx, ended=True, limit=3, below=below)
         found += more
     assert [job.id for job, _ in found] == [f"S{n - 1}-1" for n in range(51, 4, -1) if not 12 <= n <= 29]
     tx.execute("DELETE FROM job")
-    assert jobs.listing(tx, ended=True) == ([], 0)
+    assert overview.listing(tx, ended=True) == ([], 0)
     tx.close()
 
 

@@ -23,7 +23,7 @@ from gateway.service.accept import Accept, AcceptSettings
 from gateway.service.divided import DividedMails
 from gateway.service.inbound import Inbound
 from gateway.service.outbound import Outbound
-from gateway.store import divided, jobs, outbox
+from gateway.store import divided, outbox, overview
 from gateway.store.db import Database
 
 _LONGEST_KEPT = 600
@@ -102,7 +102,7 @@ class Admin:
 
     async def _daemon_status(self) -> dict[str, Any]:
         status = self._status()
-        counts = await self._database.read(jobs.counts)
+        counts = await self._database.read(overview.counts)
         mails = await self._database.read(outbox.counts)
         return {
             "version": __version__,

@@ -12,7 +12,7 @@ from gateway.errors import NotFound, Refused
 from gateway.model import FaxJob, JobState, Submission
 from gateway.service.divided import DividedMails, lacking
 from gateway.service.outbound import Outbound
-from gateway.store import divided, jobs, spending, waiting
+from gateway.store import divided, jobs, overview, spending, waiting
 from gateway.store.db import Database, Tx
 
 _MOST = 1_000_000
@@ -55,7 +55,7 @@ class Queue:
         below: int | None = None
         while len(found) < most and below != 0:  # a piece at a time: others read in between
             piece = partial(
-                jobs.listing, state=wanted, number=number, sender=sender, message_id=message_id, held=held, ended=not open,
+                overview.listing, state=wanted, number=number, sender=sender, message_id=message_id, held=held, ended=not open,
                 limit=min(_PIECE, most - len(found)), below=below,
             )  # fmt: skip
             more, below = await self._database.read(piece)
