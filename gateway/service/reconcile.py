@@ -129,6 +129,7 @@ class Reconcile:
             except Exception:
                 log.exception("unexpected failure; nothing is sent meanwhile")
                 wait = _PAUSE
+        self._seen.clear()
 
     # --- one look -------------------------------------------------------------------------------------------------
 
