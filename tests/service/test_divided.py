@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from email import message_from_bytes
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from gateway.errors import Refused, TryLater
 from gateway.mail.compose import Letterhead, compose
 from gateway.model import MailKind
 from gateway.service import backup
+from gateway.service.divided import DividedSettings
 from gateway.store import divided, files, retention
 from gateway.store.db import Tx
 
-from .house import LETTER, START, House
+from .house import LETTER, PEER, START, House
 
 DAY = 86400.0
 
@@ -82,6 +84,9 @@ async def test_a_part_again_behind_the_whole_is_known_for_as_long_as_mail_server
     house.now += 4 * DAY
     assert [await house.submit(mail=part(number, 2)) for number in (1, 2)] == [first, whole]
     house.now += 2 * DAY
+    house.clock_believed = False  # or it is not known how long ago that was
+    assert await house.submit(mail=part(1, 2)) == first
+    house.clock_believed = True
     assert await house.submit(mail=part(1, 2)) != first
     assert len(await house.jobs()) == 1
 
@@ -98,6 +103,20 @@ async def test_of_a_part_again_long_after_the_whole_nobody_says_that_it_was_not_
     assert "Not known whether faxed: [1] Invoice" in text
     assert f"came whole before, fax id {whole}, and its own result is told" in text
     assert "Do NOT send it again before you have asked" in text
+
+
+async def test_the_parts_may_be_as_large_together_as_a_mail_may_be(house: House) -> None:
+    first, last = part(1, 2), part(2, 2)
+    for room, taken in ((len(first) + len(last) - 1, False), (len(first) + len(last), True)):
+        house.divided._settings = DividedSettings(max_message=room)
+        peer = replace(PEER, login=str(room))  # what was refused once is no more
+        await house.submit(mail=first, peer=peer)
+        if taken:
+            await house.submit(mail=last, peer=peer)
+        else:
+            with pytest.raises(Refused, match="with all its parts, larger than"):
+                await house.submit(mail=last, peer=peer)
+    assert len(await house.jobs()) == 1
 
 
 async def test_two_last_parts_at_once_are_two_mails_of_which_nothing_is_lost(house: House) -> None:
