@@ -11,7 +11,9 @@ from functools import partial
 from typing import Any
 
 import pikepdf
+import pypdfium2
 from PIL import Image, ImageChops, TiffImagePlugin
+from pypdfium2 import raw as pdfium
 
 MOST = 64 << 20  # bytes, or pixels, looked at of one picture
 _PAGE_END = re.compile("(?:0{11}1[01]?0*){2}")  # ITU-T T.4 and T.6
@@ -23,7 +25,13 @@ _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _LINES = int(("0000000000011" + "101111" * 8) * 400, 2)  # of T.4, some black in each
 # what a picture of which rows are missing goes on with, and a whole one does not
 _NOISE = b"\x55" * 2048 + _LINES.to_bytes(400 * 61 // 8, "big")
-_UNREAD = (OSError, ValueError, pikepdf.PdfError, Image.DecompressionBombError)  # for others to judge
+_UNREAD = (
+    OSError,
+    ValueError,
+    pikepdf.PdfError,
+    pypdfium2.PdfiumError,
+    Image.DecompressionBombError,
+)  # for others to judge
 _EDGE = 16  # rows of a picture that nobody misses at its end: one of its blocks
 
 
@@ -61,8 +69,11 @@ def breaks(stream: pikepdf.Stream, data: bytes) -> bool:
     """Whether something of a picture of a PDF is missing or cannot be decoded. Raises LookupError and others for one that does not
     say how.
     """
-    if _settings(stream)["/K"] >= 0 or int(stream.Width) * int(stream.Height) > MOST:
+    if int(stream.Width) * int(stream.Height) > MOST:
         return False
+    settings = _settings(stream)
+    if settings is None or settings.get("/K", 0) >= 0:  # T.4, of which libtiff knows fewer kinds
+        return not _ends(data) and lacks_rows(data, partial(_drawn, stream))
     with complaints() as heard, contextlib.suppress(*_UNREAD):
         whole = pikepdf.PdfImage(stream)
         image = whole.as_pil_image() if len(whole.filters) == 1 else _picture(stream, data)  # the first is faster
@@ -80,6 +91,22 @@ def _picture(stream: pikepdf.Stream, data: bytes) -> Image.Image:
         picture: Any = scratch.copy_foreign(stream)
         picture.write(data, filter=pikepdf.Name.CCITTFaxDecode, decode_parms=_settings(picture))
         return pikepdf.PdfImage(picture).as_pil_image().convert("L")
+
+
+def _drawn(stream: pikepdf.Stream, data: bytes) -> Image.Image:
+    """As pdfium decodes it."""
+    out = io.BytesIO()
+    with pikepdf.new() as scratch:
+        picture: Any = scratch.copy_foreign(stream)
+        picture.write(data, filter=pikepdf.Name.CCITTFaxDecode, decode_parms=_settings(picture))
+        page = scratch.add_blank_page(page_size=(72, 72))
+        page.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(I=picture))
+        page.Contents = pikepdf.Stream(scratch, b"72 0 0 72 0 0 cm /I Do")
+        scratch.save(out)
+    with pypdfium2.PdfDocument(out) as document:
+        (found,) = document[0].get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE])
+        image: Image.Image = found.get_bitmap().to_pil()
+        return image.convert("L")
 
 
 def strip_breaks_off(data: bytes, tags: dict[int, int]) -> bool:

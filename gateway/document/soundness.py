@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import contextlib
 import io
@@ -17,14 +16,13 @@ import pypdfium2
 from PIL import Image
 from pypdfium2 import raw as pdfium
 
-from gateway.document import facsimile, jbig2, named
+from gateway.document import codings, facsimile, jbig2, named
 
 _FLATE = {"/FlateDecode", "/Fl"}
-_BASE85 = {"/ASCII85Decode", "/A85"}
 _JPEG, _FAX = {"/DCTDecode", "/DCT"}, {"/CCITTFaxDecode", "/CCF"}
 _JPEG_2000, _JBIG2 = "/JPXDecode", "/JBIG2Decode"
 _PICTURES = {*_JPEG, *_FAX, _JPEG_2000, _JBIG2}
-_OTHERS = {"/LZWDecode", "/LZW", "/ASCIIHexDecode", "/AHx", "/RunLengthDecode", "/RL", "/Crypt"}
+_NONE = "/Crypt"  # is undone already
 _PACKED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")  # how compressed data begins, and no content
 _COMPONENTS = {
     "/DeviceGray": 1, "/CalGray": 1, "/Indexed": 1, "/Separation": 1, "/DeviceRGB": 3, "/CalRGB": 3, "/Lab": 3,
@@ -166,18 +164,15 @@ def _breaks(stream: pikepdf.Stream) -> bool:
     if stream.get("/Subtype") == "/Image" and not _is_described(stream):
         return True
     data = stream.read_raw_bytes()
-    pieces = iter([data])
+    pieces, is_open = iter([data]), False
     try:
-        for coding in _filters(stream):
+        for number, coding in enumerate(_filters(stream)):
             data = b"".join(pieces)
             if coding in _PICTURES:
                 return _picture_breaks(stream, coding, data)
-            if coding in _FLATE:
-                pieces = _inflated(data)
-            elif coding in _BASE85:
-                pieces = iter([_of_base85(data)])
-            else:
-                return coding not in _OTHERS or _has_wrong_codes(stream)
+            pieces, is_open = _undone(stream, number, data)
+        if is_open and _is_drawn(stream) and not _is_closed(b"".join(pieces)):
+            return True
         if not _filters(stream) and _is_drawn(stream) and _is_garbled(data):
             return True
         return sum(len(piece) for piece in pieces) < min(_wanted(stream), _MOST)
@@ -189,25 +184,25 @@ def _breaks(stream: pikepdf.Stream) -> bool:
         return False
 
 
-def _has_wrong_codes(stream: pikepdf.Stream) -> bool:
-    """Whether qpdf knows the coding and comes to what cannot be. It may be asked of what does not take long."""
-    if len(stream.read_raw_bytes()) > _WINDOW:
-        return False
-    try:
-        stream.read_bytes()
-    except pikepdf.DataDecodingError:
-        return True
-    except pikepdf.PdfError:
-        return False
-    return False
+def _undone(stream: pikepdf.Stream, number: int, data: bytes) -> tuple[Iterator[bytes], bool]:
+    """What the coding with that ``number`` makes of data, and whether its end is not marked there, where it should be.
 
-
-def _of_base85(data: bytes) -> bytes:
-    """Raises binascii.Error."""
-    try:
-        return base64.a85decode(data.strip().removeprefix(b"<~").partition(b"~")[0])
-    except ValueError as error:
-        raise binascii.Error(str(error)) from error
+    Raises binascii.Error for what is damaged or of a coding that there is not, LookupError for what would take long.
+    """
+    coding = _filters(stream)[number]
+    if coding in _FLATE:
+        return _inflated(data), False
+    if coding == _NONE:
+        return iter([data]), False
+    if coding not in codings.KNOWN:
+        raise binascii.Error(coding)
+    if len(data) > _WINDOW and coding not in codings.QUICK:
+        raise LookupError(coding)
+    settings = stream.get("/DecodeParms")
+    if isinstance(settings, pikepdf.Array):
+        settings = settings[number] if number < len(settings) else None
+    whole, has_end = codings.decoded(data, coding, settings if isinstance(settings, pikepdf.Dictionary) else None)
+    return iter([whole]), not has_end
 
 
 def _picture_breaks(stream: pikepdf.Stream, coding: str, data: bytes) -> bool:
@@ -246,11 +241,22 @@ def _is_garbled(data: bytes) -> bool:
         return any(_FOREIGN.search(each) for each in _operators(data))
 
 
-def _operators(content: bytes) -> set[bytes]:
+def _operators(content: bytes) -> list[bytes]:
     """Those of content of a page. Raises PdfError."""
     with pikepdf.new() as scratch:
         instructions = pikepdf.parse_content_stream(pikepdf.Stream(scratch, content))
-        return {bytes(each.operator.unparse()) for each in instructions}
+        return [bytes(each.operator.unparse()) for each in instructions]
+
+
+def _is_closed(content: bytes) -> bool:
+    """Whether content whose coding does not say that it ends may be whole: all that it begins has an end."""
+    with warnings.catch_warnings(action="error", category=UserWarning):
+        try:
+            operators = _operators(content)
+        except (pikepdf.PdfError, UserWarning):
+            return False
+    pairs = ((b"q", b"Q"), (b"BT", b"ET"), (b"BI", b"EI"))
+    return _OPERATORS.issuperset(operators) and all(operators.count(a) <= operators.count(b) for a, b in pairs)
 
 
 def _inflated(whole: bytes) -> Iterator[bytes]:
@@ -280,7 +286,7 @@ def _makes_sense(stream: pikepdf.Stream) -> bool:
     with warnings.catch_warnings(action="error", category=UserWarning):
         try:
             content = inflater.decompress(stream.read_raw_bytes()[2:], _MOST)
-            return len(inflater.unused_data) <= _SUM and _operators(content) <= _OPERATORS
+            return len(inflater.unused_data) <= _SUM and _OPERATORS.issuperset(_operators(content))
         except (pikepdf.PdfError, zlib.error, UserWarning):
             return False
 
@@ -362,13 +368,13 @@ def _content(streams: list[object]) -> bytes:
     pieces = []
     for stream in streams:
         assert isinstance(stream, pikepdf.Stream)
-        codings, data = _filters(stream), stream.read_raw_bytes()
-        if not codings:
-            pieces.append(data)
-        elif len(codings) == 1 and codings[0] in _FLATE:
-            with contextlib.suppress(zlib.error):
-                pieces += _inflated(data)
-        pieces.append(b"\n")
+        data = stream.read_raw_bytes()
+        for number in range(len(_filters(stream))):
+            held: list[bytes] = []
+            with contextlib.suppress(zlib.error, binascii.Error, LookupError):
+                held.extend(_undone(stream, number, data)[0])
+            data = b"".join(held)
+        pieces += [data, b"\n"]
     return b"".join(pieces)
 
 

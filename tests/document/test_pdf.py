@@ -310,12 +310,10 @@ def test_a_picture_that_cannot_be_decoded_is_not_left_out_without_a_word(refusal
 def with_picture(data: bytes, coding: object, **fields: Any) -> bytes:
     document = pikepdf.new()
     Sheet().text(72, 72, "The photograph", 12).raw(b"q 400 0 0 266 72 300 cm /I0 Do Q").add_to(document)
-    fields = {"ColorSpace": Name.DeviceGray, "BitsPerComponent": 8} | fields
+    fields = {"ColorSpace": Name.DeviceGray, "BitsPerComponent": 8, "Width": 600, "Height": 400} | fields
     document.pages[0].obj["/Resources"]["/XObject"] = Dictionary(
-        I0=Stream(
-            document, data, Type=Name.XObject, Subtype=Name.Image, Width=600, Height=400, Filter=coding, **fields
-        )
-    )  # fmt: skip
+        I0=Stream(document, data, Type=Name.XObject, Subtype=Name.Image, Filter=coding, **fields)
+    )
     return saved(document)
 
 
@@ -374,6 +372,27 @@ def test_a_fax_that_breaks_off_is_not_filled(pages: Pages, refusal: Refusal, is_
     for broken in (whole[:half], whole[: -len(whole) // 20], *holes):
         assert refusal(shown(broken)).public == _DAMAGED
         assert refusal(shown(zlib.compress(broken), Array([Name.FlateDecode, Name.CCF]))).public == _DAMAGED
+
+
+@pytest.mark.parametrize(
+    ("compression", "settings"),
+    [("group3", {"K": 0, "EndOfLine": True}), ("group3", {"K": 4, "EndOfLine": True}), ("tiff_ccitt", {"EncodedByteAlign": True})],
+)  # fmt: skip
+def test_a_fax_of_group_3_that_breaks_off_is_not_filled(
+    pages: Pages, refusal: Refusal, compression: str, settings: dict[str, Any]
+) -> None:
+    image, coded = fax_page(), io.BytesIO()
+    image.save(coded, "TIFF", compression=compression, tiffinfo={292: 1} if settings.get("K") else {})
+    with Image.open(coded) as tiff:
+        places = zip(tiff.tag_v2[273], tiff.tag_v2[279], strict=True)  # type: ignore[attr-defined]
+        whole = b"".join(coded.getvalue()[at : at + size] for at, size in places)
+    said = {"BitsPerComponent": 1, "Width": 1728, "Height": 2292}
+    said["DecodeParms"] = Dictionary(Columns=1728, BlackIs1=True, **settings)
+    for fine in (whole, whole + b"\0\0", whole + bytes.fromhex("001001001001001001")):
+        (page,) = pages(with_picture(fine, Name.CCITTFaxDecode, **said))
+        assert 0.002 < ink(page) < 0.1
+    for kept in (0.3, 0.95):
+        assert refusal(with_picture(whole[: int(len(whole) * kept)], Name.CCF, **said)).public == _DAMAGED
 
 
 def jbig2_of(image: Image.Image) -> bytes:
@@ -1064,13 +1083,48 @@ def test_content_in_letters_that_is_damaged_is_no_blank_page(pages: Pages, refus
             assert refusal(whole).public == _DAMAGED
 
 
-def test_other_codings_are_known(pages: Pages, refusal: Refusal) -> None:
+def lzw(data: bytes) -> bytes:
+    """As TIFF has it, too: one row of bytes."""
+    out = io.BytesIO()
+    Image.frombytes("L", (len(data), 1), data).save(out, "TIFF", compression="tiff_lzw")
+    with Image.open(out) as made:
+        at, size = made.tag_v2[273][0], made.tag_v2[279][0]  # type: ignore[attr-defined]  # a TIFF has tags
+    return out.getvalue()[at : at + size]
+
+
+def runs(data: bytes) -> bytes:
+    return b"".join(bytes([len(data[n : n + 99]) - 1]) + data[n : n + 99] for n in range(0, len(data), 99)) + b"\x80"
+
+
+_CODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "LZWDecode": lzw,
+    "RunLengthDecode": runs,
+    "ASCIIHexDecode": lambda data: data.hex().encode() + b">",
+    "ASCII85Decode": lambda data: base64.a85encode(data, wrapcol=72) + b"~>",
+}
+
+
+@pytest.mark.parametrize("coding", _CODINGS)
+def test_content_in_another_coding_that_breaks_off_is_damaged(pages: Pages, refusal: Refusal, coding: str) -> None:
     document = pikepdf.new()
     letter(1).add_to(document)
     content = document.pages[0].Contents
-    content.write(content.read_bytes().hex().encode() + b">", filter=Name.ASCIIHexDecode)
-    (page,) = pages(saved(document, compress_streams=False))
-    assert ink(page)
+    (wanted,) = pages(saved(document))
+    written = _CODINGS[coding](content.read_bytes() + b"\n" * 40)
+    for kept in (len(written), len(written) - 2):  # of some that mark no end all is there
+        content.write(written[:kept], filter=Name("/" + coding))
+        (page,) = pages(saved(document, compress_streams=False))
+        assert page.image.tobytes() == wanted.image.tobytes()
+    for share in (0.3, 0.7, 0.95):
+        content.write(written[: int(len(written) * share)], filter=Name("/" + coding))
+        assert refusal(saved(document, compress_streams=False)).public == _DAMAGED
+
+
+@pytest.mark.parametrize("coding", _CODINGS)
+def test_a_picture_in_another_coding_with_rows_missing_is_damaged(pages: Pages, refusal: Refusal, coding: str) -> None:
+    data = _CODINGS[coding](photo(600, 400).convert("L").tobytes())
+    assert ink(*pages(with_picture(data, Name("/" + coding))))
+    assert refusal(with_picture(data[: len(data) // 2], Name("/" + coding))).public == _DAMAGED
 
 
 def test_content_that_ends_early_and_has_a_wrong_sum_is_damaged(refusal: Refusal) -> None:
