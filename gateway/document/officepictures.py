@@ -15,7 +15,7 @@ from xml.parsers import expat
 
 from PIL import Image
 
-from gateway.document import oldpictures, package, picture, sniff, soundness
+from gateway.document import jpeg, oldpictures, package, picture, sniff
 from gateway.document.refusal import Unfaxable
 
 _LONGEST = 64 << 20  # bytes of a picture, or of a list of them, that is looked at
@@ -109,7 +109,7 @@ def _is_whole(data: bytes, kind: str, called: str) -> bool:
         kind = sniff.sniff_bytes(data[:4096])
     if kind == sniff.JPEG:
         with Image.open(io.BytesIO(data), formats=["JPEG"]):
-            return not soundness.jpeg_breaks_off(data)
+            return not jpeg.breaks_off(data)
     if kind == "image/png":
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             image.verify()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin
 
-from gateway.document import facsimile, progress, raster, sniff, soundness
+from gateway.document import facsimile, jpeg, progress, raster, sniff
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import TooLong, Unfaxable
 
@@ -104,17 +104,17 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
 
 
 def _whole(path: Path) -> Path | io.BytesIO:
-    """What to open: of a JPEG whose program left out its end nothing is missing."""
+    """What to open: of a JPEG whose program left out its end nothing is missing. Raises ValueError where something is."""
     if sniff.sniff(path) != sniff.JPEG or path.stat().st_size > facsimile.MOST:
         return path
     data = path.read_bytes()
-    ended = soundness.jpeg_ended(data)
-    return path if ended is data else io.BytesIO(ended)
+    whole = jpeg.whole(data)
+    return path if whole is data else io.BytesIO(whole)
 
 
 def inside(data: bytes, name: str, widest: int) -> Image.Image:
     """The first picture of a file that a text shows: grey, upright, at most ``widest`` pixels across. Raises Refused."""
-    with reading(name), Image.open(io.BytesIO(soundness.jpeg_ended(data)), formats=FORMATS) as frame:
+    with reading(name), Image.open(io.BytesIO(jpeg.whole(data)), formats=FORMATS) as frame:
         frame.draft("L", (widest, widest))
         frame.load()
         image = _grey(ImageOps.exif_transpose(frame))

@@ -16,7 +16,7 @@ import pypdfium2
 from PIL import Image
 from pypdfium2 import raw as pdfium
 
-from gateway.document import codings, facsimile, jbig2, named
+from gateway.document import codings, facsimile, jbig2, jpeg, named
 
 _FLATE = {"/FlateDecode", "/Fl"}
 _JPEG, _FAX = {"/DCTDecode", "/DCT"}, {"/CCITTFaxDecode", "/CCF"}
@@ -28,8 +28,6 @@ _COMPONENTS = {
     "/DeviceGray": 1, "/CalGray": 1, "/Indexed": 1, "/Separation": 1, "/DeviceRGB": 3, "/CalRGB": 3, "/Lab": 3,
     "/DeviceCMYK": 4,
 }  # fmt: skip
-_END = b"\xff\xd9"  # of a JPEG, and of a JPEG 2000
-_BEHIND = 1024  # bytes that may follow it
 _WINDOW = 1 << 20
 _MOST = facsimile.MOST  # bytes, or pixels, looked at of one stream
 _OPERATORS = set(
@@ -207,9 +205,9 @@ def _undone(stream: pikepdf.Stream, number: int, data: bytes) -> tuple[Iterator[
 
 def _picture_breaks(stream: pikepdf.Stream, coding: str, data: bytes) -> bool:
     if coding in _JPEG:
-        return jpeg_breaks_off(data) or not (_opens(data, "JPEG") or _is_read(stream))
+        return jpeg.breaks_off(data) or not (_opens(data, "JPEG") or _is_read(stream))
     if coding == _JPEG_2000:
-        return not ((_END in data[-_BEHIND:] and _opens(data, "JPEG2000")) or _is_read(stream))
+        return not ((jpeg.END in data[-jpeg.BEHIND :] and _opens(data, "JPEG2000")) or _is_read(stream))
     if coding == _JBIG2:
         return jbig2.breaks_off(data)
     return facsimile.breaks(stream, data)
@@ -307,38 +305,6 @@ def _components(space: object) -> int:
     if space[0] == "/ICCBased":
         return int(space[1].get("/N", 0))
     return _COMPONENTS.get(str(space[0]), 0)
-
-
-def jpeg_breaks_off(data: bytes) -> bool:
-    """Whether rows of a JPEG are missing."""
-    return len(data) < _MOST and _END not in data[-_BEHIND:] and facsimile.lacks_rows(data, _jpeg, _END)
-
-
-def jpeg_ended(data: bytes) -> bytes:
-    """A JPEG with the mark of its end, where that is all it lacks; any other picture as it is."""
-    if len(data) < _MOST and _END not in data[-_BEHIND:] and not _loads(data) and _loads(data + _END):
-        return data if jpeg_breaks_off(data) else data + _END
-    return data
-
-
-def _loads(data: bytes) -> bool:
-    """Whether a JPEG that can be looked at twice can be decoded, as small as it goes. Raises nothing."""
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
-            is_small = picture.width * picture.height <= _MOST
-            picture.draft("L", (1, 1))
-            picture.load()
-            return is_small
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return False
-
-
-def _jpeg(data: bytes) -> Image.Image:
-    """Raises OSError, and ValueError for one that is too large to be looked at twice."""
-    with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
-        if picture.width * picture.height > _MOST:
-            raise ValueError(f"{picture.size} pixels")
-        return picture.convert("L")
 
 
 def _opens(data: bytes, form: str) -> bool:

@@ -17,7 +17,7 @@ import pytest
 from pikepdf import Array, Dictionary, Encryption, Name, Stream, String
 from PIL import Image, ImageChops
 
-from gateway.document import pdf, progress, raster
+from gateway.document import jpeg, pdf, progress, raster
 from gateway.document.bilevel import to_bilevel
 from gateway.document.raster import Page
 from gateway.document.refusal import Unfaxable
@@ -338,6 +338,34 @@ def test_a_jpeg_that_breaks_off_is_not_filled_with_grey(pages: Pages, refusal: R
         (page,) = pages(with_picture(fine, Name.DCTDecode))
         assert ink(page) > 0.01
     assert len(pages(with_picture(base64.a85encode(whole) + b"~>", Array([Name.ASCII85Decode, Name.DCTDecode])))) == 1
+
+
+_CODED: list[dict[str, Any]] = [{"quality": 30}, {"quality": 90, "subsampling": 0}, {"restart_marker_rows": 1}]
+
+
+@pytest.mark.parametrize("said", [*_CODED, {"progressive": True}, {"restart_marker_blocks": 3}])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_that_is_whole_lacks_nothing(said: dict[str, Any], mode: str) -> None:
+    coded = io.BytesIO()
+    photo(600, 400).convert(mode).save(coded, "JPEG", **said)
+    whole = coded.getvalue()
+    second = whole + whole  # as phones add another picture
+    for fine in (whole, second, whole[:-2] + bytes(5) + whole[-2:], whole[:-2] + b"\xff\xff" + whole[-2:]):
+        assert not jpeg.breaks_off(fine)
+
+
+@pytest.mark.parametrize("said", _CODED)
+def test_a_jpeg_of_which_something_within_is_missing_is_damaged(
+    pages: Pages, refusal: Refusal, said: dict[str, Any]
+) -> None:
+    coded = io.BytesIO()
+    photo(600, 400).convert("L").save(coded, "JPEG", **said)
+    whole = coded.getvalue()
+    assert ink(*pages(with_picture(whole, Name.DCTDecode)))
+    middle = len(whole) // 2
+    for broken in (whole[:middle] + whole[middle + 2000 :], whole[:middle] + b"\xff\x33" + whole[middle + 2 :]):
+        assert refusal(with_picture(broken, Name.DCTDecode)).public == _DAMAGED
+        assert "damaged or incomplete image" in refusal(broken).public
 
 
 @pytest.mark.parametrize("is_all", [False, True])
