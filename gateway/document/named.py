@@ -42,16 +42,27 @@ def _plain(name: bytes) -> bytes:
 def _named(resources: object, kind: str) -> Iterator[str]:
     found = resources.get(kind) if isinstance(resources, pikepdf.Dictionary) else None
     for name, each in found.items() if isinstance(found, pikepdf.Dictionary) else ():
-        if isinstance(each, _CLASSES[kind]) and str(each.get("/Subtype")) in _KINDS[kind] and _has_descendant(each):
+        if isinstance(each, _CLASSES[kind]) and str(each.get("/Subtype")) in _KINDS[kind] and _has_its_letters(each):
             yield name
 
 
-def _has_descendant(font: pikepdf.Object) -> bool:
-    """Whether a font that is made of others has one."""
-    found = font.get("/DescendantFonts")
-    if font.get("/Subtype") != "/Type0":
+def _has_its_letters(font: pikepdf.Object) -> bool:
+    """Whether a font that is made of others has one, and one that is drawn (9.6.4) has lost no drawing by a damaged name: then one
+    is of no code, and a code has none.
+    """
+    kind = font.get("/Subtype")
+    if kind == "/Type0":
+        found = font.get("/DescendantFonts")
+        return isinstance(found, pikepdf.Array) and len(found) > 0 and isinstance(found[0], pikepdf.Dictionary)
+    drawn, encoding = font.get("/CharProcs"), font.get("/Encoding")
+    if kind != "/Type3" or not isinstance(drawn, pikepdf.Dictionary) or not isinstance(encoding, pikepdf.Dictionary):
         return True
-    return isinstance(found, pikepdf.Array) and len(found) > 0 and isinstance(found[0], pikepdf.Dictionary)
+    codes = encoding.get("/Differences")
+    coded = (
+        {str(each) for each in codes if isinstance(each, pikepdf.Name)} if isinstance(codes, pikepdf.Array) else set()
+    )
+    names = set(drawn.keys())
+    return "/BaseEncoding" in encoding or not (names - coded and coded - names)
 
 
 def _shows_other(content: bytes, objects: set[str], fonts: set[str]) -> bool:

@@ -23,6 +23,7 @@ MAX_DEPTH = 20
 MAX_PARTS = 200
 
 EMPTY = "it is empty"
+_HEAD = "it has no text, so who wrote it, when and about what is not printed"
 SIGNATURE = "it is a digital signature, nothing to print"
 OPEN_END = "the mail ends before it does"
 
@@ -409,7 +410,7 @@ def _encrypted() -> Refused:
 
 
 def _attached(leaf: Leaf, inner: list[Leaf], subject: str, preface: str) -> list[Leaf]:
-    """The leaves of a mail that is itself an attachment: its text is one too, headed by ``preface``."""
+    """The leaves of a mail that is itself an attachment: its text is one too, headed by ``preface``, which is told where there is none."""
     label = f'attached mail "{subject}"' if subject else (not preface and leaf.name) or "attached mail"
     leaves = []
     for each in forms.without_spare(inner):
@@ -420,10 +421,10 @@ def _attached(leaf: Leaf, inner: list[Leaf], subject: str, preface: str) -> list
                 each.preface, preface = preface, ""
         if not each.message_text:
             leaves.append(each)
-    if leaves:
+    if leaves and not preface:
         return leaves
-    leaf.name, leaf.left_out = label, EMPTY
-    return [leaf]
+    leaf.name, leaf.left_out = label, _HEAD if leaves else EMPTY
+    return [leaf, *leaves]
 
 
 def _type(headers: Headers) -> tuple[str, dict[str, str]]:

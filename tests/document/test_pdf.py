@@ -1096,6 +1096,23 @@ def test_letters_that_are_drawn_and_masks_over_all_are_looked_at(
         assert len(pages(saved(document, compress_streams=False))) == 1
 
 
+def test_a_drawn_letter_that_lost_its_name_is_missed(pages: Pages, refusal: Refusal) -> None:
+    def drawn(*names: str) -> bytes:
+        document = pikepdf.new()
+        letter(1).raw(b"BT /T 20 Tf 72 40 Td (ab) Tj ET").add_to(document)
+        letters = {"/" + name: Stream(document, b"750 0 d0 0 0 750 750 re f") for name in names}
+        document.pages[0].Resources.Font.T = Dictionary(
+            Type=Name.Font, Subtype=Name.Type3, FontBBox=Array([0, 0, 750, 750]), FontMatrix=Array([0.001, 0, 0, 0.001, 0, 0]),
+            CharProcs=Dictionary(letters), FirstChar=97, LastChar=98, Widths=Array([750, 750]),
+            Encoding=Dictionary(Differences=Array([97, Name.a, Name.b])),
+        )  # fmt: skip
+        return saved(document)
+
+    for whole in (drawn("a", "b"), drawn("a", "b", "c"), drawn("a")):  # as programs write them
+        assert ink(*pages(whole))
+    assert refusal(drawn("a", "~")).public == _DAMAGED
+
+
 @pytest.mark.parametrize("end", [b"~>", b"~>\n", b"~", b""])
 def test_content_in_letters_that_is_damaged_is_no_blank_page(pages: Pages, refusal: Refusal, end: bytes) -> None:
     document = pikepdf.new()

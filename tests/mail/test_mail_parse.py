@@ -378,6 +378,17 @@ def test_attached_mail_with_nothing_in_it_is_named(reader: Reader) -> None:
     ]
 
 
+def test_an_attached_mail_of_a_document_alone_tells_that_its_head_is_not_printed(reader: Reader) -> None:
+    document = part("x", "Content-Type: application/pdf; name=a.pdf")
+    found = reader.extract(
+        multipart(part("text"), part(f"Subject: scan\r\n{document}", "Content-Type: message/rfc822"))
+    )
+    assert [each["name"] for each in found["parts"]] == ["message text", "a.pdf"]
+    (told,) = found["left_out"]
+    assert told["part"] == 'attached mail "scan"'
+    assert "is not printed" in told["reason"]
+
+
 def test_a_file_called_eml_that_is_no_mail(reader: Reader) -> None:
     raw = multipart(part("just text", "Content-Type: application/octet-stream; name=x.eml"))
     (found,) = reader.parts(raw)
