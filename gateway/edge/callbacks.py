@@ -21,7 +21,7 @@ from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway import policy
-from gateway.edge.listen import addresses, listen
+from gateway.edge.listen import Listening, addresses, listen
 from gateway.edge.seldom import Seldom
 from gateway.errors import Refused, TryLater
 from gateway.faultpoint import reach
@@ -108,7 +108,7 @@ class CallbackServer:
         self._clock = clock
         self._seldom = Seldom(log)
         self._runner: web.AppRunner | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: Listening | None = None
         self.address = settings.address
 
     async def start(self) -> None:

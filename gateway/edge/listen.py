@@ -8,9 +8,10 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 _BACKLOG = 512  # connections that wait to be taken
-_AT_ONCE = 1  # taken one after another, with others between: asyncio fails for each of them when descriptors run out
+_AT_ONCE = 16  # taken one after another, with others between
 _REMEDIES = {
     errno.EADDRINUSE: "; end what has it (ss -lp tells), or choose another address",
     errno.EACCES: "; a port below 1024 comes from systemd: fd:smtp, and faxgateway-smtp.socket",
@@ -18,40 +19,85 @@ _REMEDIES = {
 }
 
 
+class Listening:
+    """An address that is listened on: a name may stand for several of them, each with a socket."""
+
+    def __init__(self) -> None:
+        self.sockets: list[_Bound] = []
+        self.servers: list[asyncio.Server] = []
+
+    def close(self) -> None:
+        """Take nobody new."""
+        for server in self.servers:
+            server.close()
+        for bound in self.sockets:  # also one that could not be listened on
+            bound.close()
+
+    async def wait_closed(self) -> None:
+        for server in self.servers:
+            await server.wait_closed()
+
+
+class _Bound(socket.socket):
+    """A socket of which asyncio takes several connections at once. When descriptors run out it would fail, and set a timer,
+    for each of them; after the first failure it hears that no more wait.
+    """
+
+    _has_failed = False
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self._has_failed:
+            self._has_failed = False
+            raise BlockingIOError
+        try:
+            return super().accept()
+        except BlockingIOError:
+            raise
+        except OSError:
+            self._has_failed = True
+            raise
+
+
 async def listen(
     factory: Callable[[], asyncio.BaseProtocol], address: str, passed: Mapping[str, socket.socket]
-) -> asyncio.Server:
+) -> Listening:
     """Bind and listen; ``passed`` are the sockets systemd has passed, by name. Raises OSError naming the address."""
+    loop = asyncio.get_running_loop()
+    listening = Listening()
     try:
-        server = await _bind(factory, address, passed)
-        for bound in server.sockets:
-            with socket.socket(fileno=os.dup(bound.fileno())) as same:
-                same.listen(_BACKLOG)
-        return server
+        listening.sockets += await _bind(address, passed)
+        for bound in listening.sockets:
+            listening.servers.append(await loop.create_server(factory, sock=bound, backlog=_AT_ONCE))
+            bound.listen(_BACKLOG)
+        return listening
     except OSError as error:
+        listening.close()
         # asyncio's own words name the address once more
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
         remedy = "" if address.startswith("unix:") else _REMEDIES.get(error.errno or 0, "")
         raise OSError(error.errno, f"cannot listen on {address}: {why}{remedy}") from error
 
 
-async def _bind(
-    factory: Callable[[], asyncio.BaseProtocol], address: str, passed: Mapping[str, socket.socket]
-) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
+async def _bind(address: str, passed: Mapping[str, socket.socket]) -> list[_Bound]:
     kind, _, rest = address.partition(":")
     if kind == "unix":
-        return await loop.create_unix_server(factory, sock=_unix_socket(Path(rest)), backlog=_AT_ONCE)
+        return [_Bound(fileno=_unix_socket(Path(rest)).detach())]
     if kind == "fd":
-        return await loop.create_server(factory, sock=_named(rest, passed), backlog=_AT_ONCE)
+        return [_Bound(fileno=_named(rest, passed).detach())]
     host, _, port = address.rpartition(":")
-    return await loop.create_server(factory, host.strip("[]"), int(port), backlog=_AT_ONCE, reuse_address=True)
+    bound = await asyncio.get_running_loop().create_server(
+        asyncio.Protocol, host.strip("[]"), int(port), reuse_address=True, start_serving=False
+    )
+    try:
+        return [_Bound(fileno=os.dup(each.fileno())) for each in bound.sockets]
+    finally:
+        bound.close()
 
 
-def addresses(server: asyncio.Server) -> list[str]:
+def addresses(listening: Listening) -> list[str]:
     """Where it really listens."""
     found = []
-    for bound in server.sockets:
+    for bound in listening.sockets:
         name = bound.getsockname()
         if isinstance(name, str):
             found.append(f"unix:{name}")

@@ -10,7 +10,7 @@ import warnings
 
 import structlog
 
-from gateway.edge.listen import addresses, listen
+from gateway.edge.listen import Listening, addresses, listen
 from gateway.edge.smtp_clients import Clients
 from gateway.edge.smtp_session import Conversation
 from gateway.edge.smtp_settings import Door, ListenerSettings, SmtpSettings
@@ -36,7 +36,7 @@ class SmtpDoor:
         self._door = door
         self._listeners = listeners
         self._sockets = sockets or {}
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[Listening] = []
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._clients = Clients(settings)
 

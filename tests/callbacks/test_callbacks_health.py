@@ -84,10 +84,11 @@ async def test_it_listens_on_a_unix_socket_behind_a_proxy(start: Start, tmp_path
 
 
 async def test_it_takes_a_socket_that_systemd_passed(start: Start) -> None:
-    passed = socket.create_server(("127.0.0.1", 0))  # closed by the server
+    passed = socket.create_server(("127.0.0.1", 0))  # the server's from then on
     passed.setblocking(False)
+    port = passed.getsockname()[1]
     door = await start(address="fd:callbacks", sockets={"callbacks": passed})
-    assert door.server.address == f"127.0.0.1:{passed.getsockname()[1]}"
+    assert door.server.address == f"127.0.0.1:{port}"
     assert (await _get(door, "/livez"))[0] == 200
     with pytest.raises(OSError, match="cannot listen on fd:other: systemd has passed no socket named other; enable "):
         await start(address="fd:other")

@@ -6,7 +6,6 @@ is a JSON object. Any other status than 200 comes with ``{"error": sentence, "ex
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import socket
@@ -20,7 +19,7 @@ import structlog
 from aiohttp import web
 
 from gateway.edge.admin.operations import Admin
-from gateway.edge.listen import listen
+from gateway.edge.listen import Listening, listen
 from gateway.errors import KeyRefused, NotFound, Refused, TryLater
 
 log = structlog.get_logger("admin")
@@ -39,7 +38,7 @@ class AdminServer:
         self._path = path
         self._users = users or frozenset({0, os.geteuid()})
         self._runner: web.AppRunner | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: Listening | None = None
 
     async def start(self) -> None:
         """Bind. The state directory's lock is held, so a socket that is there is a dead one. Raises OSError."""
