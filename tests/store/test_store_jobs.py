@@ -208,6 +208,9 @@ async def test_a_step_for_all_jobs_of_a_mail_strikes_and_puts_off_all_but_the_he
 async def test_each_upload_has_a_number(database: Database) -> None:
     await database.write(lambda tx: jobs.add(tx, submission(), [job()], "key"))
     assert [await database.write(lambda tx: uploads.next_number(tx, job())) for _ in range(3)] == [1, 2, 3]
+    for seen, following in ((2, 4), (7, 8)):  # what the provider has gives no name twice, and takes none back
+        await database.write(lambda tx, seen=seen: uploads.at_least(tx, "S1-1", seen))  # type: ignore[misc]
+        assert await database.write(lambda tx: uploads.next_number(tx, job())) == following
 
 
 async def test_two_jobs_never_share_a_document_at_the_provider(database: Database) -> None:
@@ -217,6 +220,9 @@ async def test_two_jobs_never_share_a_document_at_the_provider(database: Databas
         await advance(database, "S1-2", JobState.PREPARED, JobState.UPLOADED, document_ref=7)
     assert uploads.is_duplicate(caught.value)
     assert not uploads.is_duplicate(ValueError())
+    with pytest.raises(sqlite3.IntegrityError) as caught:
+        await database.write(lambda tx: jobs.add(tx, submission(), [job()], "key"))
+    assert not uploads.is_duplicate(caught.value)
 
 
 async def test_negative_readings_are_counted_with_their_span(database: Database) -> None:
