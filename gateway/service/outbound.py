@@ -269,16 +269,16 @@ class Outbound:
             return
         path = self._spool.path(document.file)
         try:
-            is_whole = await asyncio.to_thread(_is_whole, path, document)
+            if not await asyncio.to_thread(_is_whole, path, document):
+                await self.settle.hold(
+                    job, "the prepared document on disk is not the one that was made; it was not sent"
+                )
+                return
+            upload = await self._provider.upload(path, leftovers.name(job.id, n))
         except OSError as error:
             trouble = TryLater("the gateway has trouble with its disk", str(error))
             await self._patience.put_off(job, "upload", trouble, tries, self._clock())
             return
-        if not is_whole:
-            await self.settle.hold(job, "the prepared document on disk is not the one that was made; it was not sent")
-            return
-        try:
-            upload = await self._provider.upload(path, leftovers.name(job.id, n))
         except TryLater as error:
             self._gate.failed(error)
             await self._patience.put_off(job, "upload", error, tries, self._clock())

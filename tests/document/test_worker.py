@@ -39,7 +39,11 @@ async def opened(size: int = 1, *, fork: bool = True, **limits: float) -> AsyncI
 
 
 async def serves(pool: WorkerPool) -> bool:
-    return bool(await pool.run("document.jobs:add", a=1, b=2) == 3)
+    """Whether it does a job; on a busy machine even that may take longer than the second that some pools here allow."""
+    for _ in range(30):
+        with contextlib.suppress(TryLater):
+            return bool(await pool.run("document.jobs:add", a=1, b=2) == 3)
+    return False
 
 
 async def test_what_lies_where_the_gateway_was_started_is_not_run(
@@ -327,13 +331,13 @@ async def test_a_warm_process_that_dies_with_its_job_is_replaced(tmp_path: Path)
 
 
 async def test_closing_ends_everything_and_answers_everyone(tmp_path: Path) -> None:
-    out = tmp_path / "pid"
+    out, others = tmp_path / "pid", children()
     async with opened() as pool:
         working = asyncio.create_task(pool.run("document.jobs:touch_and_sleep", out=str(out)))
         await until(lambda: out.exists() and out.read_text() != "")
         waiting = [asyncio.create_task(pool.run("document.jobs:add", a=1, b=2)) for _ in range(3)]
         await asyncio.sleep(0)
-        workers = children()
+        workers = children() - others
         await pool.close()
         results = await asyncio.wait_for(asyncio.gather(working, *waiting, return_exceptions=True), 30)
         assert [(type(each), str(each)) for each in results] == [(TryLater, "the gateway is stopping")] * 4

@@ -34,7 +34,7 @@ class ScriptedProvider:
         self.inbox_entries: list[InboxEntry] = []
         self.documents: dict[str, bytes] = {}
         self.upload_pages: int | None = None
-        self.upload_error: GatewayError | None = None
+        self.upload_error: GatewayError | OSError | None = None
         self.cost_error: GatewayError | None = None
         self.fetch_error: GatewayError | None = None
         self.balance_error: GatewayError | None = None

@@ -67,6 +67,14 @@ async def test_a_document_that_cannot_be_read_now_is_read_later(house: House, mo
     assert await house.states() == ["uploaded"]
 
 
+async def test_a_document_that_goes_before_its_upload_is_looked_at_again(house: House) -> None:
+    await prepared(house)
+    house.provider.upload_error = FileNotFoundError(errno.ENOENT, "no such file")
+    await house.turn("upload")
+    (job,) = await house.jobs()
+    assert (job.state, job.hold, job.last_error) == (JobState.PREPARED, "", "the gateway has trouble with its disk")
+
+
 async def test_another_count_of_pages_is_a_matter_for_a_person(house: House) -> None:
     house.provider.upload_pages = 7
     await prepared(house)
