@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import structlog
 from campaign.ports import free_port
+from hypothesis import settings
 
 _MEMORY = Path("/dev/shm")
 _ENOUGH = 2 << 30  # bytes; all tests together hold some hundred MiB at once
@@ -39,6 +40,8 @@ def _compiled_modules() -> None:
 
 _memory_for_files()
 _compiled_modules()
+settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's affair
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

@@ -254,7 +254,7 @@ def test_the_colours_of_a_terminal_are_no_text() -> None:
 
 
 @given(st.binary(max_size=300), st.sampled_from([None, "utf-8", "utf-16", "iso-2022-jp", "cp932", "utf-7", "punycode"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_decoding_never_fails(data: bytes, charset: str | None) -> None:
     assert isinstance(text.decode(data, charset), str)
 
@@ -388,7 +388,7 @@ def test_system_fonts_are_those_that_are_there(tmp_path: Path, monkeypatch: pyte
 
 
 @given(st.text(max_size=400))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_text_prints(content: str) -> None:
     for image in text.pages(content, raster.grid("letter", "standard"), mono=False):
         assert image.size == (1728, 1078)
@@ -462,7 +462,7 @@ def test_the_readable_text_of_html(source: str, shown: str) -> None:
 
 
 @given(st.text(alphabet="<>/!-[]=\"'&;#ab pdivstylebody", max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_markup_is_read(source: str) -> None:
     assert isinstance(html_text.from_html(source), str)
 

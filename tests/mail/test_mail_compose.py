@@ -553,7 +553,7 @@ facts_of_strangers = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.sampled_from(MailKind), facts_of_strangers, st.none() | st.binary(max_size=200), nasty, nasty)
 def test_no_fact_breaks_the_form(
     kind: MailKind, facts: dict[str, Any], attachment: bytes | None, to: str, message_id: str

@@ -23,7 +23,7 @@ from gateway.mail.words import to_text
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.eml"))
 
-fuzz = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+fuzz = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(raw: bytes) -> tuple[dict[str, Any], dict[str, Any] | None, list[bytes]]:

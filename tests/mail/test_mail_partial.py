@@ -73,7 +73,7 @@ def test_lines_of_two_parts_do_not_run_into_one() -> None:
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.stem)
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_any_mail_is_read_as_if_it_had_come_whole(golden: Path, data: st.DataObject) -> None:
     mail = golden.read_bytes()

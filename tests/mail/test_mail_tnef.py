@@ -208,7 +208,7 @@ def test_groups_in_groups_end_somewhere() -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_rubbish_is_survived(rubbish: bytes) -> None:
     tnef.read(b"\x78\x9f\x3e\x22" + rubbish)
     rtf.decompressed(struct.pack("<II4sI", len(rubbish) + 12, 5000, b"LZFu", 0) + rubbish)
@@ -216,7 +216,7 @@ def test_rubbish_is_survived(rubbish: bytes) -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_a_damaged_winmail_is_survived(data: st.DataObject) -> None:
     whole = bytearray(stream(message((0x1000, UNICODE, wide("text"))), file("a.pdf", PDF), inner(stream(message()))))
     for _ in range(data.draw(st.integers(1, 6))):

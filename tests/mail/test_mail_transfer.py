@@ -7,7 +7,7 @@ import binascii
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mail import transfer
@@ -47,7 +47,6 @@ def test_encoding_names(field: str, how: str) -> None:
 # --- base64, whole ----------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(
     st.binary(max_size=2000),
     st.sampled_from([b"\r\n", b"\n", b"\r\n\r\n", b" \r\n", b"\t\n"]),
@@ -156,7 +155,6 @@ def test_text_may_be_mislabelled() -> None:
 # --- quoted-printable -------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=3000))
 def test_quoted_printable(data: bytes) -> None:
     encoded = binascii.b2a_qp(data, istext=False, quotetabs=True)
@@ -187,7 +185,6 @@ def uu(data: bytes, name: str = "x.pdf", end: bytes = b"`\nend\n") -> bytes:
     return b"begin 644 " + name.encode() + b"\n" + body + end
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=2000), st.sampled_from([b"`\nend\n", b" \nend\n", b"\nend", b"end\r\n"]))
 def test_uuencode(data: bytes, end: bytes) -> None:
     assert decoded(uu(data, end=end), "uuencode") == (data, "")

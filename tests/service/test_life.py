@@ -402,6 +402,6 @@ class Life(RuleBasedStateMachine):
 
 
 Life.TestCase.settings = settings(
-    max_examples=times(15, 100), stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=times(15, 100), stateful_step_count=30, suppress_health_check=list(HealthCheck)
 )
 TestLife = Life.TestCase

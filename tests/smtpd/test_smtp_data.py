@@ -80,7 +80,7 @@ def expected(stream: bytes) -> tuple[bytes, bytes] | None:
     return None
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @pytest.mark.parametrize("few", [0, 2, 100])
 @given(
     st.lists(st.sampled_from([b"\r", b"\n", b".", b"\r\n", b"\r\n.", b"\r\n.\r\n", b"x", b"\0"]), max_size=40),

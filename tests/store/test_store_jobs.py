@@ -349,7 +349,7 @@ class JobMachine(RuleBasedStateMachine):
         self.tx.close()
 
 
-JobMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+JobMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 TestJobMachine = JobMachine.TestCase
 
 
