@@ -478,7 +478,7 @@ def _is_tnef(leaf: Leaf) -> bool:
 def _is_resource_fork(leaf: Leaf) -> bool:
     """AppleDouble: what a Macintosh keeps beside a file (RFC 1740); a file that has both in one holds the document."""
     start = leaf.source[leaf.start : min(leaf.end, leaf.start + 80)].lstrip(b"\r\n")
-    return start.startswith(b"AAUWB" if leaf.encoding == "base64" else b"\0\x05\x16\x07")
+    return start.startswith(b"AAUWBw" if leaf.encoding == "base64" else b"\0\x05\x16\x07")
 
 
 def _leave_out_fork(leaf: Leaf) -> None:
