@@ -24,13 +24,13 @@ _CORNER = 2  # eights of points, across and down, that nobody misses at its end
 _WRONG = (OSError, ValueError, SyntaxError, LookupError, Image.DecompressionBombError)
 
 
-def breaks_off(data: bytes) -> bool:
-    """Whether points of a JPEG are missing."""
+def breaks_off(data: bytes, most: int = _MOST) -> bool:
+    """Whether points of a JPEG are missing; within one of more than ``most`` points they are not looked for."""
     if len(data) >= _MOST:
         return False
     if END not in data[-BEHIND:]:
         return facsimile.lacks_rows(data, _decoded, END)
-    return _has_gap(data)
+    return _has_gap(data, most)
 
 
 def whole(data: bytes) -> bytes:
@@ -43,14 +43,14 @@ def whole(data: bytes) -> bytes:
     return data + END if lacks_end else data
 
 
-def _has_gap(data: bytes) -> bool:
+def _has_gap(data: bytes, most: int) -> bool:
     """Whether points are missing before a mark: of what is whole none are decoded of what is put in there."""
     try:
-        one = _small(data)
+        one = _small(data, most)
     except _WRONG as error:  # one without a head is for others to judge
         return isinstance(error, OSError) and not isinstance(error, UnidentifiedImageError)
     try:
-        other = _small(b"".join(_with_noise(data)))
+        other = _small(b"".join(_with_noise(data)), most)
     except _WRONG:
         return False
     differing = ImageChops.difference(one, other).getbbox()
@@ -77,10 +77,10 @@ def _with_noise(data: bytes) -> Iterator[bytes]:
     yield END
 
 
-def _small(data: bytes) -> Image.Image:
+def _small(data: bytes, most: int = _MOST) -> Image.Image:
     """An eighth across and down, which is decoded of one coefficient of each block. Raises OSError, ValueError."""
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
-        if picture.width * picture.height > _MOST:
+        if picture.width * picture.height > most:
             raise ValueError(f"{picture.size} pixels")
         picture.draft("L", (1, 1))
         return picture.convert("L")

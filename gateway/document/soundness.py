@@ -30,6 +30,7 @@ _COMPONENTS = {
 }  # fmt: skip
 _WINDOW = 1 << 20
 _MOST = facsimile.MOST  # bytes, or pixels, looked at of one stream
+_LESS_THAN_A_SCAN = 1 << 21  # points: to look for a gap within a scan of a page takes as long as to draw it
 _OPERATORS = set(
     b"""b B b* B* BDC BI BMC BT BX c cm CS cs d d0 d1 Do DP EI EMC ET EX f F f* G g gs h i ID j J K k l m M MP n q Q re RG rg ri s
     S SC sc SCN scn sh T* Tc Td TD Tf Tj TJ TL Tm Tr Ts Tw Tz v w W W* y ' \"""".split()
@@ -205,7 +206,7 @@ def _undone(stream: pikepdf.Stream, number: int, data: bytes) -> tuple[Iterator[
 
 def _picture_breaks(stream: pikepdf.Stream, coding: str, data: bytes) -> bool:
     if coding in _JPEG:
-        return jpeg.breaks_off(data) or not (_opens(data, "JPEG") or _is_read(stream))
+        return jpeg.breaks_off(data, most=_LESS_THAN_A_SCAN) or not (_opens(data, "JPEG") or _is_read(stream))
     if coding == _JPEG_2000:
         return not ((jpeg.END in data[-jpeg.BEHIND :] and _opens(data, "JPEG2000")) or _is_read(stream))
     if coding == _JBIG2:

@@ -368,6 +368,17 @@ def test_a_jpeg_of_which_something_within_is_missing_is_damaged(
         assert "damaged or incomplete image" in refusal(broken).public
 
 
+def test_within_a_scan_of_a_page_nothing_is_looked_for(refusal: Refusal) -> None:
+    """It would take as long as to draw it; its end is looked for, and within a picture that comes alone everything is."""
+    coded = io.BytesIO()
+    photo(1700, 1300).convert("L").save(coded, "JPEG")
+    whole = coded.getvalue()
+    broken = whole[: len(whole) // 2] + whole[len(whole) // 2 + 2000 :]
+    assert not jpeg.breaks_off(broken, most=1 << 21)
+    assert jpeg.breaks_off(whole[: len(whole) // 2], most=1 << 21)
+    assert "damaged or incomplete image" in refusal(broken).public
+
+
 @pytest.mark.parametrize("is_all", [False, True])
 def test_a_fax_that_breaks_off_is_not_filled(pages: Pages, refusal: Refusal, is_all: bool) -> None:
     coded = io.BytesIO()
