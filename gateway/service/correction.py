@@ -7,12 +7,12 @@ once more before the document is deleted: a provider may do what it refused, and
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from gateway.errors import TryLater
-from gateway.model import FaxJob, JobState, MailKind, Verdict
+from gateway.model import Attempt, FaxJob, JobState, MailKind, Verdict
 from gateway.ports import JobStatus
 from gateway.service.allowance import count_found
 from gateway.service.notices import Notices
@@ -74,7 +74,8 @@ class LateLook:
     async def __call__(self, job: FaxJob) -> bool:
         """Whether all is known of a fax that has ended; it is corrected where the history belies its end."""
         attempts = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
-        if not attempts or attempts[-1].outcome not in _UNCONFIRMED:
+        unsure = _unsure(attempts)
+        if unsure is None:
             return True
         is_late = self._clock() - attempts[-1].started_at > self._patience
         try:
@@ -91,25 +92,39 @@ class LateLook:
             status = JobStatus(
                 Verdict.PROGRESS, "no_result", "the provider sent it, and never reported what became of it"
             )
-        await self._adopt(job, attempts[-1].outcome, ref, status)
+        await self._adopt(job, unsure, ref, status)
         return True
 
-    async def _adopt(self, job: FaxJob, outcome: str, ref: int, status: JobStatus) -> None:
+    async def _adopt(self, job: FaxJob, attempt: Attempt, ref: int, status: JobStatus) -> None:
         now = self._clock()
         code = status.code or {Verdict.SUCCESS: "ok"}.get(status.verdict, "unknown")
 
         def commit(tx: Tx) -> bool:
             what = f"found in the provider's history as fax {ref}, after it had ended"
-            if not jobs.touch(tx, job, now, what, provider_ref=ref):
+            # beside another send, whose end was told, it counts for the sender only where it arrived
+            is_news = attempt.n == job.attempts or status.verdict is Verdict.SUCCESS
+            if not jobs.touch(tx, job, now, what, provider_ref=ref if is_news else job.provider_ref):
                 return False
-            if outcome == "not_sent":
-                count_found(tx, job, job.attempts)
-            jobs.end_attempt(tx, job.id, job.attempts, now, "found", provider_ref=ref)
+            if attempt.outcome == "not_sent":
+                count_found(tx, job, attempt.n)
+            jobs.end_attempt(tx, job.id, attempt.n, now, "found", provider_ref=ref)
             receipts.adopt(tx, ref, job.id)
+            if not is_news:
+                return False
             sent = jobs.get(tx, job.id)
             assert sent is not None
             return correct(tx, self._notices, sent, status.verdict, now, code=code, text=status.text)
 
         if await self._database.write(commit):
             self._on_mail()
-        log.warning("a fax was sent that the provider had not confirmed", id=job.id, fax=ref, was=outcome)
+        log.warning("a fax was sent that the provider had not confirmed", id=job.id, fax=ref, was=attempt.outcome)
+
+
+def _unsure(attempts: Sequence[Attempt]) -> Attempt | None:
+    """The send that may have been made for all that is known: the last without a yes, or one of which a person said that it was none."""
+    for attempt in reversed(attempts):
+        if attempt.outcome == "absent" and attempt.detail == jobs.SAID_ABSENT:
+            return attempt
+        if attempt is attempts[-1] and attempt.outcome in _UNCONFIRMED:
+            return attempt
+    return None

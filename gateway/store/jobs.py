@@ -39,6 +39,7 @@ _JOB = (
 )
 _ASKED = tuple(each.name for each in fields(FaxOptions) if each.name not in ("priority", "send_at"))
 _PRIORITIES = (1, 0, -1)
+SAID_ABSENT = "the operator says it was not sent"  # of an attempt that ended by the word of a person
 _SETTABLE = {
     "next_at", "hold", "strikes", "polls", "attempts", "redials", "document_ref", "provider_ref",
     "erased_at", "cost", "outcome", "last_error",

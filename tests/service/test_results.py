@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway import telemetry
+from gateway.edge.admin.queue import _retry
 from gateway.errors import KeyRefused, NotFound, OutcomeUnknown, Refused
 from gateway.model import FaxJob, JobState, MailKind, Receipt, Verdict
 from gateway.ports import HistoryEntry, JobStatus
@@ -271,6 +272,37 @@ def no_that_is_none(house: House) -> None:
 
     house.provider.answer_submit = refuse
     house.provider.hide_history = True
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"), [(DONE, FAILED, [("delivered", "ok", "failed")]), (FAILED, DONE, []), (DONE, DONE, [])]
+)
+async def test_of_two_sends_by_a_persons_word_it_is_told_when_one_arrived(
+    first: JobStatus, second: JobStatus, told: list[tuple[str, str, str]], house: House
+) -> None:
+    """A person said wrongly that the first was none."""
+    job = await house.uploaded()
+    answer = house.provider.answer_submit
+
+    def nothing(_ref: int) -> Any:
+        raise OutcomeUnknown("no answer")
+
+    house.provider.answer_submit, house.provider.hide_history = nothing, True
+    await house.turn("submit")
+    house.provider.answer_submit = answer
+    await house.outbound.settle.leave_to_person(await house.job(job.id), "no answer")
+    in_doubt = await house.job(job.id)
+    await house.database.write(lambda tx: _retry(tx, in_doubt, house.now, resend=True, named=True))
+    house.now += 60
+    await house.turn("submit")
+    house.provider.statuses |= {9000: first, 9001: second}
+    house.provider.hide_history = False
+    for _ in range(3):
+        house.now += 1800
+        await house.settle()
+    assert await corrections(house) == told
+    assert [attempt.provider_ref for attempt in await house.attempts(job.id)] == [9000, 9001]
+    assert house.provider.deleted == [500]
 
 
 @pytest.mark.parametrize("when", ["at once", "later"])

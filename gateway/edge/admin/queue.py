@@ -226,7 +226,7 @@ def _retry(tx: Tx, job: FaxJob, now: float, *, resend: bool, named: bool) -> str
     if job.options.send_at > now and job.state in waiting.UNSENT and not named:
         return "its sender wants it later; send it now by its id"
     if job.state is JobState.IN_DOUBT and job.hold:
-        jobs.end_attempt(tx, job.id, job.attempts, now, "absent", detail="the operator says it was not sent")
+        jobs.end_attempt(tx, job.id, job.attempts, now, "absent", detail=jobs.SAID_ABSENT)
         jobs.release(tx, job, now)
         jobs.change(tx, job, JobState.UPLOADED, now, "sent again by the operator's word")
         return ""
