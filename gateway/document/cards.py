@@ -5,8 +5,8 @@ from __future__ import annotations
 import quopri
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from gateway.document import text
 
@@ -161,8 +161,8 @@ def _when(entry: _Entry) -> Iterator[str]:
     start, end = entry.first("DTSTART"), entry.first("DTEND")
     if start:
         said = _moment(start)
-        if end and (until := _moment(end, start)):
-            said += f" to {until}"
+        if end and (until := _moment(_last(end), start)):
+            said += f" to {until}" if until != said else ""
         elif length := _length(entry):
             said += f", for {length}"
         zone = start.parameters.get("TZID", "")
@@ -171,6 +171,15 @@ def _when(entry: _Entry) -> Iterator[str]:
         yield f"Due: {_moment(due)}"
     if repeated := entry.first("RRULE"):
         yield f"Repeated: {repeated.text}"
+
+
+def _last(end: _Field) -> _Field:
+    """An end that is a day is the first that is none of it, RFC 5545 section 3.6.1."""
+    try:
+        last = datetime.strptime(end.value.strip(), "%Y%m%d") - timedelta(days=1)  # noqa: DTZ007  # a day of the calendar
+    except (ValueError, OverflowError):
+        return end
+    return replace(end, value=f"{last:%Y%m%d}")
 
 
 def _moment(at: _Field, start: _Field | None = None) -> str:

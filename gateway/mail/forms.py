@@ -9,8 +9,8 @@ ALL = {"text/plain", "text/html"}  # a message text is one of these; other text/
 _FULL = 2 / 3  # plain text that has less of what the HTML says is a stub, or lacks something
 _FEW = 3  # words, which tell too little
 _SPARE = 3  # the text of a winmail.dat is this many times longer where it is none that the mail has, too
-_CALENDAR = "text/calendar"
-_ENTRY = "calendar entry"  # what programs put beside the text of an invitation
+CALENDAR = "text/calendar"
+ENTRY = "calendar entry"  # what programs put beside the text of an invitation
 _COPY = "it is attached, too"
 _OTHER_FORM = ("message text in another form", "the message text is taken from its other form")
 
@@ -40,8 +40,8 @@ def choose(children: list[list[Leaf]]) -> None:
         for leaf in child:
             if is_mute and (chosen is None or leaf.type not in ALL):
                 leaf.message_text = False  # a calendar entry alone, say: an attachment like others
-            elif leaf.type == _CALENDAR:  # the text may not say when and where
-                leaf.message_text, leaf.name = False, _ENTRY
+            elif leaf.type == CALENDAR:  # the text may not say when and where
+                leaf.message_text, leaf.name = False, ENTRY
             elif not leaf.is_blank and (number not in printed or leaf.type not in ALL):
                 leaf.name, leaf.left_out = _OTHER_FORM
     if chosen in plain and best_rich is not None:
@@ -67,7 +67,7 @@ def without_spare(leaves: list[Leaf]) -> list[Leaf]:
     """A winmail.dat repeats the text of the mail it is in: it is printed where it says far more, or something else, as where a
     server has written nothing but a notice beside it. An attached calendar entry repeats the one beside the text.
     """
-    entries = [leaf for leaf in leaves if leaf.type == _CALENDAR and leaf.name == _ENTRY]
+    entries = [leaf for leaf in leaves if leaf.type == CALENDAR and leaf.name == ENTRY]
     if any(leaf.name.lower().endswith(".ics") for leaf in leaves):
         for leaf in entries:
             leaf.left_out = _COPY

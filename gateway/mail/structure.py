@@ -282,6 +282,8 @@ class _Walk:
                 text = Leaf(data, 0, len(data), kind, "", charset=charset, message_text=True, spare=True)
                 leaves += self._text(text)
                 break
+        if entry := message.calendar.encode("utf-8", "replace"):
+            leaves.append(Leaf(entry, 0, len(entry), forms.CALENDAR, "", name=forms.ENTRY, charset="utf-8"))
         for attachment in message.attachments:
             self._count()
             leaf = Leaf(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from gateway.mail import rtf
+from gateway.mail import meetings, rtf
 from gateway.mail.transfer import CUT_OFF, DAMAGED
 from gateway.mail.words import to_text
 
@@ -20,6 +20,7 @@ MAGIC = b"\x78\x9f\x3e\x22"
 
 # attributes, MS-OXTNEF section 2.1.3.2
 _CODE_PAGE, _CLASS, _BODY, _MESSAGE_PROPERTIES = 0x9007, 0x8008, 0x800C, 0x9003
+_DATES = {0x0006: "start", 0x0007: "end"}
 _NEW_ATTACHMENT, _TITLE, _DATA, _ATTACHMENT_PROPERTIES = 0x9002, 0x8010, 0x800F, 0x9005
 # properties, MS-OXPROPS
 _P_SUBJECT, _P_BODY, _P_RTF, _P_HTML, _P_CODE_PAGE = 0x0037, 0x1000, 0x1009, 0x1013, 0x3FDE
@@ -36,6 +37,8 @@ _ITEMS = re.compile(
 _PROPERTIES = 4000  # of one message or attachment; Outlook writes a few dozen
 
 Value: TypeAlias = bytes | int
+Name: TypeAlias = int | tuple[bytes, int]  # of a property; those of appointments have a set and a number in it
+Properties: TypeAlias = dict[Name, tuple[int, Value]]
 
 
 @dataclass(slots=True)
@@ -61,8 +64,14 @@ class Message:
     plain: str = ""  # of its Rich Text
     charset: str = "cp1252"
     kind: str = ""  # IPM.Note, IPM.Contact...
+    meeting: meetings.Meeting = field(default_factory=meetings.Meeting)
     attachments: list[Attachment] = field(default_factory=list)
     defect: str = ""
+
+    @property
+    def calendar(self) -> str:
+        """When and where it invites to, as a calendar entry (RFC 5545), "" where it does not."""
+        return self.meeting.entry(self.kind, self.subject, self.sender)
 
     @property
     def why_empty(self) -> str:
@@ -97,14 +106,7 @@ def _read(data: bytes, message: Message, depth: int, deepest: int) -> None:
     mac = False
     for level, name, value in _attributes(data):
         if level == 1:
-            if name == _CODE_PAGE:
-                message.charset = f"cp{struct.unpack_from('<I', value)[0]}"
-            elif name == _CLASS:
-                message.kind = _string(value, message.charset)
-            elif name == _BODY:
-                message.text = message.text or _string(value, message.charset)
-            elif name == _MESSAGE_PROPERTIES:
-                _message(message, dict(_properties(value)))
+            _of_message(message, name, value)
         elif name == _NEW_ATTACHMENT:
             message.attachments.append(Attachment())
             mac = len(value) >= 14 and bool(struct.unpack_from("<I", value, 10)[0] & _MAC_BINARY)
@@ -116,6 +118,19 @@ def _read(data: bytes, message: Message, depth: int, deepest: int) -> None:
             message.attachments[-1].data = _without_mac_header(value) if mac else value
         elif name == _ATTACHMENT_PROPERTIES:
             _attachment(message, dict(_properties(value)), depth, deepest)
+
+
+def _of_message(message: Message, name: int, value: bytes) -> None:
+    if name == _CODE_PAGE:
+        message.charset = f"cp{struct.unpack_from('<I', value)[0]}"
+    elif name == _CLASS:
+        message.kind = _string(value, message.charset)
+    elif name == _BODY:
+        message.text = message.text or _string(value, message.charset)
+    elif name in _DATES:
+        message.meeting.written(_DATES[name], value)
+    elif name == _MESSAGE_PROPERTIES:
+        _message(message, dict(_properties(value)))
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -144,17 +159,23 @@ def _attributes(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 # --- properties -------------------------------------------------------------------------------------------------------
 
 
-def _properties(data: bytes) -> Iterator[tuple[int, tuple[int, Value]]]:
-    """Id, type and value of each property of a list, MS-OXTNEF section 2.1.3.4; of several values the first."""
+def _properties(data: bytes) -> Iterator[tuple[Name, tuple[int, Value]]]:
+    """Name, type and value of each property of a list, MS-OXTNEF section 2.1.3.4; of several values the first. One that is
+    named by words has no name here but a number that says nothing.
+    """
     count = struct.unpack_from("<I", data)[0]
     if count > _PROPERTIES:
         raise _Broken(DAMAGED)
     position = 4
     for _ in range(count):
-        kind, name = struct.unpack_from("<HH", data, position)
+        kind, number = struct.unpack_from("<HH", data, position)
+        name: Name = number
         position += 4
-        if name >= 0x8000:
-            position = _behind_name(data, position)
+        if number >= 0x8000:
+            by_words, size = struct.unpack_from("<II", data, position + 16)
+            if not by_words:
+                name = (data[position : position + 16], size)
+            position += 24 + (size + -size % 4 if by_words else 0)
         many, kind = kind & _MANY, kind & ~_MANY
         values = 1
         if many or kind in (_STRING, _UNICODE, _OBJECT, _BINARY):
@@ -184,16 +205,7 @@ def _properties(data: bytes) -> Iterator[tuple[int, tuple[int, Value]]]:
             yield name, (kind, found)
 
 
-def _behind_name(data: bytes, position: int) -> int:
-    """Where the value of a named property begins: its set, and its number or its name, come before."""
-    kind, size = struct.unpack_from("<II", data, position + 16)
-    return position + 24 + (size + -size % 4 if kind else 0)
-
-
-Properties: TypeAlias = dict[int, tuple[int, Value]]
-
-
-def _text(properties: Properties, name: int, charset: str) -> str:
+def _text(properties: Properties, name: Name, charset: str) -> str:
     kind, value = properties.get(name, (0, b""))
     if not isinstance(value, bytes):
         return ""
@@ -214,6 +226,8 @@ def _message(message: Message, properties: Properties) -> None:
     message.kind = _text(properties, _P_CLASS, message.charset) or message.kind
     message.subject = _text(properties, _P_SUBJECT, message.charset)
     message.sender = _text(properties, _P_SENDER, message.charset)
+    texts = {name: _text(properties, name, message.charset) for name in meetings.WORDS}
+    message.meeting.said({name: value for name, (_, value) in properties.items()}, texts)
     message.text = _text(properties, _P_BODY, message.charset) or message.text
     kind, html = properties.get(_P_HTML, (0, b""))
     if isinstance(html, bytes):

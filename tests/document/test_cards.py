@@ -71,6 +71,8 @@ def test_an_invitation_says_what_when_where_and_who() -> None:
     ("fields", "when"),
     [
         ("DTSTART;VALUE=DATE:20261203", "When: Thu 3 December 2026"),
+        ("DTSTART;VALUE=DATE:20261203\nDTEND;VALUE=DATE:20261204", "When: Thu 3 December 2026"),
+        ("DTSTART;VALUE=DATE:20261203\nDTEND;VALUE=DATE:20261206", "When: Thu 3 December 2026 to Sat 5 December 2026"),
         ("DTSTART:20261203T140000Z\nDTEND:20261204T010000Z",
          "When: Thu 3 December 2026, 14:00 UTC to Fri 4 December 2026, 01:00 UTC"),
         ("DTSTART:20261203T140000\nDURATION:P1DT2H30M", "When: Thu 3 December 2026, 14:00, for 1 d 2 h 30 min"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
-STRING, UNICODE, BINARY, OBJECT, LONG = 0x1E, 0x1F, 0x102, 0x0D, 3
-Property = tuple[int, int, "bytes | int"]
+STRING, UNICODE, BINARY, OBJECT, LONG, BOOLEAN, TIME = 0x1E, 0x1F, 0x102, 0x0D, 3, 0x0B, 0x40
+Property = tuple["int | tuple[bytes, int]", int, "bytes | int"]
+APPOINTMENTS = bytes.fromhex("0220060000000000c000000000000046")  # a set of properties
 
 
 def stream(*attributes: bytes) -> bytes:
@@ -20,12 +22,33 @@ def attribute(level: int, name: int, value: bytes, kind: int = 6) -> bytes:
 def properties(*wanted: Property) -> bytes:
     out = struct.pack("<I", len(wanted))
     for name, kind, value in wanted:
-        out += struct.pack("<HH", kind, name)
+        if isinstance(name, int):
+            out += struct.pack("<HH", kind, name)
+        else:
+            out += struct.pack("<HH", kind, 0x8000) + name[0] + struct.pack("<II", 0, name[1])
         if isinstance(value, int):
-            out += struct.pack("<I", value)
+            out += struct.pack("<Q" if kind == TIME else "<I", value)
         else:
             out += struct.pack("<II", 1, len(value)) + value + bytes(-len(value) % 4)
     return out
+
+
+def moment(*date: int) -> int:
+    """As a property says it: tenths of microseconds since 1601."""
+    return int((datetime(*date, tzinfo=UTC) - datetime(1601, 1, 1, tzinfo=UTC)).total_seconds()) * 10**7  # type: ignore[misc, arg-type]
+
+
+_BERLIN = -60, 0, -60
+_CHANGES = struct.pack("<8H", 0, 10, 0, 5, 3, 0, 0, 0), struct.pack("<8H", 0, 3, 0, 5, 2, 0, 0, 0)
+ZONE_OF_ALL = struct.pack("<3iH16sH16s", *_BERLIN, 0, _CHANGES[0], 0, _CHANGES[1])
+
+
+def zone(name: str) -> bytes:
+    """The definition of Berlin's time under a name, with a rule that held before."""
+    wide = name.encode("utf-16-le")
+    old = struct.pack("<BBHHH14x3i32x", 2, 1, 62, 0, 1601, 0, 0, 0)
+    rule = struct.pack("<BBHHH14x3i16s16s", 2, 1, 62, 2, 2007, *_BERLIN, *_CHANGES)
+    return struct.pack("<BBHHH", 2, 1, 6 + len(wide), 2, len(name)) + wide + struct.pack("<H", 2) + old + rule
 
 
 def wide(text: str) -> bytes:

@@ -10,24 +10,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.document import cards
 from gateway.mail import rtf, tnef
 from gateway.mail.parse import extract, inspect
 
 from .made_tnef import (
+    APPOINTMENTS,
     BINARY,
+    BOOLEAN,
     LONG,
     STRING,
+    TIME,
     UNICODE,
+    ZONE_OF_ALL,
+    Property,
     attribute,
     file,
     held,
     inner,
     mail,
     message,
+    moment,
     properties,
     stored,
     stream,
     wide,
+    zone,
 )
 
 PDF = b"%PDF-1.4\n" + b"x" * 200 + b"\n%%EOF\n"
@@ -112,6 +120,49 @@ def test_a_contact_or_an_appointment_without_a_text_is_told(tmp_path: Path) -> N
     (tmp_path / "parts").rename(tmp_path / "first")
     meeting = attribute(1, 0x8008, b"IPM.Microsoft Schedule.MtgReq\0", 7)
     assert found(tmp_path, mail(stream(meeting, message()), "See you."))[1] == [("winmail.dat", why)]
+
+
+START, END = (APPOINTMENTS, 0x820D), (APPOINTMENTS, 0x820E)
+ON_A_SUMMER_DAY = ((START, TIME, moment(2026, 7, 5, 8, 0)), (END, TIME, moment(2026, 7, 5, 9, 30)))
+ALL_OF_IT = (
+    (START, TIME, moment(2026, 7, 4, 22, 0)), (END, TIME, moment(2026, 7, 5, 22, 0)), ((APPOINTMENTS, 0x8215), BOOLEAN, 1),
+)  # fmt: skip
+IN_BERLIN = ((APPOINTMENTS, 0x825E), BINARY, zone("W. Europe"))
+
+
+@pytest.mark.parametrize(
+    ("said", "when"),
+    [
+        (ON_A_SUMMER_DAY, "Sun 5 July 2026, 08:00 UTC to 09:30 UTC"),
+        ((*ON_A_SUMMER_DAY, IN_BERLIN), "Sun 5 July 2026, 10:00 to 11:30 (W. Europe)"),
+        ((*ON_A_SUMMER_DAY, ((APPOINTMENTS, 0x8233), BINARY, ZONE_OF_ALL)), "Sun 5 July 2026, 10:00 to 11:30 (UTC+2:00)"),
+        (((START, TIME, moment(2026, 10, 25, 0, 59)), IN_BERLIN), "Sun 25 October 2026, 02:59 (W. Europe)"),
+        (((START, TIME, moment(2026, 10, 25, 1, 0)), IN_BERLIN), "Sun 25 October 2026, 02:00 (W. Europe)"),
+        (((0x0060, TIME, moment(2026, 1, 5, 8, 0)), IN_BERLIN), "Mon 5 January 2026, 09:00 (W. Europe)"),
+        ((*ALL_OF_IT, IN_BERLIN), "Sun 5 July 2026"),
+        (ALL_OF_IT, "Sat 4 July 2026, 22:00 UTC to Sun 5 July 2026, 22:00 UTC"),
+        ((*ON_A_SUMMER_DAY, ((APPOINTMENTS, 0x825E), BINARY, b"damaged")), "Sun 5 July 2026, 08:00 UTC to 09:30 UTC"),
+    ],
+)  # fmt: skip
+def test_when_and_where_of_a_meeting_are_printed(tmp_path: Path, said: tuple[Property, ...], when: str) -> None:
+    about = ((0x0037, UNICODE, wide("Budget; review")), (0x0C1A, STRING, b"Bob\0"))
+    there = (((APPOINTMENTS, 0x8208), UNICODE, wide("Room 4, Münster")),)
+    parts, _ = found(tmp_path, mail(stream(message(*about, *said, *there)), "Please come."))
+    entry = cards.for_people(parts["calendar entry"].decode())
+    assert entry == f"Budget; review\nWhen: {when}\nWhere: Room 4, Münster\nFrom: Bob"
+
+
+def test_a_meeting_of_an_old_program_has_no_zone(tmp_path: Path) -> None:
+    dates = (attribute(1, name, struct.pack("<7H", 2026, 7, 5, hour, 0, 0, 0), 3) for name, hour in ((6, 8), (7, 9)))
+    kind = attribute(1, 0x8008, b"IPM.Microsoft Schedule.MtgCncl\0", 7)
+    parts, _ = found(tmp_path, mail(stream(kind, *dates, message()), "It is off."))
+    entry = cards.for_people(parts["calendar entry"].decode())
+    assert entry == "Cancelled: Calendar entry\nWhen: Sun 5 July 2026, 08:00 to 09:00"
+
+
+@pytest.mark.parametrize("time", [0, 0x5AE980DF, 0x0CB34557A3DD4000, (1 << 64) - 1])
+def test_a_time_that_is_none_is_no_meeting(time: int) -> None:
+    assert "20" not in tnef.read(stream(message((START, TIME, time)))).calendar
 
 
 def test_a_winmail_is_the_whole_mail(tmp_path: Path) -> None:
