@@ -40,7 +40,7 @@ _BROKEN = (
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _LOCKED, _PATCH, _STRONGLY_LOCKED = 0x1, 0x20, 0x40  # flags of an entry
 _IS_UTF8 = 0x800  # of its name
-_HEAD = re.compile(rb"(?:[!-9;-~]+:.*\r?\n(?:[ \t].*\r?\n)*){3,}")
+_HEAD = re.compile(rb"(?:[!-9;-~]++:[^\n]*+\n(?:[ \t][^\n]*+\n)*+){3,}")  # possessive: lines set in are many
 _OF_MAILS = re.compile(
     rb"^(?:message-id|mime-version|received|return-path):", re.IGNORECASE | re.MULTILINE
 )  # not of a memo

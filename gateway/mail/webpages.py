@@ -22,7 +22,8 @@ _LOOKS = re.compile(  # what only browsers want of a page, and what Word and Out
 )
 _START = 4096  # bytes of a file that tell whether it is such a page
 _WORD = re.compile(rb"[A-Za-z-]+(?::|\Z)")
-_HEAD = re.compile(rb"(?:[!-9;-~]+:.*\r?\n(?:[ \t].*\r?\n)*){2,}")
+# possessive: a text whose first line looks like a field, with many lines set in below it, would take for ever
+_HEAD = re.compile(rb"(?:[!-9;-~]++:[^\n]*+\n(?:[ \t][^\n]*+\n)*+){2,}")
 _OF_PARTS = re.compile(rb"^content-type:\s*multipart/", re.IGNORECASE | re.MULTILINE)
 _VERSION = re.compile(rb"^mime-version:", re.IGNORECASE | re.MULTILINE)
 _WHY = "it belongs to the look of a web page"

@@ -169,6 +169,13 @@ async def test_a_memo_in_an_archive_is_no_mail(sender: Sender, fax: Fax) -> None
 
 
 @behind_walls
+async def test_a_list_that_is_set_in_takes_no_longer_than_other_texts(sender: Sender, fax: Fax) -> None:
+    memo = b"Agenda:\r\n" + b"  - a point\r\n" * 40 + b"Regards\r\n"
+    said = await sender.send(fax.part("papers.zip", zipped({"memo.txt": memo})))
+    assert said == ["memo.txt in papers.zip: page 1"]
+
+
+@behind_walls
 async def test_the_archives_of_a_mail_hold_together_what_one_may(
     sender: Sender, fax: Fax, monkeypatch: pytest.MonkeyPatch
 ) -> None:
