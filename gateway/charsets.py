@@ -241,11 +241,16 @@ def _stray(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(_STRAY, _stray)
 
 
+def is_japanese(data: bytes) -> bool:
+    """Whether a text says by its escapes that it is in ISO-2022-JP."""
+    return data.isascii() and bool(_JAPANESE.search(data[:_LONG_START]))
+
+
 def said_in(data: bytes) -> str | None:
     """The charset that HTML or XML says of itself, or Japanese text by its escapes; None where it says none, or one it
     cannot be in as we read that.
     """
-    if _JAPANESE.search(data[:_LONG_START]) and data.isascii():
+    if is_japanese(data):
         return "iso2022_jp"
     found = _IN_MARKUP.search(data[:_START])
     name = codec((found[1] or found[2]).decode("ascii", "replace")) if found else None

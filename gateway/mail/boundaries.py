@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from heapq import merge
 from itertools import chain
 
 from gateway.mail import buffer
@@ -84,7 +85,8 @@ def _between(source: Buffer, start: int, end: int, boundary: bytes, most: int) -
 def _boundary_lines(source: Buffer, start: int, end: int, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
     """Offset, offset of the line behind, and whether it is the closing one, of each boundary line."""
     first = [start] if source[start : start + len(delimiter)] == delimiter else []
-    for at in chain(first, (found + 1 for found in buffer.find_all(source, b"\n" + delimiter, start, end))):
+    others = (found + 1 for found in buffer.find_all(source, b"\n" + delimiter, start, end))
+    for at in merge(chain(first, others), _glued(source, start, end, delimiter)):
         behind = at + len(delimiter)
         if behind < end and source[behind] not in b" \t\r\n-":
             continue  # a longer boundary that starts the same, or text: there may be a million of them
@@ -95,8 +97,20 @@ def _boundary_lines(source: Buffer, start: int, end: int, delimiter: bytes) -> I
             yield at, following, rest == b"--"
 
 
+def _glued(source: Buffer, start: int, end: int, delimiter: bytes) -> Iterator[int]:
+    """Offsets of those that stand behind text, as programs write them that forget to end its last line."""
+    tail = source[max(start, end - _SOON) : end].rstrip()
+    last = len(tail) - len(delimiter) - 2
+    closing = [max(start, end - _SOON) + last] if tail.endswith(delimiter + b"--") else []
+    for at in chain(buffer.find_all(source, delimiter + b"\r\nContent-", start, end), closing):
+        if source[max(start, at - 1) : at] not in (b"", b"\n", b"-"):
+            yield at
+
+
 def _before_line(source: Buffer, at: int) -> int:
     """The end of the text before a boundary line: its line end belongs to the boundary."""
+    if source[at - 1 : at] != b"\n":
+        return at
     if source[at - 2 : at] == b"\r\n":
         return at - 2
     return at - 1

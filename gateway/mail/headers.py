@@ -23,6 +23,16 @@ _WHOLE = re.compile(rb"(?:%s)*+" % _WHOLE_FIELD.pattern)
 _MBOX = re.compile(rb">?From \S+ .*[0-9]{2}:[0-9]{2}.* [0-9]{4}\b")
 _MIME = re.compile(rb"^(?:content-[a-z-]+|mime-version)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
+# what a blank line may cut off from a header: fields that say what the body is
+_LATE = re.compile(
+    rb"[ \t\r\n]*+((?:(?:content-(?:type|transfer-encoding|disposition|id|description)|mime-version)[ \t]*:[^\n]*+\n"
+    rb"(?:[ \t]++[^\s][^\n]*+\n)*+)++)\r?\n",
+    re.IGNORECASE,
+)
+# of a header behind a blank line: bytes in which it ends, fields of which it has one, fields that may stand before it
+_LATEST = 16_384
+_BY_PROGRAMS = {"content-type", "message-id", "mime-version"}
+_TRACE = {"received", "return-path"}
 
 
 class Headers:
@@ -69,13 +79,44 @@ class Headers:
         return one_line(decoded(self.raw(name)), limit)
 
     def _unfolded(self, value: bytes) -> str:
-        text = (value.decode("ascii") if value.isascii() else self._raw(value)).strip()
+        is_plain = value.isascii() and b"\x1b" not in value
+        text = (value.decode("ascii") if is_plain else self._raw(value)).strip()
         return _FOLD.sub("", text) if "\n" in text else text
 
     def _raw(self, value: bytes) -> str:
         told = charsets.codec(self.charset) or "utf-8"
         names = ("utf-8",) if told.startswith(("utf-16", "utf-32")) else ("utf-8", told)
+        if charsets.is_japanese(value):
+            names = ("iso2022_jp", *names)
         return next(filter(None, (charsets.read(value, name) for name in names)), None) or to_text(value)
+
+
+def of_mail(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
+    """As :func:`split`, of a mail: also of one whose header, which a program wrote, comes behind a blank line, with nothing
+    before that but the trace of its way. What is trusted is no field of such a header.
+    """
+    headers, body = split(source, start, end)
+    if not _TRACE.issuperset(headers.names()):
+        return headers, body
+    block = source[body : min(end, body + _LATEST)]
+    begin = len(block) - len(block.lstrip(b" \t\r\n"))
+    if not _BLANK.search(block, begin):
+        return headers, body
+    late, behind = split(source, body + begin, end)
+    if _BY_PROGRAMS.isdisjoint(late.names()):
+        return headers, body
+    return Headers([*headers.fields(), *((name, value) for name, value in late.fields() if name != _TRUSTED)]), behind
+
+
+def continued(source: Buffer, headers: Headers, body: int, end: int) -> tuple[Headers, int]:
+    """The ``headers`` of a part with those fields that a blank line has cut off, and the offset of the body behind them."""
+    while late := _LATE.match(source[body : min(end, body + _USUAL)]):
+        fields = [(name.decode("ascii").lower(), value) for name, value in _WHOLE_FIELD.findall(late[1])]
+        names = {name for name, _ in fields if name != "mime-version"}
+        if not names or not names.isdisjoint(headers.names()):
+            break  # it has them: this is a text about such fields
+        headers, body = Headers([*headers.fields(), *fields]), body + late.end()
+    return headers, body
 
 
 def header_size(source: Buffer, start: int, end: int) -> int:

@@ -18,7 +18,7 @@ from gateway.errors import Refused
 from gateway.mail import asked, author, automatic, bodies, buffer, options, partial, structure, transfer
 from gateway.mail import trim as trimming
 from gateway.mail.buffer import Buffer
-from gateway.mail.headers import Headers, split
+from gateway.mail.headers import Headers, of_mail
 from gateway.mail.leaf import Leaf
 from gateway.mail.room import Room, TooMuch
 from gateway.mail.structure import Mail
@@ -64,7 +64,7 @@ def summary(
     ``digesting``: whether the digest of the body is wanted.
     """
     try:
-        headers, body = split(source, 0, len(source))
+        headers, body = of_mail(source, 0, len(source))
         part = partial.read(headers)
     except Refused as error:
         return MailSummary(refusal=error.public, refusal_status=error.status)

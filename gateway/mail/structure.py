@@ -13,7 +13,7 @@ from gateway import charsets
 from gateway.errors import Refused
 from gateway.mail import bodies, boundaries, clearsigned, flowed, forms, partial, pkcs7, tnef, transfer, webpages
 from gateway.mail.buffer import Buffer
-from gateway.mail.headers import Headers, split
+from gateway.mail.headers import Headers, continued, of_mail, split
 from gateway.mail.leaf import Leaf
 from gateway.mail.parameters import display_name, parse, without_comment
 from gateway.mail.room import Room, TooMuch
@@ -45,6 +45,9 @@ _SECRET = re.compile(rb"(?:^|>)[ \t]*-----BEGIN PGP MESSAGE-----\s*(?:$|<)", re.
 _YENC = re.compile(rb"^=ybegin [^\r\n]*\bsize=\d+ name=", re.MULTILINE)
 # how files of PDF, JPEG, PNG, GIF, TIFF, ZIP and OLE begin in base64, for those whose field is lost
 _BARE_BASE64 = re.compile(rb"\s*(?:JVBERi0|/9j/|iVBORw0KGgo|R0lGOD|SUkqA|TU0AK|UEsDB|0M8R4K)[A-Za-z0-9+/\r\n]{60}")
+_ENCODING = re.compile(
+    r"\bcontent-transfer-encoding\s*:([^;]*)", re.IGNORECASE
+)  # whose line has become one with another
 _UNREAD = "the mail is {} and cannot be read here; send it without {}"
 _UNSENDABLE = {
     partial.TYPE: partial.CUT,
@@ -68,7 +71,7 @@ class Mail:
 
 def read(source: Buffer) -> Mail:
     """Walk a raw mail. Raises Refused, with what the sender can do, for what can never become a fax."""
-    return walk(source, *split(source, 0, len(source)))
+    return walk(source, *of_mail(source, 0, len(source)))
 
 
 def walk(source: Buffer, headers: Headers, body: int, room: Room | None = None) -> Mail:
@@ -108,6 +111,7 @@ class _Walk:
         """The leaves of one part. ``closed``: a boundary follows. ``bare``: a name does not make it an attachment."""
         self._count()
         self._room.level(depth)
+        headers, body = continued(source, headers, body, end)
         if depth > MAX_DEPTH:
             raise Refused(f"the mail is nested more than {MAX_DEPTH} levels deep", status="5.6.0")
         headers.charset = self._charset
@@ -220,7 +224,7 @@ class _Walk:
                 return [leaf]
             source, start, end = decoded, 0, len(decoded)
         self._room.header(source, start, end)
-        headers, body = split(source, start, end)
+        headers, body = of_mail(source, start, end)
         if _OF_A_MAIL.isdisjoint(headers.names()):
             return self._settle(leaf, depth, closed=closed)
         inner = self.entity(source, headers, body, end, depth=depth + 1, closed=closed)
@@ -439,7 +443,8 @@ def _leaf(source: Buffer, headers: Headers, body: int, end: int, kind: str, para
     disposition, details = parse(headers.raw("content-disposition"))
     claimed = details.get("filename") or details.get("name") or parameters.get("name") or ""
     content_id = headers.raw("content-id").strip("<> \t")
-    how = next(filter(None, map(transfer.encoding, headers.every("content-transfer-encoding"))), "")
+    said = [*headers.every("content-transfer-encoding"), *_ENCODING.findall(headers.raw("content-type"))]
+    how = next(filter(None, map(transfer.encoding, said)), "")
     if not how and _BARE_BASE64.match(source[body : min(end, body + 200)]):
         how = "base64"
     return Leaf(

@@ -52,6 +52,8 @@ def _decoded(data: bytes) -> bytes:
 
 def tie(leaves: Sequence[Leaf]) -> frozenset[str]:
     """Tie the texts of a multipart/related to what they show; returns the Content-IDs of that, in lower case."""
+    if not any(leaf.is_html for leaf in leaves):
+        return frozenset()  # RFC 2387 has other things in it than pages
     beside = {leaf.location: leaf for leaf in leaves if leaf.location and not leaf.is_html and not leaf.disposition}
     for leaf in beside.values():
         leaf.content_id = leaf.content_id or leaf.location

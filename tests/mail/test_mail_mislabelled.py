@@ -71,6 +71,65 @@ def test_parts_are_no_pages_of_source(tmp_path: Path, head: str) -> None:
     assert taken(tmp_path, FIELDS + head + parts)[0] == [b"hello", PDF]
 
 
+FIELDS_OF_TEXT = ["Content-Type: text/html; charset=iso-8859-1\r\n", "Content-Transfer-Encoding: quoted-printable\r\n"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Subject: x\r\n\r\n{}{}\r\n",  # a blank line before the fields
+        "Subject: x\r\nMIME-Version: 1.0\r\n\r\n\r\n{1}{0}\r\n",
+        "Subject: x\r\n{}\r\n{}\r\n",  # between them
+        "Subject: x\r\n\r\n{}\r\n{}\r\n",  # behind each
+        "\r\nSubject: x\r\n{}{}\r\n",  # before all
+        "Received: from b\r\n\tby a; Mon, 2 Mar 2026 10:00:00 +0100\r\n\r\nSubject: x\r\nMIME-Version: 1.0\r\n{}{}\r\n",
+    ],
+)
+def test_a_header_that_a_blank_line_has_cut(tmp_path: Path, head: str) -> None:
+    parts, _ = taken(tmp_path, head.format(*FIELDS_OF_TEXT) + "<p>Gr=FC=DFe</p>")
+    assert [part.decode("iso-8859-1") for part in parts] == ["<p>Grüße</p>"]
+    summary = inspect(str(tmp_path / "mail"))
+    assert (summary["subject"], summary["refusal"]) == ("x", "")
+
+
+def test_an_attached_mail_behind_a_blank_line(tmp_path: Path) -> None:
+    inner = f"\r\n\r\n{FIELDS}Content-Type: text/plain\r\n\r\nhello"
+    raw = f"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\nContent-Type: message/rfc822\r\n\r\n{inner}\r\n--a--\r\n"
+    assert taken(tmp_path, raw)[0] == [b"From: ann@example.com\nSubject: inner\n\nhello"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "Subject: x\r\nContent-Type: text/plain\r\n\r\n{text}",  # it says already what it is
+        "Subject: x\r\n\r\nHow to write it:\r\n{text}",
+        "Subject: x\r\n\r\n{text}.",
+        "\r\nTo: Acme\r\nSubject: order\r\n\r\nfive of A",
+        "Received: from b\r\n\r\nReceived: 2 boxes\r\n\r\nfive of A",
+    ],
+)
+def test_a_text_that_looks_like_a_header_is_a_text(tmp_path: Path, raw: str) -> None:
+    raw = raw.replace("{text}", "Content-Type: text/html\r\nand so on\r\n\r\nfive of A")
+    assert taken(tmp_path, raw)[0] == [raw.partition("\r\n\r\n")[2].encode() if raw[0] != "\r" else raw[2:].encode()]
+
+
+def test_no_proof_stands_behind_a_blank_line(tmp_path: Path) -> None:
+    mail = tmp_path / "mail"
+    proof = "Authentication-Results: mx.example; dmarc=pass header.from=example.com\r\n"
+    rest = f"{proof}MIME-Version: 1.0\r\n{FIELDS}\r\nhello"
+    mail.write_bytes(f"Received: from b\r\n{rest}".encode())
+    assert inspect(str(mail), authserv_id="mx.example")["author"]
+    mail.write_bytes(f"Received: from b\r\n\r\n{rest}".encode())
+    assert not inspect(str(mail), authserv_id="mx.example")["author"]
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("base64", b"hello"), ("7bit", b"aGVsbG8=")])
+@pytest.mark.parametrize("between", ["; ", '; charset = "us-ascii" '])
+def test_an_encoding_on_the_line_of_the_type(tmp_path: Path, between: str, encoding: str, text: bytes) -> None:
+    head = f"Content-Type: text/plain{between}Content-Transfer-Encoding: {encoding}\r\n\r\n"
+    assert taken(tmp_path, head + "aGVsbG8=")[0] == [text]
+
+
 @pytest.mark.parametrize(
     "text",
     ["Look at this source:\r\n\r\n", "Subject: plan\r\nMIME-Version: 1.0\r\n\r\n", "--b\r\n1\r\n--b\r\nContent: 2\r\n"],
@@ -89,6 +148,24 @@ def test_a_boundary_of_odd_characters(tmp_path: Path, boundary: str) -> None:
     text = "-----\r\n--my words\r\n"
     raw = f'Content-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n{text}' + PARTS.replace("--b", f"--{boundary}")
     assert taken(tmp_path, raw)[0] == [b"hello", PDF]
+
+
+@pytest.mark.parametrize("line", ["--b--", "--b--\r\n\r\n", "\r\n--b--\r\n"])
+def test_a_boundary_behind_the_last_line_of_a_text(tmp_path: Path, line: str) -> None:
+    file = f"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n{BASE64.rstrip()}"
+    raw = f"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhello--b\r\n{file}{line}"
+    assert taken(tmp_path, raw)[0] == [b"hello", PDF]
+
+
+def test_a_boundary_within_a_text_is_text(tmp_path: Path) -> None:
+    text = "use --b\r\nas a boundary, or --b--\r\nor---b\r\nContent-Type: x"
+    raw = f"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n{text}\r\n--b--"
+    assert taken(tmp_path, raw)[0] == [text.encode()]
+
+
+def test_related_parts_without_a_page_are_documents(tmp_path: Path) -> None:
+    raw = "Content-Type: multipart/related; boundary=b\r\n\r\n--b\r\nContent-Type: text/xml\r\nContent-ID: <a>\r\n\r\n<order/>\r\n--b--"
+    assert taken(tmp_path, raw)[0] == [b"<order/>"]
 
 
 def test_a_mail_saved_as_a_text(tmp_path: Path) -> None:
@@ -202,6 +279,15 @@ def test_raw_letters_of_a_header_are_in_the_charset_of_the_text(
     assert [part["name"] for part in found["parts"]] == ["message text", name, f'attached mail "{name}"']
     assert f"Subject: {name}\n" in Path(found["parts"][2]["path"]).read_text()
     assert found["headers"]["subject"] == inspect(str(mail))["exact_subject"] == name
+
+
+def test_raw_japanese_of_a_header_says_so_itself(tmp_path: Path) -> None:
+    name = "請求書①.pdf"
+    mail = tmp_path / "mail"
+    head = f'Subject: {name}\r\nContent-Type: application/pdf; name="{name}"\r\n\r\n'.encode("iso2022_jp_2004")
+    mail.write_bytes(head + PDF)
+    assert inspect(str(mail))["exact_subject"] == name
+    assert [part["name"] for part in extract(str(mail), str(tmp_path))["parts"]] == [name]
 
 
 def test_a_file_of_yenc_is_no_page_of_source(tmp_path: Path) -> None:
