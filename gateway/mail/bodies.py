@@ -57,7 +57,7 @@ def shown_ids(data: bytes, charset: str | None) -> frozenset[str]:
 
 def shows_web(text: str) -> bool:
     """Whether an HTML text shows pictures that it does not bring along."""
-    return any(re.search(r"""\ssrc\s*=\s*["']?\s*https?:""", tag, re.IGNORECASE) for tag in images(text))
+    return any(re.search(r"""\ssrc\s*=\s*+["']?\s*+https?:""", tag, re.IGNORECASE) for tag in images(text))
 
 
 def elsewhere(text: str) -> str:
@@ -82,7 +82,7 @@ def _ids(text: str) -> frozenset[str]:
 
 def _side(tag: str, name: str) -> float:
     """CSS pixels of a picture's width or height, 0 where it says none."""
-    found = re.search(rf"\s{name}\s*=\s*[\"']?\s*(\d{{1,5}})(?:px)?(?=[\"'\s/>])", tag, re.IGNORECASE) or re.search(
+    found = re.search(rf"\s{name}\s*=\s*+[\"']?\s*+(\d{{1,5}})(?:px)?(?=[\"'\s/>])", tag, re.IGNORECASE) or re.search(
         rf"[\"';\s]{name}\s*:\s*(\d{{1,5}})(?:\.\d*)?px", tag, re.IGNORECASE
     )
     return float(found[1]) if found else 0.0

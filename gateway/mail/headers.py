@@ -15,7 +15,7 @@ _USUAL = 4096  # bytes that most have
 
 _BLANK = re.compile(rb"(?:\A|\n)\r?\n")
 _OF_ADDRESSES = {"from", "to", "cc", "reply-to"}
-_TRUSTED = "authentication-results"
+_TRUSTED, _TYPE = "authentication-results", "content-type"
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
 # a field as it should be written, no boundary, and a block of nothing else; possessive, or a hostile one would take long
 _WHOLE_FIELD = re.compile(rb"((?!--)[!-9;-~]++):([^\n]*+\n?(?:[ \t][^\n]*+\n?)*+)")
@@ -149,6 +149,7 @@ def split(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
 def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[Headers, int]:
     """A header block with lines that are no fields. ``is_whole``: a blank line has ended it, and ``body`` is behind that."""
     spans: list[tuple[str, int, int]] = []  # name, and where in the block the value stands
+    types = bytearray()  # what stands in those that may name a boundary
     offset = 0
     last_mime: int | None = None
     whole = True  # so far
@@ -158,14 +159,16 @@ def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[H
         if line[:1] in (b" ", b"\t") and spans:
             name, value, _ = spans[-1]
             spans[-1] = (name, value, following)
-        elif line.startswith(b"--") and _parts(line, block, spans):
-            body = start + offset  # the blank line is missing before the first part
+            types += line if name == _TYPE else b""
+        elif line[:2] == b"--" and (word := line[2:].strip()) and word in types:
+            body = start + offset  # the blank line is missing before the first part, whose boundary a field has named
             break
         elif match:
             name = match[1].decode("ascii").lower()
             if name == _TRUSTED and not (whole and match.end() == len(name) + 1):
                 name = ""
             spans.append((name, offset + match.end(), following))
+            types += line[match.end() :] + b"\n" if name == _TYPE else b""
         elif line.strip() and not _separates(line, spans, offset):
             if last_mime is None:
                 last_mime = max((field.start() for field in _MIME.finditer(block)), default=-1)
@@ -179,12 +182,6 @@ def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[H
         if not is_whole and len(block) > MAX_HEADER:
             raise Refused(f"the mail has a header larger than {MAX_HEADER // 1024} KiB", status="5.6.0")
     return Headers([(name, block[value:following]) for name, value, following in spans if name]), body
-
-
-def _parts(line: bytes, block: bytes, before: list[tuple[str, int, int]]) -> bool:
-    """Whether this is the line that begins the first part of a mail whose ``before`` names it as the boundary."""
-    word = line[2:].strip()
-    return bool(word) and any(name == "content-type" and word in block[value:end] for name, value, end in before)
 
 
 def _separates(line: bytes, before: list[tuple[str, int, int]], offset: int) -> bool:

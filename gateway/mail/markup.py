@@ -19,7 +19,7 @@ _BLOCKS = _PARAGRAPHS | frozenset("div br table tr li dt dd hr section article h
 _LAID_OUT = _BLOCKS | {"img", "td", "th"}
 _BLANKS = re.compile(r"\s+")
 _NAMES = re.compile(r"\b(?:class|id)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
-_PICTURE = re.compile(r"\bsrc\s*=\s*[\"']?\s*(?:cid|data):", re.IGNORECASE)
+_PICTURE = re.compile(r"\bsrc\s*=\s*+[\"']?\s*+(?:cid|data):", re.IGNORECASE)
 _LINE_ABOVE = re.compile(r"\bborder-top\s*:(?!\s*(?:none|0))", re.IGNORECASE)
 _DRAWN = re.compile(r"\s*[-_*=]{3,}\s*")
 _RULE = "_" * 20

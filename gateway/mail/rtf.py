@@ -28,7 +28,7 @@ _MEANT = {
     "lquote": "‘", "rquote": "’", "ldblquote": "“", "rdblquote": "”", "bullet": "•",
 }  # fmt: skip
 _FONTS = 65_536  # bytes in which the table of fonts is
-_FONT = re.compile(r"\\f(\d{1,5})(?:\\(?!fcharset)[a-z]+-?\d* ?|\{[^{}]*\}|\s)*\\fcharset(\d{1,3})")
+_FONT = re.compile(r"\\f(\d{1,5})(?:\\(?!fcharset)[a-z]++-?\d*+ ?+|\{[^{}]*+\}|\s)*+\\fcharset(\d{1,3})")
 _CHARSETS = {  # of fonts, where it is not that of the whole text
     "128": "cp932", "129": "cp949", "134": "gb18030", "136": "big5", "161": "cp1253", "162": "cp1254", "163": "cp1258",
     "177": "cp1255", "178": "cp1256", "186": "cp1257", "204": "cp1251", "222": "cp874", "238": "cp1250",

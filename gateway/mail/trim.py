@@ -41,7 +41,7 @@ _VERBS = (
 )
 _WROTE = re.compile(rf"(?<!\w){_VERBS}(?!\w).{{0,120}}[:：]\s*$", re.IGNORECASE | re.DOTALL)
 _WHEN = re.compile(  # what such a sentence begins with; a day that is written out may be in one of the sender's own
-    r"\s*(?:.{0,80}@|(?=.{0,120}?(?:\d[:./-]\d|\b(?:19|20)\d\d\b))(?:(?:on|am|le|el|il|op|den|em|dnia|w dniu|no dia|dne|dňa|в|на|στις|在|בתאריך)"
+    r"\s*+(?:.{0,80}@|(?=.{0,120}?(?:\d[:./-]\d|\b(?:19|20)\d\d\b))(?:(?:on|am|le|el|il|op|den|em|dnia|w dniu|no dia|dne|dňa|в|на|στις|在|בתאריך)"
     r"(?!\w)|\d))",
     re.IGNORECASE | re.DOTALL,
 )
@@ -383,7 +383,8 @@ def _signs(text: str) -> int:
 def _footer(lines: Sequence[Line], _subject: str) -> int | None:
     """Where the last line stands when it is an advert of the program."""
     end = _end(lines)
-    return end - 1 if end and _FOOTER.fullmatch(_MARKED_LINK.sub(r"\1", lines[end - 1].text)) else None
+    last = " ".join(lines[end - 1].text.split()) if end else ""  # many blanks in a row would take long
+    return end - 1 if _FOOTER.fullmatch(_MARKED_LINK.sub(r"\1", last)) else None
 
 
 def _end(lines: Sequence[Line]) -> int:

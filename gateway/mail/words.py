@@ -17,7 +17,7 @@ _UNSAFE = re.compile(
     "\U000e0000-\U000e007f]+"
 )
 _ENCODED_WORD = re.compile(r"=\?([!->@-~]{1,60})\?([bBqQ])\?([^?]*)\?=")
-_NAME_PART = re.compile(rf'"(?:[^"\\]|\\.)*"|(?:{_ENCODED_WORD.pattern}\s*)+')
+_NAME_PART = re.compile(rf'(?<!\\)"(?:[^"\\]|\\.)*+"|(?:{_ENCODED_WORD.pattern}\s*)+')
 _SPECIAL = re.compile(r'[,;:@<>()\[\]."\\]')  # RFC 5322 section 3.2.3
 _DRIVE = re.compile(r"^[A-Za-z]:")
 

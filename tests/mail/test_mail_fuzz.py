@@ -283,6 +283,9 @@ BOMBS = {
     "equals signs": b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
     + b"=" * 5 * MB,
     "punycode": b"Content-Type: text/plain; charset=punycode\r\n\r\n" + b"a" * MB + b"-" + b"9" * MB,
+    "quotes in addresses": b"To: =?" + b'\\"' * 45_000 + b"\n\ntext",
+    "boundaries in a header": b"Content-Type: x\n" * 3_000 + b"--a\n" * 12_000 + b"Content-Type: text/plain\n\ntext",
+    "blanks in a tag": HTML + b"<img src=" + b" " * 300_000 + b"x>",
     "lines set in": b"To: x\r\n\r\nAgenda:\r\n" + b"  - a point\r\n" * 300 + b"Regards\r\n",
     "attached mails": b"Content-Type: message/rfc822\r\n\r\n" * 30 + b"text",
 }

@@ -255,6 +255,10 @@ def test_compressed_rtf(packed: str, plain: bytes | None) -> None:
 
 def test_groups_in_groups_end_somewhere() -> None:
     assert rtf.to_text(b"{" * 2_000_000) is None
+
+
+def test_empty_paragraphs_of_rich_text_take_no_time() -> None:
+    assert rtf.to_text(rb"{\rtf1\ansi\f0 " + rb"\par " * 60 + b"x}") == "\n" * 60 + "x"
     assert tnef.read(stream(message((0x1009, BINARY, stored(b"{" * 9000))))).defect
 
 
