@@ -83,7 +83,9 @@ def _of_rtf(data: bytes) -> tuple[bytes, int]:
     kept: list[bytes] = []
     count = depth = start = 0  # depth within such a group, start of what is kept
     position = 0
-    while b"\\annotation" in data and (token := _GROUP.search(data, position)):
+    if b"\\annotation" not in data:  # the usual case, at little cost
+        return data, 0
+    while token := _GROUP.search(data, position):
         position = token.end()
         if token[1]:
             position += int(token[1])

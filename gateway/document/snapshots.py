@@ -25,10 +25,11 @@ def snapshots(document: str, wanted: list[dict[str, Any]]) -> list[str]:
     is seen from afar, in grey.
     """
     path = Path(document)
-    last = max(each["page"] for each in wanted)
+    numbers = {each["page"] for each in wanted}
     found = sources.pages(path, sniff.sniff(path), "the document", raster.grid("a4", "fine"))
-    sheets = list(islice(found, last))
-    return [base64.b64encode(_snapshot(sheets[each["page"] - 1], each["region"])).decode() for each in wanted]
+    # of a long fax not all pages are held at once
+    sheets = {number: page for number, page in enumerate(islice(found, max(numbers)), 1) if number in numbers}
+    return [base64.b64encode(_snapshot(sheets[each["page"]], each["region"])).decode() for each in wanted]
 
 
 def _snapshot(page: raster.Page, region: tuple[int, int, int, int] | None) -> bytes:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from gateway.document.raster import STANDARD, g4
+from gateway.document import sources
+from gateway.document.raster import STANDARD, Page, g4
 from gateway.document.render import tiff_to_pdf
 from gateway.document.snapshots import snapshots
 
@@ -83,3 +86,19 @@ def test_noise_is_no_larger_than_it_may_be(tmp_path: Path) -> None:
     tiff.write_bytes(g4(Image.effect_noise((1728, 2292), 120).convert("1"), 196))
     tiff_to_pdf(str(tiff), str(fax))
     assert len(shown(fax, [None])) == len(shown(fax, [(0, 0, 864, 448)])) == 1
+
+
+def test_of_a_long_fax_no_more_pages_are_held_than_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[Image.Image]] = []
+
+    def pages(*_: object) -> Iterator[Page]:
+        for _ in range(60):
+            assert sum(each() is not None for each in made) <= 3  # two that are shown, and the one before
+            image = Image.new("1", (1728, 200), 1)
+            made.append(weakref.ref(image))
+            yield Page(image, STANDARD)
+
+    monkeypatch.setattr(sources, "pages", pages)
+    (tmp_path / "fax.pdf").write_bytes(b"%PDF-1.4")
+    snapshots(str(tmp_path / "fax.pdf"), [{"page": number, "region": None} for number in (2, 59, 60)])
+    assert len(made) == 60

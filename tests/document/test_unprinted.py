@@ -126,6 +126,10 @@ def test_a_rich_text_loses_nothing_with_its_comments(tmp_path: Path) -> None:
     assert (tmp_path / "document").read_bytes() == broken
 
 
+def test_a_comment_at_the_end_of_a_long_rich_text_is_found_in_time(tmp_path: Path) -> None:
+    assert told(tmp_path, rb"{\rtf1 " + rb"{\b word} " * 120_000 + rb"{\*\annotation No!}}") == ["the comment"]
+
+
 @pytest.mark.parametrize("size", [900, 9000])  # a short stream, and one of its own
 def test_a_word_text_says_that_it_has_no_comments(tmp_path: Path, size: int) -> None:
     data = made_compound.doc(3, size=size)
