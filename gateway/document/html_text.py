@@ -5,6 +5,7 @@ from __future__ import annotations
 import html.parser
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.document import dingbats
@@ -14,7 +15,14 @@ _BETWEEN = " " * 3  # cells of a table
 _RULE = "-" * 40
 
 
-_GONE = re.compile(r"\bdisplay\s*:\s*none", re.IGNORECASE)
+_GONE = re.compile(
+    r"(?<![-\w])(?:display\s*:\s*none|visibility\s*:\s*hidden|opacity\s*:\s*0(?![.\d])|max-height\s*:\s*0(?![.\d]))",
+    re.IGNORECASE,
+)
+# of a style sheet: what holds on screens or on paper alone, comments; and a rule
+_ELSEWHERE = re.compile(r"/\*.*?\*/|<!--|-->|@[^;{}]*(?:;|\{(?:[^{}]*\{[^{}]*\})*[^{}]*\})", re.DOTALL)
+_RULE_OF_STYLE = re.compile(r"([^{}]*)\{([^{}]*)\}")
+_NAMED = re.compile(r"\s*[a-z]*([.#][-\w]+)\s*", re.IGNORECASE)  # a selector: one class or one id
 _STRUCK = re.compile(r"\btext-decoration(?:-line)?\s*:[^;]*line-through", re.IGNORECASE)
 _STROKE = "\u0336"  # through the letter before it
 _SMALL = {
@@ -31,6 +39,7 @@ _DEEPEST = 200  # elements within each other
 _INSETS = 8  # of lists within each other
 _IS_GONE, _IS_STRUCK = "(gone)", "(struck)"  # no tags
 _TICKED, _UNTICKED = "☒", "☐"
+_UNSAID = frozenset("hidden password submit button reset image file".split())  # kinds of fields of a form
 
 
 @dataclass(slots=True)
@@ -48,7 +57,10 @@ class _Text(html.parser.HTMLParser):
     """The readable text of a page of HTML: blocks on lines of their own, paragraphs and cells of a table apart."""
 
     _APART = frozenset("p h1 h2 h3 h4 h5 h6 ul ol dl blockquote pre".split())
-    _BLOCKS = _APART | frozenset("div tr li dt dd table hr section article header footer center".split())
+    _BLOCKS = _APART | frozenset(
+        "div tr li dt dd table hr section article header footer center address aside details fieldset figcaption figure form legend"
+        " main nav summary".split()
+    )
     _HIDDEN = frozenset("script style title template".split())
 
     def __init__(self, *, whole: bool) -> None:
@@ -64,6 +76,8 @@ class _Text(html.parser.HTMLParser):
         self._ended = self._then = False  # it is whole unless a cell comes next, and air is due behind it
         self._in_cell = False  # at its beginning, where a block begins no line
         self._loose = True
+        self._choices: list[tuple[int, bool]] = []  # of a list: where each begins, and whether it is chosen
+        self._hiding: set[str] = set()  # classes and ids whose elements are not seen
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         said = {name: value or "" for name, value in attributes}
@@ -102,12 +116,18 @@ class _Text(html.parser.HTMLParser):
         kind = said.get("type", "text").lower() if tag == "input" else ""
         if kind in ("checkbox", "radio"):
             self.handle_data(_TICKED if "checked" in said else _UNTICKED)
-        elif kind == "text":
+        elif kind and kind not in _UNSAID:
             self.handle_data(said.get("value", ""))
-        elif tag in ("option", "textarea"):
+        elif tag == "textarea":
+            self.handle_data(" ")
+        elif tag == "select":
+            self._choices = []
+        elif tag == "option":
+            self._choices.append((len(self._parts), "selected" in said))
             self.handle_data(" ")
         if tag not in _EMPTY and len(self._open) < _DEEPEST:
-            gone = "hidden" in said or bool(_GONE.search(style))
+            names = {f".{name}" for name in said.get("class", "").split()} | {f"#{said.get('id', '')}"}
+            gone = "hidden" in said or bool(_GONE.search(style)) or not self._hiding.isdisjoint(names)
             struck = tag in ("s", "strike", "del") or bool(_STRUCK.search(style))
             marks = (tag, *[_IS_GONE] * gone, *[_IS_STRUCK] * struck)
             self._within.update(marks)
@@ -144,6 +164,8 @@ class _Text(html.parser.HTMLParser):
                 pass
         if tag in self._HIDDEN:
             self._hidden = max(0, self._hidden - 1)
+        elif tag == "select":
+            self._choose()
         elif tag in ("p", "div"):
             self._ended = True
             self._then |= self._loose and tag == "p"
@@ -152,7 +174,20 @@ class _Text(html.parser.HTMLParser):
             self._gap |= self._loose and tag in self._APART and not self._in_list(tag)
             self._pre = max(0, self._pre - (tag == "pre"))
 
+    def _choose(self) -> None:
+        """Of a list to choose from, what is chosen stays; where nothing is, the first."""
+        ends = [*(start for start, _ in self._choices[1:]), len(self._parts)]
+        pieces = [self._parts[start:end] for (start, _), end in zip(self._choices, ends, strict=False)]
+        chosen = [piece for piece, (_, is_chosen) in zip(pieces, self._choices, strict=False) if is_chosen] or pieces[
+            :1
+        ]
+        if self._choices:
+            self._parts[self._choices[0][0] :] = [part for piece in chosen for part in piece]
+        self._choices = []
+
     def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1].tag == "style":
+            self._hiding.update(_hiding(data))
         if self._hidden:
             return
         if self._within[_IS_GONE]:
@@ -189,6 +224,13 @@ class _Text(html.parser.HTMLParser):
             self._gap = False
         self._gap |= self._then
         self._ended = self._then = self._in_cell = False
+
+
+def _hiding(sheet: str) -> Iterator[str]:
+    """The classes and ids whose elements a style sheet hides."""
+    for selectors, said in _RULE_OF_STYLE.findall(_ELSEWHERE.sub("", sheet)):
+        if _GONE.search(said):
+            yield from (match[1] for each in selectors.split(",") if (match := _NAMED.fullmatch(each)))
 
 
 def _numbered(number: int, style: str) -> str:

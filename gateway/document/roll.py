@@ -36,6 +36,8 @@ _LINE = 1.0  # CSS pixels of the line around the head of a table
 _HEAD = 0.25  # of a page that it may take
 _CUT = 0.3  # of a page that may stay empty for a cut between two lines
 _SCROLLED = re.compile(r"(overflow(?:-[xy])?)\s*:\s*(?:auto|scroll)", re.IGNORECASE)
+_WHOLE = r"\1:visible;height:auto!important;max-height:none!important"
+_HEIGHT, _GROWING = re.compile(r"(?<![-\w])height(?=\s*:)", re.IGNORECASE), {"a", "center", "div", "li", "p", "span"}
 _WINDOW_TEXT = re.compile(r"\bwindowtext\b", re.IGNORECASE)
 _LONG_WORD = re.compile(r"\S{25,}")
 _ENDLESS = re.compile(r"[!-~]{20}(?=[!-~]{5})")
@@ -51,9 +53,15 @@ html, body {{ margin: 0 !important; padding: 0 !important; width: auto !importan
   break-after: auto !important; overflow-wrap: break-word }}
 :not(:empty) {{ background-color: transparent !important }}
 img, svg {{ max-width: {width}px !important; max-height: {tallest}px !important; object-fit: contain !important }}
+input, button, select, textarea {{ display: inline-block; max-width: 100% }}
+button, select, textarea, input:not([type=checkbox i], [type=radio i]) {{ height: auto !important; min-height: 1.2em }}
+input::before, option, textarea {{ overflow: visible !important; white-space: pre-wrap !important }}
+input[type=hidden i] {{ display: none !important }}
+input[type=password i]::before, select::before {{ content: "" !important }}
+option[selected] {{ font-weight: bold }}
 """
 _GIVES_WAY = """
-:not(img) { width: auto !important; min-width: 0 !important }
+:not(img, [type=checkbox i], [type=radio i]) { width: auto !important; min-width: 0 !important }
 * { white-space: normal !important }
 pre, pre * { white-space: pre-wrap !important }
 """
@@ -149,7 +157,7 @@ def _fonts() -> Any:
 
 
 def _loosen(root: Any) -> None:
-    """What is shown in part on a screen, to be scrolled, is shown whole; a long address may be broken where it has signs,
+    """What is shown in part on a screen, to be scrolled, is shown whole, and what comes next stands below it; a long address may be broken where it has signs,
     and anywhere where it has none. Outlook's word for black, the colour of its tables' lines, is one.
     """
     for element in root.iter():
@@ -158,8 +166,14 @@ def _loosen(root: Any) -> None:
         else:
             element.text = _LONG_WORD.sub(_breakable, element.text or "")
         if "style" in element.attrib:
-            element.set("style", _translated(element.get("style")))
+            style = _translated(element.get("style"))
+            element.set("style", _HEIGHT.sub("min-height", style) if _grows(element.tag, style) else style)
         element.tail = _LONG_WORD.sub(_breakable, element.tail or "")
+
+
+def _grows(tag: str, style: str) -> bool:
+    """Whether a box with text, of so high, may be higher: our letters may be wider, and take more lines."""
+    return tag in _GROWING and "overflow" not in style.lower()
 
 
 def _with_signs(root: Any) -> None:
@@ -178,7 +192,7 @@ def _with_signs(root: Any) -> None:
 
 
 def _translated(style: str) -> str:
-    return _WINDOW_TEXT.sub("black", _SCROLLED.sub(r"\1:visible", style))
+    return _WINDOW_TEXT.sub("black", _SCROLLED.sub(_WHOLE, style))
 
 
 def _breakable(word: re.Match[str]) -> str:

@@ -174,6 +174,28 @@ def test_every_word_is_on_a_page(tmp_path: Path, name: str) -> None:
         assert set(wanted.split()) <= set(said.split())
 
 
+@pytest.mark.parametrize(
+    "style", ["height:40px", "max-height:3em;overflow:auto", "overflow-y:scroll;height:40px", "HEIGHT: 2em; display:inline-block"]
+)  # fmt: skip
+def test_what_comes_next_stands_below(tmp_path: Path, style: str) -> None:
+    answer = drawn(f"<div style='{style}'>{WORDS}</div><p>END</p>", tmp_path)
+    with pypdfium2.PdfDocument(answer["path"]) as document:
+        text = document[len(document) - 1].get_textpage()
+        said = text.get_text_range()
+        last, end = (text.get_charbox(said.index(each)) for each in ("word899", "END"))
+    assert end[3] <= last[1] + 1
+
+
+def test_a_form_shows_what_was_filled_in(tmp_path: Path) -> None:
+    source = (
+        "<p>Name: <input value='Ann Lee'> <input type=date value=2026-05-05> <input type=hidden value=token> <input type=password"
+        " value=secret> <select><option>Red<option selected>Green</select> <textarea>one\ntwo\nthree\nfour\nfive\nsix</textarea>"
+        " <input type=checkbox checked> Paid</p>"
+    )
+    said = shown(drawn(source, tmp_path)["path"])
+    assert said.split() == "Name: Ann Lee 2026-05-05 Green one two three four five six Paid".split()
+
+
 def test_words_of_a_table_with_many_columns_are_in_few_pieces(tmp_path: Path) -> None:
     cells = "".join(f"<td>word{n}</td>" for n in range(30))
     said = shown(drawn(f"<table border=1><tr>{cells}</tr></table>", tmp_path)["path"])
@@ -200,7 +222,7 @@ def test_a_text_of_too_many_pages_is_not_drawn(tmp_path: Path) -> None:
 def test_the_lines_of_tables_of_outlook_are_black() -> None:
     assert (
         roll._translated("border:solid windowtext 1.0pt;OVERFLOW-X: Auto")
-        == "border:solid black 1.0pt;OVERFLOW-X:visible"
+        == "border:solid black 1.0pt;OVERFLOW-X:visible;height:auto!important;max-height:none!important"
     )
 
 

@@ -454,6 +454,25 @@ def test_a_text_too_long_is_refused(refusal: Callable[..., Unfaxable]) -> None:
             "Paid <input type=checkbox checked> <input type=radio> by <input value=Ann> <input type=hidden value=x>",
             "Paid ☒ ☐ by Ann",
         ),
+        (
+            "On <input type=date value=2026-05-05>, <input type=password value=x> <select><option>Red<option selected>Green</select>"
+            " <select><option>One<option>Two</select> <select multiple><option selected>A<option>B<option selected>C</select>",
+            "On 2026-05-05, Green One A C",
+        ),
+        (
+            "<fieldset><legend>Order</legend>paper</fieldset><details><summary>More</summary>x</details>",
+            "Order\npaper\nMore\nx",
+        ),
+        (
+            "<style>/* .a */ @import 'x'; @media (max-width: 9em) { .a { display: none } .b {} } td.c, #d { Display: none !important }"
+            " .e .f { display: none } .g { opacity: 0.5 }</style><p class=a>a</p><b class='x c'>c</b><b id=d>d</b><p class=f>f</p><p"
+            " class=g>g</p>",
+            "a\n\nf\n\ng",
+        ),
+        (
+            "<b style='opacity:0'>a</b><b style='max-height:0px;overflow:hidden'>b</b><b style='Visibility: Hidden'>c</b>Whole",
+            "Whole",
+        ),
         ("<b>" * 5000 + "deep" + "</b>" * 5000, "deep"),
     ],
 )
