@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from itertools import islice
@@ -18,6 +19,7 @@ import pypdfium2
 
 from gateway.document import (
     characters,
+    officefields,
     officefonts,
     officepictures,
     officesigns,
@@ -42,6 +44,12 @@ _MODULES = {  # what each kind of document takes beside them, and Debian's packa
 _EXTENSIONS = {  # its content tells what it is; but "odt" is believed
     sniff.OFFICE: "docx", sniff.OLE: "doc", sniff.RTF: "rtf", sniff.OFFICE_XML: "xml",
 }  # fmt: skip
+_OFFICE_NAMES = {".docx", ".docm", ".xlsx", ".xlsm", ".pptx", ".pptm"}
+_OF_ARCHIVE, _UNSAFE, _LONGEST_NAME = (
+    re.compile(r" in [^/]*\.zip\Z", re.IGNORECASE),
+    re.compile(r"[^\w .,()&+=@'-]"),
+    60,
+)
 _ROOM = 4 << 20  # bytes
 _LOCKED = "EncryptedPackage".encode("utf-16-le")  # a stream's name in an OLE file: an encrypted DOCX, XLSX or PPTX
 _MESSAGE = "__substg1.0_".encode("utf-16-le")  # how the streams of a mail begin that Outlook has saved
@@ -110,7 +118,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     profile = work / "profile"
     (profile / "user").mkdir(parents=True)
     (profile / "user" / "registrymodifications.xcu").write_text(_settings(), encoding="utf-8")
-    source = work / f"document.{_EXTENSIONS[kind]}"
+    source = work / _called(name, kind)
     shutil.copyfile(path, source)
     if kind == sniff.OFFICE_XML and (unpacked := package.of_one_xml(source)):
         source, kind = unpacked, sniff.OFFICE
@@ -129,6 +137,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
         officesigns.settle(source)
     else:
         officepictures.check(source, kind, name)
+    officefields.settle(source, kind)
     os.environ |= {"HOME": str(profile), "TMPDIR": str(profile), "SAL_USE_VCLPLUGIN": "svp"}
     os.chdir(profile)
     officefonts.settle(source, kind)
@@ -154,6 +163,14 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     for _ in text.Typesetter().runs(characters.of(source, kind, made)):
         pass  # who has none of its fonts is told
     return {"path": str(made), "note": "; ".join([*notes, *progress.notes()])}
+
+
+def _called(name: str, kind: str) -> str:
+    """A name for our copy of a document that is called so: it may print its own, in its foot, say."""
+    given = Path(_OF_ARCHIVE.sub("", name))
+    stem = _UNSAFE.sub("_", given.stem)[:_LONGEST_NAME].strip(" .") or "document"
+    known = kind == sniff.OFFICE and given.suffix.lower() in _OFFICE_NAMES
+    return f"{stem}{given.suffix.lower() if known else f'.{_EXTENSIONS[kind]}'}"
 
 
 def _protected(name: str) -> Unfaxable:

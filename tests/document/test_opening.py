@@ -320,6 +320,22 @@ async def test_numbers_in_a_font_of_microsoft_fit_into_their_columns(
         assert "12345678" in document[0].get_textpage().get_text_bounded()
 
 
+@pytest.mark.parametrize("name", ["Offer for Ann.docx", "Offer für Ann.xlsx", "offer"])
+@needs_office
+@pytest.mark.system
+@behind_walls
+async def test_a_choice_in_a_letter_is_printed_as_it_was_saved(
+    pool: WorkerPool, fax: Fax, tmp_path: Path, name: str
+) -> None:
+    field = b'<w:r><w:fldChar w:fldCharType="%s"/></w:r>'
+    code = b'<w:r><w:instrText xml:space="preserve"> IF "Ann" = "Bob" "Sir" "Madam" </w:instrText></w:r>'
+    saved = field % b"begin" + code + field % b"separate" + b"<w:r><w:t>Madam</w:t></w:r>" + field % b"end"
+    letter = made_office.changed(made_office.docx(), "word/document.xml", b"</w:p>", saved + b"</w:p>")
+    found = await opened(pool, {"parts": [fax.part(name, letter)], "left_out": []}, tmp_path, LIBRE_OFFICE)
+    with pypdfium2.PdfDocument(found["parts"][0]["path"]) as document:
+        assert document[0].get_textpage().get_text_bounded() == "WordMadam"
+
+
 @pytest.mark.parametrize("kind", ["docx", "rtf"])  # what it says itself, and what LibreOffice says of it
 @needs_office
 @pytest.mark.system

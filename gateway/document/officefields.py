@@ -1,0 +1,68 @@
+"""Fields of a text keep the words that they were saved with, as Word prints them: LibreOffice would work them out anew, knows
+nothing of a choice (IF) and prints nothing for it, and takes its own copy for the file that a field names.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.document import comments, package, sniff
+
+# not those that count pages, are of today, or show nothing
+_KEPT = (
+    rb"(?:AUTHOR|COMMENTS|COMPARE|CREATEDATE|DOCPROPERTY|EDITTIME|FILENAME|FILLIN|IF|INFO|KEYWORDS|LASTSAVEDBY|NOTEREF|NUMCHARS"
+    rb"|NUMWORDS|PRINTDATE|REF|REVNUM|SAVEDATE|STYLEREF|SUBJECT|TEMPLATE|TITLE|USERADDRESS|USERINITIALS|USERNAME)\b"
+)
+_UNKNOWN = rb"X"  # makes of the name of a field one that LibreOffice leaves alone
+_IN_WORD = re.compile(  # a field's first words behind its beginning, or a simple one's
+    rb"(fldCharType=[\"']begin[\"'](?:(?!fldCharType=).)*?<w:instrText\b[^>]*>\s*|<w:fldSimple\b[^>]*\bw:instr=[\"']\s*)(?=" + _KEPT + rb")",
+    re.DOTALL | re.IGNORECASE,
+)  # fmt: skip
+_IN_RTF = re.compile(rb"(\\fldinst(?![a-z])(?:\s|[{}]|\\\*|\\[a-z]+-?\d* ?)*)(?=" + _KEPT + rb")", re.IGNORECASE)
+_OPEN = re.compile(rb"(<text:file-name\b)(?![^>]*\btext:fixed=)")
+_OPEN_TEXTS = re.compile(r"(?:content|styles)\.xml")
+# heads and feet of a sheet, which may name the folder that its file is in
+_SHEETS, _FOOT = (
+    re.compile(r"xl/(?:work|chart)sheets/[^/]+\.xml"),
+    re.compile(rb"<(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;Z[^<]*"),
+)
+
+
+def settle(document: Path, kind: str) -> None:
+    """Write a text of an office ``kind`` anew so that its fields stay as they are. Raises OSError, and what zipfile does."""
+    if kind == sniff.OFFICE:
+        changed: dict[str, bytes] = {}
+        with zipfile.ZipFile(document) as source:
+            for entry in source.infolist():
+                rule = _rule(entry.filename)
+                if rule and entry.file_size <= comments.LONGEST:
+                    data = source.read(entry)
+                    if (kept := rule(data)) != data:
+                        changed[entry.filename] = kept
+        package.change(document, changed)
+    elif rule := {sniff.RTF: _of_rtf, sniff.OFFICE_XML: _of_xml}.get(kind):
+        data = document.read_bytes()
+        if (kept := rule(data)) != data:
+            document.write_bytes(kept)
+
+
+def _rule(name: str) -> Callable[[bytes], bytes] | None:
+    if comments.TEXTS.fullmatch(name) or _OPEN_TEXTS.fullmatch(name):
+        return _of_xml
+    return _of_sheet if _SHEETS.fullmatch(name) else None
+
+
+def _of_xml(text: bytes) -> bytes:
+    kept = _IN_WORD.sub(rb"\1" + _UNKNOWN, text) if b"fldCharType" in text or b"<w:fldSimple" in text else text
+    return _OPEN.sub(rb'\1 text:fixed="true"', kept)
+
+
+def _of_sheet(text: bytes) -> bytes:
+    return _FOOT.sub(lambda foot: foot[0].replace(b"&amp;Z", b""), text)
+
+
+def _of_rtf(text: bytes) -> bytes:
+    return _IN_RTF.sub(rb"\1" + _UNKNOWN, text)

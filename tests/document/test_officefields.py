@@ -1,0 +1,80 @@
+"""Fields of office documents show what they were saved with, and nothing of the place where they are printed."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gateway.document import office, officefields, sniff
+
+from . import made_office
+
+_BEGIN = '<w:r><w:fldChar w:fldCharType="begin"/></w:r>'
+
+
+def settled(tmp_path: Path, text: str, kind: str) -> str:
+    document = tmp_path / "document"
+    document.write_text(text)
+    officefields.settle(document, kind)
+    return document.read_text()
+
+
+@pytest.mark.parametrize(
+    ("field", "kept"),
+    [
+        (f"{_BEGIN}<w:r><w:instrText> IF </w:instrText></w:r>{_BEGIN}<w:r><w:instrText>MERGEFIELD a</w:instrText></w:r>", "XIF "),
+        (f"{_BEGIN}<w:instrText> </w:instrText><w:instrText xml:space='preserve'>FileName \\p</w:instrText>", "XFileName "),
+        ('<w:fldSimple w:instr=" TITLE \\* MERGEFORMAT">', "XTITLE "),
+        (f"{_BEGIN}<w:instrText> PAGE </w:instrText>", ""),
+        (f"{_BEGIN}<w:instrText> IFF </w:instrText>", ""),
+        (f"{_BEGIN}<w:instrText> PAGEREF x</w:instrText><w:t>IF</w:t>", ""),
+    ],
+)  # fmt: skip
+def test_a_field_of_word_is_left_alone(tmp_path: Path, field: str, kept: str) -> None:
+    made = settled(tmp_path, f"<w:p>{field}</w:p>", sniff.OFFICE_XML)
+    assert made.count("X") == bool(kept)
+    assert kept in made
+    assert made.replace("X", "") == f"<w:p>{field}</w:p>"
+
+
+@pytest.mark.parametrize(
+    ("field", "made"),
+    [
+        (r"{\*\fldinst FILENAME \\p}", r"{\*\fldinst XFILENAME \\p}"),
+        (r"{\*\fldinst {\rtlch\fcs1 \af0  IF 1}}", r"{\*\fldinst {\rtlch\fcs1 \af0  XIF 1}}"),
+        (r"{\*\fldinst PAGE }{\fldrslt IF}", r"{\*\fldinst PAGE }{\fldrslt IF}"),
+    ],
+)
+def test_a_field_of_rtf_is_left_alone(tmp_path: Path, field: str, made: str) -> None:
+    assert settled(tmp_path, field, sniff.RTF) == made
+
+
+def test_the_name_of_a_file_in_an_opendocument_is_left_alone(tmp_path: Path) -> None:
+    name = '<text:file-name text:display="full">C:/a.odt</text:file-name>'
+    assert 'text:fixed="true"' in settled(tmp_path, name, sniff.OFFICE_XML)
+    fixed = '<text:file-name text:fixed="false">a.odt</text:file-name>'
+    assert settled(tmp_path, fixed, sniff.OFFICE_XML) == fixed
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "called"),
+    [
+        ("Angebot März.XLSX", sniff.OFFICE, "Angebot März.xlsx"), ("a.docx in all.zip", sniff.OFFICE, "a.docx"),
+        ("Terms in German.docx", sniff.OFFICE, "Terms in German.docx"), ("a.odt", sniff.OFFICE, "a.docx"),
+        ("a.b.doc", sniff.OLE, "a.b.doc"), ("attachment 1", sniff.RTF, "attachment 1.rtf"), ("../..", sniff.RTF, "document.rtf"),
+        ("a%20/\"b*?.rtf", sniff.RTF, "_b__.rtf"), (f"{'x' * 99}.docx", sniff.OFFICE, f"{'x' * 60}.docx"),
+    ],
+)  # fmt: skip
+def test_our_copy_is_called_as_the_document(name: str, kind: str, called: str) -> None:
+    assert office._called(name, kind) == called
+
+
+def test_the_folder_of_a_table_is_not_named(tmp_path: Path) -> None:
+    document = tmp_path / "document"
+    foot = b"<headerFooter><oddFooter>&amp;L&amp;Z&amp;F</oddFooter></headerFooter></worksheet>"
+    document.write_bytes(made_office.changed(made_office.xlsx(), "xl/worksheets/sheet1.xml", b"</worksheet>", foot))
+    officefields.settle(document, sniff.OFFICE)
+    with zipfile.ZipFile(document) as made:
+        assert b"<oddFooter>&amp;L&amp;F<" in made.read("xl/worksheets/sheet1.xml")
