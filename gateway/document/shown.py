@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import io
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,12 @@ class Pictures:
             raise ValueError("it lies elsewhere")
         head, _, data = url[5:].partition(",")
         octets = unquote_to_bytes(data)
-        return base64.b64decode(octets) if head.lower().rstrip().endswith(";base64") else octets
+        if not head.lower().rstrip().endswith(";base64"):
+            return octets
+        try:
+            return base64.b64decode(octets + b"==")  # as browsers do, which miss no padding
+        except binascii.Error:
+            return b""
 
     def area(self, url: str, width: float, height: float) -> float:
         """CSS pixels that a picture takes, 0 where it is not there; ``width`` and ``height``: what the text says of it."""

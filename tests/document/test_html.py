@@ -339,6 +339,17 @@ async def test_pictures_of_the_mail_are_shown(sender: Sender) -> None:
 
 
 @behind_walls
+async def test_a_picture_in_the_text_needs_no_padding(sender: Sender) -> None:
+    data = png(photo(400, 300))
+    coded = base64.b64encode(data + bytes((1 - len(data)) % 3)).decode()
+    said = await sender.send(mail(f"<p>Look:</p><img src='data:image/png;base64,{coded.rstrip('=')}'>"))
+    assert said == ["message text: page 1"]
+    with pypdfium2.PdfDocument(sender.parts[0]["path"]) as document:
+        grey = document[0].render(scale=1).to_pil().convert("L")
+    assert sum(grey.histogram()[40:200]) > 30_000  # points of photograph
+
+
+@behind_walls
 async def test_a_fax_of_several_pages_is_not_done_with_the_first(sender: Sender) -> None:
     out = io.BytesIO()
     photo(600, 800).save(out, "TIFF", save_all=True, append_images=[photo(600, 800, 2)])
@@ -358,10 +369,9 @@ async def test_a_receipt_is_a_long_page_and_not_a_strip_in_the_text(sender: Send
 async def test_a_picture_that_cannot_be_read_is_told(sender: Sender) -> None:
     whole = png(photo(300, 200))
     cut, other = (base64.b64encode(each).decode() for each in (whole[: len(whole) // 2], b"<svg xmlns='x'/>"))
-    text = (
-        f"{TABLE}<img src='data:image/png;base64,{cut}'><img src='data:image/svg+xml;base64,{other}'><img src='data:,'>"
-    )
-    assert await sender.send(mail(text)) == ["message text: page 1; left out of it: a picture that cannot be read"]
+    for source in (f"image/png;base64,{cut}", f"image/svg+xml;base64,{other}", "image/png;base64,A", ","):
+        said = await sender.send(mail(f"{TABLE}<img src='data:{source}'>"))
+        assert said == ["message text: page 1; left out of it: a picture that cannot be read"]
 
 
 @behind_walls
