@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import pikepdf
@@ -36,19 +37,32 @@ def has_no_size(warnings: list[str]) -> bool:
     return any(_SIZELESS in warning for warning in warnings)
 
 
-def may_be_blank(page: pikepdf.Page, document: pikepdf.Pdf, path: Path, warnings: list[str]) -> bool:
-    """Whether nothing in the file at ``path`` may be what a page without content, or a piece of it, has lost."""
-    contents = page.obj.get("/Contents")
-    if contents is not None and not (isinstance(contents, pikepdf.Array) and None in list(contents)):
-        return True
-    if any(_NO_PAGE in warning for warning in warnings):
-        return False
-    objects = list(document.objects)
-    streams = [each for each in objects if isinstance(each, pikepdf.Stream)]
-    if is_sought(warnings) and (None in objects or path.read_bytes().count(b"endstream") > len(streams)):
-        return False
-    used = set(_referred(objects))
-    return not any(each.objgen not in used and soundness.is_content(each) for each in streams)
+class Blanks:
+    """Judges the pages of one document without content, by what lies in its file, which is looked through once."""
+
+    def __init__(self, document: pikepdf.Pdf, path: Path) -> None:
+        self._document, self._path = document, path
+
+    def may_be(self, page: pikepdf.Page, warnings: list[str]) -> bool:
+        """Whether nothing in the file may be what a page without content, or a piece of it, has lost."""
+        contents = page.obj.get("/Contents")
+        if contents is not None and not (isinstance(contents, pikepdf.Array) and None in list(contents)):
+            return True
+        if any(_NO_PAGE in warning for warning in warnings):
+            return False
+        lacks_objects, has_spare = self._found
+        return not (has_spare or (lacks_objects and is_sought(warnings)))
+
+    @cached_property
+    def _found(self) -> tuple[bool, bool]:
+        """Whether objects of the file cannot be read, and whether content that can is on no page."""
+        objects = list(self._document.objects)
+        streams = [each for each in objects if isinstance(each, pikepdf.Stream)]
+        used = set(_referred(objects))
+        return (
+            None in objects or self._path.read_bytes().count(b"endstream") > len(streams),
+            any(each.objgen not in used and soundness.is_content(each) for each in streams),
+        )
 
 
 def _referred(objects: list[pikepdf.Object]) -> Iterator[tuple[int, int]]:

@@ -209,12 +209,12 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
     damaged, borrowed = Soundness().damaged, Borrowed()
     try:
         with pikepdf.open(path) as document:
-            annotations = Annotations(document)
+            annotations, blanks = Annotations(document), losses.Blanks(document, path)
             found, complaints = list(document.pages), document.get_warnings()
             if losses.has_lost(complaints) or len(found) < count:
                 raise _damaged(name)
             for number, page in enumerate(found):
-                is_damaged = damaged(page) or not losses.may_be_blank(page, document, path, complaints)
+                is_damaged = damaged(page) or not blanks.may_be(page, complaints)
                 complaints += document.get_warnings()
                 if is_damaged or losses.has_lost(complaints):
                     raise _damaged_page(number, name)
@@ -449,7 +449,8 @@ def _sole_picture(page: pikepdf.Page) -> pikepdf.Object | None:
     if any(name in page for name in ("/Annots", "/Rotate", "/UserUnit")):
         return None
     contents = page.obj.get("/Contents")
-    if isinstance(contents, pikepdf.Stream) and len(contents.read_raw_bytes()) > _SHORT:
+    pieces = list(contents) if isinstance(contents, pikepdf.Array) else [contents]
+    if sum(len(each.read_raw_bytes()) for each in pieces if isinstance(each, pikepdf.Stream)) > _SHORT:
         return None  # reading it all would take long
     operators = pikepdf.parse_content_stream(page)
     if [str(each.operator) for each in operators] != _PLACE or list(page.cropbox) != list(page.mediabox):

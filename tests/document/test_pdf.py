@@ -17,7 +17,7 @@ import pytest
 from pikepdf import Array, Dictionary, Encryption, Name, Stream, String
 from PIL import Image, ImageChops
 
-from gateway.document import jpeg, pdf, progress, raster
+from gateway.document import jpeg, losses, pdf, progress, raster
 from gateway.document.bilevel import to_bilevel
 from gateway.document.raster import Page
 from gateway.document.refusal import Unfaxable
@@ -1193,6 +1193,17 @@ def test_content_that_ends_early_and_has_a_wrong_sum_is_damaged(refusal: Refusal
 def moved(whole: bytes) -> bytes:
     """As where bytes were lost: the places of all objects are wrong."""
     return whole.replace(b"/Type /Catalog", b"/Type  /Catalog").replace(b"startxref\n", b"startxref\n9")
+
+
+def test_for_pages_without_content_a_pdf_is_looked_through_once(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+    referred = losses._referred
+    monkeypatch.setattr(losses, "_referred", lambda objects: looks.append(objects) or referred(objects))
+    document = pikepdf.open(io.BytesIO(letters(4)))
+    for page in list(document.pages)[1:]:
+        del page.obj["/Contents"]
+    assert len(pages(saved(document))) == 4
+    assert len(looks) == 1
 
 
 def test_a_page_is_blank_in_a_damaged_pdf_where_nothing_is_lost(pages: Pages) -> None:
