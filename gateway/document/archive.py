@@ -20,6 +20,7 @@ from gateway.model import MailPart
 
 MAX_FILES = 100
 MAX_BYTES = 200 << 20  # of all files in the archives of a mail
+_ENTRIES = 4 * MAX_FILES  # with what Macs put beside each, and into each folder
 _RATIO = 200  # a document packed tighter is made to hurt, if it is large
 _LARGE = 32 << 20  # bytes
 _WINDOW = 1 << 20
@@ -88,9 +89,10 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
             )
         _check_document(source, entries, archive.name)
         return {"parts": [], "left_out": [], "office": True}
-    if len(entries) > files:
+    printed = sum(not _JUNK.search(entry.filename) for entry in entries)
+    if printed > files or len(entries) > _ENTRIES:
         others = " and the ZIP archives before it" if files < MAX_FILES else ""
-        count = len(entries) + MAX_FILES - files
+        count = (printed if printed > files else len(entries)) + MAX_FILES - files
         raise TooLong(
             f"{archive.name}{others} holds {count} files, and {MAX_FILES} may be in the ZIP archives of a mail; send fewer"
         )

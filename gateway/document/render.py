@@ -76,9 +76,9 @@ def render(
         ledger.append(LedgerEntry(f"cover page {front}", "cover page", 1, 1))
         # drawn when the number of pages is known
         sheets.append(_Sheet(b"", target.y_dpi, legibility.Opinion(), blank=False))
-        comments, chosen = _comments(chosen, options, target)
+        comments, note, chosen = _comments(chosen, options, target)
         if comments:
-            ledger.append(LedgerEntry("message text, on the cover page", sniff.TEXT, 1, 1))
+            ledger.append(LedgerEntry("message text, on the cover page", sniff.TEXT, 1, 1, note=note))
     for part, kind, reason in chosen:
         if reason:
             ledger.append(LedgerEntry(part.name, kind, reason=reason))
@@ -152,16 +152,16 @@ def _cover(options: dict[str, Any], comments: str, pages: int, target: raster.Gr
 
 def _comments(
     chosen: list[tuple[MailPart, str, str]], options: dict[str, Any], target: raster.Grid
-) -> tuple[str, list[tuple[MailPart, str, str]]]:
-    """A message text that is short enough for the cover page, and the other parts; "" when it has pages of its own."""
+) -> tuple[str, str, list[tuple[MailPart, str, str]]]:
+    """A message text that is short enough for the cover page, its note, and the other parts; "" when it has pages of its own."""
     for n, (part, kind, reason) in enumerate(chosen):
         text_of_its_own = part.role.startswith("body") and kind in (sniff.TEXT, sniff.HTML)
         if text_of_its_own and not reason and not part.defect and part.size <= cover.LARGEST:
             content = text.decode(Path(part.path).read_bytes(), part.charset)
             content = (html_text.from_html(content) if kind == sniff.HTML else content).strip()
             if len(content) <= cover.SHORT and cover.page(options, content, options["max_pages"], target):
-                return content, chosen[:n] + chosen[n + 1 :]
-    return "", chosen
+                return content, part.note, chosen[:n] + chosen[n + 1 :]
+    return "", "", chosen
 
 
 def _write(sheets: list[bytes], out: str) -> dict[str, Any]:

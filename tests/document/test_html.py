@@ -450,6 +450,9 @@ async def test_on_a_cover_page_stands_what_needs_no_layout(sender: Sender) -> No
     assert said == ["cover page classic: page 1", "message text, on the cover page: page 1"]
     said = await sender.send(mail(TABLE), cover="classic", cover_facts={})
     assert said == ["cover page classic: page 1", "message text: page 2"]
+    wide = mail(f"<table><tr>{'<td>1</td>' * 200}</tr></table>")
+    said = await sender.send(wide, cover="classic", cover_facts={})
+    assert said[1] == "message text, on the cover page: page 1; printed as text: its HTML is wider than a page"
     said = await sender.send(mail(f"<p>{WORDS}</p>"), cover="classic", cover_facts={})
     assert said == ["cover page classic: page 1", "message text: pages 2-3"]
     assert sender.parts[0]["role"] == "body-drawn"

@@ -101,6 +101,13 @@ async def test_each_file_of_an_archive_is_pages(sender: Sender, fax: Fax, kind: 
     ]  # fmt: skip
 
 
+def test_what_macs_put_beside_each_file_is_none_of_so_many(fax: Fax, tmp_path: Path) -> None:
+    files = {f"{place}{number}.txt": b"x" for number in range(100) for place in ("", "__MACOSX/._")}
+    part = fax.part("papers.zip", zipped(files))
+    made = archive.unpack(part["path"], part, str(tmp_path))
+    assert (len(made["parts"]), len(made["left_out"])) == (100, 100)
+
+
 @behind_walls
 async def test_files_of_an_archive_stand_in_the_order_of_their_names(sender: Sender, fax: Fax) -> None:
     wanted = ["a/1.txt", f"a/{'9' * 30}.txt", "scan.txt", "scan1.txt", "Scan2.txt", "scan10.txt"]
@@ -222,6 +229,7 @@ def test_trouble_of_ours_is_no_damage_of_the_archive(
         (lying(64 << 20), "holds more than a fax may have"),
         (overlapping(), "holds more than a fax may have|damaged"),
         (zipped({}), "damaged|without a document"),
+        (zipped({f"__MACOSX/{n}": b"x" for n in range(401)}), "holds 401 files, and 100 may be"),
         (zipped({"__MACOSX/x": b"x"}), "without a document"),
         (zipped({"a.pdf": letters(1)})[:-30], "damaged"),
         (zipped({"a.pdf": letters(1)}).replace(b"a.pdf", b"\0.pdf"), "damaged"),
