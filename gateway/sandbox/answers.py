@@ -9,6 +9,7 @@ from typing import Any
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+_LAST = 1_000_000_000  # page: all beyond it are as empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Slice:
     @classmethod
     def of(cls, limit: int | None, page: int | None) -> Slice:
         """From what was asked; a limit above the maximum is the maximum."""
-        return cls(min(limit or DEFAULT_LIMIT, MAX_LIMIT), page or 1)
+        return cls(min(limit or DEFAULT_LIMIT, MAX_LIMIT), min(page or 1, _LAST))
 
     @property
     def offset(self) -> int:

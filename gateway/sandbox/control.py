@@ -90,7 +90,11 @@ class Control:
 
     async def clear(self, request: web.Request) -> Answer:
         """Remove all rules, or the one whose ``id`` the query names."""
-        return success(removed=self._faults.clear(integer(request.query.get("id", ""))))
+        named = request.query.get("id")
+        identifier = None if named is None else integer(named)
+        if named is not None and identifier is None:
+            raise Failure(400, "id must be the number of a rule; without one all are removed.")
+        return success(removed=self._faults.clear(identifier))
 
     async def callbacks(self, _request: web.Request) -> Answer:
         """Every callback, with the answers it got."""

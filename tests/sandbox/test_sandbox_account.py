@@ -162,6 +162,14 @@ async def test_the_gateways_client_lists_and_fetches_received_faxes(w: World) ->
     assert b"".join(chunks).startswith(b"%PDF-")
 
 
+@pytest.mark.parametrize("path", ["/files", "/fax-history", "/incoming-faxes", "/numbers"])
+async def test_a_page_far_beyond_the_end_is_empty(w: World, path: str) -> None:
+    await w.upload()
+    got = await w.call("GET", path, params={"limit": "100", "page": "9" * 18})
+    assert got.status == 200
+    assert [] in (got.json, *(got.json.values() if isinstance(got.json, dict) else ()))
+
+
 async def test_links_of_a_listing_have_neither_key_nor_limit_and_end(w: World) -> None:
     for _ in range(5):
         await w.inject()

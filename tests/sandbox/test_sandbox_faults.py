@@ -312,6 +312,7 @@ async def test_operations_faults_and_rules_are_listed(s: World) -> None:
     assert [(rule["operation"], rule["fault"], rule["count"]) for rule in got["rules"]] == [
         ("send", "execute-then-drop", 2)
     ]
+    assert (await s.call("DELETE", "/sandbox/faults", params={"id": "send"})).status == 400  # and not all of them
     assert (await s.call("DELETE", "/sandbox/faults")).json == {"status": "success", "removed": 1}
     assert (await s.call("GET", "/sandbox/faults")).json["rules"] == []
 
