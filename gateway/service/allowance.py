@@ -256,8 +256,8 @@ class Allowance:
         outbox.add(tx, self._notices.operator(f"cap.{key}", now, title=title, text=text, remedy=remedy))
         return key
 
-    def stop_sender(self, tx: Tx, job: FaxJob, stop: Stop, now: float) -> int:
-        """Hold all that a sender has waiting, and what he sends from now on; the operator is told. Returns how many.
+    def stop_sender(self, tx: Tx, job: FaxJob, stop: Stop, now: float) -> list[FaxJob]:
+        """Hold all that a sender has waiting, and what he sends from now on; the operator is told. Returns what is held.
 
         When he was stopped before, only this one is held, and nobody told.
         """
@@ -265,7 +265,7 @@ class Allowance:
         assert submission is not None
         identity = submission.identity
         if spending.stopped(tx, identity):
-            return int(jobs.hold(tx, job, now, stop.why))
+            return [job] if jobs.hold(tx, job, now, stop.why) else []
         spending.stop(tx, identity, now, stop.why)
         held = [each for each in waiting.of_identity(tx, identity) if jobs.hold(tx, each, now, stop.why)]
         numbers = sorted({each.number.e164 for each in held})
@@ -284,7 +284,7 @@ class Allowance:
             ),
         )  # fmt: skip
         log.warning("a sender is stopped", identity=identity, why=stop.why, held=len(held))
-        return len(held)
+        return held
 
 
 def count_found(tx: Tx, job: FaxJob, n: int) -> None:

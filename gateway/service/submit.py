@@ -240,8 +240,8 @@ class Submit:
                 )
                 await self._settle.hold(job, stop.why, remedy=remedy, to=stop.approver)
             case How.STOPS:
-                await self._database.write(lambda tx: self._allowance.stop_sender(tx, job, stop, now))
-                telemetry.held(job.id, why=stop.why)
+                for held in await self._database.write(lambda tx: self._allowance.stop_sender(tx, job, stop, now)):
+                    telemetry.held(held.id, why=stop.why)
             case How.FAILS:
                 code = "over_limit" if stop.cap else "denied"
                 await self._settle.fail(job, code=code, text=stop.why, status="5.7.1")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway import telemetry
 from gateway.errors import OutcomeUnknown, Refused, TryLater
 from gateway.limits import HOUR, AnomalySettings, Approval, Cap, CapSettings, Scope
 from gateway.model import JobState, MailKind, Peer
@@ -521,8 +522,10 @@ WATCH = AnomalySettings("logins", faxes=3, factor=3, new_numbers=100)
 
 async def test_a_burst_of_a_login_is_stopped_told_once_and_released_as_a_whole(build: Build) -> None:
     house = await build(outbound=settings(anomaly=WATCH))
+    counted = telemetry.registry.get_sample_value("faxgateway_faxes_held_total") or 0.0
     await send(house, 8)
     await send(house, 2, BOB, first=20)
+    assert telemetry.registry.get_sample_value("faxgateway_faxes_held_total") == counted + 5
     held = [job for job in await house.jobs() if job.hold]
     assert (house.provider.submits, len(held)) == (5, 5)
     assert await house.alarms() == ["The faxes of user:ann are held: unusual use"]
