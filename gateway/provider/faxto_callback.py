@@ -122,7 +122,9 @@ def parse_json(path: str) -> dict[str, Any]:
 
 
 def parse_form(path: str) -> dict[str, Any]:
-    """As :func:`parse_json` for an urlencoded body."""
+    """As :func:`parse_json` for an urlencoded body. Of a field that stands there twice the last counts, as in PHP, which the
+    provider's own examples read theirs with: it is no more than a hint, and a second document stands in the inbox too.
+    """
     pairs = Path(path).read_bytes().split(b"&", _FIELDS)
     if len(pairs) > _FIELDS:
         raise Refused("the callback has too many fields")

@@ -199,3 +199,9 @@ def test_base64_is_undone_across_the_blocks(tmp_path: Path) -> None:
     path.write_bytes(base64.b64encode(data)[:-5] + b"!")  # the first blocks were fine
     assert not parse_text(str(path))["documents"]
     assert not Path(f"{path}.file").exists()
+
+
+def test_of_a_field_that_stands_there_twice_the_last_counts(tmp_path: Path) -> None:
+    path = tmp_path / "body"
+    path.write_text("status=failed&fax_job_id=7&status=success")
+    assert parse_form(str(path))["fields"] == {"status": "success", "fax_job_id": "7"}
