@@ -12,6 +12,11 @@ from gateway.store.file import StoreBroken
 
 EX_SOFTWARE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = 70, 75, 77, 78
 
+READ_ONLY = (
+    "mount its disk for writing, and see the system's log, as a kernel takes that away from a disk that fails; of the unit of"
+    " systemd ReadWritePaths= must name it"
+)
+
 
 def refusal(error: Exception, state_dir: str) -> tuple[int, str]:
     """The exit status of a start that failed, and what a person can do about it."""
@@ -23,7 +28,7 @@ def refusal(error: Exception, state_dir: str) -> tuple[int, str]:
         case SyncFailed():
             return EX_SOFTWARE, f"the disk cannot be believed: {error}"
         case OSError(errno=errno.EROFS):
-            return EX_NOPERM, _words(error)
+            return EX_NOPERM, f"{_words(error)}; the gateway has to write to all of {state_dir}: {READ_ONLY}"
         case OSError(errno=errno.EEXIST | errno.ENOTDIR, filename=str(path)) if path.startswith(state_dir):
             return EX_CONFIG, f"{path} is no directory; name one as state_dir, or take away what is there"
         case OSError(errno=errno.EACCES | errno.EPERM, filename=str(path)) if path.startswith(state_dir):

@@ -80,8 +80,8 @@ async def _backup(config: Config, directory: Path) -> Backup:
 def restore(session: Session, directory: Path, yes: bool, as_json: bool) -> None:
     """Put the backup in DIRECTORY in the place of the state, while no gateway runs.
 
-    What is there now is kept beside it. The next start compares what was restored with the provider's history before
-    anything is sent, so that no fax is sent again.
+    What is there now is kept beside it. The next start compares the faxes that wait in it with the provider's history
+    before anything is sent, so that none is sent again.
     """
     config = session.config(secrets=False)
     from gateway.service.backup import check
@@ -101,10 +101,13 @@ def restore(session: Session, directory: Path, yes: bool, as_json: bool) -> None
     output.say(f"Restored to {state}.")
     if kept:
         output.say(f"What was there is kept in {kept}; remove it when you need it no more.")
-    output.say(
-        "At the next start nothing is sent before the provider's history was compared, which takes"
-        f" {max(1, round(config.provider.doubt.min_time / 60))} minutes or more: see faxgateway status."
-    )
+    if found.open_jobs:
+        output.say(
+            "At the next start nothing is sent before the provider's history was compared, which takes"
+            f" {max(1, round(config.provider.doubt.min_time / 60))} minutes or more: see faxgateway status."
+        )
+    else:
+        output.say("No fax waits in it that may have been sent since, so sending goes on at the next start.")
 
 
 def _facts(found: Backup) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import platform
 import pwd
@@ -221,6 +222,8 @@ def mailboxes(config: Config) -> Iterator[Finding]:
 
 
 def state_directory(config: Config) -> Iterator[Finding]:
+    from gateway.refusals import READ_ONLY
+
     name, path = "state directory", config.state_dir
     try:
         is_there = path.exists()
@@ -240,6 +243,7 @@ def state_directory(config: Config) -> Iterator[Finding]:
             os.fsync(probe.fileno())
     except OSError as error:
         remedy = _whose(path) if isinstance(error, PermissionError) else "the gateway has to write there"
+        remedy += f": {READ_ONLY}" if error.errno == errno.EROFS else ""
         yield Finding(name, FAIL, f"{path}: {error.strerror}", remedy)
         return
     owner = path.stat()
@@ -387,7 +391,7 @@ async def relay(config: Config) -> Finding:
     from gateway.mail.transport import Transport
 
     to = settings.relay(config)
-    place = f"{to.host}:{to.port}"
+    place = f"[{to.host}]:{to.port}" if ":" in to.host else f"{to.host}:{to.port}"
     try:
         await Transport(to).probe()
     except TryLater as error:

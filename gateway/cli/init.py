@@ -59,7 +59,7 @@ def init(session: Session, /, api_key_stdin: bool, systemd: bool, **answers: Any
             f"Fax.to API key (empty: {'later' if systemd else 'from $FAXTO_API_KEY'})", "",
             hide_input=True, show_default=False, err=True,
         )  # fmt: skip
-    host, _, port = relay.rpartition(":") if relay.rpartition(":")[2].isdecimal() else (relay, "", "25")
+    host, port = _place(relay)
     folder = path.parent / "credentials" if systemd else path.parent
     text = _text(
         domain=domain,
@@ -71,7 +71,7 @@ def init(session: Session, /, api_key_stdin: bool, systemd: bool, **answers: Any
         },
         token={"credential": _TOKEN} if systemd else {"file": _TOKEN},
         api_key={"credential": _KEY} if systemd else {"file": _KEY} if key else {"env": "FAXTO_API_KEY"},
-        relay={"host": host, "port": int(port)},
+        relay={"host": host, "port": port},
         sender=f"Fax gateway <{answers['sender'] or fallback}>",
         fallback=fallback,
     )
@@ -90,6 +90,13 @@ def init(session: Session, /, api_key_stdin: bool, systemd: bool, **answers: Any
     click.echo(path)
     lacks = "" if key else str(folder / _KEY) if systemd else "FAXTO_API_KEY"
     _next_steps(path, folder / _TOKEN, lacks=lacks, systemd=systemd)
+
+
+def _place(relay: str) -> tuple[str, int]:
+    """Host and port of ``HOST[:PORT]``; an address of IPv6 has its port behind brackets."""
+    host, colon, port = relay.rpartition(":")
+    has_port = colon and port.isdecimal() and (":" not in host or host.endswith("]"))
+    return (host, int(port)) if has_port else (relay, 25)
 
 
 def _has_terminal() -> bool:

@@ -49,8 +49,8 @@ def send(
     """Fax FILES, a text, or both, through the running gateway.
 
     Prints the id of the mail. With --wait the status is 0 when every fax was delivered; 75 when one failed in a way that
-    sending again may mend; 65 when one failed for good or was cancelled; 76 when the outcome of one is not known (yet):
-    do not send that again.
+    sending again may mend; 65 when one failed for good or was cancelled; 76 when the outcome of one is not known (yet),
+    or a person closed that doubt: do not send that again.
     """
     config = session.config(secrets=False)
     sender = sender or os.environ.get("EMAIL") or config.mail.fallback

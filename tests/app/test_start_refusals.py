@@ -254,6 +254,12 @@ def test_a_full_disk(state: Path, disk: Callable[[int], Path]) -> None:
     assert listing(place / "state")["faxgateway.db"] == before["faxgateway.db"]
 
 
+def test_a_read_only_disk_is_told_with_what_to_do() -> None:
+    status, why = refusal(OSError(errno.EROFS, "Read-only file system", "/srv/fax"), "/srv/fax")
+    assert (status, why.partition(";")[0]) == (77, "/srv/fax: Read-only file system")
+    assert "mount its disk for writing" in why
+
+
 def test_a_refusal_has_words_and_no_numbers_of_the_system() -> None:
     port = OSError(errno.EACCES, "cannot listen on 0.0.0.0:25: Permission denied; a port below 1024 comes from systemd")
     assert refusal(port, "/state") == (77, port.strerror)

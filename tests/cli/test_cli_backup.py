@@ -57,6 +57,9 @@ def test_a_backup_without_a_daemon_is_made_under_the_lock(offline: Cli, tmp_path
     told = offline.json("restore", "--yes", str(tmp_path / "b1"))
     assert told["state_dir"] == str(tmp_path / "state")
     assert Path(told["kept"]).is_dir()
+    words = offline("restore", "--yes", str(tmp_path / "b1")).stderr
+    assert "No fax waits in it that may have been sent since, so sending goes on at the next start." in words
+    assert "minutes" not in words
     assert [route["match"] for route in offline.json("route", "list")] == ["+12025550100"]
 
 

@@ -207,6 +207,18 @@ def test_init_asks_for_the_key_that_did_not_come(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("relay", "host", "port"),
+    [("::1", "::1", 25), ("2001:db8::25", "2001:db8::25", 25), ("[::1]", "::1", 25), ("[::1]:2626", "::1", 2626),
+     ("127.0.0.1:26", "127.0.0.1", 26), ("mail.example.org", "mail.example.org", 25)],
+)  # fmt: skip
+def test_init_takes_the_mail_server_as_people_write_it(tmp_path: Path, relay: str, host: str, port: int) -> None:
+    path = tmp_path / "config.yaml"
+    assert invoke("init", "-c", str(path), "--relay", relay).exit_code == 0
+    found = load(path, {"FAXTO_API_KEY": "a key"}).mail.relay
+    assert (found.host, found.port) == (host, port)
+
+
 def test_init_fills_a_place_that_was_made_for_a_secret(tmp_path: Path) -> None:
     (tmp_path / "callback_token").touch()
     assert invoke("init", "-c", str(tmp_path / "config.yaml")).exit_code == 0

@@ -130,7 +130,7 @@ def test_send_tells_a_refusal_a_failure_and_a_doubt_by_its_status(daemon: Daemon
 @pytest.mark.parametrize(
     ("state", "outcome", "status"),
     [("delivered", "ok", 0), ("failed", "busy", 75), ("failed", "content", 65), ("cancelled", "cancelled", 65),
-     ("failed", "no_result", 76), ("in_doubt", "", 76)],
+     ("cancelled", "no_result", 76), ("failed", "no_result", 76), ("in_doubt", "", 76)],
 )  # fmt: skip
 def test_each_outcome_has_its_status(state: str, outcome: str, status: int) -> None:
     """Of one that has ended without a result nobody knows whether it arrived."""

@@ -472,6 +472,13 @@ async def test_a_daemon_that_answers_nonsense_is_told(options: Config) -> None:
     assert (finding.state, finding.text) == (FAIL, "the gateway's answer to status is no JSON object")
 
 
+async def test_a_relay_by_an_address_of_ipv6_is_told_with_brackets(tmp_path: Path) -> None:
+    path = write_config(tmp_path)
+    path.write_text(path.read_text().replace("relay: {host: 127.0.0.1, port: 1}", 'relay: {host: "::1", port: 1}'))
+    finding = await checks.relay(load(path, {}))
+    assert finding.remedy == "see mail.relay; results and received faxes wait for [::1]:1"
+
+
 async def test_a_relay_by_a_name_that_is_none_is_told(tmp_path: Path) -> None:
     path = write_config(tmp_path)
     path.write_text(
