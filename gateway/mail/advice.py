@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,21 @@ class Advice:
     now: str
     status: str = "5.0.0"  # RFC 3463, where the facts name none
     ours: bool = False
+
+
+def after_calls(told: Advice, calls: int) -> Advice:
+    """The same of a fax that had been dialled ``calls`` times before, in vain: it was sent, and pages may have arrived."""
+    happened = told.happened
+    for never, before in (
+        ("has not been sent yet.", "has not got through yet."),
+        ("was not sent:", "did not get through:"),
+    ):
+        happened = happened.replace(never, before)
+    times = "once" if calls == 1 else f"{calls} times"
+    return replace(
+        told,
+        happened=f"{happened} It was dialled {times} before; if a call broke off, some of its pages may have arrived.",
+    )
 
 
 _TELL = "tell the people who run the gateway, with the fax id above"

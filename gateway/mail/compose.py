@@ -155,6 +155,8 @@ def _result(
 ) -> tuple[dict[str, str], Part]:
     code = str(facts.get("code") or "")
     verb, told = _verdict(mail.kind, code, confirmed=bool(facts.get("confirmed", True)))
+    if facts.get("dialled") and mail.kind in (MailKind.DELAYED, MailKind.FAILED):
+        told = advice.after_calls(told, facts["dialled"])
     recipients = dsn.recipients(facts)
     number = _spoken(recipients[0]["number"]) if len(recipients) == 1 else f"{len(recipients)} numbers"
     subject = one_line(str(facts.get("subject") or ""), _SUBJECT)
@@ -244,6 +246,7 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
         ("Accepted", _when(facts.get("accepted_at"), clock)),
         ("Sent" if mail.kind is MailKind.DELIVERED else "Last try", _when(facts.get("submitted_at"), clock)),
         ("Reported", _when(facts.get("finished_at"), clock) if mail.kind is not MailKind.DELAYED else None),
+        ("Next try", _when(facts.get("next_at"), clock)),
         ("Tried until", _when(facts.get("retry_until"), clock)),
         ("Tries", facts.get("attempts")),
         ("Cost", facts.get("cost") and f"{facts['cost']} ({price})"),

@@ -90,6 +90,7 @@ class Notices:
         status: str = "",
         confirmed: bool = True,
         headers: str = "",
+        next_at: float | None = None,
         retry_until: float | None = None,
         submitted_at: float | None = None,
         corrects: str = "",
@@ -121,6 +122,7 @@ class Notices:
             "ledger": [entry.text for entry in document.ledger] if document else [],
             "warnings": document.warnings if document else [],
             "attempts": job.attempts,
+            "dialled": job.redials,
             "cost": limits.shown_money(limits.units(job.cost)) if job.cost is not None and charged else None,
             "provider_ref": job.provider_ref,
             "code": code,
@@ -132,6 +134,7 @@ class Notices:
             "envid": submission.envid,
             "ret": submission.ret,
             "headers": headers,
+            "next_at": next_at,
             "retry_until": retry_until,
             "corrects": corrects,
         }

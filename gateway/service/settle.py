@@ -102,7 +102,7 @@ class Settle:
     async def receipt(self, receipt: Receipt) -> None:
         """Keep a receipt; whom it concerns is asked about at once. Durable when this returns."""
         truth = await self._belied(receipt)
-        arrived = f"an earlier send of it, fax {receipt.provider_ref}, is now reported as successful"
+        arrived = f"{MAY_BE_SENT}: an earlier send of it, {receipt.provider_ref}, is now reported as successful"
 
         def commit(tx: Tx) -> tuple[bool, FaxJob | None, bool]:
             fresh = receipts.add(tx, receipt)
@@ -122,12 +122,17 @@ class Settle:
                 jobs.touch(tx, job, job.updated_at, next_at=receipt.received_at, polls=0)
             late = _is_late(job, receipt)
             again = not job.state.terminal and not current and receipt.verdict is Verdict.SUCCESS
-            if again and job.state is JobState.UPLOADED:  # it waits to be dialled again
+            if again and job.state in (*waiting.UNSENT, JobState.IN_DOUBT) and not job.may_be_sent:  # it may go again
+                why = arrived
+                if job.hold:  # a release from that would send it
+                    jobs.release(tx, job, receipt.received_at)
+                    why = f"{arrived}; it was held before: {job.hold}"
                 remedy = (
-                    f"Ask the recipient. If it arrived: faxgateway queue cancel {job.id}, else: queue release {job.id}."
+                    f"Ask the recipient. If it arrived: faxgateway queue cancel {job.id}, else: faxgateway queue retry"
+                    f" --resend {job.id}."
                 )
                 held = self.hold_in(
-                    tx, job, receipt.received_at, arrived, tell=MailKind.UNKNOWN, code="late", remedy=remedy
+                    tx, job, receipt.received_at, why, tell=MailKind.UNKNOWN, code="late", remedy=remedy
                 )
             elif late or again:
                 told = truth is not None and correction.correct(
@@ -186,18 +191,21 @@ class Settle:
         known = await self._database.read(lambda tx: receipts.of_job(tx, job.id))
         words = [r for r in known if r.provider_ref == job.provider_ref and r.verdict is not Verdict.PROGRESS]
         told = words[-1] if words else None
+        arrived = any(
+            r.provider_ref != job.provider_ref and r.verdict is Verdict.SUCCESS for r in known
+        )  # an earlier call
         waits = self._settings.confirm_after if told else self._settings.poll_after
 
         polls = await self._database.write(lambda tx: jobs.count_poll(tx, job, waits, now))
         if not polls:
             return
         if told and not self._settings.confirm_receipts:
-            await self._end(job, Result(told.verdict, told.code, told.text, confirmed=False))
+            await self._end(job, Result(told.verdict, told.code, told.text, confirmed=False), again=not arrived)
             return
         status = await self.ask(job.provider_ref)
         final = await self._judge(job, told, status, now, agreed=len({r.verdict for r in words}) == 1)
         if final is not None:
-            await self._end(job, final)
+            await self._end(job, final, again=not arrived)
             return
         started = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
         if is_over(started[-1].started_at, now, self._settings.result_timeout, polls, waits[-1]):
@@ -244,8 +252,9 @@ class Settle:
                 return Result(told.verdict, told.code, told.text, confirmed=listed is told.verdict)
         return None
 
-    async def _end(self, job: FaxJob, result: Result) -> None:
-        allowed = self._settings.redial.get(result.code, 0)
+    async def _end(self, job: FaxJob, result: Result, *, again: bool) -> None:
+        """End it so, or dial ``again`` where that may be."""
+        allowed = self._settings.redial.get(result.code, 0) if again else 0
         # on the mere hint of a callback nothing is sent again, unless callbacks are to be believed
         sure = result.confirmed or not self._settings.confirm_receipts
         if result.verdict is Verdict.FAILED and job.redials < allowed and sure:
@@ -343,16 +352,18 @@ class Settle:
         """Stop a job that was not submitted, or one in doubt that a person has decided about. False when too late."""
         now = self._clock()
 
+        # no one knows that it failed
+        is_doubtful = job.state is JobState.IN_DOUBT or job.may_be_sent
+        outcome = "no_result" if is_doubtful else "cancelled"
+
         def commit(tx: Tx) -> bool:
             if JobState.CANCELLED not in TRANSITIONS[job.state] or not jobs.change(
-                tx, job, JobState.CANCELLED, now, "cancelled by the operator", outcome="cancelled",
+                tx, job, JobState.CANCELLED, now, "cancelled by the operator", outcome=outcome,
                 next_at=self._done_at(jobs.attempts(tx, job.id), now),
             ):  # fmt: skip
                 return False
             submission = jobs.get_submission(tx, job.submission)
             assert submission is not None
-            # no one knows that it failed
-            is_doubtful = job.state is JobState.IN_DOUBT or job.may_be_sent
             kind = MailKind.NO_RESULT if is_doubtful else MailKind.FAILED
             mail = None
             if not silent:
@@ -421,7 +432,8 @@ class Settle:
                 to=to,
             ),
         )
-        if tell is MailKind.DELAYED and not waiting.told(tx, job, now):
+        is_news = waiting.told(tx, job, now)  # and no later mail says that it was not sent
+        if tell is MailKind.DELAYED and not is_news:
             return True
         mail = self._notices.result(tell, job, submission, now, code=code, text=why)
         if mail:
@@ -459,8 +471,9 @@ class Settle:
                 )
             jobs.note(tx, current.id, now, f"the sender is told that it waits: {why}")
             until = current.wanted_at + self._settings.expire_after if code == "waiting" else None
+            again = current.next_at if code == "waiting" and self._gate.is_open and current.next_at > now else None
             mail = self._notices.result(
-                MailKind.DELAYED, current, submission, now, code=code, text=why, retry_until=until
+                MailKind.DELAYED, current, submission, now, code=code, text=why, next_at=again, retry_until=until
             )
             if mail:
                 outbox.add(tx, mail)

@@ -405,6 +405,40 @@ def test_a_delay_is_a_report_that_says_so(case: str, status: str) -> None:
     assert "Reported " not in words
 
 
+@pytest.mark.parametrize(
+    ("calls", "kind", "code", "words"),
+    [
+        (0, MailKind.DELAYED, "waiting", "has not been sent yet. It waits, and the gateway keeps trying. Reason:"),
+        (
+            1,
+            MailKind.DELAYED,
+            "waiting",
+            "has not got through yet. It waits, and the gateway keeps trying. It was dialled once",
+        ),
+        (
+            2,
+            MailKind.DELAYED,
+            "held",
+            "have seen to it. It was dialled 2 times before; if a call broke off, some of its pages",
+        ),
+        (
+            2,
+            MailKind.FAILED,
+            "expired",
+            "did not get through: it could not be handed over within the time it was given. It was",
+        ),
+        (1, MailKind.DELIVERED, "ok", "the receiving machine took it. Subject"),
+    ],
+)
+def test_of_a_fax_that_was_dialled_before_it_is_not_told_that_it_was_not_sent(
+    calls: int, kind: MailKind, code: str, words: str
+) -> None:
+    facts = {**RESULT, "code": code, "dialled": calls, "next_at": 1795429000.0 if code == "waiting" else None}
+    told = " ".join(body(compose(mail(kind, facts), HEAD)).split())
+    assert words in told
+    assert ("Next try Mon 23 November 2026, 11:16 UTC+01:00" in told) == (code == "waiting")
+
+
 def test_until_when_it_is_tried_is_told_where_it_is_known() -> None:
     _text, report, _headers = parsed(made("22-delayed")).iter_parts()
     assert report.get_payload()[1]["Will-Retry-Until"] == "Sat, 28 Nov 2026 10:15:00 +0000"

@@ -9,8 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway import telemetry
-from gateway.edge.admin.queue import _retry
+from gateway.edge.admin.queue import _release, _retry
 from gateway.errors import KeyRefused, NotFound, OutcomeUnknown, Refused
+from gateway.mail.compose import Letterhead, compose
 from gateway.model import FaxJob, JobState, MailKind, Receipt, Verdict
 from gateway.ports import HistoryEntry, JobStatus
 from gateway.service.outbound import OutboundSettings
@@ -483,6 +484,55 @@ async def test_a_success_that_is_reported_before_the_next_try_stops_it(build: Bu
     assert state_of(await only(house)) == (JobState.UPLOADED, True)
     assert await house.told(job.id) == [("unknown", "late")]
     assert house.provider.submits == 1
+    house.now += 4 * 3600
+    assert await house.turn("delay") == 0  # he was told that it may have arrived
+    (held,) = await house.jobs()
+    assert held.may_be_sent
+    assert await house.outbound.settle.cancel(held, silent=False)
+    assert await house.told(job.id) == [("unknown", "late"), ("no_result", "cancelled")]
+
+
+@pytest.mark.parametrize("uploaded", [True, False])
+async def test_a_success_that_is_reported_before_the_next_try_counts_for_what_is_held_too(
+    build: Build, *, uploaded: bool
+) -> None:
+    house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
+    job = await house.submitted()
+    await say(house, FAILED)
+    await receive(house, Verdict.FAILED, "busy")
+    await house.turn("result")
+    waits = await only(house)
+    if uploaded:
+        await house.database.write(lambda tx: jobs.hold(tx, waits, house.now, "wrong letter?"))
+    else:  # the provider has lost its document since
+        await house.database.write(
+            lambda tx: jobs.change(tx, waits, JobState.PREPARED, house.now, "lost", document_ref=None)
+        )
+    await receive(house, Verdict.SUCCESS, "ok")
+    held = await only(house)
+    assert held.may_be_sent
+    assert held.hold.endswith("; it was held before: wrong letter?" if uploaded else "is now reported as successful")
+    assert "may have been faxed already" in await house.database.write(lambda tx: _release(tx, held, house.now))
+    assert await house.told(job.id) == [("unknown", "late")]
+    assert await house.alarms() == [f"Fax {job.id} is held"]
+
+
+async def test_a_fax_that_waits_to_be_dialled_again_is_not_told_as_never_sent(build: Build) -> None:
+    house = await build(outbound=with_settle(redial={"hangup": 2}, redial_after=300.0))
+    job = await house.submitted()
+    house.now += 4 * 3600 + 1
+    await say(house, FAILED)
+    await receive(house, Verdict.FAILED, "hangup")
+    await house.turn("result")
+    await house.turn("delay")
+    (mail,) = await house.mails(MailKind.DELAYED)
+    assert (mail.facts["dialled"], mail.facts["text"]) == (1, "text of hangup")
+    assert mail.facts["next_at"] == (await only(house)).next_at == house.now + 300
+    words = " ".join(compose(mail, Letterhead("fax@example.org")).decode().split())
+    assert "has not got through yet. It waits, and the gateway keeps trying. It was dialled once before" in words
+    assert await house.outbound.settle.cancel(await only(house), silent=False)
+    assert (await house.mails(MailKind.FAILED))[0].facts["dialled"] == 1
+    assert await house.told(job.id) == [("delayed", "waiting"), ("failed", "cancelled")]
 
 
 async def test_a_success_that_is_reported_after_the_next_try_is_told_to_the_operator(build: Build) -> None:
@@ -497,6 +547,28 @@ async def test_a_success_that_is_reported_after_the_next_try_is_told_to_the_oper
     assert await house.states() == ["submitted"]
     (alarm,) = await house.mails(MailKind.OPERATOR)
     assert "of fax 9000 the provider now reports success" in alarm.facts["text"]
+    await say(house, FAILED, ref=9001)
+    await receive(house, Verdict.FAILED, "busy", ref=9001)
+    await house.turn("result")
+    assert await house.states() == ["failed"]  # and not dialled once more
+
+
+async def test_a_success_that_is_reported_while_the_next_try_is_in_doubt_stops_that(build: Build) -> None:
+    house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
+    job = await house.submitted()
+    await say(house, FAILED)
+    await receive(house, Verdict.FAILED, "busy")
+    await house.turn("result")
+    house.provider.answer_submit = lambda _ref: (_ for _ in ()).throw(OutcomeUnknown("no answer"))
+    house.now += 300
+    await house.turn("submit")
+    await receive(house, Verdict.SUCCESS, "ok")
+    assert state_of(await only(house)) == (JobState.IN_DOUBT, True)
+    for _ in range(10):
+        house.now += 3600
+        await house.turn("doubt")
+    assert await house.told(job.id) == [("unknown", "late")]
+    assert house.provider.submits == 2
 
 
 # --- ends that race ---------------------------------------------------------------------------------------------------

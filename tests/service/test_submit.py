@@ -576,6 +576,7 @@ async def test_a_doubt_that_a_person_closes_is_not_told_as_not_sent(house: House
     (job,) = await house.jobs()
     assert await house.outbound.settle.cancel(job, silent=False)
     assert await house.told(job.id) == [("no_result", "cancelled")]
+    assert [each.outcome for each in await house.jobs()] == ["no_result"]
 
 
 # --- the gate ---------------------------------------------------------------------------------------------------------
