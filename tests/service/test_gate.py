@@ -5,8 +5,15 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 
+import pytest
+from structlog.testing import capture_logs
+
+from gateway import telemetry
 from gateway.errors import KeyRefused, NoCredit, OutcomeUnknown, SlowDown, TryLater
+from gateway.service.account import Account
 from gateway.service.gate import Gate, GateSettings
+
+from .house import House
 
 
 class World:
@@ -164,3 +171,55 @@ async def test_how_long_nothing_was_answered_is_known_whatever_the_pauses() -> N
     gate.succeeded()
     world.now += 5
     assert gate.failing_for == 0
+
+
+# --- the account ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def account(house: House) -> Account:
+    return Account(
+        house.database, house.provider, house.notices, house.gate, 60.0, on_mail=lambda: None, clock=house.clock
+    )
+
+
+async def test_the_account_is_told_in_words_and_each_change_is_logged_once(house: House, account: Account) -> None:
+    states, gate = [account.state], house.gate
+    with capture_logs() as logs:
+        gate.shut("the key is refused")
+        states.append(account.state)
+        gate.shut("the key is refused")
+        gate.succeeded()
+        states.append(account.state)
+        gate.failed(NoCredit("no credit", need=Decimal(5)))
+        states.append(account.state)
+        gate.balance(Decimal(10))
+        gate.keep("the history is compared")
+        states.append(account.state)
+        gate.let_go()
+    assert states == ["ok", "key refused", "ok", "no credit", "waiting"]
+    assert [(line["event"], line.get("why", "")) for line in logs if line["log_level"] in ("info", "warning")] == [
+        ("nothing is sent for now", "the key is refused"), ("sending goes on", ""),
+        ("nothing is sent for now", "no credit"), ("sending goes on", ""),
+        ("nothing is sent for now", "the history is compared"), ("sending goes on", ""),
+    ]  # fmt: skip
+
+
+async def test_the_balance_is_asked_for_only_where_it_may_open_the_gate(house: House, account: Account) -> None:
+    house.provider.balance_error = AssertionError("asked for nothing")  # type: ignore[assignment]
+    with capture_logs() as logs:
+        await account.look()
+    assert logs == []
+    house.provider.balance_error, house.provider.amount = None, Decimal(3)
+    house.gate.failed(NoCredit("no credit", need=Decimal(5)))
+    await account.look()
+    assert (account.state, telemetry.registry.get_sample_value("faxgateway_provider_balance")) == ("no credit", 3.0)
+    house.provider.balance_error = AWAY
+    await account.look()
+    assert account.state == "no credit"
+    house.provider.balance_error = KeyRefused("the key is refused")
+    await account.look()
+    assert account.state == "key refused"
+    house.provider.balance_error, house.provider.amount = None, Decimal(7)
+    await account.look()
+    assert account.state == "ok"
