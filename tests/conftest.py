@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -42,6 +43,11 @@ _memory_for_files()
 _compiled_modules()
 settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's affair
 settings.load_profile("untimed")
+
+
+def pytest_collection_finish() -> None:
+    """The thousands of tests themselves stay: what is garbage is not looked for among them over and over."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

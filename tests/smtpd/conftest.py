@@ -59,9 +59,8 @@ async def doors() -> AsyncIterator[Doors]:
     slipped: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: slipped.append(context))
     doors = Doors()
-    gc.freeze()  # only what the test leaves is looked through, not all that the process has loaded
+    gc.freeze()  # only what the test leaves is looked through below, not all that the process has loaded
     yield doors
     await doors.close()
     gc.collect()
-    gc.unfreeze()
     assert slipped == []
