@@ -1,5 +1,5 @@
 """Signs of Wingdings in texts of Word and on slides: LibreOffice knows most of them where the font is missing, but not in a
-run of text, as PowerPoint writes its arrows.
+run of text, as PowerPoint writes its arrows. And it sets the words behind a sign, in the same run, in the font of the sign.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from xml.sax.saxutils import escape
 
 from gateway.document import comments, dingbats, package
 
-_FILES = re.compile(r"word/(?:document|header\d*|footer\d*|footnotes|endnotes)\.xml|ppt/slides/[^/]+\.xml")
-_NAME = re.compile(rb"wingdings\"", re.IGNORECASE)
+_SLIDES = re.compile(r"ppt/slides/[^/]+\.xml")
+_NAME = re.compile(rb"wingdings\"|<w:sym\b", re.IGNORECASE)
 _RUN = re.compile(r"<(w|a):r(?:\s[^>]*)?>.*?</\1:r>", re.DOTALL)
 _ALL = re.compile(
     r'<w:rFonts\b[^>]*\bw:(?:ascii|hAnsi)="wingdings"|<a:latin\b[^>]*\btypeface="wingdings"', re.IGNORECASE
@@ -21,6 +21,8 @@ _ALL = re.compile(
 _PRIVATE = re.compile(
     r'<a:sym\b[^>]*\btypeface="wingdings"', re.IGNORECASE
 )  # what stands in Unicode's private area alone
+_START = re.compile(r"<w:r(?:\s[^>]*)?>(?:\s*<w:rPr>.*?</w:rPr>|\s*<w:rPr\s*/>)?", re.DOTALL)
+_SIGN = re.compile(r"<w:sym\b[^>]*>(?:\s*</w:sym>)?")
 _TEXT = re.compile(r"(<(w|a):t(?:\s[^>]*)?>)([^<]*)(?=</\2:t>)")
 
 
@@ -28,11 +30,13 @@ def settle(document: Path) -> None:
     """Write a package anew with the signs that Unicode has in place of Wingdings' own. Raises OSError, and what zipfile does."""
     changed: dict[str, bytes] = {}
     with zipfile.ZipFile(document) as source:
-        for name in filter(_FILES.fullmatch, source.namelist()):
+        for name in source.namelist():
+            if not (comments.TEXTS.fullmatch(name) or _SLIDES.fullmatch(name)):
+                continue
             data = source.open(name).read(comments.LONGEST + 1)
             if len(data) <= comments.LONGEST and _NAME.search(data):
                 text = data.decode("utf-8", "surrogateescape")
-                changed[name] = _RUN.sub(_run, text).encode("utf-8", "surrogateescape")
+                changed[name] = _RUN.sub(lambda run: _alone(_run(run)), text).encode("utf-8", "surrogateescape")
     package.change(document, changed)
 
 
@@ -45,3 +49,12 @@ def _run(run: re.Match[str]) -> str:
         return text[1] + escape(dingbats.signs(html.unescape(text[3]), private=not everything))
 
     return _TEXT.sub(put, run[0])
+
+
+def _alone(run: str) -> str:
+    """Its signs in runs of their own, of the same properties."""
+    if "<w:sym" not in run or "<w:t" not in run:
+        return run
+    start = list(_START.finditer(run))[-1]  # of the innermost, where it holds a box with a text
+    words = _SIGN.sub(lambda sign: f"</w:r>{start[0]}{sign[0]}</w:r>{start[0]}", run[start.end() :])
+    return run[: start.end()] + words
