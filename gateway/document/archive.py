@@ -198,10 +198,15 @@ def _too_large(name: str) -> TooLong:
 
 
 def _files(source: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    entries = [entry for entry in source.infolist() if not entry.is_dir()]
+    entries = [entry for entry in source.infolist() if not _is_folder(entry)]
     if any("\0" in entry.orig_filename for entry in entries):  # Python's zipfile goes on without what follows
         raise zipfile.BadZipFile("a name with NUL")
     return entries
+
+
+def _is_folder(entry: zipfile.ZipInfo) -> bool:
+    """Old programs of Windows write its name with a backslash."""
+    return entry.is_dir() or (entry.filename.endswith("\\") and not entry.file_size)
 
 
 def _named(entry: zipfile.ZipInfo) -> str:

@@ -59,6 +59,7 @@ input::before, option, textarea {{ overflow: visible !important; white-space: pr
 input[type=hidden i] {{ display: none !important }}
 input[type=password i]::before, select::before {{ content: "" !important }}
 option[selected] {{ font-weight: bold }}
+blockquote blockquote blockquote blockquote {{ margin: 0 !important; padding: 0 0 0 2px !important }}
 """
 _GIVES_WAY = """
 :not(img, [type=checkbox i], [type=radio i]) { width: auto !important; min-width: 0 !important }

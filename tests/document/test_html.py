@@ -186,6 +186,13 @@ def test_what_comes_next_stands_below(tmp_path: Path, style: str) -> None:
     assert end[3] <= last[1] + 1
 
 
+def test_mails_that_are_quoted_again_and_again_keep_their_room(tmp_path: Path) -> None:
+    answer = drawn(f"{'<blockquote>' * 40}{WORDS}{'</blockquote>' * 40}", tmp_path)
+    assert answer["notes"] == []
+    with pypdfium2.PdfDocument(answer["path"]) as document:
+        assert len(document) <= 4
+
+
 def test_a_form_shows_what_was_filled_in(tmp_path: Path) -> None:
     source = (
         "<p>Name: <input value='Ann Lee'> <input type=date value=2026-05-05> <input type=hidden value=token> <input type=password"

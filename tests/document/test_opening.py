@@ -117,6 +117,16 @@ async def test_files_of_an_archive_stand_in_the_order_of_their_names(sender: Sen
 
 
 @behind_walls
+async def test_a_folder_in_an_archive_of_old_windows_is_none_of_its_files(sender: Sender, fax: Fax) -> None:
+    names, folder = zipped({"a\\b.txt": b"words"}), zipfile.ZipInfo("a")
+    folder.filename = "a\\"
+    out = io.BytesIO(names)
+    with zipfile.ZipFile(out, "a") as archive:
+        archive.writestr(folder, b"")
+    assert await sender.send(fax.part("papers.zip", out.getvalue())) == ["b.txt in papers.zip: page 1"]
+
+
+@behind_walls
 async def test_a_name_in_an_archive_of_a_mac_is_read(sender: Sender, fax: Fax) -> None:
     name = "U\u0308bersicht.txt".encode()
     made = zipped({"x" * len(name): b"a note"}).replace(b"x" * len(name), name)  # nothing says that it is UTF-8
