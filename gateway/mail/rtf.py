@@ -1,10 +1,14 @@
-"""The Rich Text of Outlook's mails: unpacked (MS-OXRTFCP), and read as plain text (RTF 1.9)."""
+"""The Rich Text of Outlook's mails: unpacked (MS-OXRTFCP), read as plain text (RTF 1.9), and as the HTML it was made of
+(MS-OXRTFEX).
+"""
 
 from __future__ import annotations
 
 import codecs
+import html
 import re
 import struct
+from dataclasses import dataclass, replace
 
 MOST = 2 << 20  # bytes of an unpacked text
 _DEEPEST = 500  # groups in groups
@@ -27,6 +31,8 @@ _MEANT = {
     "par": "\n", "line": "\n", "row": "\n", "sect": "\n", "page": "\f", "tab": "\t", "cell": "\t", "emdash": "—", "endash": "–",
     "lquote": "‘", "rquote": "’", "ldblquote": "“", "rdblquote": "”", "bullet": "•",
 }  # fmt: skip
+_OF_HTML = re.compile(rb"\\fromhtml1?(?![a-z0-9])")
+_HEAD = 512  # bytes in which it says so
 _FONTS = 65_536  # bytes in which the table of fonts is
 _FONT = re.compile(r"\\f(\d{1,5})(?:\\(?!fcharset)[a-z]++-?\d*+ ?+|\{[^{}]*+\}|\s)*+\\fcharset(\d{1,3})")
 _CHARSETS = {  # of fonts, where it is not that of the whole text
@@ -75,51 +81,78 @@ def decompressed(data: bytes) -> bytes | None:
     return bytes(out[len(_START) : wanted]) if len(out) >= wanted else None
 
 
-def to_text(rtf: bytes) -> str | None:  # noqa: PLR0912  # a branch for each kind of token
+def to_text(rtf: bytes) -> str | None:
     """The words of an RTF text; pictures, tables of fonts and the like are no words. None when it is nested beyond sense."""
+    return _read(rtf, as_html=False)
+
+
+def to_html(rtf: bytes) -> str:
+    """The HTML that an RTF text was made of, "" where it was not, or is nested beyond sense."""
+    return (_OF_HTML.search(rtf, 0, _HEAD) and _read(rtf, as_html=True)) or ""
+
+
+@dataclass(slots=True)
+class _State:
+    """What holds within a group."""
+
+    charset: str
+    hidden: bool = False
+    fallback: int = 1  # characters that stand for a Unicode one, and are passed over behind it
+    is_tag: bool = False  # a piece of the HTML that it was made of
+    is_made: bool = False  # what was made of that
+
+
+def _read(rtf: bytes, *, as_html: bool) -> str | None:  # noqa: PLR0912  # a branch for each kind of token
     source = rtf[:MOST].decode("latin-1")
-    charset = its_own = _charset(source)
+    its_own = _charset(source)
     fonts = {font: _CHARSETS[kind] for font, kind in _FONT.findall(source[:_FONTS]) if kind in _CHARSETS}
     out: list[str] = []
-    stack: list[tuple[bool, int, str]] = []
-    hidden, fallback = False, 1  # characters that stand for a Unicode one, and are passed over behind it
+    stack: list[_State] = []
+    state = _State(its_own)
     skip = 0
     pending = bytearray()
+
+    def put(text: str) -> None:
+        if not (state.hidden or state.is_made):
+            out.append(html.escape(text, quote=False) if as_html and not state.is_tag else text)
+
     for token in _TOKEN.finditer(source):
         word, number, byte, symbol, brace, plain = token.groups("")
         if byte:
             if skip:
                 skip -= 1
-            elif not hidden:
+            else:
                 pending.append(int(byte, 16))
             continue
         if pending:
-            out.append(pending.decode(charset, "replace"))
+            put(pending.decode(state.charset, "replace"))
             pending.clear()
         if brace == "{":
-            stack.append((hidden, fallback, charset))
+            stack.append(replace(state))
             if len(stack) > _DEEPEST:
                 return None
         elif brace == "}":
-            hidden, fallback, charset = stack.pop() if stack else (False, 1, its_own)
+            state = stack.pop() if stack else _State(its_own)
             skip = 0
+        elif as_html and word == "htmltag":
+            state.hidden, state.is_tag = False, True
+        elif as_html and word == "htmlrtf":
+            state.is_made = number != "0"
         elif symbol == "*" or word in _HIDDEN:
-            hidden = True
+            state.hidden = True
         elif word == "uc":
-            fallback = min(int(number or 1), 8)
+            state.fallback = min(int(number or 1), 8)
         elif word in ("f", "plain"):
-            charset = fonts.get(number, its_own)
-        elif hidden:
-            continue
+            state.charset = fonts.get(number, its_own)
         elif word == "u" and number:
-            out.append(chr(int(number) & 0xFFFF))
-            skip = fallback
+            put(chr(int(number) & 0xFFFF))
+            skip = state.fallback
         elif plain:
-            out.append(plain[skip:])
+            put(plain[skip:])
             skip = max(0, skip - len(plain))
         elif word or symbol:
-            out.append(_MEANT.get(word, "") or _SYMBOLS.get(symbol, ""))
-    out.append(pending.decode(charset, "replace"))
+            put(_MEANT.get(word, "") or _SYMBOLS.get(symbol, ""))
+    put(pending.decode(state.charset, "replace"))
     return "".join(out).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -244,6 +244,8 @@ def _message(message: Message, properties: Properties) -> None:
         if words is None and not (message.text or message.html):
             raise _Broken(DAMAGED)
         message.plain = words or ""
+        # in letters of any charset, of which that of the message is one
+        message.html = message.html or rtf.to_html(rich or b"").encode("ascii", "xmlcharrefreplace")
 
 
 def _attachment(message: Message, properties: Properties, depth: int, deepest: int) -> None:

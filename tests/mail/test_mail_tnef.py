@@ -238,6 +238,24 @@ def test_each_font_of_rich_text_has_its_letters() -> None:
     assert rtf.to_text(rb"{\rtf1\ansi\ansicpg1252" + fonts + words + b"}") == "Grüße При日本 ü ü"
 
 
+OF_HTML = (
+    rb"{\rtf1\ansi\ansicpg1252\fromhtml1 \deff0{\fonttbl{\f0 Arial;}{\f1\fcharset204 Arial;}}{\*\mhtmltag0 x}" + b"\r\n"
+    rb"{\*\htmltag19 <html>}{\*\htmltag161 <style>p \{\par color: red\}</style>}{\*\htmltag64 <p class=\'e4>}\htmlrtf {\htmlrtf0"
+    rb" Gr\'fc\'dfe & {\*\htmltag84 <b>}\htmlrtf {\b \htmlrtf0 \f1\'cf\u8364?{\*\htmltag92 </b>}\htmlrtf \'cf}\htmlrtf0"
+    rb"{\*\htmltag84 &nbsp;}\htmlrtf \'a0\htmlrtf0 end{\*\htmltag72 </p>}\htmlrtf \par}\htmlrtf0 "
+    rb"{\*\htmltag148 <td>}12{\*\htmltag156 </td>}{\*\htmltag148 <td>}34{\*\htmltag156 </td>}{\*\htmltag27 </html>}}"
+)
+
+
+def test_rich_text_that_was_html_is_html(tmp_path: Path) -> None:
+    shown = "<p class=ä>Grüße &amp; <b>П€</b>&nbsp;end</p><td>12</td><td>34</td></html>"
+    assert rtf.to_html(OF_HTML) == "<html><style>p {\n color: red}</style>".replace("\n ", "\n") + shown
+    assert rtf.to_html(OF_HTML.replace(b"fromhtml", b"fromtext")) == ""
+    parts, _ = found(tmp_path, mail(stream(message((0x1009, BINARY, stored(OF_HTML))), file("a.pdf", PDF))))
+    assert b"<td>12</td><td>34</td>" in parts["message text"]
+    assert b"Gr&#252;&#223;e" in parts["message text"]
+
+
 @pytest.mark.parametrize(
     ("packed", "plain"),
     [
