@@ -205,6 +205,8 @@ class _Walk:
                 )
             )  # fmt: skip
         if kind == "multipart/related":
+            if self._room.is_limited and any(leaf.is_html and leaf.location for child in children for leaf in child):
+                raise TooMuch  # each address on a web page is looked up
             self.shown |= webpages.tie([leaf for child in children for leaf in child])
         elif kind == "multipart/alternative":
             forms.choose(children)

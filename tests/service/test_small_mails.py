@@ -201,6 +201,13 @@ BASE64 = b"Content-Transfer-Encoding: base64\r\n\r\n"
             parts(*[b"Content-Type: application/pdf\r\n" + BASE64 + b"AA==\r\n" * 1500] * 150), id="lines of files"
         ),
         pytest.param(encoded(b"x" * 1000, b"application/ms-tnef"), id="a mail that is wrapped"),
+        pytest.param(
+            parts(
+                b"Content-Location: p.png\r\nContent-Type: image/png\r\n\r\nx",
+                b"Content-Location: http://x.example/\r\nContent-Type: text/html\r\n\r\n" + b"src=a " * 40_000,
+            ).replace(b"mixed", b"related"),
+            id="addresses on a web page",
+        ),
     ],
 )
 def test_nor_is_one_that_was_made_to_take_long(mail: bytes) -> None:
