@@ -95,18 +95,24 @@ def _picture(stream: pikepdf.Stream, data: bytes) -> Image.Image:
 
 def _drawn(stream: pikepdf.Stream, data: bytes) -> Image.Image:
     """As pdfium decodes it."""
-    out = io.BytesIO()
     with pikepdf.new() as scratch:
         picture: Any = scratch.copy_foreign(stream)
         picture.write(data, filter=pikepdf.Name.CCITTFaxDecode, decode_parms=_settings(picture))
-        page = scratch.add_blank_page(page_size=(72, 72))
-        page.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(I=picture))
-        page.Contents = pikepdf.Stream(scratch, b"72 0 0 72 0 0 cm /I Do")
-        scratch.save(out)
-    with pypdfium2.PdfDocument(out) as document:
+        alone = sheet(scratch, picture)
+    with pypdfium2.PdfDocument(alone) as document:
         (found,) = document[0].get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE])
         image: Image.Image = found.get_bitmap().to_pil()
         return image.convert("L")
+
+
+def sheet(document: pikepdf.Pdf, picture: pikepdf.Object) -> io.BytesIO:
+    """The file of a ``document`` that had no page, with one of nothing but this picture."""
+    page = document.add_blank_page(page_size=(72, 72))
+    page.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(I=picture))
+    page.Contents = pikepdf.Stream(document, b"72 0 0 72 0 0 cm /I Do")
+    out = io.BytesIO()
+    document.save(out)
+    return out
 
 
 def strip_breaks_off(data: bytes, tags: dict[int, int]) -> bool:

@@ -92,18 +92,16 @@ def _in_rtf(document: bytes) -> Iterator[tuple[str, bytes]]:
     while group := _PICTURE.search(document, at):
         at, ending, pieces, depth = group.end(), "", [], 1
         while depth and (token := _TOKEN.match(document, at)):
-            at = token.end()
+            at, binary = token.end(), int(token[1] or 0)
             if token[0] in (b"{", b"}"):
                 depth += 1 if token[0] == b"{" else -1
-            elif depth > 1:
-                continue
-            elif token[1]:
-                pieces.append(document[at : at + int(token[1])].hex().encode())
-            elif token[2]:
+            elif depth == 1 and token[1]:
+                pieces.append(document[at : at + binary].hex().encode())
+            elif depth == 1 and token[2]:
                 ending = f".{_KINDS[token[2]]}" if token[2] in _KINDS else ending
-            else:
+            elif depth == 1:
                 pieces.append(token[0])
-            at += int(token[1] or 0)
+            at += binary
         if ending and not group[1] and (digits := b"".join(b"".join(pieces).split())):
             yield ending, _of_digits(digits)
 

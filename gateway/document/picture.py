@@ -127,12 +127,12 @@ def has_pages(data: bytes) -> bool:
         return frame.format == "TIFF" and getattr(frame, "n_frames", 1) > 1
 
 
-def size(data: bytes) -> tuple[int, int]:
-    """Pixels across and down of a picture that is not decoded; of none of them (0, 0)."""
+def size(file: Path | io.BytesIO) -> tuple[int, int]:
+    """Pixels across and down of a picture, which is not decoded; (0, 0) of what is none, or damaged."""
     try:
-        with reading("it"), Image.open(io.BytesIO(data), formats=FORMATS) as frame:
+        with reading("it"), Image.open(file, formats=FORMATS) as frame:
             return frame.size
-    except (Unfaxable, TooLong):
+    except Unfaxable:
         return 0, 0
 
 

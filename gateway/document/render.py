@@ -241,7 +241,7 @@ def _decoration(part: MailPart, kind: str) -> bool:
     if kind not in sniff.IMAGES:
         return False
     if part.referenced:
-        width, height = _dimensions(part) or (0, 0)
+        width, height = picture.size(Path(part.path))
         least, pixels, flattest = _PASTED
         return part.logo or min(width, height) < least or width * height < pixels or width > flattest * height
     return part.disposition != "attachment" and bool(part.content_id) and _pixels(part) < _SMALL
@@ -260,17 +260,8 @@ def _has_other(parts: list[MailPart], part: MailPart, *, plain: bool, attached: 
 
 
 def _pixels(part: MailPart) -> int:
-    width, height = _dimensions(part) or (_SMALL, 1)
-    return width * height
-
-
-def _dimensions(part: MailPart) -> tuple[int, int] | None:
-    """None of a picture that is damaged."""
-    try:
-        with Image.open(part.path, formats=picture.FORMATS) as image:
-            return image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+    width, height = picture.size(Path(part.path))
+    return width * height or _SMALL  # a damaged one is no decoration
 
 
 def _has_text(part: MailPart, kind: str) -> bool:

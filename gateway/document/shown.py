@@ -74,7 +74,7 @@ class Pictures:
     def area(self, url: str, width: float, height: float) -> float:
         """CSS pixels that a picture takes, 0 where it is not there; ``width`` and ``height``: what the text says of it."""
         try:
-            across, down = picture.size(self._data(url))
+            across, down = picture.size(io.BytesIO(self._data(url)))
         except ValueError:
             return 0.0
         if not across or not down:

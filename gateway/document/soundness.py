@@ -319,13 +319,9 @@ def _opens(data: bytes, form: str) -> bool:
 
 def _is_read(stream: pikepdf.Stream) -> bool:
     """Whether pdfium can read a picture, asked where it may be one that it does not list: of a pattern, a note, a mask."""
-    out = io.BytesIO()
     with pikepdf.new() as scratch:
-        page = scratch.add_blank_page(page_size=(72, 72))
-        page.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(I=scratch.copy_foreign(stream)))
-        page.Contents = pikepdf.Stream(scratch, b"72 0 0 72 0 0 cm /I Do")
-        scratch.save(out)
-    with pypdfium2.PdfDocument(out) as document:
+        alone = facsimile.sheet(scratch, scratch.copy_foreign(stream))
+    with pypdfium2.PdfDocument(alone) as document:
         pictures = document[0].get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE])
         return all(picture.get_metadata().bits_per_pixel for picture in pictures)
 

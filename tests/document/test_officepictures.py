@@ -167,7 +167,7 @@ def test_pictures_of_other_documents_are_looked_at(tmp_path: Path, made: Any, ca
 def test_a_bitmap_of_a_rich_text_is_looked_at(tmp_path: Path) -> None:
     document = tmp_path / "document"
     for data, damaged in ((PICTURES["a.bmp"][14:], False), (PICTURES["a.bmp"][14:-999], True)):
-        document.write_bytes(rb"{\rtf1 {\pict\dibitmap0 " + data.hex().encode() + b"}}")
+        document.write_bytes(rb"{\rtf1 {\pict{\*\blipuid\bin2 }}}\dibitmap0 " + data.hex().encode() + b"}}")
         if damaged:
             with pytest.raises(Unfaxable, match=r"picture 1\.dib"):
                 officepictures.check(document, sniff.RTF, "x.rtf")
