@@ -49,6 +49,8 @@ _LETTER = re.compile(  # at the beginning or end of a word, or of those that are
 _DIFFERENT, _OFTEN = 4, 50  # letters beyond ASCII that such a text has at least, and one in so many
 _OF_WINDOWS = re.compile(rb"[\x80-\x9f]")
 _HIGH = bytes(range(128, 256))
+_WIDE = ("utf-16", "utf-32")
+_NARROW = 8  # bytes in which they can be told apart
 _STRAY = "faxgateway-stray"  # how what is no UTF-8 is read
 _LONG_START = 65_536  # bytes in which there are some
 _START = 4096  # bytes in which a web page says its charset
@@ -159,7 +161,7 @@ def says_nothing(charset: str | None) -> bool:
 
 def read(data: bytes, name: str | None) -> str | None:
     """The text in ``data`` if it is in the charset of a :func:`codec`, else None."""
-    if name is None:
+    if name is None or (name.startswith(_WIDE) and _is_narrow(data)):
         return None
     try:
         return data.decode(name)
@@ -169,6 +171,13 @@ def read(data: bytes, name: str | None) -> str | None:
     if name == "iso2022_jp":
         return read(data.replace(b"\x1b$B", b"\x1b$(Q"), "iso2022_jp_2004")
     return None
+
+
+def _is_narrow(data: bytes) -> bool:
+    """Whether a text that is said to have two or four bytes a letter has one: no byte is zero, as one of a blank is, and most are
+    in ASCII.
+    """
+    return len(data) >= _NARROW and b"\0" not in data and len(data.translate(None, _HIGH)) * 4 > len(data) * 3
 
 
 def meant(charset: str | None, data: bytes) -> str | None:
@@ -254,4 +263,4 @@ def said_in(data: bytes) -> str | None:
         return "iso2022_jp"
     found = _IN_MARKUP.search(data[:_START])
     name = codec((found[1] or found[2]).decode("ascii", "replace")) if found else None
-    return None if name is None or name.startswith(("utf-16", "utf-32")) else name
+    return None if name is None or name.startswith(_WIDE) else name

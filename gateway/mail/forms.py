@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from gateway.mail import bodies
+from gateway.mail import bodies, enriched
 from gateway.mail.leaf import Leaf
+from gateway.mail.words import to_text
 
 ALL = {"text/plain", "text/html"}  # a message text is one of these; other text/* are forms of it nobody prints
+ALONE = ALL | enriched.TYPES  # those may be one, too, where it has no other form
 _FULL = 2 / 3  # plain text that has less of what the HTML says is a stub, or lacks something
 _FEW = 3  # words, which tell too little
 _SPARE = 3  # the text of a winmail.dat is this many times longer where it is none that the mail has, too
@@ -13,6 +15,12 @@ CALENDAR = "text/calendar"
 ENTRY = "calendar entry"  # what programs put beside the text of an invitation
 _COPY = "it is attached, too"
 _OTHER_FORM = ("message text in another form", "the message text is taken from its other form")
+
+
+def simplify(leaf: Leaf) -> None:
+    """Take the marks out of a message text that is printed without them."""
+    if leaf.type in enriched.TYPES:
+        leaf.rewrite(enriched.plain(to_text(leaf.data or b"", leaf.charset)), "utf-8")
 
 
 def choose(children: list[list[Leaf]]) -> None:

@@ -363,6 +363,7 @@ class _Walk:
             )
         leaf.charset = charsets.meant(leaf.charset, leaf.data)
         self._charset = leaf.charset or self._charset
+        forms.simplify(leaf)
         if not leaf.is_html:
             clear = clearsigned.opened(leaf.data)
             signed = clear != leaf.data
@@ -472,7 +473,7 @@ def _is_message_text(leaf: Leaf, *, bare: bool) -> bool:
         return False
     if bare and leaf.type.startswith("text/"):
         return not (leaf.name and leaf.type in _TABLES)
-    return leaf.type in forms.ALL and not leaf.name
+    return leaf.type in forms.ALONE and not leaf.name
 
 
 def _is_tnef(leaf: Leaf) -> bool:

@@ -157,7 +157,7 @@ def _end_of_base64(source: Buffer, start: int, end: int, *, unlabelled: bool) ->
             footer = following if footer is None else footer
             sealed = padded
         elif not _SYMBOLS.fullmatch(line):
-            if footer is None and not _is_prose(line) and not (unlabelled and position == start):
+            if footer is None and not _is_prose(line) and not (unlabelled and position == start and not _is_data(line)):
                 return position, DAMAGED
             foreign = position if footer is None else footer
         elif line.endswith(b"="):
@@ -169,6 +169,12 @@ def _end_of_base64(source: Buffer, start: int, end: int, *, unlabelled: bool) ->
     if foreign is None:
         foreign = footer if footer is not None and sealed else end
     return foreign, ""
+
+
+def _is_data(line: bytes) -> bool:
+    """Whether a line begins like one of base64, though there is more in it."""
+    begin = _SYMBOLS.match(line)
+    return begin is not None and begin.end() >= _LINE
 
 
 def _is_prose(line: bytes) -> bool:

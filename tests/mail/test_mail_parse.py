@@ -309,6 +309,22 @@ def test_roles(reader: Reader, fields: list[str], role: str) -> None:
     assert found.role == role
 
 
+ENRICHED = "<color><param>FFFF,0,0</param>Five\r\nof A</color>\r\n\r\n<nofill>a\r\nb</nofill> <x-big>is <<10"
+
+
+def test_a_text_with_marks_is_read_without_them(reader: Reader) -> None:
+    (found,) = reader.parts(f"Content-Type: text/enriched\r\n\r\n{ENRICHED}".encode())
+    assert (found.role, Path(found.path).read_text()) == ("body-text", "Five of A\na\nb is <10")
+
+
+def test_marks_are_no_words_that_another_form_lacks(reader: Reader) -> None:
+    marked = part(ENRICHED, "Content-Type: text/enriched")
+    for form in (part("Five of A", "Content-Type: text/plain"), part("<p>Five of A</p>", "Content-Type: text/html")):
+        for parts in ((marked, form), (form, marked)):
+            (found,) = reader.parts(multipart(*parts, kind="alternative"))
+            assert "Five of A" in Path(found.path).read_text()
+
+
 def test_an_alternative_may_carry_names(reader: Reader) -> None:
     raw = multipart(
         part("plain", "Content-Type: text/plain; name=body.txt"),

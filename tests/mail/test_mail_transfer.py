@@ -149,6 +149,7 @@ def test_damage_is_named(body: bytes, defect: str) -> None:
 def test_text_may_be_mislabelled() -> None:
     assert decoded(FOOTER, text=True) == (FOOTER.rstrip(), "")
     assert decoded(b"Hello,\r\nyou.\r\n", text=True)[0].strip() == b"Hello,\r\nyou."
+    assert decoded(lines(LONG).split()[0] + b"!!\r\n", text=True)[1] == DAMAGED
     assert decoded(b"CAUTION: from outside\r\n" + lines(LONG), text=True)[1] == DAMAGED
 
 

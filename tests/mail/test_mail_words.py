@@ -40,6 +40,9 @@ from gateway.mail.words import decode_mailboxes, decode_words, file_name, one_li
         (b"xn--e", "punycode", "xn--e"),
         (b"\xff\xfe\xfd", "utf-16", "�"),
         ("Картинка".encode()[:-1], None, "Картинк\ufffd"),
+        (b"<p>five of A</p>", "unicode", "<p>five of A</p>"),  # which is not what it says
+        ("Größe neun, wie immer".encode(), "utf-16", "Größe neun, wie immer"),
+        ("五月十二日五月十二日".encode("utf-16-le"), "unicode", "五月十二日五月十二日"),
         (b"", None, ""),
     ],
 )
