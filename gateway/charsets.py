@@ -51,6 +51,9 @@ _OF_WINDOWS = re.compile(rb"[\x80-\x9f]")
 _HIGH = bytes(range(128, 256))
 _WIDE = ("utf-16", "utf-32")
 _NARROW = 8  # bytes in which they can be told apart
+_PRINTED = bytes((9, 10, 12, 13, *range(32, 127)))
+_EASTERN = {"cp932", "euc_jp", "gb18030", "big5hkscs", "cp949", "cp950", "johab"}
+_TWO_BYTES = re.compile("[\x80-\u07ff]")  # letters that have so many in UTF-8
 _STRAY = "faxgateway-stray"  # how what is no UTF-8 is read
 _LONG_START = 65_536  # bytes in which there are some
 _START = 4096  # bytes in which a web page says its charset
@@ -111,6 +114,21 @@ _MEANT = {
     "ucs-2": "utf-16-le",
     "iso-10646-ucs-2": "utf-16-le",
     "8859-1": WESTERN,
+    "logical": "iso-8859-8",
+    "visual": "iso-8859-8",
+    "csiso88598i": "iso-8859-8",
+    "iso-8859-6-e": "iso-8859-6",
+    "koi8r": "koi8-r",
+    "x-mac-ukrainian": "mac-cyrillic",
+    "x-macroman": "macintosh",
+    "x-eucjp": "euc-jp",
+    "cseucpkdfmtjapanese": "euc-jp",
+    "x-shift-jis": "cp932",
+    "csksc56011987": "cp949",
+    "gb-18030": "gb18030",
+    "cn-gb": "gb18030",
+    "csunicode": "utf-16-le",
+    "unicodefeff": "utf-16-le",
     # by the numbers of Windows, as Outlook names them in a winmail.dat
     "cp20127": WESTERN,
     "cp28591": WESTERN,
@@ -161,23 +179,40 @@ def says_nothing(charset: str | None) -> bool:
 
 def read(data: bytes, name: str | None) -> str | None:
     """The text in ``data`` if it is in the charset of a :func:`codec`, else None."""
-    if name is None or (name.startswith(_WIDE) and _is_narrow(data)):
+    if name is None or (name.startswith(_WIDE) and _is_narrow(data)) or _is_utf8(data, name):
         return None
+    return _decoded(data, name)
+
+
+def _decoded(data: bytes, name: str) -> str | None:
     try:
         return data.decode(name)
     except UnicodeError:
         pass
     # Windows puts letters of its own into it, most of which the charset of 2004 has in their places
     if name == "iso2022_jp":
-        return read(data.replace(b"\x1b$B", b"\x1b$(Q"), "iso2022_jp_2004")
+        return _decoded(data.replace(b"\x1b$B", b"\x1b$(Q"), "iso2022_jp_2004")
     return None
 
 
 def _is_narrow(data: bytes) -> bool:
     """Whether a text that is said to have two or four bytes a letter has one: no byte is zero, as one of a blank is, and most are
-    in ASCII.
+    printed ones of ASCII.
     """
-    return len(data) >= _NARROW and b"\0" not in data and len(data.translate(None, _HIGH)) * 4 > len(data) * 3
+    return len(data) >= _NARROW and b"\0" not in data and len(data.translate(None, _PRINTED)) * 4 < len(data)
+
+
+def _is_utf8(data: bytes, name: str) -> bool:
+    """Whether a text that is said to be in another charset is UTF-8, which few in those can look like: of two bytes a letter
+    those of letters that have three there.
+    """
+    if data.isascii() or name.startswith("utf"):
+        return False
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return name not in _EASTERN or not _TWO_BYTES.search(text)
 
 
 def meant(charset: str | None, data: bytes) -> str | None:
@@ -217,7 +252,7 @@ def by_letters(data: bytes) -> str:
 
 def _are_of(letters: bytes, charset: str, languages: Sequence[frozenset[str]]) -> bool:
     """Whether the letters are enough, and one of the languages has them all."""
-    said = set((read(letters, charset) or "").lower())
+    said = set((_decoded(letters, charset) or "").lower())
     return len(said) >= _DIFFERENT and any(said <= language for language in languages)
 
 

@@ -71,7 +71,7 @@ def test_a_declared_charset_is_believed(content: str, charset: str) -> None:
         ("สวัสดี", "cp874", "windows-874"), ("สวัสดี", "cp874", "TIS620"), ("Größe", "cp850", "ibm-850"),
         ("①髙橋", "cp932", "Windows-31J"), ("Привет", "koi8-r", "koi8"), ("žluťoučký", "iso-8859-2", "ISO88592"),
         ("Привет", "utf-16-le", "unicode"), ("Привет", "mac-cyrillic", "x-mac-cyrillic"), ("100 €", "cp1252", "csISOLatin1"),
-        ("똠방각하", "cp949", "x-windows-949"),
+        ("똠방각하", "cp949", "x-windows-949"), ("Привет", "utf-8", "windows-1251"), ("שלום", "iso8859_8", "logical"),
     ],
 )  # fmt: skip
 def test_a_charset_is_what_senders_mean_by_it(content: str, encoding: str, charset: str) -> None:

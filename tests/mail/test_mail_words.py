@@ -42,6 +42,13 @@ from gateway.mail.words import decode_mailboxes, decode_words, file_name, one_li
         ("Картинка".encode()[:-1], None, "Картинк\ufffd"),
         (b"<p>five of A</p>", "unicode", "<p>five of A</p>"),  # which is not what it says
         ("Größe neun, wie immer".encode(), "utf-16", "Größe neun, wie immer"),
+        ("Привет".encode(), "windows-1251", "Привет"),
+        ("Dzień dobry".encode(), "iso-8859-2", "Dzień dobry"),
+        ("Größe 5 €".encode(), "iso-8859-15", "Größe 5 €"),
+        ("你好".encode(), "gb2312", "你好"),
+        ("見積書".encode(), "shift_jis", "見積書"),
+        ("联通".encode("gb2312"), "gb2312", "联通"),  # which is UTF-8 too
+        ("Привет".encode("koi8-r"), "koi8-r", "Привет"),
         ("五月十二日五月十二日".encode("utf-16-le"), "unicode", "五月十二日五月十二日"),
         (b"", None, ""),
     ],
