@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from gateway.mail import bodies, enriched
 from gateway.mail.leaf import Leaf
 from gateway.mail.words import to_text
@@ -14,13 +16,16 @@ _SPARE = 3  # the text of a winmail.dat is this many times longer where it is no
 CALENDAR = "text/calendar"
 ENTRY = "calendar entry"  # what programs put beside the text of an invitation
 _COPY = "it is attached, too"
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*+<(?:!doctype html|html)[\s>]", re.IGNORECASE)
 _OTHER_FORM = ("message text in another form", "the message text is taken from its other form")
 
 
 def simplify(leaf: Leaf) -> None:
-    """Take the marks out of a message text that is printed without them."""
+    """Take the marks out of a message text that is printed without them, and see a page of HTML that is labelled a text."""
     if leaf.type in enriched.TYPES:
         leaf.rewrite(enriched.plain(to_text(leaf.data or b"", leaf.charset)), "utf-8")
+    elif leaf.type == "text/plain" and _PAGE.match(leaf.data or b""):
+        leaf.type, leaf.is_flowed = "text/html", False
 
 
 def choose(children: list[list[Leaf]]) -> None:
@@ -37,7 +42,11 @@ def choose(children: list[list[Leaf]]) -> None:
     if (
         best_rich is not None
         and chosen is not None
-        and (sizes[chosen] <= sizes[best_rich] * _FULL or _lacks_words(texts[chosen], texts[best_rich]))
+        and (
+            sizes[chosen] <= sizes[best_rich] * _FULL
+            or _lacks_words(texts[chosen], texts[best_rich])
+            or _is_source(texts[chosen], texts[best_rich])
+        )
     ):
         chosen = best_rich  # also when both are empty: then it shows pictures
     # two that are plain and differ are no forms of one text
@@ -56,6 +65,12 @@ def choose(children: list[list[Leaf]]) -> None:
         ours, theirs = ([leaf for leaf in texts[n] if leaf.type in ALL] for n in (chosen, best_rich))
         if len(ours) == len(theirs) == 1:  # several stand around documents
             ours[0].rich = theirs[0]
+
+
+def _is_source(texts: list[Leaf], others: list[Leaf]) -> bool:
+    """Whether ``texts`` that are labelled plain are the HTML of the ``others``, with its tags."""
+    ours, theirs = ([(leaf.data or b"").split() for leaf in each if leaf.type in ALL] for each in (texts, others))
+    return ours == theirs and any(b"</" in word for words in ours for word in words)
 
 
 def _lacks_words(texts: list[Leaf], others: list[Leaf]) -> bool:

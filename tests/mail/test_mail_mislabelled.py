@@ -103,6 +103,7 @@ def test_an_attached_mail_behind_a_blank_line(tmp_path: Path) -> None:
     [
         "Subject: x\r\nContent-Type: text/plain\r\n\r\n{text}",  # it says already what it is
         "Subject: x\r\n\r\nHow to write it:\r\n{text}",
+        "Subject: x\r\n\r\nSee:\r\n<html><p>five of A</p></html>",
         "Subject: x\r\n\r\n{text}.",
         "\r\nTo: Acme\r\nSubject: order\r\n\r\nfive of A",
         "Received: from b\r\n\r\nReceived: 2 boxes\r\n\r\nfive of A",
@@ -166,6 +167,28 @@ def test_a_boundary_within_a_text_is_text(tmp_path: Path) -> None:
 def test_related_parts_without_a_page_are_documents(tmp_path: Path) -> None:
     raw = "Content-Type: multipart/related; boundary=b\r\n\r\n--b\r\nContent-Type: text/xml\r\nContent-ID: <a>\r\n\r\n<order/>\r\n--b--"
     assert taken(tmp_path, raw)[0] == [b"<order/>"]
+
+
+PAGE = "<html><body><p>Hello <b>Ann</b> &amp; Bob</p></body></html>"
+
+
+@pytest.mark.parametrize("head", ["", "Content-Type: text/plain; charset=utf-8; format=flowed\r\n"])
+@pytest.mark.parametrize("start", ["", "\r\n<!DOCTYPE html>\r\n", "\ufeff"])
+def test_a_page_that_is_labelled_a_text_is_a_page(tmp_path: Path, head: str, start: str) -> None:
+    mail = tmp_path / "mail"
+    mail.write_bytes(f"{FIELDS}{head}\r\n{start}{PAGE}".encode())
+    assert [part["role"] for part in extract(str(mail), str(tmp_path))["parts"]] == ["body-html"]
+
+
+@pytest.mark.parametrize(
+    ("text", "role"),
+    [("<p>Hello <b>Ann</b></p>", "body-html"), ("Hello Ann", "body-text"), (f"See:\r\n{PAGE}", "body-html")],
+)
+def test_of_two_forms_the_source_of_one_is_not_printed(tmp_path: Path, text: str, role: str) -> None:
+    mail = tmp_path / "mail"
+    forms = "".join(f"--b\r\nContent-Type: text/{kind}\r\n\r\n{text}\r\n" for kind in ("plain", "html"))
+    mail.write_bytes(f"{FIELDS}Content-Type: multipart/alternative; boundary=b\r\n\r\n{forms}--b--".encode())
+    assert [part["role"] for part in extract(str(mail), str(tmp_path))["parts"]] == [role]
 
 
 def test_a_mail_saved_as_a_text(tmp_path: Path) -> None:
