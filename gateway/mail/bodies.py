@@ -43,6 +43,13 @@ def words(data: bytes, charset: str | None, *, markup: bool) -> set[str]:
     return set(_WORD.findall(_seen(data[:_TELLING], charset, markup=markup).lower()))
 
 
+def say_the_same(plain: bytes, charset: str | None, rich: bytes, rich_charset: str | None) -> bool:
+    """Whether a plain text and one in HTML, neither long, have the same words in the same order."""
+    if max(len(plain), len(rich)) > _TELLING:
+        return False
+    return _WORD.findall(_seen(plain, charset, markup=False)) == _WORD.findall(_seen(rich, rich_charset, markup=True))
+
+
 def _seen(data: bytes, charset: str | None, *, markup: bool) -> str:
     text = to_text(data, charset)
     if not markup:

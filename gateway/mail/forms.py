@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from gateway.mail import bodies, enriched
 from gateway.mail.leaf import Leaf
@@ -65,6 +66,17 @@ def choose(children: list[list[Leaf]]) -> None:
         ours, theirs = ([leaf for leaf in texts[n] if leaf.type in ALL] for n in (chosen, best_rich))
         if len(ours) == len(theirs) == 1:  # several stand around documents
             ours[0].rich = theirs[0]
+
+
+def choose_twins(children: list[list[Leaf]]) -> None:
+    """As :func:`choose`, of a plain text and the same in HTML right behind it that do not say they are forms of one text."""
+    for first, second in pairwise(children):
+        if len(first) == len(second) == 1 and first[0].message_text and second[0].message_text:
+            (ours,), (theirs,) = first, second
+            if (ours.type, theirs.type) == ("text/plain", "text/html") and bodies.say_the_same(
+                ours.data or b"", ours.charset, theirs.data or b"", theirs.charset
+            ):
+                choose([first, second])
 
 
 def _is_source(texts: list[Leaf], others: list[Leaf]) -> bool:

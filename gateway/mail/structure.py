@@ -208,9 +208,11 @@ class _Walk:
             if self._room.is_limited and any(leaf.is_html and leaf.location for child in children for leaf in child):
                 raise TooMuch  # each address on a web page is looked up
             self.shown |= webpages.tie([leaf for child in children for leaf in child])
-        elif kind == "multipart/alternative":
+        if kind == "multipart/alternative":
             forms.choose(children)
-        elif kind == "multipart/appledouble":
+        else:
+            forms.choose_twins(children)
+        if kind == "multipart/appledouble":
             for leaf in (leaf for child in children for leaf in child if leaf.type == "application/applefile"):
                 _leave_out_fork(leaf)
         return [leaf for child in children for leaf in child]

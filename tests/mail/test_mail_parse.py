@@ -325,6 +325,22 @@ def test_marks_are_no_words_that_another_form_lacks(reader: Reader) -> None:
             assert "Five of A" in Path(found.path).read_text()
 
 
+@pytest.mark.parametrize("kind", ["mixed", "related"])
+@pytest.mark.parametrize(
+    ("plain", "rich", "printed"),
+    [
+        ("Dear Ann,\r\n\r\nfive of A & B", "<title>x</title><p>Dear Ann,</p><p>five of <b>A</b> &amp; B</p>", 1),
+        ("Dear Ann, five of A", "<p>Dear Ann, six of A</p>", 2),
+        ("five of A", "<p>five of A</p><p>five of A</p>", 2),
+    ],
+)
+def test_a_text_and_the_same_in_html_are_one(reader: Reader, kind: str, plain: str, rich: str, printed: int) -> None:
+    texts = part(plain, "Content-Type: text/plain"), part(rich, "Content-Type: text/html")
+    found = reader.extract(multipart(*texts, part("1", "Content-Type: text/csv; name=a.csv"), kind=kind))
+    assert [each["role"] for each in found["parts"]] == ["body-text", *["body-html"] * (printed - 1), "attachment"]
+    assert [each["type"] for each in found["left_out"]] == ["text/html"] * (2 - printed)
+
+
 def test_an_alternative_may_carry_names(reader: Reader) -> None:
     raw = multipart(
         part("plain", "Content-Type: text/plain; name=body.txt"),
