@@ -13,7 +13,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
 _PAGE = re.compile(r"^(?:x-)?(?:windows|win|ibm|dos|ms-cp|cp)-?(\d{3,5})$")  # a page of code by its number
 _ISO = re.compile(r"^iso-?8859-?(\d{1,2})$")  # a part of ISO 8859
 _IN_MARKUP = re.compile(
-    rb"""<\?xml\s[^>]{0,200}?\bencoding\s*=\s*["']([\w.:-]+)|<meta\s[^>]{0,300}?\bcharset\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE
+    rb"""<\?xml\s[^>]{0,200}?\bencoding\s*=\s*["']([\w.:-]+)|<meta\s[^>]{0,300}?\bcharset\s*=\s*+["']?\s*+([\w.:-]+)""", re.IGNORECASE
 )  # fmt: skip
 _JAPANESE = re.compile(rb"\x1b\$[@B][!-~]{2}")  # how ISO-2022-JP goes over to its letters
 _FOREIGN = re.compile(rb"[\xa1-\xff]{4,}")  # Western words have fewer letters beyond ASCII in a row

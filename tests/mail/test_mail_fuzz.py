@@ -286,6 +286,7 @@ BOMBS = {
     "quotes in addresses": b"To: =?" + b'\\"' * 45_000 + b"\n\ntext",
     "boundaries in a header": b"Content-Type: x\n" * 3_000 + b"--a\n" * 12_000 + b"Content-Type: text/plain\n\ntext",
     "blanks in a tag": HTML + b"<img src=" + b" " * 300_000 + b"x>",
+    "blanks in a charset": MIXED + (b"--b\r\n" + HTML + b"<meta charset=" + b" " * 4000 + b"!\xe4\r\n") * 190,
     "lines set in": b"To: x\r\n\r\nAgenda:\r\n" + b"  - a point\r\n" * 300 + b"Regards\r\n",
     "attached mails": b"Content-Type: message/rfc822\r\n\r\n" * 30 + b"text",
 }
