@@ -81,8 +81,8 @@ def choose_twins(children: list[list[Leaf]]) -> None:
 
 def _is_source(texts: list[Leaf], others: list[Leaf]) -> bool:
     """Whether ``texts`` that are labelled plain are the HTML of the ``others``, with its tags."""
-    ours, theirs = ([(leaf.data or b"").split() for leaf in each if leaf.type in ALL] for each in (texts, others))
-    return ours == theirs and any(b"</" in word for words in ours for word in words)
+    ours, theirs = ([leaf.data or b"" for leaf in each if leaf.type in ALL] for each in (texts, others))
+    return any(b"</" in data for data in ours) and [data.split() for data in ours] == [data.split() for data in theirs]
 
 
 def _lacks_words(texts: list[Leaf], others: list[Leaf]) -> bool:
