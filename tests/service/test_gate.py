@@ -179,7 +179,7 @@ async def test_how_long_nothing_was_answered_is_known_whatever_the_pauses() -> N
 @pytest.fixture
 def account(house: House) -> Account:
     return Account(
-        house.database, house.provider, house.notices, house.gate, 60.0, on_mail=lambda: None, clock=house.clock
+        house.database, house.provider, house.notices, house.gate, 60.0, on_mail=house._mail, clock=house.clock
     )
 
 
@@ -191,6 +191,7 @@ async def test_the_account_is_told_in_words_and_each_change_is_logged_once(house
         gate.shut("the key is refused")
         gate.succeeded()
         states.append(account.state)
+        gate.failed(NoCredit("no credit", need=Decimal(5)))
         gate.failed(NoCredit("no credit", need=Decimal(5)))
         states.append(account.state)
         gate.balance(Decimal(10))
@@ -223,3 +224,13 @@ async def test_the_balance_is_asked_for_only_where_it_may_open_the_gate(house: H
     house.provider.balance_error, house.provider.amount = None, Decimal(7)
     await account.look()
     assert account.state == "ok"
+
+
+async def test_a_refused_key_is_told_to_the_operator_at_once(house: House, account: Account) -> None:
+    account.start()
+    house.gate.shut("the key is refused")
+    async with asyncio.timeout(30):
+        while not house.mail_calls:
+            await asyncio.sleep(0.01)
+    await account.stop()
+    assert await house.alarms() == ["The fax provider refuses the API key: nothing is being sent"]

@@ -225,6 +225,44 @@ async def test_two_jobs_never_share_a_document_at_the_provider(database: Databas
     assert not uploads.is_duplicate(caught.value)
 
 
+async def test_whose_an_upload_is_how_long_it_is_needed_and_when_it_goes(database: Database) -> None:
+    """The ids of deleted documents may be given again: a living job goes before one whose document was deleted."""
+    await database.write(lambda tx: jobs.add(tx, submission(), [job(f"S1-{n}") for n in (1, 2, 3)], "key"))
+    first = await advance(database, "S1-1", JobState.PREPARED, JobState.UPLOADED, document_ref=7)
+    await advance(database, "S1-2", JobState.PREPARED, JobState.UPLOADED, document_ref=8)
+
+    async def facts(ref: int) -> tuple[str, dict[int, str], bool]:
+        owner = await database.read(lambda tx: uploads.job_of(tx, ref))
+        needed = await database.read(lambda tx: uploads.is_needed(tx, ref))
+        return owner.id if owner else "", await database.read(lambda tx: uploads.owners(tx, [ref, 99])), needed
+
+    assert [await facts(ref) for ref in (7, 8, 9)] == [
+        ("S1-1", {7: "S1-1"}, True),
+        ("S1-2", {8: "S1-2"}, True),
+        ("", {}, False),
+    ]
+
+    await database.write(lambda tx: jobs.begin_attempt(tx, first, 1002.0))
+    await database.write(lambda tx: jobs.end_attempt(tx, "S1-1", 1, 1003.0, "not_sent"))
+    back = await advance(database, "S1-1", JobState.UPLOADED, JobState.PREPARED, document_ref=None)
+    assert await facts(7) == ("", {7: "S1-1"}, True)  # it was sent from: the history is searched by it
+
+    assert await database.read(uploads.next_erasable) is None
+    await database.write(lambda tx: jobs.change(tx, back, JobState.CANCELLED, 1004.0, "x"))
+    await advance(database, "S1-2", JobState.CANCELLED)
+    assert [await facts(ref) for ref in (7, 8)] == [("", {7: "S1-1"}, False), ("S1-2", {8: "S1-2"}, False)]
+
+    ended = await database.read(lambda tx: jobs.get(tx, "S1-2"))
+    assert ended is not None
+    assert await database.read(uploads.next_erasable) == ended.next_at
+    for now, due in ((ended.next_at - 1, []), (ended.next_at, ["S1-2"])):
+        assert [each.id for each in await database.read(lambda tx, now=now: uploads.erasable(tx, now, 9))] == due  # type: ignore[misc]
+    await database.write(lambda tx: jobs.touch(tx, ended, 1005.0, erased_at=1005.0))
+    assert await database.read(uploads.next_erasable) is None
+    await advance(database, "S1-3", JobState.PREPARED, JobState.UPLOADED, document_ref=8)
+    assert await facts(8) == ("S1-3", {8: "S1-3"}, True)
+
+
 async def test_negative_readings_are_counted_with_their_span(database: Database) -> None:
     await database.write(lambda tx: jobs.add(tx, submission(), [job()], "key"))
     uploaded = await advance(database, "S1-1", JobState.PREPARED, JobState.UPLOADED, document_ref=7)
