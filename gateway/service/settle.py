@@ -127,13 +127,10 @@ class Settle:
                 if job.hold:  # a release from that would send it
                     jobs.release(tx, job, receipt.received_at)
                     why = f"{arrived}; it was held before: {job.hold}"
-                remedy = (
-                    f"Ask the recipient. If it arrived: faxgateway queue cancel {job.id}, else: faxgateway queue retry"
-                    f" --resend {job.id}."
-                )
                 held = self.hold_in(
-                    tx, job, receipt.received_at, why, tell=MailKind.UNKNOWN, code="late", remedy=remedy
-                )
+                    tx, job, receipt.received_at, why, tell=MailKind.UNKNOWN, code="late",
+                    remedy=f"Ask the recipient. {_choice(job)}",
+                )  # fmt: skip
             elif late or again:
                 told = truth is not None and correction.correct(
                     tx, self._notices, job, truth.verdict, receipt.received_at,
@@ -215,11 +212,9 @@ class Settle:
         """The provider's word now; None when it cannot be had."""
         try:
             status = await self._provider.status(provider_ref)
-        except TryLater as error:
-            self._gate.failed(error)
-            log.info("status not known", fax=provider_ref, why=str(error))
-            return None
         except GatewayError as error:
+            if isinstance(error, TryLater):
+                self._gate.failed(error)
             log.info("status not known", fax=provider_ref, why=str(error))
             return None
         self._gate.succeeded()
@@ -280,7 +275,12 @@ class Settle:
         )
 
     async def _no_result(self, job: FaxJob) -> None:
-        """No final word ever came: end it as not known, and say so."""
+        """No final word ever came: end it as the history has it, else as not known, and say so."""
+        assert job.provider_ref is not None
+        listed = await self._history.find(job.provider_ref)
+        if listed in (Verdict.SUCCESS, Verdict.FAILED):
+            await self._end(job, Result(listed, "", "as the provider's history alone tells"), again=False)
+            return
         await self._finish(
             job,
             JobState.FAILED,
@@ -399,8 +399,7 @@ class Settle:
             job,
             f"{MAY_BE_SENT}: {why}",
             tell=MailKind.UNKNOWN,
-            remedy="Look for it in the history at the provider."
-            f" If it was not sent: faxgateway queue retry --resend {job.id}. If it was: faxgateway queue cancel {job.id}.",
+            remedy=f"Look for it in the history at the provider. {_choice(job)}",
         )
 
     def hold_in(
@@ -486,6 +485,11 @@ class Settle:
 def is_over(since: float, now: float, limit: float, polls: int, pause: float) -> bool:
     """Whether a wait has lasted for its ``limit``, by the clock and by questions that ``pause`` seconds lay between."""
     return now - since > limit and polls >= min(_MIN_POLLS, limit / pause)
+
+
+def _choice(job: FaxJob) -> str:
+    """What a person does about a fax that may have been sent."""
+    return f"If it was not sent: faxgateway queue retry --resend {job.id}. If it was: faxgateway queue cancel {job.id}."
 
 
 def _is_late(job: FaxJob, receipt: Receipt) -> bool:

@@ -93,6 +93,27 @@ async def test_no_result_is_told_after_its_time_and_real_questions_and_a_late_on
     assert len(await house.told(job.id)) == 1
 
 
+@pytest.mark.parametrize(
+    ("verdict", "told"),
+    [
+        (Verdict.SUCCESS, ("delivered", "ok")),
+        (Verdict.FAILED, ("failed", "unknown")),
+        (Verdict.PROGRESS, ("no_result",) * 2),
+    ],
+)
+async def test_where_nothing_else_ever_tells_the_end_the_history_does(
+    build: Build, verdict: Verdict, told: tuple[str, str]
+) -> None:
+    house = await build(outbound=with_settle(result_timeout=3600.0, redial={"unknown": 1}))
+    job = await house.submitted()
+    await say(house, SENDING)
+    house.provider.history_pages = [(HistoryEntry(9000, 500, NUMBER[1:], verdict, None),)]
+    while await house.states() == ["submitted"]:
+        house.now = (await only(house)).next_at
+        await house.turn("result")
+    assert await house.told(job.id) == [told]
+
+
 async def test_a_clock_that_jumps_years_ends_nothing_early(house: House) -> None:
     await house.submitted()
     await say(house, SENDING)
