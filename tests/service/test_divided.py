@@ -70,6 +70,26 @@ async def test_a_part_that_came_before_leaves_nothing_but_a_line_in_the_log_and_
     assert {row[0] for row in house.on_disk("SELECT mail_file FROM submission")} - {"database"} == house.spool.names()
 
 
+@pytest.mark.parametrize("order", [(3, 1, 2), (1, 3, 2), (1, 2, 3)])
+async def test_how_many_parts_there_are_may_be_told_by_the_last_alone(house: House, order: tuple[int, ...]) -> None:
+    """RFC 2046 section 5.2.2: total is required of the last part only."""
+    for number in order:
+        assert await house.jobs() == []
+        await house.submit(mail=part(number, 3).replace(b"total=3", b"total=3" if number == 3 else b"x=y"))
+    assert len(await house.jobs()) == 1
+    assert await waits(house) == 0
+
+
+async def test_what_has_ended_stays_as_it_has_ended(house: House) -> None:
+    first = await house.submit(mail=part(1, 3))
+    assert await house.database.write(lambda tx: divided.end(tx, first, 5.0, why="too late"))
+    assert not await house.database.write(lambda tx: divided.end(tx, first, 6.0, became="S9"))
+    await house.database.write(divided.set_back)
+    found = await house.database.read(lambda tx: divided.of_part(tx, first))
+    assert found is not None
+    assert (found[1].ended_at, found[1].why, found[1].became, found[1].set_back) == (5.0, "too late", "", False)
+
+
 async def test_the_same_parts_again_from_who_has_read_every_answer_are_another_fax(house: House) -> None:
     for _ in range(2):
         for number in (1, 2):
