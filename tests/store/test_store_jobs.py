@@ -263,6 +263,22 @@ async def test_whose_an_upload_is_how_long_it_is_needed_and_when_it_goes(databas
     assert await facts(8) == ("S1-3", {8: "S1-3"}, True)
 
 
+async def test_when_the_last_mail_came_is_known_of_those_whose_content_has_gone_too(database: Database) -> None:
+    assert await database.read(repeats.last_accepted) is None
+    for kept in (submission("S1", 1000.0), dataclasses.replace(submission("S2", 2000.0), mail_file="")):
+        await database.write(lambda tx, kept=kept: jobs.add(tx, kept, [], kept.id))  # type: ignore[misc]
+    for before, last in ((5000.0, 2000.0), (2000.0, 1000.0), (1000.0, None)):
+        assert await database.read(lambda tx, before=before: repeats.last_accepted(tx, before)) == last  # type: ignore[misc]
+
+
+async def test_what_a_client_has_seen_it_saw_the_first_time(database: Database) -> None:
+    await database.write(lambda tx: jobs.add(tx, submission(), [], "key"))
+    for at in (1001.0, 1002.0):
+        await database.write(lambda tx, at=at: repeats.confirm(tx, "S1", at))  # type: ignore[misc]
+    assert await database.read(lambda tx: tx.execute("SELECT confirmed_at FROM submission").fetchone()) == (1001.0,)
+    assert await database.read(lambda tx: repeats.unconfirmed(tx, "key", 0.0)) == []
+
+
 async def test_negative_readings_are_counted_with_their_span(database: Database) -> None:
     await database.write(lambda tx: jobs.add(tx, submission(), [job()], "key"))
     uploaded = await advance(database, "S1-1", JobState.PREPARED, JobState.UPLOADED, document_ref=7)
