@@ -322,3 +322,20 @@ async def test_a_route_of_a_certificate(house: House) -> None:
     found = await house.ask("route.test", address="+12025550123", sender="a@example.org", certificate="scanner")
     assert found["station_id"] == "Scanner"
     assert "cert:scanner lets a@example.org send" in found["reason"]
+
+
+async def test_a_route_counts_at_once_and_so_does_its_end(house: House) -> None:
+    """The door reads routes once, for as long as nobody changes them."""
+
+    async def allowed() -> bool:
+        return bool((await house.ask("route.test", address="+12025550123", sender="ann@example.org"))["allowed"])
+
+    assert await allowed()
+    await _add(house, "sender", "ann@example.org", allow=False)
+    assert not await allowed()
+    await _add(house, "sender", "ann@example.org", allow=True)
+    assert await allowed()
+    await _add(house, "sender", "ann@example.org", allow=False)
+    assert not await allowed()
+    await house.ask("route.remove", kind="sender", match="ann@example.org")
+    assert await allowed()
