@@ -25,7 +25,7 @@ _MARKS = (b"w:commentRangeStart", b"w:commentRangeEnd", b"office:annotation-end"
 _KEPT_ALIKE = re.compile(rb'("IsLabelDocument"[^>]*>)true')
 _GROUP = re.compile(rb"\\bin(\d{1,9}) ?|\\[^a-z]|\{\s*\\\*\s*\\(annotation|atrfstart|atrfend)(?![a-z])|[{}]", re.DOTALL)
 # of the head of a Word text (MS-DOC, Fib): its version, and how long the tables of comments and of their texts are
-_TEXT, _VERSION, _WORD_97 = "WordDocument", 0x02, 0xC1
+TEXT, VERSION, WORD_97 = "WordDocument", 0x02, 0xC1
 _PLACES, _TEXTS_OF_COMMENTS, _PLACE = 0xBE, 0xC6, 34
 
 
@@ -67,14 +67,14 @@ def _of_xml(text: bytes) -> tuple[bytes, int]:
 def _of_word(data: bytes) -> tuple[bytes, int]:
     """Its head says then that there are none."""
     source = Compound(data)
-    head = source.read(_TEXT)[: _TEXTS_OF_COMMENTS + 4]
-    if len(head) < _TEXTS_OF_COMMENTS + 4 or struct.unpack_from("<H", head, _VERSION)[0] < _WORD_97:
+    head = source.read(TEXT)[: _TEXTS_OF_COMMENTS + 4]
+    if len(head) < _TEXTS_OF_COMMENTS + 4 or struct.unpack_from("<H", head, VERSION)[0] < WORD_97:
         return data, 0
     count = max(0, struct.unpack_from("<I", head, _PLACES)[0] - 4) // _PLACE
     changed = bytearray(data)
     for field in (_PLACES, _TEXTS_OF_COMMENTS):
         for byte in range(field, field + 4):
-            changed[source.place(_TEXT, byte)] = 0
+            changed[source.place(TEXT, byte)] = 0
     return bytes(changed), count
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from gateway.document import office, officefields, sniff
+from gateway.document.compound import Compound
 
-from . import made_office
+from . import made_compound, made_office
 
 _BEGIN = '<w:r><w:fldChar w:fldCharType="begin"/></w:r>'
 
@@ -29,6 +31,7 @@ def settled(tmp_path: Path, text: str, kind: str) -> str:
         ('<w:fldSimple w:instr=" TITLE \\* MERGEFORMAT">', "XTITLE "),
         (f"{_BEGIN}<w:instrText> PAGE </w:instrText>", ""),
         (f"{_BEGIN}<w:instrText> IFF </w:instrText>", ""),
+        (f"{_BEGIN}<w:instrText>MERGEFIELD </w:instrText><w:instrText>Title</w:instrText>", ""),
         (f"{_BEGIN}<w:instrText> PAGEREF x</w:instrText><w:t>IF</w:t>", ""),
     ],
 )  # fmt: skip
@@ -44,11 +47,43 @@ def test_a_field_of_word_is_left_alone(tmp_path: Path, field: str, kept: str) ->
     [
         (r"{\*\fldinst FILENAME \\p}", r"{\*\fldinst XFILENAME \\p}"),
         (r"{\*\fldinst {\rtlch\fcs1 \af0  IF 1}}", r"{\*\fldinst {\rtlch\fcs1 \af0  XIF 1}}"),
-        (r"{\*\fldinst PAGE }{\fldrslt IF}", r"{\*\fldinst PAGE }{\fldrslt IF}"),
+        *(
+            (same, same)
+            for same in (
+                r"{\*\fldinst PAGE }{\fldrslt IF}",
+                r"{\*\fldinst \xref PAGE}",
+                r"{\*\fldinst " + r"\a " * 99 + "PAGE}",
+            )
+        ),
     ],
 )
 def test_a_field_of_rtf_is_left_alone(tmp_path: Path, field: str, made: str) -> None:
     assert settled(tmp_path, field, sniff.RTF) == made
+
+
+@pytest.mark.parametrize("which", [0, 2])  # of the tables
+def test_a_field_of_old_word_is_a_choice(tmp_path: Path, which: int) -> None:
+    fields = bytes(
+        [0x13, 29, 0x14, 0xFF, 0x15, 0x80, 0x93, 3, 0x13, 33]
+    )  # a file's name, its end, a reference; a page's number
+    table = bytes(7) + bytes(4 * 6) + fields
+    head = bytearray(900)
+    struct.pack_into("<HH", head, 0, 0xA5EC, 0xC1)
+    head[0x0B] = which
+    struct.pack_into("<II", head, 0x122, 7, 4 * 6 + len(fields))
+    streams = {"WordDocument": bytes(head), "1Table" if which else "0Table": table}
+    document = tmp_path / "document"
+    document.write_bytes(made_compound.compound(streams))
+    officefields.settle(document, sniff.OLE)
+    made = Compound(document.read_bytes())
+    assert made.read("1Table" if which else "0Table") == table.replace(b"\x13\x1d", b"\x13\x07").replace(
+        b"\x93\x03", b"\x93\x07"
+    )
+    struct.pack_into("<II", head, 0x122, 7, 9000)
+    broken = made_compound.compound({**streams, "WordDocument": bytes(head)})
+    document.write_bytes(broken)
+    officefields.settle(document, sniff.OLE)
+    assert len(document.read_bytes()) == len(broken)
 
 
 def test_the_name_of_a_file_in_an_opendocument_is_left_alone(tmp_path: Path) -> None:
