@@ -19,9 +19,6 @@ _GONE = re.compile(
     r"(?<![-\w])(?:display\s*:\s*none|visibility\s*:\s*hidden|opacity\s*:\s*0(?![.\d])|max-height\s*:\s*0(?![.\d]))",
     re.IGNORECASE,
 )
-# of a style sheet: what holds on screens or on paper alone, comments; and a rule
-_ELSEWHERE = re.compile(r"/\*.*?\*/|<!--|-->|@[^;{}]*(?:;|\{(?:[^{}]*\{[^{}]*\})*[^{}]*\})", re.DOTALL)
-_RULE_OF_STYLE = re.compile(r"([^{}]*)\{([^{}]*)\}")
 _NAMED = re.compile(r"\s*[a-z]*([.#][-\w]+)\s*", re.IGNORECASE)  # a selector: one class or one id
 _STRUCK = re.compile(r"\btext-decoration(?:-line)?\s*:[^;]*line-through", re.IGNORECASE)
 _STROKE = "\u0336"  # through the letter before it
@@ -227,10 +224,17 @@ class _Text(html.parser.HTMLParser):
 
 
 def _hiding(sheet: str) -> Iterator[str]:
-    """The classes and ids whose elements a style sheet hides."""
-    for selectors, said in _RULE_OF_STYLE.findall(_ELSEWHERE.sub("", sheet)):
-        if _GONE.search(said):
-            yield from (match[1] for each in selectors.split(",") if (match := _NAMED.fullmatch(each)))
+    """The classes and ids whose elements a style sheet hides, on screens of any kind."""
+    first, *commented = sheet.split("/*")
+    pieces = re.split(r"([{}])", first + "".join(each.partition("*/")[2] for each in commented))
+    opened: list[str] = []  # what each open brace is for
+    for piece, brace in zip(pieces[::2], pieces[1::2], strict=False):
+        if brace == "{":
+            opened.append(piece.rpartition(";")[2].replace("<!--", ""))
+        elif opened:
+            selectors = opened.pop()
+            if not opened and _GONE.search(piece):
+                yield from (match[1] for each in selectors.split(",") if (match := _NAMED.fullmatch(each)))
 
 
 def _numbered(number: int, style: str) -> str:

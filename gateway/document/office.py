@@ -50,6 +50,7 @@ _OF_ARCHIVE, _UNSAFE, _LONGEST_NAME = (
     re.compile(r"[^\w .,()&+=@'-]"),
     60,
 )
+_RTF = b"{\\rtf"
 _ROOM = 4 << 20  # bytes
 _LOCKED = "EncryptedPackage".encode("utf-16-le")  # a stream's name in an OLE file: an encrypted DOCX, XLSX or PPTX
 _MESSAGE = "__substg1.0_".encode("utf-16-le")  # how the streams of a mail begin that Outlook has saved
@@ -120,6 +121,8 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     (profile / "user" / "registrymodifications.xcu").write_text(_settings(), encoding="utf-8")
     source = work / _called(name, kind)
     shutil.copyfile(path, source)
+    if kind == sniff.RTF and (start := (rich := source.read_bytes()).find(_RTF)) > 0:
+        source.write_bytes(rich[start:])
     if kind == sniff.OFFICE_XML and (unpacked := package.of_one_xml(source)):
         source, kind = unpacked, sniff.OFFICE
     if "formulas" in lacking(office) and unprinted.has_formulas(source):  # it would just leave them out

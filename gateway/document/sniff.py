@@ -223,6 +223,8 @@ def _text(start: bytes) -> str:
     wide = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else utf16.charset(start)
     head = start.decode(wide, "replace").encode("utf-8", "replace") if wide else start.removeprefix(b"\xef\xbb\xbf")
     head = head[:1024].lstrip().lower()
+    if head.startswith(b"{\\rtf") and not wide:  # behind a mark of UTF-8, or a blank line
+        return RTF
     if head.startswith(b"<svg") or (head.startswith((b"<?xml", b"<!doctype svg")) and b"<svg" in head):
         return "image/svg+xml"
     if head.startswith((b"<xfdf", b"<?xml")) and b"<xfdf" in head:

@@ -283,7 +283,7 @@ needs_office = pytest.mark.skipif(not LIBRE_OFFICE, reason="needs LibreOffice")
 @pytest.mark.system
 @behind_walls
 async def test_an_office_document_becomes_its_pages(sender: Sender, fax: Fax) -> None:
-    archive = zipped({"letter.rtf": RICH})
+    archive = zipped({"letter.rtf": b"\xef\xbb\xbf" + RICH})
     said = await sender.send(fax.part("letters.zip", archive), place=LIBRE_OFFICE)
     assert said == ["letter.rtf in letters.zip: pages 1-2"]
 

@@ -82,6 +82,7 @@ KNOWN: list[tuple[str, bytes]] = [
     (sniff.TEXT, b"<?xml version='1.0'?><order>of an office document</order>"),
     ("application/x-ole", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
     ("application/rtf", b"{\\rtf1 x}"),
+    ("application/rtf", b"\xef\xbb\xbf\r\n{\\rtf1 x}"),
     ("application/postscript", b"%!PS-Adobe-3.0\n"),
     ("application/postscript", b"\x04%!PS-Adobe-3.0\n"),
     ("application/fdf", b"%FDF-1.2\n"),

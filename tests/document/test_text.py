@@ -464,8 +464,8 @@ def test_a_text_too_long_is_refused(refusal: Callable[..., Unfaxable]) -> None:
             "Order\npaper\nMore\nx",
         ),
         (
-            "<style>/* .a */ @import 'x'; @media (max-width: 9em) { .a { display: none } .b {} } td.c, #d { Display: none !important }"
-            " .e .f { display: none } .g { opacity: 0.5 }</style><p class=a>a</p><b class='x c'>c</b><b id=d>d</b><p class=f>f</p><p"
+            "<style>\n<!--\n.h { max-height: 0 }/* .a */ @import 'x'; @media (max-width: 9em) { .a { display: none } .b {} } td.c, #d { Display: none !important }"
+            " .e .f { display: none } .g { opacity: 0.5 }</style><p class=a>a</p><b class=h>h</b><b class='x c'>c</b><b id=d>d</b><p class=f>f</p><p"
             " class=g>g</p>",
             "a\n\nf\n\ng",
         ),
