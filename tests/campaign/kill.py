@@ -93,14 +93,25 @@ async def _keep(here: World, run: Run) -> None:
 
 async def _stop(here: World, run: Run) -> None:
     """An orderly stop; the armed gateway may die of that too, and the next one comes to rest and stops well."""
-    if here.gateway.running and await here.gateway.stop() == 0:
-        return
-    run.died = True
-    await here.gateway.start()
-    if not await until(lambda: settled(here), _PATIENCE):
-        run.breaches.append("it never came to rest after it had died of its stop")
-    if status := await here.gateway.stop():
-        run.breaches.append(f"the gateway ended with {status}")
+    if not here.gateway.running or await here.gateway.stop() != 0:
+        run.died = True
+        await here.gateway.start()
+        if not await until(lambda: settled(here), _PATIENCE):
+            run.breaches.append("it never came to rest after it had died of its stop")
+        if status := await here.gateway.stop():
+            run.breaches.append(f"the gateway ended with {status}")
+    run.breaches += await ended(here)
+
+
+async def ended(here: World) -> list[str]:
+    """Breaches of one that was stopped at rest: what it began between the two (it looks for faxes each second) has its end."""
+    while not await settled(here):
+        await here.gateway.start()
+        if not await until(lambda: settled(here), _PATIENCE):
+            return ["it never came to rest after its stop"]
+        if status := await here.gateway.stop():
+            return [f"the gateway ended with {status}"]
+    return []
 
 
 async def settled(here: World) -> bool:

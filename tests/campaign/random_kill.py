@@ -16,7 +16,7 @@ from gateway.document.worker import WorkerPool
 from . import records
 from .checker import check
 from .journeys import received, route
-from .kill import evidence, settled
+from .kill import ended, evidence, settled
 from .world import World, world
 
 _CLIENTS = 4
@@ -127,6 +127,8 @@ async def finish(
     clients.cancel()
     if here.gateway.running and (status := await here.gateway.stop()):
         outcome.breaches.append(f"the gateway ended with {status}")
+    elif not outcome.breaches:
+        outcome.breaches += await ended(here)
     found = await evidence(here, **allowed)
     told = [mail.message_id for mail in found.mails if mail.told]
     outcome.mails = len(here.wishes)
