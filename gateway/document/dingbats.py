@@ -1,4 +1,4 @@
-"""The signs of Wingdings, a font of Microsoft that is full of them where others have letters, by our own font's."""
+"""Fonts that have signs where others have letters: Wingdings of Microsoft, by our own font's, and Symbol and ZapfDingbats."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import re
 from pikepdf import Array, Dictionary, Name, Object
 
 _CALLED = re.compile(r"(?:^|[/+])wingdings(?!\s*-?\s*[23])", re.IGNORECASE)  # its two sequels have others
+# fonts that every reader of a PDF has (ISO 32000-2, 9.6.2.2), as programs call them
+_STANDARD = {
+    Name.Symbol: re.compile(r"(?:^/|\+)Symbol(?:PS)?(?:MT)?(?:[-,]\w*)?$", re.IGNORECASE),
+    Name.ZapfDingbats: re.compile(r"(?:^/|\+)(?:ITC)?Zapf-?Dingbats(?:[-,]\w*)?$", re.IGNORECASE),
+}
 _IN_STYLE = re.compile(r"(?<![-\w])font(?:-family)?\s*:([^;]*)", re.IGNORECASE)  # of CSS
 _FIRST = re.compile(r"[^,]*\bwingdings\b(?!\s*-?\s*[23])", re.IGNORECASE)
 _PRIVATE = 0xF000  # where Unicode has the codes of fonts of signs
@@ -21,6 +26,14 @@ _SIGNS = {  # from a code on; those that our font has
 def has(font: Object) -> bool:
     """Whether a font of a PDF is called so, and its signs are known by its codes."""
     return font.get("/Subtype") != "/Type0" and bool(_CALLED.search(str(font.get("/BaseFont", ""))))
+
+
+def standard(font: Object) -> Name | None:
+    """The font that every reader has, of which a font of a PDF is a form that pdfium takes for one of letters."""
+    name = font.get("/BaseFont")
+    if font.get("/Subtype") == "/Type0" or (font.get("/Subtype") == "/Type1" and name in _STANDARD):
+        return None
+    return next((known for known, called in _STANDARD.items() if called.search(str(name))), None)
 
 
 def encoding() -> Dictionary:

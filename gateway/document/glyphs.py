@@ -62,7 +62,7 @@ class Borrowed:
             elif _is_borrowed(each):
                 self._known[each.objgen] = True
                 self.fonts.append(each)
-                if dingbats.has(each):
+                if dingbats.has(each) or dingbats.standard(each):
                     self.signs = True
                 elif _is_numbered(each):
                     self.numbered.add(str(each.get("/BaseFont", ""))[1:])
@@ -82,7 +82,8 @@ def _is_borrowed(font: pikepdf.Object) -> bool:
     if font.get("/Subtype") == "/Type0":
         return not any(_program(each) for each in font.get("/DescendantFonts", []))
     encoding, program = font.get("/Encoding"), _program(font)
-    is_foreign = dingbats.has(font) or (isinstance(encoding, Dictionary) and "/Differences" in encoding)
+    is_foreign = isinstance(encoding, Dictionary) and "/Differences" in encoding
+    is_foreign = is_foreign or dingbats.has(font) or bool(dingbats.standard(font))
     return program is None or (not program and is_foreign)
 
 
@@ -178,6 +179,11 @@ def lend(document: pikepdf.Pdf, *, letters: bool = True) -> None:
         borrowed.on(page)
     for font in borrowed.fonts:
         signs = dingbats.has(font)
+        if standard := dingbats.standard(font):
+            font["/BaseFont"], font["/Subtype"] = standard, Name.Type1
+            if "/FontDescriptor" in font:  # with a file that cannot be read
+                del font["/FontDescriptor"]
+            continue
         if font.get("/Subtype") == "/Type0" or not (letters or signs):
             continue
         if signs:

@@ -11,6 +11,7 @@ import pikepdf
 import pypdfium2
 import pytest
 from pikepdf import Array, Dictionary, Name, Stream
+from PIL import Image
 
 from gateway.document import glyphs, progress
 
@@ -93,6 +94,36 @@ def test_the_signs_of_wingdings_are_no_letters(pages: Pages, name: str, encoding
     show(document, font, b"BT /A 100 Tf 72 648 Td (n) Tj ET")
     (page,) = pages(saved(document))
     assert ink(page, 80 / 612, 60 / 792, 150 / 612, 140 / 792) > 0.7  # a black square
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "fields"),
+    [
+        ("TrueType", "Symbol", {}),
+        ("TrueType", "SymbolMT", {"Encoding": Name.WinAnsiEncoding}),
+        (
+            "TrueType",
+            "SymbolMT",
+            {"FontDescriptor": Dictionary(Type=Name.FontDescriptor, FontName=Name.SymbolMT, Flags=4)},
+        ),
+        ("Type1", "Symbol,Bold", {}),
+        ("TrueType", "ABCDEF+ZapfDingbats", {}),
+    ],
+)
+def test_the_signs_of_the_fonts_that_every_reader_has_are_no_letters(
+    pages: Pages, kind: str, name: str, fields: dict[str, Any]
+) -> None:
+    """A my in front of a gram is no m."""
+
+    def page(kind: str, name: str, **fields: Any) -> Image.Image:
+        document = pikepdf.new()
+        Sheet().add_to(document)
+        font = Dictionary(Type=Name.Font, Subtype=Name("/" + kind), BaseFont=Name("/" + name), **fields)
+        show(document, font, b"BT /A 40 Tf 72 648 Td (\\267 m) Tj ET")
+        return pages(saved(document))[0].image
+
+    signs = page("Type1", "ZapfDingbats" if "Zapf" in name else "Symbol")
+    assert page(kind, name, **fields) == signs
 
 
 @pytest.mark.parametrize("text", ["Привет", "Łódź"])
