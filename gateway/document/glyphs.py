@@ -41,6 +41,7 @@ class Borrowed:
     def __init__(self) -> None:
         self.fonts: list[pikepdf.Object] = []
         self.numbered: set[str] = set()  # names of those whose letters are known by their numbers alone
+        self.downward: set[str] = set()  # and of those that are written from top to bottom
         self.signs = False  # whether any has signs in place of letters
         self._known: dict[tuple[int, int], bool] = {}
 
@@ -66,6 +67,8 @@ class Borrowed:
                     self.signs = True
                 elif _is_numbered(each):
                     self.numbered.add(str(each.get("/BaseFont", ""))[1:])
+                if _is_downward(each):
+                    self.downward.add(str(each.get("/BaseFont", ""))[1:])
         return self._known[each.objgen]
 
 
@@ -95,6 +98,12 @@ def _is_numbered(font: pikepdf.Object) -> bool:
     return "/ToUnicode" not in font and all(str(order) == "Identity" for order in orders)
 
 
+def _is_downward(font: pikepdf.Object) -> bool:
+    coded = font.get("/Encoding")
+    is_said = isinstance(coded, pikepdf.Stream) and coded.get("/WMode") == 1
+    return font.get("/Subtype") == "/Type0" and (is_said or (isinstance(coded, Name) and str(coded).endswith("V")))
+
+
 def _program(font: pikepdf.Object) -> bool | None:
     """Whether a font is in the document; None for one that is there and cannot be read."""
     about = font.get("/FontDescriptor", Dictionary())
@@ -108,12 +117,12 @@ def _program(font: pikepdf.Object) -> bool | None:
     return True
 
 
-def lacking(document: pypdfium2.PdfDocument, pages: Iterable[int], numbered: set[str]) -> list[Lacking]:
-    """The letters and signs on these pages that pdfium does not draw; ``numbered``: as of :class:`Borrowed`."""
-    return [each for number in pages for each in _lacking(document, number, numbered)]
+def lacking(document: pypdfium2.PdfDocument, pages: Iterable[int], fonts: Borrowed) -> list[Lacking]:
+    """The letters and signs on these pages that pdfium does not draw."""
+    return [each for number in pages for each in _lacking(document, number, fonts)]
 
 
-def _lacking(document: pypdfium2.PdfDocument, number: int, numbered: set[str]) -> Iterator[Lacking]:
+def _lacking(document: pypdfium2.PdfDocument, number: int, fonts: Borrowed) -> Iterator[Lacking]:
     try:
         page = document[number]
         text = page.get_textpage()
@@ -121,6 +130,8 @@ def _lacking(document: pypdfium2.PdfDocument, number: int, numbered: set[str]) -
         return  # damaged, which is for the one who draws it to say
     drawn: Image.Image | None = None
     try:
+        if fonts.downward:
+            yield from (Lacking(number, name, "") for name in _unseen(page, fonts.downward))
         for n in range(text.count_chars()):
             letter = chr(pdfium.FPDFText_GetUnicode(text, n))
             thing = pdfium.FPDFText_GetTextObject(text, n)
@@ -131,7 +142,7 @@ def _lacking(document: pypdfium2.PdfDocument, number: int, numbered: set[str]) -
                 or pdfium.FPDFTextObj_GetTextRenderMode(thing) == _INVISIBLE
             ):
                 continue
-            if numbered and _name(font) in numbered:
+            if fonts.numbered and _name(font) in fonts.numbered:
                 yield Lacking(number, _name(font), "")
                 return
             if letter.isspace() or not letter.isprintable() or pdfium.FPDFFont_GetGlyphPath(font, ord(letter), 1.0):
@@ -142,6 +153,18 @@ def _lacking(document: pypdfium2.PdfDocument, number: int, numbered: set[str]) -
     finally:
         text.close()
         page.close()
+
+
+def _unseen(page: pypdfium2.PdfPage, downward: set[str]) -> set[str]:
+    """Those fonts of which no letter is drawn: pdfium does not tell of words from top to bottom that are as wide as nothing."""
+    seen: dict[str, bool] = {}
+    for thing in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_TEXT]):
+        font = pdfium.FPDFTextObj_GetFont(thing)
+        if font and not pdfium.FPDFFont_GetIsEmbedded(font) and (name := _name(font)) in downward:
+            left, _, right, _ = thing.get_bounds()
+            is_seen = right > left or pdfium.FPDFTextObj_GetTextRenderMode(thing) == _INVISIBLE
+            seen[name] = seen.get(name, False) or is_seen
+    return {name for name, is_seen in seen.items() if not is_seen}
 
 
 def _is_empty(drawn: Image.Image, page: pypdfium2.PdfPage, text: pypdfium2.PdfTextPage, n: int) -> bool:

@@ -32,6 +32,11 @@ def is_sought(warnings: list[str]) -> bool:
     return any(_SOUGHT in warning for warning in warnings)
 
 
+def is_called_other(warnings: list[str]) -> bool:
+    """Whether a page says that it is something else: qpdf takes it for the page that it is."""
+    return any(_NO_PAGE in warning for warning in warnings)
+
+
 def has_no_size(warnings: list[str]) -> bool:
     """Whether a page does not say how large it is: readers take it for a letter."""
     return any(_SIZELESS in warning for warning in warnings)
@@ -48,7 +53,7 @@ class Blanks:
         contents = page.obj.get("/Contents")
         if contents is not None and not (isinstance(contents, pikepdf.Array) and None in list(contents)):
             return True
-        if any(_NO_PAGE in warning for warning in warnings):
+        if is_called_other(warnings):
             return False
         lacks_objects, has_spare = self._found
         return not (has_spare or (lacks_objects and is_sought(warnings)))

@@ -47,8 +47,8 @@ def _named(resources: object, kind: str) -> Iterator[str]:
 
 
 def _has_its_letters(font: pikepdf.Object) -> bool:
-    """Whether a font that is made of others has one, and one that is drawn (9.6.4) has lost no drawing by a damaged name: then one
-    is of no code, and a code has none.
+    """Whether a font that is made of others has one, and one that is drawn (9.6.4) says of which code each drawing is, and has lost
+    none by a damaged name: then one is of no code, and a code has none.
     """
     kind = font.get("/Subtype")
     if kind == "/Type0":
@@ -56,7 +56,7 @@ def _has_its_letters(font: pikepdf.Object) -> bool:
         return isinstance(found, pikepdf.Array) and len(found) > 0 and isinstance(found[0], pikepdf.Dictionary)
     drawn, encoding = font.get("/CharProcs"), font.get("/Encoding")
     if kind != "/Type3" or not isinstance(drawn, pikepdf.Dictionary) or not isinstance(encoding, pikepdf.Dictionary):
-        return True
+        return kind != "/Type3" or encoding is not None
     codes = encoding.get("/Differences")
     coded = (
         {str(each) for each in codes if isinstance(each, pikepdf.Name)} if isinstance(codes, pikepdf.Array) else set()

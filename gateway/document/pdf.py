@@ -226,8 +226,8 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
                 progress.note(f"without the {'layer' if unprinted == 1 else f'{unprinted} layers'} not to be printed")
             if losses.has_no_size(complaints):
                 progress.note("what says no size is shown on letter paper")
-            # it believes a count that is too low, and loses what is not where the PDF says
-            misled = len(told) > count or losses.is_sought(complaints)
+            # it believes a count that is too low, opens no page that says it is none, and loses what is not where the PDF says
+            misled = len(told) > count or losses.is_called_other(complaints) or losses.is_sought(complaints)
             if layers.settle(document) or annotations.changed or misled:
                 mended = _written(document, name)
     except _NO_FAX as error:
@@ -243,7 +243,7 @@ def _with_letters(
     """The document, with our fonts where pdfium lacks a letter, or has one for a sign. Raises Unfaxable where they lack it too; notes
     a sign.
     """
-    missing = glyphs.lacking(document, borrowed, fonts.numbered)
+    missing = glyphs.lacking(document, borrowed, fonts)
     if not missing and not fonts.signs:
         return document
     try:
@@ -253,7 +253,7 @@ def _with_letters(
             document = _opened(_written(lent, name), name)
     except _NO_FAX as error:
         raise _damaged(name) from error
-    missing = glyphs.lacking(document, borrowed, fonts.numbered)
+    missing = glyphs.lacking(document, borrowed, fonts)
     for each in missing:
         if each.letter.isalnum() or not each.letter:
             document.close()

@@ -174,8 +174,12 @@ def _frames(source: Image.Image, count: int) -> list[int]:
     """The frames that are pages: a thumbnail of a page is none, but what is called one and is as large as a page is."""
     kinds, sizes = [], []
     for number in range(count):
-        source.seek(number)
-        kinds.append(source.tag_v2.get(_SUBFILE, 0))  # type: ignore[attr-defined]  # a TIFF has tags
+        try:
+            source.seek(number)
+        except SyntaxError:  # Pillow reads no masks
+            if not source.tag_v2.get(_SUBFILE, 0) & _MASK:  # type: ignore[attr-defined]  # a TIFF has tags
+                raise
+        kinds.append(source.tag_v2.get(_SUBFILE, 0))  # type: ignore[attr-defined]
         sizes.append(source.width)
     widest = max((size for size, kind in zip(sizes, kinds, strict=True) if not kind & _OTHERS), default=0)
     return [

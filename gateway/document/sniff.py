@@ -70,6 +70,8 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (  # where it stands
     (0, b"\1\0\x09\0\0\1", "image/wmf"),
     (40, b" EMF\0\0", "image/wmf"),
     (0, b"8BPS\0", "image/vnd.adobe.photoshop"),
+    (0, b"\xb1\x68\xde\x3a", "image/x-pcx"),  # several of them: fax pages of old programs
+    *((0, b"\n%c\1" % version, "image/x-pcx") for version in (0, 2, 3, 4, 5)),
     (0, b"AT&TFORM", "image/vnd.djvu"),
     (128, b"DICM\x02\0", "application/dicom"),
     *((0, b"AC10%02d\0" % number, "image/vnd.dwg") for number in range(9, 33)),
@@ -93,6 +95,9 @@ _OFFICE_ROOTS = (  # in lower case
 )  # fmt: skip
 _NETPBM = re.compile(  # nothing but numbers; or three numbers; or two, and what no text in UTF-8 has
     rb"P(?:[1-3]\s(?:#.*(?:\n|\Z)|[\d\s])*\Z|[56]\s(?:#.*\n|\s)*\d+\s+\d+\s+\d+\s|4\s(?:#.*\n|\s)*\d+\s+\d+\s[^\0\xfe\xff]{0,64}[\0\xfe\xff])"
+)
+_IN_C = re.compile(
+    rb"(?:/\*(?:(?!\*/).)*\*/\s*)?#define \w+_width \d+\s+#define \w+_height \d|/\* XPM \*/|! XPM2\s", re.DOTALL
 )
 _SHORTCUT = re.compile(  # of Windows, the Mac and Google Drive
     rb"\[internetshortcut\]|<\?xml.*<plist\b.*<key>url</key>|\{\s*\"(?:\"\s*:\s*\"warning! do not edit|url\"\s*:\s*\"https://docs\.google\.com/)",
@@ -131,6 +136,8 @@ REFUSED = {
     "image/svg+xml": "an SVG drawing",
     "image/jp2": "a JPEG 2000 picture",
     "image/x-portable-anymap": "a PBM, PGM or PPM picture",
+    "image/x-pcx": "a PCX or DCX picture",
+    "image/x-xbitmap": "an XBM or XPM picture",
     "image/jxl": "a JPEG XL picture",
     "image/wmf": "a Windows metafile",
     "image/vnd.adobe.photoshop": "a Photoshop picture",
@@ -216,6 +223,8 @@ def _text(start: bytes) -> str:
         return "text/x-sylk"
     if _NETPBM.match(start):
         return "image/x-portable-anymap"
+    if _IN_C.match(start):
+        return "image/x-xbitmap"
     if start.startswith(b"MZ") and b"\0" in start:
         return "application/x-executable"
     if is_binary(start):

@@ -134,6 +134,32 @@ def test_letters_that_are_nowhere_are_refused(refusal: Refusal, text: str) -> No
     )
 
 
+def japanese(encoding: str) -> bytes:
+    """A page of two kanji, beside a black box."""
+    document = pikepdf.new()
+    Sheet().add_to(document)
+    inner = Dictionary(
+        Type=Name.Font, Subtype=Name.CIDFontType0, BaseFont=Name.NoSuchFont,
+        CIDSystemInfo=Dictionary(Registry=pikepdf.String("Adobe"), Ordering=pikepdf.String("Japan1"), Supplement=2),
+    )  # fmt: skip
+    font = Dictionary(
+        Type=Name.Font, Subtype=Name.Type0, BaseFont=Name.NoSuchFont, Encoding=Name("/" + encoding),
+        DescendantFonts=Array([inner]),
+    )  # fmt: skip
+    show(document, font, b"0 0 72 72 re f BT /A 40 Tf 72 648 Td <34413b7a> Tj ET")
+    return saved(document)
+
+
+def test_letters_from_top_to_bottom_that_are_nowhere_are_missed(refusal: Refusal) -> None:
+    with pypdfium2.PdfDocument(japanese("H")) as document:
+        if not glyphs.lacking(document, [0], glyphs.Borrowed()):
+            pytest.skip("a font with kanji is installed here")
+    for encoding in ("H", "V"):
+        assert (
+            "letters of a font (NoSuchFont) that is neither in the PDF nor here" in refusal(japanese(encoding)).public
+        )
+
+
 def test_signs_that_are_nowhere_are_told(pages: Pages) -> None:
     progress.begin("x.bin")
     assert len(pages(numbered("➔➔✓"))) == 1
@@ -147,7 +173,7 @@ def test_letters_that_nobody_is_to_see_are_not_missed(pages: Pages) -> None:
 
 def test_a_page_that_cannot_be_read_is_for_the_one_who_draws_it() -> None:
     with pypdfium2.PdfDocument(simple("A")) as document:
-        assert glyphs.lacking(document, [0, 7], set()) == []
+        assert glyphs.lacking(document, [0, 7], glyphs.Borrowed()) == []
 
 
 def test_a_look_at_an_enormous_page_costs_no_more_than_another(refusal: Refusal) -> None:

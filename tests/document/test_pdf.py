@@ -288,6 +288,13 @@ def test_a_count_of_pages_that_is_too_low_hides_none(pages: Pages, refusal: Refu
     assert "3 pages, and the fax has room for 2 more" in refusal(wrong, room=2).public
 
 
+def test_a_page_that_says_it_is_something_else_is_one(pages: Pages) -> None:
+    whole = letters(3, object_stream_mode=pikepdf.ObjectStreamMode.disable)
+    wrong = re.sub(rb"/Type /Page\b", b"/Type /Pago", whole, count=1)
+    assert wrong != whole
+    assert [page.image for page in pages(wrong)] == [page.image for page in pages(whole)]
+
+
 def test_a_photograph_in_colour_and_in_cmyk(pages: Pages) -> None:
     picture = photo(600, 400)
     for image in (picture, picture.convert("CMYK"), picture.convert("L")):
@@ -1108,20 +1115,21 @@ def test_letters_that_are_drawn_and_masks_over_all_are_looked_at(
 
 
 def test_a_drawn_letter_that_lost_its_name_is_missed(pages: Pages, refusal: Refusal) -> None:
-    def drawn(*names: str) -> bytes:
+    def drawn(*names: str, encoding: str = "/Encoding") -> bytes:
         document = pikepdf.new()
         letter(1).raw(b"BT /T 20 Tf 72 40 Td (ab) Tj ET").add_to(document)
         letters = {"/" + name: Stream(document, b"750 0 d0 0 0 750 750 re f") for name in names}
         document.pages[0].Resources.Font.T = Dictionary(
             Type=Name.Font, Subtype=Name.Type3, FontBBox=Array([0, 0, 750, 750]), FontMatrix=Array([0.001, 0, 0, 0.001, 0, 0]),
             CharProcs=Dictionary(letters), FirstChar=97, LastChar=98, Widths=Array([750, 750]),
-            Encoding=Dictionary(Differences=Array([97, Name.a, Name.b])),
         )  # fmt: skip
+        document.pages[0].Resources.Font.T[encoding] = Dictionary(Differences=Array([97, Name.a, Name.b]))
         return saved(document)
 
     for whole in (drawn("a", "b"), drawn("a", "b", "c"), drawn("a")):  # as programs write them
         assert ink(*pages(whole))
     assert refusal(drawn("a", "~")).public == _DAMAGED
+    assert refusal(drawn("a", "b", encoding="/Encod~ng")).public == _DAMAGED
 
 
 @pytest.mark.parametrize("end", [b"~>", b"~>\n", b"~", b""])

@@ -460,6 +460,20 @@ def test_a_thumbnail_is_no_page(pages: Pages) -> None:
     assert len(pages(tiff(fax_page(), subfile=1))) == 1, "but a page on its own is one, whatever it says"
 
 
+def test_a_mask_of_a_page_is_no_page(pages: Pages) -> None:
+    out = io.BytesIO()
+    mask = TiffImagePlugin.ImageFileDirectory_v2()
+    mask[254] = 4
+    with TiffWriter(out, True) as writer:
+        for said in (TiffImagePlugin.ImageFileDirectory_v2(), mask):
+            fax_page().save(writer, format="TIFF", compression="group4", dpi=(204, 196), tiffinfo=said)
+            writer.newFrame()
+    data = out.getvalue()
+    assert len(pages(data)) == 1
+    kind = data.rindex(struct.pack("<HHI", 262, 3, 1)) + 8
+    assert len(pages(data[:kind] + b"\4" + data[kind + 1 :])) == 1, "of a kind of its own, which Pillow does not read"
+
+
 def test_pages_that_all_call_themselves_thumbnails_are_pages(pages: Pages) -> None:
     out = io.BytesIO()
     called = TiffImagePlugin.ImageFileDirectory_v2()
