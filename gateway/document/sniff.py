@@ -106,6 +106,9 @@ _SHORTCUT = re.compile(  # of Windows, the Mac and Google Drive
 _TABLE = re.compile(rb"ID;P[A-Z]{2,}|TABLE\r?\n0,1\r?\n\"")
 _FILMS = {b"WAVE", b"AVI ", b"RMID"}
 _DXF = re.compile(rb"(?:\s*999\r?\n.*\n)*\s*0\r?\n\s*SECTION\r?\n\s*2\r?\n")
+_IN_TEXT = (
+    (_DXF, "image/vnd.dwg"), (_TABLE, "text/x-sylk"), (_NETPBM, "image/x-portable-anymap"), (_IN_C, "image/x-xbitmap"),
+)  # fmt: skip
 _PIECE = re.compile(  # of HTML, as web programs write it into files for Excel and Word
     rb"<meta\s[^>]*charset|<table\b[^>]*>\s*(?:<(?:caption|colgroup|col|thead|tbody)\b[^>]*>.*?)?\s*<tr\b|<style\b.*?</style>\s*<"
     rb"|<(div|p|center|font|h[1-6]|span|b|ul|ol|blockquote)\b[^>]*>.*?</\1>|<pre\b[^>]*>", re.DOTALL
@@ -217,14 +220,9 @@ def _text(start: bytes) -> str:
     """Text has no NUL (but for UTF-16 and UTF-32) and few control characters."""
     if start.startswith((b"\x1bE", b"\x1b%-12345X")):
         return "application/vnd.hp-pcl"
-    if _DXF.match(start):
-        return "image/vnd.dwg"
-    if _TABLE.match(start):
-        return "text/x-sylk"
-    if _NETPBM.match(start):
-        return "image/x-portable-anymap"
-    if _IN_C.match(start):
-        return "image/x-xbitmap"
+    for shape, kind in _IN_TEXT:
+        if shape.match(start):
+            return kind
     if start.startswith(b"MZ") and b"\0" in start:
         return "application/x-executable"
     if is_binary(start):
