@@ -89,10 +89,7 @@ def _now(tx: Tx, job: FaxJob) -> FaxJob:
 
 def _hold(tx: Tx, job: FaxJob, why: str, notices: Notices, now: float) -> None:
     """Keep a job for a person, also one that was held for another reason; its sender hears of it."""
-    if job.hold:
-        jobs.release(tx, job, now)
-        why = f"{why}; it was held before: {job.hold}"
-    jobs.hold(tx, job, now, why)
+    jobs.hold(tx, job, now, why, instead=True)
     waiting.told(tx, job, now)  # that it was not sent would be another story
     submission = jobs.get_submission(tx, job.submission)
     assert submission is not None

@@ -123,12 +123,9 @@ class Settle:
             late = _is_late(job, receipt)
             again = not job.state.terminal and not current and receipt.verdict is Verdict.SUCCESS
             if again and job.state in (*waiting.UNSENT, JobState.IN_DOUBT) and not job.may_be_sent:  # it may go again
-                why = arrived
-                if job.hold:  # a release from that would send it
-                    jobs.release(tx, job, receipt.received_at)
-                    why = f"{arrived}; it was held before: {job.hold}"
+                # what else held it no longer counts: a release from that would send it
                 held = self.hold_in(
-                    tx, job, receipt.received_at, why, tell=MailKind.UNKNOWN, code="late",
+                    tx, job, receipt.received_at, arrived, instead=True, tell=MailKind.UNKNOWN, code="late",
                     remedy=f"Ask the recipient. {_choice(job)}",
                 )  # fmt: skip
             elif late or again:
@@ -409,13 +406,14 @@ class Settle:
         now: float,
         why: str,
         *,
+        instead: bool = False,
         tell: MailKind = MailKind.DELAYED,
         code: str = "held",
         remedy: str = "",
         to: str = "",
     ) -> bool:
-        """:meth:`hold` within a transaction; :meth:`held` follows its commit."""
-        if not jobs.hold(tx, job, now, why):
+        """:meth:`hold` within a transaction, ``instead`` of what holds it already; :meth:`held` follows its commit."""
+        if not jobs.hold(tx, job, now, why, instead=instead):
             return False
         submission = jobs.get_submission(tx, job.submission)
         assert submission is not None
