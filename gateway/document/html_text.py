@@ -19,7 +19,8 @@ _GONE = re.compile(
     r"(?<![-\w])(?:display\s*:\s*none|visibility\s*:\s*hidden|opacity\s*:\s*0(?![.\d])|max-height\s*:\s*0(?![.\d]))",
     re.IGNORECASE,
 )
-_NAMED = re.compile(r"\s*[a-z]*([.#][-\w]+)\s*", re.IGNORECASE)  # a selector: one class or one id
+_SEEN = re.compile(r"(?<![-\w])(?:display|visibility)\s*:\s*+(?!none|hidden)", re.IGNORECASE)  # what another rule hides
+_NAMED = re.compile(r"[a-z]*[.#][-\w]+", re.IGNORECASE)  # a selector: one class or one id, of an element or of all
 _STRUCK = re.compile(r"\btext-decoration(?:-line)?\s*:[^;]*line-through", re.IGNORECASE)
 _STROKE = "\u0336"  # through the letter before it
 _SMALL = {
@@ -74,7 +75,7 @@ class _Text(html.parser.HTMLParser):
         self._in_cell = False  # at its beginning, where a block begins no line
         self._loose = True
         self._choices: list[tuple[int, bool]] = []  # of a list: where each begins, and whether it is chosen
-        self._hiding: set[str] = set()  # classes and ids whose elements are not seen
+        self._rules: dict[str, bool] = {}  # of a style sheet: selectors, and whether their elements are hidden
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         said = {name: value or "" for name, value in attributes}
@@ -123,8 +124,9 @@ class _Text(html.parser.HTMLParser):
             self._choices.append((len(self._parts), "selected" in said))
             self.handle_data(" ")
         if tag not in _EMPTY and len(self._open) < _DEEPEST:
-            names = {f".{name}" for name in said.get("class", "").split()} | {f"#{said.get('id', '')}"}
-            gone = "hidden" in said or bool(_GONE.search(style)) or not self._hiding.isdisjoint(names)
+            names = [f".{name}" for name in said.get("class", "").split()] + [f"#{said.get('id', '')}"]
+            hides = any(self._rules.get(each) for name in names for each in (name, f"{tag}{name}"))
+            gone = "hidden" in said or bool(_GONE.search(style)) or (hides and not _SEEN.search(style))
             struck = tag in ("s", "strike", "del") or bool(_STRUCK.search(style))
             marks = (tag, *[_IS_GONE] * gone, *[_IS_STRUCK] * struck)
             self._within.update(marks)
@@ -184,7 +186,7 @@ class _Text(html.parser.HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._open and self._open[-1].tag == "style":
-            self._hiding.update(_hiding(data))
+            self._rules.update(_rules(data))
         if self._hidden:
             return
         if self._within[_IS_GONE]:
@@ -223,8 +225,8 @@ class _Text(html.parser.HTMLParser):
         self._ended = self._then = self._in_cell = False
 
 
-def _hiding(sheet: str) -> Iterator[str]:
-    """The classes and ids whose elements a style sheet hides, on screens of any kind."""
+def _rules(sheet: str) -> Iterator[tuple[str, bool]]:
+    """The selectors of a class or an id whose elements a style sheet hides, or shows, on screens of any kind."""
     first, *commented = sheet.split("/*")
     pieces = re.split(r"([{}])", first + "".join(each.partition("*/")[2] for each in commented))
     opened: list[str] = []  # what each open brace is for
@@ -233,8 +235,10 @@ def _hiding(sheet: str) -> Iterator[str]:
             opened.append(piece.rpartition(";")[2].replace("<!--", ""))
         elif opened:
             selectors = opened.pop()
-            if not opened and _GONE.search(piece):
-                yield from (match[1] for each in selectors.split(",") if (match := _NAMED.fullmatch(each)))
+            hides = bool(_GONE.search(piece))
+            if not opened and (hides or _SEEN.search(piece)):
+                names = (each.strip() for each in selectors.split(","))
+                yield from ((name, hides) for name in names if _NAMED.fullmatch(name))
 
 
 def _numbered(number: int, style: str) -> str:

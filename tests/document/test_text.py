@@ -464,10 +464,15 @@ def test_a_text_too_long_is_refused(refusal: Callable[..., Unfaxable]) -> None:
             "Order\npaper\nMore\nx",
         ),
         (
-            "<style>\n<!--\n.h { max-height: 0 }/* .a */ @import 'x'; @media (max-width: 9em) { .a { display: none } .b {} } td.c, #d { Display: none !important }"
+            "<style>\n<!--\n.h { max-height: 0 }/* .a */ @import 'x'; @media (max-width: 9em) { .a { display: none } .b {} } b.c, #d { Display: none !important }"
             " .e .f { display: none } .g { opacity: 0.5 }</style><p class=a>a</p><b class=h>h</b><b class='x c'>c</b><b id=d>d</b><p class=f>f</p><p"
             " class=g>g</p>",
             "a\n\nf\n\ng",
+        ),
+        (  # of another element, shown by a later rule, shown where it stands
+            "<style>td.a, .b, .c { display: none } .b { display: block }</style><p class=a>a</p><p class=b>b</p><p class=c"
+            " style='display:block'>c</p><p class=c>d</p>",
+            "a\n\nb\n\nc",
         ),
         (
             "<b style='opacity:0'>a</b><b style='max-height:0px;overflow:hidden'>b</b><b style='Visibility: Hidden'>c</b>Whole",
