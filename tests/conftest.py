@@ -60,14 +60,6 @@ def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.fixture(autouse=True)
-def _processes_unmeasured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Coverage is measured in processes of ours only where the converters' own tests are: a gateway starts thrice as quickly."""
-    if request.path.parent.name != "document":
-        for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
-            monkeypatch.delenv(name)
-
-
 @pytest.fixture
 def unused_tcp_port() -> int:
     """Nobody listens there for the whole test: the one the system would give is the next client's, too."""

@@ -53,8 +53,6 @@ class _Worker:
             name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH") if name in os.environ
         }
         environment |= MEMORY if self._fork else _LITTLE_MEMORY
-        # a test run's coverage measures these processes too
-        environment |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "gateway.document.workshop", self._settings, str(os.getpid()),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment, start_new_session=True,
@@ -94,7 +92,7 @@ class _Worker:
 
 
 class WorkerPool:
-    """``size`` warm processes, which import ``modules`` before their first job.
+    """Up to ``size`` warm processes, which import ``modules`` before their first job.
 
     With ``fork=False`` jobs run in the warm process itself, for quick pure-Python work.
     """
@@ -108,9 +106,9 @@ class WorkerPool:
         self._closing = False
 
     async def start(self) -> None:
-        """Start the processes; they warm up while the caller goes on."""
-        for worker in self._all:
-            await worker.start()
+        """Start the first, which warms up while the caller goes on; another starts with a job that finds all others busy."""
+        await self._all[0].start()
+        for worker in reversed(self._all):  # the last one in is the first that gets a job
             self._idle.put_nowait(worker)
 
     async def close(self) -> None:

@@ -25,9 +25,8 @@ current: ContextVar[Nursery | None] = ContextVar("nursery", default=None)
 
 
 def environment(code: Path) -> dict[str, str]:
-    """That of a gateway of this ``code``. Its coverage is not measured: killed it would tell nothing, and start slowly."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    return {**ours, "PYTHONPATH": str(code)}
+    """That of a gateway of this ``code``."""
+    return {**os.environ, "PYTHONPATH": str(code)}
 
 
 class Fork:
