@@ -92,7 +92,7 @@ class _Worker:
 
 
 class WorkerPool:
-    """Up to ``size`` warm processes, which import ``modules`` before their first job.
+    """``size`` warm processes, which import ``modules`` before their first job.
 
     With ``fork=False`` jobs run in the warm process itself, for quick pure-Python work.
     """
@@ -106,9 +106,9 @@ class WorkerPool:
         self._closing = False
 
     async def start(self) -> None:
-        """Start the first, which warms up while the caller goes on; another starts with a job that finds all others busy."""
-        await self._all[0].start()
-        for worker in reversed(self._all):  # the last one in is the first that gets a job
+        """Start the processes; they warm up while the caller goes on."""
+        for worker in self._all:
+            await worker.start()
             self._idle.put_nowait(worker)
 
     async def close(self) -> None:

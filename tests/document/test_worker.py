@@ -249,7 +249,7 @@ async def test_a_converter_keeps_memory_for_its_next_page_and_a_reader_does_not(
 
 async def test_fifty_jobs_leave_nothing_behind(tmp_path: Path) -> None:
     async with opened(2, timeout=20) as pool:
-        assert all(await asyncio.gather(serves(pool), serves(pool)))  # both are started
+        assert await serves(pool)
         workers = children()
         files = len(os.listdir("/proc/self/fd"))
 
@@ -328,21 +328,6 @@ async def test_a_warm_process_that_dies_with_its_job_is_replaced(tmp_path: Path)
             await job
         await until(lambda: not running(int(out.read_text())))
         assert await serves(pool)
-
-
-async def test_another_is_started_when_all_are_busy(tmp_path: Path) -> None:
-    out = tmp_path / "pid"
-    async with opened(3) as pool:
-        first = [(await pool.run("document.jobs:who"))["parent"] for _ in range(2)]
-        assert first[0] == first[1]
-        assert [worker.alive for worker in pool._all] == [True, False, False]
-        working = asyncio.create_task(pool.run("document.jobs:touch_and_sleep", out=str(out)))
-        await until(lambda: out.exists() and out.read_text() != "")
-        assert (await pool.run("document.jobs:who"))["parent"] != first[0]
-        assert [worker.alive for worker in pool._all] == [True, True, False]
-        working.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await working
 
 
 async def test_closing_ends_everything_and_answers_everyone(tmp_path: Path) -> None:
