@@ -491,12 +491,18 @@ async def test_nothing_is_dialled_again_on_the_mere_word_of_a_callback(build: Bu
     assert await believing.states() == ["uploaded"]
 
 
-async def test_a_success_that_is_reported_before_the_next_try_stops_it(build: Build) -> None:
+async def busy_at_first(build: Build) -> tuple[House, FaxJob]:
+    """A fax whose first call met a busy line, and which waits to be dialled again."""
     house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
     job = await house.submitted()
     await say(house, FAILED)
     await receive(house, Verdict.FAILED, "busy")
     await house.turn("result")
+    return house, job
+
+
+async def test_a_success_that_is_reported_before_the_next_try_stops_it(build: Build) -> None:
+    house, job = await busy_at_first(build)
     counted = telemetry.registry.get_sample_value("faxgateway_faxes_held_total") or 0.0
     await receive(house, Verdict.SUCCESS, "ok")
     assert telemetry.registry.get_sample_value("faxgateway_faxes_held_total") == counted + 1
@@ -517,11 +523,7 @@ async def test_a_success_that_is_reported_before_the_next_try_stops_it(build: Bu
 async def test_a_success_that_is_reported_before_the_next_try_counts_for_what_is_held_too(
     build: Build, *, uploaded: bool
 ) -> None:
-    house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
-    job = await house.submitted()
-    await say(house, FAILED)
-    await receive(house, Verdict.FAILED, "busy")
-    await house.turn("result")
+    house, job = await busy_at_first(build)
     waits = await only(house)
     if uploaded:
         await house.database.write(lambda tx: jobs.hold(tx, waits, house.now, "wrong letter?"))
@@ -558,11 +560,7 @@ async def test_a_fax_that_waits_to_be_dialled_again_is_not_told_as_never_sent(bu
 
 
 async def test_a_success_that_is_reported_after_the_next_try_is_told_to_the_operator(build: Build) -> None:
-    house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
-    await house.submitted()
-    await say(house, FAILED)
-    await receive(house, Verdict.FAILED, "busy")
-    await house.turn("result")
+    house, _ = await busy_at_first(build)
     house.now += 300
     await house.turn("submit")
     await receive(house, Verdict.SUCCESS, "ok")
@@ -576,11 +574,7 @@ async def test_a_success_that_is_reported_after_the_next_try_is_told_to_the_oper
 
 
 async def test_a_success_that_is_reported_while_the_next_try_is_in_doubt_stops_that(build: Build) -> None:
-    house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
-    job = await house.submitted()
-    await say(house, FAILED)
-    await receive(house, Verdict.FAILED, "busy")
-    await house.turn("result")
+    house, job = await busy_at_first(build)
     house.provider.answer_submit = lambda _ref: (_ for _ in ()).throw(OutcomeUnknown("no answer"))
     house.now += 300
     await house.turn("submit")
