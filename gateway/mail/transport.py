@@ -60,26 +60,29 @@ class Transport:
         self._settings = settings
         self._context = _tls_context(settings)
 
-    async def send(self, mail_from: str, rcpt_to: str, message: bytes) -> str:
+    @asynccontextmanager
+    async def handed_over(self, mail_from: str, rcpt_to: str, message: bytes) -> AsyncIterator[str]:
         """Hand over ``message`` from ``mail_from`` ("" for the null reverse-path) to one recipient.
 
-        Returns the relay's reply to the end of data: from then on the mail is the relay's. Raises Refused for what the
-        relay will never take, TryLater for the rest, trouble with the relay or our login included.
+        Gives the relay's reply to the end of data: from then on the mail is the relay's, and the farewell waits until that
+        is noted. Raises Refused for what the relay will never take, TryLater for the rest, trouble with the relay or our
+        login included.
         """
         _check_address(mail_from or "null@sender.invalid")
         _check_address(rcpt_to)
         async with self._connected() as client:
-            return await self._hand_over(client, mail_from, rcpt_to, message)
+            yield await self._hand_over(client, mail_from, rcpt_to, message)
 
     async def probe(self) -> None:
         """Greet the relay, encrypt and log in as for a mail, and leave. Raises TryLater when it could take no mail."""
-        async with self._connected() as client:
-            with suppress(aiosmtplib.SMTPException, OSError):
-                await client.quit(timeout=min(_QUIT, self._settings.timeout))
+        async with self._connected():
+            pass
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[aiosmtplib.SMTP]:
-        """A connection to the relay; its errors, and those of what is done with it, are translated."""
+        """A connection to the relay, with a farewell where all went well; its errors, and those of what is done with it, are
+        translated.
+        """
         client = self._client()
         try:
             try:
@@ -95,6 +98,8 @@ class Transport:
                 except aiosmtplib.SMTPHeloError:
                     await client.helo()
             yield client
+            with suppress(aiosmtplib.SMTPException, OSError):  # what was done is done
+                await client.quit(timeout=min(_QUIT, self._settings.timeout))
         except aiosmtplib.SMTPResponseException as error:
             raise _translated(error) from error
         except (aiosmtplib.SMTPException, OSError) as error:  # time-outs are OSErrors
@@ -129,8 +134,6 @@ class Transport:
         never = not mail_from and client.supports_extension("dsn")
         await client.rcpt(rcpt_to, options=["NOTIFY=NEVER"] if never else [], encoding="utf-8" if utf8 else "ascii")
         reply = await client.data(message, timeout=self._settings.timeout * _END_OF_DATA)
-        with suppress(aiosmtplib.SMTPException, OSError):  # the relay has the mail: its farewell changes nothing
-            await client.quit(timeout=min(_QUIT, self._settings.timeout))
         return one_line(f"{reply.code} {reply.message}", 300)
 
     @staticmethod

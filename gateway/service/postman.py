@@ -12,6 +12,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,9 +38,9 @@ _MIN_TRIES = 5  # a mail is not given up on age alone: a clock may jump
 
 
 class Carrier(Protocol):
-    """Hands one message to the smarthost; returns its reply, raises Refused or TryLater."""
+    """Hands one message to the smarthost; gives its reply as soon as it has it, raises Refused or TryLater."""
 
-    async def send(self, mail_from: str, rcpt_to: str, message: bytes) -> str: ...
+    def handed_over(self, mail_from: str, rcpt_to: str, message: bytes) -> AbstractAsyncContextManager[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,11 @@ class Postman:
         try:
             message = await asyncio.to_thread(self._compose, mail, await self._pictures(mail))
             reach("relay.sending")
-            reply = await self._carrier.send(mail.envelope_from, mail.to, message)
-            reach("relay.taken")
+            async with self._carrier.handed_over(mail.envelope_from, mail.to, message) as reply:
+                reach("relay.taken")
+                now = self._clock()
+                await self._database.write(lambda tx: outbox.sent(tx, mail.id, now, reply))
+                self._tell(mail, "sent", "")
         except Refused as error:
             await self._give_up(mail, str(error))
         except TryLater as error:
@@ -126,10 +130,6 @@ class Postman:
         except Exception as error:
             log.exception("unexpected failure", id=mail.id, kind=mail.kind)
             await self._later(mail, tries, TryLater("the mail could not be made or handed over", repr(error)))
-        else:
-            now = self._clock()
-            await self._database.write(lambda tx: outbox.sent(tx, mail.id, now, reply))
-            self._tell(mail, "sent", "")
 
     async def _pictures(self, mail: OutgoingMail) -> list[tuple[str, bytes]]:
         """The first pages that a result warns of, with their names; none where nothing of the mail is to come back (RET=HDRS,

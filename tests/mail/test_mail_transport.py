@@ -92,6 +92,11 @@ async def scripted(script: Script) -> AsyncIterator[int]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def sent(transport: Transport, mail_from: str, rcpt_to: str, message: bytes) -> str:
+    async with transport.handed_over(mail_from, rcpt_to, message) as reply:
+        return reply
+
+
 def to(port: int, **settings: Any) -> Transport:
     return Transport(
         RelaySettings(**{"host": "127.0.0.1", "port": port, "timeout": 5.0, "local_hostname": "gw.example", **settings})
@@ -123,7 +128,7 @@ def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> 
 async def test_mail_arrives_as_it_is() -> None:
     sink = Sink()
     async with relay(sink) as port:
-        reply = await to(port).send("bounce@example.org", "ann@example.com", MESSAGE)
+        reply = await sent(to(port), "bounce@example.org", "ann@example.com", MESSAGE)
     assert reply == "250 2.0.0 queued as 4711"
     (mail,) = sink.mails
     assert mail.content == MESSAGE
@@ -134,7 +139,7 @@ async def test_mail_arrives_as_it_is() -> None:
 async def test_null_sender() -> None:
     sink = Sink()
     async with relay(sink) as port:
-        await to(port).send("", "ann@example.com", MESSAGE)
+        await sent(to(port), "", "ann@example.com", MESSAGE)
     assert sink.mails[0].mail_from in ("", "<>", None)
     assert sink.mails[0].rcpt_options == []  # the sink offers no DSN
 
@@ -159,8 +164,8 @@ async def test_reports_ask_for_no_reports() -> None:
                 writer.write(b"250 ok\r\n")
 
     async with scripted(offers_dsn) as port:
-        assert await to(port).send("", "ann@example.com", MESSAGE) == "250 first line queued"
-        await to(port).send("bounce@example.org", "ann@example.com", "Größe\r\n".encode())
+        assert await sent(to(port), "", "ann@example.com", MESSAGE) == "250 first line queued"
+        await sent(to(port), "bounce@example.org", "ann@example.com", "Größe\r\n".encode())
     assert "RCPT TO:<ann@example.com> NOTIFY=NEVER" in said
     assert "RCPT TO:<ann@example.com>" in said
     assert f"MAIL FROM:<> SIZE={len(MESSAGE)}" in said
@@ -181,7 +186,7 @@ async def test_old_server_without_ehlo() -> None:
                 writer.write(b"250 ok\r\n")
 
     async with scripted(helo_only) as port:
-        assert await to(port).send("", "ann@example.com", MESSAGE) == "250 taken"
+        assert await sent(to(port), "", "ann@example.com", MESSAGE) == "250 taken"
         await to(port).probe()
 
 
@@ -197,7 +202,25 @@ async def test_a_server_that_dies_after_its_yes_has_the_mail() -> None:
             writer.write(b"250 ok\r\n")
 
     async with scripted(no_farewell) as port:
-        assert await to(port).send("", "ann@example.com", MESSAGE) == "250 ok"
+        assert await sent(to(port), "", "ann@example.com", MESSAGE) == "250 ok"
+
+
+async def test_the_farewell_comes_behind_what_is_done_with_the_yes() -> None:
+    said: list[bytes] = []
+
+    async def listening(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hello\r\n")
+        while line := await reader.readline():
+            said.append(line)
+            if line.startswith(b"DATA"):
+                writer.write(b"354 go\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+            writer.write(b"250 ok\r\n")
+
+    async with scripted(listening) as port:
+        async with to(port).handed_over("", "ann@example.com", MESSAGE) as reply:
+            assert (reply, said[-1]) == ("250 ok", b"DATA\r\n")
+        assert said[-1] == b"QUIT\r\n"
 
 
 # --- refused and put off ----------------------------------------------------------------------------------------------
@@ -207,10 +230,10 @@ async def test_a_no_to_our_sender_is_for_no_mail_of_its_own() -> None:
     sink = Sink(MAIL="550 5.7.1 Sender not allowed")
     async with relay(sink) as port:
         with pytest.raises(TryLater, match="takes no mail from our sender"):
-            await to(port).send("", "ann@example.com", MESSAGE)
+            await sent(to(port), "", "ann@example.com", MESSAGE)
         sink.answers["MAIL"] = "552 5.3.4 Message size exceeds fixed limit"
         with pytest.raises(Refused, match="exceeds fixed limit"):
-            await to(port).send("", "ann@example.com", MESSAGE)
+            await sent(to(port), "", "ann@example.com", MESSAGE)
 
 
 @pytest.mark.parametrize("command", ["RCPT", "DATA"])
@@ -218,7 +241,7 @@ async def test_permanent_no(command: str) -> None:
     sink = Sink(**{command: "550 5.1.1 No such user\u202e here"})
     async with relay(sink, enable_SMTPUTF8=True) as port:
         with pytest.raises(Refused) as caught:
-            await to(port).send("bounce@example.org", "ann@example.com", MESSAGE)
+            await sent(to(port), "bounce@example.org", "ann@example.com", MESSAGE)
     assert caught.value.public.startswith("the mail server refused the mail: 550 5.1.1 No such user")
     assert caught.value.public.isprintable()
     assert caught.value.status == "5.1.1"
@@ -230,10 +253,10 @@ async def test_greylisting(command: str) -> None:
     sink = Sink(**{command: "451 4.7.1 Greylisted, come back in 5 minutes"})
     async with relay(sink) as port:
         with pytest.raises(TryLater, match="Greylisted") as caught:
-            await to(port).send("", "ann@example.com", MESSAGE)
+            await sent(to(port), "", "ann@example.com", MESSAGE)
         assert caught.value.status == "4.7.1"
         del sink.answers[command]
-        assert await to(port).send("", "ann@example.com", MESSAGE) == "250 2.0.0 queued as 4711"
+        assert await sent(to(port), "", "ann@example.com", MESSAGE) == "250 2.0.0 queued as 4711"
 
 
 async def test_a_probe_says_whether_the_relay_could_take_a_mail(server_tls: ssl.SSLContext, ca_file: str) -> None:
@@ -251,20 +274,20 @@ async def test_closing_in_the_middle() -> None:
     sink = Sink(RCPT="421 4.3.2 going down")
     async with relay(sink) as port:
         with pytest.raises(TryLater, match=r"421 4\.3\.2 going down"):
-            await to(port).send("", "ann@example.com", MESSAGE)
+            await sent(to(port), "", "ann@example.com", MESSAGE)
 
 
 async def test_a_wish_for_a_login_is_no_fault_of_the_mail() -> None:
     async with relay(Sink(MAIL="530 5.7.0 Authentication required")) as port:
         with pytest.raises(TryLater, match="does not accept our login: 530"):
-            await to(port).send("", "ann@example.com", MESSAGE)
+            await sent(to(port), "", "ann@example.com", MESSAGE)
 
 
 async def test_too_large_is_said_before_anything_is_sent() -> None:
     sink = Sink()
     async with relay(sink, data_size_limit=50) as port:
         with pytest.raises(Refused, match="the mail server takes 50 at most") as caught:
-            await to(port).send("", "ann@example.com", MESSAGE)
+            await sent(to(port), "", "ann@example.com", MESSAGE)
     assert caught.value.status == "5.3.4"
     assert not sink.over_tls  # no MAIL came
 
@@ -275,7 +298,7 @@ async def test_no_service_greeting() -> None:
 
     async with scripted(busy) as port:
         with pytest.raises(TryLater, match="does not take the mail now: 554") as caught:
-            await to(port).send("", "ann@example.com", MESSAGE)
+            await sent(to(port), "", "ann@example.com", MESSAGE)
     assert caught.value.status == "4.3.0"
 
 
@@ -287,15 +310,15 @@ async def test_eight_bit_mail_to_a_seven_bit_server() -> None:
 
     async with scripted(seven_bit) as port:
         with pytest.raises(Refused, match="8-bit"):
-            await to(port).send("", "ann@example.com", "Größe\r\n".encode())
+            await sent(to(port), "", "ann@example.com", "Größe\r\n".encode())
         with pytest.raises(Refused, match="beyond ASCII"):
-            await to(port).send("", "jürgen@example.com", MESSAGE)
+            await sent(to(port), "", "jürgen@example.com", MESSAGE)
 
 
 async def test_addresses_in_utf8() -> None:
     sink = Sink()
     async with relay(sink, enable_SMTPUTF8=True) as port:
-        await to(port).send("", "jürgen@example.com", MESSAGE)
+        await sent(to(port), "", "jürgen@example.com", MESSAGE)
     assert sink.mails[0].rcpt_tos == ["jürgen@example.com"]
 
 
@@ -310,11 +333,11 @@ async def test_addresses_that_are_none(address: str) -> None:
     sink = Sink()
     async with relay(sink) as port:
         with pytest.raises(Refused, match="is no address") as caught:
-            await to(port).send("", address, MESSAGE)
+            await sent(to(port), "", address, MESSAGE)
         assert caught.value.status == "5.1.3"
         if address:
             with pytest.raises(Refused):
-                await to(port).send(address, "ann@example.com", MESSAGE)
+                await sent(to(port), address, "ann@example.com", MESSAGE)
     assert not sink.over_tls
 
 
@@ -325,7 +348,7 @@ async def test_nobody_listens() -> None:
     async with relay(Sink()) as port:
         pass
     with pytest.raises(TryLater, match="cannot be reached") as caught:
-        await to(port).send("", "ann@example.com", MESSAGE)
+        await sent(to(port), "", "ann@example.com", MESSAGE)
     assert "127.0.0.1" in caught.value.detail
 
 
@@ -337,7 +360,7 @@ async def test_a_server_that_hangs(greeting: bytes) -> None:
 
     async with scripted(hang) as port:
         with pytest.raises(TryLater, match="cannot be reached"):
-            await to(port, timeout=0.05).send("", "ann@example.com", MESSAGE)
+            await sent(to(port, timeout=0.05), "", "ann@example.com", MESSAGE)
 
 
 async def test_a_server_that_hangs_up_in_the_data() -> None:
@@ -352,7 +375,7 @@ async def test_a_server_that_hangs_up_in_the_data() -> None:
 
     async with scripted(hang_up) as port:
         with pytest.raises(TryLater):
-            await to(port).send("", "ann@example.com", MESSAGE)
+            await sent(to(port), "", "ann@example.com", MESSAGE)
 
 
 async def test_a_server_that_talks_nonsense() -> None:
@@ -361,7 +384,7 @@ async def test_a_server_that_talks_nonsense() -> None:
 
     async with scripted(nonsense) as port:
         with pytest.raises(TryLater):
-            await to(port).send("", "ann@example.com", MESSAGE)
+            await sent(to(port), "", "ann@example.com", MESSAGE)
 
 
 async def test_cancelling_closes_the_connection() -> None:
@@ -376,7 +399,7 @@ async def test_cancelling_closes_the_connection() -> None:
         gone.set()
 
     async with scripted(hang) as port:
-        sending = asyncio.create_task(to(port).send("", "ann@example.com", MESSAGE))
+        sending = asyncio.create_task(sent(to(port), "", "ann@example.com", MESSAGE))
         await reached.wait()
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -392,22 +415,22 @@ async def test_starttls_with_a_login(server_tls: ssl.SSLContext, ca_file: str) -
     options = {"tls_context": server_tls, "require_starttls": True, "authenticator": sink.authenticate}
     async with relay(sink, **options) as port:
         relay_settings = {"tls": "starttls", "ca_file": ca_file, "user": "fax", "password": "right"}
-        await to(port, **relay_settings).send("", "ann@example.com", MESSAGE)
+        await sent(to(port, **relay_settings), "", "ann@example.com", MESSAGE)
         assert sink.over_tls == [True]
         assert (b"fax", b"right") in sink.logins
         with pytest.raises(TryLater, match="does not accept our login: 535"):
-            await to(port, **{**relay_settings, "password": "wrong"}).send("", "ann@example.com", MESSAGE)
+            await sent(to(port, **{**relay_settings, "password": "wrong"}), "", "ann@example.com", MESSAGE)
 
 
 async def test_starttls_trusts_nobody_unknown(server_tls: ssl.SSLContext) -> None:
     sink = Sink()
     async with relay(sink, tls_context=server_tls) as port:
         with pytest.raises(TryLater, match="cannot be reached") as caught:
-            await to(port, tls="starttls").send("", "ann@example.com", MESSAGE)
+            await sent(to(port, tls="starttls"), "", "ann@example.com", MESSAGE)
         assert "certificate" in caught.value.detail.lower()
-        await to(port, tls="opportunistic").send("", "ann@example.com", MESSAGE)
+        await sent(to(port, tls="opportunistic"), "", "ann@example.com", MESSAGE)
         assert sink.over_tls == [True]
-        await to(port, tls="none").send("", "ann@example.com", MESSAGE)
+        await sent(to(port, tls="none"), "", "ann@example.com", MESSAGE)
         assert sink.over_tls == [True, False]
 
 
@@ -415,9 +438,9 @@ async def test_starttls_is_wanted_and_not_offered() -> None:
     sink = Sink()
     async with relay(sink) as port:
         with pytest.raises(TryLater) as caught:
-            await to(port, tls="starttls").send("", "ann@example.com", MESSAGE)
+            await sent(to(port, tls="starttls"), "", "ann@example.com", MESSAGE)
         assert "STARTTLS" in caught.value.detail
-        await to(port, tls="opportunistic").send("", "ann@example.com", MESSAGE)
+        await sent(to(port, tls="opportunistic"), "", "ann@example.com", MESSAGE)
     assert sink.over_tls == [False]
 
 
@@ -443,19 +466,19 @@ async def test_starttls_that_does_not_work_hinders_only_where_it_is_asked_for(an
                 writer.write(b"250 ok\r\n")
 
     async with scripted(script) as port:
-        assert await to(port, tls="opportunistic").send("", "ann@example.com", MESSAGE) == "250 taken"
+        assert await sent(to(port, tls="opportunistic"), "", "ann@example.com", MESSAGE) == "250 taken"
         for settings in ({"tls": "starttls"}, {"tls": "opportunistic", "user": "fax", "password": "secret"}):
             with pytest.raises(TryLater):
-                await to(port, **settings).send("", "ann@example.com", MESSAGE)
+                await sent(to(port, **settings), "", "ann@example.com", MESSAGE)
     assert len(taken) == 1
 
 
 async def test_implicit_tls(server_tls: ssl.SSLContext, ca_file: str) -> None:
     sink = Sink()
     async with relay(sink, tls=server_tls) as port:
-        await to(port, tls="implicit", ca_file=ca_file).send("", "ann@example.com", MESSAGE)
+        await sent(to(port, tls="implicit", ca_file=ca_file), "", "ann@example.com", MESSAGE)
         with pytest.raises(TryLater):
-            await to(port, tls="implicit").send("", "ann@example.com", MESSAGE)
+            await sent(to(port, tls="implicit"), "", "ann@example.com", MESSAGE)
     assert len(sink.mails) == 1
 
 

@@ -119,12 +119,13 @@ class Carrier:
         self.answers = deque(answers)
         self.sent: list[tuple[str, str, bytes]] = []
 
-    async def send(self, mail_from: str, rcpt_to: str, message: bytes) -> str:
+    @asynccontextmanager
+    async def handed_over(self, mail_from: str, rcpt_to: str, message: bytes) -> AsyncIterator[str]:
         self.sent.append((mail_from, rcpt_to, message))
         answer = self.answers.popleft() if self.answers else "250 ok"
         if isinstance(answer, BaseException):
             raise answer
-        return answer
+        yield answer
 
 
 def to_relay(port: int, **settings: Any) -> Transport:
@@ -483,9 +484,10 @@ async def test_the_try_is_counted_before_it_is_made(house: House) -> None:
     seen: list[Any] = []
 
     class Looking(Carrier):
-        async def send(self, mail_from: str, rcpt_to: str, message: bytes) -> str:
+        @asynccontextmanager
+        async def handed_over(self, mail_from: str, rcpt_to: str, message: bytes) -> AsyncIterator[str]:
             seen.append(house.on_disk("SELECT tries, state FROM outbox"))
-            return "250 ok"
+            yield "250 ok"
 
     await Office(house, Looking()).due()
     assert seen == [[(1, "queued")]]
@@ -495,9 +497,11 @@ async def test_killed_while_it_is_handed_over_it_goes_again_with_the_same_messag
     waiting = await a_result(house)
 
     class Dying(Carrier):
-        async def send(self, mail_from: str, rcpt_to: str, message: bytes) -> str:
-            await super().send(mail_from, rcpt_to, message)
-            raise asyncio.CancelledError
+        @asynccontextmanager
+        async def handed_over(self, mail_from: str, rcpt_to: str, message: bytes) -> AsyncIterator[str]:
+            async with super().handed_over(mail_from, rcpt_to, message):
+                raise asyncio.CancelledError
+            yield ""
 
     first = Dying()
     with pytest.raises(asyncio.CancelledError):
@@ -510,6 +514,21 @@ async def test_killed_while_it_is_handed_over_it_goes_again_with_the_same_messag
     assert first.sent == second.sent
     assert waiting.message_id.encode() in second.sent[0][2]
     await reborn.close()
+
+
+async def test_a_mail_that_was_taken_counts_as_sent_before_the_farewell_is_answered(house: House) -> None:
+    await a_result(house)
+
+    class Slow(Carrier):
+        @asynccontextmanager
+        async def handed_over(self, mail_from: str, rcpt_to: str, message: bytes) -> AsyncIterator[str]:
+            async with super().handed_over(mail_from, rcpt_to, message) as reply:
+                yield reply
+            raise asyncio.CancelledError  # the end of the daemon's patience
+
+    with pytest.raises(asyncio.CancelledError):
+        await Office(house, Slow()).due()
+    assert house.on_disk("SELECT state, last_error FROM outbox") == [("sent", "250 ok")]
 
 
 async def test_a_time_that_a_wrong_clock_has_set_is_cut(house: House) -> None:
