@@ -26,7 +26,7 @@ from gateway.edge.seldom import Seldom
 from gateway.errors import Refused, TryLater
 from gateway.faultpoint import reach
 from gateway.model import FaxArrival, Receipt
-from gateway.provider.faxto_callback import DOCUMENT_FIELDS, parse_form, parse_json, parse_text, read
+from gateway.provider.faxto_callback import DOCUMENT_FIELDS, parse_form, parse_json, parse_text, read, text_of
 from gateway.received import START, file_type
 from gateway.spool import Draft
 
@@ -114,7 +114,7 @@ class CallbackServer:
     async def start(self) -> None:
         """Bind. Raises OSError naming the address."""
         app = web.Application()
-        app.router.add_route("*", "/callback/{token}", self._callback)
+        app.router.add_route("*", "/{_:/*}callback/{token}{__:/*}", self._callback)  # slashes too many come by hand
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/healthz", self._readyz)
@@ -181,8 +181,10 @@ class CallbackServer:
                 "a callback with a wrong token; the provider has another than http.callbacks", client=request.remote
             )
             raise web.HTTPNotFound
+        if request.method == "HEAD":  # somebody looks whether the address is good
+            return _ok()
         if request.method not in ("GET", "POST"):
-            raise web.HTTPMethodNotAllowed(request.method, ["GET", "POST"])
+            raise web.HTTPMethodNotAllowed(request.method, ["GET", "HEAD", "POST"])
         taken = _Taken(self._sink, self._settings.max_file)
         try:
             async with asyncio.timeout(self._settings.body_timeout):
@@ -264,7 +266,7 @@ class CallbackServer:
             if part.filename or name in DOCUMENT_FIELDS or described.startswith(("application/", "image/")):
                 await self._read_document(part, name or "file", taken)
             else:
-                taken.fields[name] = (await _short(part)).decode("utf-8", "replace")
+                taken.fields[name] = text_of(await _short(part))
 
     async def _read_document(self, part: BodyPartReader, name: str, taken: _Taken) -> None:
         """A part that is a document, or the text or address of one."""

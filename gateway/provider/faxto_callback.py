@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
+from gateway import charsets
 from gateway.errors import Refused
 from gateway.model import FaxArrival, Receipt, Verdict
 from gateway.provider import wording
@@ -135,7 +136,7 @@ def parse_form(path: str) -> dict[str, Any]:
         name = _unquote(packed_name).decode("utf-8", "replace")
         value = _unquote(packed)
         if name:
-            fields[name] = value[:_FIELD].decode("utf-8", "replace")
+            fields[name] = text_of(value[:_FIELD])
         if name in DOCUMENT_FIELDS:
             values[name] = value
     return _split(fields, values, path)
@@ -148,6 +149,14 @@ def parse_text(path: str) -> dict[str, Any]:
         stream.seek(0)
         is_document = _unpack(stream, f"{path}.file")
     return {"fields": {"file": "" if is_document else text}, "documents": ["file"] if is_document else []}
+
+
+def text_of(value: bytes) -> str:
+    """The text of a field: UTF-8, or Western where it is none, as a station id may be that is passed on as it came."""
+    text = charsets.read(value, "utf-8")
+    if text is None:
+        text = charsets.mostly_utf8(value)
+    return value.decode(charsets.WESTERN, "replace") if text is None else text
 
 
 def _unquote(packed: bytes) -> bytes:

@@ -239,6 +239,18 @@ async def test_rubbish_without_any_word_is_refused(door: Door) -> None:
     assert door.sink.arrivals == []
 
 
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [("Bücker GmbH".encode(), "Bücker GmbH"), (b"B\xfccker GmbH", "Bücker GmbH"), ("株式会社".encode(), "株式会社")],
+)
+async def test_a_station_id_is_read_in_utf8_or_as_western(sent: bytes, read: str, door: Door) -> None:
+    part = b'Content-Disposition: form-data; name="'
+    assert (await door.raw(door.multipart(part + b'uuid"\r\n\r\nu', part + b'rsid"\r\n\r\n' + sent))).startswith(
+        b"HTTP/1.1 200 "
+    )
+    assert door.sink.arrivals[0][0].rsid == read
+
+
 async def test_a_blank_where_a_plus_was_is_put_back(door: Door) -> None:
     body = b"uuid=u&from=+12025550199&to=+12025550100"
     assert await door.post(body, headers=FORM) == 200

@@ -58,10 +58,17 @@ async def test_bytes_that_are_no_text_in_the_path_are_no_token_either(door: Door
 
 
 @pytest.mark.parametrize(
-    "path", ["/callback/", "/callback", "/", f"/callback/{TOKEN}/", f"/{TOKEN}", f"//callback/{TOKEN}"]
+    "path", ["/callback/", "/callback", "/", f"/{TOKEN}", f"/x/callback/{TOKEN}", f"/callback/{TOKEN}/x"]
 )
 async def test_no_other_path_leads_there(path: str, door: Door) -> None:
     assert await door.post({"fax_job_id": "1", "status": "success"}, url=f"http://{door.server.address}{path}") == 404
+
+
+@pytest.mark.parametrize("path", [f"/callback/{TOKEN}/", f"//callback/{TOKEN}", f"//callback/{TOKEN}//"])
+async def test_slashes_too_many_do_not_matter(path: str, door: Door) -> None:
+    raw = door.request(b"fax_job_id=1&status=success", FORM_LINE).replace(f"/callback/{TOKEN}".encode(), path.encode())
+    assert (await door.raw(raw)).startswith(b"HTTP/1.1 200 ")
+    assert len(door.sink.receipts) == 1
 
 
 async def test_two_tokens_are_good_while_one_replaces_the_other(start: Start) -> None:
@@ -70,9 +77,17 @@ async def test_two_tokens_are_good_while_one_replaces_the_other(start: Start) ->
         assert await door.post({}, url=f"http://{door.server.address}/callback/{token}") == status
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
 async def test_only_get_and_post_are_taken(method: str, door: Door) -> None:
     assert (await door.raw(door.request(b"", b"", method=method))).startswith(b"HTTP/1.1 405 ")
+
+
+async def test_a_look_at_the_address_has_no_effect(door: Door) -> None:
+    look = door.request(b"", b"", method="HEAD").replace(
+        TOKEN.encode(), TOKEN.encode() + b"?fax_job_id=1&status=success"
+    )
+    assert (await door.raw(look)).startswith(b"HTTP/1.1 200 ")
+    assert door.sink.receipts == []
 
 
 async def test_a_body_behind_a_wrong_token_is_not_stored(door: Door) -> None:
