@@ -64,7 +64,7 @@ def mailbox(display: str, address: str) -> str:
     clean = one_line(display, 100)
     if not clean:
         return address
-    if clean.isascii():
+    if clean.isascii() and "=?" not in clean:  # what looks like an encoded word must not be taken for one
         return '"{}" <{}>'.format(re.sub(r'(["\\])', r"\\\1", clean), address)
     return f"{' '.join(_encoded_words('From', clean))} <{address}>"
 

@@ -610,6 +610,13 @@ def test_original_headers_do_not_break_out() -> None:
     assert b"Gr??e?" in raw or b"Gr?" in raw
 
 
+def test_what_looks_like_an_encoded_word_is_shown_as_it_came() -> None:
+    claimed = "=?utf-8?q?=E2=80=AE?="
+    message = parsed(compose(mail(MailKind.INBOUND, {**INBOUND, "from": claimed}), HEAD, b"%PDF-1.4 %%EOF"))
+    assert message["From"].addresses[0].display_name == f"Fax from {claimed}"
+    assert message["Subject"] == f"Fax from {claimed}, 2 pages"
+
+
 def test_facts_are_no_templates() -> None:
     assert "{{ 7*7 }}" in body(compose(failed("content", "{{ 7*7 }}"), HEAD))
 
