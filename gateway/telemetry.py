@@ -18,6 +18,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from gateway.logstream import LogStream
+from gateway.model import JobState
 
 log = structlog.get_logger("fax")
 
@@ -166,10 +167,9 @@ def started() -> None:
 
 
 def queue_sizes(jobs: dict[str, int], outbox: dict[str, int]) -> None:
-    """Set the gauges from fresh counts."""
-    _queue.clear()
-    for state, count in jobs.items():
-        _queue.labels(state).set(count)
+    """Set the gauges from fresh counts: a state without a job is 0, for without a series there is nothing to compare."""
+    for state in (*(state for state in JobState if not state.terminal), "held"):
+        _queue.labels(state).set(jobs.get(state, 0))
     for state, count in outbox.items():
         _outbox.labels(state).set(count)
 

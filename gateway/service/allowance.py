@@ -269,18 +269,20 @@ class Allowance:
         spending.stop(tx, identity, now, stop.why)
         held = [each for each in waiting.of_identity(tx, identity) if jobs.hold(tx, each, now, stop.why)]
         numbers = sorted({each.number.e164 for each in held})
+        those = "1 fax that was not sent yet is" if len(held) == 1 else f"{len(held)} faxes that were not sent yet are"
+        who = shlex.quote(identity)
         outbox.add(
             tx,
             self._notices.operator(
                 f"unusual.{_token(identity)}.{int(now)}", now,
                 title=f"The faxes of {identity} are held: unusual use",
-                text=f"{stop.why[:1].upper()}{stop.why[1:]}. {len(held)} faxes that were not sent yet are held, to {', '.join(numbers[:10])}"
+                text=f"{stop.why[:1].upper()}{stop.why[1:]}. {those} held, to {', '.join(numbers[:10])}"
                 f"{f' and {len(numbers) - 10} more numbers' if len(numbers) > 10 else ''}; the last mail came from"
                 f" {submission.client}, in the name of {submission.sender}. Mails of {identity} are still accepted, and"
                 " their faxes held.",
-                remedy=f"If this is as it should be: faxgateway queue release --sender {shlex.quote(identity)}. If not, change the"
-                " password or deny the sender with a route, then end the faxes: faxgateway queue cancel --sender"
-                f" {shlex.quote(identity)}.",
+                remedy=f"If this is as it should be: faxgateway queue release --sender {who}. If not, change the password or"
+                f" deny the sender with a route, then end the faxes: faxgateway queue cancel --sender {who}; new ones are"
+                f" held until you let the sender go again: faxgateway queue release --sender {who}.",
             ),
         )  # fmt: skip
         log.warning("a sender is stopped", identity=identity, why=stop.why, held=len(held))
