@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that ``--help`` is there at once.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import importlib
@@ -12,7 +13,7 @@ import os
 import sys
 import traceback
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -171,13 +172,16 @@ class Root(Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in self.lazy.items()])
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the command line, which prints ``--help`` and ``--version``."""
+        with _own_end_at_a_broken_pipe():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, context: click.Context) -> Any:
-        """Run the command; click's own way to end at a broken pipe has no status of sysexits.h."""
-        try:
+        """Run the command."""
+        with _own_end_at_a_broken_pipe():
             result = super().invoke(context)
             sys.stdout.flush()
-        except BrokenPipeError as error:
-            raise ReaderGone from error
         return result
 
     def main(
@@ -200,6 +204,15 @@ class Root(Group):
                 traceback.print_exception(error)
             status = _explain(error)
         sys.exit(status if isinstance(status, int) else 0)
+
+
+@contextlib.contextmanager
+def _own_end_at_a_broken_pipe() -> Iterator[None]:
+    """Click's has no status of sysexits.h."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGone from error
 
 
 def _open_streams() -> None:

@@ -169,14 +169,17 @@ async def conversion(config: Config | None) -> Finding:
     began = time.monotonic()
     limits = WorkerLimits(config.document.timeout, config.document.memory) if config else WorkerLimits()
     pool = WorkerPool(1, limits)
-    await pool.start()
     try:
+        await pool.start()
         with tempfile.TemporaryDirectory(prefix="faxgateway-doctor-") as scratch:
             mail = Path(scratch, "mail")
             await asyncio.to_thread(mail.write_bytes, b"Subject: doctor\r\n\r\nOne page.\r\n")
             made = await fax_of_mail(pool, mail, Path(scratch), Path(scratch, "fax.pdf"), Wanted())
     except GatewayError as error:
         remedy = "raise document.memory and document.timeout, or install the package again, with all it needs"
+        return Finding("conversion", FAIL, str(error), remedy)
+    except OSError as error:
+        remedy = "let this user start programs and write to the temporary directory ($TMPDIR, or /tmp), and make room there"
         return Finding("conversion", FAIL, str(error), remedy)
     finally:
         await pool.close()

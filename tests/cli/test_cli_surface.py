@@ -193,9 +193,10 @@ def test_without_a_configuration_it_says_where_it_looked() -> None:
     assert (result.exit_code, result.stderr) == (78, "there is no configuration file nope.yaml\n")
 
 
-def test_a_reader_that_has_had_enough_is_met_with_silence() -> None:
+@pytest.mark.parametrize("command", ["check-config --schema", "--help", "queue list --help"])
+def test_a_reader_that_has_had_enough_is_met_with_silence(command: str) -> None:
     writer = subprocess.Popen(
-        [*PROGRAM, "check-config", "--schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=0
+        [*PROGRAM, *command.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=0
     )
     assert writer.stdout is not None
     assert writer.stderr is not None
