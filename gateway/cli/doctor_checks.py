@@ -179,7 +179,9 @@ async def conversion(config: Config | None) -> Finding:
         remedy = "raise document.memory and document.timeout, or install the package again, with all it needs"
         return Finding("conversion", FAIL, str(error), remedy)
     except OSError as error:
-        remedy = "let this user start programs and write to the temporary directory ($TMPDIR, or /tmp), and make room there"
+        remedy = (
+            "let this user start programs and write to the temporary directory ($TMPDIR, or /tmp), and make room there"
+        )
         return Finding("conversion", FAIL, str(error), remedy)
     finally:
         await pool.close()

@@ -248,7 +248,9 @@ async def test_a_conversion_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) 
     assert (finding.state, finding.text) == (FAIL, "the document could not be converted (no pikepdf)")
 
 
-async def test_a_machine_that_starts_no_conversion_is_told_and_what_else_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_machine_that_starts_no_conversion_is_told_and_what_else_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python3")
     finding = await checks.conversion(None)
     assert (finding.state, "/nowhere/python3" in finding.text) == (FAIL, True)
