@@ -126,7 +126,8 @@ class FaxTo:
         if reference is not None:
             return Submitted(
                 reference,
-                cost=as_price(record.get("cost")),
+                # 0 may mean that it is not known yet: what is free was quoted so
+                cost=as_price(record.get("cost")) or None,
                 balance=as_money(record.get("user_cash_balance")),
                 failed=_failed(record),
                 text=answer.says(),

@@ -98,6 +98,14 @@ async def test_a_yes_tells_price_balance_and_words() -> None:
     assert told == Submitted(2, text="taken on")
 
 
+@pytest.mark.parametrize("cost", [b"0", b"0.00", b'"0.00"'])
+async def test_a_price_of_nothing_is_none_yet(cost: bytes) -> None:
+    """Or a provider that learns the price with the end of the call would send without a limit."""
+    async with serve(clear(b'{"status":"executed","fax_job_id":2,"cost":' + cost + b"}")) as wire:
+        told = await submit(wire.base)
+    assert told == Submitted(2, cost=None)
+
+
 HTML = b"<html><body><h1>Forbidden</h1></body></html>"
 LARAVEL = b'{"message":"The given data was invalid.","errors":{"fax_number":["bad number"]}}'
 
