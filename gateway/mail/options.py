@@ -297,7 +297,8 @@ def _send_at(value: str, now: float, date: str, most: float) -> float:
     if at < now - 60:
         raise _refused(f"send-at={value} is in the past; name a time to come, or leave it out to send at once")
     if at > now + most:
-        raise _refused(f"send-at={value} is too far away: a fax waits at most {most / 86400:g} days here")
+        latest = datetime.fromtimestamp(now + most, here.tzinfo)
+        raise _refused(f"send-at={value} is too far away: a fax waits until {latest:%Y-%m-%dT%H:%M} here at most")
     is_by_clock = moment.tzinfo is here.tzinfo and not _SOON.fullmatch(value)
     return at - _clocks_change(here, at) if is_by_clock else at
 
