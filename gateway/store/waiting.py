@@ -45,8 +45,8 @@ def open_ids(tx: Tx) -> list[str]:
 def held_of(tx: Tx, sender: str) -> list[str]:
     """Held jobs of an identity (user:NAME, ip:ADDRESS), or of an envelope sender, the oldest first."""
     rows = tx.execute(
-        "SELECT job.id, identity, sender FROM job JOIN submission ON submission.id = job.submission WHERE hold <> ''"
-        " ORDER BY job.rowid"
+        "SELECT job.id, identity, sender FROM job INDEXED BY job_held JOIN submission ON submission.id = job.submission"
+        " WHERE hold <> '' ORDER BY job.rowid"
     )
     return [id_ for id_, identity, address in rows if sender == identity or sender.lower() == address.lower()]
 

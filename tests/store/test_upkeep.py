@@ -55,6 +55,10 @@ def _history(count: int) -> Tx:
             " next_at, ended_at) VALUES (?, 'delivered', ?, 'a@x', '', '', ?, '{}', '', 'sent', 0, ?)",
             (f"M{n}", f"S{n}-1", at, at),
         )
+        tx.execute(
+            "INSERT INTO inbound (id, uuid, state, received_at, did, caller, arrival, file, file_type, size, sha256, next_at)"
+            " VALUES (?, ?, 'dispatched', ?, '', '', '{}', '', '', 1, '', 0)", (f"I{n}", f"U{n}", at),
+        )  # fmt: skip
     return tx
 
 
@@ -96,10 +100,12 @@ def _steps(tx: Tx, what: Callable[[Tx], Any]) -> int:
         lambda tx: uploads.owners(tx, range(10)),
         lambda tx: retention.forget_documents(tx, _NOW),
         lambda tx: retention.forget_history(tx, 0.0),
+        lambda tx: inbound.forget_documents(tx, _NOW),
         lambda tx: outbox.forget(tx, 0.0),
         lambda tx: receipts.purge_orphans(tx, _NOW),
         divided.forget_content,
         lambda tx: waiting.too_old(tx, _NOW, 10),
+        lambda tx: waiting.held_of(tx, "a@x"),
     ],
 )
 def test_it_costs_the_same_after_years(what: Callable[[Tx], Any]) -> None:
