@@ -61,6 +61,10 @@ def test_a_bad_configuration_is_not_tried_again() -> None:
     assert service["WatchdogSec"] == ["60"]
 
 
+def test_a_start_has_the_time_to_read_all_of_a_large_database() -> None:
+    assert options(SERVICE)["TimeoutStartSec"] == ["1h"]
+
+
 def test_it_tells_the_run_of_the_machine_that_it_hides(monkeypatch: pytest.MonkeyPatch) -> None:
     service = options(SERVICE)
     assert service["ProcSubset"] == ["pid"]
