@@ -40,6 +40,9 @@ _FATAL = {
 _BATCH = 200
 _PATIENCE = 0.2  # seconds
 _LOCK_PATIENCE = 5.0  # seconds for which another process may hold the file
+_LONGEST_LOG = (
+    64 << 20
+)  # bytes of it that are kept once all is in the database: a backup makes it grow, and a start reads it
 _LEAST = 1 << 20  # bytes that a start needs at most
 
 
@@ -191,11 +194,14 @@ class Database:
         self._patient.append(_Work(function, None, is_short=True))
 
     async def read(self, function: Callable[[Tx], T]) -> T:
-        """Run ``function`` on the read-only connection. Raises what it raised, :class:`TryLater` when the database is closed."""
+        """Run ``function`` on the read-only connection: all that it reads is of one instant.
+
+        Raises what it raised, :class:`TryLater` when the database is closed.
+        """
         if self._reader is None:
             raise TryLater("the gateway cannot read its records now", "the database is closed")
         try:
-            return await self._reader.run(function)
+            return await self._reader.run(lambda tx: _at_one_instant(tx, function))
         except sqlite3.Error as error:
             if not self._is_full(error):
                 self._note_break(error, _FATAL.get(_code(error)))
@@ -282,6 +288,14 @@ def _code(error: Exception) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
+def _at_one_instant(tx: Tx, function: Callable[[Tx], T]) -> T:
+    tx.execute("BEGIN")
+    try:
+        return function(tx)
+    finally:
+        tx.rollback()
+
+
 def _run_at_once(tx: Tx, functions: Sequence[Callable[[Tx], Any]]) -> list[Any] | None:
     """All functions in a transaction that is still to be ended; None, and nothing done, where one fails or has to wait."""
     if tx.in_transaction:
@@ -361,6 +375,7 @@ def _prepare(tx: Tx) -> None:
     for name, value in (("journal_mode", "WAL"), ("synchronous", "FULL"), ("foreign_keys", "ON")):
         tx.execute(f"PRAGMA {name} = {value}").fetchall()
     tx.execute("PRAGMA trusted_schema = OFF")
+    tx.execute(f"PRAGMA journal_size_limit = {_LONGEST_LOG}").fetchall()
     modes = (_pragma(tx, "journal_mode"), _pragma(tx, "synchronous"), _pragma(tx, "foreign_keys"))
     if modes != ("wal", 2, 1):
         raise StoreBroken(f"SQLite did not take the modes the gateway needs: it says {modes}")
@@ -368,6 +383,10 @@ def _prepare(tx: Tx) -> None:
         return
     clean = tx.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
     if clean is None or clean[0] != "1":
+        log.info(
+            "the last stop was no clean one: the whole database is read",
+            size=_pragma(tx, "page_count") * _pragma(tx, "page_size"),
+        )
         found = tx.execute("PRAGMA quick_check(3)").fetchall()
         if found != [("ok",)]:
             raise StoreBroken(

@@ -11,48 +11,53 @@ import struct
 from array import array
 from pathlib import Path
 from sys import byteorder
+from typing import BinaryIO
 
 _HEADER = struct.Struct(">8I")  # magic, version, page size, checkpoint, salt 1, salt 2, checksum 1, checksum 2
 _FRAME = struct.Struct(">6I")  # page, database size after a commit or 0, salt 1, salt 2, checksum 1, checksum 2
 _MAGIC = 0x377F0682  # with the last bit set: checksums over big-endian words
 _MASK = 0xFFFFFFFF
+_LARGEST = 65536  # bytes of a page
 
 
 def lost_after(log: Path) -> int | None:
     """Where in a log damage begins behind which commits are lost, in bytes; None when a crash explains what is there."""
     try:
-        data = memoryview(log.read_bytes())
+        with log.open("rb") as stream:
+            return _lost_after(stream)
     except FileNotFoundError:
         return None
-    if len(data) < _HEADER.size + _FRAME.size or not any(data[: _HEADER.size]):
+
+
+def _lost_after(log: BinaryIO) -> int | None:
+    header = log.read(_HEADER.size)
+    page = _HEADER.unpack(header)[2] if len(header) == _HEADER.size else 0
+    frame = log.read(_FRAME.size + min(page, _LARGEST))
+    if len(frame) < _FRAME.size or not any(header):
         return None  # never written, or not synced
-    magic, _, page, _, *salts, first, second = _HEADER.unpack_from(data)
+    magic, _, page, _, *salts, first, second = _HEADER.unpack(header)
     is_big = bool(magic & 1)
-    sums = _sum(data[:24], (0, 0), is_big)
-    if magic & ~1 != _MAGIC or not 512 <= page <= 65536 or page & (page - 1) or sums != (first, second):
+    sums = _sum(header[:24], (0, 0), is_big)
+    if magic & ~1 != _MAGIC or not 512 <= page <= _LARGEST or page & (page - 1) or sums != (first, second):
         return 0
-    size = _FRAME.size + page
-    places = range(_HEADER.size, len(data) - size + 1, size)
-    end = _HEADER.size  # of the last commit that SQLite will find
-    broken = 0
-    for n, place in enumerate(places):
-        _, commit, one, two, first, second = _FRAME.unpack_from(data, place)
-        if [one, two] == salts:
-            sums = _sum(data[place : place + 8], sums, is_big)
-            sums = _sum(data[place + _FRAME.size : place + size], sums, is_big)
-        if [one, two] != salts or sums != (first, second):
-            broken = n
-            break
-        if commit:
-            end = place + size
-    else:
-        return None
-    behind = [_FRAME.unpack_from(data, place) for place in places[broken:]]
-    commits = sum(1 for _, commit, one, two, *_ in behind if commit and [one, two] == salts)
-    return end if commits > 1 else None
+    place = end = _HEADER.size  # the latter is of the last commit that SQLite will find
+    is_whole, behind = True, 0
+    while len(frame) == _FRAME.size + page:
+        _, commit, one, two, first, second = _FRAME.unpack_from(frame)
+        is_ours = [one, two] == salts
+        if is_whole and is_ours:
+            sums = _sum(frame[:8], sums, is_big)
+            sums = _sum(frame[_FRAME.size :], sums, is_big)
+        is_whole = is_whole and is_ours and sums == (first, second)
+        place += len(frame)
+        if is_whole and commit:
+            end = place
+        behind += not is_whole and bool(commit) and is_ours
+        frame = log.read(len(frame))
+    return end if behind > 1 else None
 
 
-def _sum(data: memoryview, sums: tuple[int, int], is_big: bool) -> tuple[int, int]:
+def _sum(data: bytes, sums: tuple[int, int], is_big: bool) -> tuple[int, int]:
     """SQLite's checksum goes on from ``sums`` over 8 bytes at a time."""
     words = array("I")
     assert words.itemsize == 4

@@ -65,6 +65,47 @@ async def test_the_reader_cannot_write(tmp_path: Path) -> None:
     await database.close()
 
 
+async def test_what_is_read_together_is_of_one_instant(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    began, changed = threading.Event(), threading.Event()
+
+    def twice(tx: sqlite3.Connection) -> list[str | None]:
+        first = get_meta(tx, "a")
+        began.set()
+        assert changed.wait(30)
+        return [first, get_meta(tx, "a")]
+
+    async def change() -> None:
+        await asyncio.to_thread(began.wait, 30)
+        await database.write(lambda tx: set_meta(tx, "a", "1"))
+        changed.set()
+
+    found, _ = await asyncio.gather(database.read(twice), change())
+    assert found == [None, None]
+    assert await database.read(lambda tx: get_meta(tx, "a")) == "1"
+    await database.close()
+
+
+async def test_a_log_that_a_long_read_made_grow_is_short_again_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 1 << 20
+    monkeypatch.setattr("gateway.store.db._LONGEST_LOG", most)
+    database = await opened(tmp_path)
+    log = tmp_path / "db.sqlite-wal"
+    other = sqlite3.connect(f"file:{tmp_path}/db.sqlite?mode=ro", uri=True, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT * FROM meta").fetchall()
+    await database.write(lambda tx: set_meta(tx, "a", "x" * 6 * most))
+    await database.write(lambda tx: set_meta(tx, "b", "y"))
+    assert log.stat().st_size > 6 * most
+    other.close()
+    for n in range(2):  # all is put into the database, then the log begins anew
+        await database.write(lambda tx, n=n: set_meta(tx, "c", str(n)))
+    assert log.stat().st_size <= most
+    await database.close()
+
+
 async def test_one_failure_in_a_batch_undoes_only_itself(tmp_path: Path) -> None:
     database = await opened(tmp_path)
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,15 @@ def test_frames_of_an_earlier_round_behind_the_end_are_no_damage(tmp_path: Path)
     assert log.stat().st_size > 32 + 15 * FRAME  # the old ones are still there
     assert lost_after(log) is None
     database.close()
+
+
+def test_a_long_log_is_not_read_into_memory(crashed: Path) -> None:
+    os.truncate(crashed, 64 << 20)
+    tracemalloc.start()
+    assert lost_after(crashed) is None
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1 << 20
 
 
 @pytest.mark.parametrize("place", [0, 8, 17, 25])
