@@ -182,28 +182,25 @@ class Settle:
         """Ask what became of a fax, and end it when the answer is final."""
         assert job.provider_ref is not None
         now = self._clock()
-        known = await self._database.read(lambda tx: receipts.of_job(tx, job.id))
-        words = [r for r in known if r.provider_ref == job.provider_ref and r.verdict is not Verdict.PROGRESS]
+        heard = await self._database.read(lambda tx: receipts.of_job(tx, job.id))
+        words = [r for r in heard if r.provider_ref == job.provider_ref and r.verdict is not Verdict.PROGRESS]
         told = words[-1] if words else None
-        arrived = any(
-            r.provider_ref != job.provider_ref and r.verdict is Verdict.SUCCESS for r in known
-        )  # an earlier call
         waits = self._settings.confirm_after if told else self._settings.poll_after
 
         polls = await self._database.write(lambda tx: jobs.count_poll(tx, job, waits, now))
         if not polls:
             return
         if told and not self._settings.confirm_receipts:
-            await self._end(job, Result(told.verdict, told.code, told.text, confirmed=False), again=not arrived)
+            await self._end(job, Result(told.verdict, told.code, told.text, confirmed=False), heard)
             return
         status = await self.ask(job.provider_ref)
         final = await self._judge(job, told, status, now, agreed=len({r.verdict for r in words}) == 1)
         if final is not None:
-            await self._end(job, final, again=not arrived)
+            await self._end(job, final, heard)
             return
         started = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
         if is_over(started[-1].started_at, now, self._settings.result_timeout, polls, waits[-1]):
-            await self._no_result(job)
+            await self._no_result(job, heard)
 
     async def ask(self, provider_ref: int) -> JobStatus | None:
         """The provider's word now; None when it cannot be had."""
@@ -244,22 +241,24 @@ class Settle:
                 return Result(told.verdict, told.code, told.text, confirmed=listed is told.verdict)
         return None
 
-    async def _end(self, job: FaxJob, result: Result, *, again: bool) -> None:
-        """End it so, or dial ``again`` where that may be."""
-        allowed = self._settings.redial.get(result.code, 0) if again else 0
+    async def _end(self, job: FaxJob, result: Result, heard: Sequence[Receipt]) -> None:
+        """End it so, or dial again where that may be; where more than ``heard`` was told meanwhile, all is weighed anew."""
+        earlier_arrived = any(r.provider_ref != job.provider_ref and r.verdict is Verdict.SUCCESS for r in heard)
+        allowed = 0 if earlier_arrived else self._settings.redial.get(result.code, 0)
         # on the mere hint of a callback nothing is sent again, unless callbacks are to be believed
         sure = result.confirmed or not self._settings.confirm_receipts
         if result.verdict is Verdict.FAILED and job.redials < allowed and sure:
             now = self._clock()
-            await self._database.write(
-                lambda tx: jobs.change(
+            redials = await self._database.write(
+                lambda tx: receipts.of_job(tx, job.id) == heard and jobs.change(
                     tx, job, JobState.UPLOADED, now,
                     f"{result.code}: {result.text}; dialling again ({job.redials + 1} of {allowed})",
                     redials=job.redials + 1, next_at=now + self._settings.redial_after, last_error=result.text,
                     provider_ref=None,
                 )
             )  # fmt: skip
-            telemetry.retry(job.id, step="redial", wait=self._settings.redial_after, why=result.text)
+            if redials:
+                telemetry.retry(job.id, step="redial", wait=self._settings.redial_after, why=result.text)
             return
         delivered = result.verdict is Verdict.SUCCESS
         await self._finish(
@@ -269,14 +268,15 @@ class Settle:
             code=result.code or ("ok" if delivered else "unknown"),
             text=result.text,
             confirmed=result.confirmed,
+            heard=heard,
         )
 
-    async def _no_result(self, job: FaxJob) -> None:
+    async def _no_result(self, job: FaxJob, heard: Sequence[Receipt]) -> None:
         """No final word ever came: end it as the history has it, else as not known, and say so."""
         assert job.provider_ref is not None
         listed = await self._history.find(job.provider_ref)
         if listed in (Verdict.SUCCESS, Verdict.FAILED):
-            await self._end(job, Result(listed, "", "as the provider's history alone tells"), again=False)
+            await self._end(job, Result(listed, "", "as the provider's history alone tells"), heard)
             return
         await self._finish(
             job,
@@ -284,6 +284,7 @@ class Settle:
             MailKind.NO_RESULT,
             code="no_result",
             text="the provider took the fax but never reported what became of it",
+            heard=heard,
         )
 
     # --- common ends ----------------------------------------------------------------------------------------------
@@ -312,11 +313,14 @@ class Settle:
         status: str = "",
         confirmed: bool = True,
         attempt: str = "",
+        heard: Sequence[Receipt] | None = None,
     ) -> None:
-        """The final state and the mail that tells it, in one commit."""
+        """The final state and the mail that tells it, in one commit; not where more than ``heard`` was told of it meanwhile."""
         now = self._clock()
 
         def commit(tx: Tx) -> bool:
+            if heard is not None and receipts.of_job(tx, job.id) != heard:
+                return False
             if attempt:
                 jobs.end_attempt(tx, job.id, job.attempts, now, attempt, detail=text)
             sends = jobs.attempts(tx, job.id)
@@ -349,24 +353,20 @@ class Settle:
         """Stop a job that was not submitted, or one in doubt that a person has decided about. False when too late."""
         now = self._clock()
 
-        # no one knows that it failed
-        is_doubtful = job.state is JobState.IN_DOUBT or job.may_be_sent
-        outcome = "no_result" if is_doubtful else "cancelled"
-
         def commit(tx: Tx) -> bool:
+            current = jobs.get(tx, job.id) or job  # what holds it may be new
+            # no one knows that it failed
+            is_doubtful = current.state is JobState.IN_DOUBT or current.may_be_sent
             if JobState.CANCELLED not in TRANSITIONS[job.state] or not jobs.change(
-                tx, job, JobState.CANCELLED, now, "cancelled by the operator", outcome=outcome,
-                next_at=self._done_at(jobs.attempts(tx, job.id), now),
+                tx, job, JobState.CANCELLED, now, "cancelled by the operator",
+                outcome="no_result" if is_doubtful else "cancelled", next_at=self._done_at(jobs.attempts(tx, job.id), now),
             ):  # fmt: skip
                 return False
             submission = jobs.get_submission(tx, job.submission)
             assert submission is not None
             kind = MailKind.NO_RESULT if is_doubtful else MailKind.FAILED
-            mail = None
-            if not silent:
-                mail = self._notices.result(
-                    kind, job, submission, now, code="cancelled", text="cancelled by the administrator"
-                )
+            text = "cancelled by the administrator"
+            mail = None if silent else self._notices.result(kind, job, submission, now, code="cancelled", text=text)
             if mail:
                 outbox.add(tx, mail)
             return True

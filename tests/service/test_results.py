@@ -573,6 +573,52 @@ async def test_a_success_that_is_reported_after_the_next_try_is_told_to_the_oper
     assert await house.states() == ["failed"]  # and not dialled once more
 
 
+@pytest.mark.parametrize("ref", [9000, 9001])
+async def test_what_is_reported_while_the_provider_is_asked_is_weighed_before_it_is_dialled_again(
+    build: Build, ref: int
+) -> None:
+    """A success of this call, or of the one before it."""
+    house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
+    job = await house.submitted()
+    await say(house, FAILED)
+    await receive(house, Verdict.FAILED, "busy")
+    await house.turn("result")
+    house.now += 300
+    await house.turn("submit")
+    await say(house, FAILED, ref=9001)
+    await receive(house, Verdict.FAILED, "busy", ref=9001)
+    ask = house.provider.status
+
+    async def slowly(provider_ref: int) -> JobStatus:
+        await receive(house, Verdict.SUCCESS, "ok", ref=ref)
+        return await ask(provider_ref)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house.provider, "status", slowly)
+        await house.turn("result")
+    assert await house.states() == ["submitted"]
+    if ref == 9001:
+        await say(house, DONE, ref=9001)
+    house.now += 100
+    await house.turn("result")
+    assert await house.states() == ["delivered" if ref == 9001 else "failed"]
+    assert [kind for kind, _ in await house.told(job.id)] == await house.states()
+    assert house.provider.submits == 2
+
+
+async def test_a_fax_that_a_late_receipt_holds_while_it_is_cancelled_is_not_told_as_never_sent(build: Build) -> None:
+    house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
+    job = await house.submitted()
+    await say(house, FAILED)
+    await receive(house, Verdict.FAILED, "busy")
+    await house.turn("result")
+    seen = await only(house)
+    await receive(house, Verdict.SUCCESS, "ok")
+    assert await house.outbound.settle.cancel(seen, silent=False)
+    assert await house.told(job.id) == [("unknown", "late"), ("no_result", "cancelled")]
+    assert (await only(house)).outcome == "no_result"
+
+
 async def test_a_success_that_is_reported_while_the_next_try_is_in_doubt_stops_that(build: Build) -> None:
     house, job = await busy_at_first(build)
     house.provider.answer_submit = lambda _ref: (_ for _ in ()).throw(OutcomeUnknown("no answer"))
