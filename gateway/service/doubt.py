@@ -6,7 +6,7 @@ Each job has an upload of its own, so (document, number) is its identity in the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 import structlog
 
@@ -58,6 +58,7 @@ class Doubt:
             return
         attempts = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
         attempt = attempts[-1]
+        strange = await self._database.read(lambda tx: receipts.strange(tx, attempt.started_at))
         found = await self._absence.look(job)
         listed = {entry.provider_ref for entry in found.reading.sends_of(job.document_ref, job.number.digits)}
         listed -= {earlier.provider_ref for earlier in attempts if earlier.provider_ref is not None}
@@ -74,7 +75,7 @@ class Doubt:
             )
             return
         if not found.flaw:  # the proof goes on, and ends, however long nothing could be read before
-            await self._absent(job, now)
+            await self._absent(job, now, attempt.started_at, strange)
             return
         log.warning("the history proves nothing", id=job.id, why=found.flaw)
         await self._database.write(lambda tx: jobs.note(tx, job.id, now, f"no proof in the history: {found.flaw}"))
@@ -111,7 +112,8 @@ class Doubt:
         self._nudge()
         self._on_mail()
 
-    async def _absent(self, job: FaxJob, now: float) -> None:
+    async def _absent(self, job: FaxJob, now: float, begun_at: float, strange: Set[int]) -> None:
+        """A reading does not show it; ``strange``: of which faxes only receipts had told since it was begun, before that reading."""
         # by a clock that is never set, for no wrong one may shorten the proof: time with the machine off is none
         boot, steady = self._boot, self._steady()
         polls, seconds = await self._database.write(lambda tx: jobs.good_poll(tx, job.id, job.attempts, boot, steady))
@@ -123,6 +125,8 @@ class Doubt:
             return
 
         def commit(tx: Tx) -> bool:
+            if receipts.strange(tx, begun_at) - strange:
+                return False  # it may be this one: all is looked at anew
             if not jobs.change(
                 tx, job, JobState.UPLOADED, now,
                 f"proven not sent: {polls} complete readings of the history over {round(seconds)} s do not show it;"

@@ -315,12 +315,14 @@ class Settle:
         attempt: str = "",
         heard: Sequence[Receipt] | None = None,
     ) -> None:
-        """The final state and the mail that tells it, in one commit; not where more than ``heard`` was told of it meanwhile."""
+        """The final state and the mail that tells it, in one commit."""
         now = self._clock()
 
         def commit(tx: Tx) -> bool:
-            if heard is not None and receipts.of_job(tx, job.id) != heard:
+            if heard is not None and receipts.of_job(tx, job.id) != heard:  # more was told meanwhile
                 return False
+            if heard is None and not attempt and (current := jobs.get(tx, job.id)) and current.may_be_sent:
+                return False  # as a receipt of an earlier call told meanwhile
             if attempt:
                 jobs.end_attempt(tx, job.id, job.attempts, now, attempt, detail=text)
             sends = jobs.attempts(tx, job.id)

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import GatewayError, NotFound, OutcomeUnknown, Refused
 from gateway.model import JobState, MailKind, Receipt, Verdict
-from gateway.ports import HistoryEntry, JobStatus, Submitted
+from gateway.ports import HistoryEntry, HistoryPage, JobStatus, Submitted
 from gateway.service.absence import lacks
 from gateway.service.history import Reading
 from gateway.service.outbound import OutboundSettings
@@ -123,6 +123,25 @@ async def test_a_list_that_lacks_a_fax_of_which_a_receipt_told_proves_nothing(
     await poll(house, 2)
     await house.turn("submit")
     assert house.provider.submits == sends
+
+
+async def test_a_receipt_that_comes_while_the_list_is_read_is_heard(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.provider.hide_history = True
+    await doubtful(house, executed=True)
+    house.provider.statuses[9000] = JobStatus(Verdict.SUCCESS, "ok", "Sent")
+    read = house.provider.history
+
+    async def history(page: int, limit: int) -> HistoryPage:
+        await house.outbound.receipt(Receipt(9000, Verdict.SUCCESS, "ok", "Sent", house.now))
+        return await read(page, limit)
+
+    await poll(house, 0.7)  # to all readings but the last
+    monkeypatch.setattr(house.provider, "history", history)
+    await poll(house, 2)
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["in_doubt"], 1)
 
 
 async def test_faxes_whose_document_is_gone_need_not_be_listed(house: House) -> None:

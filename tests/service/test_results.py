@@ -606,7 +606,10 @@ async def test_what_is_reported_while_the_provider_is_asked_is_weighed_before_it
     assert house.provider.submits == 2
 
 
-async def test_a_fax_that_a_late_receipt_holds_while_it_is_cancelled_is_not_told_as_never_sent(build: Build) -> None:
+@pytest.mark.parametrize("ends", ["cancelled", "expired"])
+async def test_a_fax_that_a_late_receipt_holds_while_it_is_ended_is_not_told_as_never_sent(
+    build: Build, ends: str
+) -> None:
     house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
     job = await house.submitted()
     await say(house, FAILED)
@@ -614,6 +617,11 @@ async def test_a_fax_that_a_late_receipt_holds_while_it_is_cancelled_is_not_told
     await house.turn("result")
     seen = await only(house)
     await receive(house, Verdict.SUCCESS, "ok")
+    if ends == "expired":
+        await house.outbound.settle.fail(seen, code="expired", text="it waited too long")
+        assert state_of(await only(house)) == (JobState.UPLOADED, True)
+        assert await house.told(job.id) == [("unknown", "late")]
+        return
     assert await house.outbound.settle.cancel(seen, silent=False)
     assert await house.told(job.id) == [("unknown", "late"), ("no_result", "cancelled")]
     assert (await only(house)).outcome == "no_result"
