@@ -92,9 +92,7 @@ class Sweep:
                 await self._mark_start()
                 if self._gate.may_ask:
                     await self.sweep()
-                    self._gate.answered()
             except GatewayError as error:
-                self._gate.failed(error)
                 log.info("sweep did not end", why=str(error))
             except Exception:
                 log.exception("unexpected failure of the sweep")
@@ -124,6 +122,7 @@ class Sweep:
     async def sweep(self) -> int:
         """Compare the provider's inbox with ours; returns how many faxes no callback had told. Raises GatewayError."""
         entries = await self._read_inbox()
+        self._gate.answered()
         now = self._clock()
         found = await self._database.write(lambda tx: self._compare(tx, entries, now))
         self._sweeps += 1
@@ -138,7 +137,11 @@ class Sweep:
         whole = self._sweeps % _WHOLE == 0
         seen: dict[int, InboxEntry] = {}
         for page in range(1, _PAGES + 1):
-            got = await self._provider.inbox(page, _PAGE)
+            try:
+                got = await self._provider.inbox(page, _PAGE)
+            except GatewayError as error:
+                self._gate.failed(error)
+                raise
             fresh = {_id(entry): entry for entry in got.entries if _id(entry) not in seen}
             if not fresh:
                 break

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from thorough import times
 
-from gateway.errors import KeyRefused, TryLater
+from gateway.errors import KeyRefused, NoSpace, TryLater
 from gateway.model import InboundFax, InboundState
 from gateway.ports import InboxEntry, InboxPage
 from gateway.service.inbound import InboundSettings
@@ -584,6 +584,26 @@ async def test_trouble_does_not_end_the_sweeping(build: Build, error: Exception)
         return await documents(house) == [PDF]
 
     await until(came)
+    await house.inbound.stop(5.0)
+
+
+async def test_a_full_disk_of_ours_is_no_trouble_of_the_provider(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = await build(inbound=quick())
+    tries = 0
+
+    async def write(_function: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise NoSpace("the gateway's disk is full")
+
+    async def tried_again() -> bool:
+        return tries > 1
+
+    monkeypatch.setattr(house.database, "write", write)
+    house.inbound.start()
+    await until(tried_again)
+    house.now += 1000
+    assert (house.gate.failing_for, house.gate.failing_why) == (0, "")
     await house.inbound.stop(5.0)
 
 
