@@ -154,8 +154,14 @@ def restore(source: Path, state: Path, *, now: float) -> tuple[Backup, Path | No
     """Put a checked backup in the place of the state that no gateway uses; durable when this returns.
 
     What was there is kept in a directory beside it, which is returned, or None when there was nothing. Raises Refused
-    for a backup that is damaged or too new, TryLater when a gateway is running or something cannot be written.
+    for a backup that is damaged or too new, and where the spool is a mount, TryLater when a gateway is running or something
+    cannot be written.
     """
+    if (spool := state / "spool").is_mount():
+        raise Refused(
+            f"{spool} is a mount of its own, which cannot be set aside: unmount it, restore, move what is then in it to that"
+            " disk, emptied, and mount it again"
+        )
     backup = check(source)
     _, digests = _manifest(source)
     try:

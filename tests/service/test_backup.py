@@ -236,6 +236,18 @@ async def test_a_restore_that_cannot_be_written_changes_nothing(
     await again.close()
 
 
+async def test_a_spool_that_is_a_mount_of_its_own_is_told_before_anything_is_moved(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await backed_up(house, tmp_path / "b1")
+    await house.close()
+    there = sorted(house.root.iterdir())
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == house.root / "spool")
+    with pytest.raises(Refused, match="is a mount of its own, which cannot be set aside: unmount it"):
+        restore(made.path, house.root, now=START)
+    assert sorted(house.root.iterdir()) == there
+
+
 class Killed(BaseException):
     pass
 
