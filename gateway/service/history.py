@@ -37,8 +37,10 @@ class Reading:
         alike = (e for e in others if is_alike(e.recipient, digits))
         return next((f"the list shows its document as sent to {e.recipient}, fax {e.provider_ref}" for e in alike), "")
 
-    def find(self, provider_ref: int) -> HistoryEntry | None:
-        return next((entry for entry in self.entries if entry.provider_ref == provider_ref), None)
+    def find(self, provider_ref: int, document_ref: int | None) -> HistoryEntry | None:
+        """The entry of a fax. One of its id with another document is another fax: the list may count in its own way."""
+        wanted = (provider_ref, document_ref)
+        return next((entry for entry in self.entries if (entry.provider_ref, entry.document_ref) == wanted), None)
 
     @property
     def refs(self) -> Set[int]:
@@ -119,7 +121,7 @@ class History:
         self._heard(reading.error)
         return reading
 
-    async def find(self, provider_ref: int) -> Verdict | None:
+    async def find(self, provider_ref: int, document_ref: int | None) -> Verdict | None:
         """What the history says of one fax; None when it does not list it, or cannot be read."""
-        found = (await self.read({provider_ref})).find(provider_ref)
+        found = (await self.read({provider_ref})).find(provider_ref, document_ref)
         return None if found is None else found.verdict

@@ -226,7 +226,7 @@ class Settle:
             if told is not None and told.verdict is status.verdict:
                 # the receipt names the cause, the status mostly only a text
                 return Result(status.verdict, told.code or status.code, told.text or status.text)
-            listed = await self._history.find(job.provider_ref)
+            listed = await self._history.find(job.provider_ref, job.document_ref)
             if listed is status.verdict or (told is None and listed in (None, Verdict.PROGRESS)):
                 return Result(status.verdict, status.code, status.text)
             if told is not None and listed is told.verdict:
@@ -234,7 +234,7 @@ class Settle:
         if told is not None and now - told.received_at > self._settings.confirm_timeout:
             if status is not None and status.verdict is not Verdict.PROGRESS:  # the API is the truth
                 return Result(status.verdict, status.code, status.text)
-            listed = await self._history.find(job.provider_ref)
+            listed = await self._history.find(job.provider_ref, job.document_ref)
             if listed in (Verdict.SUCCESS, Verdict.FAILED) and listed is not told.verdict:
                 return Result(listed, "", "as the provider's history shows; its receipt said otherwise")
             if listed is told.verdict or agreed:
@@ -274,7 +274,7 @@ class Settle:
     async def _no_result(self, job: FaxJob, heard: Sequence[Receipt]) -> None:
         """No final word ever came: end it as the history has it, else as not known, and say so."""
         assert job.provider_ref is not None
-        listed = await self._history.find(job.provider_ref)
+        listed = await self._history.find(job.provider_ref, job.document_ref)
         if listed in (Verdict.SUCCESS, Verdict.FAILED):
             await self._end(job, Result(listed, "", "as the provider's history alone tells"), heard)
             return

@@ -43,8 +43,9 @@ async def test_it_is_read_to_the_empty_page_whatever_the_order() -> None:
     reading = await read_history(provider)
     assert reading.complete
     assert sorted(e.provider_ref for e in reading.entries) == [1, 3, 5, 7, 9]
-    assert reading.find(7) == entry(7)
-    assert reading.find(8) is None
+    assert reading.find(7, 1) == entry(7)
+    assert reading.find(8, 1) is None
+    assert reading.find(7, 2) is None  # whose document it shows as another: it is another fax
 
 
 async def test_an_empty_history_is_whole() -> None:
@@ -128,8 +129,8 @@ async def test_a_shared_reading_goes_as_far_as_all_need() -> None:
     history = History(provider)
     shared, _ = await asyncio.gather(history.read({800, 600}), history.read({600, 500}))
     assert 600 in shared.refs
-    assert await history.find(800) is Verdict.SUCCESS
-    assert await history.find(1) is None
+    assert await history.find(800, 1) is Verdict.SUCCESS
+    assert await history.find(1, 1) is None
 
 
 async def test_how_a_reading_ends_is_heard() -> None:
