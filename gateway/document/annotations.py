@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +15,7 @@ import pikepdf
 from pikepdf import Array, Dictionary, Name, Stream, String
 from PIL import Image, ImageDraw
 
-from gateway.document import html_text, layers, linework, text
+from gateway.document import html_text, layers, linework, progress, text
 from gateway.document.raster import FINE
 
 _HIDDEN, _PRINT, _NO_VIEW = 2, 4, 32  # of its flags
@@ -46,7 +45,6 @@ _SHORT = 512  # bytes of a look that may show nothing
 _POINTS, _LEAST = 12.0, 5.0  # of a text that says no size, and of one that is too long for its box
 _FINER = 2.0  # dots of a text's picture to one of the fax
 _WIDEST = 4000  # dots of it across or down
-_NAMED = 8  # pages
 _WRONG = (pikepdf.PdfError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 
 
@@ -69,13 +67,10 @@ class Annotations:
                 except _WRONG:
                     self._pages[_UNKNOWN][number] = None
 
-    def notes(self) -> Iterator[str]:
-        """What their sender should know."""
+    def tell(self) -> None:
+        """Note what their sender should know."""
         for what, where in self._pages.items():
-            if where:
-                numbers = ", ".join(str(number + 1) for number in list(where)[:_NAMED])
-                more = " and others" if len(where) > _NAMED else ""
-                yield f"{what}: {'page' if len(where) == 1 else 'pages'} {numbers}{more}"
+            progress.note_pages(what, where)
 
     def _look_at(self, page: pikepdf.Page, each: Dictionary, number: int) -> None:
         kind, flags = str(each.get("/Subtype")), int(each.get("/F", 0))

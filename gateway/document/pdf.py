@@ -20,7 +20,7 @@ import pypdfium2
 from PIL import Image
 from pypdfium2 import raw as pdfium
 
-from gateway.document import glyphs, layers, losses, progress, raster
+from gateway.document import glyphs, layers, losses, pale, progress, raster
 from gateway.document.annotations import Annotations
 from gateway.document.glyphs import Borrowed
 from gateway.document.raster import Grid, Page
@@ -75,8 +75,10 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             raster.check_room(name, len(document), room)
         if borrowed := [number for number in told if told[number].borrowed]:
             document = _with_letters(document, mended or path, borrowed, fonts, name)
+        covered: list[int] = []
         for number in range(len(document)):
-            yield Page(_draw(document, number, name, target, told.get(number, _Told())), target.y_dpi)
+            yield Page(_draw(document, number, name, target, told.get(number, _Told()), covered), target.y_dpi)
+        progress.note_pages("pale writing that has other things over it may not be seen", covered)
     finally:
         document.close()
 
@@ -220,8 +222,7 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
                     raise _damaged_page(number, name)
                 told[number] = _Told(True, _unit(page), _is_scan(page), borrowed.on(page))
                 annotations.complete(page, number)
-            for note in annotations.notes():
-                progress.note(note)
+            annotations.tell()
             if unprinted := layers.for_screens(document):
                 progress.note(f"without the {'layer' if unprinted == 1 else f'{unprinted} layers'} not to be printed")
             if losses.has_no_size(complaints):
@@ -285,7 +286,10 @@ def _is_scan(page: pikepdf.Page) -> bool:
     return bool(space == "/DeviceGray")
 
 
-def _draw(document: pypdfium2.PdfDocument, number: int, name: str, target: Grid, told: _Told) -> Image.Image:
+def _draw(
+    document: pypdfium2.PdfDocument, number: int, name: str, target: Grid, told: _Told, covered: list[int]
+) -> Image.Image:
+    """A page; its number is added to ``covered`` where pale writing may not be seen."""
     try:
         page = document[number]
     except pypdfium2.PdfiumError as error:
@@ -307,7 +311,12 @@ def _draw(document: pypdfium2.PdfDocument, number: int, name: str, target: Grid,
             size = (raster.WIDTH, max(target.height, down)) if sheet else (across, down)
             # back to how the page lies in the PDF, as printers do: what was scanned sideways has its top up again
             quarters = (3 if page.get_rotation() == 90 else 1) if turn else 0
-            image = _rendered(document, page, size, across, down, quarters)
+            place = ((size[0] - across) // 2, 0, across, down, quarters)
+            image = _rendered(document, page, size, place)
+            is_changed, is_left = pale.strengthen(page, image, place)
+            if is_changed:
+                image = _rendered(document, page, size, place)
+            covered += [number] * is_left
         _check_pictures(page, number, name, image)
         if not told.whole and image.getextrema() == (255, 255):
             raise _damaged_page(number, name)
@@ -348,20 +357,15 @@ def _sampled(page: pypdfium2.PdfPage, across: int, down: int) -> Image.Image | N
 
 
 def _rendered(
-    document: pypdfium2.PdfDocument,
-    page: pypdfium2.PdfPage,
-    size: tuple[int, int],
-    across: int,
-    down: int,
-    quarters: int,
+    document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, size: tuple[int, int], place: pale.Place
 ) -> Image.Image:
-    """A picture of this size, with the page at its top, ``across`` points wide and ``down`` high, turned clockwise."""
+    """A picture of this size, with the page at its ``place``."""
     bitmap = pypdfium2.PdfBitmap.new_native(*size, pdfium.FPDFBitmap_Gray)
     try:
         bitmap.fill_rect((255, 255, 255, 255), 0, 0, *size)
         # not FPDF_GRAYSCALE: the bitmap is grey anyway, and it would hold a second copy of each picture
         flags = pdfium.FPDF_ANNOT | pdfium.FPDF_PRINTING
-        where = (bitmap, page, (size[0] - across) // 2, 0, across, down, quarters)
+        where = (bitmap, page, *place)
         pdfium.FPDF_RenderPageBitmap(*where, flags)
         if document.formenv:
             pdfium.FPDF_FFLDraw(document.formenv, *where, flags)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 _listeners: list[Callable[[str], None]] = []
 _lacking: dict[str, None] = {}  # characters, in the order they were met
 _notes: list[str] = []
-_NAMED = 8  # characters that no font has, of which so many are named
+_NAMED = 8  # so many characters that no font has, or pages, are named
 
 
 def listen(listener: Callable[[str], None]) -> None:
@@ -26,6 +26,14 @@ def begin(name: str) -> None:
 def note(text: str) -> None:
     """Say what its sender should know of the pages of the part begun last."""
     _notes.append(text)
+
+
+def note_pages(text: str, where: Collection[int]) -> None:
+    """Say it of these pages of the part begun last, which are counted from 0; nothing where there are none."""
+    if where:
+        numbers = ", ".join(str(number + 1) for number in list(where)[:_NAMED])
+        more = " and others" if len(where) > _NAMED else ""
+        note(f"{text}: {'page' if len(where) == 1 else 'pages'} {numbers}{more}")
 
 
 def notes() -> list[str]:
