@@ -57,6 +57,13 @@ def _can_read_heic() -> bool:
 
 TiffImagePlugin.READ_LIBTIFF = True  # of uncompressed pages, too: Pillow itself knows fewer kinds
 
+for _order in (b"II", b"MM"):  # kinds of TIFF that Pillow decodes and does not list: CMYK with alpha, ICCLab, a mask
+    TiffImagePlugin.OPEN_INFO |= {
+        (_order, 5, (1,), 1, (8,) * 5, (1,)): ("CMYK", "CMYKX"), (_order, 5, (1,), 1, (8,) * 5, (2,)): ("CMYK", "CMYKX"),
+        (_order, 9, (1,), 1, (8,) * 3, ()): ("LAB", "LAB"),
+        (_order, 4, (1,), 1, (1,), ()): ("1", "1"), (_order, 4, (1,), 2, (1,), ()): ("1", "1;R"),
+    }  # fmt: skip
+
 HEIC = _can_read_heic()
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a job may start none
@@ -174,12 +181,8 @@ def _frames(source: Image.Image, count: int) -> list[int]:
     """The frames that are pages: a thumbnail of a page is none, but what is called one and is as large as a page is."""
     kinds, sizes = [], []
     for number in range(count):
-        try:
-            source.seek(number)
-        except SyntaxError:  # Pillow reads no masks
-            if not source.tag_v2.get(_SUBFILE, 0) & _MASK:  # type: ignore[attr-defined]  # a TIFF has tags
-                raise
-        kinds.append(source.tag_v2.get(_SUBFILE, 0))  # type: ignore[attr-defined]
+        source.seek(number)
+        kinds.append(source.tag_v2.get(_SUBFILE, 0))  # type: ignore[attr-defined]  # a TIFF has tags
         sizes.append(source.width)
     widest = max((size for size, kind in zip(sizes, kinds, strict=True) if not kind & _OTHERS), default=0)
     return [

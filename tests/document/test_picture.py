@@ -474,6 +474,39 @@ def test_a_mask_of_a_page_is_no_page(pages: Pages) -> None:
     assert len(pages(data[:kind] + b"\4" + data[kind + 1 :])) == 1, "of a kind of its own, which Pillow does not read"
 
 
+def test_a_mask_may_stand_before_its_page(pages: Pages) -> None:
+    out = io.BytesIO()
+    mask = TiffImagePlugin.ImageFileDirectory_v2()
+    mask[254] = 4
+    with TiffWriter(out, True) as writer:
+        for said, image in (
+            (mask, Image.new("1", (1728, 2292))),
+            (TiffImagePlugin.ImageFileDirectory_v2(), fax_page()),
+        ):
+            image.save(writer, format="TIFF", compression="group4", dpi=(204, 196), tiffinfo=said)
+            writer.newFrame()
+    data = out.getvalue()
+    kind = data.index(struct.pack("<HHI", 262, 3, 1)) + 8
+    (page,) = pages(data[:kind] + b"\4" + data[kind + 1 :])
+    assert as_is(page, fax_page())
+
+
+@pytest.mark.parametrize(("kind", "more"), [(5, 1), (5, 2), (9, None)])
+def test_tiffs_of_print_shops(pages: Pages, kind: int, more: int | None) -> None:
+    grey = scene()
+    bands = [b"\0" * 3 + bytes([255 - v, 255]) if kind == 5 else bytes([v, 128, 128]) for v in range(256)]
+    data = b"".join(map(bands.__getitem__, grey.tobytes()))
+    tags = {256: 800, 257: 1000, 259: 1, 262: kind, 273: 0, 277: len(bands[0]), 278: 1000, 279: len(data)}
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in {**tags, 258: (8,) * len(bands[0]), **({338: more} if more else {})}.items():
+        directory[tag] = value
+    out = io.BytesIO()
+    directory.save(out)
+    (page,) = pages(out.getvalue() + data)
+    (expected,) = pages(encoded(grey, "TIFF"))
+    assert page.image == expected.image
+
+
 def test_pages_that_all_call_themselves_thumbnails_are_pages(pages: Pages) -> None:
     out = io.BytesIO()
     called = TiffImagePlugin.ImageFileDirectory_v2()
