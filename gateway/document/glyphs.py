@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import io
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,9 @@ from gateway.document import dingbats
 _FONTS = Path(__file__).parent / "fonts"
 _EMBEDDED = ("/FontFile", "/FontFile2", "/FontFile3")
 _FIXED, _SERIF, _PLAIN = 1, 2, 32  # of the flags of a font
+_NUMBER = re.compile(
+    r"/(?:[gc]|cid|gid|glyph|index)[0-9]+", re.IGNORECASE
+)  # a name that says a letter of its own font alone
 _SCALE = 2.0  # pixels to a point, of a look at what was drawn
 _MOST = 3000  # and pixels across or down
 _MARGIN = 0.2  # of the place of a letter, into which its neighbours may reach
@@ -93,9 +97,17 @@ def _is_borrowed(font: pikepdf.Object) -> bool:
 def _is_numbered(font: pikepdf.Object) -> bool:
     """Whether nothing says which letters those of a font are that is not there."""
     if font.get("/Subtype") != "/Type0":
-        return "/Encoding" not in font
+        return "/Encoding" not in font or _is_of_numbers(font)
     orders = [each.get("/CIDSystemInfo", Dictionary()).get("/Ordering") for each in font.get("/DescendantFonts", [])]
     return "/ToUnicode" not in font and all(str(order) == "Identity" for order in orders)
+
+
+def _is_of_numbers(font: pikepdf.Object) -> bool:
+    """Whether all names of letters are numbers of that font."""
+    encoding = font.get("/Encoding")
+    named = encoding.get("/Differences") if isinstance(encoding, Dictionary) else None
+    names = [str(each) for each in named if isinstance(each, Name)] if isinstance(named, pikepdf.Array) else []
+    return bool(names) and all(map(_NUMBER.fullmatch, names))
 
 
 def _is_downward(font: pikepdf.Object) -> bool:
@@ -130,8 +142,10 @@ def _lacking(document: pypdfium2.PdfDocument, number: int, fonts: Borrowed) -> I
         return  # damaged, which is for the one who draws it to say
     drawn: Image.Image | None = None
     try:
-        if fonts.downward:
-            yield from (Lacking(number, name, "") for name in _unseen(page, fonts.downward))
+        unknown = _used(page, fonts.numbered) | _unseen(page, fonts.downward)
+        yield from (Lacking(number, name, "") for name in sorted(unknown))
+        if unknown:
+            return
         for n in range(text.count_chars()):
             letter = chr(pdfium.FPDFText_GetUnicode(text, n))
             thing = pdfium.FPDFText_GetTextObject(text, n)
@@ -142,9 +156,6 @@ def _lacking(document: pypdfium2.PdfDocument, number: int, fonts: Borrowed) -> I
                 or pdfium.FPDFTextObj_GetTextRenderMode(thing) == _INVISIBLE
             ):
                 continue
-            if fonts.numbered and _name(font) in fonts.numbered:
-                yield Lacking(number, _name(font), "")
-                return
             if letter.isspace() or not letter.isprintable() or pdfium.FPDFFont_GetGlyphPath(font, ord(letter), 1.0):
                 continue
             drawn = drawn or page.render(scale=min(_SCALE, _MOST / max(page.get_size())), grayscale=True).to_pil()
@@ -155,16 +166,30 @@ def _lacking(document: pypdfium2.PdfDocument, number: int, fonts: Borrowed) -> I
         page.close()
 
 
+def _used(page: pypdfium2.PdfPage, numbered: set[str]) -> set[str]:
+    """Those fonts in which something is written: pdfium does not tell all letters that are known by numbers alone."""
+    return {
+        name for name, thing in _written(page, numbered)
+        if pdfium.FPDFTextObj_GetTextRenderMode(thing) != _INVISIBLE
+    }  # fmt: skip
+
+
 def _unseen(page: pypdfium2.PdfPage, downward: set[str]) -> set[str]:
     """Those fonts of which no letter is drawn: pdfium does not tell of words from top to bottom that are as wide as nothing."""
     seen: dict[str, bool] = {}
-    for thing in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_TEXT]):
-        font = pdfium.FPDFTextObj_GetFont(thing)
-        if font and not pdfium.FPDFFont_GetIsEmbedded(font) and (name := _name(font)) in downward:
-            left, _, right, _ = thing.get_bounds()
-            is_seen = right > left or pdfium.FPDFTextObj_GetTextRenderMode(thing) == _INVISIBLE
-            seen[name] = seen.get(name, False) or is_seen
+    for name, thing in _written(page, downward):
+        left, _, right, _ = thing.get_bounds()
+        is_seen = right > left or pdfium.FPDFTextObj_GetTextRenderMode(thing) == _INVISIBLE
+        seen[name] = seen.get(name, False) or is_seen
     return {name for name, is_seen in seen.items() if not is_seen}
+
+
+def _written(page: pypdfium2.PdfPage, names: set[str]) -> Iterator[tuple[str, pypdfium2.PdfObject]]:
+    """What is written in fonts of these names that are not in the document."""
+    for thing in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_TEXT]) if names else ():
+        font = pdfium.FPDFTextObj_GetFont(thing)
+        if font and not pdfium.FPDFFont_GetIsEmbedded(font) and (name := _name(font)) in names:
+            yield name, thing
 
 
 def _is_empty(drawn: Image.Image, page: pypdfium2.PdfPage, text: pypdfium2.PdfTextPage, n: int) -> bool:
@@ -207,7 +232,7 @@ def lend(document: pikepdf.Pdf, *, letters: bool = True) -> None:
             if "/FontDescriptor" in font:  # with a file that cannot be read
                 del font["/FontDescriptor"]
             continue
-        if font.get("/Subtype") == "/Type0" or not (letters or signs):
+        if font.get("/Subtype") == "/Type0" or _is_of_numbers(font) or not (letters or signs):
             continue
         if signs:
             font["/Encoding"] = dingbats.encoding()

@@ -216,10 +216,15 @@ def _picture_breaks(stream: pikepdf.Stream, coding: str, data: bytes) -> bool:
 
 def _is_described(picture: pikepdf.Stream) -> bool:
     """Whether a picture says its size and its colours: pdfium takes it for a mask without them."""
-    if not all(isinstance(picture.get(name), int) and picture.get(name) for name in ("/Width", "/Height")):
+    if not all(isinstance(picture.get(name), int | Decimal) and picture.get(name) for name in ("/Width", "/Height")):
         return False
+    space = picture.get("/ColorSpace")
+    if isinstance(space, pikepdf.Array) and (
+        "/None" in map(str, space) or (space[0] == "/Indexed" and list(space)[-1] is None)
+    ):
+        return False  # of no colour, or of a palette that is lost: pdfium takes them for black
     is_mask = bool(picture.get("/ImageMask")) or picture.get("/BitsPerComponent") == 1
-    return "/ColorSpace" in picture or is_mask or _JPEG_2000 in _filters(picture)
+    return space is not None or is_mask or _JPEG_2000 in _filters(picture)
 
 
 def _is_drawn(stream: pikepdf.Stream) -> bool:

@@ -85,6 +85,10 @@ def test_letters_of_the_west_are_drawn_as_ever(pages: Pages) -> None:
     assert progress.notes() == []
 
 
+def test_letters_that_only_their_own_font_names_are_no_boxes(refusal: Refusal) -> None:
+    assert "letters of a font (NoSuchFont)" in refusal(simple("g1", "g23", name="NoSuchFont")).public
+
+
 @pytest.mark.parametrize("name", ["Wingdings", "Wingdings-Regular", "ABCDEF+Wingdings"])
 @pytest.mark.parametrize("encoding", [{}, {"Encoding": Name.WinAnsiEncoding}])
 def test_the_signs_of_wingdings_are_no_letters(pages: Pages, name: str, encoding: dict[str, Any]) -> None:

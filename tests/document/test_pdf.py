@@ -8,6 +8,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -528,6 +529,27 @@ def test_a_picture_with_rows_missing_is_not_filled_with_black(
         assert len(pages(with_picture(zlib.compress(data), Name.FlateDecode, **fields))) == 1
     for data in (zlib.compress(whole[: len(whole) // 2]), zlib.compress(whole)[:-1000]):
         assert refusal(with_picture(data, Name.FlateDecode, **fields)).public == _DAMAGED
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        Array([Name.Separation, Name("/None"), Name.DeviceGray, Dictionary(FunctionType=2, Domain=[0, 1], C0=[1], C1=[0], N=1)]),
+        Array([Name.Indexed, Name.DeviceGray, 255, None]),
+    ],
+)  # fmt: skip
+def test_a_picture_of_no_colour_is_no_black_box(refusal: Refusal, space: Array) -> None:
+    data = zlib.compress(photo(600, 400).convert("L").tobytes())
+    assert refusal(with_picture(data, Name.FlateDecode, ColorSpace=space)).public == _DAMAGED
+
+
+def test_the_size_of_a_picture_may_have_a_point(pages: Pages) -> None:
+    data = zlib.compress(photo(600, 400).convert("L").tobytes())
+    one, other = (
+        pages(with_picture(data, Name.FlateDecode, Width=width, Height=height))[0]
+        for width, height in ((600, 400), (Decimal("600.0"), Decimal("400.0")))
+    )
+    assert other.image == one.image
 
 
 @pytest.mark.parametrize("kind", ["SMask", "Mask"])
