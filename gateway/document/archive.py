@@ -114,10 +114,12 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
         path = directory / f"{number:03}.part"
         size = _copy(source, entry, path, room, archive.name)
         room -= size
-        if sniff.sniff(path) in (sniff.ZIP, sniff.ARCHIVE):
-            raise Unfaxable(f"{name} is an archive within an archive; send the files in it")
-        if _is_mail(path):
-            raise Unfaxable(f"{name} is a mail in an archive; attach the mail itself, or print it to PDF")
+        if not size and entry.filename.lower().endswith(
+            sniff.TEXT_NAMES
+        ):  # empty and of another kind: a document was lost
+            left_out.append({"part": name, "type": sniff.TEXT, "reason": "it is empty"})
+            continue
+        _check_file(path, name)
         parts.append(
             asdict(
                 replace(
@@ -175,6 +177,13 @@ def _copy(source: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, room: int
                 raise _too_large(archive)
             out.write(window)
     return size
+
+
+def _check_file(path: Path, name: str) -> None:
+    if sniff.sniff(path) in (sniff.ZIP, sniff.ARCHIVE):
+        raise Unfaxable(f"{name} is an archive within an archive; send the files in it")
+    if _is_mail(path):
+        raise Unfaxable(f"{name} is a mail in an archive; attach the mail itself, or print it to PDF")
 
 
 def _is_mail(path: Path) -> bool:

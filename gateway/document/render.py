@@ -249,7 +249,9 @@ def _decoration(part: MailPart, kind: str) -> bool:
 
 def _is_blank(part: MailPart, kind: str) -> bool:
     """What mail servers make of the lines behind an attachment: ATT00001.htm."""
-    is_short = 0 < part.size <= _BLANK  # a longer one may be made to hurt, and is named where it is drawn
+    if not part.size:  # of another kind it is a document that was lost
+        return not part.defect and part.name.lower().endswith(sniff.TEXT_NAMES)
+    is_short = part.size <= _BLANK  # a longer one may be made to hurt, and is named where it is drawn
     return kind in (sniff.TEXT, sniff.HTML) and is_short and not part.defect and not _has_text(part, kind)
 
 

@@ -115,6 +115,7 @@ _PIECE = re.compile(  # of HTML, as web programs write it into files for Excel a
 )  # fmt: skip
 _SOUND = re.compile(rb"\xff[\xf1-\xf3\xf9-\xfb]")  # MP3 and AAC without a head
 _PDF = re.compile(rb"(?<![ -~])%PDF-")
+TEXT_NAMES = (".txt", ".htm", ".html")  # how names of texts end: of an empty one nothing else tells
 _STRAYS = 2  # control characters in a text of a line or two
 _PICTURES = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}
 
@@ -213,7 +214,9 @@ def is_binary(start: bytes) -> bool:
     if len(start) < _START:  # what DOS and old programs put behind the end of a text
         start = start.rstrip(b"\0\x1a") or start
     controls = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in start)
-    return start.startswith(b"%PDF-1.") or b"\0" in start or controls * (10 if controls <= _STRAYS else 50) > len(start)
+    if b"\0" in start and not start.isascii():  # a few are in reports of old machines, as blanks
+        return True
+    return start.startswith(b"%PDF-1.") or controls * (10 if controls <= _STRAYS else 50) > len(start)
 
 
 def _text(start: bytes) -> str:

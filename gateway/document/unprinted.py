@@ -34,6 +34,10 @@ _LINKED = re.compile(  # a picture that lies elsewhere
     rb"<(?:\w+:)?(?:blip(?=[^>]*\br:link=)(?![^>]*\br:embed=)|imagedata(?=[^>]*\br:href=)(?![^>]*\br:id=))[^>]*>"
     rb"|<draw:image(?=[^>]*\bxlink:href=[\"'](?:https?:|file:|\.\./))[^>]*>"
 )
+_VANISHED = re.compile(  # words that are hidden: in Word with text behind what says so, in OpenDocument by a style made for them
+    rb"<w:rPr>(?:(?!</w:rPr>).)*?<w:vanish(?: w:val=\"(?:1|true|on)\")? ?/>(?:(?!</w:rPr>).)*</w:rPr>(?:<w:[a-z]+/>)*<w:t[ >]"
+    rb"|<style:text-properties\b[^>]*\btext:display=\"none\"", re.DOTALL,
+)  # fmt: skip
 _LINKED_IN_XML = re.compile(rb"<draw:image(?=[^>]*\bxlink:href=[\"'][^#\"'])[^>]*/>")
 _LINKED_IN_RTF = re.compile(rb"\bINCLUDEPICTURE\b[^{}]*\\\\d\b")  # and not kept within
 _NEW_CHART = re.compile(r"(?:word|ppt|xl)/charts/chartEx\d*\.xml")  # which LibreOffice does not draw
@@ -113,7 +117,9 @@ def _in_package(document: Path, _: str) -> Counter[str]:
     with zipfile.ZipFile(document) as source:
         for name in source.namelist():
             if _PAGES.fullmatch(name):
-                found["linked picture"] += len(_LINKED.findall(source.open(name).read(comments.LONGEST)))
+                page = source.open(name).read(comments.LONGEST)
+                found["linked picture"] += len(_LINKED.findall(page))
+                found["hidden text"] += bool(_VANISHED.search(page))
             found["Office 2016 chart"] += bool(_NEW_CHART.fullmatch(name))
             if _SLIDE.fullmatch(name):
                 with source.open(name) as stream:

@@ -90,6 +90,7 @@ async def test_each_file_of_an_archive_is_pages(sender: Sender, fax: Fax, kind: 
         "letters/~$etter.docx": b"\x03Ann",  # who has it open in Word
         "a.txt": b"a note",
         "etc/x.pdf": letters(1),
+        "z/Readme.TXT": b"",
     }
     said = await sender.send(
         fax.text("See the archive."), fax.part("papers.zip", zipped(files, kind)), fax.part("c.pdf", letters(1))
@@ -97,7 +98,7 @@ async def test_each_file_of_an_archive_is_pages(sender: Sender, fax: Fax, kind: 
     assert said == [
         "message text: page 1", "b.PDF in papers.zip: pages 2-3", "a.txt in papers.zip: page 4", "x.pdf in papers.zip: page 5",
         "c.pdf: page 6", "._b.PDF in papers.zip: left out, it holds nothing to print",
-        "~$etter.docx in papers.zip: left out, it holds nothing to print",
+        "~$etter.docx in papers.zip: left out, it holds nothing to print", "Readme.TXT in papers.zip: left out, it is empty",
     ]  # fmt: skip
 
 

@@ -120,6 +120,11 @@ def test_a_part_that_fails_fails_the_fax_by_its_name(fax: Fax, data: bytes, why:
     assert not fax.out.exists(), "no half a fax"
 
 
+def test_a_text_without_a_word_fails_no_fax(fax: Fax) -> None:
+    made = fax.make(fax.part("a.pdf", letters(1)), fax.part("ATT00001.txt", b""), fax.text("hello"))
+    assert [entry["reason"] for entry in made["ledger"]] == ["", "it holds no text", ""]
+
+
 def test_a_part_that_did_not_come_whole_fails_the_fax(fax: Fax) -> None:
     with pytest.raises(Unfaxable, match=r"^a.pdf cannot be faxed: its base64 breaks off; send it again$"):
         fax.make(fax.part("a.pdf", letters(1), defect="its base64 breaks off"))

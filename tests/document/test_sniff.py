@@ -151,6 +151,9 @@ KNOWN: list[tuple[str, bytes]] = [
     (sniff.TEXT, b"<project><title>x</title></project>"),
     (sniff.HTML, "<html><p>Grüße".encode("utf-16-be")),
     (sniff.TEXT, b"padded" + b"\0" * 90),
+    (sniff.TEXT, b"A report of a mainframe, with fields that it fills up: \0" * 9),
+    (sniff.UNKNOWN, b"a sound that is quiet \xff\0\xff\xfe" + b"ab" * 300),
+    (sniff.UNKNOWN, b"a field \0\0\0\0\x08\0" * 300),
     (sniff.TEXT, b"old\x1a"),
     ("application/vnd.hp-pcl", b"\x1bE\x1b&l1O"),
     ("application/vnd.hp-pcl", b"\x1b%-12345X@PJL\r\n"),
@@ -174,7 +177,7 @@ KNOWN: list[tuple[str, bytes]] = [
     (sniff.UNKNOWN, b"\0" * 500),
     (sniff.UNKNOWN, b"\x01\0\x02\0" * 100),
     (sniff.UNKNOWN, bytes(range(256)) * 4),
-    (sniff.UNKNOWN, b"text with a NUL\0 in it"),
+    (sniff.TEXT, b"text with a NUL\0 in it"),
 ]
 
 

@@ -28,6 +28,25 @@ def test_what_is_hidden_is_told(tmp_path: Path, kind: str) -> None:
     assert sorted(told(tmp_path, data)) == sorted(what)
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "what"),
+    [
+        ("word/document.xml", "<w:r><w:rPr><w:b/><w:vanish/><w:sz w:val=\"20\"/></w:rPr><w:t>a</w:t></w:r>" * 2, ["the hidden text"]),
+        ("word/document.xml", "<w:r><w:rPr><w:vanish w:val=\"1\"/></w:rPr><w:tab/><w:t xml:space=\"preserve\"> a</w:t></w:r>", ["the hidden text"]),
+        ("word/document.xml", "<w:r><w:rPr><w:vanish w:val=\"0\"/></w:rPr><w:t>a</w:t></w:r>", []),
+        ("word/document.xml", "<w:pPr><w:rPr><w:vanish/></w:rPr></w:pPr><w:r><w:t>the mark of a paragraph</w:t></w:r>", []),
+        ("word/document.xml", "<w:r><w:rPr><w:vanish/></w:rPr><w:instrText>XE</w:instrText></w:r><w:r><w:t>a</w:t></w:r>", []),
+        ("content.xml", '<style:text-properties fo:color="#fff" text:display="none"/>', ["the hidden text"]),
+    ],
+)  # fmt: skip
+def test_hidden_words_of_a_text_are_told(tmp_path: Path, name: str, words: str, what: list[str]) -> None:
+    names = "xmlns:w='w' xmlns:style='s' xmlns:text='t' xmlns:fo='f'"
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as package:
+        package.writestr(name, f"<w:document {names}>{words}</w:document>")
+    assert told(tmp_path, out.getvalue(), sniff.OFFICE) == what
+
+
 def test_a_diagram_of_which_no_word_is_printed_is_told(tmp_path: Path) -> None:
     document, pages = tmp_path / "document", tmp_path / "pages"
     pages.write_bytes(made.pdf([made.Sheet().text(72, 72, "ALPHA ST").text(72, 90, "EP &")]))
