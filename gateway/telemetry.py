@@ -103,7 +103,16 @@ def set_up_logging(level: str, form: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(stream),  # type: ignore[arg-type]  # which writes and flushes only
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(name)s: %(message)s")
+    of_libraries = logging.StreamHandler(stream)
+    of_libraries.setFormatter(_RedactingFormatter("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[of_libraries])
+
+
+class _RedactingFormatter(logging.Formatter):
+    """An exception that nobody has caught, as asyncio tells it, may hold an address of the provider with the key in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _harmless(redact(super().format(record)))
 
 
 # --- metrics ----------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from gateway.logstream import LogStream
 
 SENDERS = Path(__file__).parents[2] / "docs" / "senders.md"
 PROGRAM = """
+import logging
 import sys
 import structlog
 from gateway import telemetry
@@ -32,6 +33,7 @@ try:
     log_in(sys.argv[2])
 except ValueError:
     log.exception("it failed", url="http://127.0.0.1/callback/t0ken", number=telemetry.mask("+12025550123"))
+    logging.getLogger("asyncio").exception("nobody heard of /v2/fax?api_key=k3y&y=2")
 """
 
 
@@ -44,6 +46,7 @@ def test_a_traceback_holds_no_secret_and_no_value_of_a_variable(form: str) -> No
     assert "in log_in" in said
     assert "api_key=***&x=1" in said
     assert "/callback/***" in said
+    assert "asyncio: nobody heard of /v2/fax?api_key=***&y=2\nTraceback" in said
     assert "+1202***0123" in said
     for secret in ("hunter2", "k3y", "t0ken", "5550"):
         assert secret not in said
