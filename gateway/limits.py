@@ -195,7 +195,7 @@ class Approval:
     def text(self) -> str:
         """What needs approval, for people; "" for nothing."""
         parts = ["a first fax to a country"] if self.new_country else []
-        parts += [f"more than {self.pages} pages"] if self.pages else []
+        parts += [f"more than {self.pages} page{'s' if self.pages > 1 else ''}"] if self.pages else []
         parts += [f"a price above {shown_money(units(self.price))}"] if self.price is not None else []
         by = f" of {self.approver}" if self.approver else ""
         return f"approval{by} for {', '.join(parts)}" if parts else ""

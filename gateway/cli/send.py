@@ -30,7 +30,7 @@ _ENDED = {state.value for state in JobState if state.terminal}
     "--text", metavar="TEXT", default="", help="Text to fax before the files; - reads it from standard input."
 )
 @click.option("--wait", is_flag=True, help="Wait for the results, and tell them by the status.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Wait no longer than this.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="With --wait: no longer than this.")
 @json_option
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @pass_session
@@ -52,6 +52,8 @@ def send(
     sending again may mend; 65 when one failed for good or was cancelled; 76 when the outcome of one is not known (yet),
     or a person closed that doubt: do not send that again.
     """
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout goes with --wait")
     config = session.config(secrets=False)
     sender = sender or os.environ.get("EMAIL") or config.mail.fallback
     mail = letter.make(files, to=to, sender=sender, subject=subject, text=text, domain=config.domains[0])

@@ -109,6 +109,7 @@ def test_version() -> None:
         (["queue", "list", "--limit", "0"], "0 is not in the range x>=1"),
         (["route", "add", "fax", "*"], "'fax' is not one of 'did', 'sender'"),
         (["provider", "cost", "x", "y"], "'x' is not a valid integer"),
+        (["send", "--to", "+12025550123", "--text", "x", "--timeout", "3"], "--timeout goes with --wait"),
     ],
 )
 def test_a_wrong_usage_has_status_64_and_goes_to_standard_error(offline: Cli, args: list[str], words: str) -> None:

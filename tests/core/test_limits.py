@@ -158,6 +158,7 @@ def test_a_rule_is_told() -> None:
         "approval of boss@example.org for a first fax to a country, more than 20 pages, a price above 2.50"
     )
     assert Approval(pages=3).text == "approval for more than 3 pages"
+    assert Approval(pages=1).text == "approval for more than 1 page"
     assert Approval().text == ""
 
 
