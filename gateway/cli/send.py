@@ -30,7 +30,9 @@ _ENDED = {state.value for state in JobState if state.terminal}
     "--text", metavar="TEXT", default="", help="Text to fax before the files; - reads it from standard input."
 )
 @click.option("--wait", is_flag=True, help="Wait for the results, and tell them by the status.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="With --wait: no longer than this.")
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="With --wait: no longer than this."
+)
 @json_option
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @pass_session
