@@ -265,7 +265,11 @@ def _refuse(found: Mail) -> None:
         if any(leaf.is_html and bodies.shows_web(to_text(leaf.data or b"", leaf.charset)) for leaf in found.leaves):
             why = "the pictures it shows are on the web; attach them"
         elif told := [
-            leaf for leaf in found.leaves if not leaf.message_text and leaf.left_out not in ("", structure.EMPTY)
+            leaf
+            for leaf in found.leaves
+            if not leaf.message_text
+            and leaf.left_out
+            and (leaf.left_out != structure.EMPTY or leaf.disposition == "attachment")
         ]:
             why = f"{told[0].name} is left out, {told[0].left_out}"
         raise Refused(f"there is nothing to fax: {why}", status="5.6.1")

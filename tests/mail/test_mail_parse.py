@@ -194,6 +194,11 @@ def test_nothing_to_fax(reader: Reader, raw: bytes, refused: bool) -> None:
     assert reader.inspect(raw).refusal == (said if refused else "")
 
 
+def test_a_file_without_content_is_no_mail_without_a_file(reader: Reader) -> None:
+    raw = b"Content-Type: text/plain; name=list.txt\r\nContent-Disposition: attachment; filename=list.txt\r\n\r\n"
+    assert reader.inspect(raw).refusal == "there is nothing to fax: list.txt is left out, it is empty"
+
+
 def test_a_long_blank_beginning_is_read_to_its_end(reader: Reader) -> None:
     assert not reader.inspect(b"\r\n" + b" \r\n" * 200_000 + b"text").refusal
     assert reader.inspect(b"\r\n" + b" \r\n" * 200_000).refusal
