@@ -154,7 +154,7 @@ class Inbound:
             self._spool.remove([file])
         if mailboxes or stored.id == fax.id:
             telemetry.received(
-                stored.id, source="callback", did=fax.did, pages=arrival.pages, size=size, mailboxes=len(mailboxes)
+                stored.id, source="callback", did=stored.did, pages=arrival.pages, size=size, mailboxes=len(mailboxes)
             )
         else:
             telemetry.received_again(stored.id, source="callback")
@@ -166,6 +166,7 @@ class Inbound:
 
     def _store(self, tx: Tx, fax: InboundFax, now: float) -> tuple[InboundFax, tuple[str, ...]]:
         """The row of this fax, new or told before, and the mailboxes it goes to now."""
+        fax = replace(fax, did=routes.did(tx, fax.arrival.recipient))
         known, key = self._named(tx, fax, now)
         if known is None:
             known = self._swept_before(tx, fax)

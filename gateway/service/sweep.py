@@ -21,7 +21,7 @@ from gateway.model import InboundFax, InboundState
 from gateway.ports import FaxProvider, InboxEntry
 from gateway.service.due import end
 from gateway.service.gate import Gate
-from gateway.store import inbound
+from gateway.store import inbound, routes
 from gateway.store.db import Database, Tx, get_meta, set_meta
 from gateway.store.ids import new_id
 
@@ -162,7 +162,7 @@ class Sweep:
         unknown = []
         for entry in sorted(entries, key=lambda entry: (entry.created_at or 0.0, _id(entry))):
             known = inbound.by_inbox_id(tx, _id(entry))
-            if known is not None and _is_given_again(known, entry):
+            if known is not None and _is_given_again(tx, known, entry):
                 inbound.unbind(tx, known.id)
                 known = None
             if known is None:
@@ -222,7 +222,7 @@ class Sweep:
             state=state,
             received_at=at,
             arrival=entry.arrival,
-            did=inbound.digits(entry.arrival.recipient),
+            did=routes.did(tx, entry.arrival.recipient),
             next_at=now,
             listed_at=entry.created_at,
         )
@@ -244,6 +244,7 @@ class _Ours:
         self._window = window
         self._now = now
         self._read: dict[tuple[str, str], list[InboundFax]] = {}
+        self._dids: dict[str, str] = {}  # by what is claimed
 
     def candidates(self, entry: InboxEntry) -> list[InboundFax]:
         """Faxes that this entry may be."""
@@ -267,10 +268,10 @@ class _Ours:
 
     def taken(self, entry: InboxEntry, fax: InboundFax) -> None:
         """This fax is this entry, and so no other."""
-        self._read[_numbers(entry)].remove(fax)
+        self._read[self._numbers(entry)].remove(fax)
 
     def _alike(self, entry: InboxEntry) -> list[InboundFax]:
-        numbers = _numbers(entry)
+        numbers = self._numbers(entry)
         if numbers not in self._read:
             self._read[numbers] = inbound.alike(self._tx, *numbers, self._since, self._until)
         if entry.created_at is None:
@@ -280,6 +281,12 @@ class _Ours:
         all_ = self._read[numbers]
         first = bisect.bisect_left(all_, since, key=_received_at)
         return all_[first : bisect.bisect_right(all_, until, key=_received_at)]
+
+    def _numbers(self, entry: InboxEntry) -> tuple[str, str]:
+        claimed = entry.arrival.recipient
+        if claimed not in self._dids:
+            self._dids[claimed] = routes.did(self._tx, claimed)
+        return self._dids[claimed], inbound.digits(entry.arrival.sender)
 
 
 def _received_at(fax: InboundFax) -> float:
@@ -303,11 +310,13 @@ def _numbers(entry: InboxEntry) -> tuple[str, str]:
     return inbound.digits(entry.arrival.recipient), inbound.digits(entry.arrival.sender)
 
 
-def _is_given_again(known: InboundFax, entry: InboxEntry) -> bool:
+def _is_given_again(tx: Tx, known: InboundFax, entry: InboxEntry) -> bool:
     """Whether the provider has given the id of a fax to another one: with a date that no time zone explains, and unlike it."""
     at = known.received_at if known.listed_at is None else known.listed_at
-    is_like = _numbers(entry) == (known.did, inbound.digits(known.arrival.sender)) and same_pages(known, entry)
-    return entry.created_at is not None and abs(entry.created_at - at) > _ZONES and not is_like
+    if entry.created_at is None or abs(entry.created_at - at) <= _ZONES:
+        return False
+    same_caller = inbound.digits(entry.arrival.sender) == inbound.digits(known.arrival.sender)
+    return not (same_caller and routes.did(tx, entry.arrival.recipient) == known.did and same_pages(known, entry))
 
 
 def same_pages(one: InboundFax | InboxEntry, other: InboundFax | InboxEntry) -> bool:

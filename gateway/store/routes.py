@@ -96,6 +96,12 @@ def for_did(tx: Tx, claimed: str) -> Route | None:
     return _route(own[0]) if own else None
 
 
+def did(tx: Tx, claimed: str) -> str:
+    """The digits of a DID for comparing, with its country where a route of its own knows that."""
+    route = for_did(tx, claimed)
+    return (digits(route.match) if route else "") or digits(claimed)
+
+
 def sender(tx: Tx, match: str) -> Route | None:
     """The sender route with this match, as it is now."""
     row = tx.execute(f"SELECT {_ROUTE} FROM route WHERE kind = 'sender' AND match = ?", (match,)).fetchone()

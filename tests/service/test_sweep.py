@@ -85,6 +85,19 @@ async def test_callback_then_sweep_is_one_fax(desk: House) -> None:
     assert (fax.arrival.uuid, fax.arrival.inbox_id) == ("u1", 7)
 
 
+@pytest.mark.parametrize(
+    ("by_callback", "in_list"), [("2025550100", DID), ("(202) 555-0100", "12025550100"), (DID, "2025550100")]
+)
+async def test_a_number_written_in_two_ways_is_one_fax(by_callback: str, in_list: str, desk: House) -> None:
+    await arrive(desk, told(recipient=by_callback))
+    listed(desk, entry(desk, 7, PDF, recipient=in_list), entry(desk, 8, OTHER, recipient=in_list))
+    for _ in range(5):
+        desk.now += 900
+        await sweep(desk)
+    await arrive(desk, told("u2", recipient=by_callback), OTHER)
+    assert await documents(desk) == sorted([PDF, OTHER])
+
+
 async def test_sweep_then_callback_is_one_fax(desk: House) -> None:
     listed(desk, entry(desk, 7, PDF))
     desk.now += GRACE
