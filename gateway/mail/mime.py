@@ -32,7 +32,7 @@ class Part:
     """One MIME part, encoded: its Content fields, folded and without a last line end, and its body."""
 
     fields: tuple[bytes, ...]
-    body: bytes
+    body: bytes | bytearray
 
 
 # --- headers ----------------------------------------------------------------------------------------------------------
@@ -128,8 +128,10 @@ def lines_of(kind: str, lines: Iterable[bytes]) -> Part:
 
 def attachment(data: bytes, kind: str, name: str, disposition: str = "attachment") -> Part:
     """A document in base64; its name also in RFC 2231 form where it is not ASCII. ``disposition`` inline: to be shown."""
-    encoded = binascii.b2a_base64(data, newline=False)
-    body = b"\r\n".join(encoded[start : start + _LINE] for start in range(0, len(encoded), _LINE)) + b"\r\n"
+    body = bytearray()  # line by line, so that a large document costs no more than its length
+    for start in range(0, len(data), _LINE // 4 * 3):
+        body += binascii.b2a_base64(data[start : start + _LINE // 4 * 3], newline=False)
+        body += b"\r\n"
     clean = one_line(name, 150)
     ascii_name = re.sub(r'["\\]', "", clean.encode("ascii", "ignore").decode())
     names = [f'filename="{ascii_name}"']
@@ -149,9 +151,9 @@ def multipart(subtype: str, parts: Sequence[Part], seed: str, parameters: str = 
     """Parts under one roof. The boundary comes from ``seed``, so that the same mail has the same bytes."""
     boundary = _boundary(seed, parts)
     frame = b"--" + boundary
-    body = b"".join(frame + b"\r\n" + b"\r\n".join(part.fields) + b"\r\n\r\n" + part.body + b"\r\n" for part in parts)
+    pieces = [piece for part in parts for piece in (frame, b"\r\n", _head(part.fields), part.body, b"\r\n")]
     kind = f'multipart/{subtype};{parameters} boundary="{boundary.decode()}"'
-    return Part((structured("Content-Type", kind),), body + frame + b"--\r\n")
+    return Part((structured("Content-Type", kind),), b"".join([*pieces, frame, b"--\r\n"]))
 
 
 def _boundary(seed: str, parts: Sequence[Part]) -> bytes:
@@ -167,4 +169,8 @@ def _boundary(seed: str, parts: Sequence[Part]) -> bytes:
 
 def message(fields: Iterable[bytes], part: Part) -> bytes:
     """The whole mail: its fields, the MIME fields of its one part, and the body."""
-    return b"\r\n".join([*fields, b"MIME-Version: 1.0", *part.fields]) + b"\r\n\r\n" + part.body
+    return b"".join((_head([*fields, b"MIME-Version: 1.0", *part.fields]), part.body))
+
+
+def _head(fields: Iterable[bytes]) -> bytes:
+    return b"\r\n".join(fields) + b"\r\n\r\n"

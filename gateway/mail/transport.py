@@ -62,7 +62,7 @@ class Transport:
 
     @asynccontextmanager
     async def handed_over(self, mail_from: str, rcpt_to: str, message: bytes) -> AsyncIterator[str]:
-        """Hand over ``message`` from ``mail_from`` ("" for the null reverse-path) to one recipient.
+        """Hand over ``message`` from ``mail_from`` ("" for the null reverse-path) to one recipient. Its lines end with CRLF.
 
         Gives the relay's reply to the end of data: from then on the mail is the relay's, and the farewell waits until that
         is noted. Raises Refused for what the relay will never take, TryLater for the rest, trouble with the relay or our
@@ -133,8 +133,22 @@ class Transport:
         # reports must not be reported on: RFC 3834 section 3.3
         never = not mail_from and client.supports_extension("dsn")
         await client.rcpt(rcpt_to, options=["NOTIFY=NEVER"] if never else [], encoding="utf-8" if utf8 else "ascii")
-        reply = await client.data(message, timeout=self._settings.timeout * _END_OF_DATA)
+        reply = await self._data(client, message)
         return one_line(f"{reply.code} {reply.message}", 300)
+
+    async def _data(self, client: aiosmtplib.SMTP, message: bytes) -> aiosmtplib.SMTPResponse:
+        """DATA and its end. The library's own looks at each line end, and nothing else happens meanwhile."""
+        reply = await client.execute_command(b"DATA")
+        if reply.code != aiosmtplib.SMTPStatus.start_input or client.protocol is None:
+            raise aiosmtplib.SMTPDataError(reply.code, reply.message)
+        if message.startswith(b"."):
+            client.protocol.write(b".")
+        client.protocol.write(message.replace(b"\r\n.", b"\r\n.."))
+        client.protocol.write(b".\r\n")
+        reply = await client.protocol.read_response(timeout=self._settings.timeout * _END_OF_DATA)
+        if not 200 <= reply.code < 300:  # the first digit tells: RFC 5321 section 4.2.1
+            raise aiosmtplib.SMTPDataError(reply.code, reply.message)
+        return reply
 
     @staticmethod
     def _mail_options(client: aiosmtplib.SMTP, message: bytes, *, utf8: bool) -> list[str]:

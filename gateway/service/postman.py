@@ -12,7 +12,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,7 @@ log = structlog.get_logger("postman")
 
 _SPREAD = 0.1
 _PICTURES = 3  # of a mail at most
+_LARGE = 8_000_000  # bytes of a document; its mail is in memory several times over
 _MIN_TRIES = 5  # a mail is not given up on age alone: a clock may jump
 
 
@@ -80,6 +81,7 @@ class Postman:
         self._notices = notices
         self._settings = settings
         self._clock = clock
+        self._large = asyncio.Lock()
         self._loop = DueLoop(
             "postman",
             due=lambda now, most: database.read(lambda tx: outbox.due(tx, now, most)),
@@ -116,13 +118,8 @@ class Postman:
         if not tries:
             return
         try:
-            message = await asyncio.to_thread(self._compose, mail, await self._pictures(mail))
-            reach("relay.sending")
-            async with self._carrier.handed_over(mail.envelope_from, mail.to, message) as reply:
-                reach("relay.taken")
-                now = self._clock()
-                await self._database.write(lambda tx: outbox.sent(tx, mail.id, now, reply))
-                self._tell(mail, "sent", "")
+            async with self._large if self._is_large(mail) else nullcontext():
+                await self._hand_over(mail)
         except Refused as error:
             await self._give_up(mail, str(error))
         except TryLater as error:
@@ -130,6 +127,22 @@ class Postman:
         except Exception as error:
             log.exception("unexpected failure", id=mail.id, kind=mail.kind)
             await self._later(mail, tries, TryLater("the mail could not be made or handed over", repr(error)))
+
+    def _is_large(self, mail: OutgoingMail) -> bool:
+        """Whether it has to wait for others like it: a fax to many mailboxes must not take all memory."""
+        try:
+            return bool(mail.file) and self._spool.path(mail.file).stat().st_size > _LARGE
+        except OSError:
+            return False  # told where it is read
+
+    async def _hand_over(self, mail: OutgoingMail) -> None:
+        message = await asyncio.to_thread(self._compose, mail, await self._pictures(mail))
+        reach("relay.sending")
+        async with self._carrier.handed_over(mail.envelope_from, mail.to, message) as reply:
+            reach("relay.taken")
+            now = self._clock()
+            await self._database.write(lambda tx: outbox.sent(tx, mail.id, now, reply))
+            self._tell(mail, "sent", "")
 
     async def _pictures(self, mail: OutgoingMail) -> list[tuple[str, bytes]]:
         """The first pages that a result warns of, with their names; none where nothing of the mail is to come back (RET=HDRS,

@@ -290,9 +290,9 @@ MUTATIONS = (
     ),
     _one(
         "mail counted as sent beforehand", "a mail is at least once", _killed("out", "relay.sending:1"),
-        "service/postman.py", '            reach("relay.sending")',
-        '            await self._database.write(lambda tx: outbox.sent(tx, mail.id, now, ""))\n'
-        '            reach("relay.sending")',
+        "service/postman.py", '        reach("relay.sending")',
+        '        await self._database.write(lambda tx: outbox.sent(tx, mail.id, self._clock(), ""))\n'
+        '        reach("relay.sending")',
     ),
     # --- the same again -----------------------------------------------------------------------------------------------
     _one(

@@ -136,6 +136,29 @@ async def test_mail_arrives_as_it_is() -> None:
     assert f"SIZE={len(MESSAGE)}" in mail.mail_options
 
 
+async def test_dots_at_the_start_of_lines_arrive() -> None:
+    sink, message = Sink(), b"..\r\n.\r\n...\r\n.\r\n"
+    async with relay(sink) as port:
+        await sent(to(port), "", "ann@example.com", message)
+    assert sink.mails[0].content == message
+
+
+async def test_any_yes_at_the_end_of_the_data_is_one() -> None:
+    async with relay(Sink(DATA="252 2.0.0 will try")) as port:
+        assert await sent(to(port), "", "ann@example.com", MESSAGE) == "252 2.0.0 will try"
+
+
+async def test_a_yes_that_comes_before_the_data_is_none() -> None:
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hello\r\n")
+        while await reader.readline():
+            writer.write(b"250 ok\r\n")
+
+    async with scripted(hasty) as port:
+        with pytest.raises(TryLater):
+            await sent(to(port), "", "ann@example.com", MESSAGE)
+
+
 async def test_null_sender() -> None:
     sink = Sink()
     async with relay(sink) as port:

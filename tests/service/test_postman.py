@@ -557,6 +557,39 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize(("large", "together"), [(len(PDF), 3), (len(PDF) - 1, 1)])
+async def test_large_mails_go_one_after_the_other(
+    large: int, together: int, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.service.postman._LARGE", large)
+    await a_received_fax(house, "a@example.org", "b@example.org", "c@example.org")
+    under_way: set[str] = set()
+    most = 0
+
+    class Slow(Carrier):
+        @asynccontextmanager
+        async def handed_over(self, mail_from: str, rcpt_to: str, message: bytes) -> AsyncIterator[str]:
+            nonlocal most
+            under_way.add(rcpt_to)
+            most = max(most, len(under_way))
+            if together > 1:
+                await until(lambda: most == together)
+            else:
+                await asyncio.sleep(0.05)  # for others to begin, which they must not
+            under_way.remove(rcpt_to)
+            async with super().handed_over(mail_from, rcpt_to, message) as reply:
+                yield reply
+
+    carrier = Slow()
+    office = Office(house, carrier)
+    office.postman.start()
+    try:
+        await until(lambda: len(carrier.sent) == 3)
+    finally:
+        await office.postman.stop(20)
+    assert most == together
+
+
 async def test_running_it_delivers_what_comes_and_stops_quietly(house: House) -> None:
     sink = Sink()
     async with relay(sink) as port:
