@@ -187,6 +187,7 @@ def inbound(config: Config) -> InboundSettings:
     return InboundSettings(
         retry_after=p.retry_after,
         retry_max=p.retry_max,
+        delay_after=p.delay_notice_after,
         give_up_after=p.inbox.give_up_after,
         sweep=SweepSettings(
             every=p.inbox.sweep_every,

@@ -36,11 +36,12 @@ _MIN_TRIES = 10  # a document is not given up on age alone: a clock may jump
 @dataclass(frozen=True, slots=True)
 class InboundSettings:
     """Seconds. The pause after a failed fetch doubles from ``retry_after`` to ``retry_max``; after ``give_up_after`` a
-    fax is mailed without its document.
+    fax is mailed without its document, after ``delay_after`` the operator is told that it waits.
     """
 
     retry_after: float = 30.0
     retry_max: float = 900.0
+    delay_after: float = 4 * 3600.0
     give_up_after: float = 2 * 86400.0
     sweep: SweepSettings = field(default_factory=SweepSettings)
 
@@ -297,7 +298,14 @@ class Inbound:
             return
         why = str(trouble)
         wait = backoff(tries, settings.retry_after, settings.retry_max)
-        await self._database.write(lambda tx: inbound.failed(tx, fax.id, now + wait, why))
+
+        def commit(tx: Tx) -> bool:
+            inbound.failed(tx, fax.id, now + wait, why)
+            is_late = now - fax.received_at > settings.delay_after
+            return is_late and outbox.add(tx, self._notices.no_document(fax, trouble.public, now))
+
+        if await self._database.write(commit):
+            self._on_mail()
         telemetry.retry(fax.id, step="fetch", wait=wait, why=why)
 
     async def _download(self, url: str) -> tuple[Draft, str, bool]:

@@ -234,6 +234,20 @@ class Notices:
             " Nothing else need be done.",
         )
 
+    def no_document(self, fax: InboundFax, why: str, now: float) -> OutgoingMail:
+        """The alarm that a received fax waits for its document, once a day."""
+        sender, recipient = fax.arrival.sender or "an unknown number", fax.arrival.recipient or "an unknown one"
+        return self.operator(
+            f"no-document.{int(now // 86400)}",
+            now,
+            title="A received fax waits for its document",
+            text=f"The fax {fax.id} from {sender} to {recipient} was told {round((now - fax.received_at) / 3600)} hours ago, and"
+            f" its document cannot be had: {why.rstrip('.')}. It is asked for again and again; after"
+            " provider.inbox.give_up_after its mailboxes are told that it is missing.",
+            remedy="Look for it in the inbox on the provider's pages, and ask the provider why it does not give it out."
+            " faxgateway inbound list shows all that wait; what can be had after all is mailed by itself.",
+        )
+
     def unreachable(self, why: str, seconds: float, now: float) -> OutgoingMail:
         """The alarm that the provider has not answered for so long, once a day."""
         return self.operator(

@@ -257,6 +257,21 @@ async def test_a_fetch_that_fails_is_tried_with_growing_pauses_and_given_up_trut
     assert await desk.turn("fetch") == 0
 
 
+async def test_who_runs_it_is_told_of_a_document_that_is_long_in_coming(desk: House) -> None:
+    desk.provider.documents["https://fax.to/1"] = b"<html>log in</html>"
+    for uuid in ("u1", "u2"):
+        await arrive(desk, told(uuid, file_url="https://fax.to/1"), None)
+    for hours, mails in ((4.0, 0), (4.1, 1), (5.0, 1), (28.2, 2)):
+        desk.now = max(fax.received_at for fax in await desk.faxes()) + hours * 3600
+        await desk.turn("fetch")
+        assert len(await desk.mails(MailKind.OPERATOR)) == mails
+    (notice, _) = await desk.mails(MailKind.OPERATOR)
+    assert notice.to == "admin@example.org"
+    assert "from +12025550199 to +12025550100 was told 4 hours ago" in notice.facts["text"]
+    assert "neither a PDF nor a TIFF" in notice.facts["text"]
+    assert await mailed(desk) == []
+
+
 async def test_age_alone_does_not_give_up(desk: House) -> None:
     desk.provider.fetch_error = away()
     await arrive(desk, told(file_url="https://fax.to/1"), None)
