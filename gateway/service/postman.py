@@ -221,7 +221,7 @@ class Postman:
             f"dead.{mail.id}",
             now,
             title=f"The received fax {mail.cause} could not be delivered to {mail.to}",
-            text=f"The mail with it was given up: {why}. The fax is kept here.",
+            text=f"{mail.facts.get('note', '')}\nThe mail with it was given up: {why}. The fax is kept here.".lstrip(),
             remedy=f"Mend the cause, then: faxgateway inbound redeliver {mail.cause} (--to ADDRESS for another mailbox)",
         )
 

@@ -373,6 +373,7 @@ async def test_a_received_fax_too_large_for_the_relay_is_told_without_it_and_its
     (fax,) = await house.faxes()
     assert (to, len(carrier.sent)) == ("admin@example.org", 3)
     assert "too large" in said
+    assert "could not be delivered to desk@example.org" in said.replace("\n", " ")  # which is not told by another mail
     assert f"faxgateway inbound redeliver {fax.id}" in said.replace("\n", " ")
 
 
