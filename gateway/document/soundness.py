@@ -219,9 +219,8 @@ def _is_described(picture: pikepdf.Stream) -> bool:
     if not all(isinstance(picture.get(name), int | Decimal) and picture.get(name) for name in ("/Width", "/Height")):
         return False
     space = picture.get("/ColorSpace")
-    if isinstance(space, pikepdf.Array) and (
-        "/None" in map(str, space) or (space[0] == "/Indexed" and list(space)[-1] is None)
-    ):
+    parts = list(space) if isinstance(space, pikepdf.Array) else []
+    if (parts[:1] == ["/Separation"] and parts[1:2] == ["/None"]) or (parts[:1] == ["/Indexed"] and parts[-1] is None):
         return False  # of no colour, or of a palette that is lost: pdfium takes them for black
     is_mask = bool(picture.get("/ImageMask")) or picture.get("/BitsPerComponent") == 1
     return space is not None or is_mask or _JPEG_2000 in _filters(picture)

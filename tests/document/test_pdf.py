@@ -543,6 +543,13 @@ def test_a_picture_of_no_colour_is_no_black_box(refusal: Refusal, space: Array) 
     assert refusal(with_picture(data, Name.FlateDecode, ColorSpace=space)).public == _DAMAGED
 
 
+def test_a_palette_may_look_like_damaged_words(pages: Pages) -> None:
+    space = Array([Name.Indexed, Name.DeviceGray, 255, String(b"\xfe\xff\xd8\x00" + bytes(range(252)))])
+    progress.begin("x.bin")
+    assert len(pages(with_picture(zlib.compress(bytes(600 * 400)), Name.FlateDecode, ColorSpace=space))) == 1
+    assert progress.notes() == []
+
+
 def test_the_size_of_a_picture_may_have_a_point(pages: Pages) -> None:
     data = zlib.compress(photo(600, 400).convert("L").tobytes())
     one, other = (
