@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from gateway.errors import TryLater
-from gateway.model import Attempt, FaxJob, JobState, MailKind, Verdict
+from gateway.model import Attempt, FaxJob, JobState, MailKind, Receipt, Verdict
 from gateway.ports import JobStatus
 from gateway.service.allowance import count_found
 from gateway.service.notices import Notices
@@ -23,6 +23,13 @@ log = structlog.get_logger("correction")
 
 _ENDS = {Verdict.SUCCESS: MailKind.DELIVERED, Verdict.FAILED: MailKind.FAILED, Verdict.PROGRESS: MailKind.NO_RESULT}
 _UNCONFIRMED = ("not_sent", "unknown")  # outcomes of an attempt that may have been made for all that
+
+
+def is_late(job: FaxJob, receipt: Receipt) -> bool:
+    """Whether it contradicts how the fax has ended."""
+    if not job.state.terminal or job.provider_ref != receipt.provider_ref or receipt.verdict is Verdict.PROGRESS:
+        return False
+    return job.outcome == "no_result" or (receipt.verdict is Verdict.SUCCESS) != (job.state is JobState.DELIVERED)
 
 
 def correct(

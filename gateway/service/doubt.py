@@ -13,9 +13,10 @@ import structlog
 from gateway import telemetry
 from gateway.model import FaxJob, JobState
 from gateway.service.absence import Absence
+from gateway.service.due import is_over
 from gateway.service.ledgertime import boot_id, uptime
 from gateway.service.notices import Notices
-from gateway.service.settle import Settle, SettleSettings, is_over
+from gateway.service.settle import Settle, SettleSettings
 from gateway.store import jobs, outbox, receipts, sends
 from gateway.store.db import Database, Tx
 

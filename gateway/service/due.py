@@ -19,11 +19,17 @@ _IDLE = 30.0  # seconds: a nudge may be lost and a clock may jump, so the store 
 _SPIN = 0.05
 _LONGEST_REST = 30.0
 _BUSY = 1.0  # while all that is due is being handled
+_MIN_POLLS = 10  # nothing is given up on age alone: a clock may jump
 
 
 def backoff(tries: int, first: float, longest: float) -> float:
     """How long to wait (s) after try number ``tries``: ``first``, and twice as long after each further one."""
     return float(min(longest, first * 2 ** min(tries - 1, 20)))
+
+
+def is_over(since: float, now: float, limit: float, polls: int, pause: float) -> bool:
+    """Whether a wait has lasted for its ``limit``, by the clock and by questions that ``pause`` seconds lay between."""
+    return now - since > limit and polls >= min(_MIN_POLLS, limit / pause)
 
 
 async def end(task: asyncio.Task[None] | None) -> None:

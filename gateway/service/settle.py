@@ -19,6 +19,7 @@ from gateway.errors import GatewayError, TryLater
 from gateway.model import MAY_BE_SENT, TRANSITIONS, Attempt, FaxJob, JobState, MailKind, OutgoingMail, Receipt, Verdict
 from gateway.ports import FaxProvider, JobStatus
 from gateway.service import correction
+from gateway.service.due import is_over
 from gateway.service.gate import Gate
 from gateway.service.history import History
 from gateway.service.notices import Notices
@@ -29,7 +30,6 @@ log = structlog.get_logger("settle")
 
 T = TypeVar("T")
 
-_MIN_POLLS = 10  # nothing is given up on age alone: a clock may jump
 _RECORD_PAUSE = 5.0  # seconds between tries to store the outcome of a send
 _DAY = 86400.0
 _ANSWER_WITHIN = 20.0  # seconds: who calls back will not wait for long until his own records are read to their end
@@ -120,7 +120,7 @@ class Settle:
             current = job.provider_ref == receipt.provider_ref
             if job.state is JobState.SUBMITTED and current:
                 jobs.touch(tx, job, job.updated_at, next_at=receipt.received_at, polls=0)
-            late = _is_late(job, receipt)
+            late = correction.is_late(job, receipt)
             again = not job.state.terminal and not current and receipt.verdict is Verdict.SUCCESS
             if again and job.state in (*waiting.UNSENT, JobState.IN_DOUBT) and not job.may_be_sent:  # it may go again
                 # what else held it no longer counts: a release from that would send it
@@ -152,7 +152,7 @@ class Settle:
         person, as where the provider is away.
         """
         job = await self._database.read(lambda tx: jobs.by_provider_ref(tx, receipt.provider_ref))
-        if job is None or not _is_late(job, receipt):
+        if job is None or not correction.is_late(job, receipt):
             return None
         if not self._settings.confirm_receipts:
             return Result(receipt.verdict, receipt.code, receipt.text, confirmed=False)
@@ -219,9 +219,19 @@ class Settle:
     ) -> Result | None:
         """What is final: what status and receipt say alike; where they differ, or one is missing, what history says too.
 
-        Receipts that have not ``agreed`` are told only where another word confirms the last.
+        Of a fax whose id the history alone told it decides: it may count in its own way, and others speak of another fax by
+        that id. Receipts that have not ``agreed`` are told only where another word confirms the last.
         """
         assert job.provider_ref is not None
+        sends = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
+        if sends and sends[-1].outcome == "found":
+            listed = await self._history.find(job.provider_ref, job.document_ref)
+            if listed in (Verdict.SUCCESS, Verdict.FAILED):
+                said = [word for word in (told, status) if word is not None and word.verdict is listed]
+                text = said[0].text if said else "as the provider's history tells"
+                return Result(listed, said[0].code if said else "", text)
+            if told is None or now - told.received_at <= self._settings.confirm_timeout:
+                return None
         if status is not None and status.verdict is not Verdict.PROGRESS:
             if told is not None and told.verdict is status.verdict:
                 # the receipt names the cause, the status mostly only a text
@@ -482,18 +492,6 @@ class Settle:
             self._on_mail()
 
 
-def is_over(since: float, now: float, limit: float, polls: int, pause: float) -> bool:
-    """Whether a wait has lasted for its ``limit``, by the clock and by questions that ``pause`` seconds lay between."""
-    return now - since > limit and polls >= min(_MIN_POLLS, limit / pause)
-
-
 def _choice(job: FaxJob) -> str:
     """What a person does about a fax that may have been sent."""
     return f"If it was not sent: faxgateway queue retry --resend {job.id}. If it was: faxgateway queue cancel {job.id}."
-
-
-def _is_late(job: FaxJob, receipt: Receipt) -> bool:
-    """Whether it contradicts how the fax has ended."""
-    if not job.state.terminal or job.provider_ref != receipt.provider_ref or receipt.verdict is Verdict.PROGRESS:
-        return False
-    return job.outcome == "no_result" or (receipt.verdict is Verdict.SUCCESS) != (job.state is JobState.DELIVERED)

@@ -116,6 +116,32 @@ async def test_where_nothing_else_ever_tells_the_end_the_history_does(
     assert await house.told(job.id) == [told]
 
 
+@pytest.mark.parametrize(
+    ("by_id", "shown", "told"),
+    [(FAILED, Verdict.SUCCESS, ("delivered", "ok")), (DONE, Verdict.FAILED, ("failed", "unknown"))],
+)
+async def test_of_a_send_that_the_history_alone_told_it_tells_the_end(
+    by_id: JobStatus, shown: Verdict, told: tuple[str, str], house: House
+) -> None:
+    """It may count in its own way, and its id be that of another fax everywhere else."""
+    job = await house.uploaded()
+
+    def nothing(_ref: int) -> Any:
+        raise OutcomeUnknown("no answer")
+
+    house.provider.answer_submit = nothing
+    await house.turn("submit")
+    await say(house, by_id)
+    for verdict in (Verdict.PROGRESS, shown):
+        assert job.document_ref is not None
+        house.provider.history_pages = [(HistoryEntry(9000, job.document_ref, NUMBER[1:], verdict, None),)]
+        assert await house.told(job.id) == []
+        for _ in range(3):
+            house.now = (await only(house)).next_at
+            await house.turn("doubt", "result")
+    assert await house.told(job.id) == [told]
+
+
 async def test_a_clock_that_jumps_years_ends_nothing_early(house: House) -> None:
     await house.submitted()
     await say(house, SENDING)
