@@ -27,7 +27,7 @@ from gateway.errors import (
     TryLater,
 )
 from gateway.faultpoint import reach
-from gateway.model import Attempt, FaxJob, JobState, OutgoingMail
+from gateway.model import Attempt, FaxJob, JobState, OutgoingMail, Verdict
 from gateway.ports import FaxProvider, Submitted
 from gateway.service.allowance import Allowance, How, Stop
 from gateway.service.credit import Credit
@@ -91,7 +91,12 @@ class Submit:
         tries = await self._database.write(strike)
         if not tries:
             return
-        earlier = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
+        earlier, told = await self._database.read(lambda tx: (jobs.attempts(tx, job.id), receipts.of_job(tx, job.id)))
+        arrived = [receipt.provider_ref for receipt in told if receipt.verdict is Verdict.SUCCESS]
+        # told while it was dialled again, in vain; where a person has let it go, he has asked
+        if arrived and not job.approved:
+            await self._settle.leave_to_person(job, f"an earlier send of it, {arrived[0]}, is reported as successful")
+            return
         listed = 0
         if earlier and earlier[-1].outcome == "not_sent":  # or it was, which the history must tell first
             try:

@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from gateway import telemetry
 from gateway.edge.admin.queue import _release, _retry
-from gateway.errors import KeyRefused, NotFound, OutcomeUnknown, Refused
+from gateway.errors import KeyRefused, NotFound, OutcomeUnknown, Refused, TryLater
 from gateway.mail.compose import Letterhead, compose
-from gateway.model import FaxJob, JobState, MailKind, Receipt, Verdict
-from gateway.ports import HistoryEntry, JobStatus
+from gateway.model import FaxJob, FaxNumber, JobState, MailKind, Receipt, Verdict
+from gateway.ports import HistoryEntry, JobStatus, Submitted
 from gateway.service.outbound import OutboundSettings
 from gateway.service.settle import SettleSettings
 from gateway.store import jobs, receipts
@@ -653,6 +653,32 @@ async def test_a_fax_that_a_late_receipt_holds_while_it_is_ended_is_not_told_as_
     assert await house.outbound.settle.cancel(seen, silent=False)
     assert await house.told(job.id) == [("unknown", "late"), ("no_result", "cancelled")]
     assert (await only(house)).outcome == "no_result"
+
+
+async def test_a_success_that_is_reported_while_the_next_try_is_made_in_vain_stops_a_further_one(build: Build) -> None:
+    house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
+    job = await house.submitted()
+    await say(house, FAILED)
+    await receive(house, Verdict.FAILED, "busy")
+    await house.turn("result")
+
+    async def not_now(document_ref: int, number: FaxNumber, tsi: str) -> Submitted:
+        await receive(house, Verdict.SUCCESS, "ok")
+        raise TryLater("not now")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house.provider, "submit", not_now)
+        house.now += 300
+        await house.turn("submit")
+    assert state_of(await only(house)) == (JobState.UPLOADED, False)
+    house.now += 3600
+    await house.turn("submit")
+    held = await only(house)
+    assert (held.state, held.may_be_sent, house.provider.submits) == (JobState.UPLOADED, True, 1)
+    assert await house.told(job.id) == [("unknown", "held")]
+    assert await house.database.write(lambda tx: _retry(tx, held, house.now, resend=True, named=True)) == ""
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["submitted"], 2)  # a person has asked the recipient
 
 
 async def test_a_success_that_is_reported_while_the_next_try_is_in_doubt_stops_that(build: Build) -> None:
