@@ -85,9 +85,14 @@ async def _bind(address: str, passed: Mapping[str, socket.socket]) -> list[_Boun
     if kind == "fd":
         return [_Bound(fileno=_named(rest, passed).detach())]
     host, _, port = address.rpartition(":")
-    bound = await asyncio.get_running_loop().create_server(
-        asyncio.Protocol, host.strip("[]"), int(port), reuse_address=True, start_serving=False
-    )
+    try:
+        bound = await asyncio.get_running_loop().create_server(
+            asyncio.Protocol, host.strip("[]"), int(port), reuse_address=True, start_serving=False
+        )
+    except OSError as error:
+        if error.errno is None:  # from Python 3.13 on, where this machine has no such address
+            raise OSError(errno.EADDRNOTAVAIL, str(error)) from error
+        raise
     try:
         return [_Bound(fileno=os.dup(each.fileno())) for each in bound.sockets]
     finally:
