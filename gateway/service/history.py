@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from itertools import pairwise
@@ -41,6 +42,16 @@ class Reading:
         """The entry of a fax. One of its id with another document is another fax: the list may count in its own way."""
         wanted = (provider_ref, document_ref)
         return next((entry for entry in self.entries if (entry.provider_ref, entry.document_ref) == wanted), None)
+
+    def has_own_ids(self, answered: Iterable[tuple[int, int]]) -> bool:
+        """Whether it gives faxes other ids than the answers to their sends, of which document and id are told here."""
+        told: dict[int, set[int]] = defaultdict(set)
+        shown: dict[int, set[int]] = defaultdict(set)
+        for document_ref, provider_ref in answered:
+            told[document_ref].add(provider_ref)
+        for entry in self.entries:
+            shown[entry.document_ref].add(entry.provider_ref)
+        return any(document in shown and not refs & shown[document] for document, refs in told.items())
 
     @property
     def refs(self) -> Set[int]:

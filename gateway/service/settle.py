@@ -23,7 +23,7 @@ from gateway.service.due import is_over
 from gateway.service.gate import Gate
 from gateway.service.history import History
 from gateway.service.notices import Notices
-from gateway.store import jobs, outbox, receipts, waiting
+from gateway.store import jobs, outbox, receipts, sends, waiting
 from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("settle")
@@ -219,19 +219,18 @@ class Settle:
     ) -> Result | None:
         """What is final: what status and receipt say alike; where they differ, or one is missing, what history says too.
 
-        Of a fax whose id the history alone told it decides: it may count in its own way, and others speak of another fax by
-        that id. Receipts that have not ``agreed`` are told only where another word confirms the last.
+        Of a fax whose id the history alone told it decides where its ids are its own: others speak of another fax by that id.
+        Receipts that have not ``agreed`` are told only where another word confirms the last.
         """
         assert job.provider_ref is not None
-        sends = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
-        if sends and sends[-1].outcome == "found":
-            listed = await self._history.find(job.provider_ref, job.document_ref)
-            if listed in (Verdict.SUCCESS, Verdict.FAILED):
-                said = [word for word in (told, status) if word is not None and word.verdict is listed]
-                text = said[0].text if said else "as the provider's history tells"
-                return Result(listed, said[0].code if said else "", text)
-            if told is None or now - told.received_at <= self._settings.confirm_timeout:
-                return None
+        attempts = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
+        if attempts and attempts[-1].outcome == "found":
+            reading = await self._history.read({job.provider_ref})
+            if reading.has_own_ids(await self._database.read(sends.answered)):
+                entry = reading.find(job.provider_ref, job.document_ref)
+                if entry is None or entry.verdict is Verdict.PROGRESS:
+                    return None
+                return Result(entry.verdict, "", "as the provider's history alone tells")
         if status is not None and status.verdict is not Verdict.PROGRESS:
             if told is not None and told.verdict is status.verdict:
                 # the receipt names the cause, the status mostly only a text
@@ -335,17 +334,17 @@ class Settle:
                 return False  # as a receipt of an earlier call told meanwhile
             if attempt:
                 jobs.end_attempt(tx, job.id, job.attempts, now, attempt, detail=text)
-            sends = jobs.attempts(tx, job.id)
+            made = jobs.attempts(tx, job.id)
             if not jobs.change(
                 tx, job, state, now, f"{code}: {text}" + ("" if confirmed else " (reported by callback, not confirmed)"),
-                outcome=code, last_error="" if state is JobState.DELIVERED else text, next_at=self._done_at(sends, now),
+                outcome=code, last_error="" if state is JobState.DELIVERED else text, next_at=self._done_at(made, now),
             ):  # fmt: skip
                 return False
             submission = jobs.get_submission(tx, job.submission)
             assert submission is not None
             mail = self._notices.result(
                 kind, job, submission, now, code=code, text=text, status=status, confirmed=confirmed,
-                submitted_at=sends[-1].started_at if sends else None,
+                submitted_at=made[-1].started_at if made else None,
             )  # fmt: skip
             if mail:
                 outbox.add(tx, mail)
@@ -356,9 +355,9 @@ class Settle:
         self._on_mail()
         self._nudge()  # the provider's copy may go now
 
-    def _done_at(self, sends: Sequence[Attempt], now: float) -> float:
+    def _done_at(self, made: Sequence[Attempt], now: float) -> float:
         """When the document of an ended fax is deleted: where it may have been sent for all that, the history is to show it."""
-        unconfirmed = bool(sends) and sends[-1].provider_ref is None
+        unconfirmed = bool(made) and made[-1].provider_ref is None
         return now + (self._settings.doubt_min_time if unconfirmed else 0.0)
 
     async def cancel(self, job: FaxJob, *, silent: bool) -> bool:

@@ -36,6 +36,15 @@ def of_others(tx: Tx, job: FaxJob) -> set[int]:
     return {row[0] for row in rows}
 
 
+def answered(tx: Tx) -> list[tuple[int, int]]:
+    """Document and id, as the provider's answer told it, of the last hundred sends."""
+    rows = tx.execute(
+        "SELECT document_ref, provider_ref FROM attempt WHERE provider_ref IS NOT NULL AND outcome = 'sent'"
+        " ORDER BY ended_event DESC LIMIT 100"
+    )
+    return rows.fetchall()
+
+
 def last_accepted_at(tx: Tx) -> float:
     """When the newest mail was accepted; 0 for none."""
     return repeats.last_accepted(tx) or 0.0

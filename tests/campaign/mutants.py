@@ -248,9 +248,9 @@ MUTATIONS = (
         (
             Edit(
                 _SETTLE,
-                "                submitted_at=sends[-1].started_at if sends else None,\n            )  # fmt: skip\n"
+                "                submitted_at=made[-1].started_at if made else None,\n            )  # fmt: skip\n"
                 "            if mail:\n                outbox.add(tx, mail)\n",
-                "                submitted_at=sends[-1].started_at if sends else None,\n            )  # fmt: skip\n"
+                "                submitted_at=made[-1].started_at if made else None,\n            )  # fmt: skip\n"
                 "            if mail:\n                late.append(mail)\n",
             ),
             Edit(

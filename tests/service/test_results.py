@@ -117,13 +117,21 @@ async def test_where_nothing_else_ever_tells_the_end_the_history_does(
 
 
 @pytest.mark.parametrize(
-    ("by_id", "shown", "told"),
-    [(FAILED, Verdict.SUCCESS, ("delivered", "ok")), (DONE, Verdict.FAILED, ("failed", "unknown"))],
+    ("by_id", "shown", "earlier", "told"),
+    [
+        (FAILED, Verdict.SUCCESS, 7, ("delivered", "ok")),
+        (DONE, Verdict.FAILED, 7, ("failed", "unknown")),
+        (DONE, Verdict.PROGRESS, 7, None),
+        (DONE, Verdict.PROGRESS, 0, ("delivered", "ok")),  # the same ids everywhere
+        (FAILED, Verdict.PROGRESS, 0, ("failed", "unknown")),
+    ],
 )
-async def test_of_a_send_that_the_history_alone_told_it_tells_the_end(
-    by_id: JobStatus, shown: Verdict, told: tuple[str, str], house: House
+async def test_of_a_send_that_a_history_with_ids_of_its_own_told_it_tells_the_end(
+    by_id: JobStatus, shown: Verdict, earlier: int, told: tuple[str, str] | None, house: House
 ) -> None:
-    """It may count in its own way, and its id be that of another fax everywhere else."""
+    """There the id is that of another fax everywhere else, as an ``earlier`` fax shows whose id the answer told."""
+    other = await house.submitted()
+    house.accept.confirmed(other.submission)  # or the same mail again is none
     job = await house.uploaded()
 
     def nothing(_ref: int) -> Any:
@@ -131,15 +139,16 @@ async def test_of_a_send_that_the_history_alone_told_it_tells_the_end(
 
     house.provider.answer_submit = nothing
     await house.turn("submit")
-    await say(house, by_id)
+    await say(house, by_id, 9005)
+    assert other.provider_ref and other.document_ref and job.document_ref
+    known = HistoryEntry(other.provider_ref + earlier, other.document_ref, NUMBER[1:], Verdict.PROGRESS, None)
     for verdict in (Verdict.PROGRESS, shown):
-        assert job.document_ref is not None
-        house.provider.history_pages = [(HistoryEntry(9000, job.document_ref, NUMBER[1:], verdict, None),)]
-        assert await house.told(job.id) == []
+        entry = HistoryEntry(9005, job.document_ref, NUMBER[1:], verdict, None)
+        house.provider.history_pages = [(entry, known)]
         for _ in range(3):
-            house.now = (await only(house)).next_at
+            house.now = (await house.job(job.id)).next_at
             await house.turn("doubt", "result")
-    assert await house.told(job.id) == [told]
+    assert await house.told(job.id) == ([] if told is None else [told])
 
 
 async def test_a_clock_that_jumps_years_ends_nothing_early(house: House) -> None:
