@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import Any
 
 import pypdfium2
@@ -21,6 +22,7 @@ _OUTLINE = 0.5  # of the units of its page
 _OTHERS = 0.02  # share of the place of writing that other things may have
 _FAR = 10_000  # units of a page
 _DEEPEST = 15  # forms within forms, as in pypdfium2
+_WRITTEN = (pdfium.FPDF_PAGEOBJ_TEXT, pdfium.FPDF_PAGEOBJ_FORM)
 _FILLED, _OUTLINED = pdfium.FPDF_TEXTRENDERMODE_FILL, pdfium.FPDF_TEXTRENDERMODE_STROKE
 
 Place = tuple[
@@ -37,7 +39,7 @@ def strengthen(page: pypdfium2.PdfPage, shown: Image.Image, place: Place) -> tup
     """
     is_changed = is_left = False
     on_page, colours = _on_page(page, place), tuple(ctypes.c_uint() for _ in range(4))
-    for thing, around in _texts(page, pdfium.FPDFPage_CountObjects, pdfium.FPDFPage_GetObject, on_page):
+    for thing, around in _texts(page.raw, pdfium.FPDFPage_CountObjects, pdfium.FPDFPage_GetObject, on_page):
         if not (told := _pale(thing, *colours)) or not (seen := _cut(thing, around, shown)):
             continue
         levels = seen.histogram()
@@ -74,15 +76,15 @@ def _on_page(page: pypdfium2.PdfPage, place: Place) -> _Matrix:
 def _texts(
     holder: Any, count: Callable[[Any], int], get: Callable[[Any, int], Any], around: _Matrix, deep: int = 0
 ) -> Iterator[tuple[Any, _Matrix]]:
-    """The pieces of text on a page or in a form, and what makes points of the picture of theirs. By pdfium's own names: its
-    objects of Python take as long as to draw them.
+    """The pieces of text on a page or in a form, and what makes points of the picture of theirs. By pdfium's own names, and
+    without a loop over all things: a drawing has thousands, and pypdfium2's objects take as long as to draw them.
     """
-    for n in range(count(holder)):
-        thing = get(holder, n)
-        kind = pdfium.FPDFPageObj_GetType(thing)
+    kinds = list(map(pdfium.FPDFPageObj_GetType, map(get, repeat(holder), range(count(holder)))))
+    for n in [n for n, kind in enumerate(kinds) if kind in _WRITTEN]:
+        thing, kind = get(holder, n), kinds[n]
         if kind == pdfium.FPDF_PAGEOBJ_TEXT:
             yield thing, around
-        elif kind == pdfium.FPDF_PAGEOBJ_FORM and deep < _DEEPEST:
+        elif deep < _DEEPEST:
             own = pdfium.FS_MATRIX()
             pdfium.FPDFPageObj_GetMatrix(thing, own)
             a, b, c, d, e, f = around

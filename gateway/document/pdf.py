@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import pikepdf
@@ -383,8 +384,8 @@ def _check_pictures(page: pypdfium2.PdfPage, number: int, name: str, shown: Imag
     wrong = Unfaxable(
         f"page {number + 1} of {name} holds a picture that cannot be read; make the PDF anew and send it again"
     )
-    count = range(pdfium.FPDFPage_CountObjects(page))
-    kinds = {pdfium.FPDFPageObj_GetType(pdfium.FPDFPage_GetObject(page, n)) for n in count}
+    things = map(pdfium.FPDFPage_GetObject, repeat(page.raw), range(pdfium.FPDFPage_CountObjects(page)))
+    kinds = set(map(pdfium.FPDFPageObj_GetType, things))
     if kinds.isdisjoint({pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_FORM}):
         return  # from a drawing of thousands of lines
     coarse = shown.resize((shown.width // 8 or 1, shown.height // 8 or 1), Image.Resampling.NEAREST)
