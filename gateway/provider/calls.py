@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -219,11 +220,8 @@ class Calls:
 
     async def _read(self, response: aiohttp.ClientResponse) -> Answer:
         """Raises :class:`Unreadable` for a body beyond the cap, a network error for one that is cut."""
-        after = response.headers.get("Retry-After", "")
-        wait = min(float(after), _LONG_WAIT) if after.isascii() and after.isdigit() else 0.0
-        head = Answer(
-            response.status, b"", wait or None, self.secret, self._origin(response.headers.get("Location", ""))
-        )
+        wait, origin = _wait(response.headers), self._origin(response.headers.get("Location", ""))
+        head = Answer(response.status, b"", wait, self.secret, origin)
         try:
             answer = replace(head, body=await _bounded(response))
             telemetry.asked(response.method, response.url.path, status=answer.status, size=len(answer.body))
@@ -239,6 +237,19 @@ class Calls:
             return self.secret.hide(str(URL(location).origin()), 100)
         except ValueError:
             return ""
+
+
+def _wait(headers: Mapping[str, str]) -> float | None:
+    """The seconds that an answer asks to wait, within reason, or until a time by its own clock (RFC 9110 section 10.2.3)."""
+    after = headers.get("Retry-After", "")
+    try:
+        if after.isascii() and after.isdigit():
+            wait = float(after)
+        else:
+            wait = (parsedate_to_datetime(after) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(wait, _LONG_WAIT) if wait > 0 else None
 
 
 class _Limiter:

@@ -163,8 +163,13 @@ async def test_a_clear_no_is_not_sent(answer: bytes, kind: type[GatewayError], w
 
 @pytest.mark.parametrize(
     ("header", "after"),
-    [("7", 7.0), ("99999999", 3600.0), ("9" * 400, 3600.0), ("0", None), ("-5", None), ("soon", None), ("٣", None)],
-)
+    [
+        ("7", 7.0), ("99999999", 3600.0), ("9" * 400, 3600.0), ("0", None), ("-5", None), ("soon", None), ("٣", None),
+        ("Sat, 28 Nov 2026 21:00:09 GMT\r\nDate: Sat, 28 Nov 2026 21:00:00 GMT", 9.0),
+        ("Sat, 28 Nov 2026 20:59:00 GMT\r\nDate: Sat, 28 Nov 2026 21:00:00 GMT", None),
+        ("Sat, 28 Nov 2026 21:00:09 GMT", None),  # by whose clock?
+    ],
+)  # fmt: skip
 async def test_the_wait_the_provider_names_is_kept_within_reason(header: str, after: float | None) -> None:
     raw = http(429, b"{}", "Retry-After: RA").replace(b"RA\r", header.encode() + b"\r")
     async with serve(answering(raw)) as wire:
