@@ -78,7 +78,11 @@ class Store:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             self._db = sqlite3.connect(directory / "sandbox.db", isolation_level=None, timeout=_LOCK_WAIT)
-            self._open(balance)
+            try:
+                self._open(balance)
+            except BaseException:
+                self.close()
+                raise
         except sqlite3.Error as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 raise InUse(f"another sandbox uses {directory}") from error

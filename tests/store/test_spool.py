@@ -156,9 +156,10 @@ def test_other_trouble_is_try_later(spool: Spool, monkeypatch: pytest.MonkeyPatc
         draft.write(b"x")
     assert not isinstance(caught.value, NoSpace)
     draft.discard()
-    monkeypatch.setattr(os, "open", failing)
-    with pytest.raises(TryLater):
-        spool.draft()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", failing)
+        with pytest.raises(TryLater):
+            spool.draft()
 
 
 def test_below_the_floor_nothing_is_begun(tmp_path: Path) -> None:
