@@ -92,6 +92,13 @@ async def scripted(script: Script) -> AsyncIterator[int]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def yes_to_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Offers no extension, and says 250 to whatever comes, the mail itself too."""
+    writer.write(b"220 hello\r\n")
+    while await reader.readline():
+        writer.write(b"250 relay\r\n")
+
+
 async def sent(transport: Transport, mail_from: str, rcpt_to: str, message: bytes) -> str:
     async with transport.handed_over(mail_from, rcpt_to, message) as reply:
         return reply
@@ -149,12 +156,7 @@ async def test_any_yes_at_the_end_of_the_data_is_one() -> None:
 
 
 async def test_a_yes_that_comes_before_the_data_is_none() -> None:
-    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 hello\r\n")
-        while await reader.readline():
-            writer.write(b"250 ok\r\n")
-
-    async with scripted(hasty) as port:
+    async with scripted(yes_to_all) as port:
         with pytest.raises(TryLater):
             await sent(to(port), "", "ann@example.com", MESSAGE)
 
@@ -326,12 +328,7 @@ async def test_no_service_greeting() -> None:
 
 
 async def test_eight_bit_mail_to_a_seven_bit_server() -> None:
-    async def seven_bit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 hello\r\n")
-        while await reader.readline():
-            writer.write(b"250 relay\r\n")
-
-    async with scripted(seven_bit) as port:
+    async with scripted(yes_to_all) as port:
         with pytest.raises(Refused, match="8-bit"):
             await sent(to(port), "", "ann@example.com", "Größe\r\n".encode())
         with pytest.raises(Refused, match="beyond ASCII"):

@@ -615,11 +615,7 @@ async def test_what_is_reported_while_the_provider_is_asked_is_weighed_before_it
     build: Build, ref: int
 ) -> None:
     """A success of this call, or of the one before it."""
-    house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
-    job = await house.submitted()
-    await say(house, FAILED)
-    await receive(house, Verdict.FAILED, "busy")
-    await house.turn("result")
+    house, job = await busy_at_first(build)
     house.now += 300
     await house.turn("submit")
     await say(house, FAILED, ref=9001)
@@ -647,11 +643,7 @@ async def test_what_is_reported_while_the_provider_is_asked_is_weighed_before_it
 async def test_a_fax_that_a_late_receipt_holds_while_it_is_ended_is_not_told_as_never_sent(
     build: Build, ends: str
 ) -> None:
-    house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
-    job = await house.submitted()
-    await say(house, FAILED)
-    await receive(house, Verdict.FAILED, "busy")
-    await house.turn("result")
+    house, job = await busy_at_first(build)
     seen = await only(house)
     await receive(house, Verdict.SUCCESS, "ok")
     if ends == "expired":
@@ -665,11 +657,7 @@ async def test_a_fax_that_a_late_receipt_holds_while_it_is_ended_is_not_told_as_
 
 
 async def test_a_success_that_is_reported_while_the_next_try_is_made_in_vain_stops_a_further_one(build: Build) -> None:
-    house = await build(outbound=with_settle(redial={"busy": 2}, redial_after=300.0))
-    job = await house.submitted()
-    await say(house, FAILED)
-    await receive(house, Verdict.FAILED, "busy")
-    await house.turn("result")
+    house, job = await busy_at_first(build)
 
     async def not_now(document_ref: int, number: FaxNumber, tsi: str) -> Submitted:
         await receive(house, Verdict.SUCCESS, "ok")
