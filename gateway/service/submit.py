@@ -27,7 +27,7 @@ from gateway.errors import (
     TryLater,
 )
 from gateway.faultpoint import reach
-from gateway.model import Attempt, FaxJob, JobState, OutgoingMail, Verdict
+from gateway.model import MAY_BE_SENT, Attempt, FaxJob, JobState, OutgoingMail, Verdict
 from gateway.ports import FaxProvider, Submitted
 from gateway.service.allowance import Allowance, How, Stop
 from gateway.service.credit import Credit
@@ -91,10 +91,13 @@ class Submit:
         tries = await self._database.write(strike)
         if not tries:
             return
-        earlier, told = await self._database.read(lambda tx: (jobs.attempts(tx, job.id), receipts.of_job(tx, job.id)))
+        earlier, told, events = await self._database.read(
+            lambda tx: (jobs.attempts(tx, job.id), receipts.of_job(tx, job.id), jobs.events(tx, job.id))
+        )
         arrived = [receipt.provider_ref for receipt in told if receipt.verdict is Verdict.SUCCESS]
-        # told while it was dialled again, in vain; where a person has let it go, he has asked
-        if arrived and not job.approved:
+        was_asked = any(event.what.startswith(f"held: {MAY_BE_SENT}") for event in events)
+        # told while it was dialled again, in vain; where a person was asked about it before, he has let it go
+        if arrived and not was_asked:
             await self._settle.leave_to_person(job, f"an earlier send of it, {arrived[0]}, is reported as successful")
             return
         listed = 0

@@ -656,8 +656,16 @@ async def test_a_fax_that_a_late_receipt_holds_while_it_is_ended_is_not_told_as_
     assert (await only(house)).outcome == "no_result"
 
 
-async def test_a_success_that_is_reported_while_the_next_try_is_made_in_vain_stops_a_further_one(build: Build) -> None:
+@pytest.mark.parametrize("approved", [False, True])
+async def test_a_success_that_is_reported_while_the_next_try_is_made_in_vain_stops_a_further_one(
+    approved: bool, build: Build
+) -> None:
+    """Also of a fax that a person has let go before, for another reason."""
     house, job = await busy_at_first(build)
+    if approved:
+        waits = await only(house)
+        assert await house.database.write(lambda tx: jobs.hold(tx, waits, house.now, "it is dear"))
+        assert await house.database.write(lambda tx: jobs.release(tx, waits, house.now))
 
     async def not_now(document_ref: int, number: FaxNumber, tsi: str) -> Submitted:
         await receive(house, Verdict.SUCCESS, "ok")
