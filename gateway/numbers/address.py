@@ -20,7 +20,7 @@ _IMCEA = re.compile(r"IMCEAFAX-((?:[A-Za-z0-9=_-]|\+[0-9A-Fa-f]{2})*)", re.IGNOR
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _PLAIN_NUMBER = re.compile(r"(\+?)([0-9](?:[0-9.-]*[0-9])?)")
 _HUMAN_NUMBER = re.compile(r"(\+?)([0-9(](?:[0-9() .-]*[0-9])?)")
-_BRACKETS = re.compile(r"[^()]*(?:\([0-9]+\)[^()]*)?")
+_BRACKETS = re.compile(r"[^()]*(?:\([0-9](?:[0-9 .-]*[0-9])?\)[^()]*)?")
 _ZERO_WITHIN = re.compile(r"[0-9][ .-]*\(0\)")
 _OPTIONAL_ZERO = re.compile(r"([1-9][0-9]{0,2})[ .-]*\(0\)([0-9 .-]+)")
 _DIALLED = {"T33S": "a sub-address", "ISUB": "a sub-address", "POSTD": "digits after the call is answered"}

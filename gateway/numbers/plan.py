@@ -252,10 +252,13 @@ def _after_international_prefix(digits: str, region: str) -> list[Reading]:
 
 
 def _after_trunk_prefix(digits: str, region: str) -> Reading | None:
-    trunk = _metadata(region).national_prefix
-    if not trunk or not digits.startswith(trunk):
-        return None
-    return Reading(phonenumbers.country_code_for_region(region), digits[len(trunk) :])
+    """What is behind it. A few have two: Belarus dials 80 in front of an area code, Lithuania writes its old 8 still."""
+    metadata = _metadata(region)
+    several = metadata.national_prefix_for_parsing or ""  # with groups they are choices of a carrier, too
+    prefix = re.compile((metadata.national_prefix if "(" in several else several) or "(?!)")
+    code = phonenumbers.country_code_for_region(region)
+    readings = [Reading(code, digits[end:]) for end in range(1, len(digits)) if prefix.fullmatch(digits, 0, end)]
+    return max(readings, key=lambda reading: reading.fit, default=None)
 
 
 def _across(home: Reading) -> list[Reading]:

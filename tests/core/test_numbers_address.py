@@ -14,7 +14,7 @@ from gateway.errors import Refused
 from gateway.model import FaxNumber
 from gateway.numbers import COUNTRIES, check_region, format_human, meaning, parse_number, read_address
 
-ODD = ("AR", "BY", "KI", "PM")  # mobile numbers that change abroad, second prefixes, numbers as short as extensions
+ODD = ("AR", "KI", "PM")  # mobile numbers that change abroad, numbers as short as extensions
 DOMAINS = ("fax.local", "fax.example.org")
 
 
