@@ -210,16 +210,19 @@ class Inbound:
         same numbers and pages: should it have been another, then that one's entry still has its document mailed.
         """
         for other in self._alike(tx, fax):
-            if other.arrival.uuid or other.arrival.inbox_id is None:
-                continue
-            if other.sha256 == fax.sha256 if fax.sha256 else not fax.arrival.file_url and same_pages(fax, other):
+            if not other.arrival.uuid and other.arrival.inbox_id is not None:
                 return other
         return None
 
     def _alike(self, tx: Tx, fax: InboundFax) -> list[InboundFax]:
-        span = self._settings.sweep.window
-        caller = inbound.digits(fax.arrival.sender)
-        return inbound.alike(tx, fax.did, caller, fax.received_at - span, fax.received_at + span)
+        span, caller = self._settings.sweep.window, fax.arrival.sender
+        if fax.sha256:
+            found = inbound.same_content(tx, fax.did, caller, fax.sha256)
+            return [other for other in found if abs(other.received_at - fax.received_at) <= span]
+        if fax.arrival.file_url:
+            return []
+        found = inbound.alike(tx, fax.did, inbound.digits(caller), fax.received_at - span, fax.received_at + span)
+        return [other for other in found if same_pages(fax, other)]
 
     def _warn_of_uuid(self, tx: Tx, known: InboundFax, now: float) -> None:
         log.warning("one uuid for two documents", id=known.id)
@@ -381,7 +384,7 @@ class Inbound:
         """
         window, listed = self._settings.sweep.window, fax.arrival.inbox_id is not None
         timeless = fax.listed_at is None or not clock_believed
-        for other in inbound.same_content(tx, fax.did, inbound.digits(fax.arrival.sender), fax.sha256):
+        for other in inbound.same_content(tx, fax.did, fax.arrival.sender, fax.sha256):
             names_differ = (other.arrival.uuid and fax.arrival.uuid) or (other.arrival.inbox_id is not None and listed)
             near = abs(other.received_at - fax.received_at) <= window
             if listed and other.arrival.inbox_id is None:

@@ -14,11 +14,21 @@ _INBOUND = (
 )
 
 _SOME = 100  # documents forgotten at once: others write in between
+SHORTEST = 7  # digits of a number without its country
 
 
 def digits(text: str) -> str:
     """The ASCII digits of a claimed number, for comparing; without a 00 before the country."""
     return "".join(character for character in text if character in "0123456789").removeprefix("00")
+
+
+def may_be_one(number: str, other: str) -> bool:
+    """Whether two claimed numbers may be one, written once with and once without its country."""
+    if digits(number) == digits(other):
+        return True
+    short, long = sorted((number, other), key=lambda each: len(digits(each)))
+    national = digits(short).lstrip("0")
+    return not short.startswith("+") and len(national) >= SHORTEST and digits(long).endswith(national)
 
 
 def _fax(row: tuple[Any, ...]) -> InboundFax:
@@ -73,13 +83,13 @@ def alike(tx: Tx, did: str, caller: str, since: float, until: float) -> list[Inb
 
 
 def same_content(tx: Tx, did: str, caller: str, sha256: str) -> list[InboundFax]:
-    """Faxes with this content from one number to one DID, of whenever; only ones that are mailed."""
+    """Faxes with this content from one number, however it is written, to one DID, of whenever; only ones that are mailed."""
     rows = tx.execute(
-        f"SELECT {_INBOUND} FROM inbound WHERE sha256 = ? AND sha256 <> '' AND did = ? AND caller = ?"
+        f"SELECT {_INBOUND} FROM inbound WHERE sha256 = ? AND sha256 <> '' AND did = ?"
         " AND state IN ('pending', 'dispatched') ORDER BY received_at, rowid",
-        (sha256, did, caller),
+        (sha256, did),
     )
-    return [_fax(row) for row in rows]
+    return [fax for fax in map(_fax, rows) if may_be_one(fax.arrival.sender, caller)]
 
 
 def bind(tx: Tx, fax: str, *, inbox_id: int | None = None, uuid: str = "", file_url: str = "") -> None:

@@ -10,14 +10,12 @@ from typing import Any
 from gateway.limits import Approval, Cap
 from gateway.model import Identity, Route, RouteKind
 from gateway.store.db import Tx
-from gateway.store.inbound import digits
+from gateway.store.inbound import SHORTEST, digits
 
 _ROUTE = (
     "kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, id, created_at, caps,"
     " approval, number_in_subject"
 )
-
-_SHORTEST = 7  # digits of a number without its country
 
 
 def _route(row: tuple[Any, ...]) -> Route:
@@ -87,7 +85,7 @@ def for_did(tx: Tx, claimed: str) -> Route | None:
     number = digits(claimed)
     own = tx.execute(f"SELECT {_ROUTE} FROM route WHERE kind = 'did' AND match = ?", (f"+{number}",)).fetchall()
     national = number.lstrip("0")
-    if not own and not claimed.startswith("+") and len(national) >= _SHORTEST:  # perhaps without its country
+    if not own and not claimed.startswith("+") and len(national) >= SHORTEST:  # perhaps without its country
         own = tx.execute(
             f"SELECT {_ROUTE} FROM route WHERE kind = 'did' AND match LIKE ? LIMIT 2", (f"+%{national}",)
         ).fetchall()

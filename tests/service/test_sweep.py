@@ -98,6 +98,29 @@ async def test_a_number_written_in_two_ways_is_one_fax(by_callback: str, in_list
     assert await documents(desk) == sorted([PDF, OTHER])
 
 
+@pytest.mark.parametrize(
+    ("by_callback", "in_list", "is_one"),
+    [
+        ("2025550199", CALLER, True), (CALLER, "(202) 555-0199", True), ("020 7946 0018", "+442079460018", True),
+        ("+2025550199", CALLER, False), ("5550177", "+2025550177", True), ("550177", CALLER, False),
+        ("", CALLER, False), ("2025550178", CALLER, False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("listed_first", [False, True])
+async def test_a_caller_written_in_two_ways_is_one_fax(
+    by_callback: str, in_list: str, is_one: bool, listed_first: bool, desk: House
+) -> None:
+    listed(desk, entry(desk, 7, PDF, sender=in_list), entry(desk, 8, OTHER, sender=in_list))
+    calls = [(told("u1", sender=by_callback), PDF), (told("u2", sender=by_callback), OTHER)]
+    if not listed_first:
+        await arrive(desk, *calls[0])
+    desk.now += 2 * GRACE
+    await sweep(desk)
+    for call in calls:
+        await arrive(desk, *call)
+    assert await documents(desk) == sorted([PDF, OTHER] * (1 if is_one else 2))
+
+
 async def test_sweep_then_callback_is_one_fax(desk: House) -> None:
     listed(desk, entry(desk, 7, PDF))
     desk.now += GRACE
