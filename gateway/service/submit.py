@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -94,10 +94,11 @@ class Submit:
         earlier, told, events = await self._database.read(
             lambda tx: (jobs.attempts(tx, job.id), receipts.of_job(tx, job.id), jobs.events(tx, job.id))
         )
-        arrived = [receipt.provider_ref for receipt in told if receipt.verdict is Verdict.SUCCESS]
-        was_asked = any(event.what.startswith(f"held: {MAY_BE_SENT}") for event in events)
-        # told while it was dialled again, in vain; where a person was asked about it before, he has let it go
-        if arrived and not was_asked:
+        since = _let_go_at(
+            events
+        )  # told while it was dialled again, in vain; or before a person, asked about it, let it go
+        arrived = [each.provider_ref for each in told if each.verdict is Verdict.SUCCESS and each.received_at > since]
+        if arrived:
             await self._settle.leave_to_person(job, f"an earlier send of it, {arrived[0]}, is reported as successful")
             return
         listed = 0
@@ -404,3 +405,14 @@ class Submit:
 
 def _unsure(error: GatewayError) -> str:
     return f"the provider said no, and its history cannot be read to be sure of it ({error.public})"
+
+
+def _let_go_at(events: Sequence[jobs.Event]) -> float:
+    """When a person was the last time asked whether a fax was sent, and let it go for all that."""
+    at, is_asked = -math.inf, False
+    for event in events:
+        if event.what.startswith(f"held: {MAY_BE_SENT}"):
+            is_asked = True
+        elif event.what == jobs.RELEASED and is_asked:
+            at, is_asked = event.at, False
+    return at

@@ -39,6 +39,7 @@ _JOB = (
 )
 _ASKED = tuple(each.name for each in fields(FaxOptions) if each.name not in ("priority", "send_at"))
 _PRIORITIES = (1, 0, -1)
+RELEASED = "released"  # what the event of it says
 SAID_ABSENT = "the operator says it was not sent"  # of an attempt that ended by the word of a person
 _SETTABLE = {
     "next_at", "hold", "strikes", "polls", "attempts", "redials", "document_ref", "provider_ref",
@@ -273,7 +274,7 @@ def release(tx: Tx, job: FaxJob, now: float) -> bool:
         (now, now, job.id, job.state),
     ).rowcount
     if changed:
-        _event(tx, job.id, now, job.state, job.state, "released")
+        _event(tx, job.id, now, job.state, job.state, RELEASED)
     return bool(changed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -538,6 +539,16 @@ async def busy_at_first(build: Build) -> tuple[House, FaxJob]:
     return house, job
 
 
+def vain(house: House) -> Callable[[int, FaxNumber, str], Awaitable[Submitted]]:
+    """A send that is put off, while the success of the first call is reported."""
+
+    async def not_now(_document_ref: int, _number: FaxNumber, _tsi: str) -> Submitted:
+        await receive(house, Verdict.SUCCESS, "ok")
+        raise TryLater("not now")
+
+    return not_now
+
+
 async def test_a_success_that_is_reported_before_the_next_try_stops_it(build: Build) -> None:
     house, job = await busy_at_first(build)
     counted = telemetry.registry.get_sample_value("faxgateway_faxes_held_total") or 0.0
@@ -667,12 +678,8 @@ async def test_a_success_that_is_reported_while_the_next_try_is_made_in_vain_sto
         assert await house.database.write(lambda tx: jobs.hold(tx, waits, house.now, "it is dear"))
         assert await house.database.write(lambda tx: jobs.release(tx, waits, house.now))
 
-    async def not_now(document_ref: int, number: FaxNumber, tsi: str) -> Submitted:
-        await receive(house, Verdict.SUCCESS, "ok")
-        raise TryLater("not now")
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(house.provider, "submit", not_now)
+        patch.setattr(house.provider, "submit", vain(house))
         house.now += 300
         await house.turn("submit")
     assert state_of(await only(house)) == (JobState.UPLOADED, False)
@@ -684,6 +691,22 @@ async def test_a_success_that_is_reported_while_the_next_try_is_made_in_vain_sto
     assert await house.database.write(lambda tx: _retry(tx, held, house.now, resend=True, named=True)) == ""
     await house.turn("submit")
     assert (await house.states(), house.provider.submits) == (["submitted"], 2)  # a person has asked the recipient
+
+
+async def test_a_success_that_is_reported_after_a_person_had_it_sent_again_stops_a_further_one(build: Build) -> None:
+    """He did not know of it when he said so."""
+    house, _job = await busy_at_first(build)
+    await house.outbound.settle.leave_to_person(await only(house), "nobody knows")
+    held = await only(house)
+    assert await house.database.write(lambda tx: _retry(tx, held, house.now, resend=True, named=True)) == ""
+    house.now += 300
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house.provider, "submit", vain(house))
+        await house.turn("submit")
+    house.now += 3600
+    await house.turn("submit")
+    held = await only(house)
+    assert (held.state, held.may_be_sent, house.provider.submits) == (JobState.UPLOADED, True, 1)
 
 
 async def test_a_success_that_is_reported_while_the_next_try_is_in_doubt_stops_that(build: Build) -> None:
