@@ -230,6 +230,7 @@ class Submission:
 
 
 MAY_BE_SENT = "the fax may have been sent"  # how a hold begins that only a person's word on that may end
+NEEDS_APPROVAL = "it needs approval"  # and one of a fax that its approver has to see
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,19 @@ def html(d: Document) -> bool:
     return engine.find(d.html)
 
 
+def check_document(d: Document) -> None:
+    """Raises ConfigError with all that is wrong with what the options name."""
+    problems: list[str] = []
+    for look in (cover, html):
+        try:
+            look(d)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ConfigError(f"the document options have {count}", tuple(problems))
+
+
 def cover(d: Document) -> CoverChoice:
     """Which cover pages there are. Raises ConfigError where the one to use is not among them."""
     names = tuple(sorted({*cover_choice.shipped(), *_covers(d)}))
@@ -126,7 +139,9 @@ def _covers(d: Document) -> dict[str, str]:
     try:
         return own(d.cover_templates)
     except CoverError as error:
-        raise ConfigError(f"document.cover_templates: {error}") from error
+        problems = tuple(f"document.cover_templates: {problem}" for problem in error.problems)
+        count = f"{len(problems)} cover pages cannot be used"
+        raise ConfigError(problems[0] if len(problems) == 1 else count, problems) from error
 
 
 def outbound(config: Config) -> OutboundSettings:

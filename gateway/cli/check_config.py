@@ -28,8 +28,7 @@ def check_config(session: Session, show: bool, schema: bool) -> None:
         return
     path = find(session.config_path)
     config = session.config()
-    settings.cover(config.document)
-    settings.html(config.document)
+    settings.check_document(config.document)
     if show:
         import yaml
 

@@ -193,11 +193,13 @@ async def conversion(config: Config | None) -> Finding:
 
 def configuration(session: Session) -> tuple[list[Finding], Config | None]:
     """All its problems and warnings; the configuration when it can be used."""
+    from gateway import settings
     from gateway.config import find
 
     try:
         path = find(session.config_path)
         config = session.config()
+        settings.cover(config.document)
     except ConfigError as error:
         remedy = "correct it; faxgateway check-config tells the same"
         return [Finding("configuration", FAIL, problem, remedy) for problem in error.problems], None

@@ -174,7 +174,7 @@ def hold(session: Session, ids: tuple[str, ...], reason: str | None, as_json: bo
 
 _ids_or_sender = click.argument("ids", nargs=-1)
 _sender = click.option(
-    "--sender", metavar="WHO", help="All held faxes of user:NAME, ip:ADDRESS or an envelope sender, instead of IDS."
+    "--sender", metavar="WHO", help="The held faxes of user:NAME, ip:ADDRESS or an envelope sender, instead of IDS."
 )
 
 
@@ -184,7 +184,7 @@ _sender = click.option(
 @json_option
 @pass_session
 def release(session: Session, ids: tuple[str, ...], sender: str | None, as_json: bool) -> int:
-    """Let held faxes go on where they were; who needs approval is approved by this.
+    """Let held faxes go on where they were; one that needs approval is approved by this, where its id is named.
 
     With --sender a sender who was stopped for unusual use may send again.
     """

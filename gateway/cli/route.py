@@ -64,7 +64,8 @@ def _effect(route: output.Row) -> str:
 @click.argument("match")
 @click.argument("mailboxes", nargs=-1, metavar="[MAILBOX]...")
 @click.option("--mailbox", "more", multiple=True, metavar="ADDRESS", help="did: a mailbox for its faxes; repeatable.")
-@click.option("--allow/--deny", default=True, show_default=True, help="sender: whether it may send.")
+@click.option("--allow", is_flag=True, help="sender: it may send; the default.")
+@click.option("--deny", is_flag=True, help="sender: it may not.")
 @click.option("--tsi", metavar="TEXT", help="sender: station id on the faxes, at most 20 characters.")
 @click.option("--region", metavar="CC", help="sender: country of numbers without a +.")
 @click.option("--results-to", metavar="ADDRESS", help="sender: results go here instead of to the sender.")
@@ -95,6 +96,8 @@ def add(
     match: str,
     mailboxes: tuple[str, ...],
     more: tuple[str, ...],
+    allow: bool,
+    deny: bool,
     option: tuple[str, ...],
     caps: tuple[str, ...],
     as_json: bool,
@@ -106,8 +109,11 @@ def add(
     is an address, @domain, user:NAME, cert:NAME (of a client certificate), ip:NETWORK or *; the most exact route counts, in
     the order user or cert, address, network, domain, *.
     """
+    if allow and deny:
+        raise click.UsageError("--allow or --deny, not both")
     fields = {
-        "kind": kind, "match": match, "mailboxes": [*mailboxes, *more], "option": [*option], "caps": [*caps], **options,
+        "kind": kind, "match": match, "mailboxes": [*mailboxes, *more], "allow": not deny, "option": [*option],
+        "caps": [*caps], **options,
     }  # fmt: skip
     routes = ask(session, "route.add", {name: value for name, value in fields.items() if value is not None})["routes"]
     if as_json:

@@ -35,31 +35,50 @@ _LONGEST = 200  # characters of a field that is one line
 
 
 class CoverError(ValueError):
-    """A template that cannot be used; the message names it, what is wrong, and where."""
+    """A template that cannot be used, or several; each message names it, what is wrong, and where."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 def own(directory: Path) -> dict[str, str]:
-    """The templates of a directory by their names, each tried out in every language. Raises CoverError."""
+    """The templates of a directory by their names, each tried out in every language.
+
+    Raises CoverError with what is wrong with each.
+    """
     try:
         files = sorted(directory.glob(f"*{SUFFIX}")) if directory.is_dir() else None
-        found = {path.stem: path.read_text(encoding="utf-8") for path in files or ()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise CoverError(f"the cover pages in {directory} cannot be read: {error}") from error
+    except OSError as error:
+        raise CoverError(f"the cover pages in {directory} cannot be read: {error.strerror}") from error
     if files is None:
         raise CoverError(f"there is no directory of cover pages {directory}")
-    if not found:
+    if not files:
         raise CoverError(f"there is no cover page in {directory}: each is a file NAME{SUFFIX}")
-    for name, source in found.items():
-        if not _NAME.fullmatch(name) or name in MODES:
-            raise CoverError(
-                f"{directory / name}{SUFFIX}: a cover page is named by small letters, digits, - and _,"
-                f" and none of {', '.join(MODES)}"
-            )
+    found: dict[str, str] = {}
+    problems: list[str] = []
+    for path in files:
         try:
-            try_out(source)
+            found[path.stem] = _usable(path)
         except CoverError as error:
-            raise CoverError(f"{directory / name}{SUFFIX}: {error}") from error
+            problems.append(f"{path}: {error}")
+    if problems:
+        raise CoverError(*problems)
     return found
+
+
+def _usable(path: Path) -> str:
+    """The template in a file, tried out. Raises CoverError."""
+    if not _NAME.fullmatch(path.stem) or path.stem in MODES:
+        raise CoverError(f"a cover page is named by small letters, digits, - and _, and none of {', '.join(MODES)}")
+    try:
+        source = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CoverError(f"it cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CoverError("it is not UTF-8 text; save it as UTF-8") from error
+    try_out(source)
+    return source
 
 
 def try_out(source: str) -> None:

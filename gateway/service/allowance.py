@@ -21,7 +21,7 @@ import structlog
 from gateway import limits, policy
 from gateway.errors import Refused
 from gateway.limits import HOUR, Amounts, AnomalySettings, Capped, CapSettings, Scope
-from gateway.model import FaxJob, FaxNumber, MailKind, Peer, Route, RouteKind, Submission
+from gateway.model import NEEDS_APPROVAL, FaxJob, FaxNumber, MailKind, Peer, Route, RouteKind, Submission
 from gateway.numbers import classify
 from gateway.service.ledgertime import LedgerTime, uptime
 from gateway.service.notices import Notices
@@ -167,7 +167,7 @@ class Allowance:
             return None
         told = "not known" if price is None else limits.shown_money(limits.units(price))
         what = f"from {case.spender.identity}, pages: {case.pages}, price: {told}"
-        return Stop(How.HELD, f"it needs approval: {why} ({what})", approver=rule.approver)
+        return Stop(How.HELD, f"{NEEDS_APPROVAL}: {why} ({what})", approver=rule.approver)
 
     def _capped(self, tx: Tx, case: _Case, price: Decimal | None, at: float, *, asked: bool) -> Stop | None:
         caps = limits.caps_of(self._settings.caps, case.spender.scopes, case.route.caps if case.route else ())

@@ -31,6 +31,8 @@ async def test_a_fax_that_needs_approval_goes_when_it_is_released(house: House) 
     while not job["hold"]:
         job = await house.job(submission)
     assert job["hold"].startswith("it needs approval: it is the first fax of this sender to the United States")
+    (left,) = (await house.ask("queue.release", sender=job["identity"]))["unchanged"]  # he has not looked at this one
+    assert left == {"id": job["id"], "why": f"{job['hold']}; approve it by its id"}
     assert (await house.ask("queue.release", ids=[job["id"]]))["changed"] == [job["id"]]
     await house.reach(submission, "submitted")
     assert [(cap["used"], cap["left"]) for cap in (await house.ask("limits.show"))["caps"]] == [("1", "0")]

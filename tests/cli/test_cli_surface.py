@@ -108,6 +108,7 @@ def test_version() -> None:
         (["queue", "show"], "Missing argument 'ID'"),
         (["queue", "list", "--limit", "0"], "0 is not in the range x>=1"),
         (["route", "add", "fax", "*"], "'fax' is not one of 'did', 'sender'"),
+        (["route", "add", "sender", "*", "--allow", "--deny"], "--allow or --deny, not both"),
         (["provider", "cost", "x", "y"], "'x' is not a valid integer"),
         (["send", "--to", "+12025550123", "--text", "x", "--timeout", "3"], "--timeout goes with --wait"),
     ],

@@ -122,9 +122,14 @@ def test_a_directory_without_cover_pages_is_named(tmp_path: Path) -> None:
     (tmp_path / "AUTO.cover").write_text("<page/>")
     with pytest.raises(cover.CoverError, match="named by small letters"):
         cover.own(tmp_path)
-    (tmp_path / "AUTO.cover").write_bytes(b"\xff")
-    with pytest.raises(cover.CoverError, match="cannot be read"):
+    (tmp_path / "ours.cover").write_bytes(b"\xff")
+    (tmp_path / "yours.cover").write_text("<page><page/></page>")
+    (tmp_path / "good.cover").write_text("<page/>")
+    with pytest.raises(cover.CoverError, match="it is not UTF-8 text") as caught:
         cover.own(tmp_path)
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [
+        str(tmp_path / f"{name}.cover") for name in ("AUTO", "ours", "yours")
+    ]
 
 
 def test_boxes_and_fills_share_what_is_left() -> None:

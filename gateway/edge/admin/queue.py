@@ -9,7 +9,7 @@ from typing import Any
 from gateway import numbers
 from gateway.edge.admin import shown, words
 from gateway.errors import NotFound, Refused
-from gateway.model import FaxJob, JobState, Submission
+from gateway.model import NEEDS_APPROVAL, FaxJob, JobState, Submission
 from gateway.service.divided import DividedMails, lacking
 from gateway.service.outbound import Outbound
 from gateway.store import divided, jobs, overview, spending, waiting
@@ -87,12 +87,14 @@ class Queue:
         return await self._each(ids, self._changing(change))
 
     async def release(self, ids: list[str] | None = None, sender: str = "") -> dict[str, Any]:
-        """Let held jobs go on: those named, or all of a sender, who may then send again if he was stopped."""
+        """Let held jobs go on: those named, or those of a sender, who may then send again if he was stopped; what needs an
+        approval has to be named.
+        """
         if not sender:
             return await self._each(ids or [], self._changing(_release))
         lifted = await self._database.write(lambda tx: _let_go(tx, sender))
         held = await self._database.read(lambda tx: waiting.held_of(tx, sender))
-        done = await self._each(held, self._changing(_release)) if held else {"changed": [], "unchanged": []}
+        done = await self._each(held, self._changing(_release_unseen)) if held else {"changed": [], "unchanged": []}
         return {**done, "lifted": lifted}
 
     async def retry(self, ids: list[str], resend: bool = False) -> dict[str, Any]:
@@ -210,6 +212,11 @@ def _release(tx: Tx, job: FaxJob, now: float) -> str:
     if job.may_be_sent and job.state is not JobState.IN_DOUBT:
         return _MAY_BE_SENT
     return "" if jobs.release(tx, job, now) else "it is not held"
+
+
+def _release_unseen(tx: Tx, job: FaxJob, now: float) -> str:
+    """As one of many: whoever has to approve one looks at that one."""
+    return f"{job.hold}; approve it by its id" if job.hold.startswith(NEEDS_APPROVAL) else _release(tx, job, now)
 
 
 def _retry(tx: Tx, job: FaxJob, now: float, *, resend: bool, named: bool) -> str:
