@@ -137,11 +137,7 @@ class CallbackServer:
         self.address = addresses(self._listener)[0]
 
     def _connect(self) -> asyncio.Protocol:
-        assert self._runner is not None
-        server = self._runner.server
-        if server is None or len(server.connections) >= self._settings.max_connections:
-            return _Busy()
-        return server()
+        return _Newcomer(self._runner.server if self._runner else None, self._settings.max_connections)
 
     async def stop(self) -> None:
         """Take no more; what has begun may end (10 s)."""
@@ -353,11 +349,20 @@ class _Taken:
                 Path(f"{draft.path}.{name}").unlink(missing_ok=True)
 
 
-class _Busy(asyncio.Protocol):
-    """One connection too many."""
+class _Newcomer(asyncio.Protocol):
+    """A connection of which is decided when it is made whether it is one too many: several may be on their way at once."""
+
+    def __init__(self, server: web.Server | None, most: int) -> None:
+        self._server = server
+        self._most = most
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
+        if self._server is None or len(self._server.connections) >= self._most:
+            transport.close()
+            return
+        handler = self._server()
+        transport.set_protocol(handler)
+        handler.connection_made(transport)
 
 
 def _ok() -> web.Response:

@@ -375,6 +375,21 @@ async def test_connections_are_counted(start: Start) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_connections_that_come_at_once_are_counted(start: Start) -> None:
+    door = await start(max_connections=3)
+    came = await asyncio.gather(*(asyncio.open_connection(*door.place) for _ in range(30)))
+    ends = [asyncio.create_task(reader.read()) for reader, _ in came]
+    async with asyncio.timeout(30):
+        while sum(each.done() for each in ends) < 27:
+            await asyncio.sleep(0.01)
+    for (_, writer), end in zip(came, ends, strict=True):
+        if not end.done():
+            writer.write(door.request(b"", b""))
+            assert (await asyncio.wait_for(end, 30)).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+    await asyncio.gather(*(writer.wait_closed() for _, writer in came), return_exceptions=True)
+
+
 async def test_requests_follow_each_other_on_one_connection(door: Door) -> None:
     one = door.request(b"fax_job_id=1&status=failed", FORM_LINE).replace(b"Connection: close\r\n", b"")
     last = door.request(b"fax_job_id=2&status=failed", FORM_LINE)
