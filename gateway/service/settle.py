@@ -478,11 +478,12 @@ class Settle:
                     ),
                 )
             jobs.note(tx, current.id, now, f"the sender is told that it waits: {why}")
-            until = current.wanted_at + self._settings.expire_after if code == "waiting" else None
-            again = current.next_at if code == "waiting" and self._gate.is_open and current.next_at > now else None
-            mail = self._notices.result(
-                MailKind.DELAYED, current, submission, now, code=code, text=why, next_at=again, retry_until=until
-            )
+            waits, until = code == "waiting", current.wanted_at + self._settings.expire_after
+            mail = self._notices.result(  # after a long stop these times may be past
+                MailKind.DELAYED, current, submission, now, code=code, text=why,
+                next_at=current.next_at if waits and self._gate.is_open and current.next_at > now else None,
+                retry_until=until if waits and until > now else None,
+            )  # fmt: skip
             if mail:
                 outbox.add(tx, mail)
             return True

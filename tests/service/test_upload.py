@@ -304,6 +304,14 @@ async def test_a_sender_is_told_once_that_his_fax_waits_and_until_when(house: Ho
     assert await house.alarms() == ["Faxes wait for long"]
 
 
+async def test_after_a_long_stop_no_time_that_is_past_is_named(house: House) -> None:
+    await prepared(house)
+    house.now += 6 * 86400
+    await house.turn("delay")
+    (mail,) = await house.mails(MailKind.DELAYED)
+    assert (mail.facts["next_at"], mail.facts["retry_until"]) == (None, None)
+
+
 async def test_the_operator_is_told_once_a_day_however_many_wait(house: House) -> None:
     house.provider.upload_error = away()
     await prepared(house, *(f"+1202555{n:04}" for n in range(100, 120)))
