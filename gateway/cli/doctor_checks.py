@@ -11,7 +11,6 @@ import errno
 import os
 import platform
 import pwd
-import re
 import shutil
 import sqlite3
 import tempfile
@@ -270,10 +269,10 @@ def state_directory(config: Config) -> Iterator[Finding]:
 
 def _filesystem(path: Path) -> str:
     """The type of the file system a path lies on, by the longest mount point that holds it."""
+    from gateway.service.backup import mounts
+
     best = ("", "")
-    for line in Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines():
-        _device, mount, kind, *_ = line.split(" ")
-        mount = re.sub(r"\\([0-7]{3})", lambda form: chr(int(form[1], 8)), mount)
+    for mount, kind in mounts():
         if path.resolve().is_relative_to(mount) and len(mount) >= len(best[0]):
             best = (mount, kind)
     return best[1]

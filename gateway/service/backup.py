@@ -7,9 +7,12 @@ provider's history before it sends anything, see reconcile.py.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -27,6 +30,7 @@ from gateway.store.snapshot import DATABASE
 
 _MANIFEST = "manifest.json"
 _FORMAT = 1
+_PART = ".faxgateway-backup-"  # how the name begins of one that is being made
 _HALF = "restoring"  # in a state directory: a checked copy that takes the place of what is there
 _OURS = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "spool")
 _CHUNK = 1 << 20
@@ -60,16 +64,41 @@ def create(state: Path, target: Path, *, version: str, now: float) -> Backup:
         raise Refused(f"{target} exists already: name a new directory")
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        _clear_dead(target.parent)
+        part = Path(tempfile.mkdtemp(prefix=_PART, dir=target.parent))
         try:
-            _fill(part, state, version, now)
-            part.rename(target)
+            with _locked(part):
+                _fill(part, state, version, now)
+                part.rename(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
         sync_directory(target.parent)
     except OSError as error:
         raise TryLater(f"the backup was not made: {error}") from error
     return check(target)
+
+
+@contextlib.contextmanager
+def _locked(part: Path) -> Iterator[bool]:
+    """Show others that a backup is being made, where the file system can; the value is false where it cannot or another is it."""
+    descriptor = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _clear_dead(directory: Path) -> None:
+    """Remove what backups of ours left behind that were killed."""
+    for part in directory.glob(f"{_PART}*"):
+        with contextlib.suppress(OSError), _locked(part) as is_dead:
+            if is_dead and part.stat().st_uid == os.geteuid():
+                shutil.rmtree(part, ignore_errors=True)
 
 
 def _fill(part: Path, state: Path, version: str, now: float) -> None:
@@ -157,7 +186,8 @@ def restore(source: Path, state: Path, *, now: float) -> tuple[Backup, Path | No
     for a backup that is damaged or too new, and where the spool is a mount, TryLater when a gateway is running or something
     cannot be written.
     """
-    if (spool := state / "spool").is_mount():
+    spool = state / "spool"
+    if str(spool.resolve()) in {mount for mount, _kind in mounts()}:
         raise Refused(
             f"{spool} is a mount of its own, which cannot be set aside: unmount it, restore, move what is then in it to that"
             " disk, emptied, and mount it again"
@@ -172,7 +202,16 @@ def restore(source: Path, state: Path, *, now: float) -> tuple[Backup, Path | No
     return backup, kept
 
 
+def mounts() -> Iterator[tuple[str, str]]:
+    """Where file systems are mounted, as the kernel tells, and the type of each; also a directory of the same disk (proc(5))."""
+    for line in Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        _device, mount, kind, *_ = line.split(" ")
+        yield re.sub(r"\\([0-7]{3})", lambda form: chr(int(form[1], 8)), mount), kind
+
+
 def _restore(source: Path, digests: dict[str, str], state: Path, now: float) -> Path | None:
+    for left in state.glob(f".{_HALF}.*"):  # of one that was killed: we hold the lock
+        shutil.rmtree(left)
     part = Path(tempfile.mkdtemp(prefix=f".{_HALF}.", dir=state))
     try:
         _make_spool(part)

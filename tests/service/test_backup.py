@@ -87,6 +87,20 @@ async def test_a_backup_that_cannot_be_written_leaves_nothing(
     assert list(place.iterdir()) == []
 
 
+async def test_what_a_killed_backup_left_goes_with_the_next_one_and_what_is_being_made_stays(
+    house: House, tmp_path: Path
+) -> None:
+    await house.uploaded()
+    left, other, ours = (tmp_path / f".faxgateway-backup-{name}" for name in ("left", "other", "ours"))
+    for each in (left, other):
+        (each / "spool").mkdir(parents=True)
+    ours.symlink_to(house.root)
+    with backup._locked(other):
+        await backed_up(house, tmp_path / "b1")
+    assert sorted(each.name for each in tmp_path.glob(".faxgateway-backup-*")) == [other.name, ours.name]
+    assert list((house.root / "spool").iterdir())
+
+
 async def test_it_is_synced_before_it_gets_its_name(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,7 +256,8 @@ async def test_a_spool_that_is_a_mount_of_its_own_is_told_before_anything_is_mov
     made = await backed_up(house, tmp_path / "b1")
     await house.close()
     there = sorted(house.root.iterdir())
-    monkeypatch.setattr(Path, "is_mount", lambda path: path == house.root / "spool")
+    told = f"/dev/sda {str(house.root).replace('s', chr(92) + '163')}/spool ext4 rw 0 0\n"  # a bind mount, too
+    monkeypatch.setattr(Path, "read_text", lambda _path, **_more: told)
     with pytest.raises(Refused, match="is a mount of its own, which cannot be set aside: unmount it"):
         restore(made.path, house.root, now=START)
     assert sorted(house.root.iterdir()) == there
