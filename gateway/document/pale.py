@@ -29,6 +29,7 @@ Place = tuple[
     int, int, int, int, int
 ]  # of a page in a picture, in points: left, top, across, down; quarters it is turned
 _Matrix = tuple[float, float, float, float, float, float]
+_AS_IT_IS: _Matrix = (1, 0, 0, 1, 0, 0)
 
 
 def strengthen(page: pypdfium2.PdfPage, shown: Image.Image, place: Place) -> tuple[bool, bool]:
@@ -60,6 +61,37 @@ def strengthen(page: pypdfium2.PdfPage, shown: Image.Image, place: Place) -> tup
             continue
         is_changed = True
     return is_changed, is_left
+
+
+def join_notes(page: pypdfium2.PdfPage) -> bool:
+    """Make the notes upon a page and the fields on it, once they were drawn, a part of it where they have writing that may be pale.
+    Returns whether it is to be loaded anew.
+    """
+    if not _is_noted_palely(page):
+        return False
+    for note in _notes(page):  # pdfium draws fields that are not said to be for print
+        flags = pdfium.FPDFAnnot_GetFlags(note)
+        if pdfium.FPDFAnnot_GetSubtype(note) == pdfium.FPDF_ANNOT_WIDGET and not flags & pdfium.FPDF_ANNOT_FLAG_NOVIEW:
+            pdfium.FPDFAnnot_SetFlags(note, flags | pdfium.FPDF_ANNOT_FLAG_PRINT)
+    return bool(pdfium.FPDFPage_Flatten(page, pdfium.FLAT_PRINT) == pdfium.FLATTEN_SUCCESS)
+
+
+def _is_noted_palely(page: pypdfium2.PdfPage) -> bool:
+    colours = tuple(ctypes.c_uint() for _ in range(4))
+    return any(
+        _pale(thing, *colours)
+        for note in _notes(page)
+        for thing, _ in _texts(note, pdfium.FPDFAnnot_GetObjectCount, pdfium.FPDFAnnot_GetObject, _AS_IT_IS)
+    )
+
+
+def _notes(page: pypdfium2.PdfPage) -> Iterator[Any]:
+    for number in range(pdfium.FPDFPage_GetAnnotCount(page)):
+        note = pdfium.FPDFPage_GetAnnot(page, number)
+        try:
+            yield note
+        finally:
+            pdfium.FPDFPage_CloseAnnot(note)
 
 
 def _on_page(page: pypdfium2.PdfPage, place: Place) -> _Matrix:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pikepdf
 import pypdfium2
-from PIL import Image
+from PIL import Image, ImageChops
 from pypdfium2 import raw as pdfium
 
 from gateway.document import glyphs, layers, losses, pale, progress, raster
@@ -44,6 +44,7 @@ _JBIG2 = "JBIG2Decode"
 _FILTERS = {"/CCITTFaxDecode", "/FlateDecode"}  # others may start a program
 _LAID_OVER = ("/SMask", "/Mask", "/SMaskInData", "/OC")  # what may hide a picture
 _MASKS = (*_LAID_OVER, "/ImageMask")  # of a picture that may not hide the paper
+_ANY = [0] + [255] * 255
 _LEAST = 1.0  # pixels of a scan to a point of the page: fewer are too few to choose from, twice as many are reduced
 _AROUND = ((1 / 4, 1 / 4), (3 / 4, 3 / 4))  # where in a point they are: no line of pixels falls between
 _PLACE = ["q", "cm", "Do", "Q"]  # operators of a page that shows one picture
@@ -317,6 +318,15 @@ def _draw(
             is_changed, is_left = pale.strengthen(page, image, place)
             if is_changed:
                 image = _rendered(document, page, size, place)
+            if pale.join_notes(page):
+                page.close()
+                page = document[number]
+                joined = _rendered(document, page, size, place)
+                is_changed, is_covered = pale.strengthen(page, joined, place)
+                is_left |= is_covered
+                if is_changed:  # and nothing else is taken from there, where pdfium draws what marks words otherwise
+                    strong = _rendered(document, page, size, place)
+                    image.paste(strong, mask=ImageChops.difference(joined, strong).point(_ANY))
             covered += [number] * is_left
         _check_pictures(page, number, name, image)
         if not told.whole and image.getextrema() == (255, 255):

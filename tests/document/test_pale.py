@@ -71,6 +71,29 @@ def test_pale_words_in_a_form_on_a_turned_page(pages: Pages) -> None:
     assert ImageChops.difference(of(0), of(0.9)).histogram()[255] < of(0).histogram()[0] / 100
 
 
+@pytest.mark.parametrize(("kind", "flags"), [("Stamp", 4), ("FreeText", 4), ("Widget", 4), ("Widget", 0)])
+@pytest.mark.parametrize("rotate", [0, 90])
+def test_pale_words_in_notes_and_fields(pages: Pages, kind: str, flags: int, rotate: int) -> None:
+    def of(grey: float) -> Image.Image:
+        document = pikepdf.new()
+        page = Sheet(Rotate=rotate).text(72, 300, WORDS).text(72, 330, WORDS, grey=grey).add_to(document)
+        look = Stream(document, b"q 0.5 g 0 0 4 4 re f Q BT %g g /F 9 Tf 20 50 Td (%s) Tj ET" % (grey, WORDS.encode()))
+        look.update(Dictionary(Subtype=Name.Form, BBox=[0, 0, 400, 100], Resources=page.obj.Resources))
+        note = Dictionary(Subtype=Name("/" + kind), Rect=[100, 600, 500, 700], F=flags, AP=Dictionary(N=look))
+        if kind == "Widget":
+            note.update(Dictionary(FT=Name.Tx, T="of a form", V=WORDS))
+            document.Root.AcroForm = Dictionary(Fields=[note := document.make_indirect(note)])
+        box = Dictionary(Subtype=Name.Square, Rect=[100, 300, 200, 400], C=[0, 0, 0], F=4)
+        marked = Dictionary(Subtype=Name.Highlight, Rect=[72, 480, 300, 510], C=[1, 1, 0], F=4)
+        marked.QuadPoints = [72, 510, 300, 510, 72, 480, 300, 480]
+        unseen = Dictionary(Subtype=Name.Square, Rect=[300, 300, 400, 400], C=[0, 0, 0], F=0)
+        page.obj.Annots = [document.make_indirect(each) for each in (note, box, marked, unseen)]
+        return shown(pages, saved(document))
+
+    assert of(0).getextrema() == (0, 255)
+    assert ImageChops.difference(of(0), of(0.9)).histogram()[255] < of(0).histogram()[0] / 100
+
+
 def test_large_pale_letters_are_outlined_behind_what_is_written_on_them(pages: Pages) -> None:
     def of(pale: bool) -> Image.Image:
         sheet = Sheet().text(72, 160, "DRAFT", 120, grey=0.87, bold=True) if pale else Sheet()
