@@ -65,16 +65,18 @@ def compose(
     letterhead: Letterhead,
     attachment: bytes | None = None,
     pictures: Sequence[tuple[str, bytes]] = (),
+    pages: int | None = None,
 ) -> bytes:
     """The whole mail (RFC 5322): ASCII, CRLF, no line longer than 998 characters, deterministic.
 
     ``attachment`` is the document of a received fax or the mail for the postmaster, None when there is none. ``pictures``
-    are PNGs, with their names, of the pages that a result warns of.
+    are PNGs, with their names, of the pages that a result warns of. ``pages`` has the document of a received fax, whatever
+    number of them was told; None where nobody counted them.
     """
     facts = {key: _clean(key, value) for key, value in mail.facts.items()}
     match mail.kind:
         case MailKind.INBOUND:
-            fields, part = _inbound(mail, facts, letterhead, attachment)
+            fields, part = _inbound(mail, facts, letterhead, attachment, pages)
         case MailKind.OPERATOR:
             fields, part = _operator(facts, letterhead)
         case MailKind.POSTMASTER:
@@ -263,7 +265,7 @@ def _to(number: str, rcpt: str) -> str:
 
 
 def _inbound(
-    mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead, attachment: bytes | None
+    mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead, attachment: bytes | None, there: int | None
 ) -> tuple[dict[str, str], Part]:
     claimed = str(facts.get("from") or "")
     number = _number(claimed)
@@ -273,8 +275,10 @@ def _inbound(
     if attachment is not None:
         day = letterhead.clock(facts.get("received_at", mail.created_at)).strftime("%Y-%m-%d-%H%M")
         name = f"fax-{day}-from-{number.digits if number else 'unknown'}.{_EXTENSIONS.get(kind, 'bin')}"
-    pages = facts.get("pages")
-    counted = f", {pages} page{'s' * (str(pages) != '1')}" if pages else ""
+    told = facts.get("pages")
+    missing = bool(told and there is not None and there < told)
+    pages = there or told
+    counted = f", {there} of {told} pages" if missing else f", {pages} page{'s' * (str(pages) != '1')}" if pages else ""
     fields = {
         "subject": f"Fax from {caller}{counted}" + ("" if name else " (document missing)"),
         "from": f"Fax from {caller}",
@@ -284,7 +288,7 @@ def _inbound(
         "X-Faxgateway-From": claimed,
         "X-Faxgateway-To": str(facts.get("to") or ""),
         "X-Faxgateway-Station": str(facts.get("rsid") or ""),
-        "X-Faxgateway-Pages": str(pages or ""),
+        "X-Faxgateway-Pages": str(told or ""),
     }
     text = _render(
         "inbound.txt",
@@ -293,7 +297,8 @@ def _inbound(
         file_name=name,
         note=_sentence(facts, "note"),
         breaks_off=attachment is not None and breaks_off(attachment[-END:], kind),
-        table=_table(_inbound_rows(facts, caller, kind, attachment, letterhead.clock)),
+        missing=missing,
+        table=_table(_inbound_rows(facts, caller, kind, attachment, there, letterhead.clock)),
     )
     part = mime.text(text)
     if attachment is None:
@@ -302,9 +307,10 @@ def _inbound(
 
 
 def _inbound_rows(
-    facts: dict[str, Any], caller: str, kind: str, attachment: bytes | None, clock: Clock
+    facts: dict[str, Any], caller: str, kind: str, attachment: bytes | None, there: int | None, clock: Clock
 ) -> list[tuple[str, Any]]:
     received = _when(facts.get("received_at"), clock)
+    told = facts.get("pages")
     document = None
     if attachment is not None:
         document = f"{_EXTENSIONS.get(kind, 'file').upper()}, {len(attachment):,} bytes"
@@ -314,7 +320,7 @@ def _inbound_rows(
         ("To", _spoken(str(facts.get("to") or ""))),
         ("Received", received),
         ("Call time", facts.get("time") and f"{facts['time']} (as the provider gives it)"),
-        ("Pages", facts.get("pages")),
+        ("Pages", told if there in (None, told) else f"{there} in the document, {told} told by the provider"),
         ("Duration", facts.get("duration")),
         ("Speed", facts.get("speed")),
         ("ECM", facts.get("ecm")),

@@ -136,7 +136,7 @@ class Postman:
             return False  # told where it is read
 
     async def _hand_over(self, mail: OutgoingMail) -> None:
-        message = await asyncio.to_thread(self._compose, mail, await self._pictures(mail))
+        message = await asyncio.to_thread(self._compose, mail, await self._pictures(mail), await self._pages(mail))
         reach("relay.sending")
         async with self._carrier.handed_over(mail.envelope_from, mail.to, message) as reply:
             reach("relay.taken")
@@ -168,7 +168,18 @@ class Postman:
             for each, picture in zip(wanted, made, strict=True)
         ]
 
-    def _compose(self, mail: OutgoingMail, pictures: list[tuple[str, bytes]]) -> bytes:
+    async def _pages(self, mail: OutgoingMail) -> int | None:
+        """The pages that the document of a received fax has, if another number may have been told; None if it cannot be seen."""
+        if mail.kind is not MailKind.INBOUND or not mail.file or not mail.facts.get("pages"):
+            return None
+        document = str(self._spool.path(mail.file))
+        try:
+            return int(await self._pool.run("gateway.document.pagecount:pagecount", document=document))
+        except GatewayError as error:
+            log.warning("the pages of a received fax cannot be counted", id=mail.cause, why=str(error))
+            return None
+
+    def _compose(self, mail: OutgoingMail, pictures: list[tuple[str, bytes]], pages: int | None) -> bytes:
         attachment = None
         if mail.file:
             try:
@@ -178,7 +189,7 @@ class Postman:
             known = mail.facts.get("sha256")  # of a received fax
             if known and hashlib.sha256(attachment).hexdigest() != known:
                 raise Refused("the received document on disk is not the one that came")
-        return compose(mail, self._letterhead, attachment, pictures)
+        return compose(mail, self._letterhead, attachment, pictures, pages)
 
     async def _later(self, mail: OutgoingMail, tries: int, error: TryLater) -> None:
         now = self._clock()

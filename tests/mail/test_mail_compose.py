@@ -523,6 +523,25 @@ def test_a_document_without_its_end_is_told(document: bytes | None, is_cut: bool
     assert ("send the fax again" in said.replace("\n", " ")) == (is_cut or document is None)
 
 
+@pytest.mark.parametrize(
+    ("there", "counted", "row"),
+    [
+        (None, ", 2 pages", "2"),
+        (2, ", 2 pages", "2"),
+        (1, ", 1 of 2 pages", "1 in the document, 2 told by the provider"),
+        (0, ", 0 of 2 pages", "0 in the document, 2 told by the provider"),
+        (3, ", 3 pages", "3 in the document, 2 told by the provider"),
+    ],
+)
+def test_a_document_with_fewer_pages_than_told_is_told(there: int | None, counted: str, row: str) -> None:
+    message = parsed(compose(mail(MailKind.INBOUND, {**INBOUND, "pages": 2}), HEAD, PDF, pages=there))
+    said = " ".join(message.get_body().get_content().split())
+    assert message["Subject"].endswith(counted)
+    assert f" Pages {row} " in said
+    assert ("more pages than the document has" in said) == (there in (0, 1))
+    assert ("send the fax again" in said) == (there in (0, 1))
+
+
 def test_received_fax_is_attached() -> None:
     message = parsed(made("17-fax-received"))
     (document,) = message.iter_attachments()

@@ -591,6 +591,22 @@ async def test_large_mails_go_one_after_the_other(
     assert most == together
 
 
+async def test_a_received_fax_that_lacks_a_page_is_told_as_such(house: House) -> None:
+    await house.route("+12025550100", "desk@example.org")
+    carrier, document = Carrier(), io.BytesIO()
+    Image.new("1", (1728, 2000), 1).save(document, "TIFF", save_all=True, append_images=[Image.new("1", (1728, 9), 1)])
+    for n, told in enumerate([3, 2, None]):
+        draft = house.inbound.draft()
+        draft.write(document.getvalue())
+        await house.inbound.arrival(
+            FaxArrival(f"u{n}", "+12025550199", "+12025550100", pages=told), draft, "image/tiff"
+        )
+        await Office(house, carrier).due()
+    heads = [email.message_from_bytes(message)["Subject"].partition(", ")[2] for _, _, message in carrier.sent]
+    assert heads == ["2 of 3 pages", "2 pages", ""]
+    assert house.workshop.calls.count("pagecount") == 2  # nothing is counted where nothing was told
+
+
 async def test_running_it_delivers_what_comes_and_stops_quietly(house: House) -> None:
     sink = Sink()
     async with relay(sink) as port:
