@@ -187,7 +187,7 @@ def restore(source: Path, state: Path, *, now: float) -> tuple[Backup, Path | No
     cannot be written.
     """
     spool = state / "spool"
-    if str(spool.resolve()) in {mount for mount, _kind in mounts()}:
+    if spool.is_mount() or str(spool.resolve()) in {mount for mount, _kind in mounts()}:
         raise Refused(
             f"{spool} is a mount of its own, which cannot be set aside: unmount it, restore, move what is then in it to that"
             " disk, emptied, and mount it again"
@@ -203,10 +203,15 @@ def restore(source: Path, state: Path, *, now: float) -> tuple[Backup, Path | No
 
 
 def mounts() -> Iterator[tuple[str, str]]:
-    """Where file systems are mounted, as the kernel tells, and the type of each; also a directory of the same disk (proc(5))."""
-    for line in Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
-        _device, mount, kind, *_ = line.split(" ")
-        yield re.sub(r"\\([0-7]{3})", lambda form: chr(int(form[1], 8)), mount), kind
+    """Where file systems are mounted, and the type of each; also a directory of the same disk. Nothing is told without proc(5)."""
+    with contextlib.suppress(FileNotFoundError):
+        told = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape")
+        yield from map(_mount, told.splitlines())
+
+
+def _mount(line: str) -> tuple[str, str]:
+    _device, mount, kind, *_ = line.split(" ")
+    return re.sub(r"\\([0-7]{3})", lambda form: chr(int(form[1], 8)), mount), kind
 
 
 def _restore(source: Path, digests: dict[str, str], state: Path, now: float) -> Path | None:

@@ -94,9 +94,7 @@ class Submit:
         earlier, told, events = await self._database.read(
             lambda tx: (jobs.attempts(tx, job.id), receipts.of_job(tx, job.id), jobs.events(tx, job.id))
         )
-        since = _let_go_at(
-            events
-        )  # told while it was dialled again, in vain; or before a person, asked about it, let it go
+        since = _let_go_at(events)  # what was told before, that person has seen; behind it stands a redial in vain
         arrived = [each.provider_ref for each in told if each.verdict is Verdict.SUCCESS and each.received_at > since]
         if arrived:
             await self._settle.leave_to_person(job, f"an earlier send of it, {arrived[0]}, is reported as successful")
