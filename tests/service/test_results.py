@@ -123,12 +123,13 @@ async def test_where_nothing_else_ever_tells_the_end_the_history_does(
         (FAILED, Verdict.SUCCESS, 7, ("delivered", "ok")),
         (DONE, Verdict.FAILED, 7, ("failed", "unknown")),
         (DONE, Verdict.PROGRESS, 7, None),
+        (DONE, None, 7, None),  # no longer listed
         (DONE, Verdict.PROGRESS, 0, ("delivered", "ok")),  # the same ids everywhere
         (FAILED, Verdict.PROGRESS, 0, ("failed", "unknown")),
     ],
 )
 async def test_of_a_send_that_a_history_with_ids_of_its_own_told_it_tells_the_end(
-    by_id: JobStatus, shown: Verdict, earlier: int, told: tuple[str, str] | None, house: House
+    by_id: JobStatus, shown: Verdict | None, earlier: int, told: tuple[str, str] | None, house: House
 ) -> None:
     """There the id is that of another fax everywhere else, as an ``earlier`` fax shows whose id the answer told."""
     other = await house.submitted()
@@ -144,12 +145,17 @@ async def test_of_a_send_that_a_history_with_ids_of_its_own_told_it_tells_the_en
     assert other.provider_ref and other.document_ref and job.document_ref
     known = HistoryEntry(other.provider_ref + earlier, other.document_ref, NUMBER[1:], Verdict.PROGRESS, None)
     for verdict in (Verdict.PROGRESS, shown):
-        entry = HistoryEntry(9005, job.document_ref, NUMBER[1:], verdict, None)
-        house.provider.history_pages = [(entry, known)]
+        entries = [HistoryEntry(9005, job.document_ref, NUMBER[1:], verdict, None)] if verdict else []
+        house.provider.history_pages = [(*entries, known)]
         for _ in range(3):
             house.now = (await house.job(job.id)).next_at
             await house.turn("doubt", "result")
     assert await house.told(job.id) == ([] if told is None else [told])
+    if told and earlier:  # a late receipt by the id speaks of the other fax, too; the history of this
+        swapped, code = (Verdict.FAILED, "unknown") if shown is Verdict.SUCCESS else (Verdict.SUCCESS, "ok")
+        house.provider.history_pages = [(HistoryEntry(9005, job.document_ref, NUMBER[1:], swapped, None), known)]
+        await receive(house, swapped, "", ref=9005)
+        assert [code for _, code in await house.told(job.id)] == [told[1], code]
 
 
 async def test_a_clock_that_jumps_years_ends_nothing_early(house: House) -> None:
@@ -290,6 +296,17 @@ async def test_a_late_receipt_that_the_records_belie_is_left_to_a_person(house: 
     assert await corrections(house) == []
     (alarm,) = await house.mails(MailKind.OPERATOR)
     assert alarm.facts["remedy"].startswith("Compare with the history")
+
+
+async def test_where_receipts_are_believed_a_late_one_is_told_to_the_sender_unasked(build: Build) -> None:
+    house = await build(outbound=with_settle(confirm_receipts=False))
+    await house.submitted()
+    await receive(house, Verdict.FAILED, "hangup")
+    await house.turn("result")
+    await say(house, NotFound("no such fax"))
+    await receive(house, Verdict.SUCCESS, "ok")
+    assert await corrections(house) == [("delivered", "ok", "failed")]
+    assert (await house.mails(MailKind.DELIVERED))[0].facts["confirmed"] is False
 
 
 async def test_a_callback_does_not_wait_for_records_that_do_not_come(
@@ -558,6 +575,8 @@ async def test_a_success_that_is_reported_before_the_next_try_stops_it(build: Bu
     assert await house.turn("submit") == 0
     assert state_of(await only(house)) == (JobState.UPLOADED, True)
     assert await house.told(job.id) == [("unknown", "late")]
+    (asked,) = await house.mails(MailKind.OPERATOR)
+    assert asked.facts["remedy"].startswith("Ask the recipient. If it was not sent: faxgateway queue retry --resend")
     assert house.provider.submits == 1
     house.now += 4 * 3600
     assert await house.turn("delay") == 0  # he was told that it may have arrived
@@ -648,6 +667,25 @@ async def test_what_is_reported_while_the_provider_is_asked_is_weighed_before_it
     assert await house.states() == ["delivered" if ref == 9001 else "failed"]
     assert [kind for kind, _ in await house.told(job.id)] == await house.states()
     assert house.provider.submits == 2
+
+
+async def test_what_is_reported_while_the_provider_is_asked_is_weighed_before_the_end_is_told(house: House) -> None:
+    job = await house.submitted()
+    await say(house, FAILED)
+    await receive(house, Verdict.FAILED, "busy")
+    ask = house.provider.status
+
+    async def slowly(provider_ref: int) -> JobStatus:
+        await receive(house, Verdict.SUCCESS, "ok")
+        return await ask(provider_ref)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house.provider, "status", slowly)
+        await house.turn("result")
+    assert (await house.states(), await house.told(job.id)) == (["submitted"], [])
+    await say(house, DONE)
+    await house.turn("result")
+    assert await house.told(job.id) == [("delivered", "ok")]
 
 
 @pytest.mark.parametrize("ends", ["cancelled", "expired"])

@@ -174,6 +174,17 @@ async def test_history_decides_when_status_and_receipt_differ(world: World) -> N
     assert (await world.get()).outcome == "hangup"
 
 
+async def test_where_status_and_history_differ_without_a_receipt_it_waits_for_their_agreement(world: World) -> None:
+    job = await world.job(JobState.SUBMITTED)
+    world.provider.statuses[9000] = FAILED
+    world.provider.history_pages = [(HistoryEntry(9000, 501, NUMBER.digits, Verdict.SUCCESS, None),)]
+    await world.settle.result(job)
+    assert ((await world.get()).state, await world.told()) == (JobState.SUBMITTED, [])
+    world.provider.statuses[9000] = SUCCESS
+    await world.settle.result(await world.get())
+    assert await world.told() == [(MailKind.DELIVERED, "ok", True)]
+
+
 async def test_nobody_decides_and_it_waits_then_says_not_confirmed(world: World) -> None:
     job = await world.job(JobState.SUBMITTED)
     await world.receive(Verdict.SUCCESS, "ok")
@@ -186,13 +197,18 @@ async def test_nobody_decides_and_it_waits_then_says_not_confirmed(world: World)
 
 
 @pytest.mark.parametrize(
-    ("shown", "told"), [(Verdict.SUCCESS, (MailKind.DELIVERED, "ok")), (Verdict.FAILED, (MailKind.FAILED, "unknown"))]
+    ("received", "shown", "told"),
+    [
+        (Verdict.SUCCESS, Verdict.SUCCESS, (MailKind.DELIVERED, "ok")),
+        (Verdict.SUCCESS, Verdict.FAILED, (MailKind.FAILED, "unknown")),
+        (Verdict.FAILED, Verdict.FAILED, (MailKind.FAILED, "busy")),
+    ],
 )
 async def test_where_the_status_cannot_be_had_the_history_has_the_last_word(
-    world: World, shown: Verdict, told: tuple[MailKind, str]
+    world: World, received: Verdict, shown: Verdict, told: tuple[MailKind, str]
 ) -> None:
     job = await world.job(JobState.SUBMITTED)
-    await world.receive(Verdict.SUCCESS, "ok")
+    await world.receive(received, "ok" if received is Verdict.SUCCESS else "busy")
     world.provider.statuses[9000] = NotFound("who?")
     world.provider.history_pages = [(HistoryEntry(9000, 501, NUMBER.digits, shown, None),)]
     world.now += 3601

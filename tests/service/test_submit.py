@@ -313,6 +313,21 @@ async def test_a_fax_that_all_wait_for_is_left_to_a_person_where_it_may_have_bee
     assert [kind for kind, _ in await house.told(job.id)] == ["delayed", "unknown"]
 
 
+@pytest.mark.parametrize("is_listed", [False, True])
+async def test_what_nobody_tries_any_more_is_left_to_a_person_where_it_may_have_been_sent(
+    house: House, is_listed: bool
+) -> None:
+    house.provider.answer_submit = answer(away())
+    job = await house.submitted()
+    house.provider.history_error = None if is_listed else away()
+    house.now += 6 * 86400
+    await house.handle("expire", job)
+    held = await house.job(job.id)
+    assert state_of(held) == (JobState.UPLOADED, True)
+    assert ("shows it as fax 9000" if is_listed else "its history cannot be read") in held.hold
+    assert await house.told(job.id) == [("unknown", "held")]
+
+
 async def test_a_fax_that_was_tried_again_while_it_was_looked_for_is_not_given_up(house: House) -> None:
     house.provider.execute = False
     house.provider.answer_submit = answer(away())
@@ -648,6 +663,7 @@ async def test_sends_begun_together_stop_when_one_of_them_shuts_the_gate(build: 
     assert (asked, house.provider.submits) == (2, 0)
     assert set(await house.states()) == {"uploaded"}
     assert {job.strikes for job in await house.jobs()} == {0}  # a try that the gate stopped is none
+    assert all(job.next_at <= house.now for job in await house.jobs())  # and each keeps its place
 
 
 # --- running ----------------------------------------------------------------------------------------------------------

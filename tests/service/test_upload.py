@@ -341,6 +341,16 @@ async def test_a_fax_that_the_operator_holds_is_told_without_his_reason(house: H
     assert (mail.facts["code"], mail.facts["text"]) == ("held", "the people who run the gateway hold it")
 
 
+async def test_who_was_told_that_his_fax_waits_is_not_told_again_when_it_is_held(house: House) -> None:
+    await prepared(house)
+    house.now += 4 * 3600 + 1
+    await house.turn("delay")
+    (job,) = await house.jobs()
+    assert await house.outbound.settle.hold(job, "it needs approval")
+    assert await house.told(job.id) == [("delayed", "waiting")]
+    assert await house.alarms() == ["Faxes wait for long", f"Fax {job.id} is held"]
+
+
 async def test_a_fax_that_only_waits_for_its_turn_is_told_so(house: House) -> None:
     await house.submit()
     house.now += 4 * 3600 + 1
