@@ -317,6 +317,20 @@ async def test_an_attachment_that_can_never_be_pages_is_refused_in_the_dialogue(
     await house.submit(mail=_attached("scan.pdf", b"%PDF-1.4 whether this is whole the conversion will tell"))
 
 
+async def test_a_mail_for_the_postmaster_that_cannot_be_recorded_leaves_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_work: Any) -> None:
+        raise TryLater("the disk is full")
+
+    draft = house.accept.draft()
+    draft.write(b"Subject: help\r\n\r\nThe fax is broken.\r\n")
+    monkeypatch.setattr(house.database, "write", full)
+    with pytest.raises(TryLater):
+        await house.accept.accept(Envelope(PEER, "a@example.org", (), postmaster="postmaster"), draft)
+    assert (house.files("mail"), await house.mails()) == ([], [])
+
+
 # --- the same mail again ----------------------------------------------------------------------------------------------
 
 

@@ -477,7 +477,7 @@ async def test_what_needs_approval_is_held_until_a_person_releases_it(build: Bui
     assert await house.told(job.id) == [("delayed", "held")]
     (asked,) = await house.mails(MailKind.OPERATOR)
     assert asked.to == "boss@example.org"
-    assert f"faxgateway queue release {job.id}" in asked.facts["remedy"]
+    assert asked.facts["remedy"].startswith(f"To let it go: faxgateway queue release {job.id}.")
     submission = await house.database.read(lambda tx: jobs.get_submission(tx, job.submission))
     assert submission is not None
     assert asked.facts["text"].startswith(f'The fax "{submission.subject}" from {submission.sender} to {job.number}')

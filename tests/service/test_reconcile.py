@@ -797,6 +797,17 @@ async def test_a_document_of_a_fax_that_is_not_known_tells_of_a_set_back_too(tod
     assert await looked(again) == []
 
 
+async def test_a_document_that_went_to_the_number_as_it_was_dialled_tells_of_a_set_back_too(today: House) -> None:
+    job = await today.uploaded()
+    copy = today.copy("old")
+    assert job.document_ref is not None
+    today.provider.history_pages = [(shown(9000, job.document_ref, START, "+0112025550123"),)]
+    house = await started(await set_back(today, copy))
+    await house.reconcile.look()
+    assert house.reconcile.state is not None
+    assert "shows the document of fax" in house.reconcile.state["why"]
+
+
 async def test_a_start_like_any_other_looks_once_and_goes_on(today: House, tmp_path: Path) -> None:
     await today.submitted()
     await today.submit(OTHER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.errors import Refused, TryLater
 from gateway.limits import Cap
@@ -37,6 +38,13 @@ async def test_without_a_route_it_is_an_address_as_any(house: House) -> None:
 async def test_an_address_that_says_more_is_never_left_to_the_subject(house: House, local: str) -> None:
     await house.route("@example.org", number_in_subject=True)
     assert await house.accept.unnumbered(PEER, "a@example.org", f"{local}@fax.local") is None
+
+
+async def test_options_that_are_unknown_are_refused_with_the_address(house: House) -> None:
+    await house.route("@example.org", number_in_subject=True)
+    with capture_logs() as logs, pytest.raises(Refused, match="colour"):
+        await house.accept.unnumbered(PEER, "a@example.org", "subject/colour=red@fax.local")
+    assert [entry["event"] for entry in logs] == ["rejected"]
 
 
 @pytest.mark.parametrize(

@@ -797,6 +797,7 @@ async def test_a_fax_that_was_sent_in_spite_of_a_no_is_found_and_not_sent_again(
     await house.turn("submit")
     (job,) = await house.jobs()
     assert (job.state, job.provider_ref) == (JobState.SUBMITTED, 9000)
+    assert (await house.attempts(job.id))[-1].outcome == "found"
     assert len(house.provider.executed) == 1
 
 
