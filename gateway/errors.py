@@ -25,7 +25,7 @@ from decimal import Decimal
 class GatewayError(Exception):
     """Base of all. ``public`` is one sentence a stranger may read; ``detail`` is for the log only.
 
-    ``status`` is an enhanced mail status code (RFC 3463), e.g. ``5.1.3``.
+    ``status`` is an enhanced mail status code (RFC 3463), e.g. ``5.1.3``, for what a mail is answered with.
     """
 
     default_status = "5.0.0"
@@ -73,19 +73,13 @@ class TryLater(GatewayError):
 class KeyRefused(TryLater):
     """The provider refused our key (401): no send may start until a call with the key succeeds."""
 
-    default_status = "4.3.5"
-
 
 class SlowDown(TryLater):
     """The provider asks for fewer calls (Fax.to: 403; elsewhere 429): everybody pauses, and nobody loses his place."""
 
-    default_status = "4.4.5"
-
 
 class NoCredit(TryLater):
     """The provider sends nothing more for want of credit. ``need`` is what the refused fax costs, where that is known."""
-
-    default_status = "4.3.5"
 
     def __init__(self, public: str, *, need: Decimal | None = None) -> None:
         super().__init__(public)

@@ -101,9 +101,9 @@ def _refusal(answer: Answer) -> GatewayError:
         return SlowDown("the fax provider asks us to slow down", detail, after=answer.retry_after)
     if answer.status == 402:  # whatever words come with it
         is_said = "payment required" in said.lower()
-        return Refused(said if is_said else f"payment required: {said}".rstrip(": "), detail, status="5.3.0")
+        return Refused(said if is_said else f"payment required: {said}".rstrip(": "), detail)
     kind = NotFound if answer.status == 404 else Refused
-    return kind(said or f"the fax provider refused (HTTP {answer.status})", detail, status="5.3.0")
+    return kind(said or f"the fax provider refused (HTTP {answer.status})", detail)
 
 
 class Calls:
@@ -156,7 +156,7 @@ class Calls:
         except Unreadable as error:
             raise TryLater("the fax provider's answer is unreadable", str(error)) from None
         except NETWORK_ERRORS as error:
-            raise TryLater("the fax provider cannot be reached", self.secret.why(error), status="4.4.1") from None
+            raise TryLater("the fax provider cannot be reached", self.secret.why(error)) from None
         if _is_refusal(answer.status):
             self._refused |= keyed and answer.status == 401
             raise _refusal(answer)
@@ -167,7 +167,7 @@ class Calls:
             )
         if not answer.ok:
             detail = f"HTTP {answer.status} {answer.says()}".strip()
-            raise TryLater("the fax provider has trouble", detail, after=answer.retry_after, status="4.4.1")
+            raise TryLater("the fax provider has trouble", detail, after=answer.retry_after)
         if keyed:
             self._refused = False
         return answer
@@ -195,11 +195,10 @@ class Calls:
         try:
             async with (
                 aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(force_close=True, limit=1),
+                    connector=aiohttp.TCPConnector(force_close=True),
                     timeout=aiohttp.ClientTimeout(total=self._timeout),
                     trace_configs=[trace],
                     auto_decompress=False,
-                    cookie_jar=aiohttp.DummyCookieJar(),
                 ) as session,
                 session.post(
                     url, params={"api_key": self.secret.key}, data=form, allow_redirects=False, headers=_HEADERS
@@ -208,7 +207,7 @@ class Calls:
                 answer = await self._read(response)
         except (Unreadable, *NETWORK_ERRORS) as error:
             if not begun:
-                raise TryLater("the fax provider cannot be reached", self.secret.why(error), status="4.4.1") from None
+                raise TryLater("the fax provider cannot be reached", self.secret.why(error)) from None
             raise OutcomeUnknown("the fax provider gave no whole answer", self.secret.why(error)) from None
         if _is_refusal(answer.status):
             self._refused |= answer.status == 401

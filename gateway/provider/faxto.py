@@ -93,7 +93,7 @@ class FaxTo:
                 answer = await self._call("POST", "/files", data=form, timeout=self._upload_timeout)
             except NotFound as error:
                 why = "the fax provider takes no documents at this address; is provider.base_url right?"
-                raise TryLater(why, error.detail, status="4.4.1") from None
+                raise TryLater(why, error.detail) from None
         record = _record(answer)
         document = record.get("document")
         inner = document if isinstance(document, Mapping) else {}
@@ -244,7 +244,7 @@ class FaxTo:
         """``GET /file-generate-preview``; always https."""
         answer = await self._call("GET", "/file-generate-preview", {"document_id": str(document_ref)})
         record = _record(answer)
-        url = str(record.get("url") or "").replace("\\", "").replace("http://", "https://", 1)
+        url = str(record.get("url") or "").replace("http://", "https://", 1)
         if not url:
             raise _lacking(answer, record, "names no preview")
         return url
@@ -349,14 +349,14 @@ def _succeed(answer: Answer) -> Mapping[str, Any]:
     """The record of a success. Raises Refused when it says that it failed."""
     record = _record(answer)
     if _failed(record):
-        raise Refused(answer.says() or "the fax provider refused", status="5.3.0")
+        raise Refused(answer.says() or "the fax provider refused")
     return record
 
 
 def _lacking(answer: Answer, record: Mapping[str, Any], what: str) -> GatewayError:
     """The error for an answer without what it was asked for: a no, or one that cannot be used."""
     if _failed(record):
-        return Refused(answer.says() or "the fax provider refused", status="5.3.0")
+        return Refused(answer.says() or "the fax provider refused")
     return TryLater(f"the fax provider's answer {what}", answer.excerpt())
 
 
