@@ -106,6 +106,13 @@ def test_an_entry_that_has_ordinary_numbers_opens_no_dear_ones(
     may_dial(FaxNumber(dear), PolicySettings(numbers=(entry, exact)))
 
 
+def test_an_entry_that_says_more_than_a_country_opens_what_is_not_dear_there() -> None:
+    """The +1 876 of Jamaica is a country."""
+    closed = PolicySettings(classes=frozenset(), numbers=("+1876",))
+    assert "ordinary numbers of Jamaica (+1 876) are not allowed" in denial("+18765550123", closed)
+    may_dial(FaxNumber("+18765550123"), PolicySettings(classes=frozenset(), numbers=("+18765",)))
+
+
 def test_an_entry_matches_from_the_start_only() -> None:
     assert "not allowed" in denial("+493044123456", PolicySettings(numbers=("+44",)))
 
@@ -199,7 +206,8 @@ def test_a_claimed_address_counts_only_with_a_proven_identity() -> None:
 
 
 def test_a_user_route_needs_that_login() -> None:
-    assert sender_route([route("user:")], STRANGER, "") is None
+    for nobody in ("user:", "user:None", "cert:", "cert:None"):
+        assert sender_route([route(nobody)], STRANGER, "") is None
     assert sender_route([route("user:Ann")], ANN, "") is None
 
 

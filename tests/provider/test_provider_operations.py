@@ -696,10 +696,12 @@ async def test_cookies_are_not_kept() -> None:
 
 async def test_calls_keep_to_their_rate() -> None:
     loop = asyncio.get_running_loop()
-    async with service({"GET /balance": {"balance": 1}}, rate=50.0) as (client, _):
-        began = loop.time()
-        await asyncio.gather(*(client.balance() for _ in range(6)))
-        assert loop.time() - began >= 5 / 50
+    answers = {"GET /balance": {"balance": 1}, "POST /fax": {"status": "executed", "fax_job_id": 1}}
+    async with service(answers, rate=50.0) as (client, _):
+        for call in (client.balance, lambda: client.submit(300, FaxNumber("+12025550123"), "")):
+            began = loop.time()
+            await asyncio.gather(*(call() for _ in range(6)))
+            assert loop.time() - began >= 5 / 50
 
 
 async def test_a_client_can_be_closed_at_any_time() -> None:
