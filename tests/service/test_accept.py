@@ -363,6 +363,16 @@ async def test_a_device_with_one_date_and_no_ids_may_send_the_same_page_again_so
     assert await house.submit(mail=mail) != first
 
 
+async def test_the_same_mail_is_known_however_the_domain_is_written(house: House) -> None:
+    ids = set()
+    for domain in ("FAX.Local.", "fax.local", "FAX.Local."):
+        draft = house.accept.draft()
+        draft.write(LETTER)
+        recipient = Recipient(f"{NUMBER}@{domain}", FaxNumber(NUMBER))
+        ids.add(await house.accept.accept(Envelope(PEER, "a@example.org", (recipient,)), draft))
+    assert len(ids) == len(await house.jobs()) == 1
+
+
 async def test_a_mail_that_comes_again_for_other_numbers_is_faxed_to_the_new_ones_alone(house: House) -> None:
     """One was put off at the first try, or the client divides them anew."""
     first = await house.submit(NUMBER, "+12025550124/ref=1")
