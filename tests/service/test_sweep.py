@@ -133,6 +133,18 @@ async def test_sweep_then_callback_is_one_fax(desk: House) -> None:
     assert len(desk.files("inbound")) == 1
 
 
+async def test_sweep_then_a_callback_that_only_names_its_document_is_one_fax(desk: House) -> None:
+    listed(desk, entry(desk, 7, PDF))
+    desk.now += GRACE
+    assert await sweep(desk) == 1
+    desk.provider.documents["https://fax.to/1"] = PDF
+    await arrive(desk, told(file_url="https://fax.to/1"), None)
+    await desk.turn("fetch")
+    assert await documents(desk) == [PDF]
+    (fax,) = await desk.faxes()
+    assert (fax.arrival.uuid, fax.arrival.inbox_id) == ("u1", 7)
+
+
 async def test_a_callback_during_the_fetch_is_the_same_fax(desk: House) -> None:
     listed(desk, entry(desk, 7, PDF))
     desk.now += GRACE
