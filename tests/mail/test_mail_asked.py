@@ -66,6 +66,23 @@ def test_the_form_of_the_text_that_is_printed_is_read_and_is_without_it(reader: 
     assert text(part).strip() == "<p></p><p>Dear all,</p>"
 
 
+@pytest.mark.parametrize(
+    ("html", "is_offered"),
+    [("<p>[fax: cover=none]</p><p>Dear all,</p>", True), ("<p>Dear all,</p><p>[fax: cover=none]</p>", False)],
+)
+def test_the_other_form_of_the_text_is_offered_without_it_or_not_at_all(
+    html: str, is_offered: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "mail").write_bytes(
+        b"Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\n[fax: cover=none]\r\nDear all,\r\n"
+        b"--b\r\nContent-Type: text/html\r\n\r\n%s\r\n--b--\r\n" % html.encode()
+    )
+    found = extract(str(tmp_path / "mail"), str(tmp_path), html=True)
+    assert ("rich" in found) == is_offered
+    if is_offered:
+        assert text(MailPart(**found["rich"]["part"])).strip() == "<p></p><p>Dear all,</p>"
+
+
 def test_a_text_of_nothing_but_options_is_no_page(reader: Reader) -> None:
     attached = "--b\nContent-Type: application/pdf; name=a.pdf\n\n%PDF-1.4\n--b--\n"
     mail = f"Content-Type: multipart/mixed; boundary=b\n\n--b\n\n{WISH}\n\n{attached}"
