@@ -239,7 +239,7 @@ def _cut(text: str, pieces: list[tuple[str, int, int]], taken: int) -> str:
 
 def _pairs(content: str, where: str) -> Iterator[tuple[str, str]]:
     """``name=value`` of one bracket, between commas, semicolons or line ends. Raises Refused."""
-    content = _QUOTES.sub(r'=\1"\2"', _LINKED.sub("", content.replace("\xa0", " "))).strip().rstrip(",;\\")
+    content = _QUOTES.sub(r'=\1"\2"', _LINKED.sub("", content.replace("\xa0", " "))).strip().rstrip("\\")
     position = 0
     while position < len(content) or not position:
         pair = _PAIR.match(content, position)

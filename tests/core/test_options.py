@@ -35,7 +35,8 @@ def refused(call: Any, *args: Any, **more: Any) -> str:
     [
         ("cover", "Formal", {"cover": "formal"}),
         ("COVER", "none", {"cover": "none"}),
-        ("header", "off", {"header": "no"}),
+        ("header", "Off", {"header": "no"}),
+        ("header", "YES", {"header": "yes"}),
         ("header", "1", {"header": "yes"}),
         ("res", "HIGH", {"resolution": "fine"}),
         ("resolution", "normal", {"resolution": "standard"}),
@@ -145,6 +146,8 @@ def test_a_subject_that_cannot_be_understood(subject: str, words: str) -> None:
         ("\ufeff\r\n [fax: cover=none]\n[Fax: ref=4711]\n\n  Dear all", "  Dear all", {"cover": "none", "ref": "4711"}),
         ("[fax: cover=none,\r\n ref=4711]\r\n", "", {"cover": "none", "ref": "4711"}),
         ("[fax: cover=none] Dear all", "Dear all", {"cover": "none"}),
+        ("[fax: cover=none, ref=1,]\nDear all", "Dear all", {"cover": "none", "ref": "1"}),
+        ("\\[fax: cover=none\\]\nDear all", "Dear all", {"cover": "none"}),  # as Markdown escapes it
         ("Hi\n> [fax: cover=none]\n", "Hi\n> [fax: cover=none]\n", {}),  # a quotation
         ("Joe\n[Fax: +1 202 555 0123]\n", "Joe\n[Fax: +1 202 555 0123]\n", {}),  # a signature
         ("[Fax: 030 123456]\nDear all,\n", "[Fax: 030 123456]\nDear all,\n", {}),  # a letterhead
