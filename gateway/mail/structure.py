@@ -463,8 +463,8 @@ def _leaf(source: Buffer, headers: Headers, body: int, end: int, kind: str, para
         disposition=disposition if disposition in ("attachment", "inline") else "attachment" if disposition else "",
         content_id=one_line(content_id, 500) or None,
         location=one_line(headers.raw("content-location"), 500),
-        is_flowed=kind == "text/plain" and parameters.get("format", "").strip().lower() == "flowed",
-        deletes_blanks=parameters.get("delsp", "").strip().lower() == "yes",
+        is_flowed=kind == "text/plain" and parameters.get("format", "").lower() == "flowed",
+        deletes_blanks=parameters.get("delsp", "").lower() == "yes",
     )
 
 

@@ -244,6 +244,18 @@ def test_parts_without_a_name_are_numbered(reader: Reader) -> None:
     assert [part.name for part in reader.parts(raw)] == ["message text", "attachment 2"]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ("Content-Disposition: attachment; filename=a.pdf", "Content-Type: application/pdf; name=b.pdf"),
+        ("Content-Disposition: attachment; name=a.pdf", "Content-Type: application/pdf; name=b.pdf"),
+        ("Content-Disposition: attachment", "Content-Type: application/pdf; name=a.pdf"),
+    ],
+)
+def test_the_name_of_a_part_is_taken_from_where_it_is(reader: Reader, fields: tuple[str, ...]) -> None:
+    assert [each.name for each in reader.parts(multipart(part("text"), part("x", *fields)))][1:] == ["a.pdf"]
+
+
 def test_refusals_are_raised(reader: Reader) -> None:
     with pytest.raises(Refused, match="nothing to fax") as caught:
         reader.extract(b"")
