@@ -180,6 +180,21 @@ async def test_a_fax_refused_for_credit_that_is_there_waits_alone(house: House) 
     assert await house.states() == ["submitted"]
 
 
+async def test_a_fax_that_was_sent_though_refused_for_credit_is_found_once_the_history_can_be_read(
+    house: House,
+) -> None:
+    house.provider.answer_submit = answer(Refused("Insufficient credit"))
+    house.provider.history_error = away()
+    job = await house.submitted()
+    assert (state_of(job), await house.told(job.id)) == ((JobState.UPLOADED, False), [])
+    house.now = job.next_at
+    await house.turn("submit")
+    assert await house.states() == ["uploaded"]
+    house.provider.history_error, house.now = None, (await house.job(job.id)).next_at
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["submitted"], 1)
+
+
 async def test_a_price_that_is_not_known_waits_for_any_balance(house: House) -> None:
     house.provider.execute, house.provider.balance_error = False, TryLater("no answer")
     house.provider.cost_error = Refused("no price list")
