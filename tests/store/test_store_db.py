@@ -398,6 +398,20 @@ async def test_a_read_that_fails_for_what_passes_is_no_break(tmp_path: Path, cod
     await database.close()
 
 
+async def test_a_sync_that_failed_is_not_tried_again_and_the_reserve_stays_for_a_full_disk(tmp_path: Path) -> None:
+    done: list[str] = []
+    database = await opened(tmp_path, on_full=lambda: done.append("freed") or True)
+
+    def broken(tx: sqlite3.Connection) -> None:
+        done.append("tried")
+        failing(sqlite3.SQLITE_IOERR_FSYNC)(tx)
+
+    with pytest.raises(TryLater):
+        await database.write(broken)
+    assert done == ["tried"]
+    await database.close()
+
+
 async def test_what_was_asked_for_before_the_break_is_not_tried_behind_it(tmp_path: Path) -> None:
     """A sync that failed may seem to succeed the next time: nothing may be told to be on disk then."""
     told: list[Exception] = []
