@@ -54,13 +54,17 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why a fax may not be sent now. ``after`` (s) for what waits; ``cap`` where one is the reason."""
+    """Why a fax may not be sent now. ``after`` (s) for what waits; ``cap`` where one is the reason.
+
+    ``approver``, an address or "", is told ``about`` the fax what its sender need not be told.
+    """
 
     how: How
     why: str
     after: float = 0.0
     cap: Capped | None = None
     approver: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +170,8 @@ class Allowance:
         if not why:
             return None
         told = "not known" if price is None else limits.shown_money(limits.units(price))
-        what = f"from {case.spender.identity}, pages: {case.pages}, price: {told}"
-        return Stop(How.HELD, f"{NEEDS_APPROVAL}: {why} ({what})", approver=rule.approver)
+        about = f"It comes from {case.spender.identity}. Pages: {case.pages}, price: {told}."
+        return Stop(How.HELD, f"{NEEDS_APPROVAL}: {why}", approver=rule.approver, about=about)
 
     def _capped(self, tx: Tx, case: _Case, price: Decimal | None, at: float, *, asked: bool) -> Stop | None:
         caps = limits.caps_of(self._settings.caps, case.spender.scopes, case.route.caps if case.route else ())

@@ -434,7 +434,7 @@ class Settle:
             self._notices.operator(
                 f"held.{job.id}.{int(now)}",
                 now,
-                title=f"Fax {job.id} is held",
+                title=f"The fax from {submission.sender} to {job.number} is held ({job.id})",
                 text=f"The fax{about} from {submission.sender} to {job.number} is held: {why}",
                 remedy=remedy or f"Mend the cause, then: faxgateway queue release {job.id} (or cancel it).",
                 to=to,

@@ -243,7 +243,8 @@ class Submit:
                 await self._patience.put_off(job, "limit", TryLater(stop.why, after=stop.after), tries, now)
             case How.HELD:
                 remedy = (
-                    f"To let it go: faxgateway queue release {job.id}. To end it: faxgateway queue cancel {job.id}."
+                    f"{stop.about} To let it go: faxgateway queue release {job.id}. To end it: faxgateway queue cancel"
+                    f" {job.id}."
                 )
                 await self._settle.hold(job, stop.why, remedy=remedy, to=stop.approver)
             case How.STOPS:

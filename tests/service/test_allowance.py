@@ -473,14 +473,17 @@ async def test_what_needs_approval_is_held_until_a_person_releases_it(build: Bui
     await send(house, 1)
     (job,) = await house.jobs()
     assert state_of(job) == (JobState.UPLOADED, True)
-    assert job.hold == f"it needs approval: {why} (from user:ann, pages: 1, price: 0.10)"
+    assert job.hold == f"it needs approval: {why}"  # the sender reads this
     assert await house.told(job.id) == [("delayed", "held")]
     (asked,) = await house.mails(MailKind.OPERATOR)
     assert asked.to == "boss@example.org"
-    assert asked.facts["remedy"].startswith(f"To let it go: faxgateway queue release {job.id}.")
+    assert asked.facts["remedy"].startswith(
+        f"It comes from user:ann. Pages: 1, price: 0.10. To let it go: faxgateway queue release {job.id}."
+    )
     submission = await house.database.read(lambda tx: jobs.get_submission(tx, job.submission))
     assert submission is not None
     assert asked.facts["text"].startswith(f'The fax "{submission.subject}" from {submission.sender} to {job.number}')
+    assert asked.facts["title"] == f"The fax from {submission.sender} to {job.number} is held ({job.id})"
     await house.database.write(lambda tx: jobs.release(tx, job, house.now))
     await house.turn("submit")
     assert await house.states() == ["submitted"]

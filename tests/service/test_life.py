@@ -402,7 +402,7 @@ class Life(RuleBasedStateMachine):
                     "arrived, and was told as failed",
                 )
             if job.hold and job.hold != "by the operator":
-                assert f"Fax {job.id} is held" in alarms
+                assert f"The fax from a@example.org to {job.number} is held ({job.id})" in alarms
 
 
 Life.TestCase.settings = settings(

@@ -605,7 +605,7 @@ async def test_a_success_that_is_reported_before_the_next_try_counts_for_what_is
     assert held.hold.endswith("; it was held before: wrong letter?" if uploaded else "is now reported as successful")
     assert "may have been faxed already" in await house.database.write(lambda tx: _release(tx, held, house.now))
     assert await house.told(job.id) == [("unknown", "late")]
-    assert await house.alarms() == [f"Fax {job.id} is held"]
+    assert await house.alarms() == [f"The fax from a@example.org to {job.number} is held ({job.id})"]
 
 
 async def test_a_fax_that_waits_to_be_dialled_again_is_not_told_as_never_sent(build: Build) -> None:

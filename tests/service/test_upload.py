@@ -45,7 +45,7 @@ async def test_a_document_that_is_not_whole_is_never_sent(house: House) -> None:
     assert state_of(await house.job(job.id)) == (JobState.PREPARED, True)
     assert house.provider.names == []
     assert await house.told(job.id) == [("delayed", "held")]
-    assert await house.alarms() == [f"Fax {job.id} is held"]
+    assert await house.alarms() == [f"The fax from a@example.org to {job.number} is held ({job.id})"]
 
 
 async def test_a_document_that_is_gone_is_never_sent(house: House) -> None:
