@@ -25,6 +25,7 @@ def after_calls(told: Advice, calls: int) -> Advice:
     for never, before in (
         ("has not been sent yet.", "has not got through yet."),
         ("was not sent:", "did not get through:"),
+        ("was cancelled before it was sent.", "was cancelled before it got through."),
     ):
         happened = happened.replace(never, before)
     times = "once" if calls == 1 else f"{calls} times"
@@ -102,7 +103,7 @@ FAILED = {
     ),
     "cancelled": Advice(
         "cancelled",
-        "was cancelled. No page was sent after that.",
+        "was cancelled before it was sent.",
         "If you did not expect this, ask the people who run the gateway.",
         "5.0.0",
         ours=True,
@@ -153,8 +154,9 @@ NO_RESULT = {
     ),
     "cancelled": Advice(
         "closed",
-        "may have been sent or not: that could not be found out, and the people who run the gateway have closed it.",
-        f"{_ASK_FIRST} If it did not arrive, send it again.",
+        "may have been sent or not: the gateway could not find out, and the people who run it have closed it.",
+        f"{_ASK_FIRST} Ask the recipient whether it arrived, or the people who run the gateway, with the fax id above."
+        " If it did not arrive, send it again.",
         "4.4.7",
     ),
 }

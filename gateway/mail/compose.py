@@ -66,12 +66,13 @@ def compose(
     attachment: bytes | None = None,
     pictures: Sequence[tuple[str, bytes]] = (),
     pages: int | None = None,
+    original: bytes = b"",
 ) -> bytes:
     """The whole mail (RFC 5322): ASCII, CRLF, no line longer than 998 characters, deterministic.
 
     ``attachment`` is the document of a received fax or the mail for the postmaster, None when there is none. ``pictures``
     are PNGs, with their names, of the pages that a result warns of. ``pages`` has the document of a received fax, whatever
-    number of them was told; None where nobody counted them.
+    number of them was told; None where nobody counted them. ``original`` is the sender's mail or its beginning.
     """
     facts = {key: _clean(key, value) for key, value in mail.facts.items()}
     match mail.kind:
@@ -82,7 +83,7 @@ def compose(
         case MailKind.POSTMASTER:
             fields, part = _postmaster(mail, facts, letterhead, attachment)
         case _:
-            fields, part = _result(mail, facts, letterhead, pictures)
+            fields, part = _result(mail, facts, letterhead, pictures, original)
     display, address = mime.split_mailbox(letterhead.sender)
     head = [
         mime.structured("Date", mime.date(mail.created_at)),
@@ -108,7 +109,7 @@ def compose(
 def _clean(key: str, value: Any) -> Any:
     """A fact without surprises: one line of text, numbers and flags as they are."""
     if isinstance(value, str):
-        return value if key in ("headers", "text", "remedy", "note") else one_line(value)
+        return value if key in ("text", "remedy", "note") else one_line(value)
     if isinstance(value, list | tuple):
         return [_clean("", item) for item in value]
     return value
@@ -153,7 +154,11 @@ def _message_id(mail: OutgoingMail, letterhead: Letterhead) -> str:
 
 
 def _result(
-    mail: OutgoingMail, facts: dict[str, Any], letterhead: Letterhead, pictures: Sequence[tuple[str, bytes]]
+    mail: OutgoingMail,
+    facts: dict[str, Any],
+    letterhead: Letterhead,
+    pictures: Sequence[tuple[str, bytes]],
+    original: bytes,
 ) -> tuple[dict[str, str], Part]:
     code = str(facts.get("code") or "")
     verb, told = _verdict(mail.kind, code, confirmed=bool(facts.get("confirmed", True)))
@@ -176,8 +181,8 @@ def _result(
         pictures=[name for name, _ in pictures],
         table=_table(_result_rows(mail, facts, told)),
     )
-    original = _ID.search(str(facts.get("message_id") or ""))  # a comment may follow
-    reference = original[0] if original else ""
+    named = _ID.search(str(facts.get("message_id") or ""))  # a comment may follow
+    reference = named[0] if named else ""
     fields = {
         "subject": f"{verb}: {subject} to {number}" if subject else f"{verb} to {number}",
         "In-Reply-To": reference,
@@ -192,7 +197,7 @@ def _result(
         fields["subject"] = f"Correction: {fields['subject']}"
     if told.short:
         fields["subject"] += f" ({told.short})"
-    action = dsn.action(mail.kind, facts.get("notify") or [])
+    action = dsn.action(mail.kind, facts)
     part = mime.text(text)
     if pictures:  # within a report they belong to what is for people (RFC 6522 section 3)
         shown = [mime.attachment(data, "image/png", name, "inline") for name, data in pictures]
@@ -200,7 +205,7 @@ def _result(
     if not action:
         return fields, part
     return fields, dsn.report(
-        part, facts, action, told.status, hostname=letterhead.hostname, message_id=mail.message_id
+        part, facts, action, told.status, original, hostname=letterhead.hostname, message_id=mail.message_id
     )
 
 
@@ -225,6 +230,8 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
 
     confirmed = sent = None
     price = "the provider's price"
+    if facts.get("dialled"):
+        price += " of one call"
     if mail.kind is MailKind.FAILED:
         price += "; whether it is charged for a fax that failed, it does not tell"
     elif mail.kind in (MailKind.UNKNOWN, MailKind.NO_RESULT):
@@ -250,7 +257,7 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
         ("Reported", _when(facts.get("finished_at"), clock) if mail.kind is not MailKind.DELAYED else None),
         ("Next try", _when(facts.get("next_at"), clock)),
         ("Tried until", _when(facts.get("retry_until"), clock)),
-        ("Tries", facts.get("attempts")),
+        ("Tries", dsn.tries(facts)),
         ("Cost", facts.get("cost") and f"{facts['cost']} ({price})"),
         ("Fax id", ids),
     ]

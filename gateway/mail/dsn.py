@@ -11,7 +11,9 @@ from gateway.mail.mime import Part
 from gateway.mail.words import one_line
 from gateway.model import MailKind
 
-_HEADERS = 20_000  # characters of the original header that go back
+RETURNED = 50_000  # bytes of a mail that goes back whole; Postfix returns as much (bounce_size_limit)
+_HEADERS = 20_000  # bytes of the original header that go back
+_LONGEST = 998  # bytes of a line, RFC 5322 section 2.1.1
 
 
 def recipients(facts: dict[str, Any]) -> list[dict[str, str]]:
@@ -22,25 +24,38 @@ def recipients(facts: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def action(kind: MailKind, notify: list[str]) -> str:
+def action(kind: MailKind, facts: dict[str, Any]) -> str:
     """The DSN action for a result, "" when it is told in an ordinary mail (RFC 3461 section 5.2)."""
+    notify = facts.get("notify") or []
     if kind is MailKind.FAILED:
         return "failed"
     if kind is MailKind.DELIVERED:
         return "delivered" if "success" in notify else ""
     if kind is MailKind.NO_RESULT:
-        return "relayed" if "success" in notify else ""
+        return "relayed" if "success" in notify and facts.get("provider_ref") is not None else ""
     return "delayed" if kind is MailKind.DELAYED or "delay" in notify else ""
 
 
-def report(people: Part, facts: dict[str, Any], effect: str, status: str, *, hostname: str, message_id: str) -> Part:
-    """A multipart/report: for ``people``, for machines, and whose mail it was about.
+def tries(facts: dict[str, Any]) -> int:
+    """How often the provider took the fax to dial it. What it refused, for want of credit say, rang nobody's telephone."""
+    return int(facts.get("dialled") or 0) + (facts.get("provider_ref") is not None)
+
+
+def report(
+    people: Part, facts: dict[str, Any], effect: str, status: str, original: bytes, *, hostname: str, message_id: str
+) -> Part:
+    """A multipart/report: for ``people``, for machines, and the mail it was about.
 
     ``effect`` is what :func:`action` gives, ``status`` the enhanced one where the facts name none that goes with it.
+    Of the ``original`` the header goes back, and all of it with a failure where RET=FULL asks for that (RFC 3461
+    section 4.3), if it is small and needs no encoding, which a mail within a mail cannot have (RFC 2046 section 5.2.1).
     """
     machines = mime.lines_of("message/delivery-status", _delivery_status(facts, effect, status, hostname))
-    headers = mime.lines_of("text/rfc822-headers", _original_headers(facts))
-    parts = [people, machines, *([headers] if headers.body else [])]
+    if effect == "failed" and facts.get("ret") == "FULL" and _is_plain(original):
+        returned = Part((b"Content-Type: message/rfc822",), original)
+    else:
+        returned = mime.lines_of("text/rfc822-headers", _original_headers(facts, original))
+    parts = [people, machines, *([returned] if returned.body else [])]
     return mime.multipart("report", parts, message_id, " report-type=delivery-status;")
 
 
@@ -69,7 +84,7 @@ def _delivery_status(facts: dict[str, Any], action: str, otherwise: str, hostnam
             ("Final-Log-Id", facts.get("job")),
             ("X-Faxgateway-Number", each["number"]),
             ("X-Faxgateway-Pages", facts.get("pages")),
-            ("X-Faxgateway-Tries", facts.get("attempts")),
+            ("X-Faxgateway-Tries", tries(facts)),
             ("X-Faxgateway-Cost", facts.get("cost")),
             ("X-Faxgateway-Provider-Job", facts.get("provider_ref")),
         ]
@@ -94,11 +109,22 @@ def _date_of(at: Any) -> str:
     return mime.date(at) if isinstance(at, int | float) else ""
 
 
-def _original_headers(facts: dict[str, Any]) -> Iterable[bytes]:
+def _is_plain(original: bytes) -> bool:
+    """Whether it is whole and 7bit data (RFC 2045 section 2.7)."""
+    lines = original.split(b"\r\n")
+    return (
+        0 < len(original) <= RETURNED
+        and original.isascii()
+        and b"\0" not in original
+        and not any(len(line) > _LONGEST or b"\r" in line or b"\n" in line for line in lines)
+    )
+
+
+def _original_headers(facts: dict[str, Any], original: bytes) -> Iterable[bytes]:
     """The header of the sender's mail, or what is known of it."""
-    given = str(facts.get("headers") or "")[:_HEADERS]
-    lines = [re.sub(r"[^\t -~]", "?", line)[:990].rstrip() for line in re.split(r"\r\n|\r|\n", given)]
-    kept = [line.encode("ascii") for line in lines if line]
+    given = original[:_HEADERS].partition(b"\r\n\r\n")[0]
+    lines = [re.sub(rb"[^\t -~]", b"?", line)[:990].rstrip() for line in re.split(rb"\r\n|\r|\n", given)]
+    kept = [line for line in lines if line]
     if kept:
         return kept
     known = (("Date", facts.get("date")), ("Subject", facts.get("subject")), ("Message-ID", facts.get("message_id")))

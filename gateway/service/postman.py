@@ -22,12 +22,13 @@ from gateway import telemetry
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.faultpoint import reach
+from gateway.mail import dsn
 from gateway.mail.compose import Letterhead, compose
 from gateway.model import MailKind, OutgoingMail
 from gateway.service.due import DueLoop, backoff
 from gateway.service.notices import Notices
 from gateway.spool import Spool
-from gateway.store import inbound, jobs, outbox
+from gateway.store import bodies, inbound, jobs, outbox
 from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("postman")
@@ -136,7 +137,8 @@ class Postman:
             return False  # told where it is read
 
     async def _hand_over(self, mail: OutgoingMail) -> None:
-        message = await asyncio.to_thread(self._compose, mail, await self._pictures(mail), await self._pages(mail))
+        pictures, pages, original = await self._pictures(mail), await self._pages(mail), await self._original(mail)
+        message = await asyncio.to_thread(self._compose, mail, pictures, pages, original)
         reach("relay.sending")
         async with self._carrier.handed_over(mail.envelope_from, mail.to, message) as reply:
             reach("relay.taken")
@@ -179,7 +181,28 @@ class Postman:
             log.warning("the pages of a received fax cannot be counted", id=mail.cause, why=str(error))
             return None
 
-    def _compose(self, mail: OutgoingMail, pictures: list[tuple[str, bytes]], pages: int | None) -> bytes:
+    async def _original(self, mail: OutgoingMail) -> bytes:
+        """The beginning of the mail that a result is about, for a report to return; nothing once it is gone."""
+        about = str(mail.facts.get("submission") or "")
+        if not about or not dsn.action(mail.kind, mail.facts):
+            return b""
+        submission = await self._database.read(lambda tx: jobs.get_submission(tx, about))
+        if submission is None or not submission.mail_file:
+            return b""
+        if submission.mail_file == bodies.HERE:
+            return await self._database.read(lambda tx: bodies.get(tx, submission.id)) or b""
+        try:
+            return await asyncio.to_thread(self._read_start, submission.mail_file)
+        except OSError:
+            return b""
+
+    def _read_start(self, file: str) -> bytes:
+        with self._spool.path(file).open("rb") as stream:
+            return stream.read(dsn.RETURNED + 1)
+
+    def _compose(
+        self, mail: OutgoingMail, pictures: list[tuple[str, bytes]], pages: int | None, original: bytes
+    ) -> bytes:
         attachment = None
         if mail.file:
             try:
@@ -189,7 +212,7 @@ class Postman:
             known = mail.facts.get("sha256")  # of a received fax
             if known and hashlib.sha256(attachment).hexdigest() != known:
                 raise Refused("the received document on disk is not the one that came")
-        return compose(mail, self._letterhead, attachment, pictures, pages)
+        return compose(mail, self._letterhead, attachment, pictures, pages, original)
 
     async def _later(self, mail: OutgoingMail, tries: int, error: TryLater) -> None:
         now = self._clock()

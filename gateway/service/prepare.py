@@ -12,7 +12,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ from gateway.store import bodies, jobs, outbox, waiting
 from gateway.store.db import Database, Tx
 
 LARGE = 8_000_000  # bytes of a mail, beyond which its conversion may take much memory
-_HEADERS = 16_384  # bytes of the original's header shown in a failure report
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +304,7 @@ class Prepare:
         alarm = self._alarm(
             submission, f"{error.public}. Its faxes have failed, and the sender was told.", f"While it is kept, {look}"
         )
-        await self._failed(replace(submission, mail_file=file), error, [], alarm=lambda tx: outbox.add(tx, alarm))
+        await self._failed(submission, error, [], alarm=lambda tx: outbox.add(tx, alarm))
 
     def _alarm(self, submission: Submission, text: str, remedy: str) -> OutgoingMail:
         return self._notices.operator(
@@ -347,7 +346,6 @@ class Prepare:
     ) -> None:
         """What the mail holds can never become these faxes, or any when none is named: they fail, each with its notice."""
         ids = {job.id for job in alike}
-        headers = await self._headers(submission)
         now = self._clock()
 
         def commit(tx: Tx) -> list[FaxJob]:
@@ -359,7 +357,7 @@ class Prepare:
                     failed.append(job)
                     mail = self._notices.result(
                         MailKind.FAILED, job, submission, now,
-                        code="content", text=error.public, status=error.status, headers=headers,
+                        code="content", text=error.public, status=error.status,
                     )  # fmt: skip
                     if mail:
                         outbox.add(tx, mail)
@@ -372,15 +370,3 @@ class Prepare:
                 took=now - job.created_at,
             )  # fmt: skip
         self._on_mail()
-
-    async def _headers(self, submission: Submission) -> str:
-        content = await self._database.read(lambda tx: bodies.get(tx, submission.id))
-        start = await asyncio.to_thread(self._read_start, submission.mail_file) if content is None else content
-        return start[:_HEADERS].partition(b"\r\n\r\n")[0].decode("ascii", "replace")
-
-    def _read_start(self, mail_file: str) -> bytes:
-        try:
-            with self._spool.path(mail_file).open("rb") as stream:
-                return stream.read(_HEADERS)
-        except (OSError, ValueError):
-            return b""

@@ -56,7 +56,6 @@ RESULT: dict[str, Any] = {
     "orcpt": None,
     "envid": None,
     "ret": None,
-    "headers": "",
     "sandbox": False,
 }
 INBOUND: dict[str, Any] = {
@@ -130,12 +129,12 @@ CASES: dict[str, tuple[OutgoingMail, bytes | None]] = {
         failed(
             "busy",
             "Fax Failed - Line Busy (The fax machine could be busy)",
-            headers="From: Ann <ann@example.com>\r\nSubject: Invoice 4711\r\nX-Long: " + "x" * 2000 + "\r\n",
-            attempts=3,
+            attempts=5,
+            dialled=2,
         ),
         None,
     ),
-    "06-no-answer": (failed("no_answer", "Fax Failed - No Answer from Fax machine"), None),
+    "06-no-answer": (failed("no_answer", "Fax Failed - No Answer from Fax machine", ret="FULL"), None),
     "07-hangup": (failed("hangup", "Fax Failed - Early Hangup"), None),
     "08-file-error": (failed("file_error", "Fax Failed - File conversion failed. Re-upload and Retry"), None),
     "09-unknown-reason": (failed("unknown", "Fax Failed - Unknown Error (â€¦ contact us for more info)"), None),
@@ -155,7 +154,10 @@ CASES: dict[str, tuple[OutgoingMail, bytes | None]] = {
         ),
         None,
     ),
-    "12-cancelled": (failed("cancelled", "cancelled by the administrator", attempts=0, cost=None), None),
+    "12-cancelled": (
+        failed("cancelled", "cancelled by the administrator", attempts=0, provider_ref=None, cost=None),
+        None,
+    ),
     "13-expired": (failed("expired", "it waited five days for the provider"), None),
     "14-a-code-nobody-knows": (failed("quantum", "Fax Failed - Cat on the line"), None),
     "15-in-doubt": (
@@ -229,6 +231,10 @@ CASES: dict[str, tuple[OutgoingMail, bytes | None]] = {
         None,
     ),
 }
+ORIGINALS = {
+    "05-busy": b"From: Ann <ann@example.com>\r\nSubject: Invoice 4711\r\nX-Long: " + b"x" * 2000 + b"\r\n\r\nHello",
+    "06-no-answer": b"From: Ann <ann@example.com>\r\nSubject: Invoice 4711\r\n\r\nPlease read.\r\n",
+}
 PICTURES = {
     "25-delivered-with-pages-hard-to-read": [("part-of-page-2.png", PICTURE)],
     "26-busy-with-pages-hard-to-read": [("page-2.png", PICTURE), ("page-3.png", PICTURE)],
@@ -236,7 +242,7 @@ PICTURES = {
 
 
 def made(case: str) -> bytes:
-    return compose(CASES[case][0], HEAD, CASES[case][1], PICTURES.get(case, ()))
+    return compose(CASES[case][0], HEAD, CASES[case][1], PICTURES.get(case, ()), original=ORIGINALS.get(case, b""))
 
 
 def parsed(raw: bytes) -> EmailMessage:
@@ -309,10 +315,11 @@ def test_failures_are_delivery_reports(case: str) -> None:
     message = parsed(made(case))
     assert message.get_content_type() == "multipart/report"
     assert message.get_param("report-type") == "delivery-status"
-    text, status, headers = message.iter_parts()
+    text, status, returned = message.iter_parts()
     assert text.get_content_type() == "text/plain"
     assert status.get_content_type() == "message/delivery-status"
-    assert headers.get_content_type() == "text/rfc822-headers"
+    is_whole = CASES[case][0].facts["ret"] == "FULL"
+    assert returned.get_content_type() == ("message/rfc822" if is_whole else "text/rfc822-headers")
     about, recipient = status.get_payload()
     assert about["Reporting-MTA"] == "dns; gw.example.org"
     assert about["Arrival-Date"] == "Mon, 23 Nov 2026 10:15:00 +0000"
@@ -428,6 +435,8 @@ def test_a_delay_is_a_report_that_says_so(case: str, status: str) -> None:
             "did not get through: it could not be handed over within the time it was given. It was",
         ),
         (1, MailKind.DELIVERED, "ok", "the receiving machine took it. Subject"),
+        (0, MailKind.FAILED, "cancelled", "was cancelled before it was sent. Reason:"),
+        (1, MailKind.FAILED, "cancelled", "was cancelled before it got through. It was dialled once before"),
     ],
 )
 def test_of_a_fax_that_was_dialled_before_it_is_not_told_that_it_was_not_sent(
@@ -437,6 +446,25 @@ def test_of_a_fax_that_was_dialled_before_it_is_not_told_that_it_was_not_sent(
     told = " ".join(body(compose(mail(kind, facts), HEAD)).split())
     assert words in told
     assert ("Next try Mon 23 November 2026, 11:16 UTC+01:00" in told) == (code == "waiting")
+
+
+@pytest.mark.parametrize(
+    ("dialled", "ref", "tries", "price"),
+    [
+        (0, 7, 1, "provider's price)"),
+        (2, 7, 3, "provider's price of one call)"),
+        (2, None, 2, "provider's price of one"),
+    ],
+)
+def test_only_what_the_provider_took_counts_as_a_try(dialled: int, ref: int | None, tries: int, price: str) -> None:
+    """What it refused for want of credit, or because it was asked too often, rang nobody's telephone."""
+    told = compose(mail(MailKind.DELIVERED, {**RESULT, "attempts": 17, "dialled": dialled, "provider_ref": ref}), HEAD)
+    assert f"  Tries       {tries}\r\n  Cost        0.07 (the {price}".encode() in told
+
+
+def test_of_what_may_not_have_been_taken_no_machine_is_told_that_it_was() -> None:
+    facts = {**RESULT, "code": "cancelled", "notify": ["success"], "provider_ref": None}
+    assert b"Action:" not in compose(mail(MailKind.NO_RESULT, facts), HEAD)
 
 
 def test_until_when_it_is_tried_is_told_where_it_is_known() -> None:
@@ -622,11 +650,40 @@ def test_no_fact_breaks_the_form(
 def test_original_headers_do_not_break_out() -> None:
     boundary = re.search(rb'boundary="([^"]+)"', made("05-busy"))
     assert boundary
-    evil = failed("busy", "x", headers=f"A: b\r\n\r\n--{boundary[1].decode()}--\r\nGrüße\x00")
-    raw = compose(evil, HEAD)
-    message = check_form(raw)
-    assert len(list(message.iter_parts())) == 3
-    assert b"Gr??e?" in raw or b"Gr?" in raw
+    evil = b"A: b\r\n--%b--\r\nGr\xfc\xdfe\x00\r\n\r\nx" % boundary[1]
+    for ret in ("HDRS", "FULL"):
+        raw = compose(failed("busy", "x", ret=ret), HEAD, original=evil)
+        message = check_form(raw)
+        assert len(list(message.iter_parts())) == 3
+        assert b"Gr??e?" in raw
+
+
+@pytest.mark.parametrize(
+    ("original", "is_whole"),
+    [
+        (b"A: b\r\n\r\nx\r\n", True),
+        (b"A: b\r\n\r\nx", True),
+        (b"A: b\r\n\r\n" + b"x" * 998, True),
+        (b"A: b\r\n\r\n" + b"x" * 999, False),
+        (b"A: b\r\n\r\nx\ny\r\n", False),
+        (b"A: b\r\n\r\nx\ry\r\n", False),
+        (b"A: b\r\n\r\nx\0", False),
+        (b"A: b\r\n\r\n\xe4", False),
+        ((b"A: b\r\n\r\n" + b"x\r\n" * 20000)[:50_000], True),
+        ((b"A: b\r\n\r\n" + b"x\r\n" * 20000)[:50_001], False),
+        (b"", False),
+    ],
+)
+@pytest.mark.parametrize("kind", [MailKind.FAILED, MailKind.DELAYED])
+def test_only_a_failure_returns_a_whole_mail_and_only_what_needs_no_encoding(
+    kind: MailKind, original: bytes, is_whole: bool
+) -> None:
+    """RFC 3461 section 4.3, RFC 2046 section 5.2.1."""
+    raw = compose(mail(kind, {**RESULT, "code": "busy", "ret": "FULL"}), HEAD, original=original)
+    check_form(raw)
+    assert (b"Content-Type: message/rfc822\r\n\r\n" + original + b"\r\n--" in raw) == (
+        is_whole and kind is MailKind.FAILED
+    )
 
 
 def test_what_looks_like_an_encoded_word_is_shown_as_it_came() -> None:

@@ -28,7 +28,8 @@ from gateway.service.postman import Postman, PostmanSettings
 from gateway.store import files, inbound, outbox, retention
 from gateway.store.db import Tx
 
-from .house import PEER, House
+from .conftest import Build
+from .house import LETTER, PEER, House
 
 HEAD = Letterhead(sender="Fax gateway <fax@example.org>", hostname="gw.example")
 PDF = b"%PDF-1.4 received"
@@ -621,6 +622,48 @@ async def test_running_it_delivers_what_comes_and_stops_quietly(house: House) ->
         await office.postman.stop(5.0)
     assert {mail.state for mail in await house.mails(MailKind.INBOUND)} == {MailState.SENT}
     assert len({envelope.rcpt_tos[0] for envelope in sink.mails}) == 10
+
+
+# --- the mail it is about ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("small_mail", [0, 100_000])
+@pytest.mark.parametrize(
+    ("mail", "ret", "is_whole"),
+    [
+        (LETTER, "FULL", True),
+        (LETTER, "HDRS", False),
+        (LETTER, None, False),
+        (LETTER + b"x\r\n" * 20_000, "FULL", False),
+        (LETTER + "Grüße\r\n".encode(), "FULL", False),
+    ],
+)
+async def test_a_failure_returns_the_mail_as_its_sender_asked(
+    build: Build, small_mail: int, mail: bytes, ret: str | None, is_whole: bool
+) -> None:
+    """RFC 3461 section 4.3; one that is large or not 7bit comes back as its header alone."""
+    house = await build(small_mail=small_mail)
+    await house.submit(mail=mail, ret=ret)
+    house.workshop.faults.append({"refused": "it is a picture of a cat"})
+    await house.turn("prepare")
+    carrier = Carrier()
+    await Office(house, carrier).due()
+    returned = list(email.message_from_bytes(carrier.sent[0][2], policy=email.policy.default).iter_parts())[2]
+    if is_whole:
+        assert returned.get_content_type() == "message/rfc822"
+        assert returned.get_content().as_bytes(policy=email.policy.SMTP) == mail
+    else:
+        assert returned.get_content_type() == "text/rfc822-headers"
+        assert returned.get_payload(decode=True).strip() == LETTER.partition(b"\r\n\r\n")[0]
+
+
+async def test_a_report_goes_out_without_a_mail_that_is_gone(house: House) -> None:
+    await a_result(house)
+    (file,) = house.files("mail")
+    file.unlink()
+    carrier = Carrier()
+    await Office(house, carrier).due()
+    assert b"Content-Type: text/rfc822-headers\r\n\r\nSubject: Invoice\r\n" in carrier.sent[0][2]
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------

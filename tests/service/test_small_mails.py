@@ -83,14 +83,6 @@ async def test_it_becomes_a_fax(house: House) -> None:
     assert house.files("tmp") == []
 
 
-async def test_it_fails_with_its_headers_shown(house: House) -> None:
-    await house.submit()
-    house.workshop.faults.append({"refused": "no", "status": "5.6.1"})
-    await house.turn("prepare")
-    (mail,) = await house.mails()
-    assert "Subject: Invoice" in mail.facts["headers"]
-
-
 async def test_its_row_is_lost(house: House) -> None:
     queue_id = await house.submit()
     await house.database.write(lambda tx: bodies.forget(tx, queue_id))
@@ -110,8 +102,7 @@ async def test_set_aside_it_is_a_file_that_a_person_can_look_at(house: House) ->
     assert house.spool.path(submission.mail_file).read_bytes() == LETTER
     assert house.on_disk("SELECT * FROM mail_body") == []
     assert any(submission.mail_file in str(mail.facts) for mail in await house.mails())
-    (told,) = await house.mails(MailKind.FAILED)
-    assert "Subject: Invoice" in told.facts["headers"]
+    assert len(await house.mails(MailKind.FAILED)) == 1
     assert set(await house.database.read(files.named)) == {submission.mail_file}
 
 
