@@ -258,7 +258,7 @@ class FaxJob:
     orcpt: str | None = None
     notify: frozenset[Notify] = frozenset()
     cost: Decimal | None = None
-    outcome: str = ""  # ok, busy, no_answer, hangup, file_error, unknown, refused, content, ...
+    outcome: str = ""  # ok, busy, no_answer, hangup, file_error, unknown, refused, file_refused, content, ...
     last_error: str = ""  # a sentence for people
 
     @property

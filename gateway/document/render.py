@@ -199,7 +199,7 @@ def _chosen(parts: list[MailPart], body: str) -> Iterator[tuple[MailPart, str, s
         elif part in attached or not _has_other(parts, part, plain=plain, attached=bool(attached)):
             yield _sized(part), kind, ""
         else:
-            yield part, kind, "a picture of the message's decoration"
+            yield part, kind, "it decorates the message, as a logo does"
 
 
 def _as_it_is(part: MailPart) -> MailPart:

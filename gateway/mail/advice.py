@@ -94,6 +94,13 @@ FAILED = {
         f"Check the number. If it is right, {_TELL}.",
         "5.1.1",
     ),
+    "file_refused": Advice(
+        "document refused by the provider",
+        "was not sent: the provider refused the document.",
+        "Print the document to a new PDF, with fewer pages or pictures if it is large, and send that. If it fails again,"
+        f" {_TELL}.",
+        "5.6.1",
+    ),
     "content": Advice(
         "cannot be faxed",
         "was not sent: your mail could not be turned into fax pages.",

@@ -399,11 +399,23 @@ class Inbound:
 
         def commit(tx: Tx) -> None:
             if inbound.dispatched(tx, fax.id, file="", file_type="", size=0, sha256=""):
-                self._dispatch(tx, fax, now, f"The last trouble was: {trouble.public}.")
+                perhaps = self._perhaps(tx, fax)
+                known = (
+                    f" It may be the fax {perhaps.id}, which was mailed already: it tells the same." if perhaps else ""
+                )
+                self._dispatch(tx, fax, now, f"The last trouble was: {trouble.public}.{known}")
 
         await self._database.write(commit)
         log.error("document given up", id=fax.id, why=str(trouble))
         self._on_mail()
+
+    def _perhaps(self, tx: Tx, fax: InboundFax) -> InboundFax | None:
+        """One that a callback brought, and that a fax of the list may be of which no document tells it apart."""
+        if fax.arrival.uuid or fax.arrival.inbox_id is None:
+            return None
+        at, window = fax.listed_at or fax.received_at, self._settings.sweep.window
+        alike = inbound.alike(tx, fax.did, inbound.digits(fax.arrival.sender), at - window, at + window)
+        return next((one for one in alike if one.file and one.arrival.inbox_id is None and same_pages(one, fax)), None)
 
 
 def _breaks_off(draft: Draft, kind: str) -> bool:

@@ -25,6 +25,7 @@ _STATUS = {  # enhanced status of a fax result, RFC 3463 section 3
     "unknown": "4.4.2",
     "no_result": "4.4.7",
     "refused": "5.1.1",
+    "file_refused": "5.6.1",
     "content": "5.6.1",
     "cancelled": "5.0.0",
     "expired": "4.4.7",

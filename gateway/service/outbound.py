@@ -290,8 +290,9 @@ class Outbound:
         reach("provider.uploaded")
         self._gate.succeeded()
         if upload.pages is not None and upload.pages != document.pages:
+            counted = f"{upload.pages} page{'s' * (upload.pages != 1)}"
             await self.settle.hold(
-                job, f"the provider counts {upload.pages} pages in a document of {document.pages}; it was not sent"
+                job, f"the provider counts {counted} in a document of {document.pages}; it was not sent"
             )
             return
         now = self._clock()
@@ -326,7 +327,7 @@ class Outbound:
     async def _upload_refused(self, job: FaxJob, error: Refused, tries: int) -> None:
         """A permanent no; one for want of credit lasts until the account is paid."""
         if not self._credit.is_wanted(error):
-            await self.settle.fail(job, code="refused", text=error.public, status="5.6.1")
+            await self.settle.fail(job, code="file_refused", text=error.public)
             return
         verdict, alarm = await self._credit.lacks(job, error)
         await self._patience.put_off(job, "upload", verdict, tries, self._clock(), alarm=alarm)

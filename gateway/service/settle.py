@@ -230,7 +230,7 @@ class Settle:
                 entry = reading.find(job.provider_ref, job.document_ref)
                 if entry is None or entry.verdict is Verdict.PROGRESS:
                     return None
-                return Result(entry.verdict, "", "as the provider's history alone tells")
+                return Result(entry.verdict, "", "told by its history alone")
         if status is not None and status.verdict is not Verdict.PROGRESS:
             if told is not None and told.verdict is status.verdict:
                 # the receipt names the cause, the status mostly only a text
@@ -285,7 +285,7 @@ class Settle:
         assert job.provider_ref is not None
         listed = await self._history.find(job.provider_ref, job.document_ref)
         if listed in (Verdict.SUCCESS, Verdict.FAILED):
-            await self._end(job, Result(listed, "", "as the provider's history alone tells"), heard)
+            await self._end(job, Result(listed, "", "told by its history alone"), heard)
             return
         await self._finish(
             job,

@@ -336,7 +336,7 @@ async def test_pictures_of_the_mail_are_shown(sender: Sender) -> None:
     said = await sender.send(made)
     assert said == [
         "message text: page 1; left out of it, as not in the mail: 1 picture",
-        "b.png: left out, a picture of the message's decoration",
+        "b.png: left out, it decorates the message, as a logo does",
         "a.png: left out, it is shown in the message text",
     ]
     with pypdfium2.PdfDocument(sender.parts[0]["path"]) as document:

@@ -224,7 +224,7 @@ def test_files_within_a_pdf_are_told_of(fax: Fax, files: int, said: str) -> None
 
 # --- decoration -------------------------------------------------------------------------------------------------------
 
-DECORATION = "left out, a picture of the message's decoration"
+DECORATION = "left out, it decorates the message, as a logo does"
 
 
 def test_a_picture_shown_by_the_html_is_no_page(fax: Fax) -> None:

@@ -349,7 +349,7 @@ def test_pictures_of_a_report_are_in_the_part_for_people() -> None:
     assert (status.get_content_type(), headers.get_content_type()) == ("message/delivery-status", "text/rfc822-headers")
     assert people.get_content_type() == "multipart/mixed"
     text, *pictures = people.iter_parts()
-    assert "Attached is how they come out of a fax machine: page-2.png, page-3.png" in text.get_content()
+    assert "How that comes out of a fax machine is attached: page-2.png, page-3.png" in text.get_content()
     assert [picture.get_filename() for picture in pictures] == ["page-2.png", "page-3.png"]
     assert {picture.get_content_disposition() for picture in pictures} == {"inline"}
     assert pictures[0].get_content() == PICTURE
@@ -392,6 +392,7 @@ def test_who_gets_a_report(kind: MailKind, code: str, notify: list[str], action:
 @pytest.mark.parametrize(
     ("code", "status"),
     [("busy", "4.4.1"), ("no_answer", "4.4.1"), ("hangup", "4.4.2"), ("file_error", "5.6.5"), ("refused", "5.1.1"),
+     ("file_refused", "5.6.1"),
      ("content", "5.6.1"), ("expired", "4.4.7"), ("nonsense", "5.0.0")],
 )  # fmt: skip
 @pytest.mark.parametrize("given_status", ["", "2.0.0", "rubbish", None])

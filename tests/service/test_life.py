@@ -376,7 +376,11 @@ class Life(RuleBasedStateMachine):
         is_denied = job.number.digits in self.world.denied  # told otherwise once the history shows it, see at_rest
         if told["confirmed"] and kind == "failed" and not is_denied:
             assert Verdict.SUCCESS not in verdicts, (job.id, told["code"], refs)
-        if kind == "failed" and told["code"] in ("refused", "content", "expired", "cancelled") and not is_denied:
+        if (
+            kind == "failed"
+            and told["code"] in ("refused", "file_refused", "content", "expired", "cancelled")
+            and not is_denied
+        ):
             assert not refs, (job.id, told["code"], "was executed")
 
     def at_rest(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from thorough import times
 
 from gateway.errors import KeyRefused, NoSpace, TryLater
-from gateway.model import InboundFax, InboundState
+from gateway.model import InboundFax, InboundState, MailKind
 from gateway.ports import InboxEntry, InboxPage
 from gateway.service.inbound import InboundSettings
 from gateway.service.sweep import SweepSettings
@@ -340,6 +340,23 @@ async def test_a_callback_whose_entry_is_not_listed_yet_is_not_taken_for_an_olde
         desk.now += 900
         await sweep(desk)
     assert await documents(desk) == [PDF, OTHER]
+
+
+async def test_a_fax_without_its_document_that_may_be_one_of_those_that_are_here_says_so(desk: House) -> None:
+    await arrive(desk, told("u1"))
+    await arrive(desk, told("u2"), OTHER)
+    listed(desk, entry(desk, 7, PDF), entry(desk, 8, PDF, sender="+12025550177"))
+    desk.provider.fetch_error = away()
+    desk.now += GRACE
+    assert await desk.inbound.sweep() == 2
+    while any(fax.state is InboundState.PENDING for fax in await desk.faxes()):
+        await desk.turn("fetch")
+        desk.now += 900
+    first, _, listed_one, strange = sorted(await desk.mails(MailKind.INBOUND), key=lambda mail: mail.created_at)
+    assert listed_one.facts["note"].endswith(
+        f"It may be the fax {first.cause}, which was mailed already: it tells the same."
+    )
+    assert strange.facts["note"] == "The last trouble was: the provider is away."
 
 
 async def test_an_entry_of_another_size_is_another_fax_though_that_ones_own_entry_is_never_listed(desk: House) -> None:

@@ -149,8 +149,8 @@ async def test_a_document_that_is_refused_fails_the_fax_with_the_providers_words
     house.provider.upload_error = Refused("the file type is not allowed")
     await house.turn("upload")
     (job,) = await house.jobs()
-    assert (job.state, job.outcome, job.last_error) == (JobState.FAILED, "refused", "the file type is not allowed")
-    assert await house.told(job.id) == [("failed", "refused")]
+    assert (job.state, job.outcome, job.last_error) == (JobState.FAILED, "file_refused", "the file type is not allowed")
+    assert await house.told(job.id) == [("failed", "file_refused")]
 
 
 async def test_an_upload_refused_for_want_of_credit_waits_until_the_account_is_paid(house: House) -> None:
