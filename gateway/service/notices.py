@@ -105,6 +105,7 @@ class Notices:
         document = job.document
         # a price that was asked for is none that was paid, when the provider never had the fax
         charged = kind not in (MailKind.FAILED, MailKind.DELAYED) or job.provider_ref is not None
+        before = max(0, job.attempts - (job.provider_ref is not None))
         facts: dict[str, Any] = {
             "job": job.id,
             "submission": submission.id,
@@ -122,7 +123,7 @@ class Notices:
             "ledger": [entry.text for entry in document.ledger] if document else [],
             "warnings": document.warnings if document else [],
             "attempts": job.attempts,
-            "dialled": job.redials,
+            "dialled": min(job.redials, before),  # more are none to come, after a restored backup
             "cost": limits.shown_money(limits.units(job.cost)) if job.cost is not None and charged else None,
             "provider_ref": job.provider_ref,
             "code": code,

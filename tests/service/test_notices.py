@@ -125,6 +125,18 @@ def test_the_facts_of_a_result_can_be_stored_and_say_what_the_dialogue_said() ->
 
 
 @pytest.mark.parametrize(
+    ("redials", "attempts", "ref", "dialled"),
+    [(0, 1, 7, 0), (1, 1, None, 1), (1, 2, 7, 1), (3, 1, 7, 0), (0, 17, 7, 0)],
+)
+def test_only_calls_that_were_made_are_told(redials: int, attempts: int, ref: int | None, dialled: int) -> None:
+    """A fax that may not be dialled again after a restored backup has used up its redials without a call."""
+    job = replace(JOB, redials=redials, attempts=attempts, provider_ref=ref)
+    mail = NOTICES.result(MailKind.FAILED, job, SUBMISSION, 9.0, code="busy", text="line busy")
+    assert mail is not None
+    assert mail.facts["dialled"] == dialled
+
+
+@pytest.mark.parametrize(
     ("code", "given", "status"),
     [("busy", "", "4.4.1"), ("content", "5.6.5", "5.6.5"), ("held", "", "4.3.5"), ("what", "", "5.0.0")],
 )
