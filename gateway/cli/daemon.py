@@ -54,4 +54,4 @@ def reload(session: Session, as_json: bool) -> None:
         output.as_json(found)
     else:
         changed = ", ".join(map(str, found.get("changed") or ()))
-        output.say(f"Reloaded{f': {changed}' if changed else ''}.")
+        output.say(f"Reloaded{f': {changed}' if changed else ''}. Options need a restart.")

@@ -108,7 +108,7 @@ def _configured(session: Session) -> Document | None:
     try:
         find(session.config_path)
     except ConfigError:
-        if session.config_path:
+        if session.config_path is not None:
             raise
         return None
     return session.config(secrets=False).document

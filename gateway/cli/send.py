@@ -11,7 +11,7 @@ import click
 
 from gateway.cli import letter, output
 from gateway.cli.base import EX_DATA, EX_TEMPORARY, EX_UNKNOWN, Command, Session, json_option, pass_session
-from gateway.cli.client import AdminClient
+from gateway.cli.client import AdminClient, NotRunning, warn
 from gateway.model import JobState
 
 _TRY_AGAIN = {"busy", "no_answer", "hangup", "unknown"}  # outcomes after which the same fax may arrive another time
@@ -56,8 +56,13 @@ def send(
     """
     if timeout is not None and not wait:
         raise click.UsageError("--timeout goes with --wait")
-    config = session.config(secrets=False)
-    sender = sender or os.environ.get("EMAIL") or config.mail.fallback
+    config, wrong = session.place()
+    sender = sender or os.environ.get("EMAIL") or ""
+    if wrong is not None:
+        if not sender:  # mail.fallback is not known
+            raise wrong
+        warn(wrong)
+    sender = sender or config.mail.fallback
     mail = letter.make(files, to=to, sender=sender, subject=subject, text=text, domain=config.domains[0])
 
     async def run() -> int:
@@ -78,7 +83,10 @@ def send(
         _print({**accepted, "results": jobs}, json=as_json)
         return max(map(_status, jobs), key=[0, EX_TEMPORARY, EX_DATA, EX_UNKNOWN].index)
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except NotRunning as error:
+        raise wrong or error from None
 
 
 async def _follow(client: AdminClient, submission: str) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ The functions raise ValueError with the rest of a sentence that starts with the 
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import zoneinfo
 from collections.abc import Sequence
@@ -84,14 +85,14 @@ def _size(value: Any) -> int:
     if not form:
         raise ValueError("must be a size such as 25MB or 64MiB")
     unit = next((n for name, n in _BYTES.items() if name.lower() == form[2].lower()), 1)
-    size = round(float(form[1]) * unit)
-    if size <= 0:
+    size = float(form[1]) * unit
+    if size > _LARGEST:
+        raise ValueError(f"must be at most {format_size(_LARGEST)}")
+    if round(size) <= 0:
         raise ValueError("must be more than 0 bytes")
     if not form[2] and size <= _UNCLEAR:
         raise ValueError(f"has no unit; write {value}MB, or {value}B for bytes")
-    if size > _LARGEST:
-        raise ValueError(f"must be at most {format_size(_LARGEST)}")
-    return size
+    return round(size)
 
 
 def format_size(size: int) -> str:
@@ -149,7 +150,8 @@ TemplateName = _word("[a-z0-9][a-z0-9_-]{0,39}", "a name in small letters, digit
 
 _QUOTES = frozenset("\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb")  # of word processors; YAML takes them for letters
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
-_LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/]*):([0-9]{1,5})")
+_LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]*):([0-9]{1,5})")
+_LONGEST_SOCKET = 107  # bytes of its path, unix(7)
 
 
 def host_and_port(address: str) -> tuple[str, int] | None:
@@ -197,7 +199,10 @@ def _listen_address(value: str, info: ValidationInfo) -> str:
         path = value.removeprefix("unix:")
         if not path:
             raise ValueError("unix: needs the path of a socket")
-        return f"unix:{surroundings(info).directory / path}"
+        whole = surroundings(info).directory / path
+        if len(os.fsencode(whole)) > _LONGEST_SOCKET:
+            raise ValueError(f"is too long: the path of a socket has at most {_LONGEST_SOCKET} bytes, not {whole}")
+        return f"unix:{whole}"
     if value.startswith("fd:"):
         if not re.fullmatch(r"fd:[^:\s]+", value):
             raise ValueError("fd: needs the name of a socket that systemd passes on")
@@ -337,7 +342,7 @@ def _number_prefix(value: str) -> str:
 
 def _path(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, (str, Path)) and str(value):
-        return surroundings(info).directory / Path(value).expanduser()
+        return surroundings(info).path(str(value))
     if value is None:
         return None
     raise ValueError("must be a path")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ _EXPECTED = {  # pydantic's error types whose own words are not for administrato
     "string_too_short": "must be a text of one letter or more",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number, and not one so long",
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",
     "float_parsing": "must be a number",
@@ -44,20 +46,33 @@ def find(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
 
     Raises ConfigError when there is none.
     """
-    named = path or (os.environ if environ is None else environ).get(_VARIABLE)
-    if named:
-        chosen = Path(named).expanduser()
-        if not chosen.is_file():
-            origin = "" if path else f" (named by ${_VARIABLE})"
-            raise ConfigError(f"there is no configuration file {chosen}{origin}")
+    named = path if path is not None else (os.environ if environ is None else environ).get(_VARIABLE) or None
+    if named is not None:
+        origin = "" if path is not None else f" (named by ${_VARIABLE})"
+        if not str(named):
+            raise ConfigError("-c names no file: it is empty")
+        chosen = _at(named)
+        if chosen is None:
+            raise ConfigError(f"there is no configuration file {named}{origin}")
         return chosen
     for place in SEARCHED:
-        candidate = Path(place).expanduser()
-        if candidate.is_file():
+        candidate = _at(place)
+        if candidate is not None:
             return candidate
     raise ConfigError(
         f"no configuration file: looked for {', '.join(SEARCHED)}; name one with -c, or make one with faxgateway init"
     )
+
+
+def _at(place: str | Path) -> Path | None:
+    """The file there, or the pipe; None for a directory and for nothing. Raises ConfigError where that cannot be seen."""
+    try:
+        found = Path(place).expanduser()
+        return None if stat.S_ISDIR(found.stat().st_mode) else found
+    except PermissionError as error:
+        raise _unreadable(Path(place), error) from error
+    except (OSError, RuntimeError, ValueError):  # the second: there is no home
+        return None
 
 
 def load(path: str | Path, environ: Mapping[str, str] | None = None, *, secrets: bool = True) -> Config:
@@ -77,9 +92,10 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None, *, secrets:
             for details in error.errors(include_url=False, include_input=True):
                 problems += _explain(details, tree)
     if problems or config is None:
-        lines = [_line(path, *problem) for problem in sorted(problems, key=lambda problem: problem[0])]
+        ordered = sorted(problems, key=lambda problem: problem[0])
+        lines = tuple(dict.fromkeys(_line(path, *problem) for problem in ordered))
         count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
-        raise ConfigError(f"{path} has {count}", tuple(dict.fromkeys(lines)))
+        raise ConfigError(f"{path} has {count}", lines)
     config._warnings = tuple(dict.fromkeys(surroundings.warnings))
     return config
 
@@ -112,12 +128,16 @@ def _text(path: Path) -> str:
         content = path.read_bytes()
         return content.decode("utf-8-sig")
     except PermissionError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}; let the user that runs this read it") from error
+        raise _unreadable(path, error) from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}:{line}: this is not UTF-8 text; save it as UTF-8") from None
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot read {path}: {error.strerror}; let the user that runs this read it")
 
 
 # --- problems ---------------------------------------------------------------------------------------------------------

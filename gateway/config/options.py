@@ -175,7 +175,16 @@ class Config(Section):
         ]
         keys = dict.fromkeys(each.key for each in self.smtp.listeners if each.key and is_open(each.key, to_group=False))
         open_keys = [f"others can read the private key in {key}: chmod 640 {key}" for key in keys]
-        return (*self._warnings, *useless, *public, *open_keys, *self._front_warnings())
+        return (*self._warnings, *useless, *public, *open_keys, *self._front_warnings(), *self._relay_warnings())
+
+    def _relay_warnings(self) -> list[str]:
+        relay = self.mail.relay
+        if not relay.password or relay.tls not in ("none", "opportunistic") or is_loopback(relay.host):
+            return []
+        return [
+            f"mail.relay: with tls: {relay.tls} whoever listens on the way to {relay.host} can read the password; set tls:"
+            " starttls or implicit"
+        ]
 
     def _front_warnings(self) -> list[str]:
         front = self.smtp.front

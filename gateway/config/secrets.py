@@ -45,6 +45,13 @@ class Surroundings:
         """What relative paths start from."""
         return self.file.absolute().parent
 
+    def path(self, written: str) -> Path:
+        """A path as it is written in the file. Raises ValueError for a home directory that is not known."""
+        try:
+            return self.directory / Path(written).expanduser()
+        except RuntimeError:
+            raise ValueError(f"{written}: there is no such home directory; write the whole path") from None
+
 
 def surroundings(info: ValidationInfo) -> Surroundings:
     """The surroundings of this validation; every model is read through the loader, which gives them."""
@@ -88,9 +95,9 @@ def _from_environment(name: str, around: Surroundings) -> Secret:
 
 
 def _from_file(name: str, around: Surroundings, *, made_up: bool) -> Secret:
-    path = around.directory / Path(name).expanduser()
+    path = around.path(name)
     try:
-        value = path.read_text(encoding="utf-8")
+        value = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         remedy = f"create it with: (umask 077; openssl rand -hex 24 > {path})" if made_up else "put the secret into it"
@@ -112,7 +119,7 @@ def _from_credential(name: str, around: Surroundings) -> Secret:
     if "/" in name:
         raise ValueError("the name of a credential has no slash")
     try:
-        value = (Path(directory) / name).read_text(encoding="utf-8")
+        value = (Path(directory) / name).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ValueError(

@@ -19,6 +19,7 @@ _REMEDIES = {  # by what the parser says
     "could not find expected ':'": "; write NAME: VALUE, with a blank behind the colon",
     "mapping values are not allowed": "; indent the line as those around it, write NAME: VALUE in the one above too, and quote a"
     " text with a colon and a blank in it",
+    "found undefined alias": "; a text that begins with * needs quotes",
     "expected key": "; indent the line as those around it, and quote a text as a whole or not at all",
 }
 

@@ -51,7 +51,7 @@ def test_status_tells_of_a_disk_that_is_too_full(config: Path, start: Start) -> 
 
 
 def test_reload_by_command_and_by_signal(daemon: Daemon) -> None:
-    assert daemon("reload").stderr == "Reloaded: certificates.\n"
+    assert daemon("reload").stderr == "Reloaded: certificates. Options need a restart.\n"
     assert daemon.json("reload") == {"changed": ["certificates"]}
     daemon.process.send_signal(signal.SIGHUP)
     daemon.until(lambda: "reloaded" in daemon.log.read_text())
@@ -373,6 +373,9 @@ def test_a_configuration_that_was_spoilt_meanwhile_does_not_hide_the_daemon(daem
         assert "config.yaml has a problem" in daemon(*command).stderr
     assert daemon.json("queue", "show", submission)[0]["submission"] == submission
     assert "config.yaml has a problem" in daemon("backup", str(tmp_path / "backup")).stderr
+    send = ["send", "--to", "+12025550123", "--text", "x"]
+    assert "config.yaml has a problem" in daemon(*send, "--from", "ann@example.org").stderr
+    assert "min_free: must be a size" in daemon(*send, status=78).stderr  # nor is mail.fallback known
     daemon.stop()
-    for command in (["queue", "list"], ["status"]):
+    for command in (["queue", "list"], ["status"], [*send, "--from", "ann@example.org"]):
         assert "min_free: must be a size" in daemon(*command, status=78).stderr

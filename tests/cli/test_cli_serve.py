@@ -112,7 +112,7 @@ def test_reload_takes_up_a_new_certificate_and_keeps_the_old_one_over_a_broken_o
     try:
         assert _name_presented(host, int(port), authority) == "one.example"
         issue("two.example")
-        assert daemon("reload").stderr == "Reloaded: certificates.\n"
+        assert daemon("reload").stderr == "Reloaded: certificates. Options need a restart.\n"
         assert _name_presented(host, int(port), authority) == "two.example"
         certificate.write_text("rubbish")
         assert "there is no CERTIFICATE in" in daemon("reload", status=78).stderr

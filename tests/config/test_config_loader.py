@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -271,6 +273,44 @@ def test_find_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigError, match=r"looked for \./config\.yaml, \./nowhere\.yaml; name one with -c"):
         find(None, {})
     assert SEARCHED[-1] == "/etc/faxgateway/config.yaml"
+    with pytest.raises(ConfigError, match="-c names no file: it is empty"):  # of a variable that is not set
+        find("", {"FAXGATEWAY_CONFIG": "/nowhere/y.yaml"})
+    with pytest.raises(ConfigError, match=f"there is no configuration file {tmp_path}"):
+        find(tmp_path, {})
+
+
+def test_a_pipe_is_a_configuration_too(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert find(tmp_path / "pipe", {}) == tmp_path / "pipe"
+
+
+def test_a_place_that_cannot_be_looked_at_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stat(_path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", stat)
+    for named in (tmp_path / "x.yaml", None):
+        with pytest.raises(
+            ConfigError, match=r"cannot read .*: Permission denied; let the user that runs this read it"
+        ):
+            find(named, {})
+
+
+def test_without_a_home_the_other_places_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def expanduser(path: Path) -> Path:
+        if str(path).startswith("~"):
+            raise RuntimeError("Could not determine home directory.")
+        return path
+
+    monkeypatch.setattr(Path, "expanduser", expanduser)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gateway.config.loader.SEARCHED", ("~/config.yaml", "./config.yaml"))
+    with pytest.raises(ConfigError, match="no configuration file: looked for"):
+        find(None, {})
+    with pytest.raises(ConfigError, match="there is no configuration file ~nobody/x"):
+        find("~nobody/x", {})
+    (tmp_path / "config.yaml").touch()
+    assert find(None, {}) == Path("config.yaml")
 
 
 def test_a_file_of_another_kind_is_not_shown_whole(problems: Callable[[str], list[str]]) -> None:

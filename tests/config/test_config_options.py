@@ -59,6 +59,14 @@ def test_what_is_no_duration(problems: Problems, text: str) -> None:
             "document: {memory: 9999999GB}",
             "document.memory: must be at most 1000000GB",
         ),  # no process could be given that
+        (f"min_free: {'9' * 400}MB", "min_free: must be at most 1000000GB"),
+        (f"smtp: {{max_errors: {'9' * 5000}}}", "smtp.max_errors: must be a whole number, and not one so long, not '9"),
+        (
+            f"smtp: {{listeners: [{{address: 'unix:{'s' * 108}'}}]}}",
+            "address: is too long: the path of a socket has at most 107 bytes",
+        ),
+        ("state_dir: ~nobody-there/state", "state_dir: ~nobody-there/state: there is no such home directory"),
+        ("smtp: {listeners: [{address: 'a b:25'}]}", "address: must be HOST:PORT such as"),
         ("mail: {concurrency: 1001}", "mail.concurrency: must be less than or equal to 1000"),
         ("provider: {concurrency: 1001}", "provider.concurrency: must be less than or equal to 1000"),
     ],
@@ -587,3 +595,13 @@ def test_default_networks_are_loopback_only(read: Read) -> None:
     for network in (*config.smtp.listeners[0].networks, *config.http.metrics_networks):
         assert ipaddress.ip_network(network).is_loopback
     assert config.warnings == ()
+
+
+@pytest.mark.parametrize(("tls", "host", "count"), [
+    ("none", "mail.example.org", 1), ("opportunistic", "192.0.2.1", 1), ("starttls", "mail.example.org", 0),
+    ("none", "localhost", 0),
+])  # fmt: skip
+def test_a_password_that_travels_in_the_clear_is_warned_of(read: Read, tls: str, host: str, count: int) -> None:
+    warnings = read(f"mail: {{relay: {{host: {host}, tls: {tls}, user: fax, password: secret}}}}").warnings
+    assert len(warnings) == count
+    assert all(f"mail.relay: with tls: {tls} whoever listens on the way to {host}" in each for each in warnings)

@@ -25,6 +25,12 @@ def test_from_the_environment_and_from_a_file(read: Read) -> None:
     assert config.http.callbacks.token.get_secret_value() == TOKEN, "without the newline of the file"
 
 
+def test_a_file_of_notepad(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"\xef\xbb\xbfsecret\r\n")
+    config = read("provider: {api_key: {file: key}}")
+    assert config.provider.api_key.get_secret_value() == "secret"
+
+
 def test_a_plain_text(read: Read) -> None:
     assert read("provider: {api_key: 0123}").provider.api_key.get_secret_value() == "0123"
     assert read("mail: {relay: {password: ~}}").mail.relay.password is None
