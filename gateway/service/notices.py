@@ -36,6 +36,12 @@ _STATUS = {  # enhanced status of a fax result, RFC 3463 section 3
 }
 
 
+def _span(seconds: float) -> str:
+    """``45 minutes``; hours from two on."""
+    minutes = round(seconds / 60)
+    return f"{round(seconds / 3600)} hours" if minutes >= 120 else f"{minutes} minute{'s' * (minutes != 1)}"
+
+
 @dataclass(frozen=True, slots=True)
 class NoticeSettings:
     """``hostname`` ends Message-IDs; ``bounce`` and ``fallback`` are mailboxes; ``sandbox`` marks a test line."""
@@ -241,11 +247,22 @@ class Notices:
             f"no-document.{int(now // 86400)}",
             now,
             title="A received fax waits for its document",
-            text=f"The fax {fax.id} from {sender} to {recipient} was told {round((now - fax.received_at) / 3600)} hours ago, and"
+            text=f"The fax {fax.id} from {sender} to {recipient} was told {_span(now - fax.received_at)} ago, and"
             f" its document cannot be had: {why.rstrip('.')}. It is asked for again and again; after"
             " provider.inbox.give_up_after its mailboxes are told that it is missing.",
             remedy="Look for it in the inbox on the provider's pages, and ask the provider why it does not give it out."
             " faxgateway inbound list shows all that wait; what can be had after all is mailed by itself.",
+        )
+
+    def waiting(self, job: FaxJob, why: str, now: float) -> OutgoingMail:
+        """The alarm that faxes could not be sent for long, once a day."""
+        return self.operator(
+            f"waiting.{int(now // 86400)}",
+            now,
+            title="Faxes wait for long",
+            text=f"The fax {job.id} to {job.number}, and perhaps others, could not be sent for"
+            f" {_span(now - job.wanted_at)}: {why}",
+            remedy="See faxgateway queue list and faxgateway doctor.",
         )
 
     def unreachable(self, why: str, seconds: float, now: float) -> OutgoingMail:
@@ -254,7 +271,7 @@ class Notices:
             f"unreachable.{int(now // 86400)}",
             now,
             title="The fax provider does not answer: faxes wait",
-            text=f"For {round(seconds / 60)} minutes no call has had a good answer; the last trouble: {why}. Mail is still accepted,"
+            text=f"For {_span(seconds)} no call has had a good answer; the last trouble: {why}. Mail is still accepted,"
             " and no fax is lost.",
             remedy="See whether this machine reaches the address in provider.base_url (faxgateway doctor tells), and whether the"
             " provider has trouble. Sending goes on by itself.",

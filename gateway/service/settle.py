@@ -31,7 +31,6 @@ log = structlog.get_logger("settle")
 T = TypeVar("T")
 
 _RECORD_PAUSE = 5.0  # seconds between tries to store the outcome of a send
-_DAY = 86400.0
 _ANSWER_WITHIN = 20.0  # seconds: who calls back will not wait for long until his own records are read to their end
 
 
@@ -466,17 +465,7 @@ class Settle:
             if current.hold:
                 code, why = "held", "the people who run the gateway hold it"
             else:
-                outbox.add(
-                    tx,
-                    self._notices.operator(
-                        f"waiting.{int(now // _DAY)}",
-                        now,
-                        title="Faxes wait for long",
-                        text=f"The fax {current.id} to {current.number}, and perhaps others, could not be sent for"
-                        f" {round((now - current.wanted_at) / 60)} minutes: {why}",
-                        remedy="See faxgateway queue list and faxgateway doctor.",
-                    ),
-                )
+                outbox.add(tx, self._notices.waiting(current, why, now))
             jobs.note(tx, current.id, now, f"the sender is told that it waits: {why}")
             waits, until = code == "waiting", current.wanted_at + self._settings.expire_after
             mail = self._notices.result(  # after a long stop these times may be past

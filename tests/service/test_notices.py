@@ -125,6 +125,15 @@ def test_the_facts_of_a_result_can_be_stored_and_say_what_the_dialogue_said() ->
 
 
 @pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(50, "1 minute:"), (45 * 60, "45 minutes:"), (7199, "2 hours:"), (4 * 3600, "4 hours:"), (3 * 86400, "72 hours:")],
+)
+def test_how_long_faxes_wait_is_told_as_people_say_it(seconds: float, told: str) -> None:
+    mail = NOTICES.waiting(JOB, "the fax provider cannot be reached", seconds)
+    assert f"{JOB.id} to {JOB.number}, and perhaps others, could not be sent for {told} the fax" in mail.facts["text"]
+
+
+@pytest.mark.parametrize(
     ("redials", "attempts", "ref", "dialled"),
     [(0, 1, 7, 0), (1, 1, None, 1), (1, 2, 7, 1), (3, 1, 7, 0), (0, 17, 7, 0)],
 )

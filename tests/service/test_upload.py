@@ -348,7 +348,10 @@ async def test_who_was_told_that_his_fax_waits_is_not_told_again_when_it_is_held
     (job,) = await house.jobs()
     assert await house.outbound.settle.hold(job, "it needs approval")
     assert await house.told(job.id) == [("delayed", "waiting")]
-    assert await house.alarms() == ["Faxes wait for long", f"Fax {job.id} is held"]
+    assert await house.alarms() == [
+        "Faxes wait for long",
+        f"The fax from a@example.org to {job.number} is held ({job.id})",
+    ]
 
 
 async def test_a_fax_that_only_waits_for_its_turn_is_told_so(house: House) -> None:
