@@ -29,7 +29,7 @@ _SIDE, _TOP = 0.5, 0.6  # inches of margin
 _DPI, _POINTS = 96, 0.75  # CSS pixels to the inch, and points to a pixel
 _WIDTH = (raster.WIDTH / raster.X_DPI - 2 * _SIDE) * _DPI
 _MOST_PAGES = 60  # of a roll: drawing a page passes over all others
-_HIDDEN_AT = -1000.0  # CSS pixels: further to the left stands what is not to be seen
+_HIDDEN_AT = -1000.0  # CSS pixels: further to the left, or above, stands what is not to be seen
 _ABOVE = 0.15  # of a line, which only accents reach
 _TALLEST = 0.85  # of a page that a picture may be high: a few words before it have room
 _LINE = 1.0  # CSS pixels of the line around the head of a table
@@ -37,6 +37,15 @@ _HEAD = 0.25  # of a page that it may take
 _CUT = 0.3  # of a page that may stay empty for a cut between two lines
 _SCROLLED = re.compile(r"(overflow(?:-[xy])?)\s*:\s*(?:auto|scroll)", re.IGNORECASE)
 _WHOLE = r"\1:visible;height:auto!important;max-height:none!important"
+_DECLARED = re.compile(r"[^{}]+")  # of a style sheet: what is said of something, or of what
+_CUT_OFF = re.compile(r"overflow(?:-[xy])?\s*:\s*(?:hidden|clip)\b", re.IGNORECASE)
+_UNSEEN = re.compile(  # and not for want of room: it is as good as nothing wide or high, or moved away
+    r"(?<![-\w])(?:(?:max-)?(?:height|width)|font-size|line-height|opacity)\s*:\s*(?:0(?:px|pt|em|rem|%)?|(?:1|[01]?\.\d+)p[xt])\s*(?:[;!]|$)"
+    r"|(?<![-\w])clip(?:-path)?\s*:|text-indent|display\s*:\s*none|visibility\s*:\s*hidden|mso-hide", re.IGNORECASE,
+)  # fmt: skip
+_HOLDS = "min-height:.01px;"  # or the engine draws what comes next over what floats in it
+_ROOM, _LINES = ";height:auto!important;max-height:none!important", ";white-space:normal!important;text-overflow:clip"
+_ONE_LINE = re.compile(r"\b(?:nowrap|ellipsis)\b", re.IGNORECASE)
 _HEIGHT, _GROWING = re.compile(r"(?<![-\w])height(?=\s*:)", re.IGNORECASE), {"a", "center", "div", "li", "p", "span"}
 _WINDOW_TEXT = re.compile(r"\bwindowtext\b", re.IGNORECASE)
 _LONG_WORD = re.compile(r"\S{25,}")
@@ -158,7 +167,7 @@ def _fonts() -> Any:
 
 
 def _loosen(root: Any) -> None:
-    """What is shown in part on a screen, to be scrolled, is shown whole, and what comes next stands below it; a long address may be broken where it has signs,
+    """What is shown in part on a screen, to be scrolled or for want of room, is shown whole, and what comes next stands below it; a long address may be broken where it has signs,
     and anywhere where it has none. Outlook's word for black, the colour of its tables' lines, is one.
     """
     for element in root.iter():
@@ -193,7 +202,15 @@ def _with_signs(root: Any) -> None:
 
 
 def _translated(style: str) -> str:
-    return _WINDOW_TEXT.sub("black", _SCROLLED.sub(_WHOLE, style))
+    return _WINDOW_TEXT.sub("black", _SCROLLED.sub(_WHOLE, _DECLARED.sub(_with_room, style)))
+
+
+def _with_room(declared: re.Match[str]) -> str:
+    said = declared[0]
+    if not _CUT_OFF.search(said):
+        return said
+    room = "" if _UNSEEN.search(said) else _ROOM + _LINES * bool(_ONE_LINE.search(said))
+    return _HOLDS + said + room
 
 
 def _breakable(word: re.Match[str]) -> str:
@@ -231,16 +248,16 @@ def _boxes(page: Any) -> Iterator[_Box]:
     """What is seen on a page: words, pictures, and boxes with a border."""
     from weasyprint.formatting_structure.boxes import ReplacedBox, TableRowBox, TextBox
 
-    for box in page.descendants():
+    for box in page.descendants(placeholders=True):  # the marks before the lines of a list are no part of the flow
         if isinstance(box, TextBox):
-            if box.text.strip() and box.position_x > _HIDDEN_AT:
-                x, y = box.position_x, box.position_y
+            x, y = box.position_x, box.position_y
+            if box.text.strip() and min(x, y) > _HIDDEN_AT:
                 yield _Box(x, y, x + box.width, y + box.height, whole=True, text=box.text)
         elif isinstance(box, TableRowBox):
             yield _Box(0, box.position_y, 0, box.position_y + box.height, row=True)
         elif isinstance(box, ReplacedBox) or _has_border(box):
             x, y = box.border_box_x(), box.border_box_y()
-            if x > _HIDDEN_AT:
+            if min(x, y) > _HIDDEN_AT:
                 yield _Box(x, y, x + box.border_width(), y + box.border_height(), whole=isinstance(box, ReplacedBox))
 
 
@@ -265,7 +282,7 @@ def _cuts(boxes: list[_Box], room: float) -> Iterator[tuple[float, float]]:
     pictures = [box for box in seen if box.whole and not box.text]  # which go to the next page whole
     heads = [box for box in boxes if box.until]
     end = max((box.bottom for box in seen), default=0.0)
-    at = 0.0
+    at = min((box.top for box in seen), default=0.0)
     while at < end:
         # no page begins with nothing, nor with letters that have lost their accents
         at = min(box.top if box.begins >= at else at for box in seen if box.bottom > at)
@@ -314,6 +331,9 @@ def _write(
         whole = source.pages[0]
         height = float(whole.mediabox[3])
         form = document.copy_foreign(whole.as_form_xobject())
+        above = min([0.0, *(top for top, _, _ in cuts)])
+        # what hangs out is seen, too
+        form.BBox = [left * _POINTS, 0, float(whole.mediabox[2]), height - above * _POINTS]
         scale = _WIDTH / width
         x = _SIDE * 72 - scale * left * _POINTS
         for top, bottom, head in cuts:

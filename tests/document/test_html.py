@@ -132,6 +132,7 @@ LAYOUTS = {
     "a block in the line": f"<div style='display:inline-block;width:90%'>{WORDS}</div>",
     "a block that is too low": f"<div style='height:40px'>{WORDS}</div>",
     "a block to be scrolled": f"<style>div{{overflow-y:scroll}}</style><div style='height:40px;overflow:auto'>{WORDS}</div>",
+    "a line that is cut off": f"<p style='width:200px;white-space:nowrap;overflow:hidden;text-overflow:ellipsis'>{WORDS}</p>",
     "one out of place": f"<div style='position:absolute;left:3000px;top:0'>{WORDS}</div>",
     "tables in tables": "<table><tr><td>" * 6 + WORDS,
     "columns": f"<div style='columns:2'>{WORDS}</div>",
@@ -175,15 +176,53 @@ def test_every_word_is_on_a_page(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "style", ["height:40px", "max-height:3em;overflow:auto", "overflow-y:scroll;height:40px", "HEIGHT: 2em; display:inline-block"]
+    "style", [
+        "height:40px", "max-height:3em;overflow:auto", "overflow-y:scroll;height:40px", "HEIGHT: 2em; display:inline-block",
+        "overflow:hidden;height:40px", "max-height:3em;overflow:hidden", "overflow:hidden'><div style='float:left",
+    ],
 )  # fmt: skip
 def test_what_comes_next_stands_below(tmp_path: Path, style: str) -> None:
-    answer = drawn(f"<div style='{style}'>{WORDS}</div><p>END</p>", tmp_path)
+    answer = drawn(f"<div><div style='{style}'>{WORDS}</div></div></div><p>END</p>", tmp_path)
     with pypdfium2.PdfDocument(answer["path"]) as document:
         text = document[len(document) - 1].get_textpage()
         said = text.get_text_range()
         last, end = (text.get_charbox(said.index(each)) for each in ("word899", "END"))
     assert end[3] <= last[1] + 1
+
+
+@pytest.mark.parametrize(
+    "style", [
+        "max-height:0", "height:0px!important", "width:1px;height:1px", "font-size:0", "opacity:0;height:20px", "max-height:0.1px",
+    ],
+)  # fmt: skip
+def test_what_is_hidden_stays_hidden(tmp_path: Path, style: str) -> None:
+    def ink(source: str) -> int:
+        place = tmp_path / str(len(source))
+        place.mkdir()
+        with pypdfium2.PdfDocument(drawn(source, place)["path"]) as document:
+            return sum(document[0].render(grayscale=True).to_pil().histogram()[:128])
+
+    hidden = f"<div style='overflow:hidden;{style}'>Hidden words</div>"
+    assert ink(hidden + "<p>Shown</p>") <= ink("<p>Shown</p>") + 2
+
+
+@pytest.mark.parametrize(
+    "source", [
+        "<ol style='margin:0;padding:0'><li>{0}</ol>", "<p style='margin-left:-200px'>{0}</p>",
+        "<body style='padding:60px'><p style='margin-top:-40px'>{0}</p>",
+    ],
+)  # fmt: skip
+def test_what_hangs_out_is_seen(tmp_path: Path, source: str) -> None:
+    """All of its letters have ink."""
+    answer = drawn(source.format("W" * 30) + "<p>Next</p>", tmp_path)
+    with pypdfium2.PdfDocument(answer["path"]) as document:
+        page, text = document[0], document[0].get_textpage()
+        picture = page.render(scale=2, grayscale=True).to_pil()
+        for n in range(text.count_chars()):
+            left, bottom, right, top = (2 * edge for edge in text.get_charbox(n))
+            if text.get_text_range(n, 1).strip():
+                letter = picture.crop((left, picture.height - top, right + 1, picture.height - bottom + 1))
+                assert letter.getextrema()[0] < 128
 
 
 def test_mails_that_are_quoted_again_and_again_keep_their_room(tmp_path: Path) -> None:
