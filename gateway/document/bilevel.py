@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageChops
 
 from gateway.document import boxes, photographs, shade, strips
-from gateway.document.legibility import faintness
+from gateway.document.legibility import faintness, lost_in
 from gateway.document.neighbourhood import STROKE, closed, doubled, grown, opened, smoothed
 from gateway.document.raster import STANDARD
 
@@ -28,9 +28,12 @@ _SEEN, _FLAT = 16, 3  # grey levels of light writing, over what is so many cells
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen of a page on the way: the tiles of light writing (see legibility), and whether photographs are on it."""
+    """What was seen of a page on the way: the tiles of light writing, and of writing that is lost (see legibility), and whether
+    photographs are on it.
+    """
 
     faint: Image.Image | None = None
+    lost: Image.Image | None = None
     photographs: bool = False
 
 
@@ -53,7 +56,8 @@ def inked(image: Image.Image, y_dpi: int) -> tuple[Image.Image, Look]:
     below = ImageChops.subtract(ground, small)
     deepest = smoothed(grown(below, 2))  # or a letter would have strokes of several widths
     faint = faintness(below, deepest)
-    levels = _levels(plain, ground, below, deepest, faint=faint.getbbox() is not None)
+    noise = _noise(below)
+    levels = _levels(plain, ground, below, deepest, noise, faint=faint.getbbox() is not None)
     lights = ImageChops.invert(_spread(levels, grey.size, cell))
     # their mean is 128 or more where a point is lighter than its level
     ink = Image.blend(grey, lights, 0.5).convert("1", dither=Image.Dither.NONE)
@@ -61,7 +65,9 @@ def inked(image: Image.Image, y_dpi: int) -> tuple[Image.Image, Look]:
     for region, mask in found:
         tones = grey.crop(region).point(_curve(_paper(ground, region, cell))).convert("1")
         ink.paste(tones, region, mask)
-    return ink, Look(None if found else faint, bool(found))
+    if found:
+        return ink, Look(photographs=True)
+    return ink, Look(faint, None if noise else lost_in(ink, grey, ground, below, deepest))
 
 
 def _spread(cells: Image.Image, size: tuple[int, int], cell: tuple[int, int]) -> Image.Image:
@@ -71,15 +77,14 @@ def _spread(cells: Image.Image, size: tuple[int, int], cell: tuple[int, int]) ->
 
 
 def _levels(
-    plain: Image.Image, ground: Image.Image, below: Image.Image, deepest: Image.Image, *, faint: bool
+    plain: Image.Image, ground: Image.Image, below: Image.Image, deepest: Image.Image, noise: int, *, faint: bool
 ) -> Image.Image:
     """For each cell the grey level up to which a point is ink.
 
     ``plain``: the page without strips of a light tint, ``below``: how far each cell is below its ground, ``deepest``: how far
-    the deepest around it are, ``faint``: whether light writing is on the page, whose strokes may be lighter than what else
-    is ink.
+    the deepest around it are, ``noise``: the grain of the paper, ``faint``: whether light writing is on the page,
+    whose strokes may be lighter than what else is ink.
     """
-    noise = _noise(below)
     ratio = max(_LEAST_RATIO, _RATIO - _NOISE_RATIO * noise)
     # the ground reaches one cell further than it is seen, so that tints have an outline and light letters a rim
     around = grown(ground, 1)

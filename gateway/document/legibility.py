@@ -20,6 +20,13 @@ _LONG = 120.0  # seconds on the line of a page that old machines may not bear
 _FAINT = range(24, 46)  # grey levels between light writing and its ground, in the mean of a cell
 _FILLED = 70  # of 255: share of a tile that writing fills
 _FAINT_TILES = 60  # tiles of 32 pixels that hold nothing darker: about three lines
+_PALE = range(4, 40)  # grey levels between pale writing and its ground, in the mean of a cell
+_GONE = range(34)  # and in the deepest around, where there is nothing darker
+_STEP = range(4, 45)  # and from one point of it to the next
+_STEPS = 12  # of 255: share of the points of a tile with such a step
+_THROUGH = 200  # of 255: share of those in a row or column of a tile that a rule goes through
+_UNINKED = range(251, 256)  # the mean of a tile without ink, but a trace
+_LOST_TILES = 4  # a word
 _SPECKS = 3000  # points of ink of a page that may be only specks
 _TILE = 32  # pixels across, and rows of a fine page, of the tiles that are marked
 _PART = (27, 14)  # tiles of the part of a page that shows how small or light its writing is
@@ -43,10 +50,19 @@ def is_blank(page: Image.Image) -> bool:
     return ink < _SPECKS and page.convert("L").filter(ImageFilter.MaxFilter(3)).getextrema()[0] == 255
 
 
-def opinion(page: Image.Image, y_dpi: int, *, seconds: float, faint: Image.Image | None, photographs: bool) -> Opinion:
+def opinion(
+    page: Image.Image,
+    y_dpi: int,
+    *,
+    seconds: float,
+    faint: Image.Image | None,
+    lost: Image.Image | None,
+    photographs: bool,
+) -> Opinion:
     """What a sender should know of a black-and-white page.
 
-    ``seconds`` it takes on the line, ``faint`` as :func:`faintness` marked it, ``photographs``: some were found on it.
+    ``seconds`` it takes on the line, ``faint`` as :func:`faintness` marked it and ``lost`` as :func:`lost_in`, ``photographs``:
+    some were found on it.
     """
     found = []
     marks = None
@@ -61,6 +77,9 @@ def opinion(page: Image.Image, y_dpi: int, *, seconds: float, faint: Image.Image
     if faint is not None and faint.histogram()[255] >= _FAINT_TILES:
         found.append("has light writing on it, which may be hard to read")
         marks = faint
+    if lost is not None:
+        found.append("has writing or drawings on it that are too pale for a fax and not seen; send them darker")
+        marks = lost
     if not photographs:
         lines, small = _small_lines(page, y_dpi)
         if lines >= _SMALL_LINES:
@@ -81,6 +100,37 @@ def faintness(below: Image.Image, deepest: Image.Image) -> Image.Image:
     inked = below.point([255 if v >= _FAINT.start // 2 else 0 for v in range(256)]).resize(size, Image.Resampling.BOX)
     filled = inked.point([255 if v >= _FILLED else 0 for v in range(256)])  # a rule fills less of a tile than writing
     return ImageChops.darker(darkest, filled)
+
+
+def lost_in(
+    page: Image.Image, grey: Image.Image, ground: Image.Image, below: Image.Image, deepest: Image.Image
+) -> Image.Image | None:
+    """Marks the tiles of a black-and-white page where next to nothing is ink, and the ``grey`` one has writing: what is uneven across and
+    down, and does not go through them as a rule does. None where that is less than a word.
+
+    ``ground``, of the paper, ``below`` and ``deepest`` as in :func:`faintness`, of a page without grain.
+    """
+    counts = ground.histogram()
+    paper = counts.index(max(counts))
+    pale = ImageChops.darker(_within(below, _PALE), _within(deepest, _GONE))
+    pale = ImageChops.darker(pale, _within(ground, range(paper - 1, paper + 2)))
+    size = max(1, below.width // 8), max(1, below.height // 8)
+    marks = pale.resize(size, Image.Resampling.BOX).point([255 if v >= _FILLED else 0 for v in range(256)])
+    if marks.histogram()[255] < _LOST_TILES:
+        return None
+    marks = ImageChops.darker(marks, _within(page.convert("L").resize(size, Image.Resampling.BOX), _UNINKED))
+    if marks.histogram()[255] < _LOST_TILES:
+        return None
+    for x, y in ((1, 0), (0, 1)):
+        steps = _within(ImageChops.difference(grey, grey.crop((x, y, grey.width + x, grey.height + y))), _STEP)
+        lines = steps.resize((grey.width, size[1]) if x else (size[0], grey.height), Image.Resampling.BOX)
+        share = lines.point([v if v < _THROUGH else 0 for v in range(256)]).resize(size, Image.Resampling.BOX)
+        marks = ImageChops.darker(marks, share.point([255 if v >= _STEPS else 0 for v in range(256)]))
+    return marks if marks.histogram()[255] >= _LOST_TILES else None
+
+
+def _within(image: Image.Image, levels: range) -> Image.Image:
+    return image.point([255 if v in levels else 0 for v in range(256)])
 
 
 def _small_lines(page: Image.Image, y_dpi: int) -> tuple[int, Image.Image]:

@@ -136,7 +136,9 @@ def _sheet(page: raster.Page) -> _Sheet:
     image, look = inked(page.image, page.y_dpi)
     tiff = raster.g4(image, page.y_dpi)
     seconds = page_seconds(raster.strip_size(tiff))
-    opinion = legibility.opinion(image, page.y_dpi, seconds=seconds, faint=look.faint, photographs=look.photographs)
+    opinion = legibility.opinion(
+        image, page.y_dpi, seconds=seconds, faint=look.faint, lost=look.lost, photographs=look.photographs
+    )
     return _Sheet(tiff, page.y_dpi, opinion, legibility.is_blank(image))
 
 

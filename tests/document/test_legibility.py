@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from gateway.document import legibility
 from gateway.document.render import render
@@ -63,6 +63,39 @@ def test_small_print_in_standard_resolution_is_told_with_the_remedy(tmp_path: Pa
 
 def test_light_writing_is_told(tmp_path: Path) -> None:
     assert "light writing" in said(tmp_path, words(10, 0.8))
+
+
+def picture(*greys: int) -> Image.Image:
+    """As of a screen, bold words in these greys."""
+    font = ImageFont.truetype(str(Path(legibility.__file__).parent / "fonts" / "DejaVuSans-Bold.ttf"), 24)
+    made = Image.new("L", (1240, 1754), 255)
+    for row, grey in enumerate(greys):
+        ImageDraw.Draw(made).text((100, 100 + 60 * row), LINE, fill=grey, font=font)
+    return made
+
+
+@pytest.mark.parametrize("grey", [0xEB, 0xF0])
+@pytest.mark.parametrize("paper", [255, 0xFB])
+def test_writing_in_a_picture_that_is_too_pale_is_told(tmp_path: Path, grey: int, paper: int) -> None:
+    shown = ImageChops.subtract(picture(0, grey, 0), Image.new("L", (1240, 1754), 255 - paper))
+    shown.save(tmp_path / "paper.jpg", quality=85)
+    with Image.open(tmp_path / "paper.jpg") as page:
+        assert "too pale for a fax" in said(tmp_path, Sheet().picture(0, 0, 612, 792, page))
+
+
+def test_rules_shadows_and_grain_are_no_pale_writing(tmp_path: Path) -> None:
+    ruled, shaded, grainy = picture(0), picture(0), picture(0)
+    for n in range(100, 1600, 60):
+        ImageDraw.Draw(ruled).line((100, n, 1140, n), fill=0xE8, width=2)
+        ImageDraw.Draw(ruled).line((n, 200, n, 1600), fill=0xE8, width=2)
+    ImageDraw.Draw(shaded).rectangle((300, 400, 900, 800), fill=0xD0)
+    shaded = ImageChops.darker(picture(0), shaded.filter(ImageFilter.GaussianBlur(12)))
+    ImageDraw.Draw(shaded).rectangle((300, 400, 900, 800), fill=255)
+    grainy = ImageChops.multiply(
+        grainy, Image.effect_noise(grainy.size, 12).point([min(255, v + 110) for v in range(256)])
+    )
+    for each in (ruled, shaded, grainy):
+        assert "too pale" not in said(tmp_path, Sheet().picture(0, 0, 612, 792, each))
 
 
 def test_a_black_page_is_told(tmp_path: Path) -> None:
