@@ -25,6 +25,7 @@ def after_calls(told: Advice, calls: int) -> Advice:
     for never, before in (
         ("has not been sent yet.", "has not got through yet."),
         ("was not sent:", "did not get through:"),
+        ("was busy whenever the provider called.", "was busy at the last call."),
         ("was cancelled before it was sent.", "was cancelled before it got through."),
     ):
         happened = happened.replace(never, before)

@@ -239,7 +239,9 @@ class Allowance:
         )  # fmt: skip
         if spending.tell_once(tx, f"cap.{submission.results_to}.{key}", now) and waiting.told(tx, job, now):
             text = f"{stop.why}. Other faxes of yours may wait for the same reason"
-            mail = self._notices.result(MailKind.DELAYED, job, submission, now, code="waiting", text=text)
+            mail = self._notices.result(
+                MailKind.DELAYED, job, submission, now, code="waiting", text=text, status="4.7.1"
+            )
             if mail:
                 outbox.add(tx, mail)
 

@@ -436,6 +436,12 @@ def test_a_delay_is_a_report_that_says_so(case: str, status: str) -> None:
             "did not get through: it could not be handed over within the time it was given. It was",
         ),
         (1, MailKind.DELIVERED, "ok", "the receiving machine took it. Subject"),
+        (
+            1,
+            MailKind.FAILED,
+            "busy",
+            "did not get through: the line was busy at the last call. It was dialled once before",
+        ),
         (0, MailKind.FAILED, "cancelled", "was cancelled before it was sent. Reason:"),
         (1, MailKind.FAILED, "cancelled", "was cancelled before it got through. It was dialled once before"),
     ],

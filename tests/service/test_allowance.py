@@ -160,6 +160,7 @@ async def test_the_operator_and_each_sender_are_told_once_not_for_each_fax(build
     (told,) = await house.mails(MailKind.DELAYED)
     assert "all together may send 1 fax a day" in told.facts["text"]
     assert "Other faxes of yours may wait" in told.facts["text"]
+    assert told.facts["status"] == "4.7.1"  # as the door says it
     (alarm,) = await house.mails(MailKind.OPERATOR)
     assert "policy.caps.total" in alarm.facts["remedy"]
 
