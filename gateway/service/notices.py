@@ -16,24 +16,6 @@ from gateway.store.ids import new_id
 
 _LISTED = 50  # lines of a list in a notice
 _WEEK = 7 * 86400  # seconds
-_STATUS = {  # enhanced status of a fax result, RFC 3463 section 3
-    "ok": "2.0.0",
-    "busy": "4.4.1",
-    "no_answer": "4.4.1",
-    "hangup": "4.4.2",
-    "file_error": "5.6.5",
-    "unknown": "4.4.2",
-    "no_result": "4.4.7",
-    "refused": "5.1.1",
-    "file_refused": "5.6.1",
-    "content": "5.6.1",
-    "cancelled": "5.0.0",
-    "expired": "4.4.7",
-    "divided": "4.4.7",
-    "waiting": "4.4.1",
-    "held": "4.3.5",
-    "set_back": "4.4.7",
-}
 
 
 def _span(seconds: float) -> str:
@@ -103,7 +85,8 @@ class Notices:
     ) -> OutgoingMail | None:
         """The mail that tells the sender what became of a job; None when he asked for none or cannot be reached.
 
-        ``corrects``: the kind of the mail that told him otherwise, who is then not left with that.
+        ``status``: an enhanced one (RFC 3463) that says more than that of ``code``. ``corrects``: the kind of the mail that
+        told him otherwise, who is then not left with that.
         """
         is_wanted = Notify.NEVER not in job.notify if corrects else self._is_wanted(kind, job.notify)
         if not submission.results_to or not is_wanted:
@@ -134,7 +117,7 @@ class Notices:
             "provider_ref": job.provider_ref,
             "code": code,
             "text": text,
-            "status": status or _STATUS.get(code, "5.0.0"),
+            "status": status,
             "confirmed": confirmed,
             "notify": sorted(job.notify),
             "orcpt": job.orcpt,
@@ -180,7 +163,6 @@ class Notices:
             "finished_at": now,
             "code": code,
             "text": why,
-            "status": _STATUS[code],
             "envid": part.envid,
         }
         return self._mail(kind, id_, part.results_to, now, facts)

@@ -61,7 +61,7 @@ class Patience:
     async def expire(self, job: FaxJob, trouble: str) -> None:
         """End it, with its notice."""
         text = f"it waited too long; the last trouble was: {trouble}"
-        await self.settle.fail(job, code="expired", text=text, status="4.4.7")
+        await self.settle.fail(job, code="expired", text=text)
 
 
 def is_of_all(error: TryLater) -> bool:

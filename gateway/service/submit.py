@@ -252,7 +252,7 @@ class Submit:
                     telemetry.held(held.id, why=stop.why)
             case How.FAILS:
                 code = "over_limit" if stop.cap else "denied"
-                await self._settle.fail(job, code=code, text=stop.why, status="5.7.1")
+                await self._settle.fail(job, code=code, text=stop.why)
         self._on_mail()
 
     async def _refused(self, job: FaxJob, error: Refused, tries: int, *, place: float) -> None:
@@ -347,7 +347,7 @@ class Submit:
             await self._not_now(job, verdict, tries, place, alarm=alarm)
             return
         telemetry.submit_ended(job.id, number=job.number.e164, outcome="not_sent", why=str(error))
-        await self._settle.fail(job, code="refused", text=error.public, status="5.1.1", attempt="not_sent")
+        await self._settle.fail(job, code="refused", text=error.public, attempt="not_sent")
 
     async def _not_now(
         self, job: FaxJob, error: TryLater, tries: int, place: float, *, alarm: OutgoingMail | None = None

@@ -392,8 +392,8 @@ def test_who_gets_a_report(kind: MailKind, code: str, notify: list[str], action:
 @pytest.mark.parametrize(
     ("code", "status"),
     [("busy", "4.4.1"), ("no_answer", "4.4.1"), ("hangup", "4.4.2"), ("file_error", "5.6.5"), ("refused", "5.1.1"),
-     ("file_refused", "5.6.1"),
-     ("content", "5.6.1"), ("expired", "4.4.7"), ("nonsense", "5.0.0")],
+     ("file_refused", "5.6.1"), ("content", "5.6.1"), ("expired", "4.4.7"), ("over_limit", "5.7.1"), ("denied", "5.7.1"),
+     ("cancelled", "5.0.0"), ("nonsense", "5.0.0")],
 )  # fmt: skip
 @pytest.mark.parametrize("given_status", ["", "2.0.0", "rubbish", None])
 def test_status_of_a_failure(code: str, status: str, given_status: str | None) -> None:
