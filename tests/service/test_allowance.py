@@ -458,6 +458,19 @@ async def test_a_price_that_is_told_late_brings_no_forgotten_sum_back(build: Bui
     assert house.on_disk("SELECT count(*) FROM spent") == [(0,)]
 
 
+async def test_a_price_that_is_told_twice_counts_once_and_goes_whole(build: Build) -> None:
+    house = await build(outbound=settings())
+    await send(house, 1)
+    (job,) = await house.jobs()
+    for outcome, cost, left in (
+        ("sent", "0.90", (1, 1, 900_000)),
+        ("sent", "0.90", (1, 1, 900_000)),
+        ("not_sent", "0", (0, 0, 0)),
+    ):
+        await house.database.write(lambda tx, told=(outcome, Decimal(cost)): spending.settle(tx, job.id, 1, *told))  # type: ignore[misc]
+        assert sums(house) == left
+
+
 # --- approval ---------------------------------------------------------------------------------------------------------
 
 
