@@ -390,6 +390,7 @@ async def test_a_refused_fax_that_was_sent_for_all_that_is_told_before_its_docum
     no_that_is_none(house)
     await house.settle()
     assert (await house.told(job.id), house.provider.deleted) == ([("failed", "refused")], [])
+    await receive(house, Verdict.PROGRESS, "")  # of a fax that nobody knows
     house.provider.hide_history = False
     await say(house, DONE if when == "at once" else SENDING)
     house.now += 1800
@@ -405,6 +406,7 @@ async def test_a_refused_fax_that_was_sent_for_all_that_is_told_before_its_docum
     assert (ended.state, ended.outcome, ended.provider_ref) == (JobState.FAILED, "ok", 9000)
     (attempt,) = await house.attempts(job.id)
     assert (attempt.outcome, attempt.provider_ref) == ("found", 9000)
+    assert len(await house.database.read(lambda tx: receipts.of_job(tx, job.id))) == 1
     (used,) = await house.database.read(
         lambda tx: tx.execute("SELECT money FROM spending WHERE job = ?", (job.id,)).fetchall()
     )
