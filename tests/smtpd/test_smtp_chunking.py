@@ -122,12 +122,15 @@ async def test_a_bare_return_at_the_very_end_is_one_too(doors: Doors, stub: Stub
     assert [body(mail) for _, mail in stub.mails] == [b"Subject: x\r\n\r\nx\r\n"]
 
 
+@pytest.mark.parametrize("size", [1500, 2500])
 @pytest.mark.parametrize("last", [False, True])
-async def test_after_a_refused_chunk_those_behind_it_are_read_and_dropped(doors: Doors, stub: Stub, last: bool) -> None:
+async def test_after_a_refused_chunk_those_behind_it_are_read_and_dropped(
+    doors: Doors, stub: Stub, last: bool, size: int
+) -> None:
     (address,) = await doors.open(stub, max_message=1000)
     async with talking(address) as client:
         assert await client.asks(*ENVELOPE) == [250, 250]
-        await client.send(bdat(b"x" * 1500, last=last) + bdat(b"RSET\r\n" * 9) * 3 + bdat(b"QUIT\r\n", last=True))
+        await client.send(bdat(b"x" * size, last=last) + bdat(b"RSET\r\n" * 9) * 3 + bdat(b"QUIT\r\n", last=True))
         told = await replies(client, 5)
         assert told[0].startswith("552 5.3.4 the mail is larger than")
         assert [reply[:9] for reply in told[1:]] == ["503 5.5.1"] * 4
