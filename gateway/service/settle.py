@@ -306,9 +306,9 @@ class Settle:
                 log.error("the outcome of a send cannot be recorded yet", why=str(error))  # noqa: TRY400  # no fault here
                 await asyncio.sleep(_RECORD_PAUSE)
 
-    async def fail(self, job: FaxJob, *, code: str, text: str, status: str = "", attempt: str = "") -> None:
+    async def fail(self, job: FaxJob, *, code: str, text: str, attempt: str = "") -> None:
         """End a job as failed, with its notice; ``attempt`` is the outcome of the send it ends, if it ends one."""
-        await self._finish(job, JobState.FAILED, MailKind.FAILED, code=code, text=text, status=status, attempt=attempt)
+        await self._finish(job, JobState.FAILED, MailKind.FAILED, code=code, text=text, attempt=attempt)
 
     async def _finish(
         self,
@@ -318,7 +318,6 @@ class Settle:
         *,
         code: str,
         text: str,
-        status: str = "",
         confirmed: bool = True,
         attempt: str = "",
         heard: Sequence[Receipt] | None = None,
@@ -342,7 +341,7 @@ class Settle:
             submission = jobs.get_submission(tx, job.submission)
             assert submission is not None
             mail = self._notices.result(
-                kind, job, submission, now, code=code, text=text, status=status, confirmed=confirmed,
+                kind, job, submission, now, code=code, text=text, confirmed=confirmed,
                 submitted_at=made[-1].started_at if made else None,
             )  # fmt: skip
             if mail:
