@@ -21,7 +21,7 @@ import pypdfium2
 from PIL import Image, ImageChops
 from pypdfium2 import raw as pdfium
 
-from gateway.document import glyphs, layers, losses, pale, progress, raster
+from gateway.document import glyphs, layers, losses, pale, progress, raster, xfa
 from gateway.document.annotations import Annotations
 from gateway.document.glyphs import Borrowed
 from gateway.document.raster import Grid, Page
@@ -33,8 +33,6 @@ logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it warns of forms it s
 _MAX_INCHES = 200.0
 _LINEARIZED = re.compile(rb"/Linearized\b[^>]*?/L\s+(\d+)")
 _OBJECT = re.compile(rb"[0-9]+ [0-9]+ obj\b")
-_FORM_DYNAMIC, _FORM_STATIC = pdfium.FORMTYPE_XFA_FULL, pdfium.FORMTYPE_XFA_FOREGROUND
-_DYNAMIC = re.compile(rb"<dynamicRender>\s*required")  # says a form of old programs in its XML
 # what pikepdf raises for pages and pictures it cannot take apart
 _NO_FAX = (
     pikepdf.PdfError, pikepdf.PasswordError, pikepdf.UnsupportedImageTypeError, ValueError, RuntimeError, OSError, LookupError, TypeError,
@@ -57,7 +55,7 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
     try:
         count = len(document)
         raster.check_room(name, count, room)
-        if document.get_formtype() == _FORM_DYNAMIC or (document.get_formtype() == _FORM_STATIC and _is_dynamic(path)):
+        if xfa.is_dynamic(document, path):
             raise Unfaxable(
                 f"{name} is a form (XFA) that only Adobe's reader can show; print it to a new PDF and send that"
             )
@@ -170,21 +168,6 @@ def _is_portfolio(path: Path) -> bool:
     try:
         with pikepdf.open(path) as document:
             return "/Collection" in document.Root
-    except _NO_FAX:
-        return False
-
-
-def _is_dynamic(path: Path) -> bool:
-    """Whether a form (XFA) says that its pages are made when it is opened."""
-    try:
-        with pikepdf.open(path) as document:
-            form = document.Root.AcroForm.XFA
-            streams = (
-                [form]
-                if isinstance(form, pikepdf.Stream)
-                else [each for each in form if isinstance(each, pikepdf.Stream)]
-            )
-            return any(_DYNAMIC.search(each.read_bytes()) for each in streams)
     except _NO_FAX:
         return False
 

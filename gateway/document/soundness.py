@@ -68,7 +68,7 @@ class Soundness:
             content = list(contents) if isinstance(contents, pikepdf.Array) else [contents]
             content = [each for each in content if each is not None]
             lost = not all(isinstance(each, pikepdf.Stream) and not _is_other(each) for each in content)
-        if lost or not all(_is_box(page.obj.get(name)) for name in ("/MediaBox", "/CropBox")):
+        if lost or not all(_is_box(page.obj.get(name)) for name in ("/MediaBox", "/CropBox")) or _is_veiled(resources):
             return True
         waiting: list[tuple[object, tuple[object, ...]]] = [
             (each, (resources,)) for each in (*content, *_shown(resources))
@@ -81,7 +81,11 @@ class Soundness:
             self._seen.add(stream.objgen)
             own = stream.get("/Resources")
             is_drawn = stream.get("/Subtype") == "/Form" or "/PatternType" in stream
-            if self._breaks(stream) or (is_drawn and around and named.is_lost(_content([stream]), own, *around)):
+            if (
+                self._breaks(stream)
+                or _is_veiled(own)
+                or (is_drawn and around and named.is_lost(_content([stream]), own, *around))
+            ):
                 return True
             waiting += [(each, (own, around[-1]) if around else ()) for each in _shown(own)]
         return named.is_lost(_content(content), resources) or (self._wrong_sums and self._right_sums)
@@ -146,6 +150,15 @@ def _shown(resources: object) -> Iterator[object]:
             about = each.get("/FontDescriptor") if isinstance(each, pikepdf.Dictionary) else None
             if isinstance(about, pikepdf.Dictionary):
                 yield from (about.get(name) for name in ("/FontFile", "/FontFile2", "/FontFile3"))
+
+
+def _is_veiled(resources: object) -> bool:
+    """Whether an opacity in it is no number, which pdfium takes for none."""
+    states = _entries(resources, "/ExtGState") if isinstance(resources, pikepdf.Dictionary) else []
+    return any(
+        not isinstance(state.get(name, 1), int | Decimal)
+        for state in states if isinstance(state, pikepdf.Dictionary) for name in ("/ca", "/CA")
+    )  # fmt: skip
 
 
 def _entries(resources: pikepdf.Dictionary, name: str) -> list[pikepdf.Object]:

@@ -40,6 +40,9 @@ _VANISHED = re.compile(  # words that are hidden: in Word with text behind what 
 )  # fmt: skip
 _LINKED_IN_XML = re.compile(rb"<draw:image(?=[^>]*\bxlink:href=[\"'][^#\"'])[^>]*/>")
 _LINKED_IN_RTF = re.compile(rb"\bINCLUDEPICTURE\b[^{}]*\\\\d\b")  # and not kept within
+_HIDDEN_IN_RTF = re.compile(  # words behind what hides them, but not the name of such a style
+    rb"\\v(?![a-z0-9])(?:\\(?!v0|plain)[a-z]+-?\d* ?)*[ \r\n]*(?:[^\\{}\s]|\\')[^\\{}]*(?<!;)[\\{}]"
+)
 _NEW_CHART = re.compile(r"(?:word|ppt|xl)/charts/chartEx\d*\.xml")  # which LibreOffice does not draw
 _DIAGRAM, _RUN = re.compile(r"(?:word|ppt|xl)/diagrams/data[^/]*\.xml"), re.compile(rb"<(?:\w+:)?t>([^<]+)<")
 _RELATIONS, _INSERTED = (
@@ -146,7 +149,10 @@ def _in_xml(document: Path, _: str) -> Counter[str]:
 
 
 def _in_rtf(document: Path, _: str) -> Counter[str]:
-    return Counter({"linked picture": len(_LINKED_IN_RTF.findall(document.read_bytes()))})
+    text = document.read_bytes()
+    return Counter(
+        {"linked picture": len(_LINKED_IN_RTF.findall(text)), "hidden text": bool(_HIDDEN_IN_RTF.search(text))}
+    )
 
 
 def _in_compound(document: Path, _: str) -> Counter[str]:

@@ -731,9 +731,9 @@ def test_damaged_content_does_not_crash(pages: Pages) -> None:
     assert ink(page) > 0.01
 
 
-def with_xfa(xml: bytes, *, in_parts: bool = False, **fields: bool) -> bytes:
+def with_xfa(xml: bytes, says: str = "Please wait...", *, in_parts: bool = False, **fields: bool) -> bytes:
     document = pikepdf.new()
-    Sheet().text(72, 72, "Please wait...").add_to(document)
+    Sheet().text(72, 72, says).add_to(document)
     template = document.make_indirect(Stream(document, xml))
     form = Array([String("config"), template]) if in_parts else template
     document.Root["/AcroForm"] = Dictionary(Fields=Array([]), XFA=form)
@@ -748,8 +748,13 @@ _OLD = b"<acrobat7><dynamicRender>required</dynamicRender></acrobat7>"
 
 @pytest.mark.parametrize(
     "data",
-    [with_xfa(_XFA % b"", NeedsRendering=True), with_xfa(_XFA % _OLD), with_xfa(_OLD, in_parts=True)],
-    ids=["new", "old", "in parts"],
+    [
+        with_xfa(_XFA % b"", NeedsRendering=True),
+        with_xfa(_XFA % _OLD),
+        with_xfa(_OLD, in_parts=True),
+        with_xfa(_XFA % b"", "Please wait... If this message is not eventually replaced with the proper contents"),
+    ],
+    ids=["new", "old", "in parts", "by its page"],
 )
 def test_a_dynamic_form_is_refused_as_its_page_only_says_please_wait(refusal: Refusal, data: bytes) -> None:
     refused = refusal(data)
@@ -759,6 +764,23 @@ def test_a_dynamic_form_is_refused_as_its_page_only_says_please_wait(refusal: Re
 
 def test_a_form_whose_pages_are_there_is_shown(pages: Pages) -> None:
     assert len(pages(with_xfa(_XFA % _OLD.replace(b"required", b"forbidden")))) == 1
+
+
+@pytest.mark.parametrize("is_in_form", [False, True])
+def test_an_opacity_that_is_no_number_is_damage(pages: Pages, refusal: Refusal, is_in_form: bool) -> None:
+    def of(opacity: Any) -> bytes:
+        document = pikepdf.new()
+        page = Sheet().raw(b"/G gs").text(72, 72, "Words").add_to(document)
+        page.obj.Resources.ExtGState = Dictionary(G=Dictionary(ca=opacity))
+        if is_in_form:
+            form = Stream(document, page.obj.Contents.read_bytes())
+            form.update(Dictionary(Subtype=Name.Form, BBox=[0, 0, 612, 792], Resources=page.obj.Resources))
+            page.obj.Resources = Dictionary(XObject=Dictionary(M=form))
+            page.obj.Contents = Stream(document, b"/M Do")
+        return saved(document)
+
+    assert ink(*pages(of(1))) > 0
+    assert "page 1" in refusal(of(Name.Normal)).public
 
 
 def test_a_portfolio_is_refused_and_a_pdf_with_an_attachment_is_not(pages: Pages, refusal: Refusal) -> None:

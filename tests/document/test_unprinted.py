@@ -92,6 +92,15 @@ def test_where_nothing_is_hidden_nothing_is_told(tmp_path: Path) -> None:
         assert told(tmp_path, data) == []
 
 
+@pytest.mark.parametrize(
+    "hides", [rb"{\v No!}", rb"{\rtlch\fcs1 \ltrch\v\insrsid7 No!}", rb"\v \'e4\v0 b", b"\\v\r\nNo\\v0 b"]
+)
+def test_hidden_text_of_rtf_is_told(tmp_path: Path, hides: bytes) -> None:
+    style = rb"{\stylesheet{\*\cs16 \additive \v\f0 Hidden;}}\viewkind4\vern1 "
+    assert told(tmp_path, rb"{\rtf1 " + style + rb"a {\v0 b} \v\v0 c}") == []
+    assert told(tmp_path, rb"{\rtf1 " + style + rb"a " + hides + rb"}") == ["the hidden text"]
+
+
 def test_linked_pictures_outside_of_packages_are_told(tmp_path: Path) -> None:
     linked = b'Word<draw:frame><draw:image xlink:href="%s"/></draw:frame>'
     for place in (b"https://www.example.org/a.png", b"a.png"):
