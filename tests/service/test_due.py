@@ -6,6 +6,8 @@ import asyncio
 import time
 from itertools import pairwise
 
+import pytest
+
 from gateway.errors import Refused, TryLater
 from gateway.service.due import DueLoop
 
@@ -88,13 +90,14 @@ async def test_a_failing_handler_stops_nothing() -> None:
     await loop.stop(1.0)
 
 
-async def test_who_fails_again_and_again_rests_longer_each_time() -> None:
+@pytest.mark.parametrize("error", [TryLater("the disk is full"), ValueError("odd")])
+async def test_who_fails_again_and_again_rests_longer_each_time(error: Exception) -> None:
     store = Store("a")
     tried: list[float] = []
 
     async def handle(_item: str) -> None:
         tried.append(time.monotonic())
-        raise TryLater("the disk is full")
+        raise error
 
     loop = loop_over(store, handle=handle, pause=0.02)
     loop.start()
@@ -104,21 +107,22 @@ async def test_who_fails_again_and_again_rests_longer_each_time() -> None:
         assert after - before >= 0.02 * 2**n
 
 
-async def test_a_store_that_fails_is_asked_again() -> None:
+@pytest.mark.parametrize("error", [TryLater("away"), ValueError("odd")])
+async def test_a_store_that_fails_is_asked_again(error: Exception) -> None:
     store = Store("a")
     store.release.set()
-    failures = iter([TryLater("away")])
+    failures = [error]
     real = store.due
 
     async def due(now: float, limit: int) -> list[str]:
-        for failure in failures:
-            raise failure
+        if failures:
+            raise failures.pop()
         return await real(now, limit)
 
     store.due = due  # type: ignore[method-assign]
     loop = loop_over(store)
     loop.start()
-    await asyncio.sleep(0.01)
+    await until(lambda: not failures)
     loop.nudge()
     await until(lambda: store.handled == ["a"])
     await loop.stop(1.0)
