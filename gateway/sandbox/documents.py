@@ -32,11 +32,13 @@ class FaxPages:
 
 
 class Documents:
-    """``documents/`` and ``tmp/`` of the state directory. A ``pool`` that is given is used, else one is started when needed."""
+    """``documents/`` and ``sandbox.tmp/`` of the state directory, which may hold other things: the second is emptied, so its name
+    is nobody else's. A ``pool`` that is given is used, else one is started when needed.
+    """
 
     def __init__(self, directory: Path, store: Store, pool: WorkerPool | None, workers: int) -> None:
         self._directory = directory / "documents"
-        self.incoming = directory / "tmp"
+        self.incoming = directory / "sandbox.tmp"
         self._store = store
         self._pool = pool
         self._own: WorkerPool | None = None

@@ -76,21 +76,25 @@ async def test_a_client_that_breaks_off_its_upload_leaves_nothing(
             '--x\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n%PDF-'.encode()
         )
         await writer.drain()
-        await until(lambda: list((tmp_path / "sandbox" / "tmp").iterdir()))
+        await until(lambda: list((tmp_path / "sandbox" / "sandbox.tmp").iterdir()))
         writer.transport.abort()
 
     await half()
-    await until(lambda: not list((tmp_path / "sandbox" / "tmp").iterdir()))
+    await until(lambda: not list((tmp_path / "sandbox" / "sandbox.tmp").iterdir()))
     assert (await w.call("GET", "/files")).json == []
     assert "Traceback" not in caplog.text
 
 
 async def test_what_an_interrupted_upload_left_is_removed_at_the_start(tmp_path: Path, pool: WorkerPool) -> None:
-    left = tmp_path / "s" / "tmp" / "left"
+    left = tmp_path / "s" / "sandbox.tmp" / "left"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"x")
+    theirs = tmp_path / "s" / "tmp" / "precious"  # somebody's home may be the directory, or /
+    theirs.parent.mkdir()
+    theirs.touch()
     async with world(tmp_path / "s", pool):
         assert not left.exists()
+        assert theirs.exists()
 
 
 async def test_a_remote_file_over_the_limit_is_refused(w: World, tmp_path: Path, pool: WorkerPool) -> None:
@@ -98,7 +102,7 @@ async def test_a_remote_file_over_the_limit_is_refused(w: World, tmp_path: Path,
     async with world(tmp_path / "other", pool, remote_files=True, max_upload=100) as other:
         got = await other.call("POST", "/files", data={"file": w.url(f"/sandbox/faxes/{job}/document")})
         assert (got.status, got.json["message"]) == (413, "The file is larger than 100 bytes.")
-        assert list((tmp_path / "other" / "tmp").iterdir()) == []
+        assert list((tmp_path / "other" / "sandbox.tmp").iterdir()) == []
 
 
 async def test_the_callback_may_be_set_before_the_start_and_a_stop_may_come_first(tmp_path: Path) -> None:

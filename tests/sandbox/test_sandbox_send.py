@@ -293,7 +293,7 @@ async def test_a_file_over_the_limit_is_refused_and_leaves_nothing(tmp_path: Pat
         form.add_field("file", b"x" * 1001, filename="x.txt", content_type="text/plain")
         got = await w.call("POST", "/files", data=form)
         assert (got.status, got.json["message"]) == (413, "The file is larger than 1000 bytes.")
-        assert list((tmp_path / "s" / "tmp").iterdir()) == []
+        assert list((tmp_path / "s" / "sandbox.tmp").iterdir()) == []
 
 
 async def test_the_same_bytes_are_converted_once(w: World, tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ async def test_remote_files_are_fetched_only_where_wanted(
         for bad in (w.url("/nothing"), "http://127.0.0.1:1/x", "http://[::1"):
             got = await other.call("POST", "/files", data={name: bad})
             assert (got.status, got.json["message"]) == (400, "The remote file could not be fetched."), bad
-        assert list((tmp_path / "other" / "tmp").iterdir()) == []
+        assert list((tmp_path / "other" / "sandbox.tmp").iterdir()) == []
 
 
 async def test_cleaning_a_file_tells_its_record_and_deletes_nothing(w: World) -> None:
