@@ -426,6 +426,7 @@ class Gateway:
             "started_at": self.started_at,
             "running": self._ready,
             "listeners": [str(address) for address in self._door.addresses()] if self._door and self._ready else [],
+            "callbacks": self._callbacks.address if self._callbacks and self._ready else "",
             "provider": {"state": self._account.state, "text": self.gate.why},
             "disk": self._disk_trouble(),
             "reconcile": self.reconcile.state,

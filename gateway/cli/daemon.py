@@ -33,6 +33,7 @@ def _facts(found: dict[str, Any]) -> dict[str, Any]:
         "process": found["pid"],
         "since": output.moment(found["started_at"]),
         "listens on": found.get("listeners"),
+        "callbacks at": found.get("callbacks"),
         "provider": ": ".join(filter(None, (provider.get("state"), provider.get("text")))),
         "disk": found.get("disk"),
         "sending": [f"nothing yet: {reconcile['why']}", *filter(None, [reconcile.get("trouble")])] if reconcile else "",

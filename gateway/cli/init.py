@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import secrets
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -203,10 +204,10 @@ policy:
 
 def _next_steps(path: Path, token: Path, *, lacks: str, systemd: bool) -> None:
     """``lacks``: the file or the variable in which the key is still to be put."""
-    option = "" if path == _SYSTEM else f" -c {path}"
+    option = "" if path == _SYSTEM else f" -c {shlex.quote(str(path))}"
     steps = []
     if lacks:
-        put = f"(umask 077; cat > {lacks})" if systemd else f"export {lacks}=..."
+        put = f"(umask 077; cat > {shlex.quote(lacks)})" if systemd else f"export {lacks}=..."
         steps.append(f"{put}   (the key of your Fax.to account)")
     steps += [
         f"faxgateway doctor{option}",

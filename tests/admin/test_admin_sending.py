@@ -126,4 +126,5 @@ async def test_status_tells_how_the_daemon_is(house: House) -> None:
     assert found["running"] is True
     assert found["provider"] == {"state": "ok", "text": ""}
     assert found["listeners"] == [str(each) for each in house.gateway.addresses()["smtp"]]
+    assert found["callbacks"] == house.gateway.addresses()["callbacks"]
     assert await house.ask("reload") == {"changed": ["certificates"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import stat
 from pathlib import Path
 
@@ -142,8 +143,10 @@ def test_init_without_a_terminal_takes_the_defaults_and_names_what_is_missing(tm
 
 def test_two_inits_have_two_tokens(tmp_path: Path) -> None:
     tokens = set()
-    for name in ("a", "b"):
-        invoke("init", "-c", str(tmp_path / name / "config.yaml"))
+    for name in ("a", "b c"):
+        path = tmp_path / name / "config.yaml"
+        shown = invoke("init", "-c", str(path)).stderr
+        assert f"faxgateway doctor -c {shlex.quote(str(path))}\n" in shown
         tokens.add((tmp_path / name / "callback_token").read_text())
     assert len(tokens) == 2
 
