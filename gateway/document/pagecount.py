@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pypdfium2
-from PIL import Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from gateway.document import sniff
+from gateway.document.refusal import Unfaxable
+
+# what the libraries raise on a document of which a piece is wrong
+_BROKEN = (
+    pypdfium2.PdfiumError,
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+)
 
 
 def pagecount(document: str) -> int:
-    """The pages that can be had of a PDF or TIFF, by the document itself. Raises whatever its library does."""
-    path = Path(document)
+    """The pages that can be had of a PDF or TIFF, by the document itself. Raises Unfaxable for one that cannot be read."""
+    try:
+        return _count(Path(document))
+    except _BROKEN as error:
+        raise Unfaxable("it is damaged", repr(error)) from error
+
+
+def _count(path: Path) -> int:
     if sniff.sniff(path) == sniff.TIFF:
         with Image.open(path) as image:
             assert isinstance(image, TiffImagePlugin.TiffImageFile), "its type was looked at"

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from gateway.document.pagecount import pagecount
+from gateway.document.refusal import Unfaxable
 
 from .made import letters
 
@@ -34,3 +35,11 @@ def test_the_pages_of_a_tiff(tmp_path: Path, count: int) -> None:
     pages = [Image.new("1", (1728, 100 + n), 1) for n in range(count)]
     pages[0].save(path, "TIFF", compression="group4", save_all=True, append_images=pages[1:])
     assert pagecount(str(path)) == count
+
+
+@pytest.mark.parametrize("content", [b"%PDF-1.4 one %%EOF", b"II*\x00"])
+def test_what_cannot_be_read_is_no_fault_of_ours(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "fax"
+    path.write_bytes(content)
+    with pytest.raises(Unfaxable, match="it is damaged"):
+        pagecount(str(path))
