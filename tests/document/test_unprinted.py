@@ -101,6 +101,11 @@ def test_hidden_text_of_rtf_is_told(tmp_path: Path, hides: bytes) -> None:
     assert told(tmp_path, rb"{\rtf1 " + style + rb"a " + hides + rb"}") == ["the hidden text"]
 
 
+def test_words_that_hide_nothing_are_looked_at_once(tmp_path: Path) -> None:
+    """However many there are: looked at from each of them to the end, these would take hours."""
+    assert told(tmp_path, rb"{\rtf1 " + rb"\v" * 200_000 + rb"\v0 a}") == []
+
+
 def test_linked_pictures_outside_of_packages_are_told(tmp_path: Path) -> None:
     linked = b'Word<draw:frame><draw:image xlink:href="%s"/></draw:frame>'
     for place in (b"https://www.example.org/a.png", b"a.png"):
