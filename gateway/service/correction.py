@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from gateway.errors import TryLater
-from gateway.model import Attempt, FaxJob, JobState, MailKind, Receipt, Verdict
+from gateway.model import Attempt, FaxJob, JobState, MailKind, OutgoingMail, Receipt, Verdict
 from gateway.ports import JobStatus
 from gateway.service.allowance import count_found
 from gateway.service.notices import Notices
@@ -25,11 +27,38 @@ _ENDS = {Verdict.SUCCESS: MailKind.DELIVERED, Verdict.FAILED: MailKind.FAILED, V
 _UNCONFIRMED = ("not_sent", "unknown")  # outcomes of an attempt that may have been made for all that
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A final result. ``confirmed`` is False when only a callback says so."""
+
+    verdict: Verdict
+    code: str
+    text: str
+    confirmed: bool = True
+
+
 def is_late(job: FaxJob, receipt: Receipt) -> bool:
-    """Whether it contradicts how the fax has ended."""
-    if not job.state.terminal or job.provider_ref != receipt.provider_ref or receipt.verdict is Verdict.PROGRESS:
+    """Whether it contradicts how the fax has ended. Of several calls one that arrived is enough."""
+    if not job.state.terminal or receipt.verdict is Verdict.PROGRESS:
         return False
-    return job.outcome == "no_result" or (receipt.verdict is Verdict.SUCCESS) != (job.state is JobState.DELIVERED)
+    arrived, told = receipt.verdict is Verdict.SUCCESS, job.state is JobState.DELIVERED
+    if job.provider_ref != receipt.provider_ref:  # of an earlier call
+        return arrived and not told
+    return job.outcome == "no_result" or arrived != told
+
+
+def to_operator(notices: Notices, job: FaxJob, receipt: Receipt, *, told: bool) -> OutgoingMail:
+    """The notice of a late receipt; ``told``: its sender hears of it, too."""
+    return notices.operator(
+        f"late-receipt.{job.id}.{receipt.code}",
+        receipt.received_at,
+        title=f"A late receipt contradicts the result of fax {job.id}",
+        text=f"The fax to {job.number} is {job.state}; of fax {receipt.provider_ref} the provider now reports"
+        f" {receipt.verdict} ({receipt.code}): {receipt.text}",
+        remedy="Nothing: the provider's records say so too, and the sender is told."
+        if told
+        else "Compare with the history at the provider and tell the sender, who was told the earlier result.",
+    )
 
 
 def correct(
@@ -57,7 +86,9 @@ def correct(
 
 
 class LateLook:
-    """``listed`` finds a send that is not known in the history, ``ask`` its status; ``patience`` in seconds for a result."""
+    """``listed`` finds a send that is not known in the history, ``ask`` its status; ``records`` says what is known of the call
+    that a receipt tells of. ``patience`` in seconds for a result.
+    """
 
     def __init__(
         self,
@@ -65,6 +96,7 @@ class LateLook:
         notices: Notices,
         listed: Callable[[FaxJob], Awaitable[int]],
         ask: Callable[[int], Awaitable[JobStatus | None]],
+        records: Callable[[FaxJob, Receipt], Awaitable[Result | None]],
         *,
         patience: float,
         on_mail: Callable[[], None],
@@ -74,13 +106,16 @@ class LateLook:
         self._notices = notices
         self._listed = listed
         self._ask = ask
+        self._records = records
         self._patience = patience
         self._on_mail = on_mail
         self._clock = clock
 
     async def __call__(self, job: FaxJob) -> bool:
         """Whether all is known of a fax that has ended; it is corrected where the history belies its end."""
-        attempts = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
+        attempts, told = await self._database.read(lambda tx: (jobs.attempts(tx, job.id), receipts.of_job(tx, job.id)))
+        if job.state is not JobState.DELIVERED:
+            await self._weigh(job, [receipt for receipt in told if receipt.verdict is Verdict.SUCCESS])
         unsure = _unsure(attempts)
         if unsure is None:
             return True
@@ -101,6 +136,17 @@ class LateLook:
             )
         await self._adopt(job, unsure, ref, status)
         return True
+
+    async def _weigh(self, job: FaxJob, arrived: Sequence[Receipt]) -> None:
+        """Calls of it were reported as successful before the end of another was told as its end."""
+        for receipt in arrived:
+            result = await self._records(job, receipt)
+            if result is None or result.verdict is not Verdict.SUCCESS:
+                continue
+            now = self._clock()
+            corrects = partial(correct, notices=self._notices, job=job, verdict=result.verdict, now=now)
+            if await self._database.write(partial(corrects, code=result.code or "ok", text=result.text)):
+                self._on_mail()
 
     async def _adopt(self, job: FaxJob, attempt: Attempt, ref: int, status: JobStatus) -> None:
         now = self._clock()

@@ -108,8 +108,8 @@ class Outbound:
             gate=gate, on_mail=on_mail, nudge=self.nudge, clock=clock, steady=steady,
         )  # fmt: skip
         self._late_look = LateLook(
-            database, notices, submit.listed, self.settle.ask, patience=settings.settle.result_timeout, on_mail=on_mail,
-            clock=clock,
+            database, notices, submit.listed, self.settle.ask, self.settle.records, patience=settings.settle.result_timeout,
+            on_mail=on_mail, clock=clock,
         )  # fmt: skip
         prepare = Prepare(
             database, spool, pool, notices, settings.prepare, on_mail=on_mail, nudge=self.nudge, clock=clock

@@ -16,9 +16,10 @@ import structlog
 
 from gateway import telemetry
 from gateway.errors import GatewayError, TryLater
-from gateway.model import MAY_BE_SENT, TRANSITIONS, Attempt, FaxJob, JobState, MailKind, OutgoingMail, Receipt, Verdict
+from gateway.model import MAY_BE_SENT, TRANSITIONS, Attempt, FaxJob, JobState, MailKind, Receipt, Verdict
 from gateway.ports import FaxProvider, JobStatus
 from gateway.service import correction
+from gateway.service.correction import Result
 from gateway.service.due import is_over
 from gateway.service.gate import Gate
 from gateway.service.history import History
@@ -58,16 +59,6 @@ class SettleSettings:
     redial_after: float = 300
     expire_after: float = 5 * 86400
     alone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A final result. ``confirmed`` is False when only a callback says so."""
-
-    verdict: Verdict
-    code: str
-    text: str
-    confirmed: bool = True
 
 
 class Settle:
@@ -133,7 +124,7 @@ class Settle:
                     code=truth.code or ("ok" if truth.verdict is Verdict.SUCCESS else "unknown"), text=truth.text,
                     confirmed=truth.confirmed,
                 )  # fmt: skip
-                outbox.add(tx, self._late_receipt(job, receipt, told=told))
+                outbox.add(tx, correction.to_operator(self._notices, job, receipt, told=told))
             return True, job, held
 
         fresh, job, held = await self._database.write(commit)
@@ -157,23 +148,15 @@ class Settle:
             return Result(receipt.verdict, receipt.code, receipt.text, confirmed=False)
         try:
             async with asyncio.timeout(_ANSWER_WITHIN):
-                status = await self.ask(receipt.provider_ref)
-                return await self._judge(job, receipt, status, receipt.received_at, agreed=False)
+                return await self.records(job, receipt)
         except TimeoutError:
             log.warning("the provider's records are slow; a late receipt is left to a person", fax=receipt.provider_ref)
             return None
 
-    def _late_receipt(self, job: FaxJob, receipt: Receipt, *, told: bool) -> OutgoingMail:
-        return self._notices.operator(
-            f"late-receipt.{job.id}.{receipt.code}",
-            receipt.received_at,
-            title=f"A late receipt contradicts the result of fax {job.id}",
-            text=f"The fax to {job.number} is {job.state}; of fax {receipt.provider_ref} the provider now reports"
-            f" {receipt.verdict} ({receipt.code}): {receipt.text}",
-            remedy="Nothing: the provider's records say so too, and the sender is told."
-            if told
-            else "Compare with the history at the provider and tell the sender, who was told the earlier result.",
-        )
+    async def records(self, job: FaxJob, receipt: Receipt) -> Result | None:
+        """What status and history have to say of the call that a receipt tells of; None for nothing certain."""
+        status = await self.ask(receipt.provider_ref)
+        return await self._judge(job, receipt, status, receipt.received_at, agreed=False)
 
     # --- submitted -> delivered | failed --------------------------------------------------------------------------
 
@@ -218,15 +201,18 @@ class Settle:
     ) -> Result | None:
         """What is final: what status and receipt say alike; where they differ, or one is missing, what history says too.
 
-        Of a fax whose id the history alone told it decides where its ids are its own: others speak of another fax by that id.
-        Receipts that have not ``agreed`` are told only where another word confirms the last.
+        Asked of the call that ``told`` is of, else of the last. Of one whose id the history alone told it decides where its
+        ids are its own: others speak of another fax by that id. Receipts that have not ``agreed`` are told only where another
+        word confirms the last.
         """
-        assert job.provider_ref is not None
+        ref = told.provider_ref if told is not None else job.provider_ref
         attempts = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
-        if attempts and attempts[-1].outcome == "found":
-            reading = await self._history.read({job.provider_ref})
+        call = next(attempt for attempt in attempts if attempt.provider_ref == ref)
+        assert ref is not None
+        if call.outcome == "found":
+            reading = await self._history.read({ref})
             if reading.has_own_ids(await self._database.read(sends.answered)):
-                entry = reading.find(job.provider_ref, job.document_ref)
+                entry = reading.find(ref, call.document_ref)
                 if entry is None or entry.verdict is Verdict.PROGRESS:
                     return None
                 return Result(entry.verdict, "", "told by its history alone")
@@ -234,7 +220,7 @@ class Settle:
             if told is not None and told.verdict is status.verdict:
                 # the receipt names the cause, the status mostly only a text
                 return Result(status.verdict, told.code or status.code, told.text or status.text)
-            listed = await self._history.find(job.provider_ref, job.document_ref)
+            listed = await self._history.find(ref, call.document_ref)
             if listed is status.verdict or (told is None and listed in (None, Verdict.PROGRESS)):
                 return Result(status.verdict, status.code, status.text)
             if told is not None and listed is told.verdict:
@@ -242,7 +228,7 @@ class Settle:
         if told is not None and now - told.received_at > self._settings.confirm_timeout:
             if status is not None and status.verdict is not Verdict.PROGRESS:  # the API is the truth
                 return Result(status.verdict, status.code, status.text)
-            listed = await self._history.find(job.provider_ref, job.document_ref)
+            listed = await self._history.find(ref, call.document_ref)
             if listed in (Verdict.SUCCESS, Verdict.FAILED) and listed is not told.verdict:
                 return Result(listed, "", "as the provider's history shows; its receipt said otherwise")
             if listed is told.verdict or agreed:

@@ -642,6 +642,58 @@ async def test_a_success_that_is_reported_after_the_next_try_is_told_to_the_oper
     assert await house.states() == ["failed"]  # and not dialled once more
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_success_of_an_earlier_call_that_is_reported_after_the_end_is_told_to_the_sender(
+    build: Build, *, cancelled: bool
+) -> None:
+    house, job = await busy_at_first(build)
+    if cancelled:
+        assert await house.outbound.settle.cancel(await only(house), silent=False)
+    else:
+        house.now += 300
+        await house.turn("submit")
+        await say(house, FAILED, ref=9001)
+        await receive(house, Verdict.FAILED, "hangup", ref=9001)
+    await house.settle()
+    await receive(house, Verdict.SUCCESS, "ok")  # of which the records know nothing yet
+    await say(house, DONE)
+    assert await corrections(house) == []
+    await receive(house, Verdict.SUCCESS, "unknown")
+    assert await corrections(house) == [("delivered", "unknown", "failed")]
+    assert len(await house.told(job.id)) == 2
+    await receive(house, Verdict.FAILED, "no_answer")  # one that arrived is enough
+    assert len(await corrections(house)) == 1
+    assert len(await house.mails(MailKind.OPERATOR)) == 2
+
+
+@pytest.mark.parametrize("ends", ["failed", "refused", "no_result"])
+async def test_a_success_of_an_earlier_call_that_is_reported_before_the_end_is_told_to_the_sender(
+    build: Build, ends: str
+) -> None:
+    house, job = await busy_at_first(build)
+
+    async def refused(document_ref: int, number: FaxNumber, tsi: str) -> Submitted:
+        await receive(house, Verdict.SUCCESS, "ok")
+        raise Refused("Invalid fax number")
+
+    house.now += 300
+    with pytest.MonkeyPatch.context() as patch:
+        if ends == "refused":
+            patch.setattr(house.provider, "submit", refused)
+        await house.turn("submit")
+    await say(house, DONE)
+    if ends != "refused":
+        await receive(house, Verdict.SUCCESS, "ok")
+        await say(house, FAILED if ends == "failed" else SENDING, ref=9001)
+    for _ in range(60):
+        house.now += 3600
+        await house.settle()
+    assert house.provider.deleted == [500]
+    first = "no_result" if ends == "no_result" else "failed"
+    assert [kind for kind, _ in await house.told(job.id)] == [first, "delivered"]
+    assert await corrections(house) == [("delivered", "ok", first)]
+
+
 @pytest.mark.parametrize("ref", [9000, 9001])
 async def test_what_is_reported_while_the_provider_is_asked_is_weighed_before_it_is_dialled_again(
     build: Build, ref: int
