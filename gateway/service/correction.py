@@ -114,22 +114,21 @@ class LateLook:
     async def __call__(self, job: FaxJob) -> bool:
         """Whether all is known of a fax that has ended; it is corrected where the history belies its end."""
         attempts, told = await self._database.read(lambda tx: (jobs.attempts(tx, job.id), receipts.of_job(tx, job.id)))
-        if job.state is not JobState.DELIVERED:
-            await self._weigh(job, [receipt for receipt in told if receipt.verdict is Verdict.SUCCESS])
+        await self._weigh(job, [receipt for receipt in told if is_late(job, receipt)])
         unsure = _unsure(attempts)
         if unsure is None:
             return True
-        is_late = self._clock() - attempts[-1].started_at > self._patience
+        is_over = self._clock() - attempts[-1].started_at > self._patience
         try:
             ref = await self._listed(job)
         except TryLater as error:
             log.info("not known whether it was sent for all that", id=job.id, why=str(error))
-            return is_late
+            return is_over
         if not ref:
             return True
         status = await self._ask(ref)
         if status is None or status.verdict is Verdict.PROGRESS:
-            if not is_late:
+            if not is_over:
                 return False
             status = JobStatus(
                 Verdict.PROGRESS, "no_result", "the provider sent it, and never reported what became of it"
@@ -137,15 +136,15 @@ class LateLook:
         await self._adopt(job, unsure, ref, status)
         return True
 
-    async def _weigh(self, job: FaxJob, arrived: Sequence[Receipt]) -> None:
-        """Calls of it were reported as successful before the end of another was told as its end."""
-        for receipt in arrived:
+    async def _weigh(self, job: FaxJob, told: Sequence[Receipt]) -> None:
+        """Receipts that belie its end and came before it, or at that moment: of an earlier call of it, mostly."""
+        for receipt in told:
             result = await self._records(job, receipt)
-            if result is None or result.verdict is not Verdict.SUCCESS:
+            if result is None or result.verdict is not receipt.verdict:
                 continue
-            now = self._clock()
+            now, code = self._clock(), result.code or ("ok" if result.verdict is Verdict.SUCCESS else "unknown")
             corrects = partial(correct, notices=self._notices, job=job, verdict=result.verdict, now=now)
-            if await self._database.write(partial(corrects, code=result.code or "ok", text=result.text)):
+            if await self._database.write(partial(corrects, code=code, text=result.text)):
                 self._on_mail()
 
     async def _adopt(self, job: FaxJob, attempt: Attempt, ref: int, status: JobStatus) -> None:

@@ -349,14 +349,15 @@ class Settle:
         now = self._clock()
 
         def commit(tx: Tx) -> bool:
-            current = jobs.get(tx, job.id) or job  # what holds it may be new
+            current = jobs.get(tx, job.id) or job  # what holds it may be new, and it may have been sent in vain
             # no one knows that it failed
             is_doubtful = current.state is JobState.IN_DOUBT or current.may_be_sent
-            if JobState.CANCELLED not in TRANSITIONS[job.state] or not jobs.change(
-                tx, job, JobState.CANCELLED, now, "cancelled by the operator",
-                outcome="no_result" if is_doubtful else "cancelled", next_at=self._done_at(jobs.attempts(tx, job.id), now),
-            ):  # fmt: skip
+            if current.state is not job.state or JobState.CANCELLED not in TRANSITIONS[job.state]:
                 return False
+            jobs.change(
+                tx, current, JobState.CANCELLED, now, "cancelled by the operator",
+                outcome="no_result" if is_doubtful else "cancelled", next_at=self._done_at(jobs.attempts(tx, job.id), now),
+            )  # fmt: skip
             submission = jobs.get_submission(tx, job.submission)
             assert submission is not None
             kind = MailKind.NO_RESULT if is_doubtful else MailKind.FAILED

@@ -321,9 +321,7 @@ class Submit:
                     job, f"the provider said no, and its history shows it as fax {listed}"
                 )
                 return
-        tried = await self._database.read(lambda tx: jobs.get(tx, job.id))
-        if tried is not None and tried.attempts == job.attempts:  # else the history has not told of its last try
-            await self._patience.expire(job, job.last_error or self._gate.why or "the fax provider takes nothing")
+        await self._patience.expire(job, job.last_error or self._gate.why or "the fax provider takes nothing")
 
     async def _found(self, job: FaxJob, ref: int) -> None:
         """The provider said no to a fax that it sent."""

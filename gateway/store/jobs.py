@@ -145,6 +145,8 @@ def note(tx: Tx, job: str, now: float, what: str) -> None:
 def change(tx: Tx, job: FaxJob, to: JobState, now: float, what: str, **columns: Any) -> bool:
     """Move a job along an arrow, if it still is in the state ``job`` says; False when it is not.
 
+    One that was sent since and is in that state again is another story: what was found out is of an earlier send.
+
     A hold does not hinder it: what has happened is recorded. That nothing new is begun is the business of
     :func:`strike`, :func:`due` and :func:`begin_attempt`.
 
@@ -160,8 +162,8 @@ def change(tx: Tx, job: FaxJob, to: JobState, now: float, what: str, **columns: 
         values["cost"] = str(values["cost"])
     assignments = "".join(f", {name} = ?" for name in values)
     changed = tx.execute(
-        f"UPDATE job SET state = ?, updated_at = ?, finished_at = ?{assignments} WHERE id = ? AND state = ?",
-        (to, now, now if to.terminal else None, *values.values(), job.id, job.state),
+        f"UPDATE job SET state = ?, updated_at = ?, finished_at = ?{assignments} WHERE id = ? AND state = ? AND attempts = ?",
+        (to, now, now if to.terminal else None, *values.values(), job.id, job.state, job.attempts),
     ).rowcount
     if changed:
         _event(tx, job.id, now, job.state, to, what)

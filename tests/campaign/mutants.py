@@ -269,8 +269,8 @@ MUTATIONS = (
     _one(
         "change without compare-and-set", "a job changes only from the state that was seen", _edge("cancelled"),
         _JOBS,
-        "finished_at = ?{assignments} WHERE id = ? AND state = ?\",\n"
-        "        (to, now, now if to.terminal else None, *values.values(), job.id, job.state),",
+        "finished_at = ?{assignments} WHERE id = ? AND state = ? AND attempts = ?\",\n"
+        "        (to, now, now if to.terminal else None, *values.values(), job.id, job.state, job.attempts),",
         'finished_at = ?{assignments} WHERE id = ?",\n'
         "        (to, now, now if to.terminal else None, *values.values(), job.id),",
     ),

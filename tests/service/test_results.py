@@ -14,7 +14,7 @@ from gateway.edge.admin.queue import _release, _retry
 from gateway.errors import KeyRefused, NotFound, OutcomeUnknown, Refused, TryLater
 from gateway.mail.compose import Letterhead, compose
 from gateway.model import FaxJob, FaxNumber, JobState, MailKind, Receipt, Verdict
-from gateway.ports import HistoryEntry, JobStatus, Submitted
+from gateway.ports import HistoryEntry, HistoryPage, JobStatus, Submitted
 from gateway.service.outbound import OutboundSettings
 from gateway.service.settle import SettleSettings
 from gateway.store import jobs, receipts
@@ -823,6 +823,67 @@ async def test_only_the_first_of_two_ends_is_told(house: House) -> None:
     await house.outbound.settle.fail(job, code="refused", text="one")
     await house.outbound.settle.fail(job, code="busy", text="two")
     assert await house.told(job.id) == [("failed", "refused")]
+
+
+async def test_what_was_found_out_of_a_send_says_nothing_of_one_that_a_person_ordered_meanwhile(build: Build) -> None:
+    house = await build(outbound=with_settle(doubt_min_polls=1, doubt_min_time=0.0))
+    provider, history = house.provider, house.provider.history
+
+    def no_answer(_ref: int) -> Submitted:
+        raise OutcomeUnknown("no answer")
+
+    provider.answer_submit, provider.execute = no_answer, False
+    job = await house.submitted()
+
+    async def slowly(page: int, limit: int) -> HistoryPage:
+        seen = await history(page, limit)
+        if provider.submits == 1:
+            doubtful = await only(house)
+            assert await house.database.write(lambda tx: jobs.hold(tx, doubtful, house.now, "it takes too long"))
+            held = await only(house)
+            assert not await house.database.write(lambda tx: _retry(tx, held, house.now, resend=True, named=True))
+            provider.execute = True
+            await house.turn("submit")
+        return seen
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(provider, "history", slowly)
+        await house.handle("doubt", await only(house))
+    assert [attempt.outcome for attempt in await house.attempts(job.id)] == ["absent", "unknown"]
+    for _ in range(3):
+        house.now += 3600
+        await house.settle()
+    assert (await house.states(), provider.submits) == (["submitted"], 2)
+
+
+async def test_a_fax_that_was_sent_in_vain_while_it_is_cancelled_is_cancelled(house: House) -> None:
+    seen = await house.uploaded()
+    house.provider.answer_submit = lambda _ref: (_ for _ in ()).throw(TryLater("not now"))
+    house.provider.execute = False
+    await house.turn("submit")
+    assert await house.outbound.settle.cancel(seen, silent=False)
+    assert await house.told(seen.id) == [("failed", "cancelled")]
+
+
+async def test_a_receipt_that_comes_at_the_moment_of_an_end_which_it_belies_is_told_to_the_sender(house: House) -> None:
+    await house.submitted()
+    await say(house, DONE)
+    house.now += 60
+    settle = house.outbound.settle
+    look = settle._belied
+
+    async def meanwhile(receipt: Receipt) -> Any:
+        found = await look(receipt)
+        await house.turn("result")
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settle, "_belied", meanwhile)
+        await receive(house, Verdict.FAILED, "hangup")
+    assert await house.states() == ["delivered"]
+    await say(house, FAILED)
+    await house.settle()
+    assert await corrections(house) == [("failed", "hangup", "delivered")]
 
 
 async def test_a_cancelled_fax_took_as_long_as_it_did(house: House) -> None:
