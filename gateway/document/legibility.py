@@ -118,7 +118,8 @@ def lost_in(
     marks = pale.resize(size, Image.Resampling.BOX).point([255 if v >= _FILLED else 0 for v in range(256)])
     if marks.histogram()[255] < _LOST_TILES:
         return None
-    marks = ImageChops.darker(marks, _within(page.convert("L").resize(size, Image.Resampling.BOX), _UNINKED))
+    ink = page.convert("L").reduce((round(page.width / below.width), round(page.height / below.height)))
+    marks = ImageChops.darker(marks, _within(ink.resize(size, Image.Resampling.BOX), _UNINKED))
     if marks.histogram()[255] < _LOST_TILES:
         return None
     for x, y in ((1, 0), (0, 1)):
