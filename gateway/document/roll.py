@@ -167,8 +167,10 @@ def _fonts() -> Any:
 
 
 def _loosen(root: Any) -> None:
-    """What is shown in part on a screen, to be scrolled or for want of room, is shown whole, and what comes next stands below it; a long address may be broken where it has signs,
-    and anywhere where it has none. Outlook's word for black, the colour of its tables' lines, is one.
+    """What is shown in part on a screen, to be scrolled or for want of room, is shown whole, and what comes next stands below it.
+
+    A long address may be broken where it has signs, and anywhere where it has none. Outlook's word for black, the colour of
+    its tables' lines, is one.
     """
     for element in root.iter():
         if element.tag == "style":
