@@ -114,7 +114,9 @@ class LateLook:
     async def __call__(self, job: FaxJob) -> bool:
         """Whether all is known of a fax that has ended; it is corrected where the history belies its end."""
         attempts, told = await self._database.read(lambda tx: (jobs.attempts(tx, job.id), receipts.of_job(tx, job.id)))
-        await self._weigh(job, [receipt for receipt in told if is_late(job, receipt)])
+        words = {receipt.provider_ref: receipt for receipt in told if receipt.verdict is not Verdict.PROGRESS}
+        # the last word of a call has put right those before
+        await self._weigh(job, [last for last in words.values() if is_late(job, last)])
         unsure = _unsure(attempts)
         if unsure is None:
             return True

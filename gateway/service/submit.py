@@ -405,11 +405,14 @@ def _unsure(error: GatewayError) -> str:
 
 
 def _let_go_at(events: Sequence[jobs.Event]) -> float:
-    """When a person was the last time asked whether a fax was sent, and let it go for all that."""
+    """When a person was the last time asked whether a fax was sent, and let it go for all that.
+
+    Who releases one in doubt has it looked for once more, and says nothing of that.
+    """
     at, is_asked = -math.inf, False
     for event in events:
         if event.what.startswith(f"held: {MAY_BE_SENT}"):
             is_asked = True
-        elif event.what == jobs.RELEASED and is_asked:
+        elif event.what == jobs.RELEASED and is_asked and event.to_state != JobState.IN_DOUBT:
             at, is_asked = event.at, False
     return at

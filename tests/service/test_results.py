@@ -221,6 +221,18 @@ async def test_receipts_that_contradict_are_settled_by_the_api(house: House, ord
     assert len(await house.mails()) == 1
 
 
+async def test_a_receipt_that_a_later_one_has_put_right_corrects_no_end(house: House) -> None:
+    """Though the history, which lags behind, still says so."""
+    job = await house.submitted()
+    await receive(house, Verdict.FAILED, "busy")
+    await receive(house, Verdict.SUCCESS, "ok")
+    await say(house, DONE)
+    house.provider.history_pages = [(HistoryEntry(9000, 500, job.number.digits, Verdict.FAILED, None),)]
+    await house.settle()
+    assert house.provider.deleted == [500]
+    assert await house.told(job.id) == [("delivered", "ok")]
+
+
 async def test_where_the_api_contradicts_a_receipt_for_long_the_api_is_told(house: House) -> None:
     """The history tells nothing; a status is still more than a hint."""
     job = await house.submitted()
@@ -813,6 +825,39 @@ async def test_a_success_that_is_reported_while_the_next_try_is_in_doubt_stops_t
         await house.turn("doubt")
     assert await house.told(job.id) == [("unknown", "late")]
     assert house.provider.submits == 2
+
+
+async def test_who_lets_it_be_looked_for_once_more_has_not_said_that_an_earlier_call_failed(build: Build) -> None:
+    house, _job = await busy_at_first(build)
+    house.provider.answer_submit = lambda _ref: (_ for _ in ()).throw(OutcomeUnknown("no answer"))
+    house.provider.execute = False
+    house.now += 300
+    await house.turn("submit")
+    await receive(house, Verdict.SUCCESS, "ok")
+    held = await only(house)
+    house.now += 60
+    assert await house.database.write(lambda tx: _release(tx, held, house.now)) == ""
+    for _ in range(10):
+        house.now += 3600
+        await house.turn("doubt", "submit")
+    absent = await only(house)
+    assert (absent.state, absent.may_be_sent, house.provider.submits) == (JobState.UPLOADED, True, 2)
+    assert await house.database.write(lambda tx: _retry(tx, absent, house.now, resend=True, named=True)) == ""
+    await house.turn("submit")
+    assert house.provider.submits == 3
+
+
+async def test_who_says_of_one_in_doubt_that_it_was_not_sent_has_seen_what_was_reported(build: Build) -> None:
+    house, _job = await busy_at_first(build)
+    house.provider.answer_submit = lambda _ref: (_ for _ in ()).throw(OutcomeUnknown("no answer"))
+    house.now += 300
+    await house.turn("submit")
+    await receive(house, Verdict.SUCCESS, "ok")
+    held = await only(house)
+    house.now += 60
+    assert await house.database.write(lambda tx: _retry(tx, held, house.now, resend=True, named=True)) == ""
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["in_doubt"], 3)
 
 
 # --- ends that race ---------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -234,8 +235,8 @@ def _retry(tx: Tx, job: FaxJob, now: float, *, resend: bool, named: bool) -> str
         return "its sender wants it later; send it now by its id"
     if job.state is JobState.IN_DOUBT and job.hold:
         jobs.end_attempt(tx, job.id, job.attempts, now, "absent", detail=jobs.SAID_ABSENT)
-        jobs.release(tx, job, now)
         jobs.change(tx, job, JobState.UPLOADED, now, "sent again by the operator's word")
+        jobs.release(tx, replace(job, state=JobState.UPLOADED), now)
         return ""
     if job.hold:
         jobs.release(tx, job, now)
