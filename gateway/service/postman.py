@@ -35,6 +35,7 @@ log = structlog.get_logger("postman")
 
 _SPREAD = 0.1
 _PICTURES = 3  # of a mail at most
+_COUNTED_WITHIN = 30.0  # seconds: a received fax does not wait longer for others that are converted
 _LARGE = 8_000_000  # bytes of a document; its mail is in memory several times over
 _MIN_TRIES = 5  # a mail is not given up on age alone: a clock may jump
 
@@ -176,9 +177,11 @@ class Postman:
             return None
         document = str(self._spool.path(mail.file))
         try:
-            return int(await self._pool.run("gateway.document.pagecount:pagecount", document=document))
-        except GatewayError as error:
-            log.warning("the pages of a received fax cannot be counted", id=mail.cause, why=str(error))
+            async with asyncio.timeout(_COUNTED_WITHIN):
+                return int(await self._pool.run("gateway.document.pagecount:pagecount", document=document))
+        except (GatewayError, TimeoutError) as error:
+            why = str(error) or "no converter was free in time"
+            log.warning("the pages of a received fax cannot be counted", id=mail.cause, why=why)
             return None
 
     async def _original(self, mail: OutgoingMail) -> bytes:

@@ -608,6 +608,24 @@ async def test_a_received_fax_that_lacks_a_page_is_told_as_such(house: House) ->
     assert house.workshop.calls.count("pagecount") == 2  # nothing is counted where nothing was told
 
 
+async def test_a_received_fax_does_not_wait_for_converters_that_are_not_free(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.service.postman._COUNTED_WITHIN", 0.05)
+
+    async def never(_function: str, **_arguments: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(house.workshop, "run", never)
+    await house.route("+12025550100", "desk@example.org")
+    draft, carrier = house.inbound.draft(), Carrier()
+    draft.write(PDF)
+    await house.inbound.arrival(FaxArrival("u1", "+12025550199", "+12025550100", pages=2), draft, "application/pdf")
+    await Office(house, carrier).due()
+    ((_, _, message),) = carrier.sent
+    assert email.message_from_bytes(message)["Subject"].endswith(", 2 pages")
+
+
 async def test_running_it_delivers_what_comes_and_stops_quietly(house: House) -> None:
     sink = Sink()
     async with relay(sink) as port:
