@@ -41,7 +41,8 @@ _VANISHED = re.compile(  # words that are hidden: in Word with text behind what 
 _LINKED_IN_XML = re.compile(rb"<draw:image(?=[^>]*\bxlink:href=[\"'][^#\"'])[^>]*/>")
 _LINKED_IN_RTF = re.compile(rb"\bINCLUDEPICTURE\b[^{}]*\\\\d\b")  # and not kept within
 _HIDDEN_IN_RTF = re.compile(  # words behind what hides them, but not the name of such a style
-    rb"\\v(?![a-z0-9])(?:\\(?!v0|v(?![a-z])|plain)[a-z]+-?\d* ?)*[ \r\n]*(?:[^\\{}\s]|\\')[^\\{}]*(?<!;)[\\{}]"
+    rb"\\v(?![a-z0-9])[ \r\n]*+(?:\\(?!v0|v(?![a-z])|plain|u-?\d)[a-z]++-?+\d*+[ \r\n]*+)*+"
+    rb"(?:[^\\{}\s]|\\'|\\u-?\d)[^\\{}]*+(?<!;)[\\{}]"
 )
 _NEW_CHART = re.compile(r"(?:word|ppt|xl)/charts/chartEx\d*\.xml")  # which LibreOffice does not draw
 _DIAGRAM, _RUN = re.compile(r"(?:word|ppt|xl)/diagrams/data[^/]*\.xml"), re.compile(rb"<(?:\w+:)?t>([^<]+)<")

@@ -206,6 +206,14 @@ def test_what_is_hidden_stays_hidden(tmp_path: Path, style: str) -> None:
     assert ink(hidden + "<p>Shown</p>") <= ink("<p>Shown</p>") + 2
 
 
+@pytest.mark.parametrize("said", ["/* for overflow:hidden */ p", "p[style*='overflow:hidden'], p"])
+def test_what_is_hidden_of_a_style_sheet_stays_hidden(tmp_path: Path, said: str) -> None:
+    """Also where it speaks of what is cut off in front of what it says."""
+    answer = drawn(f"<style>{said} {{display:none}}</style><p>Hidden</p><div>Shown</div>", tmp_path)
+    with pypdfium2.PdfDocument(answer["path"]) as document:
+        assert document[0].get_textpage().get_text_range().split() == ["Shown"]
+
+
 @pytest.mark.parametrize(
     "source", [
         "<ol style='margin:0;padding:0'><li>{0}</ol>", "<p style='margin-left:-200px'>{0}</p>",

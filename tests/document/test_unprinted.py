@@ -93,11 +93,14 @@ def test_where_nothing_is_hidden_nothing_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "hides", [rb"{\v No!}", rb"{\rtlch\fcs1 \ltrch\v\insrsid7 No!}", rb"\v \'e4\v0 b", b"\\v\r\nNo\\v0 b"]
-)
+    "hides", [
+        rb"{\v No!}", rb"{\rtlch\fcs1 \ltrch\v\insrsid7 No!}", rb"\v \'e4\v0 b", b"\\v\r\nNo\\v0 b",
+        b"{\\v\\fs20\r\n\\lang9 No!}", rb"{\v\uc0\u1053 \u1077 }",
+    ],
+)  # fmt: skip
 def test_hidden_text_of_rtf_is_told(tmp_path: Path, hides: bytes) -> None:
-    style = rb"{\stylesheet{\*\cs16 \additive \v\f0 Hidden;}}\viewkind4\vern1 "
-    assert told(tmp_path, rb"{\rtf1 " + style + rb"a {\v0 b} \v\v0 c}") == []
+    style = rb"{\stylesheet{\*\cs16 \additive \v\f0 Hidden;}{\s17\qc \v\f1\fs16\lang9 \sbasedon0 Top of Form;}}\viewkind4\vern1 "
+    assert told(tmp_path, rb"{\rtf1 " + style + rb"a {\v0 b} \v\v0 c{\v\fs20\insrsid7 \par}}") == []
     assert told(tmp_path, rb"{\rtf1 " + style + rb"a " + hides + rb"}") == ["the hidden text"]
 
 
