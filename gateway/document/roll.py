@@ -37,9 +37,7 @@ _HEAD = 0.25  # of a page that it may take
 _CUT = 0.3  # of a page that may stay empty for a cut between two lines
 _SCROLLED = re.compile(r"(overflow(?:-[xy])?)\s*:\s*(?:auto|scroll)", re.IGNORECASE)
 _WHOLE = r"\1:visible;height:auto!important;max-height:none!important"
-_DECLARED = re.compile(
-    r"(?<![^{}])[^{}]++(?=\}|\Z)"
-)  # what is said of something, not of what: there may be remarks before it
+_DECLARED = re.compile(r"(?<![^{}])[^{}]++(?=\}|\Z)")  # of a style sheet: what is said of something, not of what
 _CUT_OFF = re.compile(r"overflow(?:-[xy])?\s*:\s*(?:hidden|clip)\b", re.IGNORECASE)
 _UNSEEN = re.compile(  # and not for want of room: it is as good as nothing wide or high, or moved away
     r"(?<![-\w])(?:(?:max-)?(?:height|width)|font-size|line-height|opacity)\s*:\s*(?:0(?:px|pt|em|rem|%)?|(?:1|[01]?\.\d+)p[xt])\s*(?:[;!]|$)"

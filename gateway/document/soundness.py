@@ -156,7 +156,7 @@ def _is_veiled(resources: object) -> bool:
     """Whether an opacity in it is no number, which pdfium takes for none."""
     states = _entries(resources, "/ExtGState") if isinstance(resources, pikepdf.Dictionary) else []
     return any(
-        not isinstance(state.get(name, 1), int | Decimal)
+        type(state.get(name, 1)) not in (int, Decimal)  # true is one of Python's
         for state in states if isinstance(state, pikepdf.Dictionary) for name in ("/ca", "/CA")
     )  # fmt: skip
 

@@ -780,7 +780,8 @@ def test_an_opacity_that_is_no_number_is_damage(pages: Pages, refusal: Refusal, 
         return saved(document)
 
     assert ink(*pages(of(1))) > 0
-    assert "page 1" in refusal(of(Name.Normal)).public
+    for opacity in (Name.Normal, True):
+        assert "page 1" in refusal(of(opacity)).public
 
 
 def test_a_portfolio_is_refused_and_a_pdf_with_an_attachment_is_not(pages: Pages, refusal: Refusal) -> None:
