@@ -122,7 +122,7 @@ def _is_plain(original: bytes) -> bool:
 
 def _original_headers(facts: dict[str, Any], original: bytes) -> Iterable[bytes]:
     """The header of the sender's mail, or what is known of it."""
-    given = original[:_HEADERS].partition(b"\r\n\r\n")[0]
+    given = (b"\r\n" + original[:_HEADERS]).partition(b"\r\n\r\n")[0]  # a mail may begin with its text
     lines = [re.sub(rb"[^\t -~]", b"?", line)[:990].rstrip() for line in re.split(rb"\r\n|\r|\n", given)]
     kept = [line for line in lines if line]
     if kept:

@@ -654,6 +654,12 @@ def test_no_fact_breaks_the_form(
         assert document.get_payload(decode=True) == attachment
 
 
+def test_the_text_of_a_mail_without_a_header_is_not_returned_as_one() -> None:
+    raw = compose(failed("busy", "x", ret="HDRS"), HEAD, original=b"\r\nDiagnosis: secret\r\n\r\nmore\r\n")
+    check_form(raw)
+    assert b"Diagnosis" not in raw
+
+
 def test_original_headers_do_not_break_out() -> None:
     boundary = re.search(rb'boundary="([^"]+)"', made("05-busy"))
     assert boundary
