@@ -246,7 +246,8 @@ class FaxJob:
     updated_at: float
     next_at: float = 0.0  # nothing is due before
     hold: str = ""  # why a person must release it; "" when free
-    approved: bool = False  # a person has released it: only caps may stop it
+    released: bool = False  # a person has let it go: it is not unusual, nor too old
+    approved: bool = False  # he did where it needed approval: only caps may stop it
     strikes: int = 0  # tries of the present step begun
     attempts: int = 0  # sends recorded, see Attempt
     redials: int = 0  # sends repeated after a clear busy, no answer...

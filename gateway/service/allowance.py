@@ -139,11 +139,11 @@ class Allowance:
             return Stop(How.FAILS, error.public)
         case = _case(tx, job)
         at = self._now(tx)
-        if not job.approved:
-            stop = self._of_sender(tx, case, at) or (self._unapproved(tx, case, price) if asked else None)
-            if stop is not None:
-                return stop
-        return self._capped(tx, case, price, at, asked=asked)
+        return (
+            (None if job.released else self._of_sender(tx, case, at))
+            or (None if job.approved or not asked else self._unapproved(tx, case, price))
+            or self._capped(tx, case, price, at, asked=asked)
+        )
 
     def _of_sender(self, tx: Tx, case: _Case, at: float) -> Stop | None:
         identity, settings = case.spender.identity, self._settings.anomaly
@@ -313,7 +313,7 @@ def _count(tx: Tx, case: _Case, n: int, at: float, money: int) -> None:
     job = case.job
     spending.reserve(
         tx, case.spender, job.id, n, at,
-        pages=case.pages, money=money, country=_country(job.number), approved=job.approved,
+        pages=case.pages, money=money, country=_country(job.number), released=job.released,
     )  # fmt: skip
 
 

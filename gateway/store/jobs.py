@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from gateway.model import (
+    NEEDS_APPROVAL,
     TRANSITIONS,
     Attempt,
     FaxDocument,
@@ -40,6 +41,7 @@ _JOB = (
 _ASKED = tuple(each.name for each in fields(FaxOptions) if each.name not in ("priority", "send_at"))
 _PRIORITIES = (1, 0, -1)
 RELEASED = "released"  # what the event of it says
+_APPROVED, _LET_GO = 1, 2  # what the column "approved" says of a job that a person has released: see release()
 SAID_ABSENT = "the operator says it was not sent"  # of an attempt that ended by the word of a person
 _SETTABLE = {
     "next_at", "hold", "strikes", "polls", "attempts", "redials", "document_ref", "provider_ref",
@@ -72,8 +74,8 @@ def _job(row: tuple[Any, ...]) -> FaxJob:
         document = FaxDocument(file, pages, size, sha256, seconds, entries, weighed)
     return FaxJob(
         id=id_, submission=submission, rcpt=rcpt, number=FaxNumber(number), state=JobState(state),
-        created_at=created_at, updated_at=updated_at, next_at=next_at, hold=hold, approved=bool(approved), strikes=strikes,
-        attempts=attempts, redials=redials, document=document, document_ref=document_ref, provider_ref=provider_ref, tsi=tsi,
+        created_at=created_at, updated_at=updated_at, next_at=next_at, hold=hold, released=approved != 0,
+        approved=approved == _APPROVED, strikes=strikes, attempts=attempts, redials=redials, document=document, document_ref=document_ref, provider_ref=provider_ref, tsi=tsi,
         options=FaxOptions(**json.loads(options), priority=priority, send_at=send_at), orcpt=orcpt,
         notify=frozenset(Notify(word) for word in notify.split()), cost=None if cost is None else Decimal(cost),
         outcome=outcome, last_error=last_error,
@@ -268,12 +270,13 @@ def hold(tx: Tx, job: FaxJob, now: float, why: str, *, instead: bool = False) ->
 def release(tx: Tx, job: FaxJob, now: float) -> bool:
     """Let a held job go on now, or when its sender wants it, with fresh tries.
 
-    Who releases it has looked at it: only caps may stop it again.
+    Who releases it has looked at it: nothing unusual stops it again. It is approved where that was what it was held for;
+    of one that was held for another reason it may not have been asked yet whether it needs an approver.
     """
     changed = tx.execute(
-        "UPDATE job SET hold = '', approved = 1, strikes = 0, next_at = max(?, send_at), updated_at = ?"
-        " WHERE id = ? AND state = ? AND hold <> ''",
-        (now, now, job.id, job.state),
+        "UPDATE job SET approved = CASE WHEN approved = ? OR substr(hold, 1, length(?)) = ? THEN ? ELSE ? END, hold = '',"
+        " strikes = 0, next_at = max(?, send_at), updated_at = ? WHERE id = ? AND state = ? AND hold <> ''",
+        (_APPROVED, NEEDS_APPROVAL, NEEDS_APPROVAL, _APPROVED, _LET_GO, now, now, job.id, job.state),
     ).rowcount
     if changed:
         _event(tx, job.id, now, job.state, job.state, RELEASED)

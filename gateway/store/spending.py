@@ -140,7 +140,7 @@ def reserve(
     pages: int,
     money: int,
     country: str,
-    approved: bool,
+    released: bool,
 ) -> None:
     """Count attempt ``n`` of a job, in the transaction that begins it; ``money`` in millionths."""
     tx.execute(
@@ -148,14 +148,14 @@ def reserve(
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             job, n, at, spender.identity, spender.client, spender.destination, spender.route, pages, money,
-            int(approved),
+            int(released),
         ),
     )  # fmt: skip
     _add(tx, spender.scopes, at, faxes=1, pages=pages, money=money)
     tx.execute(
         "INSERT INTO destination (identity, number, country, first_at, last_at, approved) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET last_at = excluded.last_at",
-        (spender.identity, spender.destination, country, at, at, int(approved)),
+        (spender.identity, spender.destination, country, at, at, int(released)),
     )
 
 

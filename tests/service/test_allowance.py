@@ -503,6 +503,36 @@ async def test_what_needs_approval_is_held_until_a_person_releases_it(build: Bui
     assert await house.states() == ["submitted"]
 
 
+@pytest.mark.parametrize("stopped", [True, False])
+async def test_what_was_let_go_for_another_reason_still_needs_its_approver(build: Build, *, stopped: bool) -> None:
+    """Nobody had asked for him while it was held."""
+    house = await build(outbound=settings(anomaly=WATCH))
+    await house.route("user:ann", approval=Approval(True, 0, None, "boss@example.org"))
+    await fax(house, 1, ANN, number="+14165550123")
+    await house.turn("prepare", "upload")
+    (job,) = await house.jobs()
+    if stopped:
+        await house.database.write(lambda tx: spending.stop(tx, "user:ann", house.now, "a burst"))
+        await house.turn("submit")
+        assert await house.database.write(lambda tx: spending.let_go(tx, "user:ann"))
+    else:
+        await house.database.write(lambda tx: jobs.hold(tx, job, house.now, "wrong letter?"))
+    assert await house.database.write(lambda tx: jobs.release(tx, job, house.now))
+    await house.turn("submit")
+    (held,) = await house.jobs()
+    assert (held.hold, house.provider.submits) == (
+        "it needs approval: it is the first fax of this sender to Canada (+1 416)",
+        0,
+    )
+    assert [mail.to for mail in await house.mails(MailKind.OPERATOR)] == ["boss@example.org"]
+
+    assert await house.database.write(lambda tx: jobs.release(tx, held, house.now))
+    assert await house.database.write(lambda tx: jobs.hold(tx, held, house.now, "one more look"))
+    assert await house.database.write(lambda tx: jobs.release(tx, held, house.now))
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["submitted"], 1)  # what was approved stays so
+
+
 async def test_a_country_that_was_faxed_once_needs_no_approval_again_of_this_sender(build: Build) -> None:
     house = await build(outbound=settings())
     await send(house, 1, ANN)

@@ -615,7 +615,7 @@ async def test_a_success_that_is_reported_before_the_next_try_counts_for_what_is
     await receive(house, Verdict.SUCCESS, "ok")
     held = await only(house)
     assert held.may_be_sent
-    assert not held.approved  # nobody has released it
+    assert not held.released  # nobody has released it
     assert held.hold.endswith("; it was held before: wrong letter?" if uploaded else "is now reported as successful")
     assert "may have been faxed already" in await house.database.write(lambda tx: _release(tx, held, house.now))
     assert await house.told(job.id) == [("unknown", "late")]

@@ -154,7 +154,8 @@ async def test_a_released_job_has_fresh_tries_and_goes_no_earlier_than_its_sende
         assert await database.write(lambda tx, later=later: jobs.release(tx, later, 1004.0))
         released = await database.read(lambda tx, later=later: jobs.get(tx, later.id))
         assert released is not None
-        assert (released.hold, released.approved, released.strikes, released.next_at) == ("", True, 0, next_at)
+        assert (released.hold, released.released, released.approved) == ("", True, False)
+        assert (released.strikes, released.next_at) == (0, next_at)
         assert (await database.read(lambda tx, later=later: jobs.events(tx, later.id)))[-1].what == "released"
 
 
