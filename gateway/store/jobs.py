@@ -252,15 +252,15 @@ def count_poll(tx: Tx, job: FaxJob, waits: Sequence[float], now: float) -> int:
 
 def hold(tx: Tx, job: FaxJob, now: float, why: str, *, instead: bool = False) -> bool:
     """Stop a job that is not terminal until a person releases it; ``instead``: also one that is held for another reason, which
-    stays told.
+    stays told. As with :func:`change`, one that was sent since is another story.
     """
     if job.state.terminal:
         return False
     if instead and job.hold:
         why = f"{why}; it was held before: {job.hold}"
     changed = tx.execute(
-        "UPDATE job SET hold = ?, updated_at = ? WHERE id = ? AND state = ? AND (hold = '' OR ?)",
-        (why, now, job.id, job.state, instead),
+        "UPDATE job SET hold = ?, updated_at = ? WHERE id = ? AND state = ? AND attempts = ? AND (hold = '' OR ?)",
+        (why, now, job.id, job.state, job.attempts, instead),
     ).rowcount
     if changed:
         _event(tx, job.id, now, job.state, job.state, f"held: {why}")

@@ -137,6 +137,16 @@ async def test_a_held_job_is_not_sent(database: Database) -> None:
     assert len(await database.read(lambda tx: jobs.due(tx, JobState.UPLOADED, 9999.0, 10))) == 1
 
 
+async def test_a_job_that_was_sent_since_is_not_held_for_what_was_found_of_an_earlier_send(database: Database) -> None:
+    await database.write(lambda tx: jobs.add(tx, submission(), [job()], "key"))
+    first = await advance(database, "S1-1", JobState.PREPARED, JobState.UPLOADED, document_ref=7)
+    await database.write(lambda tx: jobs.begin_attempt(tx, first, 1002.0))
+    again = await advance(database, "S1-1", JobState.IN_DOUBT, JobState.UPLOADED)
+    assert (first.state, first.attempts, again.attempts) == (again.state, 0, 1)
+    assert not await database.write(lambda tx: jobs.hold(tx, first, 1003.0, "nobody knows"))
+    assert await database.write(lambda tx: jobs.hold(tx, again, 1003.0, "nobody knows"))
+
+
 async def test_what_has_happened_to_a_held_job_is_recorded_and_only_its_end_ends_the_hold(database: Database) -> None:
     await database.write(lambda tx: jobs.add(tx, submission(), [job()], "key"))
     await database.write(lambda tx: jobs.hold(tx, job(), 1001.0, "look"))
