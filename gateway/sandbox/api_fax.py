@@ -260,7 +260,7 @@ def _record(row: Row) -> dict[str, Any]:
         "id": row["id"], "user_id": 2, "filename": f"{stem}.pdf.tiff", "orig_filename": f"{stem}.pdf",
         "filename_uploaded": row["filename"], "file_extension": Path(row["filename"]).suffix.lstrip(".").lower(),
         "total_pages": row["pages"], "filesize": row["size"], "preview_in_storage": 1,
-        "preview_file": f"{stem}.pdf.preview.png", "preview_image": None, "s3": None, "updated_at": created,
+        "preview_file": f"{stem}.pdf.preview.jpg", "preview_image": None, "s3": None, "updated_at": created,
         "created_at": created,
     }  # fmt: skip
 

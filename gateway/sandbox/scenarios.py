@@ -13,7 +13,7 @@ CALL_BACK = f"{PREFIX}0099"
 # Fax.to API, delivery receipt: the meaning of each msg_code
 TEXTS = {
     "ok": "Success! Your fax has been sent!",
-    "unknown": "Fax Failed - Unknown Error (contact us for more info)",
+    "unknown": "Fax Failed - Unknown Error (We don’t know exactly what went wrong - contact us for more info)",
     "no_answer": "Fax Failed - No Answer from Fax machine",
     "busy": "Fax Failed - Line Busy (The fax machine could be busy)",
     "file_error": "Fax Failed - File conversion failed. Re-upload and Retry",

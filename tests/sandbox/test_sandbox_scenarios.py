@@ -54,6 +54,18 @@ def test_every_scenario_is_tried_here() -> None:
     assert {each.fault for each in SCENARIOS.values()} <= {"", *faults_of("send")}
 
 
+def test_receipts_have_the_documented_words() -> None:
+    """Down to the one character that is not ASCII, as the gateway has to pass it on."""
+    assert TEXTS == {
+        "ok": "Success! Your fax has been sent!",
+        "unknown": "Fax Failed - Unknown Error (We don\u2019t know exactly what went wrong - contact us for more info)",
+        "no_answer": "Fax Failed - No Answer from Fax machine",
+        "busy": "Fax Failed - Line Busy (The fax machine could be busy)",
+        "file_error": "Fax Failed - File conversion failed. Re-upload and Retry",
+        "hangup": "Fax Failed - Early Hangup",
+    }
+
+
 @pytest.mark.parametrize("suffix", sorted(ENDED))
 async def test_a_call_ends_as_its_scenario_says(w: World, suffix: str) -> None:
     code, pages, seconds = ENDED[suffix]
