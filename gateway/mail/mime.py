@@ -25,6 +25,9 @@ _FRAME = len("=?utf-8?B??=")
 _TOKEN = 900  # characters without a blank that a header line can hold safely
 _LINE = 76  # characters of a base64 line
 _LONGEST = 998  # characters of any line, RFC 5322 section 2.1.1
+_TYPED = str.maketrans(
+    {**dict.fromkeys("‘’“”", "'"), **dict.fromkeys("–—", "-"), "…": "..."}
+)  # as a typewriter has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,8 @@ class Part:
 
 
 def structured(name: str, value: str) -> bytes:
-    """A field whose value is ASCII by its nature (addresses, ids, dates), folded at blanks."""
-    clean = one_line(value, _TOKEN * 4).encode("ascii", "replace").decode()
+    """A field whose value is ASCII by its nature (addresses, ids, dates) or by a standard, folded at blanks."""
+    clean = one_line(value, _TOKEN * 4).translate(_TYPED).encode("ascii", "replace").decode()
     return _folded(name, [word[:_TOKEN] for word in clean.split(" ")])
 
 

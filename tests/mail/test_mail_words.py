@@ -144,6 +144,7 @@ def test_structured_fields_fold_at_blanks() -> None:
     raw = structured("References", " ".join(f"<{n}@example.com>" for n in range(20)))
     assert all(len(line) <= 78 for line in raw.split(b"\r\n"))
     assert structured("X", "a\r\nBcc: b") == b"X: a Bcc: b"
+    assert structured("X", "We don’t know “what” – it is Größe") == b"X: We don't know 'what' - it is Gr??e"
     assert max(map(len, structured("X", "y" * 5000).split(b"\r\n"))) < 998
 
 
