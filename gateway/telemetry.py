@@ -204,7 +204,7 @@ _listeners: list[Callable[[str, dict[str, Any]], None]] = []
 
 
 def listen(listener: Callable[[str, dict[str, Any]], None]) -> None:
-    """Have ``listener(event, facts)`` called for every event below (the demo prints them)."""
+    """Have ``listener(event, facts)`` called for every event below, such as by the demo, which then looks again."""
     _listeners.append(listener)
 
 

@@ -46,19 +46,19 @@ def countries() -> list[dict[str, Any]]:
 
 def country_name(code: str) -> str | None:
     """The name of a country by its three letters; None for one that is not covered."""
-    return next((name for name, known, _ in COUNTRIES if known == code.upper()), None)
+    return next((name for name, known, _ in COUNTRIES if known == code), None)
 
 
 def states(country: str) -> list[dict[str, str]]:
     """``states`` of ``GET /states/{country}``."""
     return [{"id": str(number), "name": name, "code": code}
-            for number, name, code, _ in _STATES.get(country.upper(), ())]  # fmt: skip
+            for number, name, code, _ in _STATES.get(country, ())]  # fmt: skip
 
 
 def area_codes(country: str, state: str) -> list[dict[str, Any]]:
     """``areacodes`` of ``GET /areacodes/{country}/{state}``."""
-    return [{"country_code": country.upper(), "state_id": number, "area_code": area}
-            for number, _, _, areas in _STATES.get(country.upper(), ()) if str(number) == state
+    return [{"country_code": country, "state_id": number, "area_code": area}
+            for number, _, _, areas in _STATES.get(country, ()) if str(number) == state
             for area in areas]  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def did_groups(country: str, ids: str = "", state: str = "", city: str = "", are
     prefix = city.rstrip("%").upper()
     return [{"did_group_id": group, "area_code": code, "city_name": name}
             for group, land, region, code, name in _GROUPS
-            if land == country.upper() and (not wanted or str(group) in wanted) and (not state or str(region) == state)
+            if land == country and (not wanted or str(group) in wanted) and (not state or str(region) == state)
             and name.startswith(prefix) and (not area or code == area)]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.sandbox.answers import Answer
-from gateway.sandbox.faults import SPOILED, STATUSES, UNANSWERED, WIRE, Fault
+from gateway.sandbox.faults import SPOILED, STATUSES, UNANSWERED, Fault
 
 _HUGE = 8 << 20
 _CHUNK = b"x" * (64 << 10)
@@ -41,7 +41,7 @@ class Wire:
         return _response(answer.status, json.dumps(answer.body).encode())
 
     async def spoiled(self, answer: Answer, fault: Fault) -> web.StreamResponse:
-        """The answer as the fault wants it; a fault that is not one of the wire changes nothing here."""
+        """The answer as the fault wants it; a fault of the call itself, or a delay, changes nothing here."""
         kind = fault.kind
         if kind in UNANSWERED:
             return await self._unanswered(kind, fault.seconds)
@@ -49,8 +49,8 @@ class Wire:
             return self._status(int(kind))
         if kind in SPOILED:
             return _response(answer.status, _spoil(answer.body, kind))
-        if kind in WIRE:
-            return await self._slowly(answer, kind, fault.seconds)
+        if kind in ("cut", "slow"):
+            return await self._in_pieces(answer, kind, fault.seconds)
         return await self.answer(answer)
 
     async def wait(self, seconds: float) -> bool:
@@ -107,10 +107,7 @@ class Wire:
             pass  # the client had enough
         return self._drop()
 
-    async def _slowly(self, answer: Answer, kind: str, seconds: float) -> web.StreamResponse:
-        """``delay`` and ``late-execution`` have waited before; ``cut`` and ``slow`` are of the body."""
-        if kind not in ("cut", "slow"):
-            return await self.answer(answer)
+    async def _in_pieces(self, answer: Answer, kind: str, seconds: float) -> web.StreamResponse:
         if answer.file is not None:
             body = await asyncio.to_thread(answer.file.read_bytes)
         else:
