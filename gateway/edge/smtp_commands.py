@@ -10,6 +10,8 @@ from gateway.model import Notify
 
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,30}")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_DOT_ATOM = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
 _MAX_PATH = 512  # characters; RFC 5321 section 4.5.3.1.3 demands 256
 
 
@@ -23,7 +25,7 @@ class BadCommand(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class MailCommand:
-    """MAIL FROM: the reverse-path ("" for null) and what its parameters say (RFC 5321, 1870, 3461, 4954)."""
+    """MAIL FROM: the reverse-path ("" for null) in its plainest spelling, and its parameters (RFC 5321, 1870, 3461, 4954)."""
 
     sender: str
     size: int | None = None
@@ -69,7 +71,7 @@ def read_mail(argument: str) -> MailCommand:
             _xtext(value, "AUTH")
         else:
             raise BadCommand(f"555 5.5.4 MAIL has no parameter {keyword} here")
-    return MailCommand(path, size, ret, envid)
+    return MailCommand(_plainest(path), size, ret, envid)
 
 
 def read_rcpt(argument: str) -> RcptCommand:
@@ -139,6 +141,17 @@ def _without_route(path: str) -> str:
     return path
 
 
+def _plainest(path: str) -> str:
+    """The same address without quotes that protect nothing (RFC 5321 section 4.1.2) and without the dot of the DNS root.
+
+    Routes know a sender by one spelling, and not every mail server takes the others.
+    """
+    local, at, domain = path.rpartition("@")
+    quoted = _QUOTED.fullmatch(local)
+    text = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
+    return f"{text if _DOT_ATOM.fullmatch(text) else local}@{domain.removesuffix('.')}" if at else path
+
+
 def _is_plain(text: str) -> bool:
     """Whether ``text`` is printable ASCII: what may stand in a header of ours."""
     return text.isascii() and text.isprintable()
@@ -159,7 +172,7 @@ def _parameters(rest: str) -> list[tuple[str, str]]:
     for word in rest.split():
         keyword, _, value = word.partition("=")
         if not _KEYWORD.fullmatch(keyword):
-            raise BadCommand("501 5.5.4 the parameters cannot be read")
+            raise BadCommand("501 5.5.4 what follows the address is no parameter; write one address, in <>")
         if found.setdefault(keyword.upper(), value) != value:
             raise BadCommand(f"501 5.5.4 {keyword.upper()} is given twice")
     return list(found.items())

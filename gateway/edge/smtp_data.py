@@ -7,6 +7,7 @@ ends.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ _FEW_DOTS = 100  # in a chunk
 _FAIR_PACE = 10_000  # bytes per second of a client that is not slow
 _CREDIT = 60.0  # seconds of silence at most that quick bytes have earned: a page is scanned
 _TLS_HELLO = b"\x16\x03"  # a TLS record that begins a handshake
-_WRONG_ENDS = (b"\n.\n", b"\n.\r\n", b"\r.\r")
+_WRONG_END = re.compile(rb"(?:\n\.\r?\n|\r\.\r)(?:quit\r?\n?)?\Z", re.IGNORECASE)  # some scripts wait for no answer
+_LONGEST_END = 10  # bytes
 _WRONG_END_SILENCE = 5.0  # seconds
 
 
@@ -242,13 +244,13 @@ class Message:
         """Read on to the end into ``sink``, dot-unstuffed (RFC 5321 section 4.5.2).
 
         ``timeout`` is the longest silence between two chunks. Raises what ``sink`` does, :class:`Closed`, TimeoutError,
-        and :class:`WrongLineEnds` after a short silence behind what only the client can take for the end.
+        and :class:`WrongLineEnds` after a short silence, or no more, behind what only the client can take for the end.
         """
         while not self.ended:
             wrong = self._wrong_end
             try:
                 chunk = await self._source.next(min(timeout, _WRONG_END_SILENCE) if wrong else timeout)
-            except TimeoutError:
+            except (TimeoutError, Closed):
                 if wrong:
                     raise WrongLineEnds from None
                 raise
@@ -266,7 +268,7 @@ class Message:
             data, self._tail, self.ended = data[: end + 2], b"", True
         else:
             self._lines = self._lines or data.find(b"\r\n", self._ours, -2) >= 0
-            self._last = data[-4:]
+            self._last = data[-_LONGEST_END:]
             keep = _start_of_end(data)
             data, self._tail = data[: len(data) - keep], data[len(data) - keep :]
         if not data:
@@ -278,7 +280,7 @@ class Message:
     @property
     def _wrong_end(self) -> bool:
         """Whether the last bytes look like an end in a message whose lines never end in CRLF."""
-        return not self._lines and self._last.endswith(_WRONG_ENDS)
+        return not self._lines and _WRONG_END.search(self._last) is not None
 
 
 def _dots(data: bytes) -> tuple[int, bool]:

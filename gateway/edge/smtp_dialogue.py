@@ -346,7 +346,7 @@ class Dialogue:
         except FarTooLarge:
             await self._rest(source, intake)
         except WrongLineEnds:
-            log.warning("a mail ends in a way that SMTP does not know", client=self.peer.address)
+            log.warning("the lines of a mail do not end in CRLF, so its end is unknown", client=self.peer.address)
             raise Hangup("554 5.6.0 the lines of the mail do not end in CRLF, so its end is unknown") from None
         except TimeoutError:
             if intake.trouble is not None:
@@ -354,7 +354,8 @@ class Dialogue:
             raise
         finally:
             if intake.trouble is not None and trouble is None:
-                telemetry.rejected(intake.trouble.status, client=self.peer.address, why=intake.trouble.public)
+                sender, why = self._transaction.sender, intake.trouble.public
+                telemetry.rejected(intake.trouble.status, client=self.peer.address, sender=sender, why=why)
         self.in_message = False
 
     async def _rest(self, source: Source, intake: Intake) -> None:

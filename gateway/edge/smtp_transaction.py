@@ -40,6 +40,11 @@ class Transaction:
         return self._mail is not None
 
     @property
+    def sender(self) -> str:
+        """Of the envelope, "" where there is none (yet)."""
+        return self._mail.sender if self._mail else ""
+
+    @property
     def has_failed(self) -> bool:
         """Whether a chunk was refused: then only RSET, or a new greeting, leads on (RFC 3030 section 2)."""
         return self._chunks is not None and self._chunks.trouble is not None
@@ -55,13 +60,13 @@ class Transaction:
             raise BadCommand("503 5.5.1 a mail has begun already")
         with _told(peer):
             command = read_mail(argument)
-        self._stranger = self._check_client(peer)
+        self._stranger = self._check_client(peer, command.sender)
         if self._stranger is None:
             await self._door.check_sender(peer, command.sender, command.size)
         self._mail = command
         return "250 2.1.0 sender ok"
 
-    def _check_client(self, peer: Peer) -> Refused | None:
+    def _check_client(self, peer: Peer, sender: str) -> Refused | None:
         """Raise Refused for a client that has to log in; return one for a stranger where nobody can.
 
         A stranger may still write to the postmaster, and hears at RCPT that he may not fax. Where there is a login, the
@@ -75,7 +80,7 @@ class Transaction:
             )
         tls = " under TLS (STARTTLS)" if self._listener.tls == "starttls" and not peer.tls else ""
         error = Refused(f"log in first{tls}: this door wants a user name and a password", status="5.7.0")
-        telemetry.rejected(error.status, client=peer.address, why=error.public)
+        telemetry.rejected(error.status, client=peer.address, sender=sender, why=error.public)
         raise error
 
     async def rcpt(self, peer: Peer, argument: str) -> str:
@@ -83,7 +88,7 @@ class Transaction:
         if self._mail is None:
             raise BadCommand("503 5.5.1 MAIL comes first")
         self._no_chunks()
-        with _told(peer):
+        with _told(peer, self.sender):
             command = read_rcpt(argument)
         for_a_person = self._door.is_postmaster(command.address)
         if (self._recipients or self._unnumbered) if for_a_person else self._postmaster:
@@ -92,7 +97,9 @@ class Transaction:
             self._postmaster = command.address
             return "250 2.1.5 the postmaster will read it; nothing is faxed"
         if self._stranger is not None:
-            telemetry.rejected(self._stranger.status, client=peer.address, why=self._stranger.public)
+            telemetry.rejected(
+                self._stranger.status, client=peer.address, sender=self.sender, why=self._stranger.public
+            )
             raise self._stranger
         unnumbered = await self._door.unnumbered(peer, self._mail.sender, command.address)
         if self._recipients if unnumbered else self._unnumbered:
@@ -181,16 +188,16 @@ def _of_both(one: frozenset[Notify], other: frozenset[Notify]) -> frozenset[Noti
 
 
 @contextmanager
-def _told(peer: Peer) -> Iterator[None]:
+def _told(peer: Peer, sender: str = "") -> Iterator[None]:
     """A command that cannot be read is a refusal like others: the log tells why this client's mails do not come."""
     try:
         yield
     except BadCommand as error:
         _, status, why = error.reply.split(" ", 2)
-        telemetry.rejected(status, client=peer.address, why=why)
+        telemetry.rejected(status, client=peer.address, sender=sender, why=why)
         raise
     except GatewayError as error:
-        telemetry.rejected(error.status, client=peer.address, why=error.public)
+        telemetry.rejected(error.status, client=peer.address, sender=sender, why=error.public)
         raise
 
 

@@ -361,5 +361,7 @@ async def test_refusals_are_logged_once_each_and_say_why(doors: Doors, house: Ho
             assert (await client.ask("RSET")).code == 250
             assert (await client.mail(b"x" * 1500)).code == 552
             assert (await client.mail(b"")).code == 554
-    assert [entry["status"] for entry in logs if entry["event"] == "rejected"] == ["5.7.1", "5.1.3", "5.3.4", "5.6.1"]
+    rejected = [entry for entry in logs if entry["event"] == "rejected"]
+    assert [entry["status"] for entry in rejected] == ["5.7.1", "5.1.3", "5.3.4", "5.6.1"]
+    assert [entry.get("sender") for entry in rejected] == [None, *["you@example.org"] * 3]
     assert not [entry for entry in logs if entry["log_level"] == "error"]

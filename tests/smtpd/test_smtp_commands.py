@@ -21,6 +21,12 @@ from gateway.model import Notify
         (r'FROM:<"a\">b"@c.example> BODY=7BIT', r'"a\">b"@c.example'),
         ("FROM:<@relay.example:a@b.example>", "a@b.example"),
         ("FROM:<a@b.example> BODY=8BITMIME AUTH=<>", "a@b.example"),
+        ("FROM:<a@b.example.>", "a@b.example"),
+        ('FROM:<"a"@b.example>', "a@b.example"),
+        (r'FROM:<"a\.\b"@b.example>', "a.b@b.example"),
+        ('FROM:<"a..b"@c.example>', '"a..b"@c.example'),
+        ('FROM:<""@c.example>', '""@c.example'),
+        ("FROM:<printer.>", "printer."),
     ],
 )
 def test_reverse_paths(line: str, sender: str) -> None:

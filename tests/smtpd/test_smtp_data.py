@@ -98,7 +98,7 @@ def check_as_the_standard_says(pieces: list[bytes], cuts: list[int]) -> None:
     chunks = [stream[a:b] for a, b in pairwise(edges)]
     wanted = expected(stream)
     if wanted is None:
-        with pytest.raises(Closed):
+        with pytest.raises((Closed, WrongLineEnds)):
             asyncio.run(read(*chunks))
     else:
         assert asyncio.run(read(*chunks)) == wanted
@@ -144,10 +144,13 @@ async def test_a_sink_that_stops_the_reading_loses_nothing() -> None:
     assert b"".join(got) == b"one\r\n.two\r\n"
 
 
-@pytest.mark.parametrize("stream", [b"one\n.\n", b".\n", b"one\ntwo\n.\r\n", b"one\r.\r"])
-async def test_an_end_in_wrong_line_ends_is_noticed_when_nothing_follows(stream: bytes) -> None:
+@pytest.mark.parametrize("stream", [b"one\n.\n", b".\n", b"one\ntwo\n.\r\n", b"one\r.\r", b"one\n.\nQUIT\n"])
+@pytest.mark.parametrize("closes", [False, True])
+async def test_an_end_in_wrong_line_ends_is_noticed_when_nothing_follows(stream: bytes, closes: bool) -> None:
     source = Input(Wire())
     source.feed(stream)
+    if closes:  # as netcat does at the end of what a script has written
+        source.end()
     with pytest.raises(WrongLineEnds):
         await Message(source).read(lambda _data: None, 0.05)
 

@@ -384,8 +384,11 @@ async def test_commands_that_cannot_be_read_are_in_the_log(doors: Doors, stub: S
             ]  # fmt: skip
             await client.ask("MAIL FROM:<a@b>")
             assert await client.asks("RCPT TO:<(1)202@fax.local>", "RCPT TO:<>") == [553, 501]
-    rejected = [(line["status"], line["client"]) for line in logs if line["event"] == "rejected"]
-    assert rejected == [(status, "127.0.0.1") for status in ("5.5.4", "5.5.4", "5.1.3", "5.1.3")]
+    rejected = [(line["status"], line["client"], line.get("sender")) for line in logs if line["event"] == "rejected"]
+    assert rejected == [
+        (status, "127.0.0.1", sender)
+        for status, sender in (("5.5.4", None), ("5.5.4", None), ("5.1.3", "a@b"), ("5.1.3", "a@b"))
+    ]
 
 
 async def test_a_number_that_is_the_subject_stands_alone(doors: Doors, stub: Stub) -> None:
