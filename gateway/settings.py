@@ -8,7 +8,7 @@ from typing import Any
 from gateway import __version__
 from gateway.config import Config
 from gateway.config.options_document import Document
-from gateway.document import cover_choice, engine, office
+from gateway.document import cover_choice, engine, libreoffice
 from gateway.document.cover_choice import CoverChoice
 from gateway.edge.callbacks import CallbackSettings
 from gateway.edge.smtp_settings import ListenerSettings, SmtpSettings
@@ -160,7 +160,7 @@ def outbound(config: Config) -> OutboundSettings:
             retry_after=p.retry_after,
             retry_max=p.retry_max,
             document=document(d),
-            office=office.find(d.office),
+            office=libreoffice.find(d.office),
             html=html(d),
             trim=d.trim,
             cover=cover(d),
@@ -224,7 +224,7 @@ def accept(config: Config) -> AcceptSettings:
         repeat_window=config.smtp.repeat_window,
         cover=cover(config.document),
         hostname=config.host,
-        office=bool(office.find(config.document.office)),
+        office=bool(libreoffice.find(config.document.office)),
         max_hops=config.smtp.max_hops,
         authserv_id=config.smtp.front.authserv_id or "",
         authserv_networks=tuple(config.smtp.front.networks),

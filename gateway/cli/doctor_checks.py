@@ -122,23 +122,23 @@ def isolation() -> Finding:
 
 def converters(setting: str, html: str) -> Iterator[Finding]:
     """What is there for the formats that need more than the gateway itself; ``setting``: of office documents."""
-    from gateway.document import engine, office, picture
+    from gateway.document import engine, libreoffice, picture
 
-    place = office.find(setting)
-    if place and (lacks := office.lacking(place)):
+    place = libreoffice.find(setting)
+    if place and (lacks := libreoffice.lacking(place)):
         yield Finding(
             "office documents", WARN, f"the LibreOffice in {place} prints no {' and no '.join(lacks)}",
             f"apt install {' '.join(lacks.values())}",
         )  # fmt: skip
     elif place:
         yield Finding("office documents", OK, f"LibreOffice in {place}")
-    elif setting != office.NONE:
+    elif setting != libreoffice.NONE:
         yield Finding(
             "office documents", WARN,
-            f"no LibreOffice{'' if setting == office.AUTO else f' in {setting}'}: Word, Excel, PowerPoint, OpenDocument and RTF are"
+            f"no LibreOffice{'' if setting == libreoffice.AUTO else f' in {setting}'}: Word, Excel, PowerPoint, OpenDocument and RTF are"
             " refused",
             "apt install libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui libreoffice-math-nogui, or set"
-            f" document.office: {'none' if setting == office.AUTO else 'auto'}",
+            f" document.office: {'none' if setting == libreoffice.AUTO else 'auto'}",
         )  # fmt: skip
     if html == engine.TEXT:
         yield Finding("HTML", OK, "printed as text")

@@ -136,7 +136,7 @@ async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, wanted
     """
     from gateway import settings
     from gateway.config.options_document import Document
-    from gateway.document import office
+    from gateway.document import libreoffice
     from gateway.document.cover_facts import gather
     from gateway.document.opening import opened
     from gateway.mail.options import decide
@@ -158,7 +158,7 @@ async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, wanted
             mail=str(mail), directory=parts, trim=list(document.trim),
             head=options["body"] == "always" and not options["cover"], html=drawn,
         )  # fmt: skip
-        found = await opened(pool, found, Path(parts), office.find(document.office), options if drawn else None)
+        found = await opened(pool, found, Path(parts), libreoffice.find(document.office), options if drawn else None)
         options["cover_facts"] = gather(
             found["headers"], asked, settings.cover_facts(document),
             rcpt="", number=_NUMBER, sender="", subject=summary["subject"], at=now,

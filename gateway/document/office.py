@@ -10,7 +10,6 @@ import ctypes
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pypdfium2
 
 from gateway.document import (
     characters,
+    libreoffice,
     officefields,
     officefonts,
     officepictures,
@@ -31,16 +31,6 @@ from gateway.document import (
 )
 from gateway.document.refusal import Unfaxable
 
-AUTO, NONE = "auto", "none"
-
-_PLACES = ("/usr/lib/libreoffice", "/usr/lib64/libreoffice", "/opt/libreoffice*", "/usr/local/lib/libreoffice")
-_LIBRARIES = ("libmergedlo.so", "libsofficeapp.so")  # which has the kit in it
-_MODULES = {  # what each kind of document takes beside them, and Debian's package that has it
-    "texts": ("libswlo.so", "libreoffice-writer-nogui"),
-    "tables": ("libsclo.so", "libreoffice-calc-nogui"),
-    "slides": ("libsdlo.so", "libreoffice-impress-nogui"),
-    "formulas": ("libsmlo.so", "libreoffice-math-nogui"),
-}
 _EXTENSIONS = {  # its content tells what it is; but "odt" is believed
     sniff.OFFICE: "docx", sniff.OLE: "doc", sniff.RTF: "rtf", sniff.OFFICE_XML: "xml",
 }  # fmt: skip
@@ -75,33 +65,6 @@ _NO_INPUT_LINE = (
 )
 
 
-def find(setting: str) -> str:
-    """The directory of programs that ``setting`` (auto, none or that directory) means, "" where there is none."""
-    if setting == NONE:
-        return ""
-    if setting != AUTO:
-        return setting if _library(Path(setting)) else ""
-    return next((str(place) for place in _places() if _library(place)), "")
-
-
-def lacking(place: str) -> dict[str, str]:
-    """What the LibreOffice there cannot print (texts, tables, slides, formulas), and the package that helps."""
-    return {kind: package for kind, (name, package) in _MODULES.items() if not Path(place, name).is_file()}
-
-
-def _places() -> Iterator[Path]:
-    for name in ("soffice", "libreoffice"):
-        if started := shutil.which(name):
-            yield Path(started).resolve().parent
-    for place in _PLACES:
-        for root in sorted(Path("/").glob(place.lstrip("/")), reverse=True):
-            yield root / "program"
-
-
-def _library(place: Path) -> Path | None:
-    return next((place / name for name in _LIBRARIES if (place / name).is_file()), None)
-
-
 def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict[str, str]:
     """Worker function: the document of an office ``kind`` at ``path`` as a PDF in ``directory``; returns its ``path``, and a
     ``note`` on what is not in it.
@@ -125,7 +88,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
         source.write_bytes(rich[start:])
     if kind == sniff.OFFICE_XML and (unpacked := package.of_one_xml(source)):
         source, kind = unpacked, sniff.OFFICE
-    if "formulas" in lacking(office) and unprinted.has_formulas(source):  # it would just leave them out
+    if "formulas" in libreoffice.lacking(office) and unprinted.has_formulas(source):  # it would just leave them out
         raise Unfaxable(
             f"{name} holds formulas, which LibreOffice lacks a part for here; print it to a PDF and send that"
         )
@@ -150,7 +113,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
         if "password" in said.lower():
             raise _protected(name)
         (work / "room").write_bytes(bytes(_ROOM))  # it says the same of a full disk: OSError then
-        lacks = lacking(office)
+        lacks = libreoffice.lacking(office)
         other = f", or of a kind it lacks here ({', '.join(lacks)})" if lacks else ""
         raise Unfaxable(
             f"{name} cannot be read by LibreOffice: it is damaged, protected by a password, or needs more memory than a fax may"
@@ -200,7 +163,7 @@ def _without_room(made: Path) -> int:
 
 def _convert(office: Path, profile: Path, source: Path, made: Path) -> tuple[str, bool]:
     """Have it load and save; returns what it said about a failure, and whether it is a table."""
-    library = _library(office)
+    library = libreoffice.library(office)
     if library is None:
         return "LibreOffice is gone", False
     hook = ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL).libreofficekit_hook_2

@@ -524,10 +524,10 @@ class Range:
 
 
 def main() -> int:
-    from gateway.document import office
+    from gateway.document import libreoffice
 
     with tempfile.TemporaryDirectory() as scratch:
-        place = Range(Path(scratch), office.find(office.AUTO))
+        place = Range(Path(scratch), libreoffice.find(libreoffice.AUTO))
         began = time.monotonic()
         asyncio.run(place.go(cases()))
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10

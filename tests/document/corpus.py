@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from gateway.document import office, sniff
+from gateway.document import libreoffice, sniff
 from gateway.document.opening import opened
 from gateway.document.worker import WorkerLimits, WorkerPool
 from gateway.errors import Refused, TryLater
@@ -25,7 +25,7 @@ from gateway.mail import trim
 
 FOLDERS = ("mail", "pdf", "tiff")
 LIMITS = WorkerLimits(timeout=60, memory=1 << 30)
-OFFICE = office.find(office.AUTO)
+OFFICE = libreoffice.find(libreoffice.AUTO)
 
 
 class Run:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.document import engine, office
+from gateway.document import engine, libreoffice
 
 from .bombs import Range, cases, htmls
 
@@ -31,7 +31,7 @@ _SLOW = ("html of", "41943040", "157286400", "20000", "of all characters", "of o
 
 async def test_bombs_end_by_name(tmp_path: Path) -> None:
     wanted = cases() if ALL else [case for case in cases() if not any(word in case[0] for word in _SLOW)][::_SHARE]
-    place = Range(tmp_path, office.find(office.AUTO) if ALL else "")
+    place = Range(tmp_path, libreoffice.find(libreoffice.AUTO) if ALL else "")
     await place.go(wanted)
     assert place.wrong == []
     assert sum(place.outcomes.values()) == len(wanted)

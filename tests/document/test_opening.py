@@ -17,7 +17,7 @@ import pypdfium2
 import pytest
 import pytest_asyncio
 
-from gateway.document import archive, office
+from gateway.document import archive, libreoffice, office
 from gateway.document.opening import opened
 from gateway.document.worker import WorkerLimits, WorkerPool
 from gateway.errors import Refused, TryLater
@@ -27,7 +27,7 @@ from .conftest import Fax
 from .made import letters, photo
 
 behind_walls = pytest.mark.asyncio(loop_scope="module")
-LIBRE_OFFICE = office.find(office.AUTO)
+LIBRE_OFFICE = libreoffice.find(libreoffice.AUTO)
 RICH = rb"{\rtf1\ansi\ansicpg1252 Dear Ann,\par here is \b the\b0 offer.\page Second page.}"
 
 
@@ -507,10 +507,10 @@ def test_a_text_with_formulas_is_refused_where_they_would_be_left_out(
 
 
 def test_where_libreoffice_is(tmp_path: Path) -> None:
-    assert office.find(office.NONE) == ""
-    assert office.find(str(tmp_path)) == ""
+    assert libreoffice.find(libreoffice.NONE) == ""
+    assert libreoffice.find(str(tmp_path)) == ""
     (tmp_path / "libsofficeapp.so").touch()
-    assert office.find(str(tmp_path)) == str(tmp_path)
+    assert libreoffice.find(str(tmp_path)) == str(tmp_path)
 
 
 # --- pictures ---------------------------------------------------------------------------------------------

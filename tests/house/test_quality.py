@@ -55,6 +55,13 @@ def test_imports_go_one_way() -> None:
     assert "0 broken" in done.stdout
 
 
+def test_what_only_converters_need_is_not_loaded_at_the_start() -> None:
+    heavy = {"PIL", "pikepdf", "pypdfium2", "img2pdf", "charset_normalizer", "weasyprint"}
+    code = f"import sys, gateway.app, gateway.cli.root; print({heavy} & set(sys.modules) or 'none')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("none", "")
+
+
 def test_modules_are_short() -> None:
     lengths = {
         path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
