@@ -407,6 +407,7 @@ def _is_within(short: str, long: str) -> bool:
     return all(digit in rest for digit in short)
 
 
+@pytest.mark.slow
 @given(LOCAL, REGIONS)
 @example("+4402079460018", "GB")
 @example("011 15 1234-5678", "AR")

@@ -261,11 +261,13 @@ def test_a_long_word_leaves_a_table_its_size(tmp_path: Path) -> None:
     assert (answer["why"], answer["notes"]) == ("", [])
 
 
+@pytest.mark.slow
 def test_what_is_far_wider_than_a_page_is_not_drawn(tmp_path: Path) -> None:
     cells = "".join(f"<td>{n}</td>" for n in range(300))
     assert drawn(f"<table><tr>{cells}</tr></table>", tmp_path)["why"] == "its HTML is wider than a page"
 
 
+@pytest.mark.slow
 def test_a_text_of_too_many_pages_is_not_drawn(tmp_path: Path) -> None:
     answer = drawn("<p>word</p>" * 2000, tmp_path)
     assert answer["why"].startswith("its HTML takes ")

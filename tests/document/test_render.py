@@ -351,6 +351,7 @@ def frames(path: Path) -> list[tuple[bytes, tuple[int, int], float]]:
     return found
 
 
+@pytest.mark.slow
 def test_there_and_back_changes_no_pixel(fax: Fax, tmp_path: Path) -> None:
     """Our PDF, as the provider's TIFF, as its PDF, as the TIFF again."""
     made = fax.make(

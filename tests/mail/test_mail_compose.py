@@ -641,6 +641,7 @@ facts_of_strangers = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.sampled_from(MailKind), facts_of_strangers, st.none() | st.binary(max_size=200), nasty, nasty)
 def test_no_fact_breaks_the_form(

@@ -21,6 +21,8 @@ from gateway.errors import Refused
 from gateway.mail.parse import extract, inspect
 from gateway.mail.words import to_text
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.eml"))
 
 fuzz = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])

@@ -154,6 +154,7 @@ def test_limit_and_page_have_defaults_and_a_maximum(
     assert (want.limit, want.page) == meant
 
 
+@pytest.mark.slow
 async def test_a_thousand_sends_are_each_executed_and_told_once(tmp_path: Path, pool: WorkerPool) -> None:
     """Eight at a time; none is lost, none executed twice, every receipt comes once."""
     async with world(tmp_path / "s", pool, balance=Decimal(10_000)) as w:

@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 import structlog.testing
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -412,4 +413,4 @@ class Life(RuleBasedStateMachine):
 Life.TestCase.settings = settings(
     max_examples=times(15, 100), stateful_step_count=30, suppress_health_check=list(HealthCheck)
 )
-TestLife = Life.TestCase
+TestLife = pytest.mark.slow(Life.TestCase)

@@ -221,6 +221,7 @@ def _lines(drawn: tuple[int, int, int, str]) -> str:
     return text[:at] + other + text[at + 1 :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("head", "foot"), [(0, 0), (3, 2), (0, 9), (9, 0)])
 @given(
     st.one_of(

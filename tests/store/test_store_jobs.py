@@ -415,7 +415,7 @@ class JobMachine(RuleBasedStateMachine):
 
 
 JobMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
-TestJobMachine = JobMachine.TestCase
+TestJobMachine = pytest.mark.slow(JobMachine.TestCase)
 
 
 def test_prepare_is_used_on_a_plain_connection(tmp_path: Path) -> None:
