@@ -103,7 +103,9 @@ class Mailbox:
 
     def _session(self) -> SMTP:
         loop = asyncio.get_running_loop()
-        session = SMTP(self, hostname="mailbox.localhost", ident="demo mailbox", enable_SMTPUTF8=True, loop=loop)
+        session = SMTP(
+            self, hostname="mailbox.localhost", ident="demo mailbox", enable_SMTPUTF8=True, loop=loop, data_size_limit=None
+        )  # fmt: skip
         self._sessions.add(session)
         return session
 

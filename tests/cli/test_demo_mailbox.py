@@ -41,6 +41,15 @@ async def test_every_mail_is_kept_for_each_recipient(tmp_path: Path, pool: Worke
     await box.stop()
 
 
+async def test_no_mail_is_too_large(tmp_path: Path, pool: WorkerPool) -> None:
+    """A received fax may be larger than what mail servers usually take."""
+    box = Mailbox(tmp_path / "box", pool, lambda: None)
+    port = await box.start()
+    await deliver(port, b"Subject: large\r\n\r\n" + b"x" * 70 + (b"\r\n" + b"x" * 998) * 34_000, "a@example.org")
+    assert [mail.subject for mail in box.newest()] == ["large"]
+    await box.stop()
+
+
 @pytest.mark.parametrize(
     "message",
     [
