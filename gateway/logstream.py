@@ -23,6 +23,16 @@ class LogStream:
         except (OSError, ValueError):  # one in memory
             self._descriptor = -1
 
+    @property
+    def is_journal(self) -> bool:
+        """Whether it goes to systemd's journal, and not only comes from a program whose output does: the variable that
+        says so names the device and the inode (systemd.exec(5), "$JOURNAL_STREAM").
+        """
+        if self._descriptor < 0:
+            return False
+        found = os.fstat(self._descriptor)
+        return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
     def write(self, text: str) -> int:
         """Write ``text`` now, or never. Raises nothing."""
         try:

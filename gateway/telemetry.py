@@ -68,12 +68,12 @@ def _shown(value: Any) -> str:
 
 
 def set_up_logging(level: str, form: str) -> None:
-    """``form`` is auto, console, json or journal; auto is journal under systemd, else console."""
+    """``form`` is auto, console, json or journal; auto is journal where systemd's journal reads it, else console."""
     global _is_verbose  # noqa: PLW0603  # asked for each line of a client: the logger itself takes too long to say no
     _is_verbose = level == "debug"
-    if form == "auto":
-        form = "journal" if os.environ.get("JOURNAL_STREAM") else "console"
     stream = LogStream(sys.stderr)
+    if form == "auto":
+        form = "journal" if stream.is_journal else "console"
 
     def tell_what_is_lost(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         return {**event, "lost_lines": stream.lost} if stream.lost else event

@@ -52,6 +52,21 @@ def test_a_traceback_holds_no_secret_and_no_value_of_a_variable(form: str) -> No
         assert secret not in said
 
 
+@pytest.mark.parametrize("reader", ["the journal", "another"])
+def test_only_the_journal_is_told_priorities(reader: str) -> None:
+    """Who is started from a desktop or a cron job of systemd's inherits the variable, whatever reads him."""
+    out, into = os.pipe()
+    with open(out, encoding="utf-8") as said, open(into, "w", encoding="utf-8") as writer:
+        found = os.fstat(writer.fileno())
+        stream = f"{found.st_dev}:{found.st_ino + (reader == 'another')}"
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM, "auto", ""], stderr=writer, env={**os.environ, "JOURNAL_STREAM": stream},
+            check=True,
+        )  # fmt: skip
+        writer.close()
+        assert said.readline().startswith("<3>" if reader == "the journal" else "20")
+
+
 @pytest.mark.parametrize(
     "facts",
     [
