@@ -9,6 +9,13 @@ from typing import Any
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+# 401, 403, 404 and 500 are documented
+MESSAGES = {
+    400: "Invalid request.", 401: "Unauthorized", 402: "Payment required.", 403: "Rate limit exceeded",
+    404: "Resource not found", 405: "Method not allowed", 408: "Request timeout", 409: "Conflict",
+    413: "Payload too large", 415: "Unsupported media type", 422: "The given data was invalid.", 429: "Too many requests",
+    500: "Internal server error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
+}  # fmt: skip
 _LAST = 1_000_000_000  # page: all beyond it are as empty
 
 
@@ -23,9 +30,10 @@ class Answer:
 
 
 class Failure(Exception):  # the name an API gives it
-    """A call that is answered with an error: ``{"status": "failed", "message": ...}``."""
+    """A call that is answered with an error: ``{"status": "failed", "message": ...}``; "": the usual words."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str = "") -> None:
+        message = message or MESSAGES[status]
         super().__init__(message)
         self.answer = Answer(status, {"status": "failed", "message": message})
 

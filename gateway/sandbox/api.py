@@ -51,7 +51,7 @@ class Ask:
         """A number in the path; a path that has none there is not found."""
         number = integer(self.path[name])
         if number is None:
-            raise Failure(404, "Resource not found")
+            raise Failure(404)
         return number
 
     def slice(self) -> Slice:
@@ -103,7 +103,7 @@ class Api:
 
     def _check_key(self, key: str) -> None:
         if not hmac.compare_digest(key.encode(), self.api_key.encode()) and not self.store.is_user_key(key):
-            raise Failure(401, "Unauthorized")
+            raise Failure(401)
 
     def _strike(self, operation: str, ask: Ask) -> Fault | None:
         """The fault that was ordered, or the one that a scenario number has in itself."""

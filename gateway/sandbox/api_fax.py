@@ -153,7 +153,7 @@ class FaxCalls:
         """The picture of a document's first page."""
         name = ask.path["name"]
         if not re.fullmatch(r"[0-9a-f]{64}(-[0-9]+)?\.png", name) or not self._documents.path(name).exists():
-            raise Failure(404, "Resource not found")
+            raise Failure(404)
         return Answer(200, file=self._documents.path(name), content_type="image/png")
 
     # --- faxes --------------------------------------------------------------------------------------------------------

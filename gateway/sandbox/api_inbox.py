@@ -67,7 +67,7 @@ class InboxCalls:
     def _fax(self, ask: Ask) -> Row:
         row = self._store.inbound(ask.id("id"))
         if row is None:
-            raise Failure(404, "Resource not found")
+            raise Failure(404)
         return row
 
 

@@ -17,7 +17,7 @@ from aiohttp.typedefs import Handler
 
 from gateway.document.worker import WorkerPool
 from gateway.sandbox import shapes
-from gateway.sandbox.answers import Failure
+from gateway.sandbox.answers import MESSAGES, Failure
 from gateway.sandbox.api import VERSIONS, Api
 from gateway.sandbox.api_account import AccountCalls
 from gateway.sandbox.api_fax import FaxCalls
@@ -198,10 +198,10 @@ async def _as_json(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except web.HTTPException as error:
-        failure = Failure(error.status, error.reason)
+        failure = Failure(error.status, MESSAGES.get(error.status) or error.reason)
     except ConnectionError:  # it has left in the middle of its call: nobody reads this
         failure = Failure(400, "The client has gone.")
     except Exception:
         log.exception("a call failed", path=request.path)
-        failure = Failure(500, "Internal server error")
+        failure = Failure(500)
     return web.json_response(failure.answer.body, status=failure.answer.status)

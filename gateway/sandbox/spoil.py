@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.sandbox.answers import Answer
+from gateway.sandbox.answers import MESSAGES, Answer, Failure
 from gateway.sandbox.faults import SPOILED, STATUSES, UNANSWERED, Fault
 
 _HUGE = 8 << 20
@@ -19,12 +19,6 @@ _CHUNK = b"x" * (64 << 10)
 _DROPS = 20  # pieces of a slow answer
 _LOOK = 0.1  # seconds between two looks whether the client is still there
 _HTML = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
-_MESSAGES = {
-    400: "Invalid request.", 401: "Unauthorized", 402: "Payment required.", 403: "Rate limit exceeded",
-    404: "Resource not found", 405: "Method not allowed", 408: "Request timeout", 409: "Conflict",
-    413: "Payload too large", 415: "Unsupported media type", 422: "The given data was invalid.", 429: "Too many requests",
-    500: "Internal server error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
-}  # fmt: skip
 
 
 class Wire:
@@ -87,10 +81,10 @@ class Wire:
         if status < 400:
             return web.Response(status=status, headers={"Location": str(self._request.rel_url)})
         if status in (502, 503, 504):
-            return _html(status, _MESSAGES[status])
-        body: dict[str, Any] = {"status": "failed", "message": _MESSAGES[status]}
+            return _html(status, MESSAGES[status])
+        body: dict[str, Any] = Failure(status).answer.body
         if status == 422:
-            body = {"message": _MESSAGES[422], "errors": {"fax_number": ["The fax number format is invalid."]}}
+            body = {"message": MESSAGES[422], "errors": {"fax_number": ["The fax number format is invalid."]}}
         response = _response(status, json.dumps(body).encode())
         if status == 429:
             response.headers["Retry-After"] = "1"

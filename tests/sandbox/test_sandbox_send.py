@@ -426,6 +426,11 @@ async def test_unknown_faxes_and_documents_are_not_found(w: World) -> None:
         got = await w.call("GET", path, params={"fax_number": ANYBODY})
         assert (got.status, got.json["status"]) == (404, "failed"), path
     assert (await w.call("GET", "/sandbox/faxes/5/document")).status == 404
+    for method, path, status, words in (
+        ("GET", "/nothing", 404, "Resource not found"), ("PUT", "/fax", 405, "Method not allowed"),
+    ):  # fmt: skip
+        got = await w.call(method, path)
+        assert (got.status, got.json) == (status, {"status": "failed", "message": words})
 
 
 async def test_addresses_and_methods_that_are_not_there_are_said_in_json(w: World) -> None:
