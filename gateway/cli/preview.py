@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import tempfile
 import time
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _NUMBER = "+15550100"  # nobody's
 _HEADER_FACTS = {"date": "2026-01-31 12:00", "from": "sender@example.org", "to": _NUMBER}  # a preview has none
 _MAILS = (".eml", ".msg822")
+_PICTURE = re.compile(r"page-[0-9]{3,}\.png")
 _OF_SENDING = ("send-at", "priority", "tsi")  # options of a mail that change no page, or only for who may
 
 
@@ -85,6 +87,9 @@ def preview(
         made = asyncio.run(_make(mail, pages, fax, wanted))
         # not made in their place: a directory that cannot be written is no fault of the document
         made["pictures"] = [str(shutil.copyfile(each, out / Path(each).name)) for each in made["pictures"]]
+        for picture in out.glob("page-*.png"):
+            if _PICTURE.fullmatch(picture.name) and str(picture) not in made["pictures"]:
+                picture.unlink()  # of a longer fax, made here before: it would look like a page of this one
         if pdf:
             shutil.copyfile(fax, pdf)
     if as_json:
