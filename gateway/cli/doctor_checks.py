@@ -41,7 +41,7 @@ _FONTS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found: ``state`` is OK, WARN or FAIL, ``remedy`` what to do about it."""
+    """What a check found: ``state`` is OK, WARN or FAIL, ``remedy`` what to do about it, where the text does not say so."""
 
     check: str
     state: str
@@ -202,7 +202,7 @@ def configuration(session: Session) -> tuple[list[Finding], Config | None]:
     except ConfigError as error:
         remedy = "correct it; faxgateway check-config tells the same"
         return [Finding("configuration", FAIL, problem, remedy) for problem in error.problems], None
-    findings = [Finding("configuration", WARN, warning, "see the text") for warning in config.warnings]
+    findings = [Finding("configuration", WARN, warning) for warning in config.warnings]  # which say what to do
     return findings or [Finding("configuration", OK, str(path))], config
 
 
@@ -338,7 +338,9 @@ def certificates(config: Config, now: float) -> Iterator[Finding]:
     for file in dict.fromkeys(files):
         until = valid_until(file)
         if until is None:
-            yield Finding("certificate", WARN, f"{file}: its end cannot be read", "look at it")
+            yield Finding(
+                "certificate", WARN, f"{file}: its end cannot be read", "see that it is a certificate in PEM form"
+            )
             continue
         day = datetime.fromtimestamp(until, UTC).date()
         if until < now:
