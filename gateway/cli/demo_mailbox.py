@@ -53,7 +53,7 @@ class Mail:
     to: str
     subject: str = ""
     sender: str = ""
-    kind: str = ""  # delivered, failed, unknown, inbound, operator; "" for a mail that is not the gateway's
+    kind: str = ""  # as X-Faxgateway-Kind tells it; "" for a mail that is not the gateway's
     text: str = ""
     attachments: list[Attachment] = field(default_factory=list)
 
