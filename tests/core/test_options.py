@@ -42,11 +42,17 @@ def refused(call: Any, *args: Any, **more: Any) -> str:
         ("resolution", "normal", {"resolution": "standard"}),
         ("paper", "A4", {"paper": "a4"}),
         ("body", "no", {"body": "never"}),
+        ("body", "Yes", {"body": "always"}),
         ("body", "without-attachment", {"body": "without-attachment"}),
         ("ref", " 4711/a, Müller ", {"ref": "4711/a, Müller"}),
         ("Billing-Code", "4711", {"ref": "4711"}),
         ("to", "Joe Doe", {"attn": "Joe Doe"}),
         ("org", "Acme", {"org": "Acme"}),
+        ("company", "Acme", {"org": "Acme"}),
+        ("language", "DE", {"language": "de"}),
+        ("From-Company", "Miller & Sons", {"from-company": "Miller & Sons"}),
+        ("from-department", "Claims", {"from-department": "Claims"}),
+        ("from-voice", "+1 202 555", {"from-voice": "+1 202 555"}),
         ("tsi", "+1 202 555", {"tsi": "+1 202 555"}),
         ("priority", "High", {"priority": "high"}),
         ("at", "+2h", {"send-at": "+2h"}),
@@ -145,6 +151,8 @@ def test_a_subject_that_cannot_be_understood(subject: str, words: str) -> None:
         ("[ fax: cover=none ]\r\nDear all,\r\n", "Dear all,\r\n", {"cover": "none"}),
         ("\ufeff\r\n [fax: cover=none]\n[Fax: ref=4711]\n\n  Dear all", "  Dear all", {"cover": "none", "ref": "4711"}),
         ("[fax: cover=none,\r\n ref=4711]\r\n", "", {"cover": "none", "ref": "4711"}),
+        ("[fax: cover=none\r\nref=4711]\r\n", "", {"cover": "none", "ref": "4711"}),
+        ("[fax ref=my fax of today]\r\n", "", {"ref": "my fax of today"}),
         ("[fax: cover=none] Dear all", "Dear all", {"cover": "none"}),
         ("[fax: cover=none, ref=1,]\nDear all", "Dear all", {"cover": "none", "ref": "1"}),
         ("\\[fax: cover=none\\]\nDear all", "Dear all", {"cover": "none"}),  # as Markdown escapes it
@@ -248,6 +256,14 @@ def test_the_first_layer_that_has_an_option_counts() -> None:
     assert decide({"priority": "high"}).priority == 1
 
 
+def test_no_option_is_lost() -> None:
+    names = dict.fromkeys(options.OPTIONS, "x") | {"header": "yes", "priority": "low", "send-at": "+1h"}
+    assert decide(names) == FaxOptions(
+        cover="x", header=True, resolution="x", paper="x", body="x", reference="x", attn="x", org="x", language="x",
+        from_company="x", from_department="x", from_voice="x", tsi="x", priority=-1, send_at=NOW + HOUR,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("value", "date", "hours"),
     [
@@ -256,6 +272,7 @@ def test_the_first_layer_that_has_an_option_counts() -> None:
         ("+1d", "", 24),
         ("13:00", "", 1),
         ("1300", "", 1),
+        ("12:30", "", 0.5),
         ("11:00", "", 23),
         ("12:00", "", 24),
         ("15:00", "Fri, 27 Nov 2026 14:00:00 +0200", 1),
@@ -265,6 +282,8 @@ def test_the_first_layer_that_has_an_option_counts() -> None:
         ("2026-11-27T15:00Z", "Fri, 27 Nov 2026 14:00:00 +0200", 3),
         ("2026-11-27T15:00:00+02:00", "", 1),
         ("2026-11-27T15:00-0100", "", 4),
+        ("2026-11-27T18:30+05:30", "", 1),
+        ("2026-11-27T11:59", "", -1 / 60),  # it became a minute later on the way
         ("13:00", "no date", 1),
         ("13:00", "Fri, 27 Nov 2026 14:00:00 +9999", 1),
     ],
@@ -272,6 +291,10 @@ def test_the_first_layer_that_has_an_option_counts() -> None:
 def test_send_at(value: str, date: str, hours: float) -> None:
     asked = options.read([("send-at", value)], "here")
     assert decide(asked, date=date).send_at == NOW + hours * HOUR
+
+
+def test_a_time_of_day_is_the_full_minute() -> None:
+    assert options.decide({"send-at": "13:30"}, now=NOW + 20.5).send_at == NOW + 1.5 * HOUR
 
 
 @pytest.mark.parametrize(
