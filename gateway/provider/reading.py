@@ -33,7 +33,7 @@ class Unreadable(ValueError):
 
 def read_json(body: bytes) -> Any:
     """Parse an answer. Raises :class:`Unreadable` for anything but JSON of sensible depth that says each thing once."""
-    text = body.decode("utf-8-sig", "replace").strip()
+    text = body.decode("utf-8-sig", "replace")
     try:
         value = _parse(text)
     except _NO_JSON:
@@ -140,9 +140,8 @@ def as_time(value: Any, naive: tzinfo = UTC) -> float | None:
         value = value.get("date")
     if not isinstance(value, str):
         return None
-    text = re.sub(r"\.\d+", "", value.strip()).replace("Z", "+00:00")
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(re.sub(r"\.\d+", "", value.strip()))
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
