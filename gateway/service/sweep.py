@@ -173,7 +173,7 @@ class Sweep:
         ahead = {_id(entry) for entry in unknown if (entry.created_at or 0.0) > now + self._settings.window}
         unknown = [replace(entry, created_at=None) if _id(entry) in ahead else entry for entry in unknown]
         ours = _Ours(tx, unknown, self._settings.window, now)
-        fate = {_id(entry): self._fate(ours, entry, unknown, now) for entry in unknown}
+        fate = {_id(entry): self._fate(ours, entry, now) for entry in unknown}
         self._open = {id_ for id_, decided in fate.items() if decided is _Fate.LATER}
         found = 0
         for entry in unknown:
@@ -181,9 +181,7 @@ class Sweep:
             if first and self._settings.baseline and is_old and not ours.unbound(entry):
                 self._add(tx, entry, InboundState.BASELINE, entry.created_at or now, now)
             elif fate[_id(entry)] is _Fate.OURS:
-                for fax in ours.candidates(entry)[:1]:
-                    inbound.bind(tx, fax.id, inbox_id=_id(entry))
-                    ours.taken(entry, fax)
+                inbound.bind(tx, ours.candidates(entry)[0].id, inbox_id=_id(entry))
             elif fate[_id(entry)] is _Fate.MISSED:
                 self._add(tx, entry, InboundState.PENDING, now, now)
                 told = ours.told_bare(entry)[:1]
@@ -195,7 +193,7 @@ class Sweep:
             set_meta(tx, _BASELINE, str(now))
         return found
 
-    def _fate(self, ours: _Ours, entry: InboxEntry, unknown: Sequence[InboxEntry], now: float) -> _Fate:
+    def _fate(self, ours: _Ours, entry: InboxEntry, now: float) -> _Fate:
         if ours.told_bare(entry):
             return _Fate.MISSED  # a callback said that there is something to fetch: perhaps this, and else no harm
         grace = self._settings.grace
@@ -206,14 +204,7 @@ class Sweep:
             return _Fate.LATER  # its callback may still come, or the entry of the callback that came
         if len(candidates) != 1 or young:
             return _Fate.MISSED
-        rivals = sum(self._same_claims(entry, other) for other in unknown) + ours.undecided(entry)
-        return _Fate.OURS if rivals == 1 else _Fate.MISSED
-
-    def _same_claims(self, one: InboxEntry, other: InboxEntry) -> bool:
-        """Whether two entries may be taken for each other; an entry always for itself."""
-        span = 2 * self._settings.window
-        near = one.created_at is None or other.created_at is None or abs(one.created_at - other.created_at) <= span
-        return near and _numbers(one) == _numbers(other) and same_pages(one, other)
+        return _Fate.MISSED if ours.has_rivals(entry, candidates[0]) else _Fate.OURS
 
     @staticmethod
     def _add(tx: Tx, entry: InboxEntry, state: InboundState, at: float, now: float) -> None:
@@ -245,6 +236,9 @@ class _Ours:
         self._now = now
         self._read: dict[tuple[str, str], list[InboundFax]] = {}
         self._dids: dict[str, str] = {}  # by what is claimed
+        self._entries: dict[tuple[str, str], list[InboxEntry]] = {}
+        for entry in entries:
+            self._entries.setdefault(self._numbers(entry), []).append(entry)
 
     def candidates(self, entry: InboxEntry) -> list[InboundFax]:
         """Faxes that this entry may be."""
@@ -258,13 +252,17 @@ class _Ours:
         """Faxes with the same numbers and pages, about the same time, that are no other entry."""
         return [fax for fax in self._alike(entry) if fax.arrival.inbox_id is None and same_pages(fax, entry)]
 
-    def undecided(self, entry: InboxEntry) -> int:
-        """How many entries like this one wait for their content to be compared."""
-        return sum(
-            fax.state is InboundState.PENDING and fax.arrival.inbox_id is not None and not fax.arrival.uuid
-            for fax in self._alike(entry)
-            if same_pages(fax, entry)
+    def has_rivals(self, entry: InboxEntry, fax: InboundFax) -> bool:
+        """Whether another entry may be the fax that this one may be: one of the list, or one whose document is yet to come."""
+        span = 2 * self._window
+        listed = self._entries[self._numbers(entry)]
+        near = (other for other in listed if other is not entry and _are_near(entry, other, span))
+        undecided = (
+            other
+            for other in self._alike(entry)
+            if other.state is InboundState.PENDING and other.arrival.inbox_id is not None and not other.arrival.uuid
         )
+        return any(same_pages(other, fax) for other in near) or any(same_pages(other, fax) for other in undecided)
 
     def taken(self, entry: InboxEntry, fax: InboundFax) -> None:
         """This fax is this entry, and so no other."""
@@ -306,8 +304,8 @@ def _id(entry: InboxEntry) -> int:
     return entry.arrival.inbox_id
 
 
-def _numbers(entry: InboxEntry) -> tuple[str, str]:
-    return inbound.digits(entry.arrival.recipient), inbound.digits(entry.arrival.sender)
+def _are_near(one: InboxEntry, other: InboxEntry, span: float) -> bool:
+    return one.created_at is None or other.created_at is None or abs(one.created_at - other.created_at) <= span
 
 
 def _is_given_again(tx: Tx, known: InboundFax, entry: InboxEntry) -> bool:

@@ -241,6 +241,14 @@ async def test_an_entry_without_a_time_is_fetched_and_compared(desk: House) -> N
     assert await documents(desk) == [PDF, OTHER]
 
 
+async def test_an_entry_without_a_time_may_be_each_fax_beside_one_with_a_time(desk: House) -> None:
+    listed(desk, entry(desk, 7, PDF), replace(entry(desk, 8, OTHER), created_at=None))
+    await arrive(desk, told(), OTHER)
+    desk.now += 2 * GRACE
+    await sweep(desk)
+    assert await documents(desk) == [PDF, OTHER]
+
+
 async def test_a_clock_of_the_provider_hours_away_costs_a_fetch_and_no_second_mail(desk: House) -> None:
     await arrive(desk, told())
     listed(desk, entry(desk, 7, PDF, at=desk.now - 5 * 3600))
@@ -327,6 +335,43 @@ async def test_of_two_that_look_alike_none_is_lost_whichever_callback_came(
         desk.now += 600
     assert await documents(desk) == [PDF, OTHER]
     assert {fax.arrival.inbox_id for fax in await desk.faxes()} == {7, 8}
+
+
+@pytest.mark.parametrize("came", [0, 1])
+@pytest.mark.parametrize("forms", [(DID, DID), ("12025550100", "2025550100")])
+async def test_a_fax_of_which_no_pages_are_told_may_be_each_of_two_that_differ_in_them(
+    desk: House, came: int, forms: tuple[str, str]
+) -> None:
+    listed(desk, *(entry(desk, n, (PDF, OTHER)[n], pages=n + 1, recipient=forms[n]) for n in (0, 1)))
+    await arrive(desk, told(pages=None), (PDF, OTHER)[came])
+    desk.now += 2 * GRACE
+    await sweep(desk)
+    assert await documents(desk) == [PDF, OTHER]
+
+
+async def test_a_fax_of_which_no_pages_are_told_may_be_one_whose_document_is_late(desk: House) -> None:
+    second = entry(desk, 8, OTHER, pages=2)
+    listed(desk, second)
+    desk.provider.documents.clear()
+    desk.now += GRACE
+    assert await sweep(desk) == 1
+    await arrive(desk, told(pages=None), OTHER)
+    listed(desk, entry(desk, 7, PDF), second)
+    desk.now += 2 * GRACE
+    await sweep(desk)
+    desk.provider.documents[second.arrival.file_url] = OTHER
+    desk.now += GRACE
+    await sweep(desk)
+    assert await documents(desk) == [PDF, OTHER]
+
+
+async def test_a_fax_of_which_no_pages_are_told_is_the_only_one_of_the_list(desk: House) -> None:
+    await arrive(desk, told(pages=None), PDF)
+    listed(desk, replace(entry(desk, 7, PDF), sizes=(len(PDF), len(PDF))))
+    desk.now += 2 * GRACE
+    assert await sweep(desk) == 0
+    assert desk.provider.fetched == []
+    assert await documents(desk) == [PDF]
 
 
 async def test_a_callback_whose_entry_is_not_listed_yet_is_not_taken_for_an_older_one(desk: House) -> None:
