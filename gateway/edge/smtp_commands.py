@@ -83,7 +83,8 @@ def read_rcpt(argument: str) -> RcptCommand:
         raise Refused(
             "the address has characters that are not plain ASCII; write +15551234567@fax.local", status="5.1.3"
         )
-    if _outside_quotes(path, "()"):
+    unquoted = "".join(path.split('"')[::2])  # a quote that is escaped is in no number
+    if "(" in unquoted or ")" in unquoted:
         raise Refused(
             "the address has a part in parentheses, which mail programs take for a comment and drop;"
             " write the number without them, like +15551234567@fax.local",
@@ -155,16 +156,6 @@ def _plainest(path: str) -> str:
 def _is_plain(text: str) -> bool:
     """Whether ``text`` is printable ASCII: what may stand in a header of ours."""
     return text.isascii() and text.isprintable()
-
-
-def _outside_quotes(path: str, characters: str) -> bool:
-    quoted = False
-    for n, character in enumerate(path):
-        if character == '"' and (n == 0 or path[n - 1] != "\\"):
-            quoted = not quoted
-        elif character in characters and not quoted:
-            return True
-    return False
 
 
 def _parameters(rest: str) -> list[tuple[str, str]]:

@@ -20,6 +20,11 @@ from gateway.model import Notify
         ('FROM:<"a>b"@c.example>', '"a>b"@c.example'),
         (r'FROM:<"a\">b"@c.example> BODY=7BIT', r'"a\">b"@c.example'),
         ("FROM:<@relay.example:a@b.example>", "a@b.example"),
+        ("FROM:<a:b@c.example>", "a:b@c.example"),
+        ("FROM:<@b.example>", "@b.example"),
+        ("FROM:< a@b.example >", "a@b.example"),
+        ("FROM:<<a@b.example> BODY=8bitmime", "<a@b.example"),
+        ("FROM:<a\\>", "a\\"),
         ("FROM:<a@b.example> BODY=8BITMIME AUTH=<>", "a@b.example"),
         ("FROM:<a@b.example.>", "a@b.example"),
         ('FROM:<"a"@b.example>', "a@b.example"),
@@ -46,6 +51,7 @@ def test_mail_parameters_keep_their_case() -> None:
         ("FROM:<a@b", "501"),
         ("FROM:<a@b> SIZE=x", "501"),
         ("FROM:<a@b> SIZE=٣", "501"),
+        (f"FROM:<a@b> SIZE={'9' * 5000}", "501"),
         ("FROM:<a@b> BODY=BINARYMIME", "501"),
         ("FROM:<a@b> RET=SOME", "501"),
         ("FROM:<a@b> ENVID=a+2", "501"),
@@ -97,7 +103,9 @@ def test_doubled_brackets_are_forgiven() -> None:
     assert read_rcpt("TO:<<+15551234567@fax.local>>").address == "+15551234567@fax.local"
 
 
-@pytest.mark.parametrize("line", ["TO:<1 (555) 123-4567@fax>", "TO:<+1555\u0663@fax>", "TO:<+1555\x01@fax>"])
+@pytest.mark.parametrize(
+    "line", ["TO:<1 (555) 123-4567@fax>", "TO:<+1555\u0663@fax>", "TO:<+1555\x01@fax>", 'TO:<"1"(555)@fax>']
+)
 def test_addresses_nobody_may_guess_at(line: str) -> None:
     with pytest.raises(Refused) as caught:
         read_rcpt(line)
@@ -105,7 +113,15 @@ def test_addresses_nobody_may_guess_at(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["TO:<>", "TO:<a@b> NOTIFY=NEVER,SUCCESS", "TO:<a@b> NOTIFY=x", "TO:<a@b> FOO=1", "TO:<a@b> ORCPT="]
+    "line",
+    [
+        "TO:<>",
+        "TO:<a@b> NOTIFY=NEVER,SUCCESS",
+        "TO:<a@b> NOTIFY=x",
+        "TO:<a@b> FOO=1",
+        "TO:<a@b> ORCPT=",
+        "TO:<a@b> ORCPT=\xe9",
+    ],
 )
 def test_bad_rcpt(line: str) -> None:
     with pytest.raises(BadCommand):
