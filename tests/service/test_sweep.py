@@ -245,7 +245,7 @@ async def test_an_entry_without_a_time_may_be_each_fax_beside_one_with_a_time(de
     listed(desk, entry(desk, 7, PDF), replace(entry(desk, 8, OTHER), created_at=None))
     await arrive(desk, told(), OTHER)
     desk.now += 2 * GRACE
-    await sweep(desk)
+    assert [await sweep(desk) for _ in range(2)] == [2, 0]
     assert await documents(desk) == [PDF, OTHER]
 
 
@@ -384,6 +384,18 @@ async def test_a_callback_whose_entry_is_not_listed_yet_is_not_taken_for_an_olde
     for _ in range(8):
         desk.now += 900
         await sweep(desk)
+    assert await documents(desk) == [PDF, OTHER]
+
+
+async def test_an_older_entry_is_not_taken_for_a_fax_that_came_just_now(desk: House) -> None:
+    older = entry(desk, 7, PDF)
+    desk.now += 2 * GRACE
+    await arrive(desk, told("u2"), OTHER)
+    listed(desk, older)
+    assert await sweep(desk) == 1
+    listed(desk, older, entry(desk, 8, OTHER))
+    desk.now += 2 * GRACE
+    await sweep(desk)
     assert await documents(desk) == [PDF, OTHER]
 
 

@@ -178,7 +178,8 @@ class Stub:
 
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient:
         self._may_fail("check_recipient")
-        return Recipient(address, numbers.read_address(address, domains=["fax.local"]).number("US"))
+        given = numbers.read_address(address, domains=["fax.local"])
+        return Recipient(address, given.number("US"), dict(given.options))
 
     def draft(self) -> Draft:
         self._may_fail("draft")

@@ -86,19 +86,22 @@ async def test_what_the_envelope_says_arrives_as_it_was_said(doors: Doors, stub:
             "MAIL FROM:<you@example.org> SIZE=99 BODY=8BITMIME RET=HDRS ENVID=Ab+2Bc AUTH=<>",
             "RCPT TO:<FAX=+12025550123@fax.local> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;you+40there",
             "RCPT TO:<+12025550124@fax.local> NOTIFY=NEVER",
+            "RCPT TO:<+12025550125@fax.local> ORCPT=rfc822;me+40there",
             "RCPT TO:<+1-202-555-0123@fax.local>",
+            "RCPT TO:<+12025550124/ref=1@fax.local>",  # one fax cannot be both
             "DATA",
-        ) == [250, 250, 250, 250, 354]
+        ) == [250, 250, 250, 250, 250, 554, 354]
         await client.send("Subject: x\r\n\r\nGrüße\r\n..\r\n.\r\n".encode())
         assert str(await client.reply()) == "250 2.0.0 queued as Q1"
     ((envelope, content),) = stub.mails
     assert (envelope.sender, envelope.ret, envelope.envid) == ("you@example.org", "HDRS", "Ab+c")
-    first, second = envelope.recipients  # the same number twice is one fax
+    first, second, third = envelope.recipients  # the same number twice is one fax
     assert (first.address, first.number.e164, first.orcpt) == (
         "FAX=+12025550123@fax.local", "+12025550123", "rfc822;you@there",
     )  # fmt: skip
     assert first.notify == {"success", "failure"}
     assert second.notify == {"never"}
+    assert third.orcpt == "rfc822;me@there"
     peer = envelope.peer
     assert (peer.address, peer.helo, peer.protocol, peer.trusted_network) == (
         "127.0.0.1", "copier.example", "ESMTP", True,
@@ -393,7 +396,7 @@ async def test_commands_that_cannot_be_read_are_in_the_log(doors: Doors, stub: S
 
 async def test_a_number_that_is_the_subject_stands_alone(doors: Doors, stub: Stub) -> None:
     (address,) = await doors.open(stub)
-    subject, number = "RCPT TO:<subject@fax.local> NOTIFY=NEVER", "RCPT TO:<+12025550123@fax.local>"
+    subject, number = "RCPT TO:<subject@fax.local> NOTIFY=NEVER ORCPT=rfc822;a", "RCPT TO:<+12025550123@fax.local>"
     async with talking(address) as client:
         assert await client.asks("MAIL FROM:<you@example.org>", subject) == [250, 250]
         again = "RCPT TO:<Subject@fax.local> NOTIFY=SUCCESS"  # else it would be sent with a mail of its own, and faxed twice
@@ -405,3 +408,4 @@ async def test_a_number_that_is_the_subject_stands_alone(doors: Doors, stub: Stu
     ((envelope, _),) = stub.mails
     assert envelope.unnumbered is not None
     assert (envelope.recipients, envelope.unnumbered.notify) == ((), {"success"})
+    assert envelope.unnumbered.orcpt == "rfc822;a"
