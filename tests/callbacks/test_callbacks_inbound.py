@@ -338,6 +338,7 @@ async def test_a_stop_waits_for_what_has_begun(start: Start) -> None:
     await asyncio.sleep(0.05)
     with pytest.raises(aiohttp.ClientConnectionError):
         await door.post(FIELDS)
+    assert not stopping.done()
     door.sink.wait.set()
     assert await asking == 200
     await stopping
