@@ -211,6 +211,14 @@ async def test_a_document_that_lies_elsewhere_is_fetched_and_mailed(desk: House)
     assert await desk.turn("fetch") == 0
 
 
+async def test_the_same_content_elsewhere_under_two_ids_is_two_faxes(desk: House) -> None:
+    desk.provider.documents["https://fax.to/1"] = PDF
+    for uuid in ("u1", "u2"):
+        await arrive(desk, told(uuid, file_url="https://fax.to/1"), None)
+    await desk.turn("fetch")
+    assert [data for _, data in await mailed(desk)] == [PDF, PDF]
+
+
 async def test_the_repeat_brings_the_document(desk: House) -> None:
     await arrive(desk, told(), None)
     await arrive(desk, told())

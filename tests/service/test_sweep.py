@@ -201,6 +201,17 @@ async def test_a_callback_without_its_document_is_not_taken_for_another_fax(desk
     assert await documents(desk) == [PDF, OTHER]
 
 
+async def test_of_two_callbacks_without_their_documents_none_is_waited_for_when_all_have_come(desk: House) -> None:
+    await arrive(desk, told("u1"), None)
+    await arrive(desk, told("u2"), None)
+    listed(desk, entry(desk, 7, PDF))
+    await sweep(desk)
+    await arrive(desk, told("u2"), PDF)
+    await arrive(desk, told("u1"), OTHER)
+    assert await documents(desk) == [PDF, OTHER]
+    assert {fax.state for fax in await desk.faxes()} == {InboundState.DISPATCHED}
+
+
 async def test_a_callback_without_its_document_after_the_sweep_is_the_same_fax(desk: House) -> None:
     listed(desk, entry(desk, 7, PDF))
     desk.now += GRACE
