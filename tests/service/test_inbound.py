@@ -219,6 +219,15 @@ async def test_the_same_content_elsewhere_under_two_ids_is_two_faxes(desk: House
     assert [data for _, data in await mailed(desk)] == [PDF, PDF]
 
 
+async def test_without_an_id_the_same_content_elsewhere_weeks_later_is_another_fax(desk: House) -> None:
+    desk.provider.documents["https://fax.to/1"] = PDF
+    for time in ("2026-11-23 10:15:00", "2026-12-23 10:15:00"):
+        await arrive(desk, told("", time=time, file_url="https://fax.to/1"), None)
+        await desk.turn("fetch")
+        desk.now += 30 * DAY
+    assert [data for _, data in await mailed(desk)] == [PDF, PDF]
+
+
 async def test_the_repeat_brings_the_document(desk: House) -> None:
     await arrive(desk, told(), None)
     await arrive(desk, told())
@@ -416,6 +425,7 @@ async def test_a_fax_is_mailed_again_to_its_mailboxes_or_to_another(desk: House)
     )  # fmt: skip
     assert await desk.inbound.redeliver(fax.id, "boss@example.org") == 1
     assert [to for to, _ in await mailed(desk)] == ["desk@example.org", "boss@example.org"]
+    assert len({each.message_id for each in await desk.mails()}) == 2  # or a reader of both would see one
     assert await desk.inbound.redeliver(fax.id, "boss@example.org") == 0
     for each in await desk.mails():
         await desk.database.write(lambda tx, each=each: outbox.sent(tx, each.id, desk.now, "250 ok"))  # type: ignore[misc]
