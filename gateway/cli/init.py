@@ -214,6 +214,6 @@ def _next_steps(path: Path, token: Path, *, lacks: str, systemd: bool) -> None:
         "systemctl enable --now faxgateway" if systemd else f"faxgateway serve{option}",
         f"faxgateway route add did +12025550100 reception@example.org{option}   (where faxes to your number go)",
         f'At Fax.to, set the callback URL: https://YOUR.HOST/callback/$(cat "{token}")',
-        "   where YOUR.HOST is a web server with TLS that passes /callback/ on to 127.0.0.1:8025",
+        "   where YOUR.HOST is a web server with TLS that passes /callback/ on to 127.0.0.1:8025 (docs/callbacks.md)",
     ]
     output.say("Next:\n" + "\n".join(f"  {step}" for step in steps))
