@@ -441,6 +441,7 @@ def _copy(tx: Tx, target: Path) -> None:
     """Copy the database to ``target``, whole or not at all. Raises sqlite3.Error."""
     begun = Path(f"{target}.tmp")
     begun.unlink(missing_ok=True)  # of a copy that was killed
+    begun.touch(0o600)  # whatever the umask of who opens it: an empty file is filled
     try:
         tx.execute("VACUUM INTO ?", (str(begun),))
         begun.rename(target)

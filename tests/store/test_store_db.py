@@ -503,6 +503,7 @@ async def test_the_copy_of_an_old_schema_is_whole_or_is_made_again(
     database = await opened(tmp_path)
     await database.close()
     (made,) = tmp_path.glob("*schema*")
+    assert made.stat().st_mode & 0o777 == 0o600, "what people faxed is in it"
     copy = sqlite3.connect(made)
     assert copy.execute("SELECT length(value) FROM meta WHERE key = 'a'").fetchone() == (2_000_000,)
     copy.close()
