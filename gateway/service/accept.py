@@ -94,6 +94,7 @@ class Accept:
         self._on_accepted = on_accepted
         self._clock = clock
         self._repeats = Repeats(settings.repeat_window, clock_believed=clock_believed, clock=clock, steady=steady)
+        self._repeated_in_part: set[str] = set()  # ids of mails that came again for some of their numbers alone
         self._postmaster = postmaster
         self._divided = divided
         front = settings.authserv_networks if settings.authserv_id else None
@@ -303,8 +304,10 @@ class Accept:
         since = self._repeats.since(now, is_named=bool(summary.message_id and summary.date))
 
         def commit(tx: Tx) -> str:
-            fresh, earlier = unseen(tx, key, since(tx), new_jobs)
+            fresh, earlier, has_others = unseen(tx, key, since(tx), new_jobs)
             if not fresh:
+                if has_others:
+                    self._repeated_in_part.add(earlier)
                 return earlier
             new_jobs[:] = fresh  # of which alone is told
             jobs.add(tx, submission, fresh, key)
@@ -374,6 +377,9 @@ class Accept:
 
     def confirmed(self, queue_id: str) -> None:
         """The client spoke again after our 250, so it has seen it: the same mail again is a new wish."""
+        if queue_id in self._repeated_in_part:  # of some numbers: for the others the mail may come once more
+            self._repeated_in_part.remove(queue_id)
+            return
         now = self._clock()
         self._database.write_later(lambda tx: repeats.confirm(tx, queue_id, now))
 

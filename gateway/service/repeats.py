@@ -43,16 +43,20 @@ class Repeats:
         return lambda tx: min(since, (repeats.last_accepted(tx, self._begun_at) or self._begun_at) - window)
 
 
-def unseen(tx: Tx, key: str, since: float, wanted: Sequence[FaxJob]) -> tuple[list[FaxJob], str]:
-    """Those of a mail's faxes that are not here since its client tried before, and the id of the mail with the first, or "".
+def unseen(tx: Tx, key: str, since: float, wanted: Sequence[FaxJob]) -> tuple[list[FaxJob], str, bool]:
+    """Those of a mail's faxes that are not here since its client tried before, the id of the mail with the first, or "", and
+    whether that has faxes beside the wanted.
 
     ``key`` is that of :func:`mail_key`. Numbers may differ between two tries: one was put off at the first.
     """
     earlier = repeats.unconfirmed(tx, key, since)
     if not earlier:
-        return list(wanted), ""
+        return list(wanted), "", False
     here = {_wish(job): id_ for id_ in earlier for job in jobs.of_submission(tx, id_)}
-    return [job for job in wanted if _wish(job) not in here], here.get(_wish(wanted[0]), "")
+    wishes = [_wish(job) for job in wanted]
+    first = here.get(wishes[0], "")
+    has_others = any(id_ == first and wish not in wishes for wish, id_ in here.items())
+    return [job for job, wish in zip(wanted, wishes, strict=True) if wish not in here], first, has_others
 
 
 def _wish(job: FaxJob) -> tuple[FaxNumber, str]:

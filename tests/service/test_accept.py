@@ -457,6 +457,18 @@ async def test_a_client_that_has_read_the_250_wishes_to_fax_again(house: House) 
     assert len(await house.jobs()) == 2
 
 
+async def test_a_mail_whose_250_was_lost_may_come_again_number_by_number(house: House) -> None:
+    others = ("+12025550124", "+12025550125")
+    first = await house.submit(NUMBER, *others)
+    for number in (NUMBER, *others):
+        assert await house.submit(number) == first
+        house.accept.confirmed(first)
+    assert await house.submit(NUMBER, *others) == first
+    assert len(await house.jobs()) == 3
+    house.accept.confirmed(first)
+    assert await house.submit(NUMBER) != first
+
+
 @pytest.mark.parametrize(
     "other",
     [
