@@ -441,7 +441,10 @@ def _copy(tx: Tx, target: Path) -> None:
     """Copy the database to ``target``, whole or not at all. Raises sqlite3.Error."""
     begun = Path(f"{target}.tmp")
     begun.unlink(missing_ok=True)  # of a copy that was killed
-    begun.touch(0o600)  # whatever the umask of who opens it: an empty file is filled
+    try:
+        begun.touch(0o600)  # whatever the umask of who opens it: an empty file is filled
+    except OSError as error:
+        raise sqlite3.OperationalError(f"{begun} cannot be made: {error}") from error
     try:
         tx.execute("VACUUM INTO ?", (str(begun),))
         begun.rename(target)
