@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from itertools import pairwise
 
 from gateway.mail import bodies, enriched
@@ -19,6 +20,8 @@ ENTRY = "calendar entry"  # what programs put beside the text of an invitation
 _COPY = "it is attached, too"
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*+<(?:!doctype html|html)[\s>]", re.IGNORECASE)
 _OTHER_FORM = ("message text in another form", "the message text is taken from its other form")
+# where a picture stands in the HTML, the plain form has its Content-ID (Outlook) or its name (Gmail, Apple Mail)
+_PLACE = re.compile(r"\[cid:([^\s\[\]]{1,500})\]|\[image: ([^\[\]\r\n]{1,200})\]|<([^<>\r\n]{1,200})>")
 
 
 def simplify(leaf: Leaf) -> None:
@@ -77,6 +80,29 @@ def choose_twins(children: list[list[Leaf]]) -> None:
                 ours.data or b"", ours.charset, theirs.data or b"", theirs.charset
             ):
                 choose([first, second])
+
+
+def without_places(leaves: list[Leaf], shown: Collection[str]) -> list[Leaf]:
+    """Take out of plain texts what marks the places of pictures that came with the mail, and the lines of nothing else.
+
+    ``shown``: Content-IDs of those its HTML texts show, in lower case.
+    """
+    pictures = [leaf for leaf in leaves if (leaf.content_id or "").lower() in shown]
+    marks = {mark.lower() for leaf in pictures for mark in (leaf.content_id or "", leaf.name)}
+    for leaf in leaves if pictures else ():
+        if leaf.type != "text/plain" or leaf.data is None:
+            continue
+        text, charset = leaf.editable
+        bare = "".join(_without_places(line, marks) for line in text.splitlines(keepends=True))
+        if bare != text:
+            leaf.rewrite(bare, charset)
+            leaf.substance = bodies.substance(leaf.data, leaf.charset, markup=False)
+    return leaves
+
+
+def _without_places(line: str, marks: set[str]) -> str:
+    rest = _PLACE.sub(lambda place: "" if (place[1] or place[2] or place[3]).lower() in marks else place[0], line)
+    return rest if rest == line or rest.strip("> \t\r\n") else ""
 
 
 def _is_source(texts: list[Leaf], others: list[Leaf]) -> bool:

@@ -82,7 +82,7 @@ def walk(source: Buffer, headers: Headers, body: int, room: Room | None = None) 
     way = _Walk(room or Room())
     leaves = forms.without_spare(way.entity(source, headers, body, len(source), depth=0))
     headers.charset = _charset(leaves)
-    for number, leaf in enumerate(leaves, 1):
+    for number, leaf in enumerate(forms.without_places(leaves, way.shown), 1):
         leaf.name = leaf.name or ("message text" if leaf.message_text else f"attachment {number}")
     return Mail(headers, leaves, frozenset(way.shown), way.lone_text(leaves))
 

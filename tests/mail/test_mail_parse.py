@@ -305,6 +305,33 @@ def test_pictures_shown_as_small_as_a_logo_are_marked(reader: Reader, shown: str
 
 
 @pytest.mark.parametrize(
+    ("plain", "printed"),
+    [
+        ("Hello\r\nAnn\r\n[cid:Logo@x]\r\n\r\nBye", "Hello\nAnn\n\nBye"),  # Outlook
+        ("Hello [image: logo.png] Ann [cid:logo@x]", "Hello  Ann"),  # Gmail
+        ("Hello\r\n> <logo.png>\r\nAnn", "Hello\nAnn"),  # Apple Mail
+        ("Hello [cid:other@x] <notes.png> [image: Ann]", "Hello [cid:other@x] <notes.png> [image: Ann]"),
+        ("[cid:logo@x]", None),
+    ],
+)
+def test_marks_of_places_of_pictures_in_a_plain_text_are_not_printed(
+    reader: Reader, plain: str, printed: str | None
+) -> None:
+    forms = multipart(
+        part(plain, "Content-Type: text/plain"),
+        part(
+            '<p>Hello Ann</p><img src="cid:logo@x">' if printed else '<img src="cid:logo@x">', "Content-Type: text/html"
+        ),
+        kind="alternative; boundary=c",
+    ).replace(b"--b", b"--c")
+    logo = part("x", "Content-Type: image/png; name=logo.png", "Content-ID: <logo@x>")
+    found = reader.parts(multipart(forms.decode(), logo, kind="related"))
+    texts = [Path(each.path).read_text().strip() for each in found if each.role == "body-text"]
+    assert [text.replace("\r\n", "\n") for text in texts] == [printed] * (printed is not None)
+    assert found[-1].name == "logo.png"
+
+
+@pytest.mark.parametrize(
     ("fields", "role"),
     [
         (["Content-Type: text/plain"], "body-text"),
