@@ -237,7 +237,7 @@ class Message:
         self._tail = b"\r\n"  # may be the start of the end; at first a line end of ours: the first line may be the end
         self._ours = 2  # bytes of that line end that are not the client's
         self._lines = False  # whether any line has ended as it should
-        self._last = b""
+        self._last = self._tail
         self.ended = False
 
     async def read(self, sink: Callable[[bytes], None], timeout: float) -> None:  # noqa: ASYNC109
@@ -268,7 +268,7 @@ class Message:
             data, self._tail, self.ended = data[: end + 2], b"", True
         else:
             self._lines = self._lines or data.find(b"\r\n", self._ours, -2) >= 0
-            self._last = data[-_LONGEST_END:]
+            self._last = (self._last + data[max(len(self._tail), len(data) - _LONGEST_END) :])[-_LONGEST_END:]
             keep = _start_of_end(data)
             data, self._tail = data[: len(data) - keep], data[len(data) - keep :]
         if not data:
