@@ -87,11 +87,13 @@ def preview(
         made = asyncio.run(_make(mail, pages, fax, wanted))
         # not made in their place: a directory that cannot be written is no fault of the document
         made["pictures"] = [str(shutil.copyfile(each, out / Path(each).name)) for each in made["pictures"]]
-        for picture in out.glob("page-*.png"):
-            if _PICTURE.fullmatch(picture.name) and str(picture) not in made["pictures"]:
-                picture.unlink()  # of a longer fax, made here before: it would look like a page of this one
         if pdf:
             shutil.copyfile(fax, pdf)
+    others = sorted({each.name for each in out.glob("page-*.png")} - {Path(each).name for each in made["pictures"]})
+    if others := [
+        name for name in others if _PICTURE.fullmatch(name)
+    ]:  # whose they are is not known: nothing is removed
+        output.say(f"No pages of this fax, but there before: {', '.join(others)} in {out}")
     if as_json:
         output.as_json(made)
         return

@@ -23,8 +23,8 @@ def find(setting: str) -> str:
     if setting == NONE:
         return ""
     if setting != AUTO:
-        return setting if library(Path(setting)) else ""
-    return next((str(place) for place in _places() if library(place)), "")
+        return setting if kit(Path(setting)) else ""
+    return next((str(place) for place in _places() if kit(place)), "")
 
 
 def lacking(place: str) -> dict[str, str]:
@@ -41,6 +41,6 @@ def _places() -> Iterator[Path]:
             yield root / "program"
 
 
-def library(place: Path) -> Path | None:
+def kit(place: Path) -> Path | None:
     """The library in a directory of programs that has LibreOfficeKit in it."""
     return next((place / name for name in _LIBRARIES if (place / name).is_file()), None)

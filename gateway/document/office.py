@@ -163,7 +163,7 @@ def _without_room(made: Path) -> int:
 
 def _convert(office: Path, profile: Path, source: Path, made: Path) -> tuple[str, bool]:
     """Have it load and save; returns what it said about a failure, and whether it is a table."""
-    library = libreoffice.library(office)
+    library = libreoffice.kit(office)
     if library is None:
         return "LibreOffice is gone", False
     hook = ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL).libreofficekit_hook_2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -94,7 +95,7 @@ class Accept:
         self._on_accepted = on_accepted
         self._clock = clock
         self._repeats = Repeats(settings.repeat_window, clock_believed=clock_believed, clock=clock, steady=steady)
-        self._repeated_in_part: set[str] = set()  # ids of mails that came again for some of their numbers alone
+        self._repeated_in_part: Counter[str] = Counter()  # how often a mail came again for some of its numbers alone
         self._postmaster = postmaster
         self._divided = divided
         front = settings.authserv_networks if settings.authserv_id else None
@@ -303,11 +304,12 @@ class Accept:
         key = mail_key(envelope, summary, digest)
         since = self._repeats.since(now, is_named=bool(summary.message_id and summary.date))
 
+        has_others = False
+
         def commit(tx: Tx) -> str:
+            nonlocal has_others
             fresh, earlier, has_others = unseen(tx, key, since(tx), new_jobs)
             if not fresh:
-                if has_others:
-                    self._repeated_in_part.add(earlier)
                 return earlier
             new_jobs[:] = fresh  # of which alone is told
             jobs.add(tx, submission, fresh, key)
@@ -324,6 +326,8 @@ class Accept:
             raise
         if stored != submission.id:
             self._remove(file)
+            if has_others:
+                self._repeated_in_part[stored] += 1
             if last is None or stored != last.submission.id:  # else the part began another mail meanwhile
                 telemetry.duplicate(stored, client=envelope.peer.address)
             return stored
@@ -377,8 +381,8 @@ class Accept:
 
     def confirmed(self, queue_id: str) -> None:
         """The client spoke again after our 250, so it has seen it: the same mail again is a new wish."""
-        if queue_id in self._repeated_in_part:  # of some numbers: for the others the mail may come once more
-            self._repeated_in_part.remove(queue_id)
+        if self._repeated_in_part[queue_id]:  # of some numbers: for the others the mail may come once more
+            self._repeated_in_part[queue_id] -= 1  # another session may be doing so
             return
         now = self._clock()
         self._database.write_later(lambda tx: repeats.confirm(tx, queue_id, now))

@@ -469,6 +469,17 @@ async def test_a_mail_whose_250_was_lost_may_come_again_number_by_number(house: 
     assert await house.submit(NUMBER) != first
 
 
+async def test_nor_do_sessions_that_bring_its_numbers_at_the_same_time_confirm_the_whole_mail(house: House) -> None:
+    others = ("+12025550124", "+12025550125")
+    first = await house.submit(NUMBER, *others)
+    for number in others:
+        assert await house.submit(number) == first
+    for _ in others:  # only now do both go on
+        house.accept.confirmed(first)
+    assert await house.submit(NUMBER) == first
+    assert len(await house.jobs()) == 3
+
+
 @pytest.mark.parametrize(
     "other",
     [
