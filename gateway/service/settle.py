@@ -288,8 +288,8 @@ class Settle:
         while True:
             try:
                 return await self._database.write(commit)
-            except TryLater as error:
-                log.error("the outcome of a send cannot be recorded yet", why=str(error))  # noqa: TRY400  # no fault here
+            except (TryLater, MemoryError) as error:
+                log.error("the outcome of a send cannot be recorded yet", why=str(error) or repr(error))  # noqa: TRY400  # no fault here
                 await asyncio.sleep(_RECORD_PAUSE)
 
     async def fail(self, job: FaxJob, *, code: str, text: str, attempt: str = "") -> None:

@@ -151,7 +151,14 @@ class Submit:
         return jobs.get(tx, job.id)
 
     async def _send(self, job: FaxJob, tries: int, *, place: float) -> None:
-        """The one request; ``place`` is the job's place in the queue."""
+        """The one request; ``place`` is the job's place in the queue. However it goes, it ends: no loop takes up a send."""
+        try:
+            await self._request(job, tries, place)
+        except Exception as error:
+            log.exception("unexpected failure of a send", id=job.id)
+            await self._in_doubt(job, OutcomeUnknown("the send ended in an unexpected way", repr(error)))
+
+    async def _request(self, job: FaxJob, tries: int, place: float) -> None:
         assert job.document_ref is not None
         try:
             reach("provider.sending")
@@ -166,9 +173,6 @@ class Submit:
         except OutcomeUnknown as error:
             self._gate.failed(error)
             await self._in_doubt(job, error)
-        except Exception as error:
-            log.exception("unexpected failure of a send", id=job.id)
-            await self._in_doubt(job, OutcomeUnknown("the send ended in an unexpected way", repr(error)))
         else:
             self._gate.succeeded()
             self._gate.paid()
@@ -386,17 +390,19 @@ class Submit:
         telemetry.submit_ended(job.id, number=job.number.e164, outcome="not_sent", why=str(error))
 
     async def _in_doubt(self, job: FaxJob, error: OutcomeUnknown) -> None:
-        telemetry.submit_ended(job.id, number=job.number.e164, outcome="unknown", why=str(error))
         now = self._clock()
 
-        def commit(tx: Tx) -> None:
-            jobs.end_attempt(tx, job.id, job.attempts, now, "unknown", detail=str(error))
-            jobs.change(
+        def commit(tx: Tx) -> bool:
+            if not jobs.change(
                 tx, job, JobState.IN_DOUBT, now, f"outcome unknown: {error}",
                 next_at=now + self._settings.doubt_poll_after[0], last_error=error.public,
-            )  # fmt: skip
+            ):  # fmt: skip
+                return False  # its outcome is recorded, and what failed came behind that
+            jobs.end_attempt(tx, job.id, job.attempts, now, "unknown", detail=str(error))
+            return True
 
-        await self._settle.record(commit)
+        if await self._settle.record(commit):
+            telemetry.submit_ended(job.id, number=job.number.e164, outcome="unknown", why=str(error))
         self._nudge()
 
 

@@ -12,11 +12,11 @@ import pytest
 from gateway.errors import GatewayError, KeyRefused, NoSpace, NotFound, OutcomeUnknown, Refused, SlowDown, TryLater
 from gateway.mail.compose import Letterhead, compose
 from gateway.model import JobState, MailKind, Receipt, Verdict
-from gateway.ports import HistoryEntry, JobStatus, Submitted
+from gateway.ports import HistoryEntry, HistoryPage, JobStatus, Submitted
 from gateway.service import settle
 from gateway.service.outbound import OutboundSettings
 from gateway.service.settle import SettleSettings
-from gateway.store import jobs, receipts
+from gateway.store import jobs, receipts, witness
 from gateway.store.db import Tx
 
 from .conftest import Build
@@ -485,8 +485,9 @@ async def test_killed_while_sending_is_in_doubt_after_the_start(house: House) ->
     await reborn.close()
 
 
+@pytest.mark.parametrize("trouble", [NoSpace("the gateway's disk is full"), MemoryError()])
 async def test_an_answer_that_cannot_be_recorded_blocks_the_next_send_until_it_can(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
     monkeypatch.setattr(settle, "_RECORD_PAUSE", 0.01)
     await house.uploaded()
@@ -496,7 +497,7 @@ async def test_an_answer_that_cannot_be_recorded_blocks_the_next_send_until_it_c
     def adopt(*arguments: Any) -> int:
         if full[0]:
             full[0] -= 1
-            raise NoSpace("the gateway's disk is full")
+            raise trouble
         return real(*arguments)
 
     monkeypatch.setattr(receipts, "adopt", adopt)
@@ -504,6 +505,38 @@ async def test_an_answer_that_cannot_be_recorded_blocks_the_next_send_until_it_c
     (job,) = await house.jobs()
     assert (job.state, job.provider_ref, full) == (JobState.SUBMITTED, 9000, [0])
     assert house.provider.submits == 1
+
+
+async def test_a_no_whose_history_fails_in_an_unexpected_way_is_a_doubt(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No loop takes up what is being sent: it would stay so until the next start, and nobody would hear of it."""
+    job = await house.uploaded()
+    house.provider.answer_submit = answer(Refused("Invalid fax number"))
+
+    async def history(*_: object) -> HistoryPage:
+        raise ValueError("a page that nobody thought of")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(house.provider, "history", history)
+        await house.turn("submit")
+    assert await house.states() == ["in_doubt"]
+    assert [attempt.outcome for attempt in await house.attempts(job.id)] == ["unknown"]
+
+
+async def test_what_fails_behind_a_recorded_answer_leaves_it_as_it_is(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await house.uploaded()
+
+    def fail(_tx: Tx) -> int:
+        raise ValueError("of the balance that the answer tells")
+
+    monkeypatch.setattr(house.provider, "balance_error", away())
+    monkeypatch.setattr(witness, "last_event", fail)
+    await house.turn("submit")
+    assert await house.states() == ["submitted"]
+    assert [(each.outcome, each.provider_ref) for each in await house.attempts(job.id)] == [("sent", 9000)]
 
 
 @pytest.mark.parametrize(
