@@ -13,6 +13,7 @@ import platform
 import pwd
 import shutil
 import sqlite3
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -156,7 +157,7 @@ def converters(setting: str, html: str) -> Iterator[Finding]:
             "photos of iPhones",
             WARN,
             "HEIC photos are refused",
-            "pip install 'faxgateway[heic]', if you get such mails",
+            f"{sys.prefix}/bin/pip install 'faxgateway[heic]', if you get such mails",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import sys
 
 TEXT, ENGINE = "text", "engine"  # values of document.html, beside auto
 
@@ -21,7 +22,7 @@ def find(setting: str) -> bool:
 def missing() -> str:
     """What the engine lacks here and how to get it, "" for nothing."""
     if importlib.util.find_spec("weasyprint") is None:
-        return "WeasyPrint is missing: pip install 'faxgateway[html]'"
+        return f"WeasyPrint is missing: {sys.prefix}/bin/pip install 'faxgateway[html]'"
     for name in _LIBRARIES:
         try:
             ctypes.CDLL(name)

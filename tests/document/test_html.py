@@ -6,6 +6,7 @@ import base64
 import io
 import re
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -618,5 +619,5 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         engine.missing() == "libgone.so.0 is missing: apt install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
     )
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    assert engine.missing() == "WeasyPrint is missing: pip install 'faxgateway[html]'"
+    assert engine.missing() == f"WeasyPrint is missing: {sys.prefix}/bin/pip install 'faxgateway[html]'"
     assert [engine.find(setting) for setting in ("auto", engine.TEXT, engine.ENGINE)] == [False, False, False]
