@@ -24,7 +24,7 @@ from gateway.store.db import Database, Tx
 log = structlog.get_logger("correction")
 
 _ENDS = {Verdict.SUCCESS: MailKind.DELIVERED, Verdict.FAILED: MailKind.FAILED, Verdict.PROGRESS: MailKind.NO_RESULT}
-_UNCONFIRMED = ("not_sent", "unknown")  # outcomes of an attempt that may have been made for all that
+_UNCONFIRMED = ("not_sent", "unknown", "absent")  # outcomes of an attempt that may have been made for all that
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 The price is asked for before, and the account's balance noted: where no answer comes it is a witness of what happened.
 A no is believed, but before it is told as final, and before a fax is tried again, the history is looked into: a provider
-may say no to what it does.
+may say no to what it does, and show it late.
 """
 
 from __future__ import annotations
@@ -100,14 +100,14 @@ class Submit:
             await self._settle.leave_to_person(job, f"an earlier send of it, {arrived[0]}, is reported as successful")
             return
         listed = 0
-        if earlier and earlier[-1].outcome == "not_sent":  # or it was, which the history must tell first
+        if _may_be_listed(earlier):
             try:
                 listed = await self.listed(job)
             except TryLater as error:
                 await self._not_told(job, error, tries)
                 return
             if not listed and self._patience.is_too_old(job, tries, self._clock()):
-                await self._patience.expire(job, earlier[-1].detail)
+                await self._patience.expire(job, job.last_error or earlier[-1].detail)
                 return
         elif stop := await self._database.read(lambda tx: self._allowance.judge(tx, job, None, asked=False)):
             await self._stop(job, stop, tries)
@@ -125,7 +125,8 @@ class Submit:
             return
 
         def begin(tx: Tx) -> FaxJob | Stop | None:
-            return self._begin(tx, job, cost, balance, now, listed=bool(listed))
+            is_counted = bool(listed) and earlier[-1].outcome == "absent"  # that send, which stays in the sums
+            return self._begin(tx, job, cost, balance, now, listed=bool(listed), is_counted=is_counted)
 
         begun = await self._database.write(begin)
         if isinstance(begun, Stop):
@@ -136,7 +137,15 @@ class Submit:
             await self._send(begun, tries, place=job.next_at)
 
     def _begin(
-        self, tx: Tx, job: FaxJob, cost: Decimal | None, balance: witness.Balance | None, now: float, *, listed: bool
+        self,
+        tx: Tx,
+        job: FaxJob,
+        cost: Decimal | None,
+        balance: witness.Balance | None,
+        now: float,
+        *,
+        listed: bool,
+        is_counted: bool = False,
     ) -> FaxJob | Stop | None:
         """The intent of a send, with what it takes from the limits: both or neither. None when the job is not free."""
         stop = self._allowance.judge(tx, job, cost) if not listed else None
@@ -145,7 +154,8 @@ class Submit:
         attempt = jobs.begin_attempt(tx, job, now, cost)
         if attempt is None:
             return None
-        self._allowance.reserve(tx, job, attempt.n, cost)
+        if not is_counted:
+            self._allowance.reserve(tx, job, attempt.n, cost)
         if balance is not None:
             witness.note_balance(tx, job.id, attempt.n, balance)
         return jobs.get(tx, job.id)
@@ -314,7 +324,7 @@ class Submit:
     async def give_up(self, job: FaxJob) -> None:
         """End a fax that is too old while nothing can be sent for anybody; a person decides where it may have been sent."""
         attempts = await self._database.read(lambda tx: jobs.attempts(tx, job.id))
-        if attempts and attempts[-1].outcome == "not_sent":
+        if _may_be_listed(attempts):
             try:
                 listed = await self.listed(job)
             except TryLater as error:
@@ -322,23 +332,23 @@ class Submit:
                 return
             if listed:
                 await self._settle.leave_to_person(
-                    job, f"the provider said no, and its history shows it as fax {listed}"
+                    job, f"by the provider's word it was not, and its history shows it as fax {listed}"
                 )
                 return
         await self._patience.expire(job, job.last_error or self._gate.why or "the fax provider takes nothing")
 
     async def _found(self, job: FaxJob, ref: int) -> None:
-        """The provider said no to a fax that it sent."""
+        """The provider sent a fax to which it said no, or that its history did not show for long."""
         now = self._clock()
 
         def commit(tx: Tx) -> None:
-            what = f"found in the provider's history as fax {ref}, though it had said no"
+            what = f"found in the provider's history as fax {ref}, though by its word it was not sent"
             jobs.change(tx, job, JobState.SUBMITTED, now, what, provider_ref=ref)
             jobs.end_attempt(tx, job.id, job.attempts, now, "found", provider_ref=ref)
             receipts.adopt(tx, ref, job.id)
 
         await self._settle.record(commit)
-        log.warning("a fax was sent that the provider had refused", id=job.id, fax=ref)
+        log.warning("a fax was sent that the provider had refused or not shown", id=job.id, fax=ref)
         telemetry.submit_ended(job.id, number=job.number.e164, outcome="found", provider_ref=ref)
         self._nudge()
 
@@ -406,8 +416,17 @@ class Submit:
         self._nudge()
 
 
+def _may_be_listed(attempts: Sequence[Attempt]) -> bool:
+    """Whether the history may show the last send by now: the provider said no to it, or did not list it for long.
+
+    What a person said of it stands.
+    """
+    last = attempts[-1] if attempts else None
+    return last is not None and last.outcome in ("not_sent", "absent") and last.detail != jobs.SAID_ABSENT
+
+
 def _unsure(error: GatewayError) -> str:
-    return f"the provider said no, and its history cannot be read to be sure of it ({error.public})"
+    return f"by the provider's word it was not, and its history cannot be read to be sure of it ({error.public})"
 
 
 def _let_go_at(events: Sequence[jobs.Event]) -> float:

@@ -248,6 +248,34 @@ async def test_no_jump_of_the_clock_shortens_the_proof(build: Build, jump: float
     assert house.provider.submits == 2 or (await house.jobs())[0].hold
 
 
+async def test_what_the_history_shows_behind_the_proof_is_not_sent_again(house: House) -> None:
+    """A fax may have to wait between its proof and the send: for credit, a limit, or a person."""
+    await doubtful(house, executed=True)
+    house.provider.hide_history = True
+    await poll(house, 1)
+    (job,) = await house.jobs()
+    assert [attempt.outcome for attempt in await house.attempts(job.id)] == ["absent"]
+    house.provider.hide_history = False
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["submitted"], 1)
+    assert [attempt.outcome for attempt in await house.attempts(job.id)] == ["absent", "found"]
+    assert house.on_disk("SELECT faxes FROM spent WHERE scope = 'total' AND span = 3600") == [(1,)]
+
+
+async def test_what_the_history_shows_behind_the_proof_of_a_cancelled_fax_is_told(house: House) -> None:
+    await doubtful(house, executed=True)
+    house.provider.hide_history = True
+    await poll(house, 1)
+    (job,) = await house.jobs()
+    assert await house.outbound.settle.cancel(job, silent=False)
+    house.provider.hide_history = False
+    house.provider.statuses[9000] = JobStatus(Verdict.SUCCESS, "ok", "Sent!")
+    house.now += 3600
+    await house.turn("erase")
+    assert [kind for kind, _ in await house.told(job.id)] == ["failed", "delivered"]
+    assert house.provider.deleted == [job.document_ref]
+
+
 @pytest.mark.parametrize(("boots", "state"), [("aaa", JobState.UPLOADED), ("abc", JobState.IN_DOUBT)])
 async def test_a_proof_goes_on_over_restarts_of_the_gateway_but_not_of_the_machine(
     house: House, monkeypatch: pytest.MonkeyPatch, boots: str, state: JobState
