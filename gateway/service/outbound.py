@@ -228,7 +228,13 @@ class Outbound:
         )  # fmt: skip
         now = self._clock()
         latest = now + (0.0 if soon else longest)
-        await self._database.write(lambda tx: waiting.not_after(tx, latest, now))
+        kept = now + max(longest, settings.settle.doubt_min_time)  # nobody waits for a document to be deleted
+
+        def mend(tx: Tx) -> None:
+            waiting.not_after(tx, latest, now)
+            uploads.not_after(tx, kept, now)
+
+        await self._database.write(mend)
 
     def _heard(self, error: GatewayError | None) -> None:
         if error is None:

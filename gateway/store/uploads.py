@@ -85,3 +85,8 @@ def next_erasable(tx: Tx) -> float | None:
     """When the first of them is due."""
     row = tx.execute("SELECT min(next_at) FROM job WHERE erasable").fetchone()
     return None if row[0] is None else float(row[0])
+
+
+def not_after(tx: Tx, latest: float, now: float) -> None:
+    """As for jobs that wait, those beyond ``latest`` are due now (:func:`gateway.store.waiting.not_after`)."""
+    tx.execute("UPDATE job SET next_at = ? WHERE erasable AND next_at > ?", (min(now, latest), latest))

@@ -80,4 +80,3 @@ def not_after(tx: Tx, latest: float, now: float) -> None:
         "UPDATE job SET next_at = max(?, send_at) WHERE active AND next_at > max(?, send_at)",
         (min(now, latest), latest),
     )
-    tx.execute("UPDATE job SET next_at = ? WHERE erasable AND next_at > ?", (min(now, latest), latest))

@@ -12,8 +12,11 @@ import pytest
 from gateway.errors import KeyRefused, NotFound, Refused, TryLater
 from gateway.model import JobState, MailKind, Verdict
 from gateway.ports import JobStatus
+from gateway.service.outbound import OutboundSettings
+from gateway.service.settle import SettleSettings
 from gateway.store import jobs
 
+from .conftest import Build
 from .house import LETTER, NUMBER, House, state_of
 from .scripted import away
 
@@ -281,6 +284,34 @@ async def test_a_refused_key_leaves_the_copy_for_later(house: House) -> None:
     house.now += 900
     assert await house.turn("erase") == 0
     house.gate.succeeded()
+    await house.turn("erase")
+    assert house.provider.deleted == [500]
+
+
+@pytest.mark.parametrize(("min_time", "soon"), [(1800.0, True), (3 * 3600.0, False)])
+async def test_a_copy_that_is_to_stay_a_while_stays_at_a_reload_and_while_times_are_mended(
+    build: Build, min_time: float, soon: bool
+) -> None:
+    """Its fax was refused, and its history may show for all that: then its sender is told so, before the copy goes."""
+    house = await build(outbound=OutboundSettings(settle=SettleSettings(doubt_min_time=min_time)))
+    await house.uploaded()
+    house.provider.execute = False
+    house.provider.answer_submit = Mock(side_effect=Refused("invalid number"))
+    await house.turn("submit")
+    assert await house.states() == ["failed"]
+    await house.outbound.mend_times(soon=soon)
+    house.now += min_time - 1
+    assert await house.turn("erase") == 0
+    house.now += 1
+    assert await house.turn("erase") == 1
+    assert house.provider.deleted == [500]
+
+
+@pytest.mark.parametrize("soon", [True, False])
+async def test_a_copy_is_deleted_though_a_wrong_clock_has_put_that_far_away(house: House, soon: bool) -> None:
+    job = await house.job(await ended(house))
+    await house.database.write(lambda tx: jobs.touch(tx, job, house.now, next_at=house.now + 5 * 365 * 86400))
+    await house.outbound.mend_times(soon=soon)
     await house.turn("erase")
     assert house.provider.deleted == [500]
 
