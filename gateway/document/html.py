@@ -22,6 +22,7 @@ _LONGEST = 2 << 20  # characters of HTML, which take about a minute
 _INLINE = re.compile(r"data:[^\s\"'()<>]*", re.IGNORECASE)
 _SMALL = 300 * 300  # CSS pixels: a smaller picture is a logo or a spacer
 _PIXEL = 2.0  # CSS pixels across or down, of what is no picture but counts its readers
+_AWAY = "left out of it, as not in the mail"
 _SMALLER = 0.85  # of its size, to which nobody minds
 
 
@@ -113,11 +114,30 @@ class _Shape(html.parser.HTMLParser):
         if tag == "tr" and self._rows:
             self._rows.pop()
 
+    def strangers(self) -> tuple[set[str], set[str]]:
+        """The pictures that lie elsewhere, and those that stand in the HTML, but for the invisible ones."""
+        seen = {url for url, *sides in self.pictures if url and min(side or _PIXEL + 1 for side in sides) > _PIXEL}
+        within = {url for url in seen if url.lower().startswith("data:")}
+        return {url for url in seen - within if not url.lower().startswith("cid:")}, within
+
     def handle_data(self, data: str) -> None:
         if not self.table and data.strip():
             for row in self._rows:
                 row[-1:] = [True] * len(row[-1:])
                 self.table |= sum(row) > 1
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count > 1)}"
+
+
+def unshown(source: str) -> Iterator[str]:
+    """What HTML that is printed as text is without, for the ledger: pictures that are no parts of the mail."""
+    away, within = _Shape(source).strangers() if "<img" in source.lower() else ((), ())
+    if away:
+        yield f"{_AWAY}: {_counted(len(away), 'picture')}"
+    if within:
+        yield f"left out of it, as it is printed as text: {_counted(len(within), 'picture')}"
 
 
 def _length(said: dict[str, str], name: str) -> float:
@@ -144,13 +164,11 @@ def _is_worth_it(source: str, pictures: Pictures, *, alone: bool, short: int) ->
 def _notes(shape: _Shape, pictures: Pictures, scale: float) -> Iterator[str]:
     if scale < _SMALLER:
         yield f"made smaller, to {scale:.0%}, as it is wider than the page"
-    away = {
-        url for url, width, height in shape.pictures
-        if url and not url.lower().startswith(("cid:", "data:")) and min(width or _PIXEL + 1, height or _PIXEL + 1) > _PIXEL
-    } | pictures.missing.difference(shape.styles)  # fmt: skip
+    away, _ = shape.strangers()
+    away |= pictures.missing.difference(shape.styles)
     sheets = [url for url in shape.styles if not url.lower().startswith("cid:")]
     counted = ((len(away), "picture"), (len(sheets), "style sheet"))
-    if left := [f"{count} {what}{'s' * (count > 1)}" for count, what in counted if count]:
-        yield f"left out of it, as not in the mail: {' and '.join(left)}"
+    if left := [_counted(count, what) for count, what in counted if count]:
+        yield f"{_AWAY}: {' and '.join(left)}"
     if pictures.damaged:
         yield "left out of it: a picture that cannot be read"

@@ -27,6 +27,21 @@ _SMALL = {
     "sup": str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻"),  # also the true minus
     "sub": str.maketrans("0123456789+-−", "₀₁₂₃₄₅₆₇₈₉₊₋₋"),
 }
+_RAISED = re.compile(r"(?<![-\w])vertical-align\s*:\s*+(sup|sub)", re.IGNORECASE)
+_COUNTED = re.compile(
+    r"(?<![-\w])list-style(?:-type)?\s*:[^;]{0,40}?(?<![-\w])(decimal|(?:lower|upper)-(?:alpha|latin|roman))(?![-\w])"
+    r"|(?<![-\w])list-style(?:-type)?\s*:\s*+(none)\s*+(?![^;!])",
+    re.IGNORECASE,
+)
+_COUNTS = {  # by what the style of a list calls its numbers, how its field "type" does
+    "decimal": "1", "lower-alpha": "a", "lower-latin": "a", "lower-roman": "i", "upper-alpha": "A", "upper-latin": "A",
+    "upper-roman": "I", "none": "",
+}  # fmt: skip
+_BULLET = "•"
+_SPACED = re.compile(r"(?<![-\w])white-space(?:-collapse)?\s*:\s*+([-a-z]+)", re.IGNORECASE)
+_ROWS = frozenset("table thead tbody tfoot tr".split())  # elements with nothing to read between the cells
+_ROMAN = ((100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
+_MOST_ROMAN = 399
 _EMPTY = frozenset("area base br col embed hr img input link meta source track wbr".split())  # elements
 _ENDED_BY = {  # elements that end before such a one begins
     "li": {"li"}, "td": {"td", "th"}, "th": {"td", "th"}, "tr": {"td", "th", "tr"}, "dt": {"dt", "dd"}, "dd": {"dt", "dd"},
@@ -47,8 +62,10 @@ class _Element:
     tag: str
     marks: tuple[str, ...]  # its tag, and what becomes of the words in it
     number: int = 0  # of the last line of a numbered list
-    style: str = ""  # of its numbers
+    style: str = ""  # of its numbers, "" for a list without
     signs: bool = False  # it is set in a font of signs
+    small: str = ""  # sup or sub: it is raised or lowered
+    spaced: bool = False  # its blanks and line ends are to be seen
 
 
 class _Text(html.parser.HTMLParser):
@@ -69,7 +86,7 @@ class _Text(html.parser.HTMLParser):
         self._open: list[_Element] = []
         self._within: Counter[str] = Counter()  # their tags, and whether they are gone or struck
         self._parts: list[str] = []
-        self._hidden = self._pre = 0
+        self._hidden = 0
         self._gap = False  # air is due before the line
         self._ended = self._then = False  # it is whole unless a cell comes next, and air is due behind it
         self._in_cell = False  # at its beginning, where a block begins no line
@@ -99,7 +116,6 @@ class _Text(html.parser.HTMLParser):
             self.end_line()
             self._loose = said.get("class") != "MsoNormal"  # Outlook's lines are paragraphs
             self._gap |= self._loose and apart
-            self._pre += tag == "pre"
             self._parts += [self._mark(said)] if tag == "li" else [_RULE] if tag == "hr" else []
         if tag == "hr":
             self.end_line()
@@ -132,10 +148,15 @@ class _Text(html.parser.HTMLParser):
             self._within.update(marks)
             start = said.get("start", "")
             number = int(start) - 1 if start.isdecimal() and len(start) < 9 else 0
+            around = self._open[-1] if self._open else _Element("", ())
             signs = dingbats.is_font(style, said.get("face", ""))
-            if signs is None:
-                signs = bool(self._open) and self._open[-1].signs
-            self._open.append(_Element(tag, marks, number, said.get("type", "1")[:1], signs))
+            raised = _RAISED.search(style)
+            small = tag if tag in _SMALL else raised[1].lower() if raised else around.small
+            count = _count(said, said.get("type", "1") if tag == "ol" else _BULLET)
+            white = _SPACED.search(style)
+            spaced = white[1].lower().startswith(("pre", "break")) if white else tag == "pre" or around.spaced
+            signs = around.signs if signs is None else signs
+            self._open.append(_Element(tag, marks, number, count, signs, small, spaced))
 
     def _leave(self) -> str:
         """The innermost element ends; returns its tag."""
@@ -151,11 +172,14 @@ class _Text(html.parser.HTMLParser):
         """What stands before a line of a list."""
         lists = [each for each in self._open if each.tag in _LISTS]
         inset = "\xa0" * 4 * (min(len(lists), _INSETS) - 1)
-        if not lists or lists[-1].tag == "ul":
-            return f"{inset}• "
+        if not lists:
+            return f"{_BULLET} "
         value = said.get("value", "")
         lists[-1].number = int(value) if value.isdecimal() and len(value) < 9 else lists[-1].number + 1
-        return f"{inset}{_numbered(lists[-1].number, lists[-1].style)}. "
+        count = _count(said, (said.get("type", "") if lists[-1].tag == "ol" else "") or lists[-1].style)
+        if count in ("", _BULLET):
+            return f"{inset}{count} "
+        return f"{inset}{_numbered(lists[-1].number, count)}. "
 
     def handle_endtag(self, tag: str) -> None:
         if self._within[tag]:
@@ -171,7 +195,6 @@ class _Text(html.parser.HTMLParser):
         elif tag in self._BLOCKS:
             self.end_line()
             self._gap |= self._loose and tag in self._APART and not self._in_list(tag)
-            self._pre = max(0, self._pre - (tag == "pre"))
 
     def _choose(self) -> None:
         """Of a list to choose from, what is chosen stays; where nothing is, the first."""
@@ -193,8 +216,8 @@ class _Text(html.parser.HTMLParser):
             self.gone += len(data.strip())
             if not self._whole:
                 return
-        if self._open and self._open[-1].tag in _SMALL:
-            data = data.translate(_SMALL[self._open[-1].tag])
+        if self._open and self._open[-1].small:
+            data = data.translate(_SMALL[self._open[-1].small])
         if self._open and self._open[-1].signs:
             data = dingbats.signs(data)
         if self._within[_IS_STRUCK]:
@@ -203,7 +226,7 @@ class _Text(html.parser.HTMLParser):
             if self._ended:
                 self.end_line()
             self._in_cell = False
-        if not self._pre:
+        if not (self._open and self._open[-1].spaced and self._open[-1].tag not in _ROWS):
             self._parts.append(_BLANKS.sub(" ", data))
             return
         for line in data.splitlines(keepends=True):
@@ -241,11 +264,23 @@ def _rules(sheet: str) -> Iterator[tuple[str, bool]]:
                 yield from ((name, hides) for name in names if _NAMED.fullmatch(name))
 
 
+def _count(said: dict[str, str], otherwise: str) -> str:
+    """How a list, or a line of one, is numbered: as its style says, else ``otherwise``."""
+    found = _COUNTED.search(said.get("style", ""))
+    return _COUNTS[(found[1] or found[2]).lower()] if found else otherwise[:1]
+
+
 def _numbered(number: int, style: str) -> str:
-    """A number of a list, as a letter where its style is one."""
+    """A number of a list, as a letter or a Roman one where its style is that."""
     if style in ("a", "A") and 0 < number <= 26:
         return chr(ord(style) + number - 1)
-    return str(number)
+    if style not in ("i", "I") or not 0 < number <= _MOST_ROMAN:
+        return str(number)
+    roman = ""
+    for worth, sign in _ROMAN:
+        roman += sign * (number // worth)
+        number %= worth
+    return roman.upper() if style == "I" else roman
 
 
 def from_html(source: str) -> str:

@@ -15,7 +15,19 @@ from typing import Any
 import img2pdf
 from PIL import Image, ImageSequence
 
-from gateway.document import cover, headline, html_text, legibility, picture, progress, raster, sniff, sources, text
+from gateway.document import (
+    cover,
+    headline,
+    html,
+    html_text,
+    legibility,
+    picture,
+    progress,
+    raster,
+    sniff,
+    sources,
+    text,
+)
 from gateway.document.bilevel import inked, to_bilevel
 from gateway.document.refusal import TooLong, Unfaxable
 from gateway.document.weight import call_seconds, page_seconds
@@ -160,9 +172,13 @@ def _comments(
         text_of_its_own = part.role.startswith("body") and kind in (sniff.TEXT, sniff.HTML)
         if text_of_its_own and not reason and not part.defect and part.size <= cover.LARGEST:
             content = text.decode(Path(part.path).read_bytes(), part.charset)
-            content = (html_text.from_html(content) if kind == sniff.HTML else content).strip()
+            notes = [part.note] if part.note else []
+            if kind == sniff.HTML:
+                notes += html.unshown(content)
+                content = html_text.from_html(content)
+            content = content.strip()
             if len(content) <= cover.SHORT and cover.page(options, content, options["max_pages"], target):
-                return content, part.note, chosen[:n] + chosen[n + 1 :]
+                return content, "; ".join(notes), chosen[:n] + chosen[n + 1 :]
     return "", "", chosen
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.document import cards, html_text, pdf, picture, progress, raster, sniff, text
+from gateway.document import cards, html, html_text, pdf, picture, progress, raster, sniff, text
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import TooLong, Unfaxable
 
@@ -37,6 +37,8 @@ def _text(path: Path, kind: str, name: str, target: Grid, charset: str | None, r
         raise TooLong(f"{name} is too long for a fax; send it in parts")
     content = text.decode(data, charset)
     if kind == sniff.HTML:
+        for said in html.unshown(content):
+            progress.note(said)
         content = html_text.from_html(content)
     elif shown := cards.for_people(content):
         progress.note("what people read of a calendar entry or business card")

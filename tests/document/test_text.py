@@ -443,6 +443,24 @@ def test_a_text_too_long_is_refused(refusal: Callable[..., Unfaxable]) -> None:
         ("<ol><li>one<li>two<ul><li>x</ul><li>three</ol>end", "1. one\n2. two\n    • x\n3. three\n\nend"),
         ("<ol start=9 type=a><li>i<li value=3>c</ol><ol type=A start=99><li>x</ol>", "i. i\nc. c\n\n99. x"),
         ("<ol start=x><li value=-1>a</ol><li>alone", "1. a\n\n• alone"),
+        (
+            "<ol type=I><li>x<li>y<ol type=i start=4><li>z<li>z</ol></ol><ol type=i start=400><li>x</ol>",
+            "I. x\nII. y\n    iv. z\n    v. z\n\n400. x",
+        ),
+        (  # as Outlook on the web and Google Docs write them
+            "<ol style='list-style-type: lower-alpha'><li>x<li style='list-style: inside Upper-Roman'>y</ol><ol style='list-style:none'>"
+            "<li>1.1 z</ol><ul style='list-style: disc outside none'><li>u</ul>",
+            "a. x\nII. y\n\n1.1 z\n\n• u",
+        ),
+        (
+            "10<sup><span lang=EN>6</span></sup>, m<span style='font-size:8pt; vertical-align: super'>2</span>, H<sub><i>2</i></sub>O",
+            "10⁶, m², H₂O",
+        ),
+        (
+            "<div style='white-space: pre-wrap'>5 bolts\n  M8 <b>x  2</b>\n<i style='white-space:normal'>a\nb</i></div><table style='white-space:pre'>\n"
+            "<tr>\n<td>1</td>\n<td>2</td></tr></table>",
+            "5 bolts\n  M8 x  2\na b\n1   2",
+        ),
         ("10<sup>6</sup>, the 1<sup>st</sup>, H<sub>2</sub>O", "10⁶, the 1st, H₂O"),
         ("<s>1 0</s> <del>5</del> <span style='text-decoration: line-through'>a<b>b</b></span> 9", "1̶ 0̶ 5̶ a̶b̶ 9"),
         ("<div style='display: none'>Seen in lists<br>only</div>The whole letter", "The whole letter"),
@@ -489,6 +507,21 @@ def test_the_readable_text_of_html(source: str, shown: str) -> None:
 @settings(max_examples=300)
 def test_any_markup_is_read(source: str) -> None:
     assert isinstance(html_text.from_html(source), str)
+
+
+@pytest.mark.parametrize("cover", ["", "classic"])
+def test_pictures_that_are_no_parts_of_the_mail_are_told(fax: Fax, cover: str) -> None:
+    """A chart on the web and two in the HTML; no logo that is a part, nothing that counts readers."""
+    made = fax.make(
+        fax.html(
+            "<p>Hello</p><img src='https://x.org/a.png' alt=Total><img src='data:image/png;base64,AA'><IMG src='data:image/png;base64,AB'>"
+            "<img src='https://x.org/o.gif' width=1 height=1><img src='cid:logo'>"
+        ),
+        cover=cover, cover_facts={},
+    )  # fmt: skip
+    assert made["ledger"][-1]["note"] == (
+        "left out of it, as not in the mail: 1 picture; left out of it, as it is printed as text: 2 pictures"
+    )
 
 
 def test_html_fetches_nothing_and_shows_its_text(pages: Pages) -> None:
