@@ -42,6 +42,17 @@ def has_no_size(warnings: list[str]) -> bool:
     return any(_SIZELESS in warning for warning in warnings)
 
 
+def may_lack_a_page(document: pikepdf.Pdf, warnings: list[str]) -> bool:
+    """Whether one may be lost of which the document only tells that it is there: it lies in the file and is in no list of pages, or
+    qpdf looked for objects all over the file.
+    """
+    listed = {page.obj.objgen for page in document.pages}
+    return is_sought(warnings) or any(
+        isinstance(each, pikepdf.Dictionary) and each.get("/Type") == "/Page" and each.objgen not in listed
+        for each in document.objects
+    )
+
+
 class Blanks:
     """Judges the pages of one document without content, by what lies in its file, which is looked through once."""
 

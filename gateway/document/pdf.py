@@ -198,7 +198,7 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
         with pikepdf.open(path) as document:
             annotations, blanks = Annotations(document), losses.Blanks(document, path)
             found, complaints = list(document.pages), document.get_warnings()
-            if losses.has_lost(complaints) or len(found) < count:
+            if losses.has_lost(complaints) or (len(found) < count and losses.may_lack_a_page(document, complaints)):
                 raise _damaged(name)
             for number, page in enumerate(found):
                 is_damaged = damaged(page) or not blanks.may_be(page, complaints)
@@ -212,8 +212,8 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
                 progress.note(f"without the {'layer' if unprinted == 1 else f'{unprinted} layers'} not to be printed")
             if losses.has_no_size(complaints):
                 progress.note("what says no size is shown on letter paper")
-            # it believes a count that is too low, opens no page that says it is none, and loses what is not where the PDF says
-            misled = len(told) > count or losses.is_called_other(complaints) or losses.is_sought(complaints)
+            # it believes a count that is wrong, opens no page that says it is none, and loses what is not where the PDF says
+            misled = len(told) != count or losses.is_called_other(complaints) or losses.is_sought(complaints)
             if layers.settle(document) or annotations.changed or misled:
                 mended = _written(document, name)
     except _NO_FAX as error:

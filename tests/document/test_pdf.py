@@ -289,6 +289,17 @@ def test_a_count_of_pages_that_is_too_low_hides_none(pages: Pages, refusal: Refu
     assert "3 pages, and the fax has room for 2 more" in refusal(wrong, room=2).public
 
 
+@pytest.mark.parametrize("count", [4, 20])
+def test_a_count_of_pages_that_is_too_high_refuses_none(pages: Pages, refusal: Refusal, count: int) -> None:
+    whole = letters(3, object_stream_mode=pikepdf.ObjectStreamMode.disable)
+    wrong = whole.replace(b"/Count 3", b"/Count %d" % count)
+    assert wrong != whole
+    assert [page.image for page in pages(wrong)] == [page.image for page in pages(whole)]
+    unlisted = re.sub(rb"(/Kids \[ \d+ 0 R \d+ 0 R) \d+ 0 R", rb"\1      ", wrong)  # the page itself lies in the file
+    assert unlisted != wrong
+    assert "damaged" in refusal(unlisted).public
+
+
 def test_a_page_that_says_it_is_something_else_is_one(pages: Pages) -> None:
     whole = letters(3, object_stream_mode=pikepdf.ObjectStreamMode.disable)
     wrong = re.sub(rb"/Type /Page\b", b"/Type /Pago", whole, count=1)
