@@ -11,7 +11,11 @@ from gateway.document.neighbourhood import grown
 from gateway.document.raster import FINE, STANDARD
 
 _BANDS = 4  # parts of the width in which lines of writing are looked for
+_HIGH = range(4, 80)  # rows of a line: no speck, no picture
+_PLAIN = 40  # lines of a page that goes across without doubt
+_PERHAPS, _TURNED = 1.5, 3  # times as many lines down as across, where writing may go down, and where it does
 _SMALL = {FINE: range(6, 16), STANDARD: range(4, 10)}  # rows that a line of small print is high, by rows to the inch
+_SMALL_DOWN = {FINE: range(6, 16), STANDARD: range(8, 19)}  # points that it is wide, where it goes down the page
 _LINES = re.compile(rb"\x01(?:\x00{0,2}\x01)*")  # rows that are written on, and the gap below the dot of an i
 _WRITTEN = [2 if v < 100 else 1 if v < 254 else 0 for v in range(256)]  # what a row shows: a rule, writing or nothing
 _SMALL_LINES = 6  # bands of small lines that are worth a word
@@ -138,17 +142,43 @@ def _small_lines(page: Image.Image, y_dpi: int) -> tuple[int, Image.Image]:
     """How often a line of small print is seen: lower than six points, in standard resolution eight; and in which tiles."""
     rows = _TILE * y_dpi // FINE
     marks = Image.new("L", (page.width // _TILE, max(1, page.height // rows)))
+    grey = page.convert("L")
+    across, turned = _lines(grey.reduce((page.width // _BANDS, 1))), False
+    found = _small(across, _SMALL[y_dpi])
+    if (count := sum(map(len, across))) < _PLAIN:  # they may go down the page, as on one that was turned to fit
+        down = _lines(grey.reduce((1, max(1, page.height // _BANDS))).transpose(Image.Transpose.TRANSPOSE))
+        small = _small(down, _SMALL_DOWN[y_dpi])
+        more = sum(map(len, down)) / max(count, 1)
+        if turned := more > _TURNED:
+            found = small
+        elif more > _PERHAPS and len(small) < _SMALL_LINES:
+            found = []
     draw = ImageDraw.Draw(marks)
-    bands = page.convert("L").reduce((page.width // _BANDS, 1))
-    found = 0
-    for band in range(_BANDS):
-        written = bands.crop((band, 0, band + 1, bands.height)).point(_WRITTEN).tobytes()
-        for run in _LINES.finditer(written):
-            if run.end() - run.start() in _SMALL[y_dpi]:
-                found += 1
-                across = marks.width * band // _BANDS, marks.width * (band + 1) // _BANDS - 1
-                draw.rectangle((across[0], run.start() // rows, across[1], run.end() // rows), fill=255)
-    return found, marks
+    for band, start, end in found:
+        size, tile = (marks.height, _TILE) if turned else (marks.width, rows)
+        left, right = size * band // _BANDS, size * (band + 1) // _BANDS - 1
+        top, bottom = start // tile, end // tile
+        draw.rectangle((top, left, bottom, right) if turned else (left, top, right, bottom), fill=255)
+    return len(found), marks
+
+
+def _lines(bands: Image.Image) -> list[list[tuple[int, int]]]:
+    """What looks like lines of writing in each band of a page, a column of the picture: where each starts, and ends."""
+    rows = (bands.crop((band, 0, band + 1, bands.height)).point(_WRITTEN).tobytes() for band in range(_BANDS))
+    runs = ([run.span() for run in _LINES.finditer(written)] for written in rows)
+    return [[(start, end) for start, end in band if end - start in _HIGH] for band in runs]
+
+
+def _small(bands: list[list[tuple[int, int]]], high: range) -> list[tuple[int, int, int]]:
+    """Of the lines in each band those that are so high, and so are those beside it: the band, where it starts, and ends.
+
+    Single words of larger print are as low, without ascenders.
+    """
+    found = []
+    for band, lines in enumerate(bands):
+        small = [True, *(end - start in high for start, end in lines), True]
+        found += [(band, *line) for n, line in enumerate(lines) if all(small[n : n + 3])]
+    return found
 
 
 def _around(marks: Image.Image, page: Image.Image, y_dpi: int) -> Box:

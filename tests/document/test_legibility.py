@@ -47,6 +47,44 @@ def test_tiny_print_is_told(tmp_path: Path) -> None:
     assert "very small print" in said(tmp_path, words(5))
 
 
+def turned(size: float, layout: str, rows: int) -> Sheet:
+    """A landscape page, which is turned to fit."""
+    sheet = Sheet((792, 612))
+    named = "Invoice number of March due Within thirty days Please pay at once To the account Given below 4711".split()
+    for row in range(rows):
+        y = 60 + row * size * 1.25
+        if layout == "prose":
+            sheet.text(60, y, " ".join(named[(row * 7 + n * n) % len(named)] for n in range(150 // round(size))), size)
+        elif layout == "table":
+            for column in range(5):
+                sheet.text(60 + column * 140, y, named[(row * 3 + column * 5) % len(named)].title(), size)
+        else:
+            sheet.text(60, y, "- " + " ".join(named[row % 5 : row % 5 + 1 + row * row % 4]), size)
+    return sheet
+
+
+@pytest.mark.parametrize("layout", ["prose", "table", "list"])
+@pytest.mark.parametrize("resolution", ["fine", "standard"])
+def test_print_on_a_landscape_page_is_looked_at_along_its_lines(tmp_path: Path, layout: str, resolution: str) -> None:
+    assert "very small print" in said(tmp_path, turned(5, layout, 40), resolution=resolution)
+    for size in (10, 11, 12):
+        assert said(tmp_path, turned(size, layout, 30), resolution=resolution) == ""
+
+
+def test_small_print_of_a_landscape_page_is_shown(tmp_path: Path) -> None:
+    (page,) = made(tmp_path, [turned(5, "prose", 20)])["sheets"]
+    left, _, right, _ = page["region"]
+    assert left > 800 and right > 1500  # turned clockwise: what was at the top is at the right
+
+
+def test_words_without_ascenders_are_no_small_print(tmp_path: Path) -> None:
+    sheet = Sheet()
+    for row in range(40):
+        for column in range(4):
+            sheet.text(70 + 120 * column, 80 + row * 15, "summary" if (row + column * 3) % 5 else "once", 10)
+    assert said(tmp_path, sheet) == ""
+
+
 def test_rules_are_no_print(tmp_path: Path) -> None:
     sheet = words(11, rows=4)
     for row in range(6):
