@@ -69,6 +69,11 @@ _ORIGINAL = re.compile(  # what stands before the head of a mail
     rf"(?<!\w){_VERBS}\s?[:：]\s*-{{3,}}|_{{10,}})\s*",
     re.IGNORECASE,
 )
+_FORWARDED = re.compile(  # what stands before a mail that is sent on, whatever the subject says
+    r"\s*-{3,40}[^-]{0,60}?(?:forward|weitergeleitet|transf[ée]r|reenviad|encaminhad|inoltrat|doorgestuur|vidarebefordra|videresend|välitett|przekazan"
+    r"|przesłan|przesyłan|переслан|пересыла|перенаправлен|přeposlan|továbbít|iletil|προωθ|転送|转发|轉寄|전달)[^-]{0,60}-{3,40}\s*",
+    re.IGNORECASE,
+)
 _GROUPWISE = re.compile(r"\s*>>> ?\S.{0,200}\S ?>>>\s*")
 _TIME = re.compile(r"\d ?[:h] ?\d\d|\d\.\d\d(?![.\d])")  # of day; a form that looks like a head has at most a date
 _DAY = re.compile(r"(?:19|20)\d\d|\d[./-]\d")
@@ -229,7 +234,8 @@ def _quoted(lines: Sequence[Line], subject: str) -> int | None:
         at = _introduced(lines)
     said = [line.text.rstrip() for line in lines[: at or 0] if _says(line)]
     is_greeting = len(said) == 1 and said[0].endswith((",", "，", "!"))
-    is_more_to_come = is_greeting or "\n".join(said).endswith((":", "："))
+    is_forwarding = any(_FORWARDED.fullmatch(line) for line in said)
+    is_more_to_come = is_forwarding or is_greeting or "\n".join(said).endswith((":", "："))
     return None if is_more_to_come or _POINTS.search("\n".join(said)) else at
 
 

@@ -236,6 +236,12 @@ def test_several_ends_stand_behind_each_other() -> None:
             "-- \nBob\n+1 202 555 0123\n",
             "Fwd: Plan",
         ),
+        (  # sent on as an answer
+            f"{ABOVE}\n---------- Forwarded message ---------\nFrom: Bob <bob@example.org>\nDate: Mon, Nov 23, 2026 at 10:15 AM\n"
+            "Subject: Plan\nTo: Ann\n\nHere.\n",
+            "Re: Plan",
+        ),
+        (f"{ABOVE}\n-------- Weitergeleitete Nachricht --------\n\n{GMAIL}", "AW: Plan"),
         # answers between the lines, each of which the program has marked
         (f"{ABOVE}\n{OUTLOOK.replace('Where', '> Where')}In the drawer.\n> And the key?\n", "Re: Plan"),
         # a table that looks like the head of a mail
