@@ -88,9 +88,12 @@ class Doubt:
         ref = refs[0]
 
         def commit(tx: Tx) -> bool:
+            current = jobs.get(tx, job.id) or job
+            hold = "" if current.may_be_sent else current.hold  # as a receipt of an earlier send told meanwhile
             if not jobs.change(
-                tx, job, JobState.SUBMITTED, now, f"found in the provider's history as fax {ref}", provider_ref=ref
-            ):
+                tx, job, JobState.SUBMITTED, now, f"found in the provider's history as fax {ref}", provider_ref=ref,
+                hold=hold,
+            ):  # fmt: skip
                 return False
             jobs.end_attempt(tx, job.id, job.attempts, now, "found", provider_ref=ref)
             receipts.adopt(tx, ref, job.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from structlog.testing import capture_logs
@@ -620,6 +621,29 @@ async def test_a_success_that_is_reported_before_the_next_try_counts_for_what_is
     assert "may have been faxed already" in await house.database.write(lambda tx: _release(tx, held, house.now))
     assert await house.told(job.id) == [("unknown", "late")]
     assert await house.alarms() == [f"The fax from a@example.org to {job.number} is held ({job.id})"]
+
+
+async def test_a_success_that_is_reported_while_the_next_try_is_found_does_not_hold_that(build: Build) -> None:
+    """It would never be asked about, nor could it be cancelled: the provider has it."""
+    house, job = await busy_at_first(build)
+    house.now += 300
+    answers, house.provider.answer_submit = house.provider.answer_submit, Mock(side_effect=OutcomeUnknown("no answer"))
+    await house.turn("submit")
+    house.provider.answer_submit = answers
+    read = house.provider.history
+
+    async def history(page: int, limit: int) -> HistoryPage:
+        await receive(house, Verdict.SUCCESS, "ok")
+        return await read(page, limit)
+
+    house.provider.history = history  # type: ignore[method-assign]
+    await house.handle("doubt", await only(house))
+    house.provider.history = read  # type: ignore[method-assign]
+    found = await only(house)
+    assert (found.state, found.provider_ref, found.hold) == (JobState.SUBMITTED, 9001, "")
+    await say(house, JobStatus(Verdict.SUCCESS, "ok", "Sent!"), ref=9001)
+    await house.turn("result")
+    assert await house.told(job.id) == [("unknown", "late"), ("delivered", "ok")]
 
 
 async def test_a_fax_that_waits_to_be_dialled_again_is_not_told_as_never_sent(build: Build) -> None:
