@@ -382,7 +382,7 @@ class Accept:
     def confirmed(self, queue_id: str) -> None:
         """The client spoke again after our 250, so it has seen it: the same mail again is a new wish."""
         if self._repeated_in_part[queue_id]:  # of some numbers: for the others the mail may come once more
-            self._repeated_in_part[queue_id] -= 1  # another session may be doing so
+            self._repeated_in_part -= Counter([queue_id])  # another session may be doing so; none is kept at 0
             return
         now = self._clock()
         self._database.write_later(lambda tx: repeats.confirm(tx, queue_id, now))
