@@ -26,7 +26,7 @@ from gateway.service.gate import Gate
 from gateway.service.history import History, Reading
 from gateway.service.notices import Notices
 from gateway.service.settle import SettleSettings
-from gateway.store import divided, origin, outbox, sends, uploads, witness
+from gateway.store import divided, origin, outbox, repeats, sends, uploads, witness
 from gateway.store.db import Database, Tx
 from gateway.store.origin import Compared, Mark
 
@@ -101,7 +101,7 @@ class Reconcile:
                 outbox.add(tx, self._alarm(mark, now))
             elif mark:
                 self._decide(tx, mark, None, now, "")
-            return mark, last, sends.last_accepted_at(tx), waits
+            return mark, last, repeats.last_accepted(tx) or 0.0, waits
 
         mark, self._last, self._accepted_at, waits = await self._database.write(commit)
         self._began = self._steady()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.model import FaxJob, JobState
-from gateway.store import jobs, repeats
+from gateway.store import jobs
 from gateway.store.db import Tx
 
 UNSURE = (JobState.ACCEPTED, JobState.PREPARED, JobState.UPLOADED, JobState.IN_DOUBT, JobState.SUBMITTED)
@@ -43,8 +43,3 @@ def answered(tx: Tx) -> list[tuple[int, int]]:
         " ORDER BY ended_event DESC LIMIT 100"
     )
     return rows.fetchall()
-
-
-def last_accepted_at(tx: Tx) -> float:
-    """When the newest mail was accepted; 0 for none."""
-    return repeats.last_accepted(tx) or 0.0

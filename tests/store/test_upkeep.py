@@ -17,6 +17,7 @@ from gateway.store import (
     outbox,
     overview,
     receipts,
+    repeats,
     retention,
     sends,
     uploads,
@@ -94,7 +95,7 @@ def _steps(tx: Tx, what: Callable[[Tx], Any]) -> int:
         files.named,
         overview.counts,
         outbox.counts,
-        sends.last_accepted_at,
+        repeats.last_accepted,
         witness.listed_by_rights,
         lambda tx: sends.sent(tx, range(10)),
         lambda tx: uploads.owners(tx, range(10)),
@@ -155,5 +156,5 @@ def test_a_send_that_counts_is_found_from_its_job() -> None:
     assert witness.listed_by_rights(tx) == {50}
     assert sends.sent(tx, [3, 4, 77]) == {3, 4, 50}
     assert uploads.owners(tx, [3, 77]) == {3: "S3-1"}
-    assert sends.last_accepted_at(tx) == _NOW - 30 * 86400 + 50
+    assert repeats.last_accepted(tx) == _NOW - 30 * 86400 + 50
     tx.close()
