@@ -344,14 +344,17 @@ class Prepare:
         *,
         alarm: Callable[[Tx], object] = lambda _tx: None,
     ) -> None:
-        """What the mail holds can never become these faxes, or any when none is named: they fail, each with its notice."""
+        """What the mail holds can never become these faxes, or any when none is named: they fail, each with its notice.
+
+        Nothing of the kind is said of one that may have been sent: a person decides about that.
+        """
         ids = {job.id for job in alike}
         now = self._clock()
 
         def commit(tx: Tx) -> list[FaxJob]:
             failed = []
             for job in jobs.of_submission(tx, submission.id):
-                if job.state is not JobState.ACCEPTED or (ids and job.id not in ids):
+                if job.state is not JobState.ACCEPTED or job.may_be_sent or (ids and job.id not in ids):
                     continue
                 if jobs.change(tx, job, JobState.FAILED, now, error.public, outcome="content", last_error=error.public):
                     failed.append(job)

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.document.cover_choice import CoverChoice
 from gateway.errors import NoSpace, Refused
-from gateway.model import JobState, MailKind, Notify
+from gateway.model import MAY_BE_SENT, JobState, MailKind, Notify
 from gateway.service import prepare
 from gateway.service.outbound import OutboundSettings
 from gateway.service.prepare import PrepareSettings
@@ -168,6 +168,19 @@ async def test_content_that_fails_takes_held_faxes_of_the_mail_along(house: Hous
     house.workshop.faults.append({"refused": "it is a picture of a cat"})
     await house.turn("prepare")
     assert [(job.state, job.hold) for job in await house.jobs()] == [(JobState.FAILED, "")] * 2
+
+
+async def test_content_that_fails_ends_no_fax_that_may_have_been_sent(house: House) -> None:
+    """As after a restore: the mail was a fax before, and the history shows it."""
+    await house.submit(NUMBER, SECOND)
+    (_, second) = await house.jobs()
+    await house.database.write(lambda tx: jobs.hold(tx, second, house.now, f"{MAY_BE_SENT}: the history shows it"))
+    house.workshop.faults.append({"refused": "it is a picture of a cat"})
+    await house.turn("prepare")
+    assert [(job.state, job.may_be_sent) for job in await house.jobs()] == [
+        (JobState.FAILED, False), (JobState.ACCEPTED, True),
+    ]  # fmt: skip
+    assert await house.told(second.id) == []
 
 
 # --- strikes ----------------------------------------------------------------------------------------------------------
