@@ -49,6 +49,7 @@ def choose(children: list[list[Leaf]]) -> None:
         and (
             sizes[chosen] <= sizes[best_rich] * _FULL
             or _lacks_words(texts[chosen], texts[best_rich])
+            or _lacks_numbers(texts[chosen], texts[best_rich])
             or _is_source(texts[chosen], texts[best_rich])
         )
     ):
@@ -117,6 +118,12 @@ def _lacks_words(texts: list[Leaf], others: list[Leaf]) -> bool:
     """
     ours, theirs = _words(texts), _words(others)
     return len(theirs) > _FEW and sum(map(len, theirs & ours)) < sum(map(len, theirs)) * _FULL
+
+
+def _lacks_numbers(texts: list[Leaf], others: list[Leaf]) -> bool:
+    """Whether ``texts`` are without a number of the ``others``, such as those of a table that their program left out."""
+    ours = " ".join(_words(texts))  # within a word, too: the others may part it by marks (m²)
+    return any(word.isdecimal() and word not in ours for word in _words(others))
 
 
 def _words(texts: list[Leaf]) -> set[str]:

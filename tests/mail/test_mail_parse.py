@@ -590,6 +590,9 @@ def test_a_plain_form_that_lacks_much_of_the_html_is_not_the_one_that_is_printed
          "body-html"),
         ("> 下記の件ご確認ください。\r\n> 会議は十二月\r\n> 三日です。", "<p>下記の件ご確認ください。会議は<b>十二月三日</b>です。</p>",
          "body-text"),
+        ("Dear Ann, please send what the table names to our branch in Boston, order 4711", "<p>Dear Ann, please send what the table"
+         " names to our branch in Boston, order 4711</p><table><tr><td>Paper</td><td>520</td></tr></table>", "body-html"),
+        ("Our hall has 25 m2, order 4711 of 3.12.", "<p>Our hall has 25 m<sup>2</sup>, order <b>47</b>11 of 3.12.", "body-text"),
         ("* Hello *Bob*, [1]\r\n\r\n[1] https://example.org/a?b=c", "<h1>HELLO</h1><a href=x><b>Bob</b></a>,", "body-text"),
     ],
 )  # fmt: skip
