@@ -39,7 +39,7 @@ def _facts(found: dict[str, Any]) -> dict[str, Any]:
         "sending": [f"nothing yet: {reconcile['why']}", *filter(None, [reconcile.get("trouble")])] if reconcile else "",
         "faxes": counts or "none under way",
         "held": found["held"] and f"{found['held']} (faxgateway queue list --held)",
-        "divided": found["divided"] and f"{found['divided']} wait for parts (faxgateway queue divided)",
+        "divided": f"{found['divided']} wait for parts (faxgateway queue divided)" if found["divided"] else "",
         "mails": f"{found['outbox']} waiting{f', {dead} given up' if dead else ''}",
     }
 

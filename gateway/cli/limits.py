@@ -24,7 +24,9 @@ def limits(session: Session, as_json: bool) -> None:
         output.as_json(found)
         return
     columns: dict[str, output.Cell] = {"OF": "of", "WHO": "who", "LIMIT": "cap", "USED": "used", "LEFT": "left"}
-    output.listing(found["caps"], columns, json=False, empty="No limits, or nothing sent.")
+    output.listing(
+        found["caps"], columns, json=False, empty="No limit is set, or nothing that counts for one was sent."
+    )
     for each in found["stopped"]:
         output.say(f"Held since {output.moment(each['since'])}: {each['who']}; {each['why']}.")
         output.say(f"  To let it go: faxgateway queue release --sender {shlex.quote(each['who'])}")

@@ -18,7 +18,9 @@ _STYLES = {
     "failed": "red", "dead": "red", "fail": "red",
     "in_doubt": "yellow", "warn": "yellow", "cancelled": "dim",
 }  # fmt: skip
-_WHOLE, _SHORT = {"ID", "TO"}, 16  # columns that no narrow terminal breaks, for they are copied into the next command
+# columns whose words a narrow terminal breaks last: ids and numbers are copied into the next command
+_WHOLE, _SHORT = ("ID", "TO", "CREATED", "RECEIVED", "WAITS FROM", "UNTIL", "STATE"), 16
+_LEAST = 4
 _COLOURS = {"green", "yellow", "red"}
 
 
@@ -89,10 +91,28 @@ def _table(titles: list[str], cells: list[list[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for title, column in zip(titles, zip(*cells, strict=True), strict=True):
-        is_whole = title in _WHOLE and max(map(len, column)) <= _SHORT
-        table.add_column(title, overflow="fold", no_wrap=is_whole)
+    columns = dict(zip(titles, zip(*cells, strict=True), strict=True))
+    for title, width in _widths(columns, console.width - 2 * len(columns)).items():
+        table.add_column(title, overflow="fold", width=width)
     for line in cells:
         table.add_row(*(Text(text, style=_STYLES.get(text.partition(" ")[0].lower(), "")) for text in line))
-    Console(highlight=False).print(table)
+    console.print(table)
+
+
+def _widths(columns: Mapping[str, Sequence[str]], room: int) -> dict[str, int]:
+    """The width of each column where all together have ``room``: first for words that should be whole, then shared."""
+    whole = {title: max(map(len, (title, *column))) for title, column in columns.items()}
+    widths = {title: min(width, _LEAST) for title, width in whole.items()}
+    spare = room - sum(widths.values())
+    for title in filter(widths.__contains__, _WHOLE):
+        word = max(len(word) for text in columns[title] for word in (text.split() or [""]))
+        more = min(max(word - widths[title], 0), max(spare, 0)) if word <= _SHORT else 0
+        widths[title] += more
+        spare -= more
+    while spare > 0 and (broken := [title for title, width in widths.items() if width < whole[title]]):
+        for title in ([title for title in broken if title not in _WHOLE] or broken)[:spare]:
+            widths[title] += 1
+            spare -= 1
+    return widths

@@ -115,7 +115,7 @@ def _facts(job: dict[str, Any]) -> dict[str, Any]:
         for a in job.get("attempts_made", ())
     ]
     mails = [
-        f"{mail['kind']} to {mail['to']}: {mail['state']}{_after(mail)} {mail['last_error']}".rstrip()
+        f'"{mail["kind"]}" to {mail["to"]}: {mail["state"]}{_after(mail)} {mail["last_error"]}'.rstrip()
         for mail in job.get("mails", ())
     ]
     return {
@@ -123,7 +123,7 @@ def _facts(job: dict[str, Any]) -> dict[str, Any]:
         "mail": f"{job['submission']} from {job['from']}",
         "subject": job.get("subject"),
         "message id": job.get("message_id"),
-        "to": f"{job['to']} (sent to {job.get('rcpt', job['to'])})",
+        "to": f"{job['to']} (mail to {job.get('rcpt', job['to'])})",
         "options": [f"{name}: {value}" for name, value in job.get("options", {}).items()],
         "client": job.get("client"),
         "state": job["state"],

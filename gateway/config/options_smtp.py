@@ -120,8 +120,8 @@ class Listener(Section):
                 continue
             if path is None:
                 problems.append(((name,), f"is needed for tls: {self.tls}, the path of a PEM file"))
-            elif not path.is_file():
-                problems.append(((name,), f"there is no file {path}"))
+            elif why := pem.unreadable(path):
+                problems.append(((name,), why))
         if problems:
             return problems
         assert self.certificate is not None and self.key is not None, "checked above"

@@ -10,14 +10,25 @@ from pathlib import Path
 _TIME = rb"(?:\x17\x0d([0-9]{12})Z|\x18\x0f([0-9]{14})Z)"  # UTCTime and GeneralizedTime, RFC 5280 section 4.1.2.5
 
 
+def unreadable(path: Path) -> str:
+    """Why a file cannot be read, and what to do; "" where it can."""
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        return f"there is no file {path}"
+    except OSError as error:  # also of a directory above it
+        remedy = "; let the gateway's user read it" if isinstance(error, PermissionError) else ""
+        return f"the file {path} cannot be read ({error.strerror}){remedy}"
+    return ""
+
+
 def fault(certificate: Path, key: Path) -> tuple[str, str] | None:
-    """The option that is at fault, ``certificate`` or ``key``, and why; None where they load and belong together."""
+    """The option that is at fault, ``certificate`` or ``key``, and why; None where they load and belong together.
+
+    Both can be read: :func:`unreadable`.
+    """
     for option, path, kind in (("certificate", certificate, "CERTIFICATE"), ("key", key, "PRIVATE KEY")):
-        try:
-            pem = path.read_text(encoding="ascii", errors="replace")
-        except OSError as error:
-            remedy = "; let the gateway's user read it" if isinstance(error, PermissionError) else ""
-            return option, f"the file {path} cannot be read ({error.strerror}){remedy}"
+        pem = path.read_text(encoding="ascii", errors="replace")
         if f"{kind}-----" not in pem:
             return option, f"there is no {kind} in {path}, as PEM has it: -----BEGIN {kind}-----"
         if option == "key" and "ENCRYPTED" in pem:

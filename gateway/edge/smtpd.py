@@ -104,16 +104,19 @@ def _context(listener: ListenerSettings) -> ssl.SSLContext:
         # without a password function OpenSSL would ask for one on the terminal
         context.load_cert_chain(listener.certificate or "", listener.key, password=lambda: "")
     except (OSError, ssl.SSLError) as error:
-        raise TryLater(
-            f"the certificate of the listener {listener.address} cannot be used: {listener.certificate}", str(error)
-        ) from error
+        files = f"{listener.certificate} with {listener.key}"
+        raise _unusable(f"the certificate of the listener {listener.address}", files, error) from error
     if listener.client_ca is None:
         return context
     try:
         context.load_verify_locations(listener.client_ca)
     except (OSError, ssl.SSLError) as error:
-        raise TryLater(
-            f"the client_ca of the listener {listener.address} cannot be used: {listener.client_ca}", str(error)
-        ) from error
+        raise _unusable(f"the client_ca of the listener {listener.address}", listener.client_ca, error) from error
     context.verify_mode = ssl.CERT_OPTIONAL  # a certificate is asked for; one that does not verify ends the handshake
     return context
+
+
+def _unusable(what: str, files: object, error: OSError) -> TryLater:
+    why = getattr(error, "reason", None) or error.strerror  # of OpenSSL, of the system
+    remedy = "; let the gateway's user read that" if isinstance(error, PermissionError) else ""
+    return TryLater(f"{what} cannot be used ({why}): {files}{remedy}", str(error))

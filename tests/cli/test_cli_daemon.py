@@ -187,11 +187,11 @@ def test_show_tells_the_whole_story(daemon: Daemon) -> None:
     assert f"fax         {submission}-2" in second
     for words in (
         f"fax         {submission}-1",
-        "to          +12025550123 (sent to +12025550123@fax.local)",
+        "to          +12025550123 (mail to +12025550123@fax.local)",
         "state       delivered",
         "parts       message text: page 1",
         "provider    fax 90",
-        "mails       delivered to admin@example.org: sent",
+        'mails       "delivered" to admin@example.org: sent',
         "accepted: accepted for +12025550123",
         "submitting -> submitted",
         "submitted -> delivered",

@@ -239,21 +239,45 @@ def test_what_strangers_wrote_does_not_steer_the_terminal(offline: Cli, monkeypa
     assert len(shown.splitlines()) == 2
 
 
-def test_a_narrow_terminal_does_not_break_what_is_copied(tmp_path: Path) -> None:
+def _on_a_terminal(code: str, columns: int) -> str:
+    """What a program prints on a terminal so wide, without its colours."""
+    parent, child = os.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns)}
+    subprocess.run([sys.executable, "-c", code], env=env, stdout=child, timeout=60, check=True)
+    os.close(child)
+    shown = os.read(parent, 10_000).decode()
+    os.close(parent)
+    return re.sub(r"\x1b\[\d*m", "", shown)
+
+
+def test_a_narrow_terminal_does_not_break_what_is_copied() -> None:
     code = (
         "from gateway.cli import output\n"
         "row = {'i': 'dZpNL7jgmC3d-1', 'w': 'many words ' * 20, 'x': 'someone@example.org', 't': '+99999990001'}\n"
         "output.listing([row], {'ID': 'i', 'WHY': 'w', 'FROM': 'x', 'TO': 't'}, json=False, empty='')\n"
     )
-    parent, child = os.openpty()
-    env = {**os.environ, "TERM": "xterm", "COLUMNS": "50"}
-    subprocess.run([sys.executable, "-c", code], env=env, stdout=child, timeout=60, check=True)
-    os.close(child)
-    shown = os.read(parent, 10_000).decode()
-    os.close(parent)
+    shown = _on_a_terminal(code, 50)
     assert "dZpNL7jgmC3d-1" in shown
     assert "+99999990001" in shown
-    assert all(len(line) <= 50 for line in re.sub(r"\x1b\[\d*m", "", shown).splitlines())
+    assert all(len(line) <= 50 for line in shown.splitlines())
+
+
+def test_a_list_of_faxes_on_80_columns_has_whole_dates_and_words() -> None:
+    why = "Fax Failed - Line Busy (The fax machine could be busy)"
+    fax = {
+        "id": "dZpNL7jgmC3d-1", "state": "failed", "created_at": "2026-11-24T08:14:23Z", "from": "you@example.com",
+        "to": "+99999990001", "pages": 3, "hold": "", "last_error": why,
+    }  # fmt: skip
+    faxes = [fax, {**fax, "state": "delivered", "last_error": ""}]
+    code = (
+        "from gateway.cli import queue\n"
+        f"queue.ask = lambda *_: {{'jobs': {faxes!r}}}\n"
+        "queue.list_(['-c', 'config.yaml'])\n"
+    )
+    shown = _on_a_terminal(code, 80)
+    assert shown.count("  2026-11-24  ") == 2
+    assert {*why.split()} <= {*shown.split()}
+    assert all(len(line) <= 80 for line in shown.splitlines())
 
 
 def test_on_a_terminal_tables_are_coloured_unless_no_color_says_no(tmp_path: Path) -> None:

@@ -371,6 +371,28 @@ def test_what_listeners_share_is_told_beside_their_other_problems(problems: Prob
     ]
 
 
+def test_a_certificate_in_a_directory_that_the_gateway_may_not_enter(
+    problems: Problems, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denying(does: Callable[..., object]) -> Callable[..., object]:
+        def denied(self: Path, *words: object, **how: object) -> object:
+            if self.parent.name == "live":
+                raise PermissionError(13, "Permission denied", str(self))
+            return does(self, *words, **how)
+
+        return denied
+
+    monkeypatch.setattr(Path, "open", denying(Path.open))
+    monkeypatch.setattr(Path, "stat", denying(Path.stat))
+    (found, _) = problems(
+        "smtp: {listeners: [{address: 'a:1', tls: implicit, certificate: live/cert.pem, key: live/key.pem}]}"
+    )
+    assert found.endswith(
+        f"certificate: the file {tmp_path / 'live' / 'cert.pem'} cannot be read (Permission denied);"
+        " let the gateway's user read it"
+    )
+
+
 def test_tls_needs_files_that_load(read: Read, problems: Problems, tmp_path: Path) -> None:
     authority = trustme.CA()
     ours, other = authority.issue_cert("mx.example.org"), authority.issue_cert("mx.example.org")
