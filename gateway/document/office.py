@@ -48,6 +48,7 @@ _NO_ROOM = "###"  # Calc writes in place of a number
 _LOOKED_AT = 500  # pages, for that: there may be thousands, and few faxes are as long
 # LibreOfficeKit.h: places in the tables of functions, behind their size
 _DOCUMENT_LOAD, _GET_ERROR, _SAVE_AS, _DOCUMENT_TYPE = 1, 2, 1, 2
+_WITHOUT_COMMENTS = b'{"ExportNotes":{"type":"boolean","value":"false"}}'  # a PDF
 _TABLES = 1  # a type of documents
 _SETTINGS = (
     ("/org.openoffice.Office.Common/Security/Scripting", "MacroSecurityLevel", "3"),
@@ -108,7 +109,9 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     os.chdir(profile)
     officefonts.settle(source, kind)
     made = work / "document.pdf"
-    said, is_table = _convert(Path(office), profile, source, made)
+    # of comments that we did not find its notes tell, in the PDF
+    options = _WITHOUT_COMMENTS if any("comment" in each for each in notes) else None
+    said, is_table = _convert(Path(office), profile, source, made, options)
     if not made.is_file() or not made.stat().st_size:
         if "password" in said.lower():
             raise _protected(name)
@@ -161,7 +164,7 @@ def _without_room(made: Path) -> int:
 # --- the kit ----------------------------------------------------------------------------------------------------------
 
 
-def _convert(office: Path, profile: Path, source: Path, made: Path) -> tuple[str, bool]:
+def _convert(office: Path, profile: Path, source: Path, made: Path, options: bytes | None) -> tuple[str, bool]:
     """Have it load and save; returns what it said about a failure, and whether it is a table."""
     library = libreoffice.kit(office)
     if library is None:
@@ -172,7 +175,7 @@ def _convert(office: Path, profile: Path, source: Path, made: Path) -> tuple[str
     if not kit:
         return "LibreOffice did not start", False
     document = _function(kit, _DOCUMENT_LOAD, ctypes.c_void_p, 1)(kit, source.as_uri().encode())
-    if document and _function(document, _SAVE_AS, ctypes.c_int, 3)(document, made.as_uri().encode(), b"pdf", None):
+    if document and _function(document, _SAVE_AS, ctypes.c_int, 3)(document, made.as_uri().encode(), b"pdf", options):
         return "", _function(document, _DOCUMENT_TYPE, ctypes.c_int, 0)(document) == _TABLES
     said = _function(kit, _GET_ERROR, ctypes.c_char_p, 0)(kit)
     return said.decode("utf-8", "replace") if said else "", False

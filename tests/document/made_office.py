@@ -314,3 +314,16 @@ def with_picture(data: bytes | None, called: str) -> bytes:
         if data is not None:
             package.writestr(f"word/media/{called}", data)
     return out.getvalue()
+
+
+def with_notes() -> bytes:
+    """A book whose cell has a comment."""
+    out = io.BytesIO(xlsx())
+    remark = '<commentList><comment ref="A1" authorId="0"><text><r><t>No!</t></r></text></comment></commentList>'
+    with zipfile.ZipFile(out, "a") as package:
+        package.writestr("xl/worksheets/_rels/sheet1.xml.rels", _relations(comments1="../comments1.xml"))
+        package.writestr(
+            "xl/comments1.xml", f'<comments xmlns="{_SHEET}"><authors><author>A</author></authors>{remark}</comments>'
+        )
+    types = f'<Override PartName="/xl/comments1.xml" ContentType="{_TYPES}.spreadsheetml.comments+xml"/></Types>'
+    return changed(out.getvalue(), "[Content_Types].xml", b"</Types>", types.encode())

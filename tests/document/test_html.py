@@ -561,7 +561,7 @@ def test_the_page_is_as_wide_as_the_paper_of_a_fax(tmp_path: Path) -> None:
 async def test_letters_that_no_font_has_are_told(sender: Sender) -> None:
     said = await sender.send(mail(f"{TABLE}<p>\U0001316f</p>"))
     assert said == [
-        "message text: page 1; boxes or nothing stand for characters that no font of this gateway has: U+1316F; where they matter, send a PDF"
+        "message text: page 1; boxes or nothing stand for characters that no font of this gateway has: U+1316F; where they matter, send a PDF with its fonts"
     ]
 
 

@@ -370,7 +370,7 @@ async def test_characters_that_no_font_has_are_told_of_an_office_document(sender
     (said,) = await sender.send(fax.part("letter", data), place=LIBRE_OFFICE)
     assert (
         said
-        == f"letter: page 1; boxes or nothing stand for characters that no font of this gateway has: {told}; where they matter, send a PDF"
+        == f"letter: page 1; boxes or nothing stand for characters that no font of this gateway has: {told}; where they matter, send a PDF with its fonts"
     )
 
 
@@ -381,6 +381,14 @@ async def test_characters_that_no_font_has_are_told_of_an_office_document(sender
 async def test_a_text_with_comments_becomes_pages(sender: Sender, fax: Fax, kind: str) -> None:
     (said,) = await sender.send(fax.part("letter", made_office.WITH_COMMENTS[kind]), place=LIBRE_OFFICE)
     assert said == "letter: page 1; without the 2 comments"
+
+
+@needs_office
+@pytest.mark.system
+@behind_walls
+async def test_a_comment_of_a_table_is_told_once(sender: Sender, fax: Fax) -> None:
+    (said,) = await sender.send(fax.part("prices", made_office.with_notes()), place=LIBRE_OFFICE)
+    assert said == "prices: page 1; without the comment"
 
 
 @pytest.mark.parametrize("document", [made_office.docx, made_office.xlsx, made_office.pptx])

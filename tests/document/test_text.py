@@ -561,7 +561,7 @@ def test_what_no_font_has_is_told(fax: Fax, monkeypatch: pytest.MonkeyPatch) -> 
     made = fax.make(fax.text("before \U00013000\U00013001 behind"), fax.text("nothing amiss", name="second"))
     texts = [LedgerEntry(**entry).text for entry in made["ledger"]]
     assert texts == [
-        "message text: page 1; boxes or nothing stand for characters that no font of this gateway has: U+13000 U+13001; where they matter, send a PDF",
+        "message text: page 1; boxes or nothing stand for characters that no font of this gateway has: U+13000 U+13001; where they matter, send a PDF with its fonts",
         "second: page 2",
     ]
 
