@@ -89,7 +89,7 @@ class _Text(html.parser.HTMLParser):
         self._hidden = 0
         self._gap = False  # air is due before the line
         self._ended = self._then = False  # it is whole unless a cell comes next, and air is due behind it
-        self._in_cell = False  # at its beginning, where a block begins no line
+        self._in_cell = False  # at its beginning, or that of a line of a list, where a block begins no line
         self._loose = True
         self._choices: list[tuple[int, bool]] = []  # of a list: where each begins, and whether it is chosen
         self._rules: dict[str, bool] = {}  # of a style sheet: selectors, and whether their elements are hidden
@@ -117,6 +117,7 @@ class _Text(html.parser.HTMLParser):
             self._loose = said.get("class") != "MsoNormal"  # Outlook's lines are paragraphs
             self._gap |= self._loose and apart
             self._parts += [self._mark(said)] if tag == "li" else [_RULE] if tag == "hr" else []
+            self._in_cell = tag == "li"
         if tag == "hr":
             self.end_line()
 

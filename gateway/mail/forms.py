@@ -48,8 +48,8 @@ def choose(children: list[list[Leaf]]) -> None:
         and chosen is not None
         and (
             sizes[chosen] <= sizes[best_rich] * _FULL
-            or _lacks_words(texts[chosen], texts[best_rich])
-            or _lacks_numbers(texts[chosen], texts[best_rich])
+            or _lacks_words(ours := _words(texts[chosen]), theirs := _words(texts[best_rich]))
+            or _lacks_numbers(ours, theirs)
             or _is_source(texts[chosen], texts[best_rich])
         )
     ):
@@ -67,9 +67,9 @@ def choose(children: list[list[Leaf]]) -> None:
             elif not leaf.is_blank and (number not in printed or leaf.type not in ALL):
                 leaf.name, leaf.left_out = _OTHER_FORM
     if chosen in plain and best_rich is not None:
-        ours, theirs = ([leaf for leaf in texts[n] if leaf.type in ALL] for n in (chosen, best_rich))
-        if len(ours) == len(theirs) == 1:  # several stand around documents
-            ours[0].rich = theirs[0]
+        plainly, richly = ([leaf for leaf in texts[n] if leaf.type in ALL] for n in (chosen, best_rich))
+        if len(plainly) == len(richly) == 1:  # several stand around documents
+            plainly[0].rich = richly[0]
 
 
 def choose_twins(children: list[list[Leaf]]) -> None:
@@ -112,18 +112,17 @@ def _is_source(texts: list[Leaf], others: list[Leaf]) -> bool:
     return any(b"</" in data for data in ours) and [data.split() for data in ours] == [data.split() for data in theirs]
 
 
-def _lacks_words(texts: list[Leaf], others: list[Leaf]) -> bool:
-    """Whether ``texts`` have so few of the words of the ``others``, by their letters, that they are no form of the same: they ask
-    for another mail program, say, or lead to a web page.
+def _lacks_words(ours: set[str], theirs: set[str]) -> bool:
+    """Whether these are so few of their words, by their letters, that they are no form of the same: they ask for another mail
+    program, say, or lead to a web page.
     """
-    ours, theirs = _words(texts), _words(others)
     return len(theirs) > _FEW and sum(map(len, theirs & ours)) < sum(map(len, theirs)) * _FULL
 
 
-def _lacks_numbers(texts: list[Leaf], others: list[Leaf]) -> bool:
-    """Whether ``texts`` are without a number of the ``others``, such as those of a table that their program left out."""
-    ours = " ".join(_words(texts))  # within a word, too: the others may part it by marks (m²)
-    return any(word.isdecimal() and word not in ours for word in _words(others))
+def _lacks_numbers(ours: set[str], theirs: set[str]) -> bool:
+    """Whether these are without a number of theirs, such as one of a table that a program left out of its plain text."""
+    said = " ".join(ours)  # within a word, too: HTML may part it by marks (m²)
+    return any(word.isdecimal() and word not in said for word in theirs)
 
 
 def _words(texts: list[Leaf]) -> set[str]:
@@ -144,7 +143,7 @@ def without_spare(leaves: list[Leaf]) -> list[Leaf]:
     said = sum(leaf.substance for leaf in own)
     for leaf in texts:
         is_less = leaf.spare and said and leaf.substance < _SPARE * said and not leaf.defect
-        if is_less and not _lacks_words(own, [leaf]):
+        if is_less and not _lacks_words(_words(own), _words([leaf])):
             leaf.name, leaf.left_out = _OTHER_FORM
         leaf.spare = False
     return leaves

@@ -443,6 +443,7 @@ def test_a_text_too_long_is_refused(refusal: Callable[..., Unfaxable]) -> None:
         ("<ol><li>one<li>two<ul><li>x</ul><li>three</ol>end", "1. one\n2. two\n    • x\n3. three\n\nend"),
         ("<ol start=9 type=a><li>i<li value=3>c</ol><ol type=A start=99><li>x</ol>", "i. i\nc. c\n\n99. x"),
         ("<ol start=x><li value=-1>a</ol><li>alone", "1. a\n\n• alone"),
+        ("<ul><li><p>x</p></li>\n<li>\n<div>y</div><div>z</div></li></ul><p>a</p>", "• x\n• y\nz\n\na"),
         (
             "<ol type=I><li>x<li>y<ol type=i start=4><li>z<li>z</ol></ol><ol type=i start=400><li>x</ol>",
             "I. x\nII. y\n    iv. z\n    v. z\n\n400. x",
