@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from gateway.mail import markup
@@ -67,6 +68,19 @@ _ORIGINAL = re.compile(  # what stands before the head of a mail
     r"\s*(?:-{3,40}.{0,20}(?:origin|ursprüng|ursprung|oorspronkelijk|oprindelig|opprinnelig|alkuperäinen|oryginaln|původní|eredeti|orijinal|исходное"
     r"|元の|原始|원본|الأصلية).{0,30}-{3,}|-{3,40}[^-].{0,80}?"
     rf"(?<!\w){_VERBS}\s?[:：]\s*-{{3,}}|_{{10,}})\s*",
+    re.IGNORECASE,
+)
+_GREETING = re.compile(  # who says nothing more has written what he has to say further down
+    r"\s*+(?:hi|hello|hey|dear|good (?:morning|afternoon|evening)|hallo|moin|guten (?:tag|morgen|abend)|liebe[rs]?|sehr geehrte[rs]?|servus|grüezi|bonjour"
+    r"|bonsoir|salut|cher|chère|madame|monsieur|hola|buen[oa]s|estimad[oa]s?|buongiorno|ciao|gentile|gentili|olá|bom dia|boa tarde|prezad[oa]s?|beste|geachte"
+    r"|goedemorgen|hej|hei|witam|dzień dobry|szanown\w+|dobrý den|tisztelt|merhaba|sayın|здравствуйте|добрый день|уважаем\w+)(?:[ ,!][^.?:;0-9]{0,60})?",
+    re.IGNORECASE,
+)
+_FAREWELL = re.compile(
+    r"\s*+(?:(?:(?:with )?(?:kind|best|warm) )?(?:regards|wishes)|best|cheers|sincerely|yours (?:sincerely|faithfully|truly)|mfg|lg|vg|gruß|grüße"
+    r"|(?:mit )?(?:freundliche[nmr]?|viele[n]?|beste[n]?|liebe[n]?|schöne[n]?) gr[uü](?:ß|ss)e?n?|cordialement|bien cordialement|salutations|saludos|un saludo"
+    r"|atentamente|(?:cordiali |distinti )?saluti|cumprimentos|atenciosamente|(?:met )?vriendelijke groet(?:en)?|(?:med )?v[eä]nlig[at]? h[iä]lsning(?:ar)?"
+    r"|mvh|pozdrawiam|z poważaniem|s pozdravem|üdvözlettel|saygılarımla|с уважением)\s*[,.!]?",
     re.IGNORECASE,
 )
 _FORWARDED = re.compile(  # what stands before a mail that is sent on, whatever the subject says
@@ -233,10 +247,18 @@ def _quoted(lines: Sequence[Line], subject: str) -> int | None:
     if at is None:
         at = _introduced(lines)
     said = [line.text.rstrip() for line in lines[: at or 0] if _says(line)]
-    is_greeting = len(said) == 1 and said[0].endswith((",", "，", "!"))
     is_forwarding = any(_FORWARDED.fullmatch(line) for line in said)
-    is_more_to_come = is_forwarding or is_greeting or "\n".join(said).endswith((":", "："))
+    is_more_to_come = is_forwarding or _is_mute(said) or "\n".join(said).endswith((":", "："))
     return None if is_more_to_come or _POINTS.search("\n".join(said)) else at
+
+
+def _is_mute(said: Sequence[str]) -> bool:
+    """Whether who answers has greeted and taken his leave, and no more: his answers stand further down."""
+    said = list(takewhile(lambda line: line != "--", said))  # a signature
+    rest = said[1:] if said and _GREETING.fullmatch(said[0]) else said
+    if not rest:
+        return bool(said)
+    return bool(_FAREWELL.fullmatch(rest[0])) or (len(said) == 1 and said[0].endswith((",", "，", "!")))
 
 
 def _headed(lines: Sequence[Line], subject: str) -> int | None:
