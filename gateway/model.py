@@ -364,6 +364,7 @@ class InboundFax:
 class MailKind(StrEnum):
     """What a mail of ours is about; with its cause it is unique."""
 
+    ACCEPTED = "accepted"  # no result yet: its pages are ready, and it goes when it is wanted
     DELIVERED = "delivered"  # fax result: success
     FAILED = "failed"  # fax result: failure (multipart/report)
     NO_RESULT = "no_result"  # fax result: none was ever known

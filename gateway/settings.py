@@ -56,6 +56,7 @@ def notices(config: Config) -> NoticeSettings:
         hostname=config.host,
         bounce=config.bounce_address,
         fallback=config.mail.fallback,
+        notify_accepted=config.mail.notify_accepted,
         notify_success=config.mail.notify_success,
         sandbox=config.provider_is_local,
     )

@@ -45,6 +45,8 @@ class Mail(Section):
     """envelope sender of received faxes; default: the address of sender"""
     fallback: MailAddress = "admin@example.org"
     """gets received faxes without a route, and notices to the operator"""
+    notify_accepted: Literal["never", "scheduled", "always"] = "scheduled"
+    """tell senders of faxes that are ready, with their pages: those that go later (send-at), all, or none"""
     notify_success: bool = True
     """tell senders of delivered faxes too"""
     pictures: bool = True

@@ -39,6 +39,22 @@ def after_calls(told: Advice, calls: int) -> Advice:
 _TELL = "tell the people who run the gateway, with the fax id above"
 _ASK_FIRST = "Do NOT send it again before you have asked: the recipient may get it twice."
 
+ACCEPTED = {
+    "accepted": Advice(
+        "",
+        "is ready and goes out by itself.",
+        "If it should not go, ask the people who run the gateway at once, with the fax id above.",
+        "2.0.0",
+    ),
+    "scheduled": Advice(
+        "",
+        "is ready and goes out by itself, at the time you asked for.",
+        "You need not send it again. If it should not go, ask the people who run the gateway before that time, with the fax id"
+        " above.",
+        "2.0.0",
+    ),
+}
+
 DELIVERED = Advice(
     "",
     "went through: the provider reports that the receiving machine took it.",

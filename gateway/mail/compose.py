@@ -36,6 +36,7 @@ _ID = re.compile(r"<[!-;=?-~]{3,900}>")
 _MARK = "*** SANDBOX: this was a trial run. Nothing was really faxed. ***\n\n"
 _NO_ANSWERS = "DR, RN, NRN, OOF, AutoReply"  # but bounces: they are how a lost fax is noticed
 _PROVIDERS_WORD = (MailKind.DELIVERED, MailKind.FAILED)  # their text is what the provider said
+_UNENDED = (MailKind.ACCEPTED, MailKind.DELAYED)
 _EXTENSIONS = {"application/pdf": "pdf", "image/tiff": "tif"}
 
 Clock: TypeAlias = Callable[[float], datetime]  # what a clock shows at a time (epoch)
@@ -211,6 +212,10 @@ def _result(
 
 def _verdict(kind: MailKind, code: str, *, confirmed: bool) -> tuple[str, Advice]:
     """How the subject begins, and what the mail says."""
+    if kind is MailKind.ACCEPTED:
+        return ("Scheduled" if code == "scheduled" else "Accepted"), advice.ACCEPTED.get(
+            code, advice.ACCEPTED["accepted"]
+        )
     if kind is MailKind.DELIVERED:
         return ("Faxed", advice.DELIVERED) if confirmed else ("Reported as faxed", advice.REPORTED)
     if kind is MailKind.DELAYED:
@@ -254,8 +259,8 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
         ("Provider", _sentence(facts, "text") if mail.kind in _PROVIDERS_WORD and not told.ours else None),
         ("Accepted", _when(facts.get("accepted_at"), clock)),
         ("Sent" if mail.kind is MailKind.DELIVERED else "Last try", _when(facts.get("submitted_at"), clock)),
-        ("Reported", _when(facts.get("finished_at"), clock) if mail.kind is not MailKind.DELAYED else None),
-        ("Next try", _when(facts.get("next_at"), clock)),
+        ("Reported", _when(facts.get("finished_at"), clock) if mail.kind not in _UNENDED else None),
+        ("Goes" if mail.kind is MailKind.ACCEPTED else "Next try", _when(facts.get("next_at"), clock)),
         ("Tried until", _when(facts.get("retry_until"), clock)),
         ("Tries", dsn.tries(facts)),
         ("Cost", facts.get("cost") and f"{facts['cost']} ({price})"),

@@ -27,6 +27,8 @@ def recipients(facts: dict[str, Any]) -> list[dict[str, str]]:
 def action(kind: MailKind, facts: dict[str, Any]) -> str:
     """The DSN action for a result, "" when it is told in an ordinary mail (RFC 3461 section 5.2)."""
     notify = facts.get("notify") or []
+    if kind is MailKind.ACCEPTED:
+        return ""
     if kind is MailKind.FAILED:
         return "failed"
     if kind is MailKind.DELIVERED:

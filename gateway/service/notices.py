@@ -24,13 +24,24 @@ def _span(seconds: float) -> str:
     return f"{round(seconds / 3600)} hours" if minutes >= 120 else f"{minutes} minute{'s' * (minutes != 1)}"
 
 
+def _of_all(facts: dict[str, Any], jobs: Sequence[FaxJob]) -> dict[str, Any]:
+    """The facts of a mail about several jobs of a submission, from those of one."""
+    shared = {key: value for key, value in facts.items() if key not in ("rcpt", "number", "orcpt")}
+    told = [{"rcpt": job.rcpt, "number": job.number.e164, "orcpt": job.orcpt} for job in jobs]
+    return {**shared, "job": facts["submission"], "recipients": told}
+
+
 @dataclass(frozen=True, slots=True)
 class NoticeSettings:
-    """``hostname`` ends Message-IDs; ``bounce`` and ``fallback`` are mailboxes; ``sandbox`` marks a test line."""
+    """``hostname`` ends Message-IDs; ``bounce`` and ``fallback`` are mailboxes; ``sandbox`` marks a test line.
+
+    ``notify_accepted``: ``scheduled`` (senders of faxes that go later), ``always``, ``never``.
+    """
 
     hostname: str
     bounce: str
     fallback: str
+    notify_accepted: str = "scheduled"
     notify_success: bool = True
     sandbox: bool = False
 
@@ -129,6 +140,25 @@ class Notices:
         }
         return self._mail(kind, job.id, submission.results_to, now, facts)
 
+    def accepted(self, fresh: Sequence[FaxJob], submission: Submission, now: float) -> list[OutgoingMail]:
+        """The mails that tell the sender that pages are ready, and when they go: one for all of one time and reference.
+
+        ``fresh`` are jobs of the submission that have their document now.
+        """
+        said = self._settings.notify_accepted
+        groups: dict[tuple[float, str], list[FaxJob]] = {}
+        for job in fresh:
+            is_told = said == "always" or (said == "scheduled" and job.options.send_at > now)
+            if is_told and self._is_wanted(MailKind.ACCEPTED, job.notify):
+                groups.setdefault((job.options.send_at, job.options.reference), []).append(job)
+        mails = []
+        for (at, _), jobs in groups.items():
+            code, next_at = ("scheduled", at) if at > now else ("accepted", None)
+            mail = self.result(MailKind.ACCEPTED, jobs[0], submission, now, code=code, text="", next_at=next_at)
+            if mail is not None:
+                mails.append(mail if len(jobs) == 1 else replace(mail, facts=_of_all(mail.facts, jobs)))
+        return mails
+
     def divided(
         self,
         id_: str,
@@ -171,7 +201,8 @@ class Notices:
         """RFC 3461 section 5.2: NOTIFY=NEVER silences all, a NOTIFY that does not name an outcome silences that outcome.
 
         Without NOTIFY failures and delays are told, a success where the operator wants it. That an outcome is not known
-        has no name in NOTIFY and is always told: who does not hear of it sends his fax twice.
+        has no name in NOTIFY and is always told: who does not hear of it sends his fax twice. That a fax is ready counts as
+        a delay: it does not go yet.
         """
         if Notify.NEVER in notify:
             return False
@@ -180,7 +211,7 @@ class Notices:
                 return Notify.SUCCESS in notify if notify else self._settings.notify_success
             case MailKind.FAILED:
                 return not notify or Notify.FAILURE in notify
-            case MailKind.DELAYED:
+            case MailKind.DELAYED | MailKind.ACCEPTED:
                 return not notify or Notify.DELAY in notify
             case _:
                 return True

@@ -12,7 +12,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -222,7 +222,9 @@ class Prepare:
                     next_at=max(now, job.options.send_at),
                 ):  # fmt: skip
                     jobs.set_document(tx, job.id, document)
-                    changed.append(job)
+                    changed.append(replace(job, document=document))
+            for mail in self._notices.accepted(changed, submission, now):
+                outbox.add(tx, mail)
             return changed
 
         try:
@@ -235,6 +237,7 @@ class Prepare:
         for job in changed:
             telemetry.prepared(job.id, pages=document.pages, size=document.size, seconds=document.seconds)
         self._nudge()
+        self._on_mail()
 
     async def _put_off(self, job: FaxJob, error: TryLater, tries: int) -> None:
         """Not now. Only a conversion that died while there was room counts against the mail."""

@@ -198,6 +198,30 @@ CASES: dict[str, tuple[OutgoingMail, bytes | None]] = {
         ),
         None,
     ),
+    "27-scheduled": (
+        mail(
+            MailKind.ACCEPTED,
+            {
+                **{
+                    key: value
+                    for key, value in RESULT.items()
+                    if key not in ("rcpt", "number", "orcpt", "submitted_at")
+                },
+                "job": "01JDXYZ",
+                "recipients": [
+                    {"rcpt": "2025550123@fax.example.org", "number": "+12025550123", "orcpt": ""},
+                    {"rcpt": "+12025550124@fax.example.org", "number": "+12025550124", "orcpt": ""},
+                ],
+                "code": "scheduled",
+                "text": "",
+                "attempts": 0,
+                "cost": None,
+                "provider_ref": None,
+                "next_at": 1795514400.0,
+            },
+        ),
+        None,
+    ),
     "23-held-for-lack-of-credit": (
         mail(
             MailKind.DELAYED,
@@ -472,6 +496,17 @@ def test_only_what_the_provider_took_counts_as_a_try(dialled: int, ref: int | No
 def test_of_what_may_not_have_been_taken_no_machine_is_told_that_it_was() -> None:
     facts = {**RESULT, "code": "cancelled", "notify": ["success"], "provider_ref": None}
     assert b"Action:" not in compose(mail(MailKind.NO_RESULT, facts), HEAD)
+
+
+def test_who_hears_that_a_fax_is_ready_hears_when_it_goes_in_his_time_and_gets_no_report() -> None:
+    told = made("27-scheduled")
+    assert b"Reporting-MTA" not in told
+    assert b"\r\nSubject: Scheduled: Invoice 4711 to 2 numbers\r\n" in told
+    words = " ".join(body(told).split())
+    assert "Goes Tue 24 November 2026, 11:00 UTC+01:00" in words
+    assert "+1 202 555 0123" in words and "+1 202 555 0124" in words
+    assert "invoice.pdf: pages 2-3" in words
+    assert "Reported " not in words and "Tries" not in words
 
 
 def test_until_when_it_is_tried_is_told_where_it_is_known() -> None:

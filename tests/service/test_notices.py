@@ -14,6 +14,7 @@ from gateway.model import (
     FaxDocument,
     FaxJob,
     FaxNumber,
+    FaxOptions,
     InboundFax,
     InboundState,
     JobState,
@@ -99,6 +100,39 @@ def test_an_outcome_is_told_exactly_where_it_was_asked_for(asked: set[Notify]) -
         assert (told(kind, *asked) is not None) is (word in asked)
     assert told(MailKind.UNKNOWN, *asked) is not None  # who does not hear of it sends his fax twice
     assert told(MailKind.NO_RESULT, *asked) is not None
+
+
+@pytest.mark.parametrize(
+    ("said", "later", "at_once"), [("never", 0, 0), ("scheduled", 1, 0), ("always", 1, 1)]
+)  # fmt: skip
+def test_who_is_told_that_a_fax_is_ready(said: str, later: int, at_once: int) -> None:
+    notices = Notices(NoticeSettings("gw", "b@example.org", "admin@example.org", notify_accepted=said))
+    wanted = replace(JOB, options=FaxOptions(send_at=9.0))
+    for job, count in ((wanted, later), (JOB, at_once)):
+        for notify, is_wanted in (
+            (set(), True),
+            ({Notify.DELAY}, True),
+            ({Notify.SUCCESS}, False),
+            ({Notify.NEVER}, False),
+        ):
+            told = notices.accepted([replace(job, notify=frozenset(notify))], SUBMISSION, 1.0)
+            assert [mail.facts["code"] for mail in told] == ["scheduled" if job is wanted else "accepted"] * (
+                count * is_wanted
+            )
+        assert notices.accepted([job], replace(SUBMISSION, results_to=""), 1.0) == []
+
+
+def test_one_mail_tells_of_all_faxes_that_go_at_one_time_under_one_reference() -> None:
+    options = [
+        FaxOptions(send_at=9.0),
+        FaxOptions(send_at=9.0),
+        FaxOptions(send_at=9.0, reference="A"),
+        FaxOptions(send_at=8.0),
+    ]
+    fresh = [replace(JOB, id=f"s-{n}", options=each) for n, each in enumerate(options, 1)]
+    told = NOTICES.accepted(fresh, SUBMISSION, 1.0)
+    assert [(mail.cause, mail.facts["job"]) for mail in told] == [("s-1", "s"), ("s-3", "s-3"), ("s-4", "s-4")]
+    assert [mail.facts["reference"] for mail in told] == ["", "A", ""]
 
 
 def test_a_result_is_from_the_null_sender_with_an_id_of_its_own() -> None:

@@ -111,11 +111,40 @@ async def test_a_fax_for_later_is_prepared_at_once_and_sent_when_it_is_wanted(ho
     await house.outbound.mend_times()
     await house.settle()
     assert await house.states() == ["prepared"]
-    assert await house.mails() == [], "it is not late"
+    assert [mail.kind for mail in await house.mails()] == [MailKind.ACCEPTED], "it is not late"
     house.now += HOUR
     await house.settle()
     assert await house.states() == ["submitted"]
     assert (await house.jobs())[0].attempts == 1
+
+
+async def test_the_sender_of_faxes_for_later_is_told_once_when_they_go(house: House) -> None:
+    numbers = [f"+1202555010{n}" for n in range(4)]
+    await send(house, f"{numbers[0]}/send-at=+2d", f"{numbers[1]}/send-at=+2d", f"{numbers[2]}/send-at=+1d", numbers[3])
+    await house.settle()
+    told = [mail for mail in await house.mails() if mail.kind is MailKind.ACCEPTED]
+    assert [mail.facts["next_at"] for mail in told] == [START + 48 * HOUR, START + 24 * HOUR]
+    both, one = told
+    assert [each["number"] for each in both.facts["recipients"]] == numbers[:2]
+    assert both.facts["job"] == both.facts["submission"]
+    assert one.facts["number"] == numbers[2]
+    assert all(mail.facts["pages"] and mail.facts["ledger"] for mail in told)
+
+
+async def test_a_fax_that_was_cancelled_while_it_was_prepared_is_not_told_as_ready(house: House) -> None:
+    (job,) = await send(house, f"{NUMBER}/send-at=+2d")
+    real = house.workshop.run
+
+    async def run(function: str, /, **arguments: Any) -> Any:
+        made = await real(function, **arguments)
+        if function.endswith(":render"):
+            assert await house.outbound.settle.cancel(await house.job(job.id), silent=True)
+        return made
+
+    house.workshop.run = run  # type: ignore[method-assign]
+    await house.settle()
+    assert await house.states() == ["cancelled"]
+    assert await house.mails() == []
 
 
 async def test_waiting_is_counted_from_the_time_a_fax_is_wanted(house: House) -> None:
