@@ -143,11 +143,12 @@ async def _cancelled(here: World) -> Breaches:
 
 
 async def _lagging_history(here: World) -> Breaches:
-    """The history must be known as ours before, or the account's balance alone would tell."""
+    """The history must be known as ours before, or the account's balance alone would tell; and so would a receipt."""
     await here.send(here.wish())
     await _rest(here)
     await asyncio.sleep(2.0)
     await here.order("history", "late", seconds=2.0)
+    await here.order("receipt", "lost")
     wishes = []
     for fault in ("execute-then-502", "execute-then-drop", "execute-then-html", "no-id"):
         wishes.append(here.wish())

@@ -192,15 +192,22 @@ MUTATIONS = (
         "history read to its first page only", "the history is read to its end", _edge("page-three"),
         "service/history.py", "        if not got.entries:\n", "        if page == 1:\n",
     ),
-    _one(
-        "absent after one reading", "absence needs several readings", _edge("lagging-history"),
-        _DOUBT, "if polls < self._settings.doubt_min_polls or seconds < self._settings.doubt_min_time:",
-        "if polls < 1:",
-    ),
-    _one(
-        "absent without waiting", "absence needs time", _edge("lagging-history"),
-        _DOUBT, "if polls < self._settings.doubt_min_polls or seconds < self._settings.doubt_min_time:",
-        "if polls < self._settings.doubt_min_polls:",
+    *(
+        Mutation(
+            name, breaks, _edge("lagging-history"),
+            (
+                Edit(
+                    _DOUBT,
+                    "if polls < self._settings.doubt_min_polls or seconds < self._settings.doubt_min_time:", f"if {proven}:",
+                ),
+                # the look right before the send would find it, for it lags no longer than that
+                Edit(_SUBMIT, 'last.outcome in ("not_sent", "absent")', 'last.outcome == "not_sent"'),
+            ),
+        )
+        for name, breaks, proven in (
+            ("absent after one reading", "absence needs several readings", "polls < 1"),
+            ("absent without waiting", "absence needs time", "polls < self._settings.doubt_min_polls"),
+        )
     ),
     _one(
         "adopted whatever the number", "(document, number) is the identity of a send", _edge("by-hand"),
