@@ -13,6 +13,8 @@ from gateway.document import dingbats
 _BLANKS = re.compile(r"[ \t\n\r\f]+")  # of HTML, without the one that stays
 _BETWEEN = " " * 3  # cells of a table
 _RULE = "-" * 40
+_NOTHING = "–"  # in a cell
+_COLUMNS = 3  # at least, of a table in which empty cells are shown: fewer are a layout
 
 
 _GONE = re.compile(
@@ -90,6 +92,8 @@ class _Text(html.parser.HTMLParser):
         self._gap = False  # air is due before the line
         self._ended = self._then = False  # it is whole unless a cell comes next, and air is due behind it
         self._in_cell = False  # at its beginning, or that of a line of a list, where a block begins no line
+        self._columns = 0  # of the table, once they were all filled
+        self._pictured = False  # there is a picture in the line
         self._loose = True
         self._choices: list[tuple[int, bool]] = []  # of a list: where each begins, and whether it is chosen
         self._rules: dict[str, bool] = {}  # of a style sheet: selectors, and whether their elements are hidden
@@ -120,6 +124,9 @@ class _Text(html.parser.HTMLParser):
             self._in_cell = tag == "li"
         if tag == "hr":
             self.end_line()
+        elif tag == "table":
+            self._columns = 0
+        self._pictured |= tag == "img"
 
     def _begin(self, tag: str, said: dict[str, str]) -> None:
         """It is open from here."""
@@ -238,7 +245,7 @@ class _Text(html.parser.HTMLParser):
     def end_line(self, *, broken: bool = False) -> None:
         """The line is whole, even without a word where it is ``broken`` off or holds a blank that is to be seen."""
         cells = [_BLANKS.sub(" ", cell).strip(" ") for cell in "".join(self._parts).split("\t")]
-        line = _BETWEEN.join(filter(None, cells))
+        line = _BETWEEN.join(filter(None, self._row(cells)))
         self._parts.clear()
         if line or broken:
             if self._gap:
@@ -246,7 +253,17 @@ class _Text(html.parser.HTMLParser):
             self.lines.append(line.replace("\xa0", " ").rstrip())
             self._gap = False
         self._gap |= self._then
-        self._ended = self._then = self._in_cell = False
+        self._ended = self._then = self._in_cell = self._pictured = False
+
+    def _row(self, cells: list[str]) -> list[str]:
+        """A dash stands for an empty cell, below columns that were all filled: what comes next is in a column of its own."""
+        before, *row = cells
+        filled = [bool(cell.strip(" \xa0")) for cell in row]
+        if len(row) >= _COLUMNS and all(filled):
+            self._columns = len(row)
+        elif len(row) == self._columns and any(filled) and not self._pictured:
+            row = [cell if is_filled else _NOTHING for cell, is_filled in zip(row, filled, strict=True)]
+        return [before, *row]
 
 
 def _rules(sheet: str) -> Iterator[tuple[str, bool]]:

@@ -443,6 +443,11 @@ def test_a_text_too_long_is_refused(refusal: Callable[..., Unfaxable]) -> None:
         ("<ol><li>one<li>two<ul><li>x</ul><li>three</ol>end", "1. one\n2. two\n    • x\n3. three\n\nend"),
         ("<ol start=9 type=a><li>i<li value=3>c</ol><ol type=A start=99><li>x</ol>", "i. i\nc. c\n\n99. x"),
         ("<ol start=x><li value=-1>a</ol><li>alone", "1. a\n\n• alone"),
+        (
+            "<table><tr><th>Day<th>In<th>Out</tr><tr><td>1<td><td>5</tr><tr><td>2<td>7<td>&nbsp;</tr><tr><td>3<td><img src=tick.png><td>9"
+            "<tr><td><td><td><tr><td>Sum<td>12</table><table><tr><td>a<td><td>b</tr></table>",
+            "Day   In   Out\n1   –   5\n2   7   –\n3   9\nSum   12\na   b",
+        ),
         ("<ul><li><p>x</p></li>\n<li>\n<div>y</div><div>z</div></li></ul><p>a</p>", "• x\n• y\nz\n\na"),
         (
             "<ol type=I><li>x<li>y<ol type=i start=4><li>z<li>z</ol></ol><ol type=i start=400><li>x</ol>",
