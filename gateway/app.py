@@ -427,7 +427,7 @@ class Gateway:
             "running": self._ready,
             "listeners": [str(address) for address in self._door.addresses()] if self._door and self._ready else [],
             "callbacks": self._callbacks.address if self._callbacks and self._ready else "",
-            "provider": {"state": self._account.state, "text": self.gate.why},
+            "provider": {"state": self._account.state, "text": self.gate.why or self.gate.failing_why},
             "disk": self._disk_trouble(),
             "reconcile": self.reconcile.state,
         }

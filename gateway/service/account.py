@@ -59,6 +59,8 @@ class Account:
             return "key refused"
         if self._gate.lacks_credit:
             return "no credit"
+        if self._gate.failing_for:
+            return "no answer"
         return "ok" if self._gate.is_open else "waiting"
 
     # --- life -----------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class Gate:
         self._vain: deque[float] = deque(maxlen=_VAIN)  # steady times of calls that failed since a send was taken
         self._proven = False  # a call has succeeded since the last trouble
         self._failing_at: float | None = None  # steady time of the first call without an answer since there was one
-        self.failing_why = ""  # of the last of them
+        self._failing_why = ""  # of the last of them
         self.shut_at = 0.0
         self.on_change: list[Callable[[], None]] = []
 
@@ -97,6 +97,11 @@ class Gate:
     def failing_for(self) -> float:
         """Seconds since a call got no answer, or none that says anything, where none has got one since; else 0.0."""
         return 0.0 if self._failing_at is None else self._steady() - self._failing_at
+
+    @property
+    def failing_why(self) -> str:
+        """Of the last of these calls; "" where there is none."""
+        return "" if self._failing_at is None else self._failing_why
 
     def sends(self, most: int) -> int:
         """How many sends may be under way at once, ``most`` at best."""
@@ -143,7 +148,7 @@ class Gate:
         elif isinstance(error, SlowDown):
             self._pause(error.after or self._next_pause(), error.public)
         else:
-            self.failing_why = error.public
+            self._failing_why = error.public
             self._failures += 1
             if self._failures >= self._settings.failures:
                 self._pause(self._next_pause(), error.public)
