@@ -73,7 +73,7 @@ _ORIGINAL = re.compile(  # what stands before the head of a mail
 _GREETING = re.compile(  # who says nothing more has written what he has to say further down
     r"\s*+(?:hi|hello|hey|dear|good (?:morning|afternoon|evening)|hallo|moin|guten (?:tag|morgen|abend)|liebe[rs]?|sehr geehrte[rs]?|servus|grüezi|bonjour"
     r"|bonsoir|salut|cher|chère|madame|monsieur|hola|buen[oa]s|estimad[oa]s?|buongiorno|ciao|gentile|gentili|olá|bom dia|boa tarde|prezad[oa]s?|beste|geachte"
-    r"|goedemorgen|hej|hei|witam|dzień dobry|szanown\w+|dobrý den|tisztelt|merhaba|sayın|здравствуйте|добрый день|уважаем\w+)(?:[ ,!][^.?:;0-9]{0,60})?",
+    r"|goedemorgen|hej|hei|witam|dzień dobry|szanown\w+|dobrý den|tisztelt|merhaba|sayın|здравствуйте|добрый день|уважаем\w+)(?: [^\s,]{1,30}){0,4}\s*[,!]?",
     re.IGNORECASE,
 )
 _FAREWELL = re.compile(
