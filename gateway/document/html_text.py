@@ -41,6 +41,8 @@ _COUNTS = {  # by what the style of a list calls its numbers, how its field "typ
 }  # fmt: skip
 _BULLET = "•"
 _SPACED = re.compile(r"(?<![-\w])white-space(?:-collapse)?\s*:\s*+([-a-z]+)", re.IGNORECASE)
+_BLOCK = re.compile(r"(?<![-\w])display\s*:\s*+(?:block|flex|grid|list-item)", re.IGNORECASE)
+_CELLS = frozenset({"td", "th"})
 _ROWS = frozenset("table thead tbody tfoot tr".split())  # elements with nothing to read between the cells
 _ROMAN = ((100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
 _MOST_ROMAN = 399
@@ -68,6 +70,7 @@ class _Element:
     signs: bool = False  # it is set in a font of signs
     small: str = ""  # sup or sub: it is raised or lowered
     spaced: bool = False  # its blanks and line ends are to be seen
+    block: bool = False  # its style makes lines of it, as of a <div>
 
 
 class _Text(html.parser.HTMLParser):
@@ -102,11 +105,12 @@ class _Text(html.parser.HTMLParser):
         said = {name: value or "" for name, value in attributes}
         apart = tag in self._APART and not self._in_list(tag)
         self._begin(tag, said)
+        block = tag not in _EMPTY and tag not in self._BLOCKS and bool(_BLOCK.search(said.get("style", "")))
         if tag in self._HIDDEN:
             self._hidden += 1
         elif tag == "body":  # a head left open hides nothing of it
             self._hidden = 0
-        elif tag in ("td", "th"):
+        elif tag in _CELLS:
             self._parts.append("\t")
             self._ended = self._then = False
             self._in_cell = True
@@ -114,9 +118,9 @@ class _Text(html.parser.HTMLParser):
             if self._ended:
                 self.end_line()
             self.end_line(broken=True)
-        elif tag in self._BLOCKS and self._in_cell and tag in ("p", "div"):
+        elif self._in_cell and (block or tag in ("p", "div")):
             self._loose = False
-        elif tag in self._BLOCKS:
+        elif block or tag in self._BLOCKS:
             self.end_line()
             self._loose = said.get("class") != "MsoNormal"  # Outlook's lines are paragraphs
             self._gap |= self._loose and apart
@@ -162,15 +166,18 @@ class _Text(html.parser.HTMLParser):
             small = tag if tag in _SMALL else raised[1].lower() if raised else around.small
             count = _count(said, said.get("type", "1") if tag == "ol" else _BULLET)
             white = _SPACED.search(style)
-            spaced = white[1].lower().startswith(("pre", "break")) if white else tag == "pre" or around.spaced
+            spaced = (
+                white[1].lower().startswith(("pre", "break")) if white else tag in ("pre", "textarea") or around.spaced
+            )
             signs = around.signs if signs is None else signs
-            self._open.append(_Element(tag, marks, number, count, signs, small, spaced))
+            block = bool(_BLOCK.search(style))
+            self._open.append(_Element(tag, marks, number, count, signs, small, spaced, block))
 
-    def _leave(self) -> str:
-        """The innermost element ends; returns its tag."""
+    def _leave(self) -> _Element:
+        """The innermost element ends."""
         element = self._open.pop()
         self._within.subtract(element.marks)
-        return element.tag
+        return element
 
     def _in_list(self, tag: str) -> bool:
         """Whether it is a list within another."""
@@ -190,14 +197,16 @@ class _Text(html.parser.HTMLParser):
         return f"{inset}{_numbered(lists[-1].number, count)}. "
 
     def handle_endtag(self, tag: str) -> None:
+        block = False
         if self._within[tag]:
-            while self._leave() != tag:
+            while (element := self._leave()).tag != tag:
                 pass
+            block = element.block
         if tag in self._HIDDEN:
             self._hidden = max(0, self._hidden - 1)
         elif tag == "select":
             self._choose()
-        elif tag in ("p", "div"):
+        elif tag in ("p", "div") or (block and tag not in self._BLOCKS | _CELLS):
             self._ended = True
             self._then |= self._loose and tag == "p"
         elif tag in self._BLOCKS:

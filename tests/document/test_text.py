@@ -448,6 +448,12 @@ def test_a_text_too_long_is_refused(refusal: Callable[..., Unfaxable]) -> None:
             "<tr><td><td><td><tr><td>Sum<td>12</table><table><tr><td>a<td><td>b</tr></table>",
             "Day   In   Out\n1   –   5\n2   7   –\n3   9\nSum   12\na   b",
         ),
+        (
+            "<b style='display:block'>Order 47</b><a style='font:x; display: block'>11 pieces</a>now <i style='display:inline-block'>z</i><table><tr><td>"
+            "<a style='display:block'>1</a></td><td style='display:block'><img style='display:block'>2</td><th style='display:block'>3</th></table>",
+            "Order 47\n11 pieces\nnow z\n1   2   3",
+        ),
+        ("To:<textarea>Ann\nBerlin</textarea>", "To: Ann\nBerlin"),
         ("<ul><li><p>x</p></li>\n<li>\n<div>y</div><div>z</div></li></ul><p>a</p>", "• x\n• y\nz\n\na"),
         (
             "<ol type=I><li>x<li>y<ol type=i start=4><li>z<li>z</ol></ol><ol type=i start=400><li>x</ol>",
