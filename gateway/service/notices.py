@@ -143,13 +143,13 @@ class Notices:
     def accepted(self, fresh: Sequence[FaxJob], submission: Submission, now: float) -> list[OutgoingMail]:
         """The mails that tell the sender that pages are ready, and when they go: one for all of one time and reference.
 
-        ``fresh`` are jobs of the submission that have their document now.
+        ``fresh`` are jobs of the submission that have their document now; when one that is held goes, nobody knows.
         """
         said = self._settings.notify_accepted
         groups: dict[tuple[float, str], list[FaxJob]] = {}
         for job in fresh:
             is_told = said == "always" or (said == "scheduled" and job.options.send_at > now)
-            if is_told and self._is_wanted(MailKind.ACCEPTED, job.notify):
+            if is_told and not job.hold and self._is_wanted(MailKind.ACCEPTED, job.notify):
                 groups.setdefault((job.options.send_at, job.options.reference), []).append(job)
         mails = []
         for (at, _), jobs in groups.items():

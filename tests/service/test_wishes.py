@@ -131,6 +131,14 @@ async def test_the_sender_of_faxes_for_later_is_told_once_when_they_go(house: Ho
     assert all(mail.facts["pages"] and mail.facts["ledger"] for mail in told)
 
 
+async def test_a_fax_that_is_held_is_not_told_as_one_that_goes(house: House) -> None:
+    held, free = await send(house, f"{NUMBER}/send-at=+2d", "+12025550199/send-at=+2d")
+    await house.database.write(lambda tx: jobs.hold(tx, held, house.now, "wrong letter?"))
+    await house.turn("prepare")
+    assert await house.states() == ["prepared", "prepared"]
+    assert [mail.facts["number"] for mail in await house.mails()] == [free.number.e164]
+
+
 async def test_a_fax_that_was_cancelled_while_it_was_prepared_is_not_told_as_ready(house: House) -> None:
     (job,) = await send(house, f"{NUMBER}/send-at=+2d")
     real = house.workshop.run
