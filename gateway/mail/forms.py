@@ -122,7 +122,7 @@ def _lacks_words(ours: set[str], theirs: set[str]) -> bool:
 def _lacks_numbers(ours: set[str], theirs: set[str]) -> bool:
     """Whether these are without a number of theirs, such as one of a table that a program left out of its plain text."""
     said = " ".join(ours)  # within a word, too: HTML may part it by marks (m²)
-    return any(word.isdecimal() and word not in said for word in theirs)
+    return any(word.isdecimal() and word not in said for word in theirs - ours)
 
 
 def _words(texts: list[Leaf]) -> set[str]:
