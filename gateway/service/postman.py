@@ -160,9 +160,11 @@ class Postman:
             {"page": number, "region": sheet.region}
             for number, sheet in enumerate(job.document.sheets, 1) if sheet.warnings
         ][:_PICTURES]  # fmt: skip
-        document = str(self._spool.path(job.document.file))
+        document = self._spool.path(job.document.file)
+        if not document.exists():
+            return []
         try:
-            made = await self._pool.run("gateway.document.snapshots:snapshots", document=document, wanted=wanted)
+            made = await self._pool.run("gateway.document.snapshots:snapshots", document=str(document), wanted=wanted)
         except GatewayError as error:
             log.warning("no pictures of pages", id=mail.id, fax=job.id, why=str(error))
             return []
