@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from gateway import telemetry
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.faultpoint import reach
-from gateway.model import FaxDocument, FaxJob, JobState, Receipt
+from gateway.model import FaxDocument, FaxJob, JobState, OutgoingMail, Receipt
 from gateway.ports import FaxProvider
 from gateway.service import leftovers
 from gateway.service.absence import Absence
@@ -107,6 +107,7 @@ class Outbound:
             database, provider, history, settings.settle, self.settle, self._patience, self.allowance, self._credit,
             gate=gate, on_mail=on_mail, nudge=self.nudge, clock=clock, steady=steady,
         )  # fmt: skip
+        self._give_up = submit.give_up
         self._late_look = LateLook(
             database, notices, submit.listed, self.settle.ask, self.settle.records, patience=settings.settle.result_timeout,
             on_mail=on_mail, clock=clock,
@@ -123,7 +124,7 @@ class Outbound:
             self._loop("doubt", JobState.IN_DOUBT, doubt, _DOUBTS, gate.asks),
             self._erase_loop(),
             self._delay_loop(),
-            self._expire_loop(submit),
+            self._expire_loop(),
         ]
         gate.on_change.append(self.nudge)
 
@@ -177,7 +178,7 @@ class Outbound:
             clock=self._clock,
         )
 
-    def _expire_loop(self, submit: Submit) -> DueLoop[FaxJob]:
+    def _expire_loop(self) -> DueLoop[FaxJob]:
         """What nobody tries any more, as all wait for the provider, is given up all the same."""
         after = self._settings.settle.expire_after
 
@@ -189,7 +190,7 @@ class Outbound:
             due=lambda now, most: self._database.read(lambda tx: waiting.too_old(tx, now - after, most)),
             next_due=never,
             key=lambda job: job.id,
-            handle=submit.give_up,
+            handle=self._give_up,
             limit=1,
             clock=self._clock,
             gate=lambda most: most if self._gate.is_in_vain else 0,
@@ -283,11 +284,11 @@ class Outbound:
             upload = await self._provider.upload(path, leftovers.name(job.id, n))
         except OSError as error:
             trouble = TryLater("the gateway has trouble with its disk", str(error))
-            await self._patience.put_off(job, "upload", trouble, tries, self._clock())
+            await self._later(job, trouble, tries)
             return
         except TryLater as error:
             self._gate.failed(error)
-            await self._patience.put_off(job, "upload", error, tries, self._clock())
+            await self._later(job, error, tries)
             return
         except Refused as error:
             self._gate.succeeded()
@@ -328,7 +329,7 @@ class Outbound:
         if other is not None and not other.state.terminal:
             await self.settle.hold(job, why)
         else:  # whose deletion is not known yet
-            await self._patience.put_off(job, "upload", TryLater(why), tries, self._clock())
+            await self._later(job, TryLater(why), tries)
 
     async def _upload_refused(self, job: FaxJob, error: Refused, tries: int) -> None:
         """A permanent no; one for want of credit lasts until the account is paid."""
@@ -336,8 +337,16 @@ class Outbound:
             await self.settle.fail(job, code="file_refused", text=error.public)
             return
         verdict, alarm = await self._credit.lacks(job, error)
-        await self._patience.put_off(job, "upload", verdict, tries, self._clock(), alarm=alarm)
+        await self._later(job, verdict, tries, alarm=alarm)
         self._on_mail()
+
+    async def _later(self, job: FaxJob, error: TryLater, tries: int, *, alarm: OutgoingMail | None = None) -> None:
+        """Uploaded later, or given up; an earlier send of it, to which the provider said no, is looked for before that."""
+        now = self._clock()
+        if self._patience.is_too_old(job, tries, now):
+            await self._give_up(replace(job, last_error=error.public))
+        else:
+            await self._patience.put_off(job, "upload", error, tries, now, alarm=alarm)
 
     # --- after the end --------------------------------------------------------------------------------------------
 

@@ -228,6 +228,23 @@ async def test_the_jobs_that_wait_longest_go_first(house: House) -> None:
     assert [numbers[name.rpartition("-")[0]] for name in house.provider.names] == ["9", "0", "1", "2"]
 
 
+async def test_what_is_given_up_before_another_upload_is_looked_for_in_the_history(house: House) -> None:
+    """The provider said that it has no such document, sent the fax, and showed it late."""
+    job = await house.uploaded()
+    house.provider.answer_submit = Mock(side_effect=NotFound("no such document"))
+    house.provider.hide_history = True
+    await house.turn("submit")
+    assert await house.states() == ["prepared"]
+    house.provider.upload_error, house.provider.hide_history = away(), False
+    for _ in range(30):
+        house.now += 6 * 3600
+        await house.turn("upload")
+    held = await house.job(job.id)
+    assert state_of(held) == (JobState.PREPARED, True)
+    assert "shows it as fax 9000" in held.hold
+    assert [kind for kind, _ in await house.told(job.id)] == ["unknown"]
+
+
 # --- after the end ----------------------------------------------------------------------------------------------------
 
 
