@@ -80,7 +80,7 @@ async def _backup(config: Config, directory: Path) -> Backup:
 def restore(session: Session, directory: Path, yes: bool, as_json: bool) -> None:
     """Put the backup in DIRECTORY in the place of the state, while no gateway runs.
 
-    What is there now is kept beside it. The next start compares the faxes that wait in it with the provider's history
+    What is there now moves into a directory before-restore-DATE in there. The next start compares the faxes that wait in it with the provider's history
     before anything is sent, so that none is sent again.
     """
     config = session.config(secrets=False)

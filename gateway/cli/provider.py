@@ -30,7 +30,7 @@ def balance(session: Session, as_json: bool) -> None:
 @json_option
 @pass_session
 def cost(session: Session, document: int, number: str, as_json: bool) -> None:
-    """Ask what faxing an uploaded DOCUMENT (its id at the provider, see queue show) to NUMBER costs."""
+    """Ask what faxing an uploaded DOCUMENT (its id at the provider, see queue show --json) to NUMBER costs."""
     _show(
         ask(session, "provider.cost", {"document_ref": document, "number": number}, secrets=True), "cost", json=as_json
     )

@@ -214,7 +214,7 @@ def retry(session: Session, ids: tuple[str, ...], resend: bool, as_json: bool) -
 @json_option
 @pass_session
 def cancel(session: Session, ids: tuple[str, ...], sender: str | None, silent: bool, as_json: bool) -> int:
-    """Cancel faxes that are not yet at the provider, and tell their senders.
+    """End faxes that the provider does not have yet, and held ones in doubt, and tell their senders.
 
     With --sender all held faxes of that sender; one who was stopped stays so until he is released.
     """
