@@ -8,6 +8,7 @@ and the directory of ``out`` filled, and the programs in ``office`` used.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import importlib
@@ -146,6 +147,12 @@ def _die_with(parent: int) -> None:
         os._exit(1)  # it was gone before we could ask to be told
 
 
+def _go_first() -> None:
+    """Where memory runs out, the kernel ends a conversion and not the daemon, with which all that is under way would end."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:  # noqa: PTH123
+        stream.write("1000")  # the most (proc(5)), which children inherit
+
+
 def _limit(limits: dict[str, Any]) -> None:
     for kind, value in (
         (resource.RLIMIT_AS, _memory()[0] + int(limits["memory"])),
@@ -235,6 +242,7 @@ def main() -> None:
     _die_with(int(sys.argv[2]))
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _go_first()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not break the conversation
     for module in settings["modules"]:

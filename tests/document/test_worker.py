@@ -225,6 +225,18 @@ async def test_the_system_ending_a_child_is_told_apart(tmp_path: Path) -> None:
         assert await serves(pool)
 
 
+async def test_where_memory_runs_out_a_conversion_goes_before_the_daemon(tmp_path: Path) -> None:
+    out = tmp_path / "pid"
+    async with opened() as pool:
+        job = asyncio.create_task(pool.run("document.jobs:touch_and_sleep", out=str(out)))
+        await until(lambda: out.exists() and out.read_text() != "")
+        child = int(out.read_text())
+        assert Path(f"/proc/{child}/oom_score_adj").read_text() == "1000\n"
+        os.kill(child, signal.SIGKILL)
+        with pytest.raises(TryLater):
+            await job
+
+
 # --- the warm processes -----------------------------------------------------------------------------------------------
 
 
