@@ -28,6 +28,7 @@ from gateway.document import (
     sniff,
     text,
     unprinted,
+    unseen,
 )
 from gateway.document.refusal import Unfaxable
 
@@ -128,7 +129,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
             f"{name} shows ### in place of numbers, on page {page} of its print: their columns are too narrow; make them wider, or"
             " print it to a PDF and send that"
         )
-    notes += unprinted.undrawn(source, made)
+    notes += [*unprinted.undrawn(source, made), *unseen.told(source, made)]
     for _ in text.Typesetter().runs(characters.of(source, kind, made)):
         pass  # who has none of its fonts is told
     return {"path": str(made), "note": "; ".join([*notes, *progress.notes()])}

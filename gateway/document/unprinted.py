@@ -54,7 +54,7 @@ _TARGET = re.compile(rb"\bTarget\s*=\s*[\"']/?(?:word/)?([^\"']+)")
 _HIDDEN_SHEET_2003 = re.compile(rb"<(?:\w+:)?Visible>\s*Sheet(?:Very)?Hidden\s*<")
 _BOOKS, _SHOW, _EDITED = ("Workbook", "Book"), "PowerPoint Document", "Current User"  # streams
 # what zipfile says of an archive that is damaged, locked or of a newer kind: LibreOffice is to judge it
-_DAMAGED = (
+DAMAGED = (
     zipfile.BadZipFile, zlib.error, ValueError, LookupError, NotImplementedError, RuntimeError, EOFError, Damaged, struct.error,
     expat.ExpatError,
 )  # fmt: skip
@@ -64,7 +64,7 @@ def left_out(document: Path, kind: str) -> Iterator[str]:
     """Say of a document of an office ``kind`` what is on no page of it; comments are taken out of a text. Raises OSError."""
     found: Counter[str] = Counter()
     for look in (_HIDDEN[kind], _without_comments):
-        with contextlib.suppress(*_DAMAGED):
+        with contextlib.suppress(*DAMAGED):
             found += look(document, kind)
     for what, count in found.items():
         yield f"without the {what}" if count == 1 else f"without the {count} {what}s"
@@ -75,7 +75,7 @@ def undrawn(document: Path, made: Path) -> Iterator[str]:
     alone that bring their drawing along. Raises OSError.
     """
     diagrams: list[set[str]] = []
-    with contextlib.suppress(*_DAMAGED), zipfile.ZipFile(document) as source:
+    with contextlib.suppress(*DAMAGED), zipfile.ZipFile(document) as source:
         for name in filter(_DIAGRAM.fullmatch, source.namelist()):
             words = _RUN.findall(source.open(name).read(comments.LONGEST))
             diagrams.append({_joined(html.unescape(each.decode("utf-8", "ignore"))) for each in words} - {""})
@@ -96,13 +96,13 @@ def has_formulas(document: Path) -> bool:
         with zipfile.ZipFile(document) as source:
             names = [name for name in source.namelist() if comments.TEXTS.fullmatch(name)]
             return any(b"<m:oMath" in source.open(name).read(comments.LONGEST) for name in names)
-    except _DAMAGED:
+    except DAMAGED:
         return False
 
 
 def has_insertions(document: Path) -> bool:
     """Whether a text of Word has texts of another kind inserted, HTML say, of which LibreOffice prints nothing. Raises OSError."""
-    with contextlib.suppress(*_DAMAGED), zipfile.ZipFile(document) as source:
+    with contextlib.suppress(*DAMAGED), zipfile.ZipFile(document) as source:
         for name in filter(_RELATIONS.fullmatch, source.namelist()):
             for relation in _INSERTED.findall(source.read(name)):
                 target = _TARGET.search(relation)

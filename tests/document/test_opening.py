@@ -391,6 +391,19 @@ async def test_a_comment_of_a_table_is_told_once(sender: Sender, fax: Fax) -> No
     assert said == "prices: page 1; without the comment"
 
 
+@needs_office
+@pytest.mark.system
+@behind_walls
+async def test_what_a_table_wider_than_its_paper_lacks_is_told(sender: Sender, fax: Fax) -> None:
+    cell = '<w:tc><w:tcPr><w:tcW w:w="4000" w:type="dxa"/></w:tcPr><w:p><w:r><w:t>{}</w:t></w:r></w:p></w:tc>'
+    row = "".join(map(cell.format, ("first", "second", "third", "fourth")))
+    grid = "<w:tblGrid>" + 4 * '<w:gridCol w:w="4000"/>' + "</w:tblGrid>"
+    table = f'<w:tbl><w:tblPr><w:tblW w:w="16000" w:type="dxa"/></w:tblPr>{grid}<w:tr>{row}</w:tr></w:tbl><w:p>'
+    letter = made_office.changed(made_office.docx(), "word/document.xml", b"<w:p>", table.encode())
+    (said,) = await sender.send(fax.part("letter", letter), place=LIBRE_OFFICE)
+    assert said == "letter: page 1; a word of it found no room on its pages: fourth"
+
+
 @pytest.mark.parametrize("document", [made_office.docx, made_office.xlsx, made_office.pptx])
 @pytest.mark.parametrize("how", ["data", "markup", "sum", "a byte lost"])
 @behind_walls

@@ -1,0 +1,101 @@
+"""Words of an office document that are on no page of its print: in a table wider than its paper, below a box or a slide that is
+too small for its text, behind the full cell beside theirs. LibreOffice leaves them out without a word, as Office does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import re
+import unicodedata
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pypdfium2
+
+from gateway.document import comments, unprinted
+
+_TEXTS = re.compile(r"word/(?:document|footnotes|endnotes)\.xml|ppt/slides/[^/]+\.xml|xl/sharedStrings\.xml")
+_TABLE, _SHEETS = "xl/sharedStrings.xml", re.compile(r"xl/(?:workbook|worksheets/[^/]+)\.xml")
+_HIDES = re.compile(rb"Print_Area\b|\bstate=\"(?:veryH|h)idden\"|<(?:row|col)\b[^<>]*\bhidden=\"(?:1|true)\"")
+_UNREADABLE = re.compile(  # slides that are hidden; letters that are drawn as shapes (WordArt)
+    rb"<p:sld\b[^<>]*\bshow=\"(?:0|false)\"|\bprst=\"text(?!NoShape)|<v:textpath\b"
+)
+_STEP = re.compile(
+    rb"<(?:[wa]:)?t(?: [^<>]*)?>(?P<text>[^<]*)</"
+    rb"|<(?P<end>/?)(?:mc:Fallback|w:fldSimple|a:fld|rPh)\b(?:[^<>]*[^<>/])?>"  # printed by another, counted anew, or not at all
+    rb"|\bw:fldCharType=\"(?P<field>begin|end)\"|<w:instrText\b[^<>]*>\s*(?P<says>\w+)"
+    rb"|(?P<hides><w:vanish ?/>)|(?P<run></w:r>)"
+)
+_LINK = b"HYPERLINK"  # the field whose words are printed as they stand
+_WORD = re.compile(r"[^\W_]+")
+# what stands in a PDF in the order in which it is written, whatever letters a font lacks: LibreOffice draws these afterwards. And
+# three of them, as less may be a sign of a font of signs
+_SURE = re.compile("[0-9A-Za-z]{3,}|[\u0391-\u03a9\u03b1-\u03c9]{3,}|[\u0400-\u045f]{3,}")
+_MOST = 500  # pages: few faxes are as long
+_NAMED, _LONGEST = 3, 24  # words, letters of each
+
+
+def told(document: Path, made: Path) -> Iterator[str]:
+    """Say of a package which of its words are not in the PDF that was ``made`` of it. Raises OSError."""
+    wanted: list[str] = []
+    with contextlib.suppress(*unprinted.DAMAGED):  # LibreOffice has judged it
+        wanted += dict.fromkeys(_words(document))
+    if not wanted:
+        return
+    with pypdfium2.PdfDocument(made) as pages:
+        if len(pages) > _MOST:
+            return
+        text = " ".join(
+            unicodedata.normalize("NFKC", page.get_textpage().get_text_bounded()) for page in pages
+        ).casefold()
+    shown = _WORD.findall(text)
+    known, joined = set(shown), "".join(shown)  # a word that is broken at the end of a line is in the second alone
+    lost = [
+        each for each in wanted
+        if each.casefold() not in known and not all(sure in joined for sure in _SURE.findall(each.casefold()))
+    ]  # fmt: skip
+    if lost:
+        named = ", ".join(each[:_LONGEST] for each in lost[:_NAMED]) + ("..." if len(lost) > _NAMED else "")
+        yield f"{'a word' if len(lost) == 1 else f'{len(lost)} words'} of it found no room on its pages: {named}"
+
+
+def _words(document: Path) -> Iterator[str]:
+    with zipfile.ZipFile(document) as source:
+        for name in filter(_TEXTS.fullmatch, source.namelist()):
+            if name == _TABLE and _is_part(source):
+                return
+            text = source.open(name).read(comments.LONGEST)
+            if not _UNREADABLE.search(text):
+                for piece in _pieces(text):
+                    words = html.unescape(piece.decode("utf-8", "ignore"))
+                    yield from _WORD.findall(unicodedata.normalize("NFC", words))
+
+
+def _is_part(book: zipfile.ZipFile) -> bool:
+    """Whether some of a book is not to be printed anyway."""
+    places = (name for name in book.namelist() if _SHEETS.fullmatch(name))
+    return any(_HIDES.search(book.open(name).read(comments.LONGEST)) for name in places)
+
+
+def _pieces(text: bytes) -> Iterator[bytes]:
+    """Each piece of text that is to be seen as it stands."""
+    fields: list[bytes] = []  # that are open, by what they say
+    within, hidden = 0, False
+    for step in _STEP.finditer(text):
+        if step["text"] is not None:
+            if not (within or hidden) and (not fields or fields[-1] == _LINK):
+                yield step["text"]
+        elif step["end"] is not None:
+            within += -1 if step["end"] else 1
+        elif step["field"]:
+            if step["field"] == b"begin":
+                fields.append(b"")
+            elif fields:
+                fields.pop()
+        elif step["says"]:
+            if fields:
+                fields[-1] = fields[-1] or step["says"].upper()
+        else:
+            hidden = bool(step["hides"])
