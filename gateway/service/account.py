@@ -59,9 +59,9 @@ class Account:
             return "key refused"
         if self._gate.lacks_credit:
             return "no credit"
-        if self._gate.failing_for:
-            return "no answer"
-        return "ok" if self._gate.is_open else "waiting"
+        if not self._gate.is_open:
+            return "waiting"
+        return "failing" if self._gate.failing_for else "ok"
 
     # --- life -----------------------------------------------------------------------------------------------------
 

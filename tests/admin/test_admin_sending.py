@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -119,12 +120,18 @@ async def test_the_account_at_the_provider(house: House) -> None:
 
 
 async def test_status_tells_how_the_daemon_is(house: House) -> None:
+    assert (await house.ask("status"))["provider"] == {"state": "ok", "text": ""}
     house.service.uploading = False
     await house.reach(await house.send(), "prepared")
+
+    async with asyncio.timeout(30):  # for as long as the calls that failed are few; then sending pauses
+        while (provider := (await house.ask("status"))["provider"])["state"] == "ok":
+            await asyncio.sleep(0.01)
+    assert provider["state"] in ("failing", "waiting")
+    assert provider["text"] == "the fax provider has trouble"
     found = await house.ask("status")
     assert found["counts"] == {"prepared": 1}
     assert found["running"] is True
-    assert found["provider"] == {"state": "ok", "text": ""}
     assert found["listeners"] == [str(each) for each in house.gateway.addresses()["smtp"]]
     assert found["callbacks"] == house.gateway.addresses()["callbacks"]
     assert await house.ask("reload") == {"changed": ["certificates"]}

@@ -339,9 +339,8 @@ async def test_a_provider_that_does_not_answer_is_told_once_and_measured(
         gateway.provider, "balance", AsyncMock(side_effect=TryLater("the fax provider cannot be reached"))
     )
     await until(lambda: provider[0].swept > 0)  # the only sweep, of which the answer would be one
-    assert gateway._status()["provider"] == {"state": "ok", "text": ""}
     gateway.gate.failed(TryLater("the fax provider cannot be reached"))
-    assert gateway._status()["provider"] == {"state": "no answer", "text": "the fax provider cannot be reached"}
+    assert gateway._status()["provider"] == {"state": "failing", "text": "the fax provider cannot be reached"}
     await until(is_failing)
     (shown,) = re.findall(r"^faxgateway_provider_failing_seconds (\S+)$", (await gateway._metrics()).decode(), re.M)
     assert 0.1 < float(shown) < 30
