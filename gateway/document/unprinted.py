@@ -38,6 +38,9 @@ _VANISHED = re.compile(  # words that are hidden: in Word with text behind what 
     rb"<w:rPr>(?:(?!</?w:rPr>).)*?<w:vanish(?: w:val=\"(?:1|true|on)\")? ?/>(?:(?!</?w:rPr>).)*</w:rPr>(?:<w:[a-z]+/>)*<w:t[ >]"
     rb"|<style:text-properties\b[^>]*\btext:display=\"none\"", re.DOTALL,
 )  # fmt: skip
+_EQUATION = re.compile(  # a field of Word for fractions and circled signs; LibreOffice knows those for ruby and for two lines in one
+    rb"<w:instrText\b[^<>]*>\s*EQ\s+\\(?!\*\s*jc|o\s*\(\s*\\s\\up)", re.IGNORECASE
+)
 _LINKED_IN_XML = re.compile(rb"<draw:image(?=[^>]*\bxlink:href=[\"'][^#\"'])[^>]*/>")
 _LINKED_IN_RTF = re.compile(rb"\bINCLUDEPICTURE\b[^{}]*\\\\d\b")  # and not kept within
 _HIDDEN_IN_RTF = re.compile(  # words behind what hides them, but not the name of such a style
@@ -124,6 +127,7 @@ def _in_package(document: Path, _: str) -> Counter[str]:
                 page = source.open(name).read(comments.LONGEST)
                 found["linked picture"] += len(_LINKED.findall(page))
                 found["hidden text"] += bool(_VANISHED.search(page))
+                found["equation field"] += len(_EQUATION.findall(page))
             found["Office 2016 chart"] += bool(_NEW_CHART.fullmatch(name))
             if _SLIDE.fullmatch(name):
                 with source.open(name) as stream:
