@@ -16,6 +16,8 @@ _OFFICE, _STYLE, _TABLE, _DRAWING, _PRESENTATION = (
 _COLUMNS = 16_384  # that a table has at most
 _GONE = ("collapse", "filter")
 _TRUE = ("1", "true")
+_AREA = re.compile(r"!\$([A-Z]{1,3})\$(\d+)(?::\$([A-Z]{1,3})\$(\d+))?(?=,|\Z)")  # of a sheet
+_WORKED_OUT = re.compile(r"(?:\A|,)\w+\(")  # by a formula
 _LETTERS = re.compile(r"[A-Z]{1,3}")
 
 
@@ -24,9 +26,12 @@ def of_open_document(text: bytes) -> Counter[str]:
     return _OpenDocument().read(text) if _HIDES_OPEN.search(text) else Counter()
 
 
-def of_sheet(text: bytes) -> Counter[str]:
-    """The hidden rows and columns of a sheet of Excel (SpreadsheetML). Raises ExpatError, ValueError."""
-    return _Sheet().read(text) if _HIDES_SHEET.search(text) else Counter()
+def of_sheet(text: bytes, printed: str = "") -> Counter[str]:
+    """The hidden rows and columns of a sheet of Excel (SpreadsheetML), and the cells that are not ``printed`` ("A!$A$1:$B$2,A!$D$1"; ""
+    is all). Raises ExpatError, ValueError.
+    """
+    areas = [] if _WORKED_OUT.search(printed) else [_area(each) for each in _AREA.findall(printed)]
+    return _Sheet(areas).read(text) if areas or _HIDES_SHEET.search(text) else Counter()
 
 
 class Table:
@@ -158,13 +163,17 @@ class _OpenDocument(_Reader):
 
 
 class _Sheet(_Reader):
+    def __init__(self, areas: list[tuple[range, range]]) -> None:
+        super().__init__()
+        self._areas = areas  # that are printed, if it says so
+
     def on_col(self, said: dict[str, str]) -> None:
         if said.get("hidden") in _TRUE:
             first = int(said["min"])
             self.table.hide(first, int(said["max"]) - first + 1)
 
     def on_row(self, said: dict[str, str]) -> None:
-        self.row, self.column = self.row + 1, 0
+        self.row, self.column = int(said.get("r", self.row + 1)), 0
         self.table.row(self.row, hidden=said.get("hidden") in _TRUE)
 
     def on_c(self, said: dict[str, str]) -> None:
@@ -172,9 +181,17 @@ class _Sheet(_Reader):
         self.column = _number(letters[0]) if letters else self.column + 1
 
     def on_v(self, _: dict[str, str]) -> None:
-        self.table.filled(self.column)
+        if self._areas and not any(self.column in columns and self.row in rows for columns, rows in self._areas):
+            self.found["non-printing cell"] += 1
+        else:
+            self.table.filled(self.column)
 
     on_is = on_v
+
+
+def _area(place: tuple[str, str, str, str]) -> tuple[range, range]:
+    left, top, right, bottom = place
+    return range(_number(left), _number(right or left) + 1), range(int(top), int(bottom or top) + 1)
 
 
 def _number(letters: str) -> int:

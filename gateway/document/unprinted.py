@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import posixpath
 import re
 import struct
 import zipfile
@@ -24,6 +25,12 @@ _HIDDEN_SLIDE = re.compile(rb"<(?:\w+:)?sld\b[^>]*\bshow\s*=\s*[\"'](?:0|false)[
 _SHEETS, _HIDDEN_SHEET = (
     "xl/workbook.xml",
     re.compile(rb"<(?:\w+:)?sheet\b[^>]*\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']"),
+)
+_BOOK_RELATIONS, _SHEET_PLACE = "xl/_rels/workbook.xml.rels", re.compile(rb"<sheet\b[^<>]*\br:id=\"([^\"]+)")
+_RELATION = re.compile(rb"<Relationship\b[^<>]*\bId=\"([^\"]+)\"[^<>]*\bTarget=\"([^\"]+)")
+_RELATION_TOO = re.compile(rb"<Relationship\b[^<>]*\bTarget=\"([^\"]+)\"[^<>]*\bId=\"([^\"]+)")
+_PRINT_AREA = re.compile(
+    rb"<definedName\b(?=[^<>]*\bname=\"_xlnm\.Print_Area\")[^<>]*\blocalSheetId=\"(\d{1,5})\"[^<>]*>([^<]+)<"
 )
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 _REMARKS, _REMARK = re.compile(r"(?:xl|ppt)/comments[^.]*\.xml"), re.compile(rb"<(?:\w+:)?(?:comment|cm)\s")
@@ -122,6 +129,7 @@ def _without_comments(document: Path, kind: str) -> Counter[str]:
 def _in_package(document: Path, _: str) -> Counter[str]:
     found: Counter[str] = Counter()
     with zipfile.ZipFile(document) as source:
+        printed = _printed(source)
         for name in source.namelist():
             if _PAGES.fullmatch(name):
                 page = source.open(name).read(comments.LONGEST)
@@ -139,10 +147,26 @@ def _in_package(document: Path, _: str) -> Counter[str]:
             elif _REMARKS.fullmatch(name):
                 found["comment"] += len(_REMARK.findall(source.open(name).read(comments.LONGEST)))
             elif _SHEET.fullmatch(name):
-                found += hidden_xml.of_sheet(source.open(name).read(comments.LONGEST))
+                found += hidden_xml.of_sheet(source.open(name).read(comments.LONGEST), printed.get(name, ""))
             elif name == _OPEN_DOCUMENT:
                 found += hidden_xml.of_open_document(source.open(name).read(comments.LONGEST))
     return found
+
+
+def _printed(book: zipfile.ZipFile) -> dict[str, str]:
+    """What is to be printed of sheets of Excel of which that is not all, by their names in the package."""
+    if not {_SHEETS, _BOOK_RELATIONS} <= set(book.namelist()):
+        return {}
+    text = book.open(_SHEETS).read(comments.LONGEST)
+    relations = book.read(_BOOK_RELATIONS)
+    targets = dict(_RELATION.findall(relations) + [(name, target) for target, name in _RELATION_TOO.findall(relations)])
+    names = [targets.get(each, b"") for each in _SHEET_PLACE.findall(text)]
+    areas = ((int(number), html.unescape(area.decode("utf-8", "ignore"))) for number, area in _PRINT_AREA.findall(text))
+    return {
+        posixpath.normpath(posixpath.join("/xl", names[number].decode())).lstrip("/"): area
+        for number, area in areas
+        if number < len(names)
+    }
 
 
 def _in_xml(document: Path, _: str) -> Counter[str]:

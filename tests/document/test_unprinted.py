@@ -130,6 +130,23 @@ def test_comments_of_tables_and_slides_are_told(tmp_path: Path) -> None:
     assert told(tmp_path, out.getvalue()) == ["the 3 comments"]
 
 
+@pytest.mark.parametrize(
+    ("area", "what"),
+    [
+        ("A!$A$1:$B$2", ["the 2 non-printing cells"]),
+        ("A!$A$1:$B$2,'B,C'!$D$5", ["the non-printing cell"]),
+        ("A!$A$1:$XFD$1048576", []),
+        ("#REF!", []),
+        ("OFFSET(A!$A$1,0,0,5,1)", []),  # nobody knows
+    ],
+)
+def test_cells_outside_of_what_is_to_be_printed_are_told(tmp_path: Path, area: str, what: list[str]) -> None:
+    name = f'</sheets><definedNames><definedName name="_xlnm.Print_Area" localSheetId="0">{area}</definedName></definedNames>'
+    book = made_office.changed(made_office.xlsx(), "xl/workbook.xml", b"</sheets>", name.encode())
+    more = b'<row r="5"><c r="A5"><v>1</v></c><c r="B5"/><c r="D5"><v>1</v></c></row></sheetData>'
+    assert told(tmp_path, made_office.changed(book, "xl/worksheets/sheet1.xml", b"</sheetData>", more)) == what
+
+
 def test_charts_of_a_kind_that_is_not_drawn_are_told(tmp_path: Path) -> None:
     out = io.BytesIO(made_office.xlsx())
     with zipfile.ZipFile(out, "a") as book:
