@@ -31,6 +31,7 @@ _STEPS = 12  # of 255: share of the points of a tile with such a step
 _THROUGH = 200  # of 255: share of those in a row or column of a tile that a rule goes through
 _UNINKED = range(251, 256)  # the mean of a tile without ink, but a trace
 _LOST_TILES = 4  # a word
+_SQUARE = 8  # points across: the rounded mean of so few is still of one number of them
 _SPECKS = 3000  # points of ink of a page that may be only specks
 _TILE = 32  # pixels across, and rows of a fine page, of the tiles that are marked
 _PART = (27, 14)  # tiles of the part of a page that shows how small or light its writing is
@@ -48,10 +49,8 @@ class Opinion:
 
 def is_blank(page: Image.Image) -> bool:
     """Whether a black-and-white page shows nothing but specks of two points."""
-    ink = page.histogram()[0]
-    if not ink:
-        return True
-    return ink < _SPECKS and page.convert("L").filter(ImageFilter.MaxFilter(3)).getextrema()[0] == 255
+    ink = _ink(page)
+    return not ink or (ink < _SPECKS and grown(page.convert("L"), 1).getextrema()[0] == 255)
 
 
 def opinion(
@@ -70,7 +69,7 @@ def opinion(
     """
     found = []
     marks = None
-    share = page.histogram()[0] / (page.width * page.height)
+    share = _ink(page) / (page.width * page.height)
     if share > _BLACK:
         found.append(f"is {share:.0%} black, which costs the recipient toner and may smear")
     if seconds > _LONG:
@@ -91,6 +90,13 @@ def opinion(
             found.append(f"has very small print on it, which may be hard to read; {remedy}")
             marks = marks or small  # where writing is light is surer
     return Opinion(tuple(found), None if marks is None else _around(marks, page, y_dpi))
+
+
+def _ink(page: Image.Image) -> int:
+    """Points of ink of a black-and-white page, counted in squares: the histogram of a whole page takes as long as its G4."""
+    points = _SQUARE**2
+    counts = page.convert("L").reduce(_SQUARE).histogram()
+    return sum(count * round((255 - mean) * points / 255) for mean, count in enumerate(counts))
 
 
 def faintness(below: Image.Image, deepest: Image.Image) -> Image.Image:

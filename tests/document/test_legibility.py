@@ -166,6 +166,21 @@ def test_a_document_that_is_blank_is_told(tmp_path: Path) -> None:
     assert (entry["last_page"], entry["note"]) == (2, "all of it is blank")
 
 
+@pytest.mark.parametrize("black", range(65))
+def test_ink_is_counted_to_the_point(black: int) -> None:
+    page = Image.new("1", (1728, 2160), 1)
+    for n in range(black):
+        page.putpixel((800 + n % 8, 1600 + n // 8), 0)
+    assert legibility._ink(page) == black == page.histogram()[0]
+
+
+def test_ink_in_the_last_rows_is_seen() -> None:
+    page = Image.new("1", (1728, 2156), 1)
+    page.putpixel((1727, 2155), 0)
+    assert legibility._ink(page) > 0
+    assert legibility._ink(Image.new("1", (1728, 2156), 1)) == 0
+
+
 def test_specks_are_blank_and_a_full_stop_is_not() -> None:
     page = Image.new("1", (1728, 2292), 1)
     draw = ImageDraw.Draw(page)
