@@ -20,7 +20,10 @@ from gateway.errors import Refused, TryLater
 
 log = structlog.get_logger("worker")
 
-MODULES = ("gateway.mail.parse", "gateway.document.render")  # imported before the first job
+_READERS = tuple(
+    f"PIL.{name}ImagePlugin" for name in ("Bmp", "Gif", "Jpeg", "Ppm", "Png")
+)  # which Pillow asks for anything
+MODULES = ("gateway.mail.parse", "gateway.document.render", *_READERS)  # imported before the first job
 _SLACK = 5.0  # seconds the asyncio side waits longer than the warm process, which should have killed the child
 _LINE = 65 << 20  # bytes of an answer
 # mallopt(3): the C library keeps what a picture took for the next one; asking the system anew takes a third of the time of
