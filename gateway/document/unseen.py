@@ -10,6 +10,7 @@ import re
 import unicodedata
 import zipfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pypdfium2
@@ -34,7 +35,7 @@ _WORD = re.compile(r"[^\W_]+")
 # three of them, as less may be a sign of a font of signs
 _SURE = re.compile("[0-9A-Za-z]{3,}|[\u0391-\u03a9\u03b1-\u03c9]{3,}|[\u0400-\u045f]{3,}")
 _MOST = 500  # pages: few faxes are as long
-_NAMED, _LONGEST = 3, 24  # words, letters of each
+_COUNTED, _NAMED, _LONGEST = 1000, 3, 24  # words; letters of each that is named
 
 
 def told(document: Path, made: Path) -> Iterator[str]:
@@ -52,13 +53,14 @@ def told(document: Path, made: Path) -> Iterator[str]:
         ).casefold()
     shown = _WORD.findall(text)
     known, joined = set(shown), "".join(shown)  # a word that is broken at the end of a line is in the second alone
-    lost = [
+    missing = (
         each for each in wanted
         if each.casefold() not in known and not all(sure in joined for sure in _SURE.findall(each.casefold()))
-    ]  # fmt: skip
-    if lost:
+    )  # fmt: skip
+    if lost := list(islice(missing, _COUNTED)):  # each of them is looked for in the whole text
         named = ", ".join(each[:_LONGEST] for each in lost[:_NAMED]) + ("..." if len(lost) > _NAMED else "")
-        yield f"{'a word' if len(lost) == 1 else f'{len(lost)} words'} of it found no room on its pages: {named}"
+        count = "a word" if len(lost) == 1 else f"{len(lost)} {'words or more' if len(lost) == _COUNTED else 'words'}"
+        yield f"{count} of it found no room on its pages: {named}"
 
 
 def _words(document: Path) -> Iterator[str]:

@@ -71,3 +71,9 @@ def test_words_of_a_table_that_are_on_no_page_are_told(tmp_path: Path, hides: st
     words = {"xl/sharedStrings.xml": "<sst><si><t>Offer cut</t><rPh><t>read</t></rPh></si></sst>"}
     assert told(tmp_path, words) == ["a word of it found no room on its pages: cut"]
     assert told(tmp_path, {"xl/workbook.xml": hides, "xl/worksheets/a.xml": hides, **words}) == []
+
+
+def test_no_more_than_a_thousand_lost_words_are_looked_for(tmp_path: Path) -> None:
+    text = run(" ".join(f"lost{n}" for n in range(100_000)))
+    (said,) = told(tmp_path, {"word/document.xml": text})
+    assert said == "1000 words or more of it found no room on its pages: lost0, lost1, lost2..."
