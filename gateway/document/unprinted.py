@@ -34,6 +34,10 @@ _PRINT_AREA = re.compile(
 )
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 _REMARKS, _REMARK = re.compile(r"(?:xl|ppt)/comments[^.]*\.xml"), re.compile(rb"<(?:\w+:)?(?:comment|cm)\s")
+_NOTES, _MARGIN = (
+    re.compile(r"ppt/notesSlides/[^/]+\.xml"),
+    re.compile(rb"<p:ph\b[^<>]*\btype=\"(?:hdr|ftr|dt|sldNum)\""),
+)
 _BINARY_SHEETS = "xl/workbook.bin"
 _OPEN_DOCUMENT = "content.xml"
 _PAGES = re.compile(r"(?:word|ppt/slides|xl/drawings)/[^/]+\.xml|content\.xml")
@@ -146,6 +150,11 @@ def _in_package(document: Path, _: str) -> Counter[str]:
                 found["hidden sheet"] += hidden_binary.sheets_of_2007(source.read(name))
             elif _REMARKS.fullmatch(name):
                 found["comment"] += len(_REMARK.findall(source.open(name).read(comments.LONGEST)))
+            elif _NOTES.fullmatch(name):
+                shapes = source.open(name).read(comments.LONGEST).split(b"</p:sp>")
+                found["speaker note"] += any(
+                    b"".join(_RUN.findall(each)).strip() and not _MARGIN.search(each) for each in shapes
+                )
             elif _SHEET.fullmatch(name):
                 found += hidden_xml.of_sheet(source.open(name).read(comments.LONGEST), printed.get(name, ""))
             elif name == _OPEN_DOCUMENT:

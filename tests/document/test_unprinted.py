@@ -50,6 +50,26 @@ def test_hidden_words_of_a_text_are_told(tmp_path: Path, name: str, words: str, 
     assert told(tmp_path, out.getvalue(), sniff.OFFICE) == what
 
 
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ("<a:r><a:t> </a:t></a:r><a:r><a:t>Say hello.</a:t></a:r>", ["the speaker note"]),
+        ("<a:r><a:t> </a:t></a:r>", []),
+        ("</p:sp><p:sp><p:nvPr/><a:t>in a box</a:t>", ["the speaker note"]),
+        (
+            '</p:sp><p:sp><p:ph type="ftr"/><a:t>Company</a:t></p:sp><p:sp><p:ph type="sldNum"/><a:fld type="slidenum"><a:t>1</a:t></a:fld>',
+            [],
+        ),
+        ('<p:ph type="body"/>' * 200_000, []),  # in no time
+    ],
+)
+def test_the_notes_of_a_speaker_are_told(tmp_path: Path, words: str, what: list[str]) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as package:
+        package.writestr("ppt/notesSlides/notesSlide1.xml", f'<p:sp><p:ph idx="1" type="body"/>{words}</p:sp>')
+    assert told(tmp_path, out.getvalue(), sniff.OFFICE) == what
+
+
 def test_a_diagram_of_which_no_word_is_printed_is_told(tmp_path: Path) -> None:
     document, pages = tmp_path / "document", tmp_path / "pages"
     pages.write_bytes(made.pdf([made.Sheet().text(72, 72, "ALPHA ST").text(72, 90, "EP &")]))
