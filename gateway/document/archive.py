@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.parsers import expat
 
-from gateway.document import progress, sniff
+from gateway.document import locks, progress, sniff
 from gateway.document.refusal import TooLong, Unfaxable
 from gateway.model import MailPart
 
@@ -69,7 +69,12 @@ def unpack(
     except _BROKEN as error:
         if _is_of_the_disk(error):
             raise
-        raise Unfaxable(f"{archive.name} is a damaged ZIP archive; send the files in it", repr(error)) from error
+        kind = (
+            "office document; send it again"
+            if sniff.sniff(Path(path)) == sniff.OFFICE
+            else "ZIP archive; send the files in it"
+        )
+        raise Unfaxable(f"{archive.name} is a damaged {kind}", repr(error)) from error
     except NotImplementedError as error:  # a newer kind of archive than is known here
         raise _unknown(archive.name, repr(error)) from error
 
@@ -82,6 +87,7 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
             " and send that"
         )
     if _OFFICE_FILES & {entry.filename for entry in entries}:
+        locks.check_package(source, archive.name)
         if not any(entry.filename.startswith(_OFFICE_PARTS) for entry in entries):
             raise Unfaxable(
                 f"{archive.name} is a book, a print file, a template of styles alone or a package of another kind (EPUB, XPS),"

@@ -19,6 +19,7 @@ import pypdfium2
 from gateway.document import (
     characters,
     libreoffice,
+    locks,
     officefields,
     officefonts,
     officepictures,
@@ -43,8 +44,8 @@ _OF_ARCHIVE, _UNSAFE, _LONGEST_NAME = (
 )
 _RTF = b"{\\rtf"
 _ROOM = 4 << 20  # bytes
-_LOCKED = "EncryptedPackage".encode("utf-16-le")  # a stream's name in an OLE file: an encrypted DOCX, XLSX or PPTX
 _MESSAGE = "__substg1.0_".encode("utf-16-le")  # how the streams of a mail begin that Outlook has saved
+_NOT_SAVED = "impl_store"  # it says where it could load a document and make no page of it
 _NO_ROOM = "###"  # Calc writes in place of a number
 _LOOKED_AT = 500  # pages, for that: there may be thousands, and few faxes are as long
 # LibreOfficeKit.h: places in the tables of functions, behind their size
@@ -76,8 +77,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     """
     progress.begin(name)
     old = _old(Path(path))
-    if _LOCKED in old:
-        raise _protected(name)
+    locks.check_compound(old, name)
     if _MESSAGE in old:
         raise Unfaxable(sniff.SAVED_MAIL.format(name))
     work = Path(directory)
@@ -114,9 +114,11 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     options = _WITHOUT_COMMENTS if any("comment" in each for each in notes) else None
     said, is_table = _convert(Path(office), profile, source, made, options)
     if not made.is_file() or not made.stat().st_size:
-        if "password" in said.lower():
-            raise _protected(name)
+        if locks.has_password(old):
+            raise locks.protected(name)
         (work / "room").write_bytes(bytes(_ROOM))  # it says the same of a full disk: OSError then
+        if _NOT_SAVED in said and any("hidden slide" in each for each in notes):
+            raise Unfaxable(f"{name} has no slide to print: all are hidden; show those that are to be faxed", said)
         lacks = libreoffice.lacking(office)
         other = f", or of a kind it lacks here ({', '.join(lacks)})" if lacks else ""
         raise Unfaxable(
@@ -141,10 +143,6 @@ def _called(name: str, kind: str) -> str:
     stem = _UNSAFE.sub("_", given.stem)[:_LONGEST_NAME].strip(" .") or "document"
     known = kind == sniff.OFFICE and given.suffix.lower() in _OFFICE_NAMES
     return f"{stem}{given.suffix.lower() if known else f'.{_EXTENSIONS[kind]}'}"
-
-
-def _protected(name: str) -> Unfaxable:
-    return Unfaxable(f"{name} is protected by a password; send it without one, or print it to a PDF", status="5.7.4")
 
 
 def _old(path: Path) -> bytes:
