@@ -16,7 +16,9 @@ _PLAIN = 40  # lines of a page that goes across without doubt
 _PERHAPS, _TURNED = 1.5, 3  # times as many lines down as across, where writing may go down, and where it does
 _SMALL = {FINE: range(6, 16), STANDARD: range(4, 10)}  # rows that a line of small print is high, by rows to the inch
 _SMALL_DOWN = {FINE: range(6, 16), STANDARD: range(8, 19)}  # points that it is wide, where it goes down the page
+_LETTER = {FINE: 40, STANDARD: 20}  # rows that a letter of ordinary print is never high
 _LINES = re.compile(rb"\x01(?:\x00{0,2}\x01)*")  # rows that are written on, and the gap below the dot of an i
+_WORDS = re.compile(rb"[^\x00](?:\x00{0,4}[^\x00])*")  # of a line that goes down, and the blanks of small print
 _WRITTEN = [2 if v < 100 else 1 if v < 254 else 0 for v in range(256)]  # what a row shows: a rule, writing or nothing
 _SMALL_LINES = 6  # bands of small lines that are worth a word
 _BLACK = 0.35  # share of ink of a page that is mostly black
@@ -156,7 +158,7 @@ def _small_lines(page: Image.Image, y_dpi: int) -> tuple[int, Image.Image]:
         small = _small(down, _SMALL_DOWN[y_dpi])
         more = sum(map(len, down)) / max(count, 1)
         if turned := more > _TURNED:
-            found = small
+            found = [line for line in small if _goes_down(grey, line, _LETTER[y_dpi])]
         elif more > _PERHAPS and len(small) < _SMALL_LINES:
             found = []
     draw = ImageDraw.Draw(marks)
@@ -166,6 +168,14 @@ def _small_lines(page: Image.Image, y_dpi: int) -> tuple[int, Image.Image]:
         top, bottom = start // tile, end // tile
         draw.rectangle((top, left, bottom, right) if turned else (left, top, right, bottom), fill=255)
     return len(found), marks
+
+
+def _goes_down(grey: Image.Image, line: tuple[int, int, int], letter: int) -> bool:
+    """Whether what seems to be a line down the page is more than letters of lines across, one below the other."""
+    band, start, end = line
+    rows = max(1, grey.height // _BANDS)
+    part = grey.crop((start, band * rows, end, (band + 1) * rows)).reduce((end - start, 1))
+    return any(len(word) > letter for word in _WORDS.findall(part.point(_WRITTEN).tobytes()))
 
 
 def _lines(bands: Image.Image) -> list[list[tuple[int, int]]]:

@@ -77,6 +77,17 @@ def test_small_print_of_a_landscape_page_is_shown(tmp_path: Path) -> None:
     assert left > 800 and right > 1500  # turned clockwise: what was at the top is at the right
 
 
+@pytest.mark.parametrize("resolution", ["fine", "standard"])
+def test_the_letters_of_a_few_lines_are_no_small_print(tmp_path: Path, resolution: str) -> None:
+    for size in (8, 10, 12):
+        for rows in (["Please call me at 192.168.111.111"], ["Hi,", "the bill of 1,234.50 is still to be filled in.", "Bill"],
+                     3 * ["1 2 3 4 5 6 7 8 9 10 11 12 13 14"]):  # fmt: skip
+            sheet = Sheet()
+            for row, text in enumerate(rows):
+                sheet.text(70, 100 + row * size * 1.25, text, size)
+            assert said(tmp_path, sheet, resolution=resolution) == ""
+
+
 def test_words_without_ascenders_are_no_small_print(tmp_path: Path) -> None:
     sheet = Sheet()
     for row in range(40):
