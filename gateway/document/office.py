@@ -88,7 +88,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     shutil.copyfile(path, source)
     if kind == sniff.RTF and (start := (rich := source.read_bytes()).find(_RTF)) > 0:
         source.write_bytes(rich[start:])
-    if kind == sniff.OFFICE_XML and (unpacked := package.of_one_xml(source)):
+    if kind == sniff.OFFICE_XML and (unpacked := package.of_one_xml(source, name)):
         source, kind = unpacked, sniff.OFFICE
     if "formulas" in libreoffice.lacking(office) and unprinted.has_formulas(source):  # it would just leave them out
         raise Unfaxable(

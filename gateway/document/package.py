@@ -8,6 +8,9 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from xml.parsers import expat
+
+from gateway.document.refusal import Unfaxable
 
 # of one XML ("Flat OPC"), as Word and PowerPoint write it
 _ROOT, _START = re.compile(rb"<pkg:package\b"), 2048
@@ -15,6 +18,11 @@ _PART = re.compile(
     rb"<pkg:part\b([^>]*)>\s*(?:<pkg:xmlData\b[^>]*>(.*?)</pkg:xmlData>|<pkg:binaryData\b[^>]*>([^<]*)<)", re.DOTALL
 )
 _NAME, _TYPE = re.compile(rb'pkg:name="/([^"]+)"'), re.compile(rb'pkg:contentType="([^"]+)"')
+# LibreOffice may know the coding, and all of it stands before what is behind its end
+_HARMLESS = [
+    expat.errors.codes[each]
+    for each in (expat.errors.XML_ERROR_UNKNOWN_ENCODING, expat.errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT)
+]
 _RELATIONS = "application/vnd.openxmlformats-package.relationships+xml"
 _TYPES = (
     '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
@@ -22,23 +30,25 @@ _TYPES = (
 )
 
 
-def of_one_xml(document: Path) -> Path | None:
-    """The package that such an XML stands for, written beside it; None of any other XML. Raises OSError.
+def of_one_xml(document: Path, name: str) -> Path | None:
+    """The package that such an XML stands for, written beside it; None of any other XML. Raises OSError, and
+    Unfaxable, naming it by ``name``, where it is no XML or breaks off: LibreOffice might make a blank page of it.
 
     What is damaged in it is empty, and so judged with the rest of the package.
     """
     text = document.read_bytes()
+    _check(text, name)
     if not _ROOT.search(text, 0, _START):
         return None
     made, types = document.with_suffix(".docx"), ""
     with zipfile.ZipFile(made, "w") as target:
         for head, xml, digits in _PART.findall(text):
-            name, kind = _NAME.search(head), _TYPE.search(head)
+            place, kind = _NAME.search(head), _TYPE.search(head)
             data = xml
             with contextlib.suppress(binascii.Error):
                 data = xml or binascii.a2b_base64(digits)
-            if name and kind:
-                called = name[1].decode("utf-8", "replace")
+            if place and kind:
+                called = place[1].decode("utf-8", "replace")
                 target.writestr(called, data)
                 if not called.endswith(".rels"):
                     types += f'<Override PartName="/{called}" ContentType="{kind[1].decode("utf-8", "replace")}"/>'
@@ -55,3 +65,14 @@ def change(document: Path, changed: Mapping[str, bytes]) -> None:
         for entry in source.infolist():
             target.writestr(entry, changed.get(entry.filename) or source.read(entry))
     made.replace(document)
+
+
+def _check(xml: bytes, name: str) -> None:
+    parser = expat.ParserCreate()
+    try:
+        parser.Parse(xml, True)
+    except expat.ExpatError as error:
+        if error.code not in _HARMLESS:
+            raise Unfaxable(f"{name} is a damaged office document; send it again", str(error)) from error
+    except (ValueError, LookupError):  # of a coding that is not known here
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -87,6 +88,17 @@ async def test_an_office_document_that_breaks_off_is_called_no_archive(
 ) -> None:
     said = await sender.refused(document()[:-30], "offer", "/nowhere")
     assert said == "offer is a damaged office document; send it again"
+
+
+@pytest.mark.parametrize("document", [made_office.word_2003, made_office.excel_2003, partial(made_office.flat, "text")])
+@behind_walls
+async def test_one_xml_that_breaks_off_is_refused(sender: Sender, document: Callable[[], bytes]) -> None:
+    """LibreOffice would make a blank page of a table."""
+    for damaged in (document()[:-30], document().replace(b">Word<", b">Ann & Bob<")):
+        said = await sender.refused(damaged, "offer", "/nowhere")
+        assert said == "offer is a damaged office document; send it again"
+    for known in (document() + b"\r\n<x/>", document().replace(b"?>", b' encoding="gb2312"?>', 1)):
+        assert "cannot be read by LibreOffice" in await sender.refused(known, "offer", "/nowhere")  # it was asked
 
 
 @needs_office

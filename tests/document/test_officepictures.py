@@ -185,12 +185,12 @@ def test_a_document_that_is_damaged_itself_is_left_to_libreoffice(tmp_path: Path
 def test_a_package_as_one_xml_is_one(tmp_path: Path) -> None:
     document = tmp_path / "document.xml"
     document.write_bytes(made_office.flat("text"))
-    assert package.of_one_xml(document) is None
+    assert package.of_one_xml(document, "x.xml") is None
     whole = made_office.one_xml(made_office.with_picture(PICTURES["a.png"], "a.png"))
     for data in (whole, whole.replace(b"iVBOR", b"AiVBOR")):
         document.write_bytes(data)
         assert sniff.sniff(document) == sniff.OFFICE_XML
-        made = package.of_one_xml(document)
+        made = package.of_one_xml(document, "x.xml")
         assert made
         if data is whole:
             assert not list(officepictures.settle(made, "x.xml"))
