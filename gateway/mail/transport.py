@@ -104,8 +104,9 @@ class Transport:
             raise _translated(error) from error
         except (aiosmtplib.SMTPException, OSError) as error:  # time-outs are OSErrors
             why = one_line(str(error) or type(error).__name__, 300)
+            by = " by TLS" if client.is_in_tls else ""
             raise TryLater(
-                "the mail server cannot be reached", f"{self._settings.host}: {why}", status="4.4.1"
+                f"the mail server cannot be reached{by}", f"{self._settings.host}: {why}", status="4.4.1"
             ) from error
         finally:
             client.close()
