@@ -35,6 +35,7 @@ _OURS = {  # trouble that no document makes
     errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk is full", errno.EROFS: "the disk cannot be written to",
     errno.EIO: "the disk has an error", errno.ENFILE: "the system has too many files open",
 }  # fmt: skip
+ENDED_BY_SYSTEM = "the system ended the converter"  # which others beside it may be to blame for
 _MEMORY = "it needs more memory than it may have"
 
 
@@ -227,7 +228,7 @@ def _death(code: int, *, most: bool) -> dict[str, Any]:
     if code == -signal.SIGXCPU:
         return {"over": "it takes too much computing"}
     if code == -signal.SIGKILL:
-        return {"failed": "the system ended the converter, most likely for want of memory"}
+        return {"failed": f"{ENDED_BY_SYSTEM}, most likely for want of memory"}
     if code and most:  # C libraries do not outlive a refused allocation
         return {"over": _MEMORY}
     if code == 0:

@@ -22,6 +22,7 @@ from gateway.document.cover_choice import CoverChoice
 from gateway.document.cover_facts import gather
 from gateway.document.opening import opened
 from gateway.document.worker import CONVERSION_FAILED, WorkerPool
+from gateway.document.workshop import ENDED_BY_SYSTEM
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.model import FaxDocument, FaxJob, FaxPage, JobState, LedgerEntry, MailKind, OutgoingMail, Submission
 from gateway.service.due import backoff
@@ -91,11 +92,12 @@ class Prepare:
 
     @contextlib.asynccontextmanager
     async def _turn(self, job: FaxJob) -> AsyncIterator[None]:
-        """Where the gateway itself ended each time, the last try of a mail is made with no other beside it: whose fault it is
-        shows then.
+        """Where the gateway itself ended each time, or the system its converter, the last try of a mail is made with no other
+        beside it: whose fault it is shows then, and all memory is its own.
         """
+        suspect = not job.last_error or ENDED_BY_SYSTEM in job.last_error
         async with self._door:
-            if job.strikes and job.strikes + 1 >= self._settings.tries and not job.last_error:
+            if job.strikes and job.strikes + 1 >= self._settings.tries and suspect:
                 await self._alone.wait()
                 yield
                 return

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.document.cover_choice import CoverChoice
+from gateway.document.workshop import ENDED_BY_SYSTEM
 from gateway.errors import NoSpace, Refused
 from gateway.model import MAY_BE_SENT, JobState, MailKind, Notify
 from gateway.service import prepare
@@ -25,6 +26,7 @@ from .house import LETTER, NUMBER, Crash, House
 
 SECOND = "+12025550124"
 DIED = {"failed": "the converter crashed (exit -11)"}
+KILLED = f"letter.pdf could not be converted: {ENDED_BY_SYSTEM}, most likely for want of memory"
 
 
 async def test_all_faxes_of_a_mail_share_one_document(house: House) -> None:
@@ -252,9 +254,12 @@ async def test_a_conversion_that_dies_is_tried_three_times_with_growing_pauses(h
     assert len(await house.alarms()) == 1
 
 
-@pytest.mark.parametrize(("strikes", "error", "most"), [(0, "", 3), (1, "", 3), (2, "", 1), (2, "it crashed", 3)])
+@pytest.mark.parametrize(
+    ("strikes", "error", "most"),
+    [(0, "", 3), (1, "", 3), (2, "", 1), (2, "it crashed", 3), (1, KILLED, 3), (2, KILLED, 1)],
+)
 async def test_the_last_try_after_ends_of_ours_is_made_alone(house: House, strikes: int, error: str, most: int) -> None:
-    """Else a mail that was converted beside the one that ends us would be set aside with it."""
+    """Else a mail that was converted beside the one that ends us, or takes all memory, would be set aside with it."""
     for n in range(3):
         await house.submit(f"+1202555012{n}", mail=LETTER + str(n).encode())
     one, suspect, another = await house.jobs()
