@@ -33,6 +33,13 @@ _SHEETS, _FOOT = (
     re.compile(r"xl/(?:work|chart)sheets/[^/]+\.xml"),
     re.compile(rb"<(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;Z[^<]*"),
 )
+# the sheet that is shown first is printed, hidden or not, as programs write it that hide the first
+_BOOK, _SHOWN_FIRST, _SHEET = (
+    "xl/workbook.xml",
+    re.compile(rb"(<(?:\w+:)?workbookView\b[^<>]*?)\s+activeTab=[\"'](\d{1,5})[\"']|(<(?:\w+:)?workbookView\b)"),
+    re.compile(rb"<(?:\w+:)?sheet\s[^<>]*>"),
+)
+_HIDDEN = re.compile(rb"\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']")
 # of a text of Word 97 and later (MS-DOC): where its head tells of tables of fields, and which of the two streams has them
 _TABLES, _WHICH, _HEAD = (0x11A, 0x122, 0x12A, 0x21A, 0x262, 0x272), 0x0B, 0x27A
 _BEGINS, _CHOICE = 0x13, 7
@@ -60,6 +67,8 @@ def settle(document: Path, kind: str) -> None:
 def _rule(name: str) -> Callable[[bytes], bytes] | None:
     if comments.TEXTS.fullmatch(name) or _OPEN_TEXTS.fullmatch(name):
         return _of_xml
+    if name == _BOOK:
+        return _of_book
     return _of_sheet if _SHEETS.fullmatch(name) else None
 
 
@@ -70,6 +79,17 @@ def _of_xml(text: bytes) -> bytes:
 
 def _of_sheet(text: bytes) -> bytes:
     return _FOOT.sub(lambda foot: foot[0].replace(b"&amp;Z", b""), text)
+
+
+def _of_book(text: bytes) -> bytes:
+    shown = [number for number, sheet in enumerate(_SHEET.findall(text)) if not _HIDDEN.search(sheet)]
+
+    def put(view: re.Match[bytes]) -> bytes:
+        if not shown or int(view[2] or 0) in shown:
+            return view[0]
+        return (view[1] or view[3]) + b' activeTab="%d"' % shown[0]
+
+    return _SHOWN_FIRST.sub(put, text)
 
 
 def _of_rtf(text: bytes) -> bytes:

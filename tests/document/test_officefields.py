@@ -113,3 +113,18 @@ def test_the_folder_of_a_table_is_not_named(tmp_path: Path) -> None:
     officefields.settle(document, sniff.OFFICE)
     with zipfile.ZipFile(document) as made:
         assert b"<oddFooter>&amp;L&amp;F<" in made.read("xl/worksheets/sheet1.xml")
+
+
+@pytest.mark.parametrize(
+    ("view", "settled"),
+    [
+        (b"<workbookView/>", b'<workbookView activeTab="1"/>'),
+        (b'<workbookView xWindow="0" activeTab="2" tabRatio="6"/>', b'<workbookView xWindow="0" activeTab="1" tabRatio="6"/>'),
+        (b'<workbookView activeTab="1"/>', b'<workbookView activeTab="1"/>'),
+    ],
+)  # fmt: skip
+def test_a_hidden_sheet_is_not_shown_first(view: bytes, settled: bytes) -> None:
+    """LibreOffice would print it."""
+    sheets = b'<sheets><sheet name="A" state="hidden"/><sheet name="B"/><sheet name="C" state="veryHidden"/></sheets>'
+    assert officefields._of_book(view + sheets) == settled + sheets
+    assert officefields._of_book(view + b"<sheets/>") == view + b"<sheets/>"
