@@ -47,7 +47,8 @@ _LINKED = re.compile(  # a picture that lies elsewhere
 )
 _VANISHED = re.compile(  # words that are hidden: in Word with text behind what says so, in OpenDocument by a style made for them
     rb"<w:rPr>(?:(?!</?w:rPr>).)*?<w:vanish(?: w:val=\"(?:1|true|on)\")? ?/>(?:(?!</?w:rPr>).)*</w:rPr>(?:<w:[a-z]+/>)*<w:t[ >]"
-    rb"|<style:text-properties\b[^>]*\btext:display=\"none\"", re.DOTALL,
+    rb"|<style:text-properties\b[^>]*\btext:display=\"none\""
+    rb"|<text:section\b[^>]*\btext:display=\"none\"", re.DOTALL,
 )  # fmt: skip
 _EQUATION = re.compile(  # a field of Word for fractions and circled signs; LibreOffice knows those for ruby and for two lines in one
     rb"<w:instrText\b[^<>]*>\s*EQ\s+\\(?!\*\s*jc|o\s*\(\s*\\s\\up)", re.IGNORECASE
@@ -181,7 +182,11 @@ def _printed(book: zipfile.ZipFile) -> dict[str, str]:
 def _in_xml(document: Path, _: str) -> Counter[str]:
     text = document.read_bytes()
     found = Counter(
-        {"linked picture": len(_LINKED_IN_XML.findall(text)), "hidden sheet": len(_HIDDEN_SHEET_2003.findall(text))}
+        {
+            "linked picture": len(_LINKED_IN_XML.findall(text)),
+            "hidden sheet": len(_HIDDEN_SHEET_2003.findall(text)),
+            "hidden text": bool(_VANISHED.search(text)),
+        }
     )
     return hidden_xml.of_open_document(text) + found
 

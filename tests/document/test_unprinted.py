@@ -250,3 +250,14 @@ def test_no_word_goes_with_a_comment_however_its_marks_are_written(
     with zipfile.ZipFile(tmp_path / "document") as made:
         text = made.read(name)
     assert all(word in text for word in (b"Before", b"Between", b"Word"))
+
+
+def test_hidden_sections_of_an_open_text_are_told(tmp_path: Path) -> None:
+    body = b"<text:p>Word</text:p>"
+    hides = b'<text:section text:name="S" text:display="none"><text:p>Price</text:p></text:section>'
+    flat = made_office.flat("text").replace(body, body + hides)
+    whole = made_office.changed(made_office.opendocument("text"), "content.xml", body, body + hides)
+    for data, kind in ((flat, sniff.OFFICE_XML), (whole, sniff.OFFICE)):
+        document = tmp_path / "document"
+        document.write_bytes(data)
+        assert list(unprinted.left_out(document, kind)) == ["without the hidden text"]
