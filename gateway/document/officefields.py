@@ -36,7 +36,7 @@ _SHEETS, _FOOT = (
 # the sheet that is shown first is printed, hidden or not, as programs write it that hide the first
 _BOOK, _SHOWN_FIRST, _SHEET = (
     "xl/workbook.xml",
-    re.compile(rb"(<(?:\w+:)?workbookView\b[^<>]*?)\s+activeTab=[\"'](\d{1,5})[\"']|(<(?:\w+:)?workbookView\b)"),
+    re.compile(rb"(<(?:\w+:)?workbookView\b[^<>]*?\s)activeTab=[\"'](\d{1,5})[\"']|(<(?:\w+:)?workbookView\b)"),
     re.compile(rb"<(?:\w+:)?sheet\s[^<>]*>"),
 )
 _HIDDEN = re.compile(rb"\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']")
@@ -87,7 +87,7 @@ def _of_book(text: bytes) -> bytes:
     def put(view: re.Match[bytes]) -> bytes:
         if not shown or int(view[2] or 0) in shown:
             return view[0]
-        return (view[1] or view[3]) + b' activeTab="%d"' % shown[0]
+        return (view[1] or view[3] + b" ") + b'activeTab="%d"' % shown[0]
 
     return _SHOWN_FIRST.sub(put, text)
 
