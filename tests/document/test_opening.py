@@ -401,7 +401,7 @@ async def test_what_a_table_wider_than_its_paper_lacks_is_told(sender: Sender, f
     table = f'<w:tbl><w:tblPr><w:tblW w:w="16000" w:type="dxa"/></w:tblPr>{grid}<w:tr>{row}</w:tr></w:tbl><w:p>'
     letter = made_office.changed(made_office.docx(), "word/document.xml", b"<w:p>", table.encode())
     (said,) = await sender.send(fax.part("letter", letter), place=LIBRE_OFFICE)
-    assert said == "letter: page 1; a word of it found no room on its pages: fourth"
+    assert said == "letter: page 1; a word of it is on none of its pages: fourth"
 
 
 @pytest.mark.parametrize("document", [made_office.docx, made_office.xlsx, made_office.pptx])
