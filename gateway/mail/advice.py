@@ -42,13 +42,13 @@ _ASK_FIRST = "Do NOT send it again before you have asked: the recipient may get 
 ACCEPTED = {
     "accepted": Advice(
         "",
-        "is ready and goes out by itself.",
+        "is ready to be sent.",
         "If it should not go, ask the people who run the gateway at once, with the fax id above.",
         "2.0.0",
     ),
     "scheduled": Advice(
         "",
-        "is ready and goes out by itself, at the time you asked for.",
+        "is ready and waits for the time you asked for.",
         "You need not send it again. If it should not go, ask the people who run the gateway before that time, with the fax id"
         " above.",
         "2.0.0",

@@ -260,7 +260,7 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
         ("Accepted", _when(facts.get("accepted_at"), clock)),
         ("Sent" if mail.kind is MailKind.DELIVERED else "Last try", _when(facts.get("submitted_at"), clock)),
         ("Reported", _when(facts.get("finished_at"), clock) if mail.kind not in _UNENDED else None),
-        ("Goes" if mail.kind is MailKind.ACCEPTED else "Next try", _when(facts.get("next_at"), clock)),
+        ("Not before" if mail.kind is MailKind.ACCEPTED else "Next try", _when(facts.get("next_at"), clock)),
         ("Tried until", _when(facts.get("retry_until"), clock)),
         ("Tries", dsn.tries(facts)),
         ("Cost", facts.get("cost") and f"{facts['cost']} ({price})"),

@@ -503,7 +503,7 @@ def test_who_hears_that_a_fax_is_ready_hears_when_it_goes_in_his_time_and_gets_n
     assert b"Reporting-MTA" not in told
     assert b"\r\nSubject: Scheduled: Invoice 4711 to 2 numbers\r\n" in told
     words = " ".join(body(told).split())
-    assert "Goes Tue 24 November 2026, 11:00 UTC+01:00" in words
+    assert "Not before Tue 24 November 2026, 11:00 UTC+01:00" in words
     assert "+1 202 555 0123" in words and "+1 202 555 0124" in words
     assert "invoice.pdf: pages 2-3" in words
     assert "Reported " not in words and "Tries" not in words
