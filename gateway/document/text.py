@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import charset_normalizer
@@ -14,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gateway import charsets
 from gateway.document import progress, systemfonts, utf16
-from gateway.document.raster import FINE, WIDTH, X_DPI, Grid
+from gateway.document.raster import FINE, STANDARD, WIDTH, X_DPI, Grid
 
 _FONTS = Path(__file__).parent / "fonts"
 _ROOTS = ("/usr/share/fonts", "/usr/local/share/fonts")
@@ -31,7 +32,10 @@ _SYSTEM = (  # tried in this order for characters our own fonts lack
     "truetype/freefont/FreeSans.ttf",
 )
 _SIDE, _TOP = 0.6, 0.6  # inches of margin
-_POINTS = 11
+_POINTS, _POINTS_MONO = 11, 10.12
+_LEAST = {FINE: 22, STANDARD: 25}  # pixels of a font, by rows to the inch: smaller is very small print (see legibility)
+_SAMPLE = 20_000  # characters of a text, in which lines that are broken a little beyond the page are looked for
+_SEVERAL, _SHARE, _MOST_OF = 5, 1 / 8, 0.9  # lines; of all; of those, that are to fit at least
 _LEADING = 1.25
 _TAB = 8
 _MOST = 1000  # characters of a printed line, which holds far fewer unless they have no width
@@ -226,12 +230,13 @@ def _system_fonts(size: int) -> list[ImageFont.FreeTypeFont]:
 
 def pages(text: str, target: Grid, *, mono: bool) -> Iterator[Image.Image]:
     """Grey pages of a text; a form feed begins a new page."""
-    setter = Typesetter("DejaVuSansMono", 0.92 * _POINTS) if mono else Typesetter()
     room = WIDTH - 2 * _SIDE * X_DPI
+    text = _LINE_ENDS.sub("\n", text).rstrip()
+    setter = _setter(text, room, target, mono=mono)
     # laid out on fine rows: letters come out 4 per cent narrower than drawn, and crisper than scaled ones
     height = round(target.inches * FINE)
     per_page = max(1, int((height - 2 * _TOP * FINE) // setter.line_height))
-    for sheet in _LINE_ENDS.sub("\n", text).rstrip().split("\f"):
+    for sheet in text.split("\f"):
         lines = (wrapped for line in sheet.split("\n") for wrapped in setter.wrap(clean(line), room))
         while page_lines := list(islice(lines, per_page)):
             page = Image.new("L", (WIDTH, height), 255)
@@ -239,6 +244,24 @@ def pages(text: str, target: Grid, *, mono: bool) -> Iterator[Image.Image]:
             for row, line in enumerate(page_lines):
                 setter.draw(canvas, _SIDE * X_DPI, _TOP * FINE + row * setter.line_height, line)
             yield page if height == target.height else page.resize((WIDTH, target.height), Image.Resampling.BOX)
+
+
+def _setter(text: str, room: float, target: Grid, *, mono: bool) -> Typesetter:
+    """Smaller where that lets lines stand as they are: those of a table, a log, notes that are broken a little beyond this width. One
+    above a blank line says nothing, as it may be a paragraph.
+    """
+    face, points = ("DejaVuSansMono", _POINTS_MONO) if mono else ("DejaVuSans", _POINTS)
+    setter = Typesetter(face, points)
+    lines = [clean(line[:_MOST]) for line in text[:_SAMPLE].replace("\f", "\n\n").split("\n")]
+    widths = sorted(setter.length(line) for line, below in pairwise(lines) if below)
+    wide = widths[bisect(widths, room) :]
+    if len(wide) < max(_SEVERAL, _SHARE * len(widths)):
+        return setter
+    for widest in (wide[-1], wide[int(_MOST_OF * len(wide))]):
+        size = int(points * FINE / 72 * room / widest)
+        if size >= _LEAST[target.y_dpi]:
+            return Typesetter(face, size * 72 / FINE)
+    return setter
 
 
 def clean(line: str) -> str:

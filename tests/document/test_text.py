@@ -310,6 +310,32 @@ def test_wrapping_keeps_every_character(line: str) -> None:
         assert not piece.startswith("\u0301") or set(piece) == {"\u0301"}
 
 
+NOTES = "a line of notes " * 7  # 112 columns
+ROW = "bolt       M8 x 20     4,000" * 4
+
+
+@pytest.mark.parametrize(
+    ("content", "resolution", "lines"),
+    [
+        (f"{NOTES}\n" * 6, "fine", 6),
+        (f"{NOTES}\n" * 6, "standard", 6),
+        (f"{ROW[:110]}\n" * 6, "fine", 6),
+        (f"{ROW[:96]}\n" * 6, "standard", 6),
+        (f"{ROW[:110]}\n" * 6, "standard", 12),  # as small print in standard resolution cannot be read
+        (f"{ROW}{ROW}\n" * 6, "fine", 18),  # nor in such letters
+        (f"{NOTES}\n" * 4, "fine", 8),  # a few are no reason
+        (f"{NOTES}\n\n" * 6, "fine", 12),  # nor are paragraphs
+        (f"{NOTES}\n" * 20 + NOTES * 2, "fine", 22),  # one that is longer is no reason against it
+        (f"{NOTES}\n" * 5 + "short\n" * 50, "fine", 60),
+    ],
+)
+def test_a_text_with_lines_a_little_too_long_is_smaller(fax: Fax, content: str, resolution: str, lines: int) -> None:
+    made = fax.make(fax.text(content), resolution=resolution)
+    assert not any("small" in said for sheet in made["sheets"] for said in sheet["warnings"])
+    found = sources.pages(fax.out, sniff.PDF, "x", raster.grid("letter", resolution))
+    assert sum(len(rows(page)) for page in found) == lines
+
+
 def test_tabs_make_columns(pages: Pages) -> None:
     table = "".join(f"{n}\titem\t{n * 7}\n" for n in range(20))
     with_tabs = pages(table.encode())[0]
