@@ -64,8 +64,7 @@ DELIVERED = Advice(
 
 REPORTED = Advice(
     "",
-    "seems to have gone through: the provider reported it by callback, but its records could not be asked to confirm"
-    " that.",
+    "seems to have gone through: the provider reported it by callback, but its records have not confirmed that.",
     "If the fax matters, ask the recipient whether it arrived.",
     "2.0.0",
 )

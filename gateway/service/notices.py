@@ -93,13 +93,14 @@ class Notices:
         retry_until: float | None = None,
         submitted_at: float | None = None,
         corrects: str = "",
+        promised: bool = False,
     ) -> OutgoingMail | None:
         """The mail that tells the sender what became of a job; None when he asked for none or cannot be reached.
 
         ``status``: an enhanced one (RFC 3463) that says more than that of ``code``. ``corrects``: the kind of the mail that
-        told him otherwise, who is then not left with that.
+        told him otherwise, who is then not left with that. ``promised``: one has told him that this one comes.
         """
-        is_wanted = Notify.NEVER not in job.notify if corrects else self._is_wanted(kind, job.notify)
+        is_wanted = Notify.NEVER not in job.notify if corrects or promised else self._is_wanted(kind, job.notify)
         if not submission.results_to or not is_wanted:
             return None
         document = job.document

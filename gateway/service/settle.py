@@ -328,7 +328,7 @@ class Settle:
             assert submission is not None
             mail = self._notices.result(
                 kind, job, submission, now, code=code, text=text, confirmed=confirmed,
-                submitted_at=made[-1].started_at if made else None,
+                submitted_at=made[-1].started_at if made else None, promised=_is_promised(tx, job),
             )  # fmt: skip
             if mail:
                 outbox.add(tx, mail)
@@ -362,7 +362,13 @@ class Settle:
             assert submission is not None
             kind = MailKind.NO_RESULT if is_doubtful else MailKind.FAILED
             text = "cancelled by the administrator"
-            mail = None if silent else self._notices.result(kind, job, submission, now, code="cancelled", text=text)
+            mail = (
+                None
+                if silent
+                else self._notices.result(
+                    kind, job, submission, now, code="cancelled", text=text, promised=_is_promised(tx, job)
+                )
+            )
             if mail:
                 outbox.add(tx, mail)
             return True
@@ -465,6 +471,11 @@ class Settle:
 
         if await self._database.write(commit):
             self._on_mail()
+
+
+def _is_promised(tx: Tx, job: FaxJob) -> bool:
+    """Whether the sender was told that he hears how the fax ends."""
+    return any(mail.kind in (MailKind.DELAYED, MailKind.UNKNOWN) for mail in outbox.of_cause(tx, job.id))
 
 
 def _choice(job: FaxJob) -> str:

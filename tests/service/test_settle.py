@@ -31,14 +31,15 @@ PROGRESS = JobStatus(Verdict.PROGRESS, "", "sending")
 class World:
     """A settled corner of the house: real database, scripted provider, a clock in hand."""
 
-    def __init__(self, database: Database, settings: SettleSettings) -> None:
+    def __init__(self, database: Database, settings: SettleSettings, *, notify_success: bool = True) -> None:
         self.now = 10_000.0
         self.database = database
         self.provider = ScriptedProvider()
         self.gate = Gate(clock=lambda: self.now)
         self.mails = self.nudges = 0
         self.set_back = 0.0  # by how much the clock was set back, or forward if negative
-        notices = Notices(NoticeSettings("gw.example", "bounce@example.org", "admin@example.org"))
+        mailboxes = "gw.example", "bounce@example.org", "admin@example.org"
+        notices = Notices(NoticeSettings(*mailboxes, notify_success=notify_success))
         history = History(self.provider)
         self.settle = Settle(
             database, self.provider, history, notices, settings, gate=self.gate, on_mail=self._mail, nudge=self._nudge,
@@ -84,11 +85,21 @@ class World:
                 jobs.end_attempt(tx, job.id, 1, at, "unknown")
                 jobs.change(tx, current, JobState.IN_DOUBT, at, "unknown")
             elif state is JobState.SUBMITTED:
-                jobs.end_attempt(tx, job.id, 1, at, "sent", provider_ref=9000)
-                jobs.change(tx, current, JobState.SUBMITTED, at, "sent", provider_ref=9000)
+                self._sent(tx, current)
 
         await self.database.write(build)
         return await self.get(job.id)
+
+    def _sent(self, tx: Tx, job: FaxJob) -> None:
+        jobs.end_attempt(tx, job.id, 1, self.now, "sent", provider_ref=9000)
+        jobs.change(tx, job, JobState.SUBMITTED, self.now, "sent", provider_ref=9000)
+
+    async def send(self) -> None:
+        """Have the provider take the job that waits."""
+        waiting = await self.get()
+        await self.database.write(lambda tx: jobs.begin_attempt(tx, waiting, self.now, Decimal("0.10")))
+        begun = await self.get()
+        await self.database.write(lambda tx: self._sent(tx, begun))
 
     async def get(self, id_: str = "S1-1") -> FaxJob:
         job = await self.database.read(lambda tx: jobs.get(tx, id_))
@@ -312,6 +323,25 @@ async def test_who_hears_follows_notify(world: World, notify: set[Notify], statu
     world.provider.statuses[9000] = status
     await world.settle.result(job)
     assert bool(await world.told()) is told
+
+
+@pytest.mark.parametrize("notify", [set(), {Notify.DELAY}, {Notify.DELAY, Notify.FAILURE}])
+@pytest.mark.parametrize("end", [SUCCESS, FAILED, None])
+async def test_who_was_told_that_another_mail_comes_gets_it(
+    database: Database, notify: set[Notify], end: JobStatus | None
+) -> None:
+    world = World(database, SettleSettings(), notify_success=False)
+    job = await world.job(JobState.UPLOADED, notify=frozenset(notify))
+    await world.settle.delayed(job)
+    if end is None:
+        assert await world.settle.cancel(await world.get(), silent=False)
+    else:
+        await world.send()
+        world.provider.statuses[9000] = end
+        await world.settle.result(await world.get())
+    assert [kind for kind, *_ in await world.told()] == [
+        MailKind.DELAYED, MailKind.DELIVERED if end is SUCCESS else MailKind.FAILED,
+    ]  # fmt: skip
 
 
 # --- receipts that come early, late or for others -------------------------------------------------------------------
