@@ -64,7 +64,7 @@ DELIVERED = Advice(
 
 REPORTED = Advice(
     "",
-    "seems to have gone through: the provider reported it by callback, but its records have not confirmed that.",
+    "seems to have gone through: the provider reported it by callback, and nothing more is known.",
     "If the fax matters, ask the recipient whether it arrived.",
     "2.0.0",
 )
