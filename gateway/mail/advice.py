@@ -99,7 +99,7 @@ FAILED = {
     ),
     "unknown": Advice(
         "reason not known",
-        "failed, and the provider gives no reason. Whether any page arrived is not known.",
+        "failed, for a reason that the gateway does not know. Whether any page arrived is not known.",
         f"Check the number, ask the recipient whether something arrived, and send it once more. If it fails again,"
         f" {_TELL}.",
         "4.4.2",
@@ -120,7 +120,7 @@ FAILED = {
     "content": Advice(
         "cannot be faxed",
         "was not sent: your mail could not be turned into fax pages.",
-        "Mend what is named above and send the mail again.",
+        f"Mend what is named above and send the mail again. If that is not for you to mend, {_TELL}.",
         "5.6.1",
         ours=True,
     ),
