@@ -144,14 +144,15 @@ def size(file: Path | io.BytesIO) -> tuple[int, int]:
 
 
 def _first_seen(source: Image.Image, count: int) -> int:
-    """Go to the first picture of an animation with something to see on it; the first one where there is none."""
-    for number in range(count):
+    """Go to the first picture with something to see on it, but rather to the one that the file calls the main one (HEIF)."""
+    main: int = source.tell()
+    for number in dict.fromkeys((main, *range(count))):
         source.seek(number)
         darkest, lightest = _grey(source).getextrema()
         if darkest != lightest:
             return number
-    source.seek(0)
-    return 0
+    source.seek(main)
+    return main
 
 
 def _count(path: Path) -> int:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import pillow_heif
 import pypdfium2
 import pytest
 import pytest_asyncio
@@ -558,10 +559,26 @@ async def test_avif_behind_the_walls(sender: Sender, fax: Fax) -> None:
 
 @behind_walls
 async def test_heic_behind_the_walls(sender: Sender, fax: Fax) -> None:
-    heif = pytest.importorskip("pillow_heif")
     out = io.BytesIO()
-    heif.from_pillow(photo(1200, 900)).save(out, format="HEIF")
+    pillow_heif.from_pillow(photo(1200, 900)).save(out, format="HEIF")
     assert await sender.send(fax.part("IMG_1.HEIC", out.getvalue())) == ["IMG_1.HEIC: page 1"]
+
+
+@behind_walls
+async def test_of_several_heic_pictures_the_main_one_is_faxed(sender: Sender, fax: Fax) -> None:
+    out, pictures = io.BytesIO(), pillow_heif.from_pillow(photo(600, 400))
+    pictures.add_from_pillow(photo(1200, 900))
+    pictures.save(out, primary_index=1)
+    said = await sender.send(fax.part("IMG_1.HEIC", out.getvalue()))
+    assert said == ["IMG_1.HEIC: page 1; number 2 of the 2 pictures in it"]
+
+
+@behind_walls
+async def test_a_heic_picture_that_breaks_off_is_refused(sender: Sender, fax: Fax) -> None:
+    out = io.BytesIO()
+    pillow_heif.from_pillow(photo(1200, 900)).save(out)
+    with pytest.raises(Refused, match="a damaged or incomplete image"):
+        await sender.send(fax.part("IMG_1.HEIC", out.getvalue()[:-5000]))
 
 
 def test_heic_is_named_where_it_cannot_be_read(refusal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
