@@ -145,7 +145,7 @@ def size(file: Path | io.BytesIO) -> tuple[int, int]:
 
 def _first_seen(source: Image.Image, count: int) -> int:
     """Go to the first picture with something to see on it, but rather to the one that the file calls the main one (HEIF)."""
-    main: int = source.tell()
+    main = int(source.tell())
     for number in [main, *range(count)]:
         source.seek(number)
         darkest, lightest = _grey(source).getextrema()
