@@ -11,6 +11,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin
@@ -145,8 +146,8 @@ def size(file: Path | io.BytesIO) -> tuple[int, int]:
 
 def _first_seen(source: Image.Image, count: int) -> int:
     """Go to the first picture with something to see on it, but rather to the one that the file calls the main one (HEIF)."""
-    main = int(source.tell())
-    for number in [main, *range(count)]:
+    main = source.tell()
+    for number in chain((main,), range(count)):
         source.seek(number)
         darkest, lightest = _grey(source).getextrema()
         if darkest != lightest:
