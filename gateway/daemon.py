@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from gateway import systemd, telemetry
+from gateway import settings, systemd, telemetry
 from gateway.app import Gateway
 from gateway.config import Config
 from gateway.edge.seldom import Seldom
@@ -37,7 +37,7 @@ async def serve(config: Config) -> int:
     0 clean, 70 on a broken disk or database, 75 busy, 77 not permitted, 78 configuration.
     """
     telemetry.set_up_logging(config.log.level, config.log.format)
-    for warning in (*config.warnings, *config.expiring(time.time())):
+    for warning in (*config.warnings, *settings.office_warnings(config.document), *config.expiring(time.time())):
         log.warning("configuration", why=warning)
     _ask_for_descriptors(config)
     gateway = Gateway(config)

@@ -112,6 +112,15 @@ def check_document(d: Document) -> None:
         raise ConfigError(f"the document options have {count}", tuple(problems))
 
 
+def office_warnings(d: Document) -> list[str]:
+    """That the LibreOffice which is named is not there: the gateway starts all the same, as one that is updated may move."""
+    if d.office in (libreoffice.AUTO, libreoffice.NONE) or libreoffice.find(d.office):
+        return []
+    return [
+        f"document.office: there is no LibreOffice in {d.office}, so office documents are refused; set auto, or none"
+    ]
+
+
 def cover(d: Document) -> CoverChoice:
     """Which cover pages there are. Raises ConfigError where the one to use is not among them."""
     names = tuple(sorted({*cover_choice.shipped(), *_covers(d)}))

@@ -33,7 +33,7 @@ def check_config(session: Session, show: bool, schema: bool) -> None:
         import yaml
 
         click.echo(yaml.safe_dump(_plain(config.masked()), sort_keys=False, allow_unicode=True), nl=False)
-    warnings = (*config.warnings, *config.expiring(time.time()))
+    warnings = (*config.warnings, *settings.office_warnings(config.document), *config.expiring(time.time()))
     for warning in warnings:
         output.say(f"warning: {warning}")
     count = f", with {output.plural(len(warnings), 'warning')}" if warnings else ""

@@ -11,7 +11,7 @@ import re
 import zoneinfo
 from collections.abc import Sequence
 from decimal import Decimal
-from email.utils import parseaddr
+from email.utils import getaddresses, parseaddr
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -27,7 +27,7 @@ from gateway.numbers import COUNTRIES
 
 _LONGEST, _LARGEST = 36500 * 86400.0, 10**15  # what is more is a slip, and more than the system can count
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|w)\s*)+")
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?\s*(?:ms|s|m|h|d|w)\s*)+")
 _BYTES = {
     "GiB": 1 << 30, "GB": 10**9, "MiB": 1 << 20, "MB": 10**6, "KiB": 1 << 10, "kB": 10**3, "B": 1,
 }  # fmt: skip
@@ -50,7 +50,7 @@ def _seconds(value: Any) -> float:
         if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
             return float(value)
         if _DURATION.fullmatch(value):
-            return sum(float(n) * _SECONDS[unit] for n, unit in re.findall(r"([0-9.]+)([a-z]+)", value))
+            return sum(float(n) * _SECONDS[unit] for n, unit in re.findall(r"([0-9.]+)\s*([a-z]+)", value))
     raise ValueError("must be a duration such as 30s, 5m, 2h or 7d")
 
 
@@ -62,7 +62,7 @@ def _positive_duration(value: Any) -> float:
 
 
 def _age(value: Any) -> float:
-    """As a duration, with its unit: who writes 7 means days, and would lose what is older than seconds."""
+    """How old a thing may grow: with its unit, as who writes 7 means days, and would lose what is older than seconds."""
     seconds = _positive_duration(value)
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[0-9.]+", value)):
         raise ValueError(f"has no unit; write {seconds:g}d for days, {seconds:g}h for hours")
@@ -106,7 +106,7 @@ def _text_schema(pattern: str, *examples: str) -> WithJsonSchema:
 
 _DURATION_SCHEMA = WithJsonSchema(
     {
-        "anyOf": [{"type": "string", "pattern": r"^([0-9.]+(ms|s|m|h|d|w)\s*)+$"}, {"type": "number"}],
+        "anyOf": [{"type": "string", "pattern": r"^([0-9.]+\s*(ms|s|m|h|d|w)\s*)+$"}, {"type": "number"}],
         "examples": ["30s", "5m"],
     }
 )
@@ -244,7 +244,12 @@ def _host(value: str) -> str:
     try:
         return str(ipaddress.ip_address(value.removeprefix("[").removesuffix("]")))
     except ValueError:
+        pass
+    try:
         return _domain(value)
+    except ValueError:
+        own = "; the port is an option of its own" if ":" in value else ""
+        raise ValueError(f"{value!r} is not the name or address of a host{own}") from None
 
 
 def _base_url(value: str) -> str:
@@ -318,7 +323,13 @@ def _mail_address(value: str) -> str:
 def _mailbox(value: str) -> str:
     if not value.isprintable():
         raise ValueError("must be on one line")
-    _mail_address(address_of(value))
+    found = getaddresses([value])
+    if len(found) != 1:  # of more than one the first would be taken, which may be a part of the name
+        example = """'"NAME" <fax@example.org>'"""
+        raise ValueError(
+            f"{value!r} is not one mail address; a name with a comma or @ has quotes of its own: {example}"
+        )
+    _mail_address(found[0][1] or value)
     return value
 
 
@@ -365,6 +376,8 @@ OptionalPath = Annotated[
 
 def _listed(value: Any) -> Any:
     """One value where a list may stand is a list of one."""
+    if isinstance(value, str) and "," in value:
+        raise ValueError("has a comma; a list of several is written [ONE, TWO]")
     return [value] if isinstance(value, str) else value
 
 

@@ -26,7 +26,7 @@ _MOST = 60  # letters of a value that are shown: it may be a whole file of anoth
 _EXPECTED = {  # pydantic's error types whose own words are not for administrators
     "model_type": "must be a section: lines of NAME: VALUE below it",
     "model_attributes_type": "must be a section: lines of NAME: VALUE below it",
-    "tuple_type": "must be a list",
+    "tuple_type": "must be a list: [ONE, TWO], or a line - ONE for each below it",
     "string_type": "must be a text",
     "string_too_short": "must be a text of one letter or more",
     "int_type": "must be a whole number",
@@ -164,7 +164,8 @@ def _explain(details: ErrorDetails, tree: Tree) -> Iterator[tuple[Mark, Place, s
     if kind == "extra_forbidden":
         yield tree.mark(place, key=True), place, _unknown(place)
         return
-    yield tree.mark(place), place, _sentence(details, kind, context)
+    names = f"; here are {', '.join(_section_at(Config, place).model_fields)}" if kind == "model_type" else ""
+    yield tree.mark(place), place, _sentence(details, kind, context) + names
 
 
 def _sentence(details: ErrorDetails, kind: str, context: Mapping[str, Any]) -> str:
@@ -185,6 +186,8 @@ def _sentence(details: ErrorDetails, kind: str, context: Mapping[str, Any]) -> s
 def _unknown(place: Place) -> str:
     """An unknown option, and the known one that may be meant: in the same section, or elsewhere by the same name."""
     name = str(place[-1])
+    if not name.isprintable():  # from a web page, mostly
+        return f"{name!r} holds a sign that only looks like a blank; type the line anew"
     section = _section_at(Config, place[:-1])
     hint = _did_you_mean(name.replace("-", "_"), list(section.model_fields))
     if not hint:

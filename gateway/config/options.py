@@ -45,6 +45,7 @@ from gateway.config.secrets import is_open, surroundings
 from gateway.config.sections import Section, complain, section
 
 _SOON = 14 * 86400.0  # seconds
+_TRIED = 5 * 86400.0  # seconds for which a mail may come again, as gateway.service.repeats has it
 
 
 class Retention(Section):
@@ -175,7 +176,21 @@ class Config(Section):
         ]
         keys = dict.fromkeys(each.key for each in self.smtp.listeners if each.key and is_open(each.key, to_group=False))
         open_keys = [f"others can read the private key in {key}: chmod 640 {key}" for key in keys]
-        return (*self._warnings, *useless, *public, *open_keys, *self._front_warnings(), *self._relay_warnings())
+        more = (*self._front_warnings(), *self._relay_warnings(), *self._patience_warnings())
+        return (*self._warnings, *useless, *public, *open_keys, *more)
+
+    def _patience_warnings(self) -> list[str]:
+        found, doubt = [], self.provider.doubt
+        if self.retention.history < _TRIED:
+            found.append(
+                "retention.history: a mail server that never read our 250 may bring a mail again for 5d; what is forgotten by then"
+                " is faxed twice: set 5d or more"
+            )
+        if doubt.resend and doubt.give_up_after < doubt.min_time:
+            found.append(
+                "provider.doubt: with give_up_after shorter than min_time no fax ever counts as never sent; each is held for you"
+            )
+        return found
 
     def _relay_warnings(self) -> list[str]:
         relay = self.mail.relay

@@ -11,6 +11,7 @@ from pydantic import (
 )
 
 from gateway.config.kinds import (
+    Age,
     Duration,
     Host,
     MailAddress,
@@ -54,6 +55,6 @@ class Mail(Section):
     retry_after: Duration = 300.0
     """first pause after the relay failed; it doubles"""
     retry_max: Duration = 3600.0
-    expire_after: Duration = 432000.0
+    expire_after: Age = 432000.0
     """a mail that could not be handed over for so long is given up"""
     concurrency: Annotated[PositiveInt, Field(le=1000)] = 5

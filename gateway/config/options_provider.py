@@ -11,6 +11,7 @@ from pydantic import (
 )
 
 from gateway.config.kinds import (
+    Age,
     BaseUrl,
     Duration,
     DurationOrZero,
@@ -29,7 +30,7 @@ class Doubt(Section):
     """complete looks without the fax before it counts as never sent"""
     min_time: DurationOrZero = 1800.0
     """and the least time over which they are spread"""
-    give_up_after: Duration = 14400.0
+    give_up_after: Age = 14400.0
     """then the fax is held for a person"""
     resend: NonNegativeInt = 3
     """how often a fax is sent again that was provably not sent, each time after a proof of its own"""
@@ -51,7 +52,7 @@ class Inbox(Section):
     """how long a callback may take before the list is believed"""
     window: Duration = 7200.0
     """how far the times of a callback and of the list may lie apart for one fax"""
-    give_up_after: Duration = 172800.0
+    give_up_after: Age = 172800.0
     """a fax whose document could not be fetched for so long is mailed without it"""
     first_run: Literal["baseline", "deliver"] = "baseline"
     """what is in the list at the very first start: baseline leaves it there, deliver mails it"""
@@ -78,7 +79,7 @@ class Provider(Section):
     """then it is reported as not confirmed"""
     poll_after: Annotated[tuple[Duration, ...], NotEmpty, OneOrMore] = (60.0, 120.0, 300.0, 900.0, 1800.0)
     """waits between questions for the result; the last one repeats"""
-    result_timeout: Duration = 176400.0
+    result_timeout: Age = 176400.0
     """a fax without a result for so long ends, and its sender is told that what became of it is not known"""
     doubt: Doubt = section()
     redial: Redial = section()
@@ -91,6 +92,6 @@ class Provider(Section):
     key_check_every: Duration = 60.0
     """how often a refused key is tried again; nothing is sent meanwhile"""
     delay_notice_after: Duration = 14400.0
-    """the sender of a fax that could not be sent for so long is told, once, that it waits"""
-    expire_after: Duration = 432000.0
+    """a fax that waits so long is told, once: to its sender, a received one to the operator"""
+    expire_after: Age = 432000.0
     """a fax that could not be sent for so long is given up"""

@@ -20,6 +20,7 @@ from pydantic import (
 
 from gateway.config import pem
 from gateway.config.kinds import (
+    Age,
     Duration,
     DurationOrZero,
     ListenAddress,
@@ -222,7 +223,7 @@ class Smtp(Section):
     """and of one user at all addresses, before strange ones have two"""
     login_window: Duration = 3600.0
     """how long a wrong password counts"""
-    max_delay: Duration = 30 * 86400.0
+    max_delay: Age = 30 * 86400.0
     """how long a sender may put off his fax (send-at)"""
     repeat_window: DurationOrZero = 1800.0
     """the same mail again, from a client that may not have read our answer to the first, is the first one for so long, an outage

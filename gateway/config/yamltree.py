@@ -20,6 +20,9 @@ _REMEDIES = {  # by what the parser says
     "mapping values are not allowed": "; indent the line as those around it, write NAME: VALUE in the one above too, and quote a"
     " text with a colon and a blank in it",
     "found undefined alias": "; a text that begins with * needs quotes",
+    "scanning an alias": "; a text that begins with * needs quotes",
+    "scanning an anchor": "; a text that begins with & needs quotes",
+    "expected <document start>": "; write NAME: VALUE",
     "expected key": "; indent the line as those around it, and quote a text as a whole or not at all",
 }
 

@@ -44,6 +44,14 @@ def test_warnings_are_told_and_are_no_failure(tmp_path: Path) -> None:
     assert result.stderr.endswith(f"{config} is good, with 1 warning.\n")
 
 
+def test_a_libreoffice_that_is_not_there_is_warned_of(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    config.write_text(config.read_text().replace("document: {", f"document: {{office: {tmp_path}, "))
+    result = invoke("check-config", "-c", str(config))
+    assert result.exit_code == 0
+    assert f"warning: document.office: there is no LibreOffice in {tmp_path}" in result.stderr
+
+
 def test_all_problems_are_told_at_once_with_lines_and_what_may_be_meant(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(

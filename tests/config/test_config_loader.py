@@ -81,6 +81,9 @@ def test_nothing_given_is_all_defaults(read: Read, text: str) -> None:
         ("smtp:\n\tlisteners: []", "2:1: this is not YAML: while scanning"),
         ("smtp:\n\tlisteners: []", "; indent with blanks, not with tabs"),
         ("domain: @x", "; a text that begins with @ needs quotes"),
+        ("domain: *", "; a text that begins with * needs quotes"),
+        ("domain: & x", "; a text that begins with & needs quotes"),
+        ("[smtp]\nport=25", "; write NAME: VALUE"),
         (
             "domain:x\nhostname: y",
             "; indent the line as those around it, write NAME: VALUE in the one above",
@@ -96,8 +99,12 @@ def test_what_is_not_yaml(problems: Problems, text: str, problem: str) -> None:
 
 
 def test_a_file_that_is_no_section(problems: Problems) -> None:
-    assert problems("[a, b]") == ["1:1: must be a section: lines of NAME: VALUE below it"]
-    assert problems("hello") == ["1:1: must be a section: lines of NAME: VALUE below it, not 'hello'"]
+    names = (
+        "; here are state_dir, min_free, domain, hostname, default_region, stop_timeout, smtp, http, provider, mail,"
+    )
+    names += " policy, document, retention, admin, log"
+    assert problems("[a, b]") == [f"1:1: must be a section: lines of NAME: VALUE below it{names}"]
+    assert problems("hello") == [f"1:1: must be a section: lines of NAME: VALUE below it, not 'hello'{names}"]
 
 
 def test_keys_given_twice(problems: Problems) -> None:
@@ -149,7 +156,8 @@ def test_all_problems_at_once_in_the_order_of_the_file(problems: Problems) -> No
         "9:3: provider.api_keey: there is no such option; did you mean api_key?",
         "10:21: provider.confirm_receipts: must be yes or no, not 'perhaps'",
         "11:9: provider.rate: must be greater than or equal to 0, not '-1'",
-        "12:11: provider.redial: must be a section: lines of NAME: VALUE below it",
+        "12:11: provider.redial: must be a section: lines of NAME: VALUE below it; here are busy, no_answer, hangup,"
+        " unknown, after",
         "13:1: relay: there is no such option; did you mean mail.relay?",
         "14:1: foo: there is no such option; here are state_dir, min_free, domain, hostname, default_region,"
         " stop_timeout, smtp, http, provider, mail, policy, document, retention, admin, log",
@@ -162,7 +170,24 @@ def test_all_problems_at_once_in_the_order_of_the_file(problems: Problems) -> No
     [
         ("state-dir: /x", "1:1: state-dir: there is no such option; did you mean state_dir?"),
         ("smtp: {listeners: [{port: 25}]}", "port: there is no such option; did you mean mail.relay.port?"),
-        ("smtp: {listeners: {}}", "1:19: smtp.listeners: must be a list"),
+        (
+            "smtp: {listeners: {}}",
+            "1:19: smtp.listeners: must be a list: [ONE, TWO], or a line - ONE for each below it",
+        ),
+        (
+            "document: {trim: none}",
+            "document.trim: must be a list: [ONE, TWO], or a line - ONE for each below it, not 'none'",
+        ),
+        ("domain: fax.example.org, fax.local", "1:9: domain: has a comma; a list of several is written [ONE, TWO]"),
+        (
+            "mail: {relay: mx.example.org:25}",
+            "not 'mx.example.org:25'; here are host, port, tls, user, password, timeout",
+        ),
+        (
+            "mail: {relay: {host: 'mx:25'}}",
+            "'mx:25' is not the name or address of a host; the port is an option of its own",
+        ),
+        ("log:\n\u00a0 level: info", "'\\xa0 level' holds a sign that only looks like a blank; type the line anew"),
         ("smtp: {listeners: []}", "1:19: smtp.listeners: needs at least one entry"),
         ("smtp: {listeners: [x]}", "smtp.listeners[0]: must be a section: lines of NAME: VALUE below it, not 'x'"),
         ("smtp: {max_recipients: [1]}", "smtp.max_recipients: must be a whole number"),

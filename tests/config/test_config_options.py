@@ -29,17 +29,22 @@ Problems = Callable[..., list[str]]
     ("text", "seconds"),
     [
         ("2s", 2), ("30m", 1800), ("5d", 432000), ("2h", 7200), ("1w", 604800), ("250ms", 0.25), ("0.5s", 0.5),
-        ("1h30m", 5400), ("1h 30m", 5400), ("90", 90), ("1.5", 1.5), ("1.5h", 5400),
+        ("1h30m", 5400), ("1h 30m", 5400), ("1 h 30 m", 5400), ("90", 90), ("1.5", 1.5), ("1.5h", 5400),
     ],
 )  # fmt: skip
 def test_durations(read: Read, text: str, seconds: float) -> None:
     assert read(f"provider: {{timeout: {text}}}").provider.timeout == pytest.approx(seconds)
 
 
-def test_what_is_thrown_away_by_its_age_needs_a_unit(read: Read, problems: Problems) -> None:
+def test_what_is_thrown_away_or_given_up_by_its_age_needs_a_unit(read: Read, problems: Problems) -> None:
     for number in ("7", "'7'"):
         (found,) = problems(f"retention: {{documents: {number}}}")
         assert found.endswith("retention.documents: has no unit; write 7d for days, 7h for hours")
+    for option in (
+        "provider: {expire_after: 5}", "provider: {inbox: {give_up_after: 5}}", "provider: {doubt: {give_up_after: 5}}",
+        "provider: {result_timeout: 5}", "mail: {expire_after: 5}", "smtp: {max_delay: 5}",
+    ):  # fmt: skip
+        assert "has no unit; write 5d for days" in problems(option)[0], option
     assert "must be longer than 0s" in problems("retention: {history: 0}")[0]
     assert "must be a duration such as" in problems("retention: {history: [7]}")[0]
     assert read("retention: {documents: 7s}").retention.documents == 7
@@ -627,3 +632,40 @@ def test_a_password_that_travels_in_the_clear_is_warned_of(read: Read, tls: str,
     warnings = read(f"mail: {{relay: {{host: {host}, tls: {tls}, user: fax, password: secret}}}}").warnings
     assert len(warnings) == count
     assert all(f"mail.relay: with tls: {tls} whoever listens on the way to {host}" in each for each in warnings)
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "fax@example.org, b@example.org",
+        "Fax, the gateway <fax@example.org>",
+        "Fax@ACME <fax@example.org>",
+        "fax@example.org>",
+    ],
+)
+def test_the_sender_is_one_address(problems: Problems, sender: str) -> None:
+    (found,) = problems(f"mail: {{sender: '{sender}'}}")
+    assert f"mail.sender: '{sender}' is not one mail address; a name with a comma or @ has quotes of its own" in found
+
+
+def test_a_sender_whose_name_is_quoted(read: Read) -> None:
+    assert read("""mail: {sender: '"Fax, Inc." <fax@example.org>'}""").bounce_address == "fax@example.org"
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        (
+            "retention: {history: 4d}",
+            "retention.history: a mail server that never read our 250 may bring a mail again for 5d;",
+        ),
+        (
+            "provider: {doubt: {give_up_after: 1m}}",
+            "provider.doubt: with give_up_after shorter than min_time no fax ever",
+        ),
+    ],
+)
+def test_patience_that_is_too_short_is_warned_of(read: Read, text: str, warning: str) -> None:
+    (found,) = read(text).warnings
+    assert found.startswith(warning)
+    assert read("provider: {doubt: {give_up_after: 1m, resend: 0}}").warnings == ()
