@@ -359,16 +359,19 @@ class Outbound:
         )
         if not await self._late_look(job):
             return
-        what = ""
-        try:
-            await self._provider.delete(ref)
-            reach("provider.erased")
-        except TryLater as error:
-            self._gate.failed(error)
-            return
-        except Refused as error:  # it will not be asked for ever, and our own files may go
-            log.warning("the provider does not delete a document", id=job.id, document=ref, why=str(error))
-            what = f"the provider does not delete the document {ref}: {error.public}"
+        what, account = "", self._provider.account
+        if await self._database.read(lambda tx: uploads.is_elsewhere(tx, job, account)):
+            what = f"the document {ref} is left where it is: this may be another account, where its id is of another document"
+        else:
+            try:
+                await self._provider.delete(ref)
+                reach("provider.erased")
+            except TryLater as error:
+                self._gate.failed(error)
+                return
+            except Refused as error:  # it will not be asked for ever, and our own files may go
+                log.warning("the provider does not delete a document", id=job.id, document=ref, why=str(error))
+                what = f"the provider does not delete the document {ref}: {error.public}"
         now = self._clock()
         await self._database.write(lambda tx: jobs.touch(tx, job, job.updated_at, what, erased_at=now))
 

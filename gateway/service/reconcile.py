@@ -91,8 +91,6 @@ class Reconcile:
             if origin.was_elsewhere(tx, place):
                 mark = origin.mark(tx, mark.why if mark else _COPIED, now)
             origin.settle_at(tx, place)
-            if origin.is_other(tx, self._provider.account) and not mark:  # what is marked is compared by its documents
-                uploads.again(tx, now)
             last = mark.last if mark else origin.newest_row(tx)
             waits = bool(self._unsure(tx, last))
             if mark:

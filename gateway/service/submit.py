@@ -35,7 +35,7 @@ from gateway.service.gate import Gate
 from gateway.service.history import History
 from gateway.service.patience import Patience
 from gateway.service.settle import Settle, SettleSettings
-from gateway.store import jobs, outbox, receipts, witness
+from gateway.store import jobs, outbox, receipts, uploads, witness
 from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("submit")
@@ -91,9 +91,13 @@ class Submit:
         tries = await self._database.write(strike)
         if not tries:
             return
-        earlier, told, events = await self._database.read(
-            lambda tx: (jobs.attempts(tx, job.id), receipts.of_job(tx, job.id), jobs.events(tx, job.id))
-        )
+        account = self._provider.account
+        earlier, told, events, is_elsewhere = await self._database.read(
+            lambda tx: (
+                jobs.attempts(tx, job.id), receipts.of_job(tx, job.id), jobs.events(tx, job.id),
+                uploads.is_elsewhere(tx, job, account),
+            )
+        )  # fmt: skip
         since = _let_go_at(events)  # what was told before, that person has seen; behind it stands a redial in vain
         arrived = [each.provider_ref for each in told if each.verdict is Verdict.SUCCESS and each.received_at > since]
         if arrived:
@@ -111,6 +115,10 @@ class Submit:
                 return
         elif stop := await self._database.read(lambda tx: self._allowance.judge(tx, job, None, asked=False)):
             await self._stop(job, stop, tries)
+            return
+        if is_elsewhere and not listed:
+            await self._database.write(lambda tx: uploads.again(tx, job, self._clock()))
+            self._nudge()
             return
         try:
             cost = job.cost if listed else await self._cost(job)

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from gateway.model import FaxJob, JobState
-from gateway.store import jobs
+from gateway.store import jobs, origin
 from gateway.store.db import Tx
 
 
@@ -32,11 +32,19 @@ def is_duplicate(error: Exception) -> bool:
     return isinstance(error, sqlite3.IntegrityError) and "job.document_ref" in str(error)
 
 
-def again(tx: Tx, now: float) -> None:
-    """What was uploaded to another account is of no use: its ids may be those of other documents."""
-    for job in jobs.in_state(tx, JobState.UPLOADED):
-        why = "the account at the provider may be another; uploading again"
-        jobs.change(tx, job, JobState.PREPARED, now, why, document_ref=None, next_at=job.next_at)
+def is_elsewhere(tx: Tx, job: FaxJob, account: str) -> bool:
+    """Whether the document of a job was uploaded to another account than ``account``, where its id may be that of another."""
+    uploaded = tx.execute(
+        "SELECT max(id) FROM event WHERE job = ? AND from_state = ? AND to_state = ?",
+        (job.id, JobState.PREPARED, JobState.UPLOADED),
+    ).fetchone()[0]
+    return int(uploaded) <= origin.moved_after(tx, account)
+
+
+def again(tx: Tx, job: FaxJob, now: float) -> bool:
+    """What was uploaded to another account is of no use. False when the job has moved on."""
+    why = "the account at the provider may be another; uploading again"
+    return jobs.change(tx, job, JobState.PREPARED, now, why, document_ref=None, next_at=job.next_at)
 
 
 # --- whose they are ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from gateway.edge.admin.queue import Queue
 from gateway.errors import GatewayError, NotFound, OutcomeUnknown, Refused
 from gateway.model import JobState, MailKind, Receipt, Verdict
 from gateway.ports import HistoryEntry, HistoryPage, JobStatus, Submitted
@@ -31,6 +32,10 @@ async def doubtful(house: House, *, executed: bool) -> None:
     await house.turn("submit")
     house.provider.answer_submit, house.provider.execute = answer, True
     assert (await house.jobs())[-1].state is JobState.IN_DOUBT
+
+
+def operator(house: House) -> Queue:
+    return Queue(house.database, house.outbound, house.divided, "US", house.clock)
 
 
 async def poll(house: House, hours: float) -> None:
@@ -330,7 +335,7 @@ async def test_another_key_of_the_same_account_hinders_no_proof(house: House) ->
     await doubtful(house, executed=False)
     await with_another_key(house)
     await poll(house, 2)
-    await house.turn("submit")
+    await house.settle()  # the document is uploaded anew
     assert house.provider.submits == 3
 
 
@@ -350,6 +355,41 @@ async def test_a_document_is_sent_from_no_account_but_the_one_it_was_uploaded_to
     await house.reconcile.begin()
     job = await house.uploaded()
     await with_another_key(house)
-    assert (await house.job(job.id)).state is JobState.PREPARED
     await house.settle()
     assert house.provider.executed == [((job.document_ref or 0) + 1, job.number.digits)]
+
+
+async def test_nor_where_a_person_has_it_sent_again_when_the_account_has_changed(house: House) -> None:
+    await house.reconcile.begin()
+    await doubtful(house, executed=False)
+    (job,) = await house.jobs()
+    await with_another_key(house)
+    await poll(house, 6)
+    assert (await house.job(job.id)).may_be_sent
+    assert (await operator(house).retry([job.id], resend=True))["changed"] == [job.id]
+    await house.settle()
+    assert house.provider.executed == [((job.document_ref or 0) + 1, job.number.digits)]
+
+
+async def test_nor_where_a_call_is_made_again_when_the_account_has_changed(build: Build) -> None:
+    house = await build(outbound=OutboundSettings(settle=SettleSettings(redial={"busy": 1}, confirm_receipts=False)))
+    await house.reconcile.begin()
+    job = await house.submitted()
+    await with_another_key(house)
+    await house.outbound.receipt(Receipt(9000, Verdict.FAILED, "busy", "Busy", house.now))
+    await house.settle()
+    house.now += 3600
+    await house.settle()
+    assert [ref for ref, _ in house.provider.executed] == [job.document_ref, (job.document_ref or 0) + 1]
+
+
+async def test_a_document_is_deleted_in_no_account_but_the_one_it_was_uploaded_to(house: House) -> None:
+    await house.reconcile.begin()
+    job = await house.submitted()
+    await with_another_key(house)
+    house.provider.statuses[9000] = JobStatus(Verdict.SUCCESS, "ok", "Sent!")
+    house.now += 3600
+    await house.settle()
+    assert (await house.job(job.id)).state is JobState.DELIVERED
+    assert house.provider.deleted == []
+    assert "is left where it is" in (await house.history(job.id))[-1]
