@@ -138,11 +138,7 @@ class _Walk:
         if leaf.message_text and not leaf.encoding and webpages.is_saved(leaf):  # the end of the header came too early
             self._room.header(source, body, end)
             return self.entity(source, *split(source, body, end), end, depth=depth + 1, closed=closed)
-        is_mail = kind in _MESSAGES or leaf.name.lower().endswith(_OF_MAILS)
-        if is_mail or (not leaf.message_text and webpages.is_saved(leaf)):
-            leaf.message_text = False
-            return self._attached_mail(leaf, depth, closed=closed, headed=is_mail)
-        return self._settle(leaf, depth, closed=closed)
+        return self._unpacked(leaf, depth, closed=closed, is_mail=kind in _MESSAGES)
 
     def _count(self) -> None:
         self.parts += 1
@@ -219,6 +215,14 @@ class _Walk:
 
     # --- attached mails -------------------------------------------------------------------------------------------
 
+    def _unpacked(self, leaf: Leaf, depth: int, *, closed: bool = True, is_mail: bool = False) -> list[Leaf]:
+        """The leaves of one that may be a mail, or a web page that was saved as such, wherever it came from."""
+        is_mail = is_mail or leaf.name.lower().endswith(_OF_MAILS)
+        if is_mail or (not leaf.message_text and webpages.is_saved(leaf)):
+            leaf.message_text = False
+            return self._attached_mail(leaf, depth, closed=closed, headed=is_mail)
+        return self._settle(leaf, depth, closed=closed)
+
     def _attached_mail(self, leaf: Leaf, depth: int, *, closed: bool, headed: bool) -> list[Leaf]:
         """The leaves of a mail inside the mail. Its text is an attachment here, ``headed`` by who wrote it to whom."""
         source, start, end = leaf.source, leaf.start, leaf.end
@@ -260,7 +264,7 @@ class _Walk:
         headers, body = split(content, 0, len(content))
         if name.lower() not in ("smime", "") and "content-type" not in headers.names():
             file = Leaf(content, 0, len(content), "application/octet-stream", "", name=name, disposition="attachment")
-            return self._settle(file, depth, closed=True)
+            return self._unpacked(file, depth)
         return self.entity(content, headers, body, len(content), depth=depth + 1)
 
     def _winmail(self, leaf: Leaf, depth: int) -> list[Leaf]:
@@ -288,7 +292,7 @@ class _Walk:
         ):
             if data.strip(b"\0\r\n\t "):
                 text = Leaf(data, 0, len(data), kind, "", charset=charset, message_text=True, spare=True)
-                leaves += self._text(text)
+                leaves += self._text(text, depth)
                 break
         if entry := message.calendar.encode("utf-8", "replace"):
             leaves.append(Leaf(entry, 0, len(entry), forms.CALENDAR, "", name=forms.ENTRY, charset="utf-8"))
@@ -308,7 +312,7 @@ class _Walk:
                 leaves += _attached(leaf, inner, one_line(attachment.message.subject), preface)
                 leaf.left_out = leaf.left_out and attachment.message.why_empty
             else:
-                leaves += [leaf] if leaf.defect else self._settle(leaf, depth, closed=True)
+                leaves += [leaf] if leaf.defect else self._unpacked(leaf, depth)
         return leaves
 
     # --- leaves ---------------------------------------------------------------------------------------------------
@@ -333,7 +337,7 @@ class _Walk:
         if leaf.type in _SEALED or leaf.name.lower().endswith(".p7m"):
             return self._signed(leaf, depth)
         if leaf.message_text:
-            return self._text(leaf)
+            return self._text(leaf, depth)
         if _is_tnef(leaf):
             return self._winmail(leaf, depth)
         if not leaf.source[leaf.start : min(leaf.end, leaf.start + 1024)].strip() and leaf.end - leaf.start <= 1024:
@@ -355,7 +359,7 @@ class _Walk:
             return False
         return self._decoded(leaf)[0].lstrip().startswith(starts)
 
-    def _text(self, leaf: Leaf) -> list[Leaf]:
+    def _text(self, leaf: Leaf, depth: int) -> list[Leaf]:
         leaf.data, leaf.defect = self._decoded(leaf)
         if _SECRET.search(leaf.data):
             raise _encrypted()
@@ -370,12 +374,12 @@ class _Walk:
             clear = clearsigned.opened(leaf.data)
             signed = clear != leaf.data
             leaf.data = clear
-            return self._uuencoded(leaf) + [_signature_of(leaf)] * signed
+            return self._uuencoded(leaf, depth) + [_signature_of(leaf)] * signed
         leaf.pictures = bodies.shown_ids(leaf.data, leaf.charset)
         self.shown |= leaf.pictures
         return [_measured(leaf)]
 
-    def _uuencoded(self, leaf: Leaf) -> list[Leaf]:
+    def _uuencoded(self, leaf: Leaf, depth: int) -> list[Leaf]:
         """A text, and the files that old software wrote into it between ``begin`` and ``end``."""
         data = leaf.data or b""
         pieces: list[Leaf] = []
@@ -385,13 +389,10 @@ class _Walk:
             end = re.compile(rb"^end[ \t\r]*$", re.MULTILINE).search(data, first - 1)
             stop = end.end() if end else len(data)
             self._count()
-            pieces.append(replace(leaf, data=data[position:begin]))
-            pieces.append(
-                Leaf(data, begin, stop, "application/octet-stream", "uuencode", file_name(to_text(name, leaf.charset)))
-            )
+            called = file_name(to_text(name, leaf.charset))
+            file = Leaf(data, begin, stop, "application/octet-stream", "uuencode", called)
+            pieces += [replace(leaf, data=data[position:begin]), *self._unpacked(file, depth)]
             position = stop
-        if not pieces:
-            return [_measured(leaf)]
         pieces.append(replace(leaf, data=data[position:]))
         return [_measured(piece) if piece.message_text else piece for piece in pieces]
 

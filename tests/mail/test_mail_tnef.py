@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import struct
 from pathlib import Path
 from typing import Any
@@ -296,3 +297,20 @@ def test_a_damaged_winmail_is_survived(data: st.DataObject) -> None:
         whole[data.draw(st.integers(6, len(whole) - 1))] = data.draw(st.integers(0, 255))
     tnef.read(bytes(whole))
     assert properties()
+
+
+def uuencoded(name: str, data: bytes) -> bytes:
+    lines = [binascii.b2a_uu(data[at : at + 45]) for at in range(0, len(data), 45)]
+    return b"\r\nSee it.\r\nbegin 644 %s\n" % name.encode() + b"".join(lines) + b"`\nend\n"
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+@pytest.mark.parametrize("is_mail", [True, False])
+def test_files_in_a_winmail_dat_and_uuencoded_ones_are_opened_as_others_are(
+    tmp_path: Path, is_packed: bool, is_mail: bool
+) -> None:
+    attached = mail(stream(file("a.pdf", PDF))) if is_mail else stream(file("a.pdf", PDF))
+    name = "attached.eml" if is_mail else "winmail.dat"
+    raw = mail(stream(file(name, attached)), "See it.") if is_packed else uuencoded(name, attached)
+    parts, _ = found(tmp_path, raw)
+    assert parts == {"message text": parts["message text"], "a.pdf": PDF}
