@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from gateway.errors import Refused
 from gateway.mail import buffer, transfer
 from gateway.mail.buffer import Buffer
-from gateway.mail.headers import Headers, split
+from gateway.mail.headers import Headers, of_mail, split
 from gateway.mail.parameters import parse, without_comment
 
 TYPE = "message/partial"
@@ -54,7 +54,7 @@ def join(parts: Sequence[Buffer]) -> Iterator[bytes]:
     Raises Refused where it is itself a part of another, or its header is too large.
     """
     first = parts[0]
-    outer, body = split(first, 0, len(first))
+    outer, body = of_mail(first, 0, len(first))
     inner, body = split(first, body, len(first))
     if parse(inner.raw("content-type"))[0] == TYPE:
         raise Refused(f"what came in parts is itself a part of another mail: {REMEDY}", status="5.6.1")
@@ -63,7 +63,7 @@ def join(parts: Sequence[Buffer]) -> Iterator[bytes]:
     yield b"\r\n"
     for part in parts:
         last = b"\n"
-        for window in buffer.windows(part, body if part is first else split(part, 0, len(part))[1]):
+        for window in buffer.windows(part, body if part is first else of_mail(part, 0, len(part))[1]):
             last = window[-1:]
             yield window
         if last != b"\n":  # a mail is divided between its lines

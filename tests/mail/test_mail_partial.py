@@ -72,6 +72,12 @@ def test_lines_of_two_parts_do_not_run_into_one() -> None:
     assert joined == b"Subject: x\r\n\r\none\r\ntwo\r\n"
 
 
+def test_a_header_that_comes_behind_a_blank_line_is_none_of_the_whole() -> None:
+    head = b"Received: by gw\r\n\r\nMessage-ID: <%d@x>\r\nContent-Type: message/partial; id=a; number=%d\r\n\r\n"
+    joined = b"".join(partial.join([head % (1, 1) + b"Subject: x\r\n\r\none\r\n", head % (2, 2) + b"two\r\n"]))
+    assert joined == b"Received: by gw\r\nSubject: x\r\n\r\none\r\ntwo\r\n"
+
+
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.stem)
 @settings(max_examples=5)
 @given(data=st.data())
