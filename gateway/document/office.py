@@ -26,6 +26,7 @@ from gateway.document import (
     officesigns,
     package,
     progress,
+    revisions,
     sniff,
     text,
     unprinted,
@@ -99,7 +100,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
             f"{name} has texts of another kind inserted (HTML, say), which LibreOffice leaves out; save it anew with Word, or print"
             " it to a PDF and send that"
         )
-    notes = list(unprinted.left_out(source, kind))
+    notes = [*filter(None, [*unprinted.left_out(source, kind), revisions.accept(source, kind)])]
     if kind == sniff.OFFICE:
         notes += officepictures.settle(source, name)
         officesigns.settle(source)

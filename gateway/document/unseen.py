@@ -25,7 +25,7 @@ _UNREADABLE = re.compile(  # slides that are hidden; letters that are drawn as s
 )
 _STEP = re.compile(
     rb"<(?:[wa]:)?t(?: [^<>]*)?>(?P<text>[^<]*)</"
-    rb"|<(?P<end>/?)(?:mc:Fallback|w:fldSimple|a:fld|rPh)\b(?:[^<>]*[^<>/])?>"  # printed by another, counted anew, or not at all
+    rb"|<(?P<end>/?)(?:mc:Fallback|w:moveFrom|w:fldSimple|a:fld|rPh)\b(?:[^<>]*[^<>/])?>"  # printed by another, moved, counted anew, or not at all
     rb"|\bw:fldCharType=\"(?P<field>begin|end)\"|<w:instrText\b[^<>]*>\s*(?P<says>\w+)"
     rb"|(?P<hides><w:vanish ?/>)|(?P<run></w:r>)"
 )

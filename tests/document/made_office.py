@@ -226,6 +226,28 @@ def with_insertion(inserted: bytes) -> bytes:
     return out.getvalue()
 
 
+def _with_settings(document: bytes) -> bytes:
+    out = io.BytesIO(document)
+    with zipfile.ZipFile(out, "a") as package:
+        package.writestr("word/_rels/document.xml.rels", _relations(settings="settings.xml"))
+        package.writestr("word/settings.xml", f'<w:settings xmlns:w="{_WORD}"></w:settings>')
+    return out.getvalue()
+
+
+_REVISED = b'<w:del w:id="1" w:author="A"><w:r><w:delText>Old</w:delText></w:r></w:del>'
+_REGION = (
+    '<text:tracked-changes><text:changed-region text:id="c"><text:deletion><office:change-info/><text:p>Old</text:p>'
+    "</text:deletion></text:changed-region></text:tracked-changes>"
+)
+WITH_CHANGES = {
+    "docx": changed(_with_settings(docx()), "word/document.xml", b"<w:p>", b"<w:p>" + _REVISED),
+    "odt": changed(
+        opendocument("text"), "content.xml", b"<text:p>", f'{_REGION}<text:p><text:change text:change-id="c"/>'.encode()
+    ),
+    "rtf": rb"{\rtf1\ansi{\*\revtbl{A;}}{\deleted\revauthdel0 Old}{\revised\revauth0 Word}}",
+}
+
+
 _BLIPS = b'<a:blip r:link="rId1"/><a:blip r:embed="rId2" r:link="rId1"/><v:imagedata r:href="rId1"/><v:imagedata r:id="rId1" r:href="a"/>'
 
 

@@ -384,6 +384,20 @@ async def test_a_text_with_comments_becomes_pages(sender: Sender, fax: Fax, kind
     assert said == "letter: page 1; without the 2 comments"
 
 
+@pytest.mark.parametrize("kind", made_office.WITH_CHANGES)
+@needs_office
+@pytest.mark.system
+@behind_walls
+async def test_what_was_deleted_from_a_text_is_not_printed(
+    pool: WorkerPool, fax: Fax, tmp_path: Path, kind: str
+) -> None:
+    letter = fax.part("letter", made_office.WITH_CHANGES[kind])
+    found = await opened(pool, {"parts": [letter], "left_out": []}, tmp_path, LIBRE_OFFICE)
+    assert found["parts"][0]["note"] == "tracked changes are shown as accepted, without what was deleted"
+    with pypdfium2.PdfDocument(found["parts"][0]["path"]) as document:
+        assert document[0].get_textpage().get_text_bounded().strip() == "Word"
+
+
 @needs_office
 @pytest.mark.system
 @behind_walls

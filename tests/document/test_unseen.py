@@ -48,6 +48,7 @@ def field(says: str, words: str) -> str:
         (field("HYPERLINK x", "link") + field("TOC", field("HYPERLINK y", "entry")), "2 words of it are on none of its pages: link, entry"),
         ('<w:fldSimple w:instr="NUMPAGES">' + run("seven") + "</w:fldSimple>" + run("firm"), ""),
         ("<mc:Fallback>" + run("other") + "</mc:Fallback><mc:Fallback/>" + run("lost"), "a word of it is on none of its pages: lost"),
+        ('<w:moveFrom w:id="1">' + run("elsewhere") + "</w:moveFrom>" + run("firm"), ""),
         (run("hidden", "<w:vanish/>") + run("firm"), ""),
         ('<v:textpath string="x"/>' + run("lost"), ""),  # letters that are drawn
         ("<w:t " * 300_000 + "<a:fld " * 300_000, ""),  # in no time

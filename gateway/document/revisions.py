@@ -1,0 +1,87 @@
+"""Tracked changes of a text are printed as if they were accepted, as Word shows them by itself: LibreOffice would print, struck out,
+what nobody was to read any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import struct
+import zipfile
+from pathlib import Path
+
+from gateway.document import comments, package, sniff
+from gateway.document.compound import Compound, Damaged
+
+_ACCEPTED = "tracked changes are shown as accepted, without what was deleted"
+_STRUCK = "tracked changes are shown as such, with what was deleted struck out"
+_IN_WORD = re.compile(rb"<w:(?:ins|del|moveFrom|moveTo|[rp]PrChange)[ />]")
+_SETTINGS, _END, _VIEW = "word/settings.xml", re.compile(rb"(?=</(?:w:)?settings>)"), b'<w:revisionView w:markup="0"/>'
+# of OpenDocument, which has in there what was deleted, and nowhere else
+_OPEN_TEXTS = re.compile(r"(?:content|styles)\.xml")
+_OPEN = re.compile(
+    rb"<text:tracked-changes\b[^<>]*(?<!/)>\s*<text:changed-region\b(?:(?!</?text:tracked-changes\b).)*+</text:tracked-changes>",
+    re.DOTALL,
+)
+_DELETED_IN_RTF, _MARKED_IN_RTF = (
+    re.compile(rb"(?<!\\)\\deleted(?![a-z])"),
+    re.compile(rb"(?<!\\)\\rev(?=(?:ised|auth|authdel)(?![a-z]))"),
+)
+# of a text of Word 97 and later (MS-DOC): properties of letters that say they were deleted, or came, and who or when; where its head
+# tells of its settings, and which of them show all that
+_IN_OLD_WORD = re.compile(
+    rb"\x00\x08\x01.{0,32}?(?:\x63\x48|\x64\x68)|\x01\x08\x01.{0,32}?(?:\x04\x48|\x05\x68)", re.DOTALL
+)
+_WHICH, _PLACE, _AT, _SHOWN = 0x0B, 0x192, 7, 0x18
+
+
+def accept(document: Path, kind: str) -> str:
+    """Write a text of an office ``kind`` anew so that its changes are accepted; what is to be said of them, "" where there are none.
+    Raises OSError.
+    """
+    with contextlib.suppress(zipfile.BadZipFile, Damaged, struct.error, LookupError):  # LibreOffice is to judge it
+        if kind == sniff.OFFICE:
+            return _of_package(document)
+        rule = {sniff.RTF: _of_rtf, sniff.OFFICE_XML: _of_xml, sniff.OLE: _of_word}[kind]
+        if accepted := rule(document.read_bytes()):
+            document.write_bytes(accepted)
+            return _ACCEPTED
+    return ""
+
+
+def _of_package(document: Path) -> str:
+    changed: dict[str, bytes] = {}
+    with zipfile.ZipFile(document) as source:
+        names = source.namelist()
+        for name in filter(_OPEN_TEXTS.fullmatch, names):
+            if accepted := _of_xml(source.open(name).read(comments.LONGEST)):
+                changed[name] = accepted
+        texts = (source.open(name).read(comments.LONGEST) for name in names if comments.TEXTS.fullmatch(name))
+        if any(map(_IN_WORD.search, texts)):
+            if _SETTINGS not in names:
+                return _STRUCK
+            changed[_SETTINGS] = _END.sub(_VIEW, source.read(_SETTINGS))
+    package.change(document, changed)
+    return _ACCEPTED if changed else ""
+
+
+def _of_xml(text: bytes) -> bytes:
+    accepted, count = _OPEN.subn(b"", text)
+    return accepted if count else b""
+
+
+def _of_rtf(text: bytes) -> bytes:
+    """What was deleted is hidden."""
+    accepted, count = _MARKED_IN_RTF.subn(rb"\\xrev", _DELETED_IN_RTF.sub(rb"\\v", text))
+    return accepted if count else b""
+
+
+def _of_word(data: bytes) -> bytes:
+    source = Compound(data)
+    head = source.read(comments.TEXT)
+    if struct.unpack_from("<H", head, comments.VERSION)[0] < comments.WORD_97 or not _IN_OLD_WORD.search(head):
+        return b""
+    stream = "1Table" if head[_WHICH] & 2 else "0Table"
+    changed = bytearray(data)
+    changed[source.place(stream, struct.unpack_from("<I", head, _PLACE)[0] + _AT)] &= ~_SHOWN
+    return bytes(changed)

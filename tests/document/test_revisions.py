@@ -1,0 +1,109 @@
+"""What was deleted in a text while its changes were tracked is not printed, and that is told."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gateway.document import revisions, sniff
+from gateway.document.compound import Compound
+
+from . import made_compound, made_office
+
+ACCEPTED = "tracked changes are shown as accepted, without what was deleted"
+STRUCK = "tracked changes are shown as such, with what was deleted struck out"
+
+
+@pytest.mark.parametrize(
+    "change", ["<w:del w:id='1'>", "<w:ins w:id='1'>", "<w:rPr><w:del/></w:rPr>", "<w:moveFrom >", "<w:rPrChange >"]
+)
+def test_the_settings_of_a_text_of_word_say_that_its_changes_are_not_shown(tmp_path: Path, change: str) -> None:
+    document = tmp_path / "document"
+    parts = {
+        "word/footer1.xml": change,
+        "word/settings.xml": "<w:settings><w:zoom/></w:settings>",
+        "word/document.xml": "",
+    }
+    with zipfile.ZipFile(document, "w") as package:
+        for name, text in parts.items():
+            package.writestr(name, text)
+    assert revisions.accept(document, sniff.OFFICE) == ACCEPTED
+    with zipfile.ZipFile(document) as package:
+        assert package.read("word/settings.xml") == b'<w:settings><w:zoom/><w:revisionView w:markup="0"/></w:settings>'
+        assert package.read("word/footer1.xml") == change.encode()
+
+
+def test_a_text_without_settings_shows_its_changes_which_is_told(tmp_path: Path) -> None:
+    document = tmp_path / "document"
+    document.write_bytes(made_office.changed(made_office.docx(), "word/document.xml", b"<w:r>", b"<w:ins /><w:r>"))
+    assert revisions.accept(document, sniff.OFFICE) == STRUCK
+
+
+@pytest.mark.parametrize("text", ["<w:instrText>", "<w:delText>", "<w:moveToRangeStart/>", "<w:trackRevisions/>"])
+def test_a_text_without_changes_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    document = tmp_path / "document"
+    document.write_bytes(
+        made_office.changed(made_office.docx(), "word/document.xml", b"<w:r>", f"{text}<w:r>".encode())
+    )
+    before = document.read_bytes()
+    assert revisions.accept(document, sniff.OFFICE) == ""
+    assert document.read_bytes() == before
+
+
+REGION = "<text:tracked-changes><text:changed-region>gone</text:changed-region></text:tracked-changes>"
+EMPTY = '<text:tracked-changes text:track-changes="false"/>'
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted", "said"),
+    [
+        (f"{EMPTY}a{REGION}b{REGION}", f"{EMPTY}ab", ACCEPTED),
+        (EMPTY, EMPTY, ""),
+        ("<text:tracked-changes><text:changed-region>" * 99_999, "<text:tracked-changes><text:changed-region>" * 99_999, ""),
+    ],
+)  # fmt: skip
+def test_what_was_deleted_in_an_opendocument_is_taken_out(tmp_path: Path, text: str, accepted: str, said: str) -> None:
+    document = tmp_path / "document"
+    document.write_text(text)
+    assert revisions.accept(document, sniff.OFFICE_XML) == said
+    assert document.read_text() == accepted
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [
+        (r"{\deleted\revauthdel1 one}{\revised\revauth1 two}", r"{\v\xrevauthdel1 one}{\xrevised\xrevauth1 two}"),
+        (r"\revtbl \\revised \\deleted", r"\revtbl \\revised \\deleted"),
+    ],
+)
+def test_what_was_deleted_in_rtf_is_hidden(tmp_path: Path, text: str, accepted: str) -> None:
+    document = tmp_path / "document"
+    document.write_text(text)
+    assert revisions.accept(document, sniff.RTF) == (ACCEPTED if text != accepted else "")
+    assert document.read_text() == accepted
+
+
+@pytest.mark.parametrize("which", [0, 2])  # of the tables
+@pytest.mark.parametrize("properties", [b"\x00\x08\x01\x63\x48\x01\x00", b"\x01\x08\x01\x05\x68\0\0\0\0", b""])
+def test_the_settings_of_old_word_say_that_changes_are_not_shown(tmp_path: Path, which: int, properties: bytes) -> None:
+    stream = "1Table" if which else "0Table"
+    head = bytearray(900) + properties
+    struct.pack_into("<HH", head, 0, 0xA5EC, 0xC1)
+    head[0x0B] = which
+    struct.pack_into("<I", head, 0x192, 5)
+    document = tmp_path / "document"
+    document.write_bytes(made_compound.compound({"WordDocument": bytes(head), stream: b"\xff" * 20}))
+    assert revisions.accept(document, sniff.OLE) == (ACCEPTED if properties else "")
+    made = Compound(document.read_bytes()).read(stream)
+    assert made == (b"\xff" * 12 + b"\xe7" + b"\xff" * 7 if properties else b"\xff" * 20)
+
+
+def test_other_files_of_the_old_kinds_stay_as_they_are(tmp_path: Path) -> None:
+    document = tmp_path / "document"
+    for data in (made_compound.xls(), made_compound.ppt(), b"\xd0\xcf"):
+        document.write_bytes(data)
+        assert revisions.accept(document, sniff.OLE) == ""
+        assert document.read_bytes() == data
