@@ -16,7 +16,7 @@ import structlog
 
 from gateway import telemetry
 from gateway.errors import GatewayError, TryLater
-from gateway.model import MAY_BE_SENT, TRANSITIONS, Attempt, FaxJob, JobState, MailKind, Receipt, Verdict
+from gateway.model import MAY_BE_SENT, Attempt, FaxJob, JobState, MailKind, Receipt, Verdict
 from gateway.ports import FaxProvider, JobStatus
 from gateway.service import correction
 from gateway.service.correction import Result
@@ -352,7 +352,7 @@ class Settle:
             current = jobs.get(tx, job.id) or job  # what holds it may be new, and it may have been sent in vain
             # no one knows that it failed
             is_doubtful = current.state is JobState.IN_DOUBT or current.may_be_sent
-            if current.state is not job.state or JobState.CANCELLED not in TRANSITIONS[job.state]:
+            if current.state not in waiting.UNSENT and not current.state is job.state is JobState.IN_DOUBT:
                 return False
             jobs.change(
                 tx, current, JobState.CANCELLED, now, "cancelled by the operator",

@@ -9,8 +9,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from gateway.errors import KeyRefused, NotFound, Refused, TryLater
-from gateway.model import JobState, MailKind, Verdict
+from gateway.edge.admin.queue import Queue
+from gateway.errors import KeyRefused, NotFound, OutcomeUnknown, Refused, TryLater
+from gateway.model import FaxJob, JobState, MailKind, Verdict
 from gateway.ports import JobStatus
 from gateway.service.outbound import OutboundSettings
 from gateway.service.settle import SettleSettings
@@ -209,6 +210,27 @@ async def test_a_fax_cancelled_during_its_upload_is_not_sent(house: House) -> No
     await house.settle()
     assert await house.states() == ["cancelled"]
     assert house.provider.submits == 0
+
+
+@pytest.mark.parametrize("step", ["upload", "submit"])
+async def test_who_cancels_a_fax_that_takes_its_next_step_meanwhile_is_told_as_it_is(
+    house: House, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await house.uploaded() if step == "submit" else await house.job(f"{await house.submit()}-1")
+    await house.turn("prepare")
+    house.provider.answer_submit = lambda _ref: (_ for _ in ()).throw(OutcomeUnknown("no answer"))
+    queue = Queue(house.database, house.outbound, house.divided, "US", house.clock)
+    cancel = house.outbound.settle.cancel
+
+    async def meanwhile(job: FaxJob, *, silent: bool) -> bool:
+        await house.turn(step)
+        return await cancel(job, silent=silent)
+
+    monkeypatch.setattr(house.outbound.settle, "cancel", meanwhile)
+    told = await queue.cancel([job.id])
+    unchanged = [{"id": job.id, "why": "its outcome is being found out; hold it first"}] if step == "submit" else []
+    assert told["unchanged"] == unchanged
+    assert await house.states() == ["in_doubt" if step == "submit" else "cancelled"]
 
 
 async def test_the_jobs_that_wait_longest_go_first(house: House) -> None:

@@ -120,11 +120,12 @@ class Queue:
             job = await self._get(job_id)
             if job is None:
                 return "" if await self._parts.cancel(job_id, silent=silent) else "there is no such fax"
-            if job.state is JobState.IN_DOUBT and not job.hold:
-                return "its outcome is being found out; hold it first"
-            if await self._outbound.settle.cancel(job, silent=silent):
+            is_looked_for = job.state is JobState.IN_DOUBT and not job.hold
+            if not is_looked_for and await self._outbound.settle.cancel(job, silent=silent):
                 return ""
             now = await self._get(job_id) or job
+            if now.state is JobState.IN_DOUBT:
+                return "its outcome is being found out; hold it first"
             return f"it is {now.state}{'' if now.state.terminal else ': the provider has it, and cannot be stopped'}"
 
         return await self._each(ids or [], act)
