@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +71,7 @@ def _read(value: Any, info: ValidationInfo) -> Secret | None:
         if not value:
             raise ValueError("is empty")
         if is_open(around.file):
-            around.warnings.append(f"{around.file} holds a secret and others can read it: chmod 600 {around.file}")
+            around.warnings.append(f"{around.file} holds a secret and others can read it: {_closing(around.file)}")
         return _checked(value, {})
     if not isinstance(value, dict) or len(value) != 1 or next(iter(value)) not in _SOURCES:
         raise ValueError("must be a text or one of {env: NAME}, {file: PATH}, {credential: NAME}")
@@ -105,7 +106,7 @@ def _from_file(name: str, around: Surroundings, *, made_up: bool) -> Secret:
             remedy = "let the gateway's user read it"
         raise ValueError(f"the file {path} cannot be read ({why}); {remedy}") from None
     if is_open(path):
-        around.warnings.append(f"others can read the secret in {path}: chmod 600 {path}")
+        around.warnings.append(f"others can read the secret in {path}: {_closing(path)}")
     return _checked(value.rstrip("\r\n"), {"file": name})
 
 
@@ -143,6 +144,12 @@ def is_open(path: Path, *, to_group: bool = True) -> bool:
     except OSError:
         return False
     return bool(found.st_mode & (0o044 if to_group and found.st_uid else 0o004))
+
+
+def _closing(path: Path) -> str:
+    """The remedy for a file that is open; of somebody else's the mode alone would shut this user out too."""
+    to_us = "let the gateway's user own it, and " if path.stat().st_uid != os.geteuid() else ""
+    return f"{to_us}chmod 600 {path}"
 
 
 def _show(secret: Secret | None) -> Any:

@@ -163,7 +163,10 @@ def test_a_group_to_which_root_has_given_a_file_may_read_it(
     found = path.stat()
     seen = os.stat_result([*found[:4], owner, *found[5:10]])
     monkeypatch.setattr(Path, "stat", lambda self, **how: seen if self == path else os.stat(self, **how))
-    assert len(load(path, {}).warnings) == count
+    warnings = load(path, {}).warnings
+    assert len(warnings) == count
+    remedy = f"let the gateway's user own it, and chmod 600 {path}"  # whom the mode alone would shut out
+    assert all(each.endswith(remedy) for each in warnings)
 
 
 def test_a_file_that_its_reader_may_not_read(
