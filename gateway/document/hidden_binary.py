@@ -6,12 +6,16 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 
-from gateway.document.hidden_xml import Table
+from gateway.document.hidden_xml import Area, Table
 
 # records of Excel (MS-XLS)
-_BEGIN, _END, _SHEET, _ROW, _COLUMNS, _NUMBERS = 0x809, 0x0A, 0x85, 0x208, 0x7D, 0xBD
+_BEGIN, _END, _SHEET, _ROW, _COLUMNS, _NUMBERS, _NAME = 0x809, 0x0A, 0x85, 0x208, 0x7D, 0xBD, 0x18
 _CELLS = {0x203, 0x27E, 0xFD, 0x204, 0xD6, 0x205, 0x06}  # a number, a text, a truth, a formula...
 _NOTE = 0x1C
+_EXCEL_97 = b"\0\6"  # a version
+_PRINT_AREA = b"\x00\x06"  # how a name that is built in begins
+_AREA, _CELL = 0x1B, 0x1A  # in formulas, of whatever class
+_SIZES = {_AREA: 11, _CELL: 7, 0x09: 3, 0x10: 1, 0x15: 1}  # bytes; and of what joins several
 _ROW_IS_HIDDEN = 0x20
 _PAGES = (0, 2)  # kinds of sheets: tables and charts
 _SHEET_OF_2007 = 0x9C  # in binary (MS-XLSB)
@@ -24,6 +28,8 @@ def of_book(stream: bytes) -> Counter[str]:
     """The hidden sheets, rows and columns of a workbook, and its comments. Raises struct.error and IndexError where it is damaged."""
     found: Counter[str] = Counter()
     sheets: set[int] = set()  # where in the stream a hidden one begins
+    numbers: dict[int, int] = {}  # of each, by where it does
+    areas: dict[int, list[Area]] = {}  # that alone are printed of each, by its number
     rows: set[int] = set()
     table = Table()
     depth = 0  # a chart on a sheet has a beginning and an end of its own
@@ -32,13 +38,18 @@ def of_book(stream: bytes) -> Counter[str]:
             depth += 1
             if depth == 1:
                 found += table.found
-                table, rows = Table(), set()
+                table, rows = Table(areas.get(numbers.get(at, 0), ())), set()
                 table.closed = at in sheets
         elif kind == _END:
             depth -= 1
-        elif kind == _SHEET and data[4] & 3:
-            sheets.add(struct.unpack_from("<I", data)[0])
-            found["hidden sheet"] += data[5] in _PAGES
+        elif kind == _SHEET:
+            place = struct.unpack_from("<I", data)[0]
+            numbers[place] = len(numbers) + 1
+            if data[4] & 3:
+                sheets.add(place)
+                found["hidden sheet"] += data[5] in _PAGES
+        elif kind == _NAME and stream[4:6] == _EXCEL_97 and data[14:16] == _PRINT_AREA and data[0] & 0x20:
+            areas[struct.unpack_from("<H", data, 8)[0]] = _areas(data[16 : 16 + struct.unpack_from("<H", data, 4)[0]])
         elif depth == 1 and kind == _NOTE:
             found["comment"] += not table.closed
         elif depth == 1 and kind == _COLUMNS and data[8] & 1:
@@ -51,6 +62,24 @@ def of_book(stream: bytes) -> Counter[str]:
             table.row(row, hidden=row in rows)
             table.filled(column, (len(data) - 6) // 6 if kind == _NUMBERS else 1)
     return found + table.found
+
+
+def _areas(formula: bytes) -> list[Area]:
+    """Those of a formula that names nothing else."""
+    found: list[Area] = []
+    at = 0
+    while at < len(formula):
+        kind = formula[at] & 0x1F
+        if kind == _AREA:
+            top, bottom, left, right = struct.unpack_from("<HHHH", formula, at + 3)
+            found.append((range(left & 0xFF, (right & 0xFF) + 1), range(top, bottom + 1)))
+        elif kind == _CELL:
+            row, column = struct.unpack_from("<HH", formula, at + 3)
+            found.append((range(column & 0xFF, (column & 0xFF) + 1), range(row, row + 1)))
+        elif kind not in _SIZES:
+            return []
+        at += _SIZES[kind]
+    return found
 
 
 def records(stream: bytes) -> Iterator[tuple[int, int, bytes]]:

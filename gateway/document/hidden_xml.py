@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from xml.parsers import expat
 
-_HIDES_OPEN = re.compile(rb":(?:visibility|display|print)\s*=")
+_HIDES_OPEN = re.compile(rb":(?:visibility|display|print(?:-ranges)?)\s*=")
 _HIDES_SHEET = re.compile(rb"\bhidden\s*=")
 _OFFICE, _STYLE, _TABLE, _DRAWING, _PRESENTATION = (
     f"urn:oasis:names:tc:opendocument:xmlns:{name}:1.0 "
@@ -17,6 +17,7 @@ _COLUMNS = 16_384  # that a table has at most
 _GONE = ("collapse", "filter")
 _TRUE = ("1", "true")
 _AREA = re.compile(r"!\$([A-Z]{1,3})\$(\d+)(?::\$([A-Z]{1,3})\$(\d+))?(?=,|\Z)")  # of a sheet
+_OPEN_AREA = re.compile(r"\.\$?([A-Z]{1,3})\$?(\d+)(?::\$?(?:'[^']*'|[^\s'.:])*+\.\$?([A-Z]{1,3})\$?(\d+))?(?=\s|\Z)")
 _WORKED_OUT = re.compile(r"(?:\A|,)\w+\(")  # by a formula
 _LETTERS = re.compile(r"[A-Z]{1,3}")
 
@@ -34,35 +35,51 @@ def of_sheet(text: bytes, printed: str = "") -> Counter[str]:
     return _Sheet(areas).read(text) if areas or _HIDES_SHEET.search(text) else Counter()
 
 
-class Table:
-    """Which hidden rows and columns of a table have something in them: others nobody misses."""
+Area = tuple[range, range]  # columns, rows
 
-    def __init__(self) -> None:
+
+class Table:
+    """Which hidden rows and columns of a table have something in them: others nobody misses. And how many cells that have are not in
+    its ``areas``, which alone are printed, if there are any.
+    """
+
+    def __init__(self, areas: Sequence[Area] = ()) -> None:
+        self._areas = areas
         self._hidden: list[range] = []  # columns
-        self._row = 0
+        self._row = range(0)  # and those that are its like
         self._row_is_hidden = False
         self._rows: set[int] = set()
         self._columns: set[int] = set()
+        self._outside = 0
         self.closed = False  # none of it is printed anyway
 
     @property
     def found(self) -> Counter[str]:
-        return (
-            Counter() if self.closed else Counter({"hidden row": len(self._rows), "hidden column": len(self._columns)})
-        )
+        hidden = {
+            "hidden row": len(self._rows),
+            "hidden column": len(self._columns),
+            "non-printing cell": self._outside,
+        }
+        return Counter() if self.closed else Counter(hidden)
 
     def hide(self, first: int, count: int) -> None:
         """These columns."""
         self._hidden.append(range(first, min(first + count, _COLUMNS)))
 
-    def row(self, number: int, *, hidden: bool) -> None:
-        """It begins."""
-        self._row, self._row_is_hidden = number, hidden
+    def row(self, number: int, *, hidden: bool, count: int = 1) -> None:
+        """It begins, and stands for so many."""
+        self._row, self._row_is_hidden = range(number, number + count), hidden
 
     def filled(self, first: int, count: int = 1) -> None:
         """There is something in the cells of these columns."""
+        cells = range(first, first + count)
+        if self._areas:
+            inside = sum(_shared(cells, columns) * _shared(self._row, rows) for columns, rows in self._areas)
+            self._outside += max(0, count * len(self._row) - inside)
+            if not inside:
+                return
         if self._row_is_hidden:
-            self._rows.add(self._row)
+            self._rows.add(self._row.start)
             return
         for hidden in self._hidden:
             self._columns.update(range(max(first, hidden.start), min(first + count, hidden.stop)))
@@ -106,6 +123,7 @@ class _OpenDocument(_Reader):
         self._hiding: set[tuple[str, str | None]] = set()  # styles
         self._is_book = False
         self._objects = 0  # a chart has a table of its own
+        self._like = 1  # rows that the last one stood for
 
     def on_style(self, said: dict[str, str]) -> None:
         self._style = (said.get(_STYLE + "family", ""), said.get(_STYLE + "name", ""))
@@ -134,8 +152,9 @@ class _OpenDocument(_Reader):
         if self._objects:
             return
         self.found += self.table.found
-        self.table = Table()
-        self.column = 0
+        self.table = Table([_area(each, 0) for each in _OPEN_AREA.findall(said.get(_TABLE + "print-ranges", ""))])
+        self.row, self.column = 0, 0
+        self._like = 1
         if self._is_book and ("table", said.get(_TABLE + "style-name")) in self._hiding:
             self.found["hidden sheet"] += 1
             self.table.closed = True
@@ -150,8 +169,10 @@ class _OpenDocument(_Reader):
         self.column += count
 
     def on_table_row(self, said: dict[str, str]) -> None:
-        self.row, self.column = self.row + 1, 0
-        self.table.row(self.row, hidden=self._is_book and said.get(_TABLE + "visibility") in _GONE)
+        self.row, self.column = self.row + self._like, 0
+        self._like = int(said.get(_TABLE + "number-rows-repeated", "1"))
+        hidden = self._is_book and said.get(_TABLE + "visibility") in _GONE
+        self.table.row(self.row, hidden=hidden, count=self._like)
 
     def on_table_cell(self, said: dict[str, str]) -> None:
         count = int(said.get(_TABLE + "number-columns-repeated", "1"))
@@ -163,9 +184,9 @@ class _OpenDocument(_Reader):
 
 
 class _Sheet(_Reader):
-    def __init__(self, areas: list[tuple[range, range]]) -> None:
+    def __init__(self, areas: list[Area]) -> None:
         super().__init__()
-        self._areas = areas  # that are printed, if it says so
+        self.table = Table(areas)
 
     def on_col(self, said: dict[str, str]) -> None:
         if said.get("hidden") in _TRUE:
@@ -181,17 +202,21 @@ class _Sheet(_Reader):
         self.column = _number(letters[0]) if letters else self.column + 1
 
     def on_v(self, _: dict[str, str]) -> None:
-        if self._areas and not any(self.column in columns and self.row in rows for columns, rows in self._areas):
-            self.found["non-printing cell"] += 1
-        else:
-            self.table.filled(self.column)
+        self.table.filled(self.column)
 
     on_is = on_v
 
 
-def _area(place: tuple[str, str, str, str]) -> tuple[range, range]:
+def _area(place: tuple[str, str, str, str], first: int = 1) -> Area:
+    """``first``: the number of the first column."""
     left, top, right, bottom = place
-    return range(_number(left), _number(right or left) + 1), range(int(top), int(bottom or top) + 1)
+    columns = range(_number(left) - 1 + first, _number(right or left) + first)
+    return columns, range(int(top), int(bottom or top) + 1)
+
+
+def _shared(one: range, other: range) -> int:
+    """How much they have in common."""
+    return max(0, min(one.stop, other.stop) - max(one.start, other.start))
 
 
 def _number(letters: str) -> int:

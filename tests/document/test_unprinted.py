@@ -167,6 +167,48 @@ def test_cells_outside_of_what_is_to_be_printed_are_told(tmp_path: Path, area: s
     assert told(tmp_path, made_office.changed(book, "xl/worksheets/sheet1.xml", b"</sheetData>", more)) == what
 
 
+@pytest.mark.parametrize(
+    ("areas", "without"),
+    [
+        ("A.A1:A.B2", ["the 12 non-printing cells"]),
+        ("$'A: B'.$A$1 'A: B'.$C$1:$'A: B'.$D$3", ["the 9 non-printing cells"]),
+        ("A.A1:.D3", ["the 4 non-printing cells"]),
+        ("A.A1:A.ZZ99", []),
+        ("", []),
+    ],
+)
+def test_cells_of_an_opendocument_that_are_not_to_be_printed_are_told(
+    tmp_path: Path, areas: str, without: list[str]
+) -> None:
+    row = '<table:table-row table:number-rows-repeated="{}"><table:table-cell office:value-type="float" table:number-columns-repeated="4"/></table:table-row>'
+    empty = '<table:table-row table:number-rows-repeated="9"><table:table-cell table:number-columns-repeated="99"/></table:table-row>'
+    table = (
+        f'<table:table table:print-ranges="{areas}">{row.format(1)}{row.format(2)}{empty}{row.format(1)}</table:table>'
+    )
+    text = made_office.flat("spreadsheet")
+    text = text.replace(text[text.index(b"<table:table ") : text.index(b"</office:spreadsheet>")], table.encode())
+    assert told(tmp_path, text) == without
+
+
+_CORNER, _ROW, _COLUMN = b"\x5a" + bytes(6), b"\x3b" + bytes(8) + b"\1\0", b"\x3b\0\0\0\0\1\0\0\0\0\xc0"
+
+
+@pytest.mark.parametrize(
+    ("formula", "version", "without"),
+    [
+        (_CORNER, b"\0\6", ["the 3 non-printing cells"]),
+        (_ROW, b"\0\6", ["the 2 non-printing cells"]),
+        (b"\x29\x12\0" + _CORNER + _COLUMN + b"\x10\x15", b"\0\6", ["the 2 non-printing cells"]),
+        (b"\x01" + _CORNER, b"\0\6", []),  # and something else
+        (_CORNER, b"\0\5", []),  # an older version, in other records
+    ],
+)
+def test_cells_of_an_old_table_that_are_not_to_be_printed_are_told(
+    tmp_path: Path, formula: bytes, version: bytes, without: list[str]
+) -> None:
+    assert told(tmp_path, made_compound.xls_with_area(formula, version=version)) == without
+
+
 def test_charts_of_a_kind_that_is_not_drawn_are_told(tmp_path: Path) -> None:
     out = io.BytesIO(made_office.xlsx())
     with zipfile.ZipFile(out, "a") as book:
