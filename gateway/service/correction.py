@@ -87,7 +87,7 @@ def correct(
 
 class LateLook:
     """``listed`` finds a send that is not known in the history, ``ask`` its status; ``records`` says what is known of the call
-    that a receipt tells of. ``patience`` in seconds for a result.
+    that a receipt tells of, or the last. ``patience`` in seconds for a result.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class LateLook:
         notices: Notices,
         listed: Callable[[FaxJob], Awaitable[int]],
         ask: Callable[[int], Awaitable[JobStatus | None]],
-        records: Callable[[FaxJob, Receipt], Awaitable[Result | None]],
+        records: Callable[[FaxJob, Receipt | None], Awaitable[Result | None]],
         *,
         patience: float,
         on_mail: Callable[[], None],
@@ -119,6 +119,8 @@ class LateLook:
         await self._weigh(job, [last for last in words.values() if is_late(job, last)])
         unsure = _unsure(attempts)
         if unsure is None:
+            if job.outcome == "no_result" and job.provider_ref is not None:  # perhaps nobody could be asked then
+                await self._weigh(job, [None])
             return True
         is_over = self._clock() - attempts[-1].started_at > self._patience
         try:
@@ -138,11 +140,13 @@ class LateLook:
         await self._adopt(job, unsure, ref, status)
         return True
 
-    async def _weigh(self, job: FaxJob, told: Sequence[Receipt]) -> None:
-        """Receipts that belie its end and came before it, or at that moment: of an earlier call of it, mostly."""
+    async def _weigh(self, job: FaxJob, told: Sequence[Receipt | None]) -> None:
+        """Receipts that belie its end and came before it, or at that moment: of an earlier call of it, mostly. Without one:
+        what the records themselves have.
+        """
         for receipt in told:
             result = await self._records(job, receipt)
-            if result is None or result.verdict is not receipt.verdict:
+            if result is None or (receipt is not None and result.verdict is not receipt.verdict):
                 continue
             now, code = self._clock(), result.code or ("ok" if result.verdict is Verdict.SUCCESS else "unknown")
             corrects = partial(correct, notices=self._notices, job=job, verdict=result.verdict, now=now)

@@ -113,6 +113,12 @@ class Gate:
             return 0
         return most if self._proven else 1
 
+    def tells(self, most: int) -> int:
+        """As :meth:`asks`, for what has something to tell without an answer, too: while the key is refused no question leaves
+        us (provider/calls.py), and no sender waits for that to end.
+        """
+        return 1 if self._refused else self.asks(most)
+
     @property
     def _is_paused(self) -> bool:
         return self._steady() < self._paused_until

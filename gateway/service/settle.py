@@ -153,10 +153,11 @@ class Settle:
             log.warning("the provider's records are slow; a late receipt is left to a person", fax=receipt.provider_ref)
             return None
 
-    async def records(self, job: FaxJob, receipt: Receipt) -> Result | None:
-        """What status and history have to say of the call that a receipt tells of; None for nothing certain."""
-        status = await self.ask(receipt.provider_ref)
-        return await self._judge(job, receipt, status, receipt.received_at, agreed=False)
+    async def records(self, job: FaxJob, receipt: Receipt | None) -> Result | None:
+        """What status and history have to say of the call that a receipt tells of, or the last; None for nothing certain."""
+        ref, at = (receipt.provider_ref, receipt.received_at) if receipt else (job.provider_ref, self._clock())
+        assert ref is not None
+        return await self._judge(job, receipt, await self.ask(ref), at, agreed=False)
 
     # --- submitted -> delivered | failed --------------------------------------------------------------------------
 

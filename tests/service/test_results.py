@@ -508,14 +508,57 @@ async def test_a_held_fax_is_not_asked_about(house: House) -> None:
     assert await house.states() == ["submitted"]
 
 
-async def test_a_refused_key_stops_the_questions_too(house: House) -> None:
-    await house.submitted()
+@pytest.mark.parametrize("told", [True, False])
+async def test_while_the_key_is_refused_senders_hear_what_is_known(house: House, *, told: bool) -> None:
+    job = await house.submitted()
     await say(house, KeyRefused("the key is refused"))
-    house.now += 60
-    await house.turn("result")
+    house.provider.history_error = KeyRefused("the key is refused")
+    if told:
+        await receive(house, Verdict.SUCCESS, "ok")
+    for _ in range(120):
+        house.now += 1800
+        await house.turn("result")
     assert house.gate.is_shut
-    house.now += 3600
-    assert await house.turn("result") == 0
+    assert await house.told(job.id) == [("delivered", "ok") if told else ("no_result", "no_result")]
+    (mail,) = [mail for mail in await house.mails() if mail.cause == job.id]
+    assert mail.facts["confirmed"] is not told
+
+
+async def test_a_result_that_could_not_be_asked_for_is_told_when_it_can(house: House) -> None:
+    job = await house.submitted()
+    await say(house, KeyRefused("the key is refused"))
+    house.provider.history_error = KeyRefused("the key is refused")
+    for _ in range(120):
+        house.now += 1800
+        await house.settle()
+    await say(house, DONE)
+    house.provider.history_error = None
+    house.gate.succeeded()
+    await house.settle()
+    assert await house.told(job.id) == [("no_result", "no_result"), ("delivered", "ok")]
+    assert await corrections(house) == [("delivered", "ok", "no_result")]
+    assert house.provider.deleted == [500]
+
+
+async def test_of_a_fax_that_is_cancelled_before_its_next_call_nothing_is_asked(build: Build) -> None:
+    house, job = await busy_at_first(build)
+    await receive(house, Verdict.SUCCESS, "ok")
+    assert await house.outbound.settle.cancel(await only(house), silent=False)
+    await house.settle()
+    assert (await house.told(job.id))[-1] == ("no_result", "cancelled")
+    assert house.provider.deleted == [500]
+
+
+async def test_while_the_key_is_refused_the_sender_of_a_fax_in_doubt_hears_that_it_is(house: House) -> None:
+    job = await house.uploaded()
+    house.provider.answer_submit = lambda _ref: (_ for _ in ()).throw(OutcomeUnknown("no answer"))
+    await house.turn("submit")
+    house.provider.history_error = KeyRefused("the key is refused")
+    for _ in range(10):
+        house.now += 1800
+        await house.turn("doubt")
+    assert house.gate.is_shut
+    assert await house.told(job.id) == [("unknown", "held")]
 
 
 # --- dialling again ---------------------------------------------------------------------------------------------------
