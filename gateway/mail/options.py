@@ -68,6 +68,7 @@ _CLOCK = re.compile(r"([0-9]{1,2}):?([0-9]{2})")
 _MOMENT = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):?([0-9]{2})(?::?[0-9]{2})?\s*(?:([Zz])|([+-])([0-9]{2}):?([0-9]{2}))?"
 )
+_OF_NO_ZONE = re.compile(r"(?:.*[Tt ])?[0-9]{1,2}:?[0-9]{2}(?::?[0-9]{2})?")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -299,8 +300,7 @@ def _send_at(value: str, now: float, date: str, most: float) -> float:
     if at > now + most:
         latest = datetime.fromtimestamp(now + most, here.tzinfo)
         raise _refused(f"send-at={value} is too far away: a fax waits until {latest:%Y-%m-%dT%H:%M} here at most")
-    is_by_clock = moment.tzinfo is here.tzinfo and not _SOON.fullmatch(value)
-    return at - _clocks_change(here, at) if is_by_clock else at
+    return at - _clocks_change(here, at) if _OF_NO_ZONE.fullmatch(value) else at
 
 
 def _clocks_change(here: datetime, at: float) -> float:

@@ -307,21 +307,36 @@ def test_a_time_of_day_is_the_full_minute() -> None:
         ("+1d", "+0200", "2026-10-25T12:00+02:00"),
         ("2026-10-26T08:00", "+0300", "2026-10-26T08:00+03:00"),  # somebody who lives elsewhere
         ("2026-10-26T08:00", "+0000", "2026-10-26T08:00+00:00"),
+        ("2026-10-26T08:00Z", "+0000", "2026-10-26T08:00+00:00"),
     ],
 )
 def test_send_at_across_a_change_of_the_clocks(
     value: str, date: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TZ", "Europe/Berlin")
+    found = sent_at(value, "2026-10-24T12:00+02:00", f"Sat, 24 Oct 2026 12:00:00 {date}", "Europe/Berlin", monkeypatch)
+    assert found == datetime.fromisoformat(told).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("value", "hour"),
+    [("2026-04-01T08:00", 7), ("2026-04-01 080000", 7), ("2026-04-01T08:00Z", 8), ("2026-04-01 0800 z", 8),
+     ("2026-04-01T08:00+00:00", 8), ("2026-04-01T08:00:00-0000", 8)],
+)  # fmt: skip
+def test_a_time_with_a_zone_is_meant_in_that(value: str, hour: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = sent_at(value, "2026-03-20T12:00+00:00", "Fri, 20 Mar 2026 12:00:00 +0000", "Europe/London", monkeypatch)
+    assert found == datetime(2026, 4, 1, hour, tzinfo=UTC).timestamp()
+
+
+def sent_at(value: str, now: str, date: str, zone: str, monkeypatch: pytest.MonkeyPatch) -> float:
+    """When a fax goes, on a machine in ``zone``."""
+    monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
-        now = datetime.fromisoformat("2026-10-24T12:00+02:00").timestamp()
         asked = options.read([("send-at", value)], "here")
-        found = options.decide(asked, now=now, date=f"Sat, 24 Oct 2026 12:00:00 {date}").send_at
+        return options.decide(asked, now=datetime.fromisoformat(now).timestamp(), date=date).send_at
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert found == datetime.fromisoformat(told).timestamp()
 
 
 @pytest.mark.parametrize(
