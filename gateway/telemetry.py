@@ -130,8 +130,8 @@ def _counter(name: str, text: str, *labels: str, values: tuple[str, ...] = ()) -
     return counter
 
 
-_accepted = _counter("mails_accepted", "Mails accepted at the SMTP door")
-_rejected = _counter("mails_rejected", "Mails and recipients refused at the SMTP door", "status")
+_accepted = _counter("mails_accepted", "Mails accepted")
+_rejected = _counter("mails_rejected", "Mails and recipients refused", "status")
 _logins = _counter(
     "logins", "Logins tried at the SMTP door", "result", values=("good", "wrong", "repeated", "throttled")
 )

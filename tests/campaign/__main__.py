@@ -140,7 +140,7 @@ async def _smarthost(size: Size, seed: int, workers: WorkerPool, directory: Path
 
 
 PARTS = (
-    Part("points", "killed at each named fault point of four journeys: nothing lost, nothing doubled", _points),
+    Part("points", "killed at each named fault point of each journey: nothing lost, nothing doubled", _points),
     Part("calls", "killed at the N-th write, sync, rename, unlink or send to a socket, for every N", _calls),
     Part("edges", "rare things, each at its moment: silent clients, lagging histories, lies, cuts at a point", _edges),
     Part("kills", "kill -9 at random moments under load", _kills),

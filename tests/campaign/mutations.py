@@ -66,7 +66,8 @@ def _row(mutation: Mutation, breaches: Sequence[str], seconds: float) -> str:
         if breaches
         else ""
     )
-    rule = first.replace("|", "/").replace("\n", " ")[:_SENTENCE] or "**SURVIVED**"
+    name = first.partition(":")[0]
+    rule = name if name.isidentifier() else first.replace("|", "/").replace("\n", " ")[:_SENTENCE] or "**SURVIVED**"
     return f"| {mutation.name} | {mutation.breaks} | {mutation.hurt.part} | {rule} | {seconds:.0f} |"
 
 
@@ -77,7 +78,7 @@ async def _main(words: Sequence[str], report: Path | None) -> int:
         f"`{command}`, {time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version},"
         f" {platform.system()} {platform.machine()}:",
         "",
-        "| mutation | what it breaks | part | caught by rule: sentence | s |",
+        "| mutation | what it breaks | part | caught by | s |",
         "| --- | --- | --- | --- | ---: |",
     ]
     survived = 0
