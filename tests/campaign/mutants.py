@@ -255,9 +255,9 @@ MUTATIONS = (
         (
             Edit(
                 _SETTLE,
-                "                submitted_at=made[-1].started_at if made else None,\n            )  # fmt: skip\n"
+                "                submitted_at=made[-1].started_at if made else None, promised=_is_promised(tx, job),\n            )  # fmt: skip\n"
                 "            if mail:\n                outbox.add(tx, mail)\n",
-                "                submitted_at=made[-1].started_at if made else None,\n            )  # fmt: skip\n"
+                "                submitted_at=made[-1].started_at if made else None, promised=_is_promised(tx, job),\n            )  # fmt: skip\n"
                 "            if mail:\n                late.append(mail)\n",
             ),
             Edit(
