@@ -29,6 +29,7 @@ from gateway.errors import (
 from gateway.faultpoint import reach
 from gateway.model import MAY_BE_SENT, Attempt, FaxJob, JobState, OutgoingMail, Verdict
 from gateway.ports import FaxProvider, Submitted
+from gateway.service.absence import lacks
 from gateway.service.allowance import Allowance, How, Stop
 from gateway.service.credit import Credit
 from gateway.service.gate import Gate
@@ -304,14 +305,18 @@ class Submit:
         Raises TryLater when the provider cannot tell now.
         """
 
-        def facts(tx: Tx) -> tuple[list[Attempt], set[int]]:
-            attempts = jobs.attempts(tx, job.id)
-            return attempts, witness.sent_before(tx, witness.suspect(tx, job.id, 1).begun)
+        def facts(tx: Tx) -> tuple[list[Attempt], set[int], set[int]]:
+            older = witness.sent_before(tx, witness.suspect(tx, job.id, 1).begun)
+            return jobs.attempts(tx, job.id), older, witness.listed_by_rights(tx)
 
-        attempts, older = await self._database.read(facts)
+        attempts, older, rightful = await self._database.read(facts)
         reading = await self._history.read(older)
         if isinstance(reading.error, TryLater):
             raise reading.error
+        if any(attempt.outcome == "absent" and not _is_said(attempt) for attempt in attempts):
+            flaw = lacks(reading, rightful) if reading.complete else reading.why
+            if flaw:  # good lists have proven it absent, and no other shows that it still is
+                raise TryLater(flaw)
         documents = {attempt.document_ref for attempt in attempts}
         sends = {entry.provider_ref for ref in documents for entry in reading.sends_of(ref, job.number.digits)}
         earlier = {attempt.provider_ref for attempt in attempts}
@@ -430,7 +435,12 @@ def _may_be_listed(attempts: Sequence[Attempt]) -> bool:
     What a person said of it stands.
     """
     last = attempts[-1] if attempts else None
-    return last is not None and last.outcome in ("not_sent", "absent") and last.detail != jobs.SAID_ABSENT
+    return last is not None and last.outcome in ("not_sent", "absent") and not _is_said(last)
+
+
+def _is_said(attempt: Attempt) -> bool:
+    """Whether a person says that it was not sent."""
+    return attempt.detail == jobs.SAID_ABSENT
 
 
 def _unsure(error: GatewayError) -> str:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from gateway.edge.admin.queue import Queue
-from gateway.errors import GatewayError, NotFound, OutcomeUnknown, Refused
+from gateway.errors import GatewayError, NotFound, OutcomeUnknown, Refused, TryLater
 from gateway.model import JobState, MailKind, Receipt, Verdict
 from gateway.ports import HistoryEntry, HistoryPage, JobStatus, Submitted
 from gateway.service.absence import lacks
@@ -265,6 +265,50 @@ async def test_what_the_history_shows_behind_the_proof_is_not_sent_again(house: 
     assert (await house.states(), house.provider.submits) == (["submitted"], 1)
     assert [attempt.outcome for attempt in await house.attempts(job.id)] == ["absent", "found"]
     assert house.on_disk("SELECT faxes FROM spent WHERE scope = 'total' AND span = 3600") == [(1,)]
+
+
+@pytest.mark.parametrize("meanwhile", ["", "put off"])
+async def test_a_list_that_cannot_wholly_be_read_behind_the_proof_lets_nothing_be_sent(
+    house: House, meanwhile: str
+) -> None:
+    await doubtful(house, executed=True)
+    house.provider.hide_history = True
+    await poll(house, 1)
+    assert await house.states() == ["uploaded"]
+    if meanwhile:
+        house.provider.execute = False
+        house.provider.answer_submit = lambda _ref: (_ for _ in ()).throw(TryLater("later"))
+        await house.turn("submit")
+    sends = house.provider.submits
+    whole = house.provider.history
+
+    async def in_part(_page: int, _limit: int) -> HistoryPage:
+        return HistoryPage((), skipped=1)
+
+    house.provider.history = in_part  # type: ignore[assignment, method-assign]
+    house.now += 3600
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["uploaded"], sends)
+    house.provider.history, house.provider.hide_history = whole, False  # type: ignore[method-assign]
+    house.now += 3600
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["submitted"], sends)
+
+
+async def test_a_stale_list_behind_the_proof_lets_nothing_be_sent(house: House) -> None:
+    await doubtful(house, executed=True)
+    await delivered(house)
+    other = HistoryEntry(9001, 501, "12025550123", Verdict.SUCCESS, None)
+    house.provider.history_pages = [(other,)]
+    await poll(house, 1)
+    assert await house.states() == ["uploaded", "delivered"]
+    house.provider.history_pages = [()]  # of before both
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["uploaded", "delivered"], 2)
+    house.provider.history_pages = [(other, HistoryEntry(9000, 500, "12025550123", Verdict.SUCCESS, None))]
+    house.now += 3600
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["submitted", "delivered"], 2)
 
 
 async def test_what_the_history_shows_behind_the_proof_of_a_cancelled_fax_is_told(house: House) -> None:
