@@ -111,8 +111,11 @@ def _is_whole(data: bytes, kind: str, called: str) -> bool:
         with Image.open(io.BytesIO(data), formats=["JPEG"]):
             return not jpeg.breaks_off(data)
     if kind == "image/png":
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            image.verify()
+        try:
+            with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+                image.verify()
+        except OSError:  # it may lack nothing but the mark of its end, as some in the templates of LibreOffice
+            picture.inside(data, called, _WIDEST)
     elif kind in sniff.IMAGES:
         picture.inside(data, called, _WIDEST)
     elif called.endswith(".dib"):

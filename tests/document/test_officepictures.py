@@ -35,7 +35,7 @@ def encoded(kind: str, **options: Any) -> bytes:
 PICTURES = {
     "a.png": encoded("PNG"), "a.jpg": encoded("JPEG"), "a.gif": encoded("GIF"), "a.bmp": encoded("BMP"), "a.svg": SVG,
     "a.tif": encoded("TIFF", compression="tiff_lzw"), "a.webp": encoded("WEBP"), "a.avif": encoded("AVIF"),
-    "a.emf": EMF, "a.wmf": WMF, "b.wmf": PLACEABLE, "a.emz": gzip.compress(EMF), "a.tmp": encoded("PNG"),
+    "a.emf": EMF, "a.wmf": WMF, "b.wmf": PLACEABLE, "a.emz": gzip.compress(EMF), "a.tmp": encoded("PNG"), "b.png": encoded("PNG")[:-12],
 }  # fmt: skip
 
 
