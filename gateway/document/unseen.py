@@ -15,10 +15,13 @@ from pathlib import Path
 
 import pypdfium2
 
-from gateway.document import comments, unprinted
+from gateway.document import comments, openwords, unprinted
 
-_TEXTS = re.compile(r"word/(?:document|footnotes|endnotes)\.xml|ppt/slides/[^/]+\.xml|xl/sharedStrings\.xml")
-_TABLE, _SHEETS = "xl/sharedStrings.xml", re.compile(r"xl/(?:workbook|worksheets/[^/]+)\.xml")
+_TEXTS = re.compile(
+    r"word/(?:document|footnotes|endnotes)\.xml|ppt/slides/[^/]+\.xml|xl/(?:sharedStrings|worksheets/[^/]+)\.xml"
+)
+_OF_TABLE, _SHEETS = "xl/", re.compile(r"xl/(?:workbook|worksheets/[^/]+)\.xml")
+_OPEN = "content.xml"
 _HIDES = re.compile(rb"Print_Area\b|\bstate=\"(?:veryH|h)idden\"|<(?:row|col)\b[^<>]*\bhidden=\"(?:1|true)\"")
 _UNREADABLE = re.compile(  # slides that are hidden; letters that are drawn as shapes (WordArt)
     rb"<p:sld\b[^<>]*\bshow=\"(?:0|false)\"|\bprst=\"text(?!NoShape)|<v:textpath\b"
@@ -65,14 +68,20 @@ def told(document: Path, made: Path) -> Iterator[str]:
 
 def _words(document: Path) -> Iterator[str]:
     with zipfile.ZipFile(document) as source:
-        for name in filter(_TEXTS.fullmatch, source.namelist()):
-            if name == _TABLE and _is_part(source):
-                return
-            text = source.open(name).read(comments.LONGEST)
-            if not _UNREADABLE.search(text):
-                for piece in _pieces(text):
-                    words = html.unescape(piece.decode("utf-8", "ignore"))
-                    yield from _WORD.findall(unicodedata.normalize("NFC", words))
+        for text in _texts(source):
+            yield from _WORD.findall(unicodedata.normalize("NFC", text))
+
+
+def _texts(source: zipfile.ZipFile) -> Iterator[str]:
+    if _OPEN in source.namelist():
+        yield openwords.of(source.open(_OPEN).read(comments.LONGEST))
+    names = list(filter(_TEXTS.fullmatch, source.namelist()))
+    if any(name.startswith(_OF_TABLE) for name in names) and _is_part(source):
+        return
+    for name in names:
+        text = source.open(name).read(comments.LONGEST)
+        if not _UNREADABLE.search(text):
+            yield from (html.unescape(piece.decode("utf-8", "ignore")) for piece in _pieces(text))
 
 
 def _is_part(book: zipfile.ZipFile) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.document import unseen
 
-from . import made
+from . import made, made_office
 
 SHOWN = ["Offer of Stra\u00dfe 4711", "a ship-", "building firm BIG", "caf\u00e9"]
 
@@ -72,6 +72,40 @@ def test_words_of_a_table_that_are_on_no_page_are_told(tmp_path: Path, hides: st
     words = {"xl/sharedStrings.xml": "<sst><si><t>Offer cut</t><rPh><t>read</t></rPh></si></sst>"}
     assert told(tmp_path, words) == ["a word of it is on none of its pages: cut"]
     assert told(tmp_path, {"xl/workbook.xml": hides, "xl/worksheets/a.xml": hides, **words}) == []
+
+
+def test_words_within_the_cells_of_a_table_are_looked_for(tmp_path: Path) -> None:
+    sheet = '<row><c t="inlineStr"><is><t>Offer</t></is></c><c t="inlineStr"><is><r><t>cut</t></r></is></c><c><v>77</v></c></row>'
+    assert told(tmp_path, {"xl/worksheets/a.xml": sheet}) == ["a word of it is on none of its pages: cut"]
+    assert told(tmp_path, {"xl/worksheets/a.xml": '<row r="1" hidden="1">' + sheet}) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("<text:h>Offer of</text:h><text:p>Stra<text:span>\u00dfe</text:span><text:s/>4711 <text:a>ship</text:a>building</text:p>", ""),
+        ("<text:p>Offer<text:tab/>lost</text:p>", "a word of it is on none of its pages: lost"),
+        ("<text:p>firm <text:date>Monday</text:date><text:note><text:note-body><text:p>foot</text:p></text:note-body></text:note></text:p>",
+         "a word of it is on none of its pages: foot"),
+        ("<text:p><office:annotation><text:p>No!</text:p></office:annotation>BIG</text:p>", ""),
+        ("<draw:page><presentation:notes><text:p>spoken</text:p></presentation:notes></draw:page>", ""),
+        ('<draw:frame presentation:placeholder="true"><text:p>Click here</text:p></draw:frame>', ""),
+        ("<table:table><table:covered-table-cell><text:p>below</text:p></table:covered-table-cell></table:table>", ""),
+        ('<table:table-cell office:value-type="date"><text:p>29.11.2026</text:p></table:table-cell>', ""),
+        ('<table:table-cell office:value-type="string"><text:p>cut off</text:p></table:table-cell>',
+         "a word of it is on none of its pages: cut"),
+        ('<table:table table:print-ranges="A.A1"><text:p>cut</text:p></table:table>', ""),
+        ('<table:table table:print-ranges=""><text:p>cut</text:p></table:table>', "a word of it is on none of its pages: cut"),
+        ('<text:section text:display="none"><text:p>cut</text:p></text:section>', ""),
+        ("<text:p>cut", ""),  # damaged
+    ],
+)  # fmt: skip
+def test_words_of_an_opendocument_that_are_on_no_page_are_told(tmp_path: Path, text: str, lost: str) -> None:
+    content = made_office.flat("text").decode()
+    at, end = content.index("<text:p>"), content.index("</office:text>")
+    styles = "<office:automatic-styles><text:p>1</text:p></office:automatic-styles><office:body>"
+    document = (content[:at] + text + content[end:]).replace("<office:body>", styles)
+    assert told(tmp_path, {"content.xml": document}) == ([lost] if lost else [])
 
 
 def test_no_more_than_a_thousand_lost_words_are_looked_for(tmp_path: Path) -> None:
