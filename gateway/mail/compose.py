@@ -352,16 +352,8 @@ def _document_type(attachment: bytes | None, claimed: str) -> str:
 
 def _operator(facts: dict[str, Any], letterhead: Letterhead) -> tuple[dict[str, str], Part]:
     paragraphs = [one_line(line, 2000) for line in str(facts.get("text") or "").splitlines()]
-    known = ("title", "text", "remedy", "sandbox")
-    rows = [(key.replace("_", " ").capitalize(), value) for key, value in facts.items() if key not in known]
-    text = _render(
-        "operator.txt",
-        facts,
-        letterhead,
-        paragraphs=paragraphs,
-        remedy=_sentence(facts, "remedy"),
-        table=_table(rows),
-    )
+    remedy = _sentence(facts, "remedy")
+    text = _render("operator.txt", facts, letterhead, paragraphs=paragraphs, remedy=remedy, table="")
     title = str(facts.get("title") or "Notice")
     return {"subject": f"[{letterhead.hostname}] {title}", "Auto-Submitted": "auto-generated"}, mime.text(text)
 

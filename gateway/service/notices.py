@@ -120,10 +120,8 @@ class Notices:
             "submitted_at": submitted_at,
             "finished_at": now,
             "pages": document.pages if document else None,
-            "seconds": document.seconds if document else None,
             "ledger": [entry.text for entry in document.ledger] if document else [],
             "warnings": document.warnings if document else [],
-            "attempts": job.attempts,
             "dialled": min(job.redials, before),  # more are none to come, after a restored backup
             "cost": limits.shown_money(limits.units(job.cost)) if job.cost is not None and charged else None,
             "provider_ref": job.provider_ref,

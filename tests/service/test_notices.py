@@ -146,7 +146,7 @@ def test_the_facts_of_a_result_can_be_stored_and_say_what_the_dialogue_said() ->
     entries = (LedgerEntry("a.pdf", "application/pdf", 1, 2), LedgerEntry("b.p7s", "x", reason="it is a signature"))
     job = replace(
         JOB, document=FaxDocument("document/x", 2, 10, "00", 41.5, entries), orcpt="rfc822;x@y",
-        notify=frozenset({Notify.FAILURE, Notify.DELAY}), attempts=2,
+        notify=frozenset({Notify.FAILURE, Notify.DELAY}),
     )  # fmt: skip
     submission = replace(SUBMISSION, envid="QQ1", ret="HDRS", subject="Invoice", message_id="<m@x>")
     mail = NOTICES.result(MailKind.FAILED, job, submission, 9.0, code="busy", text="line busy")
@@ -154,7 +154,7 @@ def test_the_facts_of_a_result_can_be_stored_and_say_what_the_dialogue_said() ->
     facts = json.loads(json.dumps(mail.facts))
     assert facts["ledger"] == ["a.pdf: pages 1-2", "b.p7s: left out, it is a signature"]
     assert (facts["envid"], facts["ret"], facts["orcpt"]) == ("QQ1", "HDRS", "rfc822;x@y")
-    assert (facts["notify"], facts["status"], facts["attempts"]) == (["delay", "failure"], "", 2)
+    assert (facts["notify"], facts["status"]) == (["delay", "failure"], "")
     assert facts["sandbox"] is False
 
 
