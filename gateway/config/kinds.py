@@ -104,16 +104,19 @@ def _text_schema(pattern: str, *examples: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
 
 
+_WITH_UNIT = r"^([0-9.]+\s*(ms|s|m|h|d|w)\s*)+$"
 _DURATION_SCHEMA = WithJsonSchema(
-    {
-        "anyOf": [{"type": "string", "pattern": r"^([0-9.]+\s*(ms|s|m|h|d|w)\s*)+$"}, {"type": "number"}],
-        "examples": ["30s", "5m"],
-    }
+    {"anyOf": [{"type": "string", "pattern": _WITH_UNIT}, {"type": "number"}], "examples": ["30s", "5m"]}
 )
 Duration = Annotated[
     float, BeforeValidator(_positive_duration), PlainSerializer(format_duration, return_type=str), _DURATION_SCHEMA
 ]
-Age = Annotated[float, BeforeValidator(_age), PlainSerializer(format_duration, return_type=str), _DURATION_SCHEMA]
+Age = Annotated[
+    float,
+    BeforeValidator(_age),
+    PlainSerializer(format_duration, return_type=str),
+    _text_schema(_WITH_UNIT, "7d", "12h"),
+]
 DurationOrZero = Annotated[
     float, BeforeValidator(_duration), PlainSerializer(format_duration, return_type=str), _DURATION_SCHEMA
 ]

@@ -94,6 +94,12 @@ def test_the_schema_describes_options_in_the_words_of_the_code() -> None:
     assert "description" not in schema["$defs"]["Redial"]["properties"]["busy"]
 
 
+def test_the_schema_asks_for_a_unit_where_the_gateway_does() -> None:
+    sections = json_schema()["$defs"]
+    assert sections["Retention"]["properties"]["history"]["type"] == "string"
+    assert {"type": "number"} in sections["Retention"]["properties"]["purge_every"]["anyOf"]
+
+
 def test_the_schema_takes_one_value_where_a_list_may_stand() -> None:
     domain = json_schema()["properties"]["domain"]
     assert domain["anyOf"] == [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
