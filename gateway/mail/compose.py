@@ -31,6 +31,7 @@ from gateway.received import END, breaks_off, file_type
 
 _WIDTH = 78  # characters of a text line
 _LABEL = 12  # characters of a table's first column: a SHA-256 still fits behind it
+_CELL = 65_536  # characters of its second: each of many recipients is named
 _SUBJECT = 200  # characters kept of the sender's subject
 _ID = re.compile(r"<[!-;=?-~]{3,900}>")
 _MARK = "*** SANDBOX: this was a trial run. Nothing was really faxed. ***\n\n"
@@ -400,7 +401,7 @@ def _table(rows: Iterable[tuple[str, Any]]) -> str:
     indent = " " * (_LABEL + 2)
     return "\n".join(
         textwrap.fill(
-            one_line(str(value), 1000),
+            one_line(str(value), _CELL),
             _WIDTH,
             initial_indent=f"  {label:<{_LABEL}}"[: _LABEL + 2],
             subsequent_indent=indent,

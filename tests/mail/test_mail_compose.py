@@ -558,6 +558,12 @@ def test_honest_words() -> None:
     assert "Do NOT send it again" in body(made("16-no-result"))
 
 
+def test_each_of_many_recipients_is_named() -> None:
+    many = [{"rcpt": f"1202555{n:04}@fax.example.org", "number": f"+1202555{n:04}", "orcpt": None} for n in range(100)]
+    said = " ".join(body(compose(mail(MailKind.ACCEPTED, {**RESULT, "recipients": many}), HEAD)).split())
+    assert all(f"+1 202 555 {n:04}" in said for n in range(100))
+
+
 @pytest.mark.parametrize("kind", list(MailKind))
 def test_the_sandbox_is_marked(kind: MailKind) -> None:
     facts = {MailKind.INBOUND: INBOUND, MailKind.OPERATOR: OPERATOR}.get(kind, RESULT)
