@@ -21,6 +21,7 @@ _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _WHOLE_FIELD = re.compile(rb"((?!--)[!-9;-~]++):([^\n]*+\n?(?:[ \t][^\n]*+\n?)*+)")
 _WHOLE = re.compile(rb"(?:%s)*+" % _WHOLE_FIELD.pattern)
 _MBOX = re.compile(rb">?From \S+ .*[0-9]{2}:[0-9]{2}.* [0-9]{4}\b")
+_PARAMETER = re.compile(rb"[\w*-]+[ \t]*=")
 _MIME = re.compile(rb"^(?:content-[a-z-]+|mime-version)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 # what a blank line may cut off from a header: fields that say what the body is
@@ -156,7 +157,7 @@ def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[H
     for line in block.split(b"\n"):
         match = _FIELD.match(line)
         following = offset + len(line) + 1
-        if line[:1] in (b" ", b"\t") and spans:
+        if spans and (line[:1] in (b" ", b"\t") or _lost_its_blanks(line, block, spans[-1])):
             name, value, _ = spans[-1]
             spans[-1] = (name, value, following)
             types += line if name == _TYPE else b""
@@ -182,6 +183,14 @@ def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[H
         if not is_whole and len(block) > MAX_HEADER:
             raise Refused(f"the mail has a header larger than {MAX_HEADER // 1024} KiB", status="5.6.0")
     return Headers([(name, block[value:following]) for name, value, following in spans if name]), body
+
+
+def _lost_its_blanks(line: bytes, block: bytes, before: tuple[str, int, int]) -> bool:
+    """Whether this is a parameter of the MIME field ``before`` it, without the blanks that say so."""
+    name, value, end = before
+    return (
+        name.startswith("content-") and _PARAMETER.match(line) is not None and block[value:end].rstrip().endswith(b";")
+    )
 
 
 def _separates(line: bytes, before: list[tuple[str, int, int]], offset: int) -> bool:

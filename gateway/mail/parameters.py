@@ -9,6 +9,7 @@ from gateway import charsets
 from gateway.mail.words import decode_words, to_text
 
 _VALUE = re.compile(r"\s*([^\s;/]*(?:\s*/\s*[^\s;]*)?)")
+_MARKS = re.compile(r"[\s\"'<>]+")
 _NAME = re.compile(r"[\s;]*([^=;]*)(=?)\s*", re.ASCII)
 _QUOTED = re.compile(r'"((?:[^"\\]+|\\.)*)"?[^;]*', re.DOTALL)
 _ENCODED = re.compile(r"(?:=\?[^?\s]*\?[bBqQ]\?[^?]*\?=\s*)+")
@@ -26,7 +27,7 @@ def parse(field: str) -> tuple[str, dict[str, str]]:
     """Split a field into its value, in lower case, and its parameters by lower-case name; never raises.
 
     RFC 2045 section 5.1 and RFC 2231 sections 3 and 4. Read as well: values without quotes that hold blanks, quotes
-    that never end, a missing first semicolon, blanks around the slash, backslashes of Windows paths, sections out of
+    that never end, a missing first semicolon, blanks around the slash, a value in quotes or brackets, backslashes of Windows paths, sections out of
     order. Where one name is given plain and extended (``name*``), the extended one is meant.
     """
     if not field:
@@ -36,7 +37,7 @@ def parse(field: str) -> tuple[str, dict[str, str]]:
         return simple[1].lower(), {name.lower(): quoted or word for name, quoted, word in pairs}
     head = _VALUE.match(field)
     assert head is not None  # matches the empty string too
-    value = "" if "=" in head[1] else "".join(head[1].split()).lower()  # it begins with a parameter
+    value = "" if "=" in head[1] else _MARKS.sub("", head[1]).lower()  # it begins with a parameter
     plain: dict[str, str] = {}
     whole: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[bool, str]]] = {}
@@ -98,7 +99,7 @@ def without_comment(value: str) -> str:
     value = value.strip()
     if value.endswith(")"):
         value = value[: value.rfind("(")].rstrip() if "(" in value else value
-    return value.strip("'")
+    return value.strip("'\"")
 
 
 def display_name(parameter: str) -> str:

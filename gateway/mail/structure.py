@@ -36,6 +36,7 @@ _TNEF = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _READABLE = {"message/delivery-status", "message/disposition-notification", "message/feedback-report"}
 _TABLES = {"text/csv", "text/tab-separated-values", "text/xml"}  # with a name, no form of a message text
 _CUT_OFF = re.compile(r"ATT\d{5}\.(?:txt|html?)", re.IGNORECASE)  # what Exchange makes of text behind a document
+_SHORT = {"text": "text/plain", "html": "text/html", "multipart": "multipart/mixed"}
 _UNSURE = {"text/plain", "application/octet-stream"}  # what programs say that do not know
 _OF_A_MAIL = {"from", "to", "subject", "date", "received", "return-path", "message-id", "mime-version", "content-type"}
 _ARMOUR = 65_536  # bytes of a key or a signature in letters, at most
@@ -167,15 +168,7 @@ class _Walk:
     # --- multiparts -----------------------------------------------------------------------------------------------
 
     def _multipart(
-        self,
-        source: Buffer,
-        body: int,
-        end: int,
-        kind: str,
-        parameters: dict[str, str],
-        depth: int,
-        *,
-        bare: bool,
+        self, source: Buffer, body: int, end: int, kind: str, parameters: dict[str, str], depth: int, *, bare: bool
     ) -> list[Leaf] | None:
         """The leaves of a multipart; None when it holds no boundary and nothing that looks like parts."""
         if kind == "multipart/encrypted":
@@ -270,7 +263,7 @@ class _Walk:
     def _winmail(self, leaf: Leaf, depth: int) -> list[Leaf]:
         leaf.name = leaf.name or "winmail.dat"
         data, leaf.defect = self._decoded(leaf, text=False)
-        if leaf.defect:
+        if leaf.defect or not data.startswith(tnef.MAGIC):  # another file, under this name
             return [leaf]
         message = tnef.read(data, depth, deepest=MAX_DEPTH)
         leaves = self._tnef(message, depth)
@@ -441,8 +434,9 @@ def _attached(leaf: Leaf, inner: list[Leaf], subject: str, preface: str) -> list
 
 def _type(headers: Headers) -> tuple[str, dict[str, str]]:
     """The Content-Type and its parameters; of several that of the parts, which cannot be read by another."""
-    said = [parse(field) for field in headers.every("content-type")]
-    return next((each for each in said if each[0].startswith("multipart/")), said[0] if said else ("", {}))
+    said = [parse(field) for field in headers.every("content-type")] or [("", {})]
+    kind, parameters = next((each for each in said if each[0].startswith("multipart")), said[0])
+    return _SHORT.get(kind, kind), parameters
 
 
 def _leaf(source: Buffer, headers: Headers, body: int, end: int, kind: str, parameters: dict[str, str]) -> Leaf:
@@ -457,10 +451,10 @@ def _leaf(source: Buffer, headers: Headers, body: int, end: int, kind: str, para
         source,
         body,
         end,
-        "text/plain" if kind == "text" or kind in _READABLE else one_line(kind, 100),
+        "text/plain" if kind in _READABLE else one_line(kind, 100),
         how,
         name=file_name(display_name(claimed)),
-        charset=one_line(without_comment(parameters.get("charset", "")), 40).lower() or None,
+        charset=one_line(without_comment(parameters.get("charset", "").rpartition("=")[2]), 40).lower() or None,
         disposition=disposition if disposition in ("attachment", "inline") else "attachment" if disposition else "",
         content_id=one_line(content_id, 500) or None,
         location=one_line(headers.raw("content-location"), 500),

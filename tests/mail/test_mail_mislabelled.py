@@ -43,6 +43,8 @@ def test_base64_without_its_label(tmp_path: Path, field: str, encoding: str) -> 
     [
         "Content-Type: text/plain\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n",
         "Content-Type: multipart / mixed; boundary=b\r\n\r\n",
+        "Content-Type: multipart; boundary=b\r\n\r\n",
+        'Content-Type: "multipart/mixed"; boundary="b"\r\n\r\n',
         'Content-Type: multipart/mixed; boundary="b"\r\nContent-Transfer-Encoding: base64\r\n\r\n',
     ],
 )
@@ -69,6 +71,48 @@ def test_a_multipart_that_is_encoded_as_a_whole(tmp_path: Path) -> None:
 def test_parts_are_no_pages_of_source(tmp_path: Path, head: str) -> None:
     parts = PARTS.replace("--b\r\n\r\n", "--b\r\nContent-Type: text/plain\r\n\r\n", 1)
     assert taken(tmp_path, FIELDS + head + parts)[0] == [b"hello", PDF]
+
+
+@pytest.mark.parametrize(
+    "kind", ['"text/html"; charset="{}"', "text/html>; charset={}", "html; charset={}", '"text/html; charset={}"']
+)
+@pytest.mark.parametrize("charset", ["iso-8859-15", "charset=iso-8859-15"])
+def test_a_type_with_marks_around_it(tmp_path: Path, kind: str, charset: str) -> None:
+    mail = tmp_path / "mail"
+    mail.write_bytes(f"{FIELDS}Content-Type: {kind.format(charset)}\r\n\r\nall for <b>5 €</b>".encode("iso-8859-15"))
+    (part,) = extract(str(mail), str(tmp_path))["parts"]
+    assert (part["role"], part["charset"]) == ("body-html", "iso-8859-15")
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "found"),
+    [
+        ('multipart/mixed;\r\nboundary="b"', PARTS.replace("/pdf", '/pdf; \r\nname="our offer.pdf"'), [b"hello", PDF]),
+        ("text/plain;\r\ncharset=iso-8859-2", "a=5", [b"a=5"]),
+    ],
+)
+def test_parameters_that_have_lost_the_blanks_before_them(
+    tmp_path: Path, head: str, body: str, found: list[bytes]
+) -> None:
+    assert taken(tmp_path, f"{FIELDS}Content-Type: {head}\r\n\r\n{body}")[0] == found
+
+
+@pytest.mark.parametrize("field", ["Content-Type: text/plain", "Subject: five;"])
+def test_an_equation_is_no_parameter(tmp_path: Path, field: str) -> None:
+    assert taken(tmp_path, f"{FIELDS}{field}\r\na=5\r\n\r\nb=6")[0] == [b"a=5\r\n\r\nb=6"]
+
+
+def test_no_proof_is_put_together_of_lines_without_blanks(tmp_path: Path) -> None:
+    mail = tmp_path / "mail"
+    proof = "Authentication-Results: mx.example;\r\n{}dmarc=pass header.from=example.com\r\n"
+    for blank, author in ((" ", "ann@example.com"), ("", "")):
+        mail.write_bytes(f"{proof.format(blank)}{FIELDS}MIME-Version: 1.0\r\n\r\nhello".encode())
+        assert inspect(str(mail), authserv_id="mx.example")["author"] == author
+
+
+def test_another_file_called_winmail_is_what_it_is(tmp_path: Path) -> None:
+    head = "Content-Type: application/ms-tnef; name=winmail.dat\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    assert taken(tmp_path, FIELDS + head + BASE64)[0] == [PDF]
 
 
 FIELDS_OF_TEXT = ["Content-Type: text/html; charset=iso-8859-1\r\n", "Content-Transfer-Encoding: quoted-printable\r\n"]
