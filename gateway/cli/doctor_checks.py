@@ -36,6 +36,14 @@ _LITTLE, _FEW = 1 << 30, 256 << 20  # bytes of free space
 _REMOTE = {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "afs"}
 _EXAMPLES = {"example.com", "example.net", "example.org"}  # RFC 2606 section 3
 _SOON = 14 * 86400.0  # seconds
+_RELAY_REMEDIES = {  # by what aiosmtplib and OpenSSL say
+    "server ready message": "set mail.relay.tls: implicit, if the port speaks TLS at once, as 465 does",
+    "WRONG_VERSION_NUMBER": "set mail.relay.tls: starttls, as the port does not speak TLS at once",
+    "STARTTLS extension not supported": "set mail.relay.tls: none, or implicit and the port for that",
+    "AUTH extension is not supported": "set mail.relay.tls: starttls, if it takes passwords under TLS only",
+    "CERTIFICATE_VERIFY_FAILED": "name it in mail.relay.host as its certificate does, and have this machine trust who signed that"
+    " (update-ca-certificates)",
+}
 _CJK = ("NotoSansCJK*", "unifont*", "wqy-*")
 _FONTS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
 
@@ -404,7 +412,8 @@ async def relay(config: Config) -> Finding:
     try:
         await Transport(to).probe()
     except TryLater as error:
-        return Finding("mail server", FAIL, str(error), f"see mail.relay; results and received faxes wait for {place}")
+        remedy = next((remedy for sign, remedy in _RELAY_REMEDIES.items() if sign in str(error)), "see mail.relay")
+        return Finding("mail server", FAIL, str(error), f"{remedy}; results and received faxes wait for {place}")
     except OSError as error:
         return Finding("mail server", FAIL, f"{place}: {error}", "see mail.relay")
     login = f", as {to.user}" if to.user else ""

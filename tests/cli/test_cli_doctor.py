@@ -487,6 +487,37 @@ async def test_a_relay_by_an_address_of_ipv6_is_told_with_brackets(tmp_path: Pat
     assert finding.remedy == "see mail.relay; results and received faxes wait for [::1]:1"
 
 
+@pytest.mark.parametrize(
+    ("greeting", "tls", "remedy"),
+    [
+        (b"", "none", "set mail.relay.tls: implicit, if the port speaks TLS at once"),  # it waits for us to begin
+        (b"220 mx\r\n", "implicit", "set mail.relay.tls: starttls, as the port does not speak TLS at once"),
+        (b"220 mx\r\n", "starttls", "set mail.relay.tls: none, or implicit"),
+        (b"220 mx\r\n", "none, user: ann, password: secret", "set mail.relay.tls: starttls, if it takes passwords"),
+    ],
+)
+async def test_how_the_mail_server_wants_its_tls_is_told(
+    tmp_path: Path, greeting: bytes, tls: str, remedy: str
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        while await reader.readline():
+            writer.write(b"250 mx\r\n" if greeting else b"")
+        writer.close()
+        gone.set()
+
+    gone = asyncio.Event()
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        path = write_config(tmp_path)
+        wanted = f"relay: {{host: 127.0.0.1, port: {port}, timeout: 1s, tls: {tls}}}"
+        path.write_text(path.read_text().replace("relay: {host: 127.0.0.1, port: 1}", wanted))
+        finding = await checks.relay(load(path, {}))
+        await gone.wait()
+    assert finding.state == FAIL
+    assert finding.remedy.startswith(remedy), finding
+
+
 async def test_a_relay_by_a_name_that_is_none_is_told(tmp_path: Path) -> None:
     path = write_config(tmp_path)
     path.write_text(
