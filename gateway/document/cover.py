@@ -17,7 +17,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from PIL import Image
 
-from gateway.document import layout, raster, text
+from gateway.document import layout, progress, raster, text
 from gateway.document.cover_choice import MODES, SHIPPED, SUFFIX
 from gateway.document.cover_words import WORDS, date
 from gateway.document.refusal import Unfaxable
@@ -31,6 +31,7 @@ SHORT = 1200  # characters of a message text that may stand on the cover page
 LARGEST = 40_000  # bytes of one, which may be HTML
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_OF_LINES = ("comments", "confidentiality")
 _LONGEST = 200  # characters of a field that is one line
 
 
@@ -98,6 +99,8 @@ def page(options: Mapping[str, Any], comments: str, pages: int, target: raster.G
     own_templates = options.get("covers") or {}
     source = own_templates[name] if name in own_templates else _source(name)
     facts = {**options.get("cover_facts", {}), "comments": comments}
+    if any(len(str(facts.get(each) or "")) > _LONGEST for each in FIELDS if each not in _OF_LINES):
+        progress.note(f"what has more than {_LONGEST} characters, such as a long subject, is cut off on it")
     try:
         image, fits = draw(source, facts, pages, target)
     except CoverError as error:
@@ -114,9 +117,7 @@ def draw(source: str, facts: Mapping[str, Any], pages: int, target: raster.Grid)
     language = str(facts.get("language") or "en")
     words = WORDS.get(language, WORDS["en"])
     when = datetime.fromtimestamp(float(facts.get("at", 0.0))).astimezone()
-    values: dict[str, Any] = {
-        name: _cleaned(str(facts.get(name) or ""), lines=name in ("comments", "confidentiality")) for name in FIELDS
-    }
+    values: dict[str, Any] = {name: _cleaned(str(facts.get(name) or ""), lines=name in _OF_LINES) for name in FIELDS}
     values |= {"date": date(when, language if language in WORDS else "en"), "time": f"{when:%H:%M}", "pages": pages}
     values["confidentiality"] = {"none": ""}.get(
         values["confidentiality"], values["confidentiality"] or words["notice"]
@@ -145,7 +146,8 @@ def _count(content: str, shown: str) -> int:
 def _cleaned(value: str, *, lines: bool) -> str:
     """What can be printed of it, on one line or more."""
     if not lines:
-        return " ".join(text.clean(value.replace("\n", " ")).split())[:_LONGEST]
+        line = " ".join(text.clean(value.replace("\n", " ")).split())
+        return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
     return "\n".join(text.clean(line) for line in value.replace("\r\n", "\n").replace("\r", "\n").split("\n")).strip()
 
 

@@ -15,7 +15,7 @@ _STANDARD = {
 _IN_STYLE = re.compile(r"(?<![-\w])font(?:-family)?\s*:([^;]*)", re.IGNORECASE)  # of CSS
 _FIRST = re.compile(r"[^,]*\bwingdings\b(?!\s*-?\s*[23])", re.IGNORECASE)
 _PRIVATE = 0xF000  # where Unicode has the codes of fonts of signs
-_UNKNOWN = "\ufffd"
+UNKNOWN = "\ufffd"
 _SIGNS = {  # from a code on; those that our font has
     0x21: "✏✂✁", 0x28: "☎✆✉", 0x3E: "✇✍", 0x41: "✌", 0x45: "☜☞☝☟", 0x4A: "☺😐☹", 0x4E: "☠", 0x51: "✈☼", 0x54: "❄",
     0x58: "✠✡☪☯", 0x6C: "●❍■□□❑❒◆◊◆❖◆☒", 0x7A: "⌘", 0x80: "0①②③④⑤⑥⑦⑧⑨⑩0❶❷❸❹❺❻❼❽❾❿", 0x9E: "·•", 0xA1: "○○○◉◎", 0xA7: "▪□",
@@ -66,4 +66,4 @@ def _sign(code: int) -> str:
     for first, found in _SIGNS.items():
         if first <= code < first + len(found):
             return found[code - first]
-    return _UNKNOWN
+    return UNKNOWN

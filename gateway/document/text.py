@@ -36,6 +36,7 @@ _POINTS, _POINTS_MONO = 11, 10.12
 _LEAST = {FINE: 22, STANDARD: 25}  # pixels of a font, by rows to the inch: smaller is very small print (see legibility)
 _SAMPLE = 20_000  # characters of a text, in which lines that are broken a little beyond the page are looked for
 _SEVERAL, _SHARE, _MOST_OF = 5, 1 / 8, 0.9  # lines; of all; of those, that are to fit at least
+_SHEETS = 1 / 2  # share of those that a text with form feeds has, which are too long for a page
 _LEADING = 1.25
 _TAB = 8
 _MOST = 1000  # characters of a printed line, which holds far fewer unless they have no width
@@ -57,6 +58,7 @@ _KANA = re.compile(rb"\x82[\x9f-\xf1]|\x83[\x40-\x96]")  # in Shift JIS; nothing
 _STEERING = re.compile(r"\x1b(?:\[[0-?]{0,20}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,200}(?:\x07|\x1b\\)|[ -/][0-~])")
 _LINE_ENDS = re.compile("\r\n|[\r\v\x85\u2028\u2029]")
 _FROM_RIGHT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
+_SIGNS = {"\uf0b7": "•"}  # of Symbol, as Word's lists have it; others are of Wingdings
 _JOINERS = "\u200c\u200d"  # shape the letters beside them
 
 
@@ -231,13 +233,14 @@ def _system_fonts(size: int) -> list[ImageFont.FreeTypeFont]:
 def pages(text: str, target: Grid, *, mono: bool) -> Iterator[Image.Image]:
     """Grey pages of a text; a form feed begins a new page."""
     room = WIDTH - 2 * _SIDE * X_DPI
-    text = _LINE_ENDS.sub("\n", text).rstrip()
-    setter = _setter(text, room, target, mono=mono)
     # laid out on fine rows: letters come out 4 per cent narrower than drawn, and crisper than scaled ones
     height = round(target.inches * FINE)
-    per_page = max(1, int((height - 2 * _TOP * FINE) // setter.line_height))
+    down = height - 2 * _TOP * FINE
+    text = _LINE_ENDS.sub("\n", text).rstrip()
+    setter = _setter(text, room, down, _LEAST[target.y_dpi], mono=mono)
+    per_page = max(1, int(down // setter.line_height))
     for sheet in text.split("\f"):
-        lines = (wrapped for line in sheet.split("\n") for wrapped in setter.wrap(clean(line), room))
+        lines = (wrapped for line in sheet.rstrip().split("\n") for wrapped in setter.wrap(clean(line), room))
         while page_lines := list(islice(lines, per_page)):
             page = Image.new("L", (WIDTH, height), 255)
             canvas = ImageDraw.Draw(page)
@@ -246,22 +249,25 @@ def pages(text: str, target: Grid, *, mono: bool) -> Iterator[Image.Image]:
             yield page if height == target.height else page.resize((WIDTH, target.height), Image.Resampling.BOX)
 
 
-def _setter(text: str, room: float, target: Grid, *, mono: bool) -> Typesetter:
-    """Smaller where that lets lines stand as they are: those of a table, a log, notes that are broken a little beyond this width. One
-    above a blank line says nothing, as it may be a paragraph.
+def _setter(text: str, room: float, down: float, least: int, *, mono: bool) -> Typesetter:
+    """Smaller, to that ``least``, where that lets lines and sheets stand as they are: those of a table, a log, notes that are broken
+    a little beyond this width, and the sheets of old printers, of 60 lines or 66. A line above a blank one says nothing, as it may be
+    a paragraph.
     """
     face, points = ("DejaVuSansMono", _POINTS_MONO) if mono else ("DejaVuSans", _POINTS)
     setter = Typesetter(face, points)
-    lines = [clean(line[:_MOST]) for line in text[:_SAMPLE].replace("\f", "\n\n").split("\n")]
-    widths = sorted(setter.length(line) for line, below in pairwise(lines) if below)
-    wide = widths[bisect(widths, room) :]
-    if len(wide) < max(_SEVERAL, _SHARE * len(widths)):
-        return setter
-    for widest in (wide[-1], wide[int(_MOST_OF * len(wide))]):
-        size = int(points * FINE / 72 * room / widest)
-        if size >= _LEAST[target.y_dpi]:
-            return Typesetter(face, size * 72 / FINE)
-    return setter
+    sheets = [sheet.rstrip().split("\n") for sheet in text[:_SAMPLE].split("\f")]
+    lines = [[clean(line[:_MOST]) for line in sheet] for sheet in sheets]
+    widths = sorted(setter.length(line) for sheet in lines for line, below in pairwise(sheet) if below)
+    heights = sorted(float(setter.line_height * len(sheet)) for sheet in lines if len(lines) > 1)
+    size = most = points * FINE / 72
+    for found, fits, enough in (
+        (widths, room, max(_SEVERAL, _SHARE * len(widths))), (heights, down, max(1, _SHEETS * len(heights))),
+    ):  # fmt: skip
+        if len(more := found[bisect(found, fits) :]) >= enough:
+            wished = (int(most * fits / value) for value in (more[-1], more[int(_MOST_OF * len(more))]))
+            size = min(size, next((each for each in wished if each >= least), size))
+    return Typesetter(face, size * 72 / FINE) if size < most else setter
 
 
 def clean(line: str) -> str:
@@ -274,4 +280,16 @@ def clean(line: str) -> str:
 def _printed(character: str) -> str:
     if character.isprintable() or character in _JOINERS:
         return character
-    return "" if unicodedata.category(character) == "Cf" else " "
+    kind = unicodedata.category(character)
+    if kind == "Co":
+        return _SIGNS.get(character) or _sign(character)
+    # what Unicode has got since is a box, of which is told
+    return character if kind == "Cn" else "" if kind == "Cf" else " "
+
+
+def _sign(character: str) -> str:
+    """One of a font of signs, which programs leave in a text without it."""
+    from gateway.document import dingbats
+
+    sign = dingbats.signs(character, private=True)
+    return character if sign == dingbats.UNKNOWN else sign

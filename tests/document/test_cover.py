@@ -240,6 +240,15 @@ def test_a_short_text_stands_on_the_cover_page_which_is_counted(fax: Fax, drawn:
     assert any(line.startswith("3 (including") for line in drawn)
 
 
+def test_a_subject_that_is_cut_off_on_the_cover_page_is_told(fax: Fax, drawn: list[str]) -> None:
+    subject = "Records of January 12 " * 20
+    made = fax.make(fax.text("Please sign."), cover="classic", cover_facts={**FACTS, "regarding": subject})
+    assert "cut off" in made["ledger"][0]["note"]
+    assert "…" in " ".join(drawn)
+    made = fax.make(fax.text("Please sign."), cover="classic", cover_facts={**FACTS, "regarding": subject[:200]})
+    assert not made["ledger"][0]["note"]
+
+
 def test_a_text_alone_on_a_cover_page_is_a_fax(fax: Fax) -> None:
     made = fax.make(fax.html("<p>Please <b>sign</b>.</p>"), cover="compact", cover_facts={})
     assert (made["pages"], len(made["ledger"])) == (1, 2)

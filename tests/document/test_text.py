@@ -356,6 +356,23 @@ def test_columns_of_blanks_get_letters_of_one_width(pages: Pages) -> None:
 def test_a_form_feed_begins_a_page(pages: Pages) -> None:
     assert len(pages(b"one\ftwo\fthree")) == 3
     assert len(pages(b"one\ftwo\f\n")) == 2
+    assert len(pages(b"one" + b"\n" * 60 + b"\ftwo")) == 2  # and what is blank before it takes none
+
+
+@pytest.mark.parametrize(
+    ("lines", "sheets", "count"), [([58], 4, 4), ([66], 4, 4), ([66, 66, 9, 66], 1, 4), ([75], 2, 4), ([58, 9, 9], 1, 4), ([58], 1, 2)]
+)  # fmt: skip
+def test_the_sheets_of_old_printers_are_pages(pages: Pages, lines: list[int], sheets: int, count: int) -> None:
+    content = b"\f\n".join(b"a   b\n" * (number - 1) for number in lines * sheets)
+    assert len(pages(content)) == count
+
+
+def test_signs_of_fonts_that_a_text_does_not_name_are_seen(fax: Fax) -> None:
+    assert text.clean("\uf0b7 \uf0fe \uf0a8 \uf0fc\u00a0\u00ad\x01") == "\u2022 \u2611 \u25a1 \u2713"
+    made = fax.make(fax.text("\uf0fc \uf020 \ue100 \U0001fae8 ."))
+    (entry,) = made["ledger"]
+    assert "U+1FAE8" in entry["note"]
+    assert "U+F0FC" not in entry["note"]
 
 
 def test_a_long_text_goes_on_over_pages(pages: Pages) -> None:
