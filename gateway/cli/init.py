@@ -10,6 +10,7 @@ import pwd
 import secrets
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ def init(session: Session, /, api_key_stdin: bool, systemd: bool, **answers: Any
     Writes to the file named by -c, else /etc/faxgateway/config.yaml for root, else ./config.yaml. Nothing that exists is
     overwritten, and nothing is left behind when the result is not good. Without a terminal the defaults are taken.
     """
+    from gateway.config import kinds
+
     as_root = os.geteuid() == 0
     path = Path(session.config_path or (_SYSTEM if as_root else "config.yaml")).absolute()
     if path.exists():
@@ -50,10 +53,12 @@ def init(session: Session, /, api_key_stdin: bool, systemd: bool, **answers: Any
     if api_key_stdin and not key:
         raise click.UsageError("there is no API key on standard input")
     chosen = _Answers(answers, ask=_has_terminal() and not api_key_stdin)
-    domain = chosen("domain", "Mail domain of the fax addresses", "fax.local")
-    relay = chosen("relay", "Your mail server", "localhost:25")
-    fallback = chosen("fallback", "Mailbox for notices and faxes without a route", "admin@example.org")
-    region = chosen("region", "Your country, two letters", "US").upper()
+    domain = chosen("domain", "Mail domain of the fax addresses", "fax.local", _is(kinds.Domain))
+    relay = chosen("relay", "Your mail server", "localhost:25", lambda answer: _is(kinds.Host)(_place(answer)[0]))
+    fallback = chosen(
+        "fallback", "Mailbox for notices and faxes without a route", "admin@example.org", _is(kinds.MailAddress)
+    )
+    region = chosen("region", "Your country, two letters", "US", _is(kinds.Region)).upper()
     state = chosen("state_dir", "Directory for database and spool", str(_state_default(path)))
     if chosen.ask and not key:
         key = click.prompt(
@@ -111,10 +116,31 @@ class _Answers:
         self._given = given
         self.ask = ask
 
-    def __call__(self, name: str, question: str, default: str) -> str:
+    def __call__(
+        self, name: str, question: str, default: str, check: Callable[[str], object] = lambda _answer: None
+    ) -> str:
+        """``check`` raises UsageError for an answer that is none: it is asked for again."""
+
+        def checked(answer: str) -> str:
+            check(answer)
+            return answer
+
         if self._given[name] is not None:
             return str(self._given[name])
-        return str(click.prompt(question, default, err=True)) if self.ask else default
+        return str(click.prompt(question, default, err=True, value_proc=checked)) if self.ask else default
+
+
+def _is(kind: Any) -> Callable[[str], object]:
+    """The check of an answer that is to be of a kind of the configuration's."""
+    from pydantic import TypeAdapter, ValidationError
+
+    def check(answer: str) -> None:
+        try:
+            TypeAdapter(kind).validate_python(answer)
+        except ValidationError as error:
+            raise click.UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+    return check
 
 
 class _Made:

@@ -177,6 +177,19 @@ def test_init_asks_a_person_at_a_terminal(tmp_path: Path, monkeypatch: pytest.Mo
     assert config.state_dir == tmp_path / "state"
 
 
+def test_init_asks_again_for_an_answer_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.cli.init._has_terminal", lambda: True)
+    path = tmp_path / "config.yaml"
+    answers = ["a b", "fax.example.org", "mx:x", "mx.example.org:587", "office", "office@example.org", "Germany", "DE"]
+    result = invoke("init", "-c", str(path), input="\n".join([*answers, "", "key"]) + "\n")
+    assert result.exit_code == 0
+    for words in ("'a b' is not a domain name", "'mx:x' is not the name", "'office' is not a mail address", "mean DE?"):
+        assert words in result.stderr
+    config = load(path, {})
+    assert (config.mail.relay.host, config.mail.relay.port) == ("mx.example.org", 587)
+    assert (config.mail.fallback, config.policy.countries) == ("office@example.org", ("DE",))
+
+
 def test_init_for_systemd_keeps_the_secrets_as_credentials(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     result = invoke("init", "-c", str(path), "--systemd", "--api-key-stdin", input="my key\n")
