@@ -33,7 +33,7 @@ _LATE = re.compile(
 # of a header behind a blank line: bytes in which it ends, fields of which it has one, fields that may stand before it
 _LATEST = 16_384
 _BY_PROGRAMS = {"content-type", "message-id", "mime-version"}
-_TRACE = {"received", "return-path"}
+_TRACE = re.compile(r"received|return-path|delivered-to|envelope-to|resent-.+|x-.+")
 
 
 class Headers:
@@ -97,7 +97,7 @@ def of_mail(source: Buffer, start: int, end: int) -> tuple[Headers, int]:
     before that but the trace of its way. What is trusted is no field of such a header.
     """
     headers, body = split(source, start, end)
-    if not _TRACE.issuperset(headers.names()):
+    if not all(map(_TRACE.fullmatch, headers.names())):
         return headers, body
     block = source[body : min(end, body + _LATEST)]
     begin = len(block) - len(block.lstrip(b" \t\r\n"))

@@ -127,6 +127,7 @@ FIELDS_OF_TEXT = ["Content-Type: text/html; charset=iso-8859-1\r\n", "Content-Tr
         "Subject: x\r\n\r\n{}\r\n{}\r\n",  # behind each
         "\r\nSubject: x\r\n{}{}\r\n",  # before all
         "Received: from b\r\n\tby a; Mon, 2 Mar 2026 10:00:00 +0100\r\n\r\nSubject: x\r\nMIME-Version: 1.0\r\n{}{}\r\n",
+        "X-Rule: copy\r\nReturn-Path: <a@b.c>\r\nResent-From: <a@b.c>\r\n\r\nSubject: x\r\nMIME-Version: 1.0\r\n{}{}\r\n",
     ],
 )
 def test_a_header_that_a_blank_line_has_cut(tmp_path: Path, head: str) -> None:
