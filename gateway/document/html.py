@@ -95,14 +95,16 @@ class _Shape(html.parser.HTMLParser):
         self.table = False  # a row of two cells with words
         self.pictures: list[tuple[str, float, float]] = []  # source, width and height in CSS pixels, 0 where not said
         self.styles: list[str] = []  # sheets, by their addresses
-        self._rows: list[list[bool]] = []  # of each open row, whether there are words in its cells
+        self._rows: list[list[bool]] = []  # the last of each open table: whether there are words in its cells
         self.feed(source.replace("<![", "<! ["))
         self.close()
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         said = {name: value or "" for name, value in attributes}
-        if tag == "tr":
+        if tag == "table":
             self._rows.append([])
+        elif tag == "tr":
+            self._rows[-1:] = [[]]
         elif tag in ("td", "th") and self._rows:
             self._rows[-1].append(False)
         elif tag == "img":
@@ -111,7 +113,7 @@ class _Shape(html.parser.HTMLParser):
             self.styles.append(said.get("href", "").strip())
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "tr" and self._rows:
+        if tag == "table" and self._rows:
             self._rows.pop()
 
     def strangers(self) -> tuple[set[str], set[str]]:

@@ -7,6 +7,7 @@ import io
 import re
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -438,6 +439,12 @@ async def test_a_photo_that_is_all_the_mail_holds_is_a_document_of_its_own(sende
     assert await sender.send(made) == ["message text: left out, it holds no text", "a.png: page 1"]
 
 
+def test_rows_that_are_left_open_take_no_time_for_each_other() -> None:
+    began = time.process_time()
+    assert list(html.unshown("<img><table>" + "<tr><td>word " * 20_000)) == []
+    assert time.process_time() - began < 5  # half a second
+
+
 # --- which form of a text is printed ----------------------------------------------------------------------------------
 
 OTHER = "message text in another form: left out, the message text is taken from its other form"
@@ -450,6 +457,8 @@ OTHER = "message text in another form: left out, the message text is taken from 
         ("<p>Dear <b>Ann</b></p><ul><li>x</li></ul>", False),
         (f"<table><tr><td>{TABLE}</td></tr></table>", True),
         ("<table><tr><td><img src='cid:logo'></td><td>Ann</td></tr><tr><td>Joe</td></tr></table>", False),
+        ("<table><tr><td>Ann<tr><td>Joe<tr><td><table></table>Bob</table>", False),
+        ("<table><tr><td>Ann<tr><td><table></table>Joe<td>42.00</table>", True),
         ("<p>Look</p><img src='cid:photo'>", True),
         ("<p>Look</p><img src='cid:photo' width=80>", False),
         ("<p>Look</p><img src='cid:photo' style='width:80px'>", False),
