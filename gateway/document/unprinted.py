@@ -33,6 +33,8 @@ _PRINT_AREA = re.compile(
     rb"<definedName\b(?=[^<>]*\bname=\"_xlnm\.Print_Area\")[^<>]*\blocalSheetId=\"(\d{1,5})\"[^<>]*>([^<]+)<"
 )
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
+# where a sheet's head or foot has a picture, a letterhead say, which LibreOffice leaves out
+_HEAD_PICTURE = re.compile(rb"<(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;G[^<]*<")
 _REMARKS, _REMARK = re.compile(r"(?:xl|ppt)/comments[^.]*\.xml"), re.compile(rb"<(?:\w+:)?(?:comment|cm)\s")
 _NOTES, _MARGIN = (
     re.compile(r"ppt/notesSlides/[^/]+\.xml"),
@@ -157,7 +159,9 @@ def _in_package(document: Path, _: str) -> Counter[str]:
                     b"".join(_RUN.findall(each)).strip() and not _MARGIN.search(each) for each in shapes
                 )
             elif _SHEET.fullmatch(name):
-                found += hidden_xml.of_sheet(source.open(name).read(comments.LONGEST), printed.get(name, ""))
+                sheet = source.open(name).read(comments.LONGEST)
+                found += hidden_xml.of_sheet(sheet, printed.get(name, ""))
+                found["header or footer picture"] += len(_HEAD_PICTURE.findall(sheet))
             elif name == _OPEN_DOCUMENT:
                 found += hidden_xml.of_open_document(source.open(name).read(comments.LONGEST))
     return found

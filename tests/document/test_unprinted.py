@@ -190,6 +190,14 @@ def test_cells_of_an_opendocument_that_are_not_to_be_printed_are_told(
     assert told(tmp_path, text) == without
 
 
+def test_pictures_in_the_head_of_a_table_are_told(tmp_path: Path) -> None:
+    head = b"<headerFooter><oddHeader>&amp;LA &amp;amp; G&amp;C&amp;G</oddHeader><oddFooter>%s</oddFooter></headerFooter></worksheet>"
+    book = made_office.changed(made_office.xlsx(), "xl/worksheets/sheet1.xml", b"</worksheet>", head % b"&amp;P")
+    assert told(tmp_path, book) == ["the header or footer picture"]
+    book = made_office.changed(made_office.xlsx(), "xl/worksheets/sheet1.xml", b"</worksheet>", head % b"&amp;G")
+    assert told(tmp_path, book) == ["the 2 header or footer pictures"]
+
+
 _CORNER, _ROW, _COLUMN = b"\x5a" + bytes(6), b"\x3b" + bytes(8) + b"\1\0", b"\x3b\0\0\0\0\1\0\0\0\0\xc0"
 
 
