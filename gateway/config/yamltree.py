@@ -22,6 +22,10 @@ _REMEDIES = {  # by what the parser says
     "found undefined alias": "; a text that begins with * needs quotes",
     "scanning an alias": "; a text that begins with * needs quotes",
     "scanning an anchor": "; a text that begins with & needs quotes",
+    "scanning a block scalar": "; a text that begins with | or > needs quotes",
+    "mapping keys are not allowed": "; a text that begins with ? needs quotes",
+    "block sequence entries are not allowed": "; a list has a line for each below its name, or is written [ONE, TWO]",
+    "parsing a flow": "; close each bracket, and quote a text with a bracket, comma or colon in it",
     "expected <document start>": "; write NAME: VALUE",
     "expected key": "; indent the line as those around it, and quote a text as a whole or not at all",
 }

@@ -84,6 +84,11 @@ def test_nothing_given_is_all_defaults(read: Read, text: str) -> None:
         ("domain: *", "; a text that begins with * needs quotes"),
         ("domain: & x", "; a text that begins with & needs quotes"),
         ("[smtp]\nport=25", "; write NAME: VALUE"),
+        ("domain: |x", "; a text that begins with | or > needs quotes"),
+        ("domain: ? x", "; a text that begins with ? needs quotes"),
+        ("domain: - x", "; a list has a line for each below its name, or is written [ONE, TWO]"),
+        ("smtp: {listeners: [{networks: [::1/128]}]}", "and quote a text with a bracket, comma or colon in it"),
+        ("policy: {countries: [US}", "; close each bracket"),
         (
             "domain:x\nhostname: y",
             "; indent the line as those around it, write NAME: VALUE in the one above",
