@@ -7,6 +7,7 @@ import html
 import posixpath
 import re
 import struct
+import unicodedata
 import zipfile
 import zlib
 from collections import Counter
@@ -35,6 +36,11 @@ _PRINT_AREA = re.compile(
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 # where a sheet's head or foot has a picture, a letterhead say, which LibreOffice leaves out
 _HEAD_PICTURE = re.compile(rb"<(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;G[^<]*<")
+# a cell that is nothing but a picture, as Excel has them since 2023; others show an error there
+_CELL_PICTURES, _CELL_PICTURE = (
+    "xl/richData/richValueRel.xml",
+    re.compile(rb"<c\b(?=[^<>]*\bvm=\")(?=[^<>]*\bt=\"e\")[^<>]*>"),
+)
 _REMARKS, _REMARK = re.compile(r"(?:xl|ppt)/comments[^.]*\.xml"), re.compile(rb"<(?:\w+:)?(?:comment|cm)\s")
 _NOTES, _MARGIN = (
     re.compile(r"ppt/notesSlides/[^/]+\.xml"),
@@ -63,6 +69,8 @@ _HIDDEN_IN_RTF = re.compile(  # words behind what hides them, but not the name o
 )
 _NEW_CHART = re.compile(r"(?:word|ppt|xl)/charts/chartEx\d*\.xml")  # which LibreOffice does not draw
 _DIAGRAM, _RUN = re.compile(r"(?:word|ppt|xl)/diagrams/data[^/]*\.xml"), re.compile(rb"<(?:\w+:)?t>([^<]+)<")
+_DRAWN = re.compile(r"ppt/slides/[^/]+\.xml|xl/drawings/[^/]+\.xml")
+_FORMULA = re.compile(rb"<a14:m\b(?:(?!</?a14:m\b).)*+</a14:m>", re.DOTALL)
 _RELATIONS, _INSERTED = (
     re.compile(r"word/_rels/[^/]+\.rels"),
     re.compile(rb"<(?:\w+:)?Relationship\b[^>]*/aFChunk[\"'][^>]*>"),
@@ -84,27 +92,41 @@ def left_out(document: Path, kind: str) -> Iterator[str]:
         with contextlib.suppress(*DAMAGED):
             found += look(document, kind)
     for what, count in found.items():
-        yield f"without the {what}" if count == 1 else f"without the {count} {what}s"
+        yield _without(what, count)
 
 
 def undrawn(document: Path, made: Path) -> Iterator[str]:
-    """Say of the diagrams (SmartArt) of a document which have no word in the PDF that was ``made`` of it: LibreOffice draws those
-    alone that bring their drawing along. Raises OSError.
+    """Say of the diagrams (SmartArt) of a document, and of the formulas on its slides, which have no word in the PDF that was ``made`` of
+    it: LibreOffice draws those alone that bring their drawing along, and these not in each of its versions. Raises OSError.
     """
-    diagrams: list[set[str]] = []
+    found: dict[str, list[set[str]]] = {"SmartArt drawing": [], "formula": []}
     with contextlib.suppress(*DAMAGED), zipfile.ZipFile(document) as source:
-        for name in filter(_DIAGRAM.fullmatch, source.namelist()):
-            words = _RUN.findall(source.open(name).read(comments.LONGEST))
-            diagrams.append({_joined(html.unescape(each.decode("utf-8", "ignore"))) for each in words} - {""})
-    if any(diagrams):
-        with pypdfium2.PdfDocument(made) as pages:
-            shown = _joined("".join(page.get_textpage().get_text_bounded() for page in pages))
-        if lost := sum(bool(words) and not any(each in shown for each in words) for words in diagrams):
-            yield "without the SmartArt drawing" if lost == 1 else f"without the {lost} SmartArt drawings"
+        for name in source.namelist():
+            if _DIAGRAM.fullmatch(name):
+                found["SmartArt drawing"].append(_words(source.open(name).read(comments.LONGEST)))
+            elif _DRAWN.fullmatch(name):
+                formulas = map(_words, _FORMULA.findall(source.open(name).read(comments.LONGEST)))
+                found["formula"] += [{max(words, key=len)} for words in formulas if words]
+    if not any(map(any, found.values())):
+        return
+    with pypdfium2.PdfDocument(made) as pages:
+        shown = _joined("".join(page.get_textpage().get_text_bounded() for page in pages))
+    for what, all_of_them in found.items():
+        if lost := sum(bool(words) and not any(each in shown for each in words) for words in all_of_them):
+            yield _without(what, lost)
+
+
+def _words(text: bytes) -> set[str]:
+    """The pieces of text."""
+    return {_joined(html.unescape(each.decode("utf-8", "ignore"))) for each in _RUN.findall(text)} - {""}
+
+
+def _without(what: str, count: int) -> str:
+    return f"without the {what}" if count == 1 else f"without the {count} {what}s"
 
 
 def _joined(words: str) -> str:
-    return "".join(words.split()).casefold()
+    return "".join(unicodedata.normalize("NFKC", words).split()).casefold()
 
 
 def has_formulas(document: Path) -> bool:
@@ -136,7 +158,7 @@ def _without_comments(document: Path, kind: str) -> Counter[str]:
 def _in_package(document: Path, _: str) -> Counter[str]:
     found: Counter[str] = Counter()
     with zipfile.ZipFile(document) as source:
-        printed = _printed(source)
+        printed, names = _printed(source), set(source.namelist())
         for name in source.namelist():
             if _PAGES.fullmatch(name):
                 page = source.open(name).read(comments.LONGEST)
@@ -162,6 +184,8 @@ def _in_package(document: Path, _: str) -> Counter[str]:
                 sheet = source.open(name).read(comments.LONGEST)
                 found += hidden_xml.of_sheet(sheet, printed.get(name, ""))
                 found["header or footer picture"] += len(_HEAD_PICTURE.findall(sheet))
+                if _CELL_PICTURES in names:
+                    found["cell picture"] += len(_CELL_PICTURE.findall(sheet))
             elif name == _OPEN_DOCUMENT:
                 found += hidden_xml.of_open_document(source.open(name).read(comments.LONGEST))
     return found

@@ -190,6 +190,30 @@ def test_cells_of_an_opendocument_that_are_not_to_be_printed_are_told(
     assert told(tmp_path, text) == without
 
 
+def test_formulas_on_slides_that_are_not_drawn_are_told(tmp_path: Path) -> None:
+    document, pages = tmp_path / "show", tmp_path / "made.pdf"
+    pages.write_bytes(made.pdf([made.Sheet().text(72, 72, "Result: E = mc")]))
+    formula = "<a14:m xmlns:a14='x'><m:oMath><m:r><m:t>%s</m:t></m:r><m:r><m:t>2</m:t></m:r></m:oMath></a14:m>"
+    for words, said in (
+        (["\U0001d438=\U0001d45a"], []),  # in letters of formulas
+        (["\U0001d438=\U0001d45a", "a+b"], ["without the formula"]),
+        (["a+b", "a-b"], ["without the 2 formulas"]),
+    ):
+        with zipfile.ZipFile(document, "w") as package:
+            package.writestr("ppt/slides/slide1.xml", "<a14:m>" + "".join(formula % each for each in words))
+        assert list(unprinted.undrawn(document, pages)) == said
+
+
+def test_pictures_placed_in_cells_are_told(tmp_path: Path) -> None:
+    cells = b'<c r="B1" t="e" vm="1"><v>#VALUE!</v></c><c r="B2" vm="2" t="e"><v>#VALUE!</v></c><c r="B3" t="e"><v>#REF!</v></c></row>'
+    book = made_office.changed(made_office.xlsx(), "xl/worksheets/sheet1.xml", b"</row>", cells)
+    assert told(tmp_path, book) == []
+    out = io.BytesIO(book)
+    with zipfile.ZipFile(out, "a") as package:
+        package.writestr("xl/richData/richValueRel.xml", "<richValueRels/>")
+    assert told(tmp_path, out.getvalue()) == ["the 2 cell pictures"]
+
+
 def test_pictures_in_the_head_of_a_table_are_told(tmp_path: Path) -> None:
     head = b"<headerFooter><oddHeader>&amp;LA &amp;amp; G&amp;C&amp;G</oddHeader><oddFooter>%s</oddFooter></headerFooter></worksheet>"
     book = made_office.changed(made_office.xlsx(), "xl/worksheets/sheet1.xml", b"</worksheet>", head % b"&amp;P")
