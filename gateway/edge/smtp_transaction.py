@@ -179,12 +179,12 @@ class Transaction:
 
 
 def _of_both(one: frozenset[Notify], other: frozenset[Notify]) -> frozenset[Notify]:
-    """What to tell of a number that was named twice: all that is wanted for either. Who says nothing hears of failures."""
+    """What to tell of a number that was named twice: all that is wanted for either; without a word that is all but success."""
     if one == other or Notify.NEVER in other:
         return one
     if Notify.NEVER in one:
         return other
-    return one | other | ({Notify.FAILURE} if not (one and other) else set())
+    return one | other | ({Notify.FAILURE, Notify.DELAY} if not (one and other) else set())
 
 
 @contextmanager

@@ -99,7 +99,7 @@ async def test_what_the_envelope_says_arrives_as_it_was_said(doors: Doors, stub:
     assert (first.address, first.number.e164, first.orcpt) == (
         "FAX=+12025550123@fax.local", "+12025550123", "rfc822;you@there",
     )  # fmt: skip
-    assert first.notify == {"success", "failure"}
+    assert first.notify == {"success", "failure", "delay"}
     assert second.notify == {"never"}
     assert third.orcpt == "rfc822;me@there"
     peer = envelope.peer
@@ -120,7 +120,7 @@ async def test_what_the_envelope_says_arrives_as_it_was_said(doors: Doors, stub:
         ("NOTIFY=NEVER", "", set()),
         ("", "NOTIFY=NEVER", set()),
         ("NOTIFY=SUCCESS", "NOTIFY=DELAY", {"success", "delay"}),
-        ("NOTIFY=SUCCESS", "", {"success", "failure"}),
+        ("NOTIFY=SUCCESS", "", {"success", "failure", "delay"}),
         ("", "", set()),
         ("NOTIFY=NEVER", "NOTIFY=NEVER", {"never"}),
     ],
