@@ -44,13 +44,9 @@ class Absence:
         """Read the history for the last attempt of a job. Raises nothing: what hinders is in the finding."""
         facts = await self._database.read(lambda tx: _facts(tx, job, self._provider.account))
         reading = await self._history.read(facts.older)
-        if not reading.complete:
-            return Finding(reading, reading.why)
         assert job.document_ref is not None
-        flaw = (
-            lacks(reading, facts.rightful)
-            or reading.astray(job.document_ref, job.number.digits, facts.earlier)
-            or await self._denies(reading, facts.strange)
+        flaw = await self.flaw_of(reading, facts.rightful, facts.strange) or reading.astray(
+            job.document_ref, job.number.digits, facts.earlier
         )
         if flaw:
             return Finding(reading, flaw)
@@ -60,6 +56,14 @@ class Absence:
         if seen and not self._alone:
             return Finding(reading, "")
         return Finding(reading, await money_is_gone(self._database, self._provider, facts.before, job.id))
+
+    async def flaw_of(self, reading: Reading, rightful: Set[int], strange: Set[int]) -> str:
+        """Why a reading proves nothing of what it does not list: it is not whole, or lacks one of ``rightful``, or of ``strange``
+        one that the provider knows. "" when nothing speaks against it.
+        """
+        if not reading.complete:
+            return reading.why
+        return lacks(reading, rightful) or await self._denies(reading, strange)
 
     async def _denies(self, reading: Reading, strange: Set[int]) -> str:
         """Which fax the provider knows and a receipt told of, that its list should show and does not; "" for none."""

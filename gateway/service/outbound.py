@@ -104,8 +104,8 @@ class Outbound:
         )  # fmt: skip
         self.allowance = Allowance(notices, settings.allowance, clock=clock, steady=steady)
         submit = Submit(
-            database, provider, history, settings.settle, self.settle, self._patience, self.allowance, self._credit,
-            gate=gate, on_mail=on_mail, nudge=self.nudge, clock=clock, steady=steady,
+            database, provider, history, absence, settings.settle, self.settle, self._patience, self.allowance,
+            self._credit, gate=gate, on_mail=on_mail, nudge=self.nudge, clock=clock, steady=steady,
         )  # fmt: skip
         self._give_up = submit.give_up
         self._late_look = LateLook(

@@ -29,9 +29,10 @@ from gateway.errors import (
 from gateway.faultpoint import reach
 from gateway.model import MAY_BE_SENT, Attempt, FaxJob, JobState, OutgoingMail, Verdict
 from gateway.ports import FaxProvider, Submitted
-from gateway.service.absence import lacks
+from gateway.service.absence import Absence
 from gateway.service.allowance import Allowance, How, Stop
 from gateway.service.credit import Credit
+from gateway.service.due import is_over
 from gateway.service.gate import Gate
 from gateway.service.history import History
 from gateway.service.patience import Patience
@@ -53,6 +54,7 @@ class Submit:
         database: Database,
         provider: FaxProvider,
         history: History,
+        absence: Absence,
         settings: SettleSettings,
         settle: Settle,
         patience: Patience,
@@ -68,6 +70,7 @@ class Submit:
         self._database = database
         self._provider = provider
         self._history = history
+        self._absence = absence
         self._settings = settings
         self._settle = settle
         self._patience = patience
@@ -109,7 +112,7 @@ class Submit:
             try:
                 listed = await self.listed(job)
             except TryLater as error:
-                await self._not_told(job, error, tries)
+                await self._not_told(job, earlier[-1], error, tries)
                 return
             if not listed and self._patience.is_too_old(job, tries, self._clock()):
                 await self._patience.expire(job, job.last_error or earlier[-1].detail)
@@ -305,18 +308,21 @@ class Submit:
         Raises TryLater when the provider cannot tell now.
         """
 
-        def facts(tx: Tx) -> tuple[list[Attempt], set[int], set[int]]:
-            older = witness.sent_before(tx, witness.suspect(tx, job.id, 1).begun)
-            return jobs.attempts(tx, job.id), older, witness.listed_by_rights(tx)
+        def facts(tx: Tx) -> tuple[list[Attempt], set[int], set[int], set[int] | None]:
+            attempts, begun = jobs.attempts(tx, job.id), witness.suspect(tx, job.id, 1).begun
+            proven = [
+                attempt.started_at for attempt in attempts if attempt.outcome == "absent" and not _is_said(attempt)
+            ]
+            strange = receipts.strange(tx, proven[0]) if proven else None
+            return attempts, witness.sent_before(tx, begun), witness.listed_by_rights(tx), strange
 
-        attempts, older, rightful = await self._database.read(facts)
+        attempts, older, rightful, strange = await self._database.read(facts)
         reading = await self._history.read(older)
         if isinstance(reading.error, TryLater):
             raise reading.error
-        if any(attempt.outcome == "absent" and not _is_said(attempt) for attempt in attempts):
-            flaw = lacks(reading, rightful) if reading.complete else reading.why
-            if flaw:  # good lists have proven it absent, and no other shows that it still is
-                raise TryLater(flaw)
+        # good lists have proven it absent, and no worse one shows that it still is
+        if strange is not None and (flaw := await self._absence.flaw_of(reading, rightful, strange)):
+            raise TryLater(flaw)
         documents = {attempt.document_ref for attempt in attempts}
         sends = {entry.provider_ref for ref in documents for entry in reading.sends_of(ref, job.number.digits)}
         earlier = {attempt.provider_ref for attempt in attempts}
@@ -326,10 +332,15 @@ class Submit:
             raise TryLater(flaw)
         return min(sends - known, default=0)
 
-    async def _not_told(self, job: FaxJob, error: TryLater, tries: int) -> None:
-        """The history cannot tell whether a no was a lie: asked again later, until the fax is too old to be sent."""
-        now = self._clock()
-        if self._patience.is_too_old(job, tries, now):
+    async def _not_told(self, job: FaxJob, last: Attempt, error: TryLater, tries: int) -> None:
+        """The history cannot tell whether a no was a lie: asked again later, until the fax is too old to be sent. One that it
+        did not show for long is in doubt again, and no longer than that.
+        """
+        now, settings = self._clock(), self._settings
+        limit, pause = settings.doubt_give_up_after, settings.doubt_poll_after[-1]
+        if last.outcome == "absent" and is_over(last.started_at, now, limit, tries, pause):
+            await self._settle.leave_to_person(job, f"its outcome could not be found out ({error.public})")
+        elif self._patience.is_too_old(job, tries, now):
             await self._settle.leave_to_person(job, _unsure(error))
         else:
             await self._patience.put_off(job, "history", error, tries, now)

@@ -24,6 +24,10 @@ def unknown(_ref: int) -> Submitted:
     raise OutcomeUnknown("no answer")
 
 
+def later(_ref: int) -> Submitted:
+    raise TryLater("later")
+
+
 async def doubtful(house: House, *, executed: bool) -> None:
     """A fax whose send got no answer."""
     house.provider.execute = executed
@@ -277,7 +281,7 @@ async def test_a_list_that_cannot_wholly_be_read_behind_the_proof_lets_nothing_b
     assert await house.states() == ["uploaded"]
     if meanwhile:
         house.provider.execute = False
-        house.provider.answer_submit = lambda _ref: (_ for _ in ()).throw(TryLater("later"))
+        house.provider.answer_submit = later
         await house.turn("submit")
     sends = house.provider.submits
     whole = house.provider.history
@@ -309,6 +313,37 @@ async def test_a_stale_list_behind_the_proof_lets_nothing_be_sent(house: House) 
     house.now += 3600
     await house.turn("submit")
     assert (await house.states(), house.provider.submits) == (["submitted", "delivered"], 2)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_receipt_behind_the_proof_is_heard(house: House, *, is_known: bool) -> None:
+    await doubtful(house, executed=True)
+    house.provider.hide_history = True
+    await poll(house, 1)
+    assert await house.states() == ["uploaded"]
+    if not is_known:
+        house.provider.statuses[9000] = NotFound("no such fax")
+    await house.outbound.receipt(Receipt(9000, Verdict.SUCCESS, "ok", "Sent!", house.now))
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["uploaded" if is_known else "submitted"], 2 - is_known)
+    house.provider.hide_history = False
+    house.now += 3600
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["submitted"], 2 - is_known)
+
+
+async def test_a_person_decides_where_no_list_behind_the_proof_tells_for_hours(house: House) -> None:
+    await doubtful(house, executed=False)
+    await poll(house, 1)
+    await house.outbound.receipt(Receipt(4711, Verdict.SUCCESS, "ok", "Sent!", house.now))
+    for _ in range(10):
+        house.now += 1800
+        await house.turn("submit")
+    (job,) = await house.jobs()
+    assert job.may_be_sent
+    assert "(the list lacks fax 4711, of which a receipt told)" in job.hold
+    assert await house.told(job.id) == [("unknown", "held")]
+    assert house.provider.submits == 1
 
 
 async def test_what_the_history_shows_behind_the_proof_of_a_cancelled_fax_is_told(house: House) -> None:
