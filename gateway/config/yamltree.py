@@ -22,6 +22,7 @@ _REMEDIES = {  # by what the parser says
     "found undefined alias": "; a text that begins with * needs quotes",
     "scanning an alias": "; a text that begins with * needs quotes",
     "scanning an anchor": "; a text that begins with & needs quotes",
+    "scanning a quoted scalar": "; close the quotes",
     "scanning a block scalar": "; a text that begins with | or > needs quotes",
     "mapping keys are not allowed": "; a text that begins with ? needs quotes",
     "block sequence entries are not allowed": "; a list has a line for each below its name, or is written [ONE, TWO]",
