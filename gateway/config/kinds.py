@@ -327,12 +327,12 @@ def _mailbox(value: str) -> str:
     if not value.isprintable():
         raise ValueError("must be on one line")
     found = getaddresses([value])
-    if len(found) != 1:  # of more than one the first would be taken, which may be a part of the name
+    if len(found) != 1 or not found[0][1]:  # of more than one the first would be taken, which may be a part of the name
         example = """'"NAME" <fax@example.org>'"""
         raise ValueError(
             f"{value!r} is not one mail address; a name with a comma or @ has quotes of its own: {example}"
         )
-    _mail_address(found[0][1] or value)
+    _mail_address(found[0][1])
     return value
 
 
