@@ -122,8 +122,15 @@ class _OpenDocument(_Reader):
         self._style = ("", "")
         self._hiding: set[tuple[str, str | None]] = set()  # styles
         self._is_book = False
+        self._sheets = 0
         self._objects = 0  # a chart has a table of its own
         self._like = 1  # rows that the last one stood for
+
+    def read(self, text: bytes) -> Counter[str]:
+        found = super().read(text)
+        if found["non-printing sheet"] == self._sheets:  # LibreOffice prints all of them then
+            del found["non-printing sheet"]
+        return found
 
     def on_style(self, said: dict[str, str]) -> None:
         self._style = (said.get(_STYLE + "family", ""), said.get(_STYLE + "name", ""))
@@ -154,6 +161,7 @@ class _OpenDocument(_Reader):
         self.found += self.table.found
         self.table = Table([_area(each, 0) for each in _OPEN_AREA.findall(said.get(_TABLE + "print-ranges", ""))])
         self.row, self.column = 0, 0
+        self._sheets += 1
         self._like = 1
         if self._is_book and ("table", said.get(_TABLE + "style-name")) in self._hiding:
             self.found["hidden sheet"] += 1

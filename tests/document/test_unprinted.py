@@ -222,6 +222,11 @@ def test_pictures_in_the_head_of_a_table_are_told(tmp_path: Path) -> None:
     assert told(tmp_path, book) == ["the 2 header or footer pictures"]
 
 
+def test_a_table_of_which_nothing_is_to_be_printed_is_printed_all_the_same(tmp_path: Path) -> None:
+    text = made_office.flat("spreadsheet").replace(b"<table:table ", b'<table:table table:print="false" ')
+    assert told(tmp_path, text) == []
+
+
 _CORNER, _ROW, _COLUMN = b"\x5a" + bytes(6), b"\x3b" + bytes(8) + b"\1\0", b"\x3b\0\0\0\0\1\0\0\0\0\xc0"
 
 
