@@ -13,10 +13,12 @@ _OFFICE, _STYLE, _TABLE, _DRAWING, _PRESENTATION = (
     f"urn:oasis:names:tc:opendocument:xmlns:{name}:1.0 "
     for name in ("office", "style", "table", "drawing", "presentation")
 )
-_COLUMNS = 16_384  # that a table has at most
+_COLUMNS, _ROWS = 16_384, 1 << 20  # that a table has at most
 _GONE = ("collapse", "filter")
 _TRUE = ("1", "true")
-_AREA = re.compile(r"!\$([A-Z]{1,3})\$(\d+)(?::\$([A-Z]{1,3})\$(\d+))?(?=,|\Z)")  # of a sheet
+_AREA = re.compile(
+    r"!\$?([A-Z]{0,3})\$?(\d*)(?::\$?([A-Z]{0,3})\$?(\d*))?(?=,|\Z)"
+)  # of a sheet; or whole columns, or rows
 _OPEN_AREA = re.compile(r"\.\$?([A-Z]{1,3})\$?(\d+)(?::\$?(?:'[^']*'|[^\s'.:])*+\.\$?([A-Z]{1,3})\$?(\d+))?(?=\s|\Z)")
 _WORKED_OUT = re.compile(r"(?:\A|,)\w+\(")  # by a formula
 _LETTERS = re.compile(r"[A-Z]{1,3}")
@@ -218,8 +220,9 @@ class _Sheet(_Reader):
 def _area(place: tuple[str, str, str, str], first: int = 1) -> Area:
     """``first``: the number of the first column."""
     left, top, right, bottom = place
-    columns = range(_number(left) - 1 + first, _number(right or left) + first)
-    return columns, range(int(top), int(bottom or top) + 1)
+    columns = range(_number(left) - 1, _number(right or left)) if left else range(_COLUMNS)
+    rows = range(int(top), int(bottom or top) + 1) if top else range(1, _ROWS + 1)
+    return range(columns.start + first, columns.stop + first), rows
 
 
 def _shared(one: range, other: range) -> int:

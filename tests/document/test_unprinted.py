@@ -156,6 +156,8 @@ def test_comments_of_tables_and_slides_are_told(tmp_path: Path) -> None:
         ("A!$A$1:$B$2", ["the 2 non-printing cells"]),
         ("A!$A$1:$B$2,'B,C'!$D$5", ["the non-printing cell"]),
         ("A!$A$1:$XFD$1048576", []),
+        ("A!$A:$B", ["the non-printing cell"]),
+        ("A!$1:$2,A!$F:$F", ["the 2 non-printing cells"]),
         ("#REF!", []),
         ("OFFSET(A!$A$1,0,0,5,1)", []),  # nobody knows
     ],
