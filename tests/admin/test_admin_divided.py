@@ -30,7 +30,7 @@ async def test_what_waits_is_listed_and_a_part_stands_for_the_whole(house: House
     }  # fmt: skip
     assert mail["waits_from"] < mail["given_up_at"]
     assert (await house.ask("status"))["divided"] == 1
-    with pytest.raises(NotFound, match=rf"{last} is part 2 of a mail that is no fax: part 1 of 2 has not come yet"):
+    with pytest.raises(NotFound, match=rf"{last} is part 2 of a mail that is no fax: it waits for part 1 of 2"):
         await house.ask("queue.show", id=last)
     whole = await give(house, part(1))
     assert await house.ask("queue.divided") == {"mails": []}

@@ -190,7 +190,7 @@ def _why_none(tx: Tx, wanted: str) -> str:
     if part is None:
         return ""
     number, mail = part
-    why = mail.why or f"{lacking(mail, divided.parts(tx, mail.id))} has not come yet (faxgateway queue divided)"
+    why = mail.why or f"it waits for {lacking(mail, divided.parts(tx, mail.id))} (faxgateway queue divided)"
     return f"{wanted} is part {number} of a mail that is no fax: {why}"
 
 
