@@ -19,17 +19,22 @@ CALENDAR = "text/calendar"
 ENTRY = "calendar entry"  # what programs put beside the text of an invitation
 _COPY = "it is attached, too"
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*+<(?:!doctype html|html)[\s>]", re.IGNORECASE)
+_DOCUMENT = re.compile(rb"%PDF-1\.|\x89PNG|\xff\xd8\xff|GIF8|II\*\0|MM\0\*|PK\x03\x04|\xd0\xcf\x11\xe0")
 _OTHER_FORM = ("message text in another form", "the message text is taken from its other form")
 # where a picture stands in the HTML, the plain form has its Content-ID (Outlook) or its name (Gmail, Apple Mail)
 _PLACE = re.compile(r"\[cid:([^\s\[\]]{1,500})\]|\[image: ([^\[\]\r\n]{1,200})\]|<([^<>\r\n]{1,200})>")
 
 
 def simplify(leaf: Leaf) -> None:
-    """Take the marks out of a message text that is printed without them, and see a page of HTML that is labelled a text."""
+    """Take the marks out of a message text that is printed without them, and see a page of HTML that is labelled a text, and a
+    document that is labelled such a page.
+    """
     if leaf.type in enriched.TYPES:
         leaf.rewrite(enriched.plain(to_text(leaf.data or b"", leaf.charset)), "utf-8")
     elif leaf.type == "text/plain" and _PAGE.match(leaf.data or b""):
         leaf.type, leaf.is_flowed = "text/html", False
+    elif leaf.is_html and _DOCUMENT.match(leaf.data or b""):
+        leaf.type = "text/plain"  # of which it is known that it may be anything
 
 
 def choose(children: list[list[Leaf]]) -> None:
