@@ -294,7 +294,7 @@ def _body_reason(part: MailPart, kind: str, body: str, *, attached: bool) -> str
         return "the message text is not faxed here"
     if body == "without-attachment" and attached:
         return "the message text is faxed only without an attachment"
-    if kind in (sniff.TEXT, sniff.HTML) and not _has_text(part, kind):
+    if kind in (sniff.TEXT, sniff.HTML) and not part.defect and not _has_text(part, kind):
         return _NO_TEXT
     return ""
 

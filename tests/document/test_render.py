@@ -128,6 +128,8 @@ def test_a_text_without_a_word_fails_no_fax(fax: Fax) -> None:
 def test_a_part_that_did_not_come_whole_fails_the_fax(fax: Fax) -> None:
     with pytest.raises(Unfaxable, match=r"^a.pdf cannot be faxed: its base64 breaks off; send it again$"):
         fax.make(fax.part("a.pdf", letters(1), defect="its base64 breaks off"))
+    with pytest.raises(Unfaxable, match=r"^message text cannot be faxed: its base64 breaks off; send it again$"):
+        fax.make(fax.text("", defect="its base64 breaks off"), fax.part("a.pdf", letters(1)))
 
 
 @pytest.mark.parametrize(
