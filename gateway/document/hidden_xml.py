@@ -21,6 +21,7 @@ _AREA = re.compile(
 )  # of a sheet; or whole columns, or rows
 _OPEN_AREA = re.compile(r"\.\$?([A-Z]{1,3})\$?(\d+)(?::\$?(?:'[^']*'|[^\s'.:])*+\.\$?([A-Z]{1,3})\$?(\d+))?(?=\s|\Z)")
 _WORKED_OUT = re.compile(r"(?:\A|,)\w+\(")  # by a formula
+_COPY = "'#$"  # in the name of a table that is what was seen last of another file
 _LETTERS = re.compile(r"[A-Z]{1,3}")
 
 
@@ -163,6 +164,9 @@ class _OpenDocument(_Reader):
         self.found += self.table.found
         self.table = Table([_area(each, 0) for each in _OPEN_AREA.findall(said.get(_TABLE + "print-ranges", ""))])
         self.row, self.column = 0, 0
+        if _COPY in said.get(_TABLE + "name", ""):
+            self.table.closed = True
+            return
         self._sheets += 1
         self._like = 1
         if self._is_book and ("table", said.get(_TABLE + "style-name")) in self._hiding:

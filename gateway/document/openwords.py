@@ -13,7 +13,7 @@ _TEXT = {"p", "h", "span", "a"}  # what holds words that nobody works out anew
 _WITHIN = {"span", "a"}
 _APART = {  # what is printed by another, or not at all
     "annotation", "tracked-changes", "notes", "object", "forms", "ruby-text", "covered-table-cell", "title", "desc", "styles",
-    "automatic-styles", "master-styles",
+    "automatic-styles", "master-styles", "content-validations", "dde-links",
 }  # fmt: skip
 _OFFICE, _PRESENTATION = (f"urn:oasis:names:tc:opendocument:xmlns:{name}:1.0 " for name in ("office", "presentation"))
 

@@ -229,6 +229,11 @@ def test_a_table_of_which_nothing_is_to_be_printed_is_printed_all_the_same(tmp_p
     assert told(tmp_path, text) == []
 
 
+def test_what_a_table_keeps_of_other_files_is_no_sheet_of_it(tmp_path: Path) -> None:
+    copy = b"""<table:table table:name="'file:///a.ods'#$A" table:print="false"/></office:spreadsheet>"""
+    assert told(tmp_path, made_office.flat("spreadsheet").replace(b"</office:spreadsheet>", copy)) == []
+
+
 _CORNER, _ROW, _COLUMN = b"\x5a" + bytes(6), b"\x3b" + bytes(8) + b"\1\0", b"\x3b\0\0\0\0\1\0\0\0\0\xc0"
 
 

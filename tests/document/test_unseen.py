@@ -97,6 +97,7 @@ def test_words_within_the_cells_of_a_table_are_looked_for(tmp_path: Path) -> Non
         ('<table:table table:print-ranges="A.A1"><text:p>cut</text:p></table:table>', ""),
         ('<table:table table:print-ranges=""><text:p>cut</text:p></table:table>', "a word of it is on none of its pages: cut"),
         ('<text:section text:display="none"><text:p>cut</text:p></text:section>', ""),
+        ("<table:content-validations><table:help-message><text:p>Type a date</text:p></table:help-message></table:content-validations>", ""),
         ("<text:p>cut", ""),  # damaged
     ],
 )  # fmt: skip
