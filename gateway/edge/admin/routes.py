@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from typing import Any
 
 from gateway import numbers, policy
 from gateway.edge.admin import shown, words
 from gateway.errors import GatewayError, NotFound, Refused, TryLater
 from gateway.limits import Approval
+from gateway.mail.options import decide
 from gateway.model import FaxNumber, Identity, Peer, Recipient, Route, RouteKind
 from gateway.service.accept import AcceptSettings
 from gateway.service.addressing import Addressing
@@ -177,7 +179,10 @@ class Routes:
             unnumbered = self._addressing.unnumbered(route, full)
             recipient = unnumbered or await self._addressing.recipient(peer, sender, route, full)
             facts["options"] = dict(recipient.options)
-            self._settings.cover({**(route.options if route else {}), **recipient.options}.get("cover", ""))
+            now, defaults = self._clock(), route.options if route else {}
+            date = formatdate(now, localtime=True)  # a mail written here
+            asked = decide(recipient.options, defaults, now=now, date=date, most=self._settings.max_delay)
+            self._settings.cover(asked.cover)
             if isinstance(recipient, Recipient):
                 about = numbers.classify(recipient.number)
                 facts |= {"number": recipient.number.e164, "class": about.number_class, "country": about.region}
