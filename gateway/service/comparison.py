@@ -97,7 +97,7 @@ class Comparison:
             return Judgement(
                 maybe=f"the provider's history shows fax {_refs(others)} to this number, of which the gateway has no record"
             )
-        if job.state is JobState.UPLOADED and self._is_deleted(job.document_ref):
+        if job.state in (JobState.UPLOADED, JobState.IN_DOUBT) and self._is_deleted(job.document_ref):
             return Judgement(maybe="the provider no longer has its document, which is deleted when a fax has ended")
         return Judgement()
 
