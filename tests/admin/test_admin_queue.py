@@ -245,6 +245,9 @@ async def test_cancel_ends_what_the_provider_does_not_have_and_tells_the_sender(
         [],
         {f"{sent}-1": "it is submitted: the provider has it, and cannot be stopped"},
     )
+    assert await _change(house, "hold", sent) == ([f"{sent}-1"], {})
+    _, unchanged = await _change(house, "cancel", sent)
+    assert unchanged[f"{sent}-1"].endswith("cannot be stopped; release it, or its sender does not hear its result")
 
 
 async def test_ids_that_are_unknown_or_named_twice(house: House) -> None:

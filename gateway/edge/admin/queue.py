@@ -126,7 +126,10 @@ class Queue:
             now = await self._get(job_id) or job
             if now.state is JobState.IN_DOUBT:
                 return "its outcome is being found out; hold it first"
-            return f"it is {now.state}{'' if now.state.terminal else ': the provider has it, and cannot be stopped'}"
+            if now.state.terminal:
+                return f"it is {now.state}"
+            told = "; release it, or its sender does not hear its result" if now.hold else ""
+            return f"it is {now.state}: the provider has it, and cannot be stopped{told}"
 
         return await self._each(ids or [], act)
 
