@@ -56,7 +56,7 @@ _LATIN = re.compile(rb"[A-Za-z]")
 _KANA = re.compile(rb"\x82[\x9f-\xf1]|\x83[\x40-\x96]")  # in Shift JIS; nothing that is usual in others
 # what steers a terminal (ECMA-48): colours, the title of its window, a set of letters
 _STEERING = re.compile(r"\x1b(?:\[[0-?]{0,20}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,200}(?:\x07|\x1b\\)|[ -/][0-~])")
-_LINE_ENDS = re.compile("\r\n|[\r\v\x85\u2028\u2029]")
+_LINE_ENDS = re.compile("\r?\r\n|[\r\v\x85\u2028\u2029]")  # CR CR LF: encoded twice
 _FROM_RIGHT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _SIGNS = {"\uf0b7": "•"}  # of Symbol, as Word's lists have it; others are of Wingdings
 _JOINERS = "\u200c\u200d"  # shape the letters beside them

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import groupby
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
+_LINE_END = re.compile(r"\r?\r\n|\r|\n")
 _SIGNATURE = "-- "
 
 

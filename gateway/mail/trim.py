@@ -23,7 +23,7 @@ WHY = {  # what, and why, for the ledger
     DISCLAIMER: ("legal notice of the message text", "legal notices of mails are not faxed here"),
     FOOTER: ("footer of the message text", "it is an advert of the mail program"),
 }
-_LINE_END = re.compile(r"\r\n|\r|\n")  # no other: a page break stays one
+_LINE_END = re.compile(r"\r?\r\n|\r|\n")  # no other: a page break stays one
 _SIGNATURE_LINES, _SIGNATURE_SIZE = 15, 1000  # more is no signature
 _NOTICE_SIZE = 3000  # characters of a legal notice
 _POSTSCRIPT = re.compile(r"\s*(?:p\.?\s?p?\.?s|n\.?b)\b[.: ]", re.IGNORECASE)

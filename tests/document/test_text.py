@@ -262,7 +262,7 @@ def test_decoding_never_fails(data: bytes, charset: str | None) -> None:
 # --- layout -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("end", ["\r\n", "\r", "\v", "\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize("end", ["\r\n", "\r\r\n", "\r", "\v", "\x85", "\u2028", "\u2029"])
 def test_a_line_ends_however_programs_write_it(pages: Pages, end: str) -> None:
     (page,), (wanted,) = (pages(f"one{each}two".encode(), charset="utf-8") for each in (end, "\n"))
     assert page.image.tobytes() == wanted.image.tobytes()
