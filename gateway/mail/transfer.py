@@ -29,6 +29,7 @@ _GROUP = re.compile(rb"([A-Za-z0-9+/]+)=*")
 _BAD_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n|\r?\Z)")
 _PART_FIELD = re.compile(rb"^content-(?:type|transfer-encoding|disposition)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _BEGIN = re.compile(rb"begin [0-7]{3,4} ([^\r\n]+)")
+_NOTHING = re.compile(rb"(?:[ `\t\r]*\n)?end[ \t\r]*(?:\n|\Z)")  # of a file that is empty
 
 
 def encoding(field: str) -> str:
@@ -242,9 +243,9 @@ def _uu_line(line: bytes) -> bytes | None:
 def find_uuencode(source: Buffer, start: int, end: int) -> tuple[int, bytes, int] | None:
     """Find uuencoded data in text: the offset of its ``begin`` line, the name there, and the offset of its data.
 
-    Prose that happens to start with "begin 644" is told apart by the line behind it.
+    Prose with a line like "begin 100 mg daily" is told apart by the line behind it; a short one is data where an end follows.
     """
-    position = start
+    position, last = start, source.rfind(b"\nend", start, end)
     while True:
         if position > start or source[position : position + 6] != b"begin ":
             position = source.find(b"\nbegin ", position, end) + 1
@@ -256,15 +257,17 @@ def find_uuencode(source: Buffer, start: int, end: int) -> tuple[int, bytes, int
         match = _BEGIN.match(source[position : min(newline, position + 500)])
         following = source.find(b"\n", newline + 1, end)
         line = source[newline + 1 : following if following >= 0 else end].rstrip(b"\r\n")
-        if match and (line.rstrip() in (b"end", b"`", b"") or _looks_like_uuencode(line)):
+        behind = source[newline + 1 : min(end, newline + 100)]
+        if match and (_looks_like_uuencode(line, is_whole=newline > last) or _NOTHING.match(behind)):
             return position, match[1].strip(), newline + 1
         position += 1
 
 
-def _looks_like_uuencode(line: bytes) -> bool:
-    size = (line[0] - 32) & 63
+def _looks_like_uuencode(line: bytes, *, is_whole: bool) -> bool:
+    """Whether this is a line of data, ``is_whole``: without a blank of its end lost on the way."""
+    size = (line[0] - 32) & 63 if line else 0
     symbols = (size + 2) // 3 * 4
-    return 0 < size <= 45 and len(line) <= symbols + 2 and _uu_line(line) is not None
+    return 0 < size <= 45 and symbols * is_whole < len(line) <= symbols + 2 and _uu_line(line) is not None
 
 
 # --- is it all there? -------------------------------------------------------------------------------------------------
