@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from gateway.document.neighbourhood import grown
+from gateway.document.neighbourhood import grown, opened
 from gateway.document.raster import FINE, STANDARD
 
 _BANDS = 4  # parts of the width in which lines of writing are looked for
@@ -35,6 +35,11 @@ _UNINKED = range(251, 256)  # the mean of a tile without ink, but a trace
 _LOST_TILES = 4  # a word
 _SQUARE = 8  # points across: the rounded mean of so few is still of one number of them
 _SPECKS = 3000  # points of ink of a page that may be only specks
+_NO_SPECK = (
+    (3, 3),
+    (8, 1),
+    (1, 6),
+)  # points across and down of a full stop, and of a thin rule, or a stroke of small print
 _TILE = 32  # pixels across, and rows of a fine page, of the tiles that are marked
 _PART = (27, 14)  # tiles of the part of a page that shows how small or light its writing is
 
@@ -50,9 +55,13 @@ class Opinion:
 
 
 def is_blank(page: Image.Image) -> bool:
-    """Whether a black-and-white page shows nothing but specks of two points."""
-    ink = _ink(page)
-    return not ink or (ink < _SPECKS and grown(page.convert("L"), 1).getextrema()[0] == 255)
+    """Whether a black-and-white page shows nothing but short specks of two points."""
+    if not (ink := _ink(page)):
+        return True
+    if ink >= _SPECKS:
+        return False
+    lights = ImageChops.invert(page.convert("L"))
+    return not any(opened(lights, *size).getbbox() for size in _NO_SPECK)
 
 
 def opinion(

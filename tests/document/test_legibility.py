@@ -202,6 +202,18 @@ def test_specks_are_blank_and_a_full_stop_is_not() -> None:
     assert not legibility.is_blank(page)
 
 
+@pytest.mark.parametrize("resolution", ["fine", "standard"])
+@pytest.mark.parametrize(
+    "sheet",
+    [Sheet().text(72, 720, "7", 9), Sheet().text(72, 720, "Left blank on purpose", 6), Sheet().line(72, 300, 540, 300)],
+)
+def test_a_page_of_a_thin_rule_or_a_line_of_small_print_is_not_blank(
+    tmp_path: Path, sheet: Sheet, resolution: str
+) -> None:
+    fax = made(tmp_path, [words(10), sheet], blank_pages="remove", resolution=resolution)
+    assert fax["pages"] == 2
+
+
 def test_each_page_has_the_header_and_its_number(tmp_path: Path) -> None:
     sheets = [words(10), words(10)]
     plain = made(tmp_path, sheets)
