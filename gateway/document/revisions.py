@@ -30,7 +30,9 @@ _DELETED_IN_RTF, _MARKED_IN_RTF = (
 # of a text of Word 97 and later (MS-DOC): properties of letters that say they were deleted, or came, and who or when; where its head
 # tells of its settings, and which of them show all that
 _IN_OLD_WORD = re.compile(
-    rb"\x00\x08\x01.{0,32}?(?:\x63\x48|\x64\x68)|\x01\x08\x01.{0,32}?(?:\x04\x48|\x05\x68)", re.DOTALL
+    rb"\x00\x08\x01.{0,32}?(?:\x63\x48|\x64\x68)|(?:\x63\x48|\x64\x68).{0,32}?\x00\x08\x01"
+    rb"|\x01\x08\x01.{0,32}?(?:\x04\x48|\x05\x68)|(?:\x04\x48|\x05\x68).{0,32}?\x01\x08\x01",
+    re.DOTALL,
 )
 _WHICH, _PLACE, _AT, _SHOWN = 0x0B, 0x192, 7, 0x18
 

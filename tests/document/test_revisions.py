@@ -87,7 +87,10 @@ def test_what_was_deleted_in_rtf_is_hidden(tmp_path: Path, text: str, accepted: 
 
 
 @pytest.mark.parametrize("which", [0, 2])  # of the tables
-@pytest.mark.parametrize("properties", [b"\x00\x08\x01\x63\x48\x01\x00", b"\x01\x08\x01\x05\x68\0\0\0\0", b""])
+@pytest.mark.parametrize(
+    "properties",
+    [b"\x00\x08\x01\x63\x48\x01\x00", b"\x01\x08\x01\x05\x68\0\0\0\0", b"\x04\x48\x02\x00\x01\x08\x01", b""],
+)
 def test_the_settings_of_old_word_say_that_changes_are_not_shown(tmp_path: Path, which: int, properties: bytes) -> None:
     stream = "1Table" if which else "0Table"
     head = bytearray(900) + properties
