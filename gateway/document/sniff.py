@@ -110,8 +110,8 @@ _IN_TEXT = (
     (_DXF, "image/vnd.dwg"), (_TABLE, "text/x-sylk"), (_NETPBM, "image/x-portable-anymap"), (_IN_C, "image/x-xbitmap"),
 )  # fmt: skip
 _PIECE = re.compile(  # of HTML, as web programs write it into files for Excel and Word
-    rb"<meta\s[^>]*charset|<table\b[^>]*>\s*(?:<(?:caption|colgroup|col|thead|tbody)\b[^>]*>.*?)?\s*<tr\b|<style\b.*?</style>\s*<"
-    rb"|<(div|p|center|font|h[1-6]|span|b|ul|ol|blockquote)\b[^>]*>.*?</\1>|<pre\b[^>]*>", re.DOTALL
+    rb"(?:<!--.*?-->\s*)?(?:<(?:meta|link)\s[^>]*=|<title>.*?</title>\s*<|<(?:br|hr)\s*/?>|<table\b[^>]*>\s*(?:<(?:caption|colgroup|col|thead|tbody)\b[^>]*>.*?)?\s*<tr\b|<style\b.*?</style>\s*<"
+    rb"|<(div|p|center|font|h[1-6]|span|b|i|u|strong|em|ul|ol|blockquote)\b[^>]*>.*?</\1>|<pre\b[^>]*>)", re.DOTALL
 )  # fmt: skip
 _SOUND = re.compile(rb"\xff[\xf1-\xf3\xf9-\xfb]")  # MP3 and AAC without a head
 _PDF = re.compile(rb"(?<![ -~])%PDF-")
