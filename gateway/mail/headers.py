@@ -22,7 +22,9 @@ _WHOLE_FIELD = re.compile(rb"((?!--)[!-9;-~]++):([^\n]*+\n?(?:[ \t][^\n]*+\n?)*+
 _WHOLE = re.compile(rb"(?:%s)*+" % _WHOLE_FIELD.pattern)
 _MBOX = re.compile(rb">?From \S+ .*[0-9]{2}:[0-9]{2}.* [0-9]{4}\b")
 _PARAMETER = re.compile(rb"[\w*-]+[ \t]*=")
-_MIME = re.compile(rb"^(?:content-[a-z-]+|mime-version)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_MADE = re.compile(
+    rb"^(?:content-[a-z-]+|mime-version|message-id)[ \t]*:", re.IGNORECASE | re.MULTILINE
+)  # by programs: a header goes on until there
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 # what a blank line may cut off from a header: fields that say what the body is
 _LATE = re.compile(
@@ -152,7 +154,7 @@ def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[H
     spans: list[tuple[str, int, int]] = []  # name, and where in the block the value stands
     types = bytearray()  # what stands in those that may name a boundary
     offset = 0
-    last_mime: int | None = None
+    last_made: int | None = None
     whole = True  # so far
     for line in block.split(b"\n"):
         match = _FIELD.match(line)
@@ -171,9 +173,9 @@ def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[H
             spans.append((name, offset + match.end(), following))
             types += line[match.end() :] + b"\n" if name == _TYPE else b""
         elif line.strip() and not _separates(line, spans, offset):
-            if last_mime is None:
-                last_mime = max((field.start() for field in _MIME.finditer(block)), default=-1)
-            if last_mime < offset:
+            if last_made is None:
+                last_made = max((field.start() for field in _MADE.finditer(block)), default=-1)
+            if last_made < offset:
                 body = start + offset  # the blank line is missing: this is text already
                 break
             spans.append(("", offset, offset))  # a broken line among fields
