@@ -97,7 +97,7 @@ class Comparison:
             return Judgement(
                 maybe=f"the provider's history shows fax {_refs(others)} to this number, of which the gateway has no record"
             )
-        if job.state in (JobState.UPLOADED, JobState.IN_DOUBT) and self._is_deleted(job.document_ref):
+        if job.state in (JobState.UPLOADED, JobState.IN_DOUBT) and self._is_gone(job):
             return Judgement(maybe="the provider no longer has its document, which is deleted when a fax has ended")
         return Judgement()
 
@@ -158,9 +158,10 @@ class Comparison:
         """Whether a fax was sent before the job was accepted, which only a right clock can tell."""
         return job.created_at <= self._now and fax.created_at is not None and fax.created_at < job.created_at - _DAY
 
-    def _is_deleted(self, document_ref: int | None) -> bool:
-        files = self._shown.files
-        return files is not None and all(file.document_ref != document_ref for file in files)
+    def _is_gone(self, job: FaxJob) -> bool:
+        """Whether the provider shows neither its document nor a fax of that."""
+        shown = [file.document_ref for file in self._shown.files or ()] + [fax.document_ref for fax in self._near(job)]
+        return self._shown.files is not None and job.document_ref not in shown
 
 
 def _refs(faxes: Sequence[HistoryEntry]) -> str:

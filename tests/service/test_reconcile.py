@@ -418,16 +418,21 @@ async def test_a_fax_in_doubt_that_was_uploaded_again_and_sent_since_is_left_to_
     assert doubtful.hold == f"{MAY_BE_SENT}: the provider's history shows it as fax 9000"
 
 
-async def test_a_fax_in_doubt_without_its_document_at_the_provider_may_have_ended(today: House) -> None:
+@pytest.mark.parametrize("forgets", [True, False])
+async def test_a_fax_in_doubt_without_its_document_at_the_provider_may_have_ended(
+    today: House, *, forgets: bool
+) -> None:
     job = await today.uploaded()
     await today.database.write(lambda tx: jobs.begin_attempt(tx, job, START))
     copy = today.copy("old")
     today.provider.deleted.append(job.document_ref or 0)
-    today.provider.hide_history = True  # as a provider may that forgets faxes without a document
+    today.provider.history_pages = [() if forgets else (shown(70, 500, START),)]
     await started(copy)
     await looked(copy)
-    assert (await only(copy)).may_be_sent
-    assert "no longer has its document" in (await only(copy)).hold
+    doubtful = await only(copy)
+    assert (doubtful.may_be_sent, "no longer has its document" in doubtful.hold) == (forgets, forgets)
+    await copy.turn("doubt")
+    assert (await only(copy)).provider_ref == (None if forgets else 70)
 
 
 REDIAL = outbound(redial={"busy": 2})
