@@ -149,6 +149,9 @@ class Typesetter:
                 if all(self._has(n, character) for character in line):
                     yield font, line
                     return
+            if next((way for way in map(unicodedata.bidirectional, line) if way in ("L", "R", "AL")), "L") != "L":
+                yield from reversed(list(self._pieces(line)))
+                return
         yield from self._pieces(line)
 
     def _pieces(self, line: str) -> Iterator[tuple[ImageFont.FreeTypeFont, str]]:

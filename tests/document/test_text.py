@@ -276,6 +276,23 @@ def test_words_that_are_read_from_the_right_keep_their_order_among_columns() -> 
     assert piece == line
 
 
+@pytest.mark.parametrize(
+    ("line", "pieces"),
+    [
+        ("\u05d0\u05d1 \u65e5 \u05d2", [" \u05d2", "\u65e5", "\u05d0\u05d1 "]),
+        ("2 \u0627\u65e5", ["\u65e5", "2 \u0627"]),
+        ("a \u65e5 \u05d0", ["a ", "\u65e5", " \u05d0"]),
+    ],
+)
+def test_what_is_read_from_the_right_begins_there_in_several_fonts(
+    monkeypatch: pytest.MonkeyPatch, line: str, pieces: list[str]
+) -> None:
+    setter = text.Typesetter()
+    monkeypatch.setattr(setter, "_has", lambda n, character: (character == "\u65e5") == (n == 1))
+    monkeypatch.setattr(setter, "_choice", lambda character: int(character == "\u65e5"))
+    assert [piece for _, piece in setter.runs(line)] == pieces
+
+
 def test_lines_stand_below_each_other_within_the_margins(pages: Pages) -> None:
     (page,) = pages(b"first\nsecond\r\nthird\rfourth\n\nlast\n")
     found = rows(page)
