@@ -23,6 +23,10 @@ _LINES = {"/Line": "/L", "/PolyLine": "/Vertices", "/Polygon": "/Vertices"}
 _BY_PDFIUM = {"/Text", "/Square", "/Circle", "/Ink", "/Highlight", "/Underline", "/Squiggly", "/StrikeOut"}
 # what is nothing of its own in print
 _UNPRINTED = {"/Link", "/Popup", "/Redact", "/Watermark", "/PrinterMark", "/TrapNet"}
+_NOTED = {
+    "/Text",
+    "/Caret",
+}  # of what is written in them, and nowhere on the page, a sign is shown: a note, words to be put in
 _NOTES = (
     _FILES := "without the files attached there",
     _WORDS := "without the words of the notes there",
@@ -87,7 +91,7 @@ class Annotations:
         if kind == "/Widget":
             self._look_at_field(each, flags, number)
             return
-        if kind == "/Text" and flags & _PRINT and each.get("/Contents") and "/IRT" not in each:
+        if kind in _NOTED and flags & _PRINT and each.get("/Contents") and "/IRT" not in each:
             self._pages[_WORDS][number] = None
         looks = each.get("/AP")
         has_look = isinstance(looks, Dictionary) and "/N" in looks

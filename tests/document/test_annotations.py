@@ -215,6 +215,18 @@ def test_the_words_of_a_note_are_told(fax: Fax, fields: dict[str, Any], note: st
     assert entry["note"] == note
 
 
+def test_the_words_that_a_mark_wants_put_in_are_told(fax: Fax) -> None:
+    document = pikepdf.new()
+    Sheet().text(72, 72, "Dear Ann").add_to(document)
+    look = Stream(document, b"0 g 0 0 10 10 re f", Type=Name.XObject, Subtype=Name.Form, BBox=Array([0, 0, 10, 10]))
+    mark = Dictionary(
+        Type=Name.Annot, Subtype=Name.Caret, Rect=Array(_BOX), F=4, Contents=String("Mrs"), AP=Dictionary(N=look)
+    )
+    document.pages[0].obj["/Annots"] = Array([document.make_indirect(mark)])
+    (entry,) = fax.make(fax.part("a.pdf", saved(document)))["ledger"]
+    assert entry["note"] == "without the words of the notes there: page 1"
+
+
 def test_what_has_a_look_of_its_own_keeps_it(pages: Pages) -> None:
     document = pikepdf.new()
     Sheet().add_to(document)
