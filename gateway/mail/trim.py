@@ -50,6 +50,7 @@ _QUOTING = re.compile(  # as Horde says it, which tells no day
     r"\s*(?:quoting|zitat von|citando(?: a)?|citat från|cytowanie|cituji|citeren) [^:：]{0,120}\S@\S{1,200}[:：]\s*$", re.IGNORECASE
 )  # fmt: skip
 _WHOSE = re.compile(r"[^\s<]@[^\s>]{1,200}>.{0,80}[:：]\s*$", re.DOTALL)  # with the time of day, in any language
+_OF_NAME = re.compile(r"\s*<?[^\s<>]+@[^\s<>]+>")  # an address whose name, and the day, end the line above
 _POINTS = re.compile(  # to what stands further down: it is meant to be read, or answered there
     r"\b(?:below|beneath|underneath|hereunder|further down|at the bottom|in-?line|(?:in|see|marked|highlighted) (?:red|blue|green|bold|capitals)|(?:red|blue"
     r"|green) (?:text|font|letters)|in your (?:e-?mail|text|message)|in the text|between the lines|(?:this|following|trail(?:ing)?|e-?mail|mail) (?:thread"
@@ -291,12 +292,15 @@ def _introduced(lines: Sequence[Line]) -> int | None:
     for stop in range(first + 1, min(end, first + _INTRO_LINES) + 1):
         if _is_intro(" ".join(line.text.lstrip().removeprefix(">") for line in lines[first:stop])):
             return first
+    found = None
     for start in range(at - 1, max(-1, at - _INTRO_LINES - 1), -1):
         if not lines[start].text.strip() or (start < at - 1 and not _is_wrapped(lines[start], lines[start + 1])):
-            return None
+            break
         if lines[start].intro or _is_intro(" ".join(line.text for line in lines[start:at])):
-            return start
-    return None
+            found = start
+            if not _OF_NAME.match(lines[start].text):
+                break
+    return found
 
 
 def _is_intro(words: str) -> bool:

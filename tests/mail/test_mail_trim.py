@@ -147,10 +147,17 @@ def test_a_head_with_the_subject_of_the_answer_begins_the_mail_that_is_answered(
         "في الاثنين، 23 نوفمبر 2026 في 10:15 ص تمت كتابة ما يلي بواسطة \u202aBob\u202c\u200f <\u202abob@example.com\u202c\u200f>:",
         "Am Montag, 23. November 2026 um 10:15:11 MEZ hat Bob <bob@example.com> Folgendes geschrieben:",
         "* Bob <bob@example.com> [23-11-2026 10:15]:",
+        "On Mon, 23 Nov 2026 at 10:15 AM, Bob of the office <\nbob.of.the.office@example.com> wrote:",
+        "On Mon, 23 Nov 2026 at 10:15 AM, Bob of the office, who is out\n<bob.of.the.office@example.com> wrote:",
     ],
 )
 def test_who_wrote_what_is_quoted_may_be_said_in_any_language(intro: str) -> None:
     assert trim(f"{ABOVE}\n{intro}\n\n> Where?\n", ALL, "Re: Plan").text == ABOVE.rstrip()
+
+
+def test_a_line_above_the_name_of_who_wrote_is_no_more_of_it() -> None:
+    own = f"{ABOVE}\nOn Mon, 23 Nov 2026, we shall bring you all twelve of them to Hamburg"
+    assert trim(f"{own}\nBob <bob@example.com> wrote:\n\n> Where?\n", ALL, "Re: Plan").text == own
 
 
 def test_several_ends_stand_behind_each_other() -> None:
