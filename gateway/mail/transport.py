@@ -17,7 +17,9 @@ from gateway.mail.words import one_line
 _LOGIN_WANTED = {530, 534, 535, 538}  # our login is wrong or missing: no fault of the mail (RFC 4954 section 6)
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}\b")
 _ATOM = r"[^\x00-\x20\x7f\"(),:;<>@\[\]\\]+"
-_PLAIN = re.compile(rf'(?:{_ATOM}|"(?:[^\x00-\x20\x7f"\\]|\\[!-~])*")@(?:{_ATOM}|\[[^\x00-\x20\x7f\[\]\\]+\])')
+_NAME = rf'(?:{_ATOM}|"(?:[^\x00-\x20\x7f"\\]|\\[!-~])*")'
+_SENDER = re.compile(rf"{_NAME}@(?:{_ATOM}|\[[^\x00-\x20\x7f\[\]\\]+\])")
+_RECIPIENT = re.compile(rf"{_SENDER.pattern}|{_NAME}")  # a mere name, as of a device, is what the relay takes it to be
 # times as long may the answer to a whole message take: RFC 5321 section 4.5.3.2.6 says 10 minutes
 _END_OF_DATA = 10
 _QUIT = 5.0  # seconds for a farewell, after the mail is safe
@@ -68,8 +70,9 @@ class Transport:
         is noted. Raises Refused for what the relay will never take, TryLater for the rest, trouble with the relay or our
         login included.
         """
-        _check_address(mail_from or "null@sender.invalid")
-        _check_address(rcpt_to)
+        if mail_from:
+            _check_address(mail_from, _SENDER)
+        _check_address(rcpt_to, _RECIPIENT)
         async with self._connected() as client:
             yield await self._hand_over(client, mail_from, rcpt_to, message)
 
@@ -173,9 +176,9 @@ class Transport:
         return options
 
 
-def _check_address(address: str) -> None:
+def _check_address(address: str, form: re.Pattern[str]) -> None:
     """Refuse what is no plain address before it gets near a command line: blanks, controls, display names."""
-    if not _PLAIN.fullmatch(address):
+    if not form.fullmatch(address):
         raise Refused(f"{one_line(address, 100)!r} is no address a mail can be sent to", status="5.1.3")
 
 

@@ -342,11 +342,20 @@ async def test_addresses_in_utf8() -> None:
     assert sink.mails[0].rcpt_tos == ["jürgen@example.com"]
 
 
+async def test_a_mere_name_is_for_the_relay_to_know() -> None:
+    sink = Sink()
+    async with relay(sink) as port:
+        await sent(to(port), "", "copier-3", MESSAGE)
+        with pytest.raises(Refused, match="is no address"):
+            await sent(to(port), "copier-3", "ann@example.com", MESSAGE)
+    assert [mail.rcpt_tos for mail in sink.mails] == [["copier-3"]]
+
+
 @pytest.mark.parametrize(
     "address",
     [
         "ann@example.com\r\nRCPT TO:<eve@example.com>", "ann@example.com\n", "ann\0@example.com", "ann@example.com> X=Y",
-        "Ann <ann@example.com>", "ann @example.com", "ann(comment)@example.com", "ann", "", "a@b,c@d", "a,b@c", "a@b>", "@b:c@d", "\"a\r\nb\"@c",
+        "Ann <ann@example.com>", "ann @example.com", "ann(comment)@example.com", "", "a@b,c@d", "a,b@c", "a@b>", "@b:c@d", "\"a\r\nb\"@c",
     ],
 )  # fmt: skip
 async def test_addresses_that_are_none(address: str) -> None:
