@@ -268,15 +268,16 @@ def hold(tx: Tx, job: FaxJob, now: float, why: str, *, instead: bool = False) ->
 
 
 def release(tx: Tx, job: FaxJob, now: float) -> bool:
-    """Let a held job go on now, or when its sender wants it, with fresh tries.
+    """Let a held job go on now, or one that was not sent when its sender wants it, with fresh tries.
 
     Who releases it has looked at it: nothing unusual stops it again. It is approved where that was what it was held for;
     of one that was held for another reason it may not have been asked yet whether it needs an approver.
     """
+    is_sent = job.state in (JobState.SUBMITTED, JobState.IN_DOUBT)  # be it before its time, by a person's word
     changed = tx.execute(
         "UPDATE job SET approved = CASE WHEN approved = ? OR substr(hold, 1, length(?)) = ? THEN ? ELSE ? END, hold = '',"
-        " strikes = 0, next_at = max(?, send_at), updated_at = ? WHERE id = ? AND state = ? AND hold <> ''",
-        (_APPROVED, NEEDS_APPROVAL, NEEDS_APPROVAL, _APPROVED, _LET_GO, now, now, job.id, job.state),
+        " strikes = 0, next_at = max(?, iif(?, 0, send_at)), updated_at = ? WHERE id = ? AND state = ? AND hold <> ''",
+        (_APPROVED, NEEDS_APPROVAL, NEEDS_APPROVAL, _APPROVED, _LET_GO, now, is_sent, now, job.id, job.state),
     ).rowcount
     if changed:
         _event(tx, job.id, now, job.state, job.state, RELEASED)

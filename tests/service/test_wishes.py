@@ -9,7 +9,8 @@ import pytest
 
 from gateway.document import cover
 from gateway.document.cover_choice import CoverChoice
-from gateway.errors import Refused
+from gateway.edge.admin.queue import Queue
+from gateway.errors import OutcomeUnknown, Refused
 from gateway.model import Alias, Envelope, FaxJob, FaxNumber, FaxOptions, JobState, MailKind
 from gateway.store import aliases, jobs, waiting
 
@@ -161,6 +162,23 @@ async def test_waiting_is_counted_from_the_time_a_fax_is_wanted(house: House) ->
     assert await house.database.read(waiting.oldest_untold) == START + 48 * HOUR
     assert await house.database.read(lambda tx: waiting.overdue(tx, START + 48 * HOUR, 9)) == []
     assert await house.database.read(lambda tx: waiting.overdue(tx, START + 49 * HOUR, 9)) == [await house.job(job.id)]
+
+
+async def test_a_fax_for_later_that_a_person_has_sent_now_is_looked_for_as_any(house: House) -> None:
+    (job,) = await send(house, f"{NUMBER}/send-at=+2d")
+    queue = Queue(house.database, house.outbound, house.divided, "US", house.clock)
+    (refused,) = (await queue.retry([job.id]))["unchanged"]
+    assert refused["why"] == "its pages are not ready yet; send it now when they are"
+    await house.turn("prepare")
+    assert (await queue.retry([job.id]))["changed"] == [job.id]
+    house.provider.answer_submit = lambda _ref: (_ for _ in ()).throw(OutcomeUnknown("no answer"))
+    await house.turn("upload", "submit")
+    for state in ("in_doubt", "submitted"):
+        assert await house.states() == [state]
+        await queue.hold([job.id])
+        await queue.release([job.id])
+        assert (await house.job(job.id)).next_at == house.now
+        await house.turn("doubt")
 
 
 async def test_a_fax_for_later_can_be_held_released_and_cancelled(house: House) -> None:

@@ -237,6 +237,8 @@ def _retry(tx: Tx, job: FaxJob, now: float, *, resend: bool, named: bool) -> str
         return f"it is held: {job.hold}; let it go by its id"
     if job.options.send_at > now and job.state in waiting.UNSENT and not named:
         return "its sender wants it later; send it now by its id"
+    if job.options.send_at > now and job.state is JobState.ACCEPTED and not job.hold:
+        return "its pages are not ready yet; send it now when they are"
     if job.state is JobState.IN_DOUBT and job.hold:
         jobs.end_attempt(tx, job.id, job.attempts, now, "absent", detail=jobs.SAID_ABSENT)
         jobs.change(tx, job, JobState.UPLOADED, now, "sent again by the operator's word")
