@@ -57,6 +57,7 @@ _KANA = re.compile(rb"\x82[\x9f-\xf1]|\x83[\x40-\x96]")  # in Shift JIS; nothing
 # what steers a terminal (ECMA-48): colours, the title of its window, a set of letters
 _STEERING = re.compile(r"\x1b(?:\[[0-?]{0,20}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,200}(?:\x07|\x1b\\)|[ -/][0-~])")
 _LINE_ENDS = re.compile("\r?\r\n|[\r\v\x85\u2028\u2029]")  # CR CR LF: encoded twice
+_BLANK_SHEETS = re.compile(r"\A\s*\f")  # before the first word, as printers are made to begin anew
 _FROM_RIGHT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _SIGNS = {"\uf0b7": "•"}  # of Symbol, as Word's lists have it; others are of Wingdings
 _JOINERS = "\u200c\u200d"  # shape the letters beside them
@@ -239,7 +240,7 @@ def pages(text: str, target: Grid, *, mono: bool) -> Iterator[Image.Image]:
     # laid out on fine rows: letters come out 4 per cent narrower than drawn, and crisper than scaled ones
     height = round(target.inches * FINE)
     down = height - 2 * _TOP * FINE
-    text = _LINE_ENDS.sub("\n", text).rstrip()
+    text = _BLANK_SHEETS.sub("", _LINE_ENDS.sub("\n", text).rstrip())
     setter = _setter(text, room, down, _LEAST[target.y_dpi], mono=mono)
     per_page = max(1, int(down // setter.line_height))
     for sheet in text.split("\f"):

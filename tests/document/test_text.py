@@ -373,6 +373,7 @@ def test_columns_of_blanks_get_letters_of_one_width(pages: Pages) -> None:
 def test_a_form_feed_begins_a_page(pages: Pages) -> None:
     assert len(pages(b"one\ftwo\fthree")) == 3
     assert len(pages(b"one\ftwo\f\n")) == 2
+    assert len(pages(b" \r\n\f\f  one\ftwo")) == 2
     assert len(pages(b"one" + b"\n" * 60 + b"\ftwo")) == 2  # and what is blank before it takes none
 
 
