@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import lzma
 import re
+import stat
 import struct
 import unicodedata
 import zipfile
@@ -27,7 +28,8 @@ _WINDOW = 1 << 20
 _NAME = 120  # characters
 
 _JUNK = re.compile(
-    r"(^|/)(__MACOSX/.*|\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini|~\$[^/]*|\.~lock\.[^/]*#)$", re.IGNORECASE
+    r"(^|/)(__MACOSX/.*|\.DS_Store|\._[^/]*|\.localized|Icon\r|(?:eh)?Thumbs\.db|desktop\.ini|\.?Picasa\.ini|\.nomedia|~\$[^/]*|\.~lock\.[^/]*#)$",
+    re.IGNORECASE,
 )
 _NUMBER, _DIGITS = re.compile(r"\d+"), 20
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+")
@@ -117,6 +119,8 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
         if _JUNK.search(entry.filename):
             left_out.append({"part": name, "type": sniff.UNKNOWN, "reason": "it holds nothing to print"})
             continue
+        if stat.S_ISLNK(entry.external_attr >> 16):  # of Unix
+            raise Unfaxable(f"{name} is a link to a document, not the document itself; send that")
         path = directory / f"{number:03}.part"
         size = _copy(source, entry, path, room, archive.name)
         room -= size

@@ -89,6 +89,8 @@ async def test_each_file_of_an_archive_is_pages(sender: Sender, fax: Fax, kind: 
         "../letters/b.PDF": letters(2),
         "__MACOSX/letters/._b.PDF": b"x",
         "letters/~$etter.docx": b"\x03Ann",  # who has it open in Word
+        "letters/.localized": b"",
+        "letters/Icon\r": b"",  # of a folder of a Mac
         "a.txt": b"a note",
         "etc/x.pdf": letters(1),
         "z/Readme.TXT": b"",
@@ -99,6 +101,7 @@ async def test_each_file_of_an_archive_is_pages(sender: Sender, fax: Fax, kind: 
     assert said == [
         "message text: page 1", "b.PDF in papers.zip: pages 2-3", "a.txt in papers.zip: page 4", "x.pdf in papers.zip: page 5",
         "c.pdf: page 6", "._b.PDF in papers.zip: left out, it holds nothing to print",
+        ".localized in papers.zip: left out, it holds nothing to print", "Icon in papers.zip: left out, it holds nothing to print",
         "~$etter.docx in papers.zip: left out, it holds nothing to print", "Readme.TXT in papers.zip: left out, it is empty",
     ]  # fmt: skip
 
@@ -116,6 +119,17 @@ async def test_files_of_an_archive_stand_in_the_order_of_their_names(sender: Sen
     as_on_some_disk = [wanted[n] for n in (5, 0, 4, 3, 1, 2)]
     said = await sender.send(fax.part("papers.zip", zipped(dict.fromkeys(as_on_some_disk, b"words"))))
     assert [line.split(" in ")[0] for line in said] == [name.removeprefix("a/") for name in wanted]
+
+
+@behind_walls
+async def test_a_link_in_an_archive_is_no_document(sender: Sender) -> None:
+    entry = zipfile.ZipInfo("offer.pdf")
+    entry.external_attr = 0o120777 << 16
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as package:
+        package.writestr(entry, "../offers/offer.pdf")
+    said = await sender.refused(out.getvalue())
+    assert said == "offer.pdf in papers.zip is a link to a document, not the document itself; send that"
 
 
 @behind_walls
