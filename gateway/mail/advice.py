@@ -162,17 +162,13 @@ FAILED = {
     ),
 }
 
-OTHER = Advice(
-    "failed",
-    "failed. Whether any page arrived is not known.",
-    f"Check the number and send it once more. If it fails again, {_TELL}.",
-)
+OTHER = replace(FAILED["unknown"], status="5.0.0")
 
 NO_RESULT = {
     "no_result": Advice(
         "no result",
         "was taken by the provider, which never reported what became of it. It may have arrived or not.",
-        f"{_ASK_FIRST} If it did not arrive, send it again.",
+        f"{_ASK_FIRST} Ask the recipient whether it arrived. If it did not, send it again.",
         "4.4.7",
     ),
     "cancelled": Advice(
