@@ -318,19 +318,20 @@ class Submit:
 
         attempts, older, rightful, strange = await self._database.read(facts)
         reading = await self._history.read(older)
+        documents = {attempt.document_ref for attempt in attempts}
+        sends = {entry.provider_ref for ref in documents for entry in reading.sends_of(ref, job.number.digits)}
+        if unknown := sends - await self._database.read(lambda tx: jobs.known_refs(tx, sends)):
+            return min(unknown)
         if isinstance(reading.error, TryLater):
             raise reading.error
         # good lists have proven it absent, and no worse one shows that it still is
         if strange is not None and (flaw := await self._absence.flaw_of(reading, rightful, strange)):
             raise TryLater(flaw)
-        documents = {attempt.document_ref for attempt in attempts}
-        sends = {entry.provider_ref for ref in documents for entry in reading.sends_of(ref, job.number.digits)}
         earlier = {attempt.provider_ref for attempt in attempts}
         astray = (reading.astray(ref, job.number.digits, earlier) for ref in documents)
-        known = await self._database.read(lambda tx: jobs.known_refs(tx, sends))
-        if not sends - known and (flaw := next(filter(None, astray), "")):
+        if flaw := next(filter(None, astray), ""):
             raise TryLater(flaw)
-        return min(sends - known, default=0)
+        return 0
 
     async def _not_told(self, job: FaxJob, last: Attempt, error: TryLater, tries: int) -> None:
         """The history cannot tell whether a no was a lie: asked again later, until the fax is too old to be sent. One that it

@@ -327,6 +327,7 @@ async def test_a_receipt_behind_the_proof_is_heard(house: House, *, is_known: bo
     await house.turn("submit")
     assert (await house.states(), house.provider.submits) == (["uploaded" if is_known else "submitted"], 2 - is_known)
     house.provider.hide_history = False
+    await house.outbound.receipt(Receipt(4711, Verdict.SUCCESS, "ok", "Sent!", house.now))  # of which no list tells
     house.now += 3600
     await house.turn("submit")
     assert (await house.states(), house.provider.submits) == (["submitted"], 2 - is_known)
