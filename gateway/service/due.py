@@ -72,6 +72,7 @@ class DueLoop(Generic[T]):
         self._pause = pause
         self._rests = 0  # in a row
         self._busy: dict[Hashable, asyncio.Task[None]] = {}
+        self._ended: set[Hashable] = set()  # while the store is read: what that shows of them may be past
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -121,9 +122,10 @@ class DueLoop(Generic[T]):
             return _IDLE
         begun = 0
         if len(self._busy) < limit:
+            self._ended.clear()
             for item in await self._due(self._clock(), limit + len(self._busy)):
                 key = self._key(item)
-                if key in self._busy or self._stopping.is_set():
+                if key in self._busy or key in self._ended or self._stopping.is_set():
                     continue
                 self._busy[key] = asyncio.create_task(self._one(key, item), name=f"{self.name}-{key}")
                 begun += 1
@@ -152,6 +154,7 @@ class DueLoop(Generic[T]):
             self._rests = 0
         finally:
             del self._busy[key]
+            self._ended.add(key)
             self._wake.set()
 
     async def _rest(self) -> None:

@@ -63,6 +63,32 @@ async def test_all_are_handled_but_never_more_than_the_limit_at_once() -> None:
     await loop.stop(1.0)
 
 
+async def test_what_is_put_off_while_the_store_is_read_is_not_taken_at_once_again() -> None:
+    store = Store("a", "b")
+    reading = asyncio.Event()
+    tries: list[str] = []
+
+    async def due(now: float, limit: int) -> list[str]:
+        found = await Store.due(store, now, limit)
+        if tries:  # what it has read is past when it answers
+            reading.set()
+            await until(lambda: "a" not in loop._busy)
+        return found
+
+    async def handle(item: str) -> None:
+        tries.append(item)
+        await (reading.wait() if item == "a" else asyncio.sleep(0))
+        store.items[item] = time.time() + 60
+
+    store.due = due  # type: ignore[method-assign]
+    loop = loop_over(store, handle=handle)
+    loop.start()
+    await until(reading.is_set)
+    await asyncio.sleep(0.2)
+    assert tries == ["a", "b"]
+    await loop.stop(1.0)
+
+
 async def test_a_nudge_wakes_it() -> None:
     store = Store()
     store.release.set()
