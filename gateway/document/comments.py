@@ -16,6 +16,7 @@ from gateway.document.compound import Compound
 LONGEST = 64 << 20  # bytes of a text that is looked through
 _SETTINGS = "settings.xml"
 TEXTS = re.compile(r"word/(?!comments)[^/]+\.xml|content\.xml")  # also heads and feet, by whatever names
+OPEN_TEXTS = re.compile(r"(?:content|styles)\.xml")  # of OpenDocument, with heads and feet
 _COMMENT = re.compile(  # of Word, and of OpenDocument; what marks to which words it belongs
     rb"<office(?:ooo)?:annotation(?![\w-])(?:[^>]*/>|.*?</office(?:ooo)?:annotation\s*>)"
     rb"|<(w:comment(?:Reference|RangeStart|RangeEnd)|office:annotation-end)(?![\w-])[^>]*?(?:/>|>\s*</\1\s*>)",

@@ -27,7 +27,6 @@ _IN_WORD = re.compile(  # the first words of a field behind its beginning, or of
 )  # fmt: skip
 _IN_RTF = re.compile(rb"(\\fldinst(?![a-z])(?:\s|[{}]|\\\*|\\[a-z]++-?\d*+ ?)*+)(?=" + _KEPT + rb")", re.IGNORECASE)
 _OPEN = re.compile(rb"(<text:file-name\b)(?![^>]*\btext:fixed=)")
-_OPEN_TEXTS = re.compile(r"(?:content|styles)\.xml")
 # heads and feet of a sheet, which may name the folder that its file is in
 _SHEETS, _FOOT = (
     re.compile(r"xl/(?:work|chart)sheets/[^/]+\.xml"),
@@ -65,7 +64,7 @@ def settle(document: Path, kind: str) -> None:
 
 
 def _rule(name: str) -> Callable[[bytes], bytes] | None:
-    if comments.TEXTS.fullmatch(name) or _OPEN_TEXTS.fullmatch(name):
+    if comments.TEXTS.fullmatch(name) or comments.OPEN_TEXTS.fullmatch(name):
         return _of_xml
     if name == _BOOK:
         return _of_book

@@ -18,7 +18,6 @@ _STRUCK = "tracked changes are shown as such, with what was deleted struck out"
 _IN_WORD = re.compile(rb"<w:(?:ins|del|moveFrom|moveTo|[rp]PrChange)[ />]")
 _SETTINGS, _END, _VIEW = "word/settings.xml", re.compile(rb"(?=</(?:w:)?settings>)"), b'<w:revisionView w:markup="0"/>'
 # of OpenDocument, which has in there what was deleted, and nowhere else
-_OPEN_TEXTS = re.compile(r"(?:content|styles)\.xml")
 _OPEN = re.compile(
     rb"<text:tracked-changes\b[^<>]*(?<!/)>\s*<text:changed-region\b(?:(?!</?text:tracked-changes\b).)*+</text:tracked-changes>",
     re.DOTALL,
@@ -55,7 +54,7 @@ def _of_package(document: Path) -> str:
     changed: dict[str, bytes] = {}
     with zipfile.ZipFile(document) as source:
         names = source.namelist()
-        for name in filter(_OPEN_TEXTS.fullmatch, names):
+        for name in filter(comments.OPEN_TEXTS.fullmatch, names):
             if accepted := _of_xml(source.open(name).read(comments.LONGEST)):
                 changed[name] = accepted
         texts = (source.open(name).read(comments.LONGEST) for name in names if comments.TEXTS.fullmatch(name))
