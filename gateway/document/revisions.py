@@ -16,7 +16,8 @@ from gateway.document.compound import Compound, Damaged
 _ACCEPTED = "tracked changes are shown as accepted, without what was deleted"
 _STRUCK = "tracked changes are shown as such, with what was deleted struck out"
 _IN_WORD = re.compile(rb"<w:(?:ins|del|moveFrom|moveTo|[rp]PrChange)[ />]")
-_SETTINGS, _END, _VIEW = "word/settings.xml", re.compile(rb"(?=</(?:w:)?settings>)"), b'<w:revisionView w:markup="0"/>'
+_SETTINGS = re.compile(r"word/settings\d*\.xml")  # Word on the web gives its files numbers
+_END, _VIEW = re.compile(rb"(?=</(?:w:)?settings>)"), b'<w:revisionView w:markup="0"/>'
 # of OpenDocument, which has in there what was deleted, and nowhere else
 _OPEN = re.compile(
     rb"<text:tracked-changes\b[^<>]*(?<!/)>\s*<text:changed-region\b(?:(?!</?text:tracked-changes\b).)*+</text:tracked-changes>",
@@ -59,9 +60,10 @@ def _of_package(document: Path) -> str:
                 changed[name] = accepted
         texts = (source.open(name).read(comments.LONGEST) for name in names if comments.TEXTS.fullmatch(name))
         if any(map(_IN_WORD.search, texts)):
-            if _SETTINGS not in names:
+            settings = next(filter(_SETTINGS.fullmatch, names), None)
+            if settings is None:
                 return _STRUCK
-            changed[_SETTINGS] = _END.sub(_VIEW, source.read(_SETTINGS))
+            changed[settings] = _END.sub(_VIEW, source.read(settings))
     package.change(document, changed)
     return _ACCEPTED if changed else ""
 

@@ -18,7 +18,7 @@ import pypdfium2
 from gateway.document import comments, openwords, unprinted
 
 _TEXTS = re.compile(
-    r"word/(?:document|footnotes|endnotes)\.xml|ppt/slides/[^/]+\.xml|xl/(?:sharedStrings|worksheets/[^/]+)\.xml"
+    r"word/(?:document|footnotes|endnotes)\d*\.xml|ppt/slides/[^/]+\.xml|xl/(?:sharedStrings|worksheets/[^/]+)\.xml"
 )
 _OF_TABLE, _SHEETS = "xl/", re.compile(r"xl/(?:workbook|worksheets/[^/]+)\.xml")
 _OPEN = "content.xml"

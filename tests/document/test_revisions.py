@@ -20,11 +20,14 @@ STRUCK = "tracked changes are shown as such, with what was deleted struck out"
 @pytest.mark.parametrize(
     "change", ["<w:del w:id='1'>", "<w:ins w:id='1'>", "<w:rPr><w:del/></w:rPr>", "<w:moveFrom >", "<w:rPrChange >"]
 )
-def test_the_settings_of_a_text_of_word_say_that_its_changes_are_not_shown(tmp_path: Path, change: str) -> None:
-    document = tmp_path / "document"
+@pytest.mark.parametrize("number", ["", "2"])
+def test_the_settings_of_a_text_of_word_say_that_its_changes_are_not_shown(
+    tmp_path: Path, change: str, number: str
+) -> None:
+    document, settings = tmp_path / "document", f"word/settings{number}.xml"
     parts = {
         "word/footer1.xml": change,
-        "word/settings.xml": "<w:settings><w:zoom/></w:settings>",
+        settings: "<w:settings><w:zoom/></w:settings>",
         "word/document.xml": "",
     }
     with zipfile.ZipFile(document, "w") as package:
@@ -32,7 +35,7 @@ def test_the_settings_of_a_text_of_word_say_that_its_changes_are_not_shown(tmp_p
             package.writestr(name, text)
     assert revisions.accept(document, sniff.OFFICE) == ACCEPTED
     with zipfile.ZipFile(document) as package:
-        assert package.read("word/settings.xml") == b'<w:settings><w:zoom/><w:revisionView w:markup="0"/></w:settings>'
+        assert package.read(settings) == b'<w:settings><w:zoom/><w:revisionView w:markup="0"/></w:settings>'
         assert package.read("word/footer1.xml") == change.encode()
 
 

@@ -56,6 +56,7 @@ def field(says: str, words: str) -> str:
 )  # fmt: skip
 def test_words_of_a_text_that_are_on_no_page_are_told(tmp_path: Path, text: str, lost: str) -> None:
     assert told(tmp_path, {"word/document.xml": text}) == ([lost] if lost else [])
+    assert told(tmp_path, {"word/document2.xml": text}) == ([lost] if lost else [])  # of Word on the web
     assert told(tmp_path, {"word/comments.xml": text}) == []
 
 
