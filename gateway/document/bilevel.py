@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops
 
-from gateway.document import boxes, photographs, shade, strips
+from gateway.document import boxes, exposure, photographs, shade, strips
+from gateway.document.exposure import Box
 from gateway.document.legibility import faintness, lost_in
 from gateway.document.neighbourhood import STROKE, closed, doubled, grown, opened, smoothed
 from gateway.document.raster import STANDARD
 
+_TILE = 8  # cells across of the tiles that are marked (see legibility)
 _CELL = 4  # pixels across of the cells in which the ground is looked at, about half a millimetre
 _DARK = 118  # darker than this is ink, unless something darker still is written on it
 _WRITTEN = 32  # grey levels by which dark writing differs from a dark ground
@@ -36,6 +38,17 @@ class Look:
     lost: Image.Image | None = None
     photographs: bool = False
 
+    def moved(self, at: tuple[int, int], cells: tuple[int, int]) -> Look:
+        """The same of a page of so many cells, of which this is the part that begins ``at`` one."""
+        size, corner = (max(1, cells[0] // _TILE), max(1, cells[1] // _TILE)), (at[0] // _TILE, at[1] // _TILE)
+
+        def whole(tiles: Image.Image) -> Image.Image:
+            page = Image.new("L", size)
+            page.paste(tiles, corner)
+            return page
+
+        return Look(self.faint and whole(self.faint), self.lost and whole(self.lost), self.photographs)
+
 
 def to_bilevel(image: Image.Image, y_dpi: int) -> Image.Image:
     """Black and white of a grey page, whose rows are ``y_dpi`` to the inch."""
@@ -49,25 +62,73 @@ def inked(image: Image.Image, y_dpi: int) -> tuple[Image.Image, Look]:
     grey = image if image.mode == "L" else image.convert("L")
     cell = (_CELL, _CELL // 2 if y_dpi == STANDARD else _CELL)
     small = grey.reduce(cell)
-    paper = ground = closed(small, STROKE)
-    plain = small
-    if (rows := strips.find(small, paper)) is not None:
-        ground, plain = Image.composite(small, paper, rows), Image.composite(paper, small, rows)
-    below = ImageChops.subtract(ground, small)
-    deepest = smoothed(grown(below, 2))  # or a letter would have strokes of several widths
-    faint = faintness(below, deepest)
-    noise = _noise(below)
-    levels = _levels(plain, ground, below, deepest, noise, faint=faint.getbbox() is not None)
-    lights = ImageChops.invert(_spread(levels, grey.size, cell))
-    # their mean is 128 or more where a point is lighter than its level
-    ink = Image.blend(grey, lights, 0.5).convert("1", dither=Image.Dither.NONE)
+    paper = closed(small, STROKE)
     found = list(photographs.find(small, paper, cell))
+    if not found and (box := exposure.picture(grey, small)) is not None:
+        return _alone(grey, box, cell)
+    writing = _Writing.on(small, paper)
+    ink = writing.inked(grey, cell)
     for region, mask in found:
-        tones = grey.crop(region).point(_curve(_paper(ground, region, cell))).convert("1")
+        tones = grey.crop(region).point(_curve(_paper(writing.ground, region, cell))).convert("1")
         ink.paste(tones, region, mask)
-    if found:
-        return ink, Look(photographs=True)
-    return ink, Look(faint, None if noise else lost_in(ink, grey, ground, below, deepest))
+    return ink, Look(photographs=True) if found else writing.look(ink, grey)
+
+
+def _alone(grey: Image.Image, box: Box, cell: tuple[int, int]) -> tuple[Image.Image, Look]:
+    """As :func:`inked`, of a page that is nothing but the picture in this box."""
+    picture = grey.crop(box)
+    small = picture.reduce(cell)
+    paper = closed(small, STROKE)
+    found = list(photographs.find(small, paper, cell))
+    if not found and (lit := exposure.lit(picture, small)) is not None:
+        picture, small = lit, lit.reduce(cell)
+        paper = closed(small, STROKE)
+        found = list(photographs.find(small, paper, cell))
+    writing = _Writing.on(small, paper)
+    part = writing.inked(picture, cell)
+    for region, mask in found:
+        part.paste(picture.crop(region).convert("1"), region, mask)
+    ink = Image.new("1", grey.size, 255)
+    ink.paste(part, box[:2])
+    at, cells = (box[0] // cell[0], box[1] // cell[1]), (grey.width // cell[0], grey.height // cell[1])
+    return ink, Look(photographs=True) if found else writing.look(part, picture).moved(at, cells)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """What is written on a page, a point a cell: the page without strips of a light tint, its ground, how far each cell is below that and
+    how far the deepest around it, the tiles of light writing, and the grain of the paper.
+    """
+
+    plain: Image.Image
+    ground: Image.Image
+    below: Image.Image
+    deepest: Image.Image
+    faint: Image.Image
+    noise: int
+
+    @classmethod
+    def on(cls, small: Image.Image, paper: Image.Image) -> _Writing:
+        """``small`` is the page, ``paper`` it without dark writing."""
+        plain, ground = small, paper
+        if (rows := strips.find(small, paper)) is not None:
+            ground, plain = Image.composite(small, paper, rows), Image.composite(paper, small, rows)
+        below = ImageChops.subtract(ground, small)
+        deepest = smoothed(grown(below, 2))  # or a letter would have strokes of several widths
+        return cls(plain, ground, below, deepest, faintness(below, deepest), _noise(below))
+
+    def inked(self, grey: Image.Image, cell: tuple[int, int]) -> Image.Image:
+        """The page in black and white."""
+        is_faint = self.faint.getbbox() is not None
+        levels = _levels(self.plain, self.ground, self.below, self.deepest, self.noise, faint=is_faint)
+        lights = ImageChops.invert(_spread(levels, grey.size, cell))
+        # their mean is 128 or more where a point is lighter than its level
+        return Image.blend(grey, lights, 0.5).convert("1", dither=Image.Dither.NONE)
+
+    def look(self, ink: Image.Image, grey: Image.Image) -> Look:
+        """What of it is hard to see."""
+        lost = None if self.noise else lost_in(ink, grey, self.ground, self.below, self.deepest)
+        return Look(self.faint, lost)
 
 
 def _spread(cells: Image.Image, size: tuple[int, int], cell: tuple[int, int]) -> Image.Image:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageChops, ImageFilter
 
 from gateway.document import photographs
-from gateway.document.bilevel import to_bilevel
+from gateway.document.bilevel import inked, to_bilevel
 from gateway.document.neighbourhood import smoothed
 from gateway.document.raster import FINE, STANDARD
 
@@ -504,6 +504,69 @@ def test_paper_in_shade_is_white_and_its_words_are_whole(reading: Reading, acros
     shown = to_bilevel(shadow(reading.grey(sheet), across), FINE).convert("L")
     assert reads(shown, ideal, box(rows=30))
     assert shown.crop((0, 0, LEFT, shown.height)).histogram()[0] < 0.01 * LEFT * shown.height
+
+
+def taken(page: Image.Image, margin: int) -> Image.Image:
+    """A picture of a page, on a page that leaves a margin around it."""
+    taken = Image.new("L", page.size, 255)
+    taken.paste(page.crop((margin, margin, page.width - margin, page.height - margin)), (margin, margin))
+    return taken
+
+
+@pytest.mark.parametrize("margin", [0, 2, 20, 97])
+def test_a_picture_of_paper_in_shade_is_white_and_its_words_are_whole(reading: Reading, margin: int) -> None:
+    sheet = words(Sheet(), rows=30)
+    ideal = reading.black(sheet)
+    shown = to_bilevel(taken(shadow(reading.grey(sheet), 0.8), margin), FINE).convert("L")
+    assert reads(shown, ideal, box(rows=30))
+    assert shown.crop((0, 0, LEFT, shown.height)).histogram()[0] < 0.01 * LEFT * shown.height
+
+
+@pytest.mark.parametrize("margin", [0, 20])
+@pytest.mark.parametrize("light", [0.3, 0.45, 0.6])
+def test_a_picture_of_paper_in_dim_light_is_white_and_its_words_are_whole(
+    reading: Reading, light: float, margin: int
+) -> None:
+    sheet = words(Sheet(), rows=30)
+    ideal = reading.black(sheet)
+    dim = reading.grey(sheet).point([round((20 + v * 0.9) * light) for v in range(256)])
+    shown = to_bilevel(taken(ImageChops.add(dim, grain(dim.size, 2), 1, -128), margin), FINE).convert("L")
+    assert reads(shown, ideal, box(rows=30))
+    assert shown.crop((0, 0, LEFT, shown.height)).histogram()[0] < 0.01 * LEFT * shown.height
+
+
+@pytest.mark.parametrize("paper", [205, 217, 222])
+def test_a_picture_of_grey_paper_has_no_frame(reading: Reading, paper: int) -> None:
+    page = words(Sheet(), rows=30)
+    grey = reading.grey(page).point([round(v * paper / 255) for v in range(256)])
+    shown = to_bilevel(taken(grey, 21), FINE).convert("L")
+    where = ImageChops.invert(shown).getbbox()
+    assert where is not None
+    left, top, _, bottom = box(rows=30)
+    assert where[0] > left - 10
+    assert where[1] > top - 10
+    assert where[3] < bottom + 10
+
+
+def test_light_words_on_a_dark_picture_stay_light(reading: Reading) -> None:
+    sheet = Sheet().box(20, 20, 572, 752, (0.25, 0.25, 0.3)).text(100, 300, "few light words", 14, grey=0.95)
+    shown = reading.black(sheet)
+    assert mean(shown) < 60
+    assert mean(shown.crop((290, 790, 600, 820))) > mean(shown.crop((290, 1000, 600, 1030))) + 20
+
+
+def test_where_writing_is_light_in_a_picture_is_told_of_the_page(reading: Reading) -> None:
+    sheet = Sheet()
+    for row in range(30):
+        sheet.text(300, 500 + row * 9, "written with a pencil", 8, grey=0.7)
+    grey = reading.grey(sheet).point([round(v * 0.8) for v in range(256)])
+    _, look = inked(taken(grey, 320), FINE)
+    assert look.faint is not None
+    assert look.faint.size == (1728 // 32, 2156 // 32)
+    where = look.faint.getbbox()
+    assert where is not None
+    assert where[0] * 32 >= 300 / 72 * 204 - 64
+    assert where[1] * 32 >= 500 / 72 * 196 - 96
 
 
 def test_a_smooth_photograph_beside_text_is_halftoned_and_the_text_is_not(reading: Reading) -> None:
