@@ -34,7 +34,7 @@ _SHEETS, _FOOT = (
 )
 # the sheet that is shown first is printed, hidden or not, as programs write it that hide the first
 _BOOK, _SHOWN_FIRST, _SHEET = (
-    "xl/workbook.xml",
+    re.compile(r"xl/workbook\d*\.xml"),
     re.compile(rb"(<(?:\w+:)?workbookView\b[^<>]*?\s)activeTab=[\"'](\d{1,5})[\"']|(<(?:\w+:)?workbookView\b)"),
     re.compile(rb"<(?:\w+:)?sheet\s[^<>]*>"),
 )
@@ -66,7 +66,7 @@ def settle(document: Path, kind: str) -> None:
 def _rule(name: str) -> Callable[[bytes], bytes] | None:
     if comments.TEXTS.fullmatch(name) or comments.OPEN_TEXTS.fullmatch(name):
         return _of_xml
-    if name == _BOOK:
+    if _BOOK.fullmatch(name):
         return _of_book
     return _of_sheet if _SHEETS.fullmatch(name) else None
 

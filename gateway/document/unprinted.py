@@ -24,10 +24,10 @@ _HEAD = 16 << 10  # bytes of a slide in which its first tag ends
 _SLIDE = re.compile(r"ppt/slides/[^/]+\.xml", re.IGNORECASE)
 _HIDDEN_SLIDE = re.compile(rb"<(?:\w+:)?sld\b[^>]*\bshow\s*=\s*[\"'](?:0|false)[\"']")
 _SHEETS, _HIDDEN_SHEET = (
-    "xl/workbook.xml",
+    re.compile(r"xl/workbook\d*\.xml"),  # Excel on the web gives its files numbers
     re.compile(rb"<(?:\w+:)?sheet\b[^>]*\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']"),
 )
-_BOOK_RELATIONS, _SHEET_PLACE = "xl/_rels/workbook.xml.rels", re.compile(rb"<sheet\b[^<>]*\br:id=\"([^\"]+)")
+_SHEET_PLACE = re.compile(rb"<sheet\b[^<>]*\br:id=\"([^\"]+)")
 _RELATION = re.compile(rb"<Relationship\b[^<>]*\bId=\"([^\"]+)\"[^<>]*\bTarget=\"([^\"]+)")
 _RELATION_TOO = re.compile(rb"<Relationship\b[^<>]*\bTarget=\"([^\"]+)\"[^<>]*\bId=\"([^\"]+)")
 _PRINT_AREA = re.compile(
@@ -169,7 +169,7 @@ def _in_package(document: Path, _: str) -> Counter[str]:
             if _SLIDE.fullmatch(name):
                 with source.open(name) as stream:
                     found["hidden slide"] += bool(_HIDDEN_SLIDE.search(stream.read(_HEAD)))
-            elif name == _SHEETS:
+            elif _SHEETS.fullmatch(name):
                 found["hidden sheet"] += len(_HIDDEN_SHEET.findall(source.read(name)))
             elif name == _BINARY_SHEETS:
                 found["hidden sheet"] += hidden_binary.sheets_of_2007(source.read(name))
@@ -193,10 +193,12 @@ def _in_package(document: Path, _: str) -> Counter[str]:
 
 def _printed(book: zipfile.ZipFile) -> dict[str, str]:
     """What is to be printed of sheets of Excel of which that is not all, by their names in the package."""
-    if not {_SHEETS, _BOOK_RELATIONS} <= set(book.namelist()):
+    sheets = next(filter(_SHEETS.fullmatch, book.namelist()), "")
+    named = f"xl/_rels/{posixpath.basename(sheets)}.rels"
+    if named not in book.namelist():
         return {}
-    text = book.open(_SHEETS).read(comments.LONGEST)
-    relations = book.read(_BOOK_RELATIONS)
+    text = book.open(sheets).read(comments.LONGEST)
+    relations = book.read(named)
     targets = dict(_RELATION.findall(relations) + [(name, target) for target, name in _RELATION_TOO.findall(relations)])
     names = [targets.get(each, b"") for each in _SHEET_PLACE.findall(text)]
     areas = ((int(number), html.unescape(area.decode("utf-8", "ignore"))) for number, area in _PRINT_AREA.findall(text))

@@ -18,9 +18,9 @@ import pypdfium2
 from gateway.document import comments, openwords, unprinted
 
 _TEXTS = re.compile(
-    r"word/(?:document|footnotes|endnotes)\d*\.xml|ppt/slides/[^/]+\.xml|xl/(?:sharedStrings|worksheets/[^/]+)\.xml"
+    r"word/(?:document|footnotes|endnotes)\d*\.xml|ppt/slides/[^/]+\.xml|xl/(?:sharedStrings\d*|worksheets/[^/]+)\.xml"
 )
-_OF_TABLE, _SHEETS = "xl/", re.compile(r"xl/(?:workbook|worksheets/[^/]+)\.xml")
+_OF_TABLE, _SHEETS = "xl/", re.compile(r"xl/(?:workbook\d*|worksheets/[^/]+)\.xml")
 _OPEN = "content.xml"
 _HIDES = re.compile(rb"Print_Area\b|\bstate=\"(?:veryH|h)idden\"|<(?:row|col)\b[^<>]*\bhidden=\"(?:1|true)\"")
 _UNREADABLE = re.compile(  # slides that are hidden; letters that are drawn as shapes (WordArt)
