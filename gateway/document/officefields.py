@@ -30,7 +30,7 @@ _OPEN = re.compile(rb"(<text:file-name\b)(?![^>]*\btext:fixed=)")
 # heads and feet of a sheet, which may name the folder that its file is in
 _SHEETS, _FOOT = (
     re.compile(r"xl/(?:work|chart)sheets/[^/]+\.xml"),
-    re.compile(rb"<(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;Z[^<]*"),
+    re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;Z[^<]*"),
 )
 # the sheet that is shown first is printed, hidden or not, as programs write it that hide the first
 _BOOK, _SHOWN_FIRST, _SHEET = (

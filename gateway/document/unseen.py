@@ -22,13 +22,13 @@ _TEXTS = re.compile(
 )
 _OF_TABLE, _SHEETS = "xl/", re.compile(r"xl/(?:workbook\d*|worksheets/[^/]+)\.xml")
 _OPEN = "content.xml"
-_HIDES = re.compile(rb"Print_Area\b|\bstate=\"(?:veryH|h)idden\"|<(?:row|col)\b[^<>]*\bhidden=\"(?:1|true)\"")
+_HIDES = re.compile(rb"Print_Area\b|\bstate=\"(?:veryH|h)idden\"|<(?:x:)?(?:row|col)\b[^<>]*\bhidden=\"(?:1|true)\"")
 _UNREADABLE = re.compile(  # slides that are hidden; letters that are drawn as shapes (WordArt)
     rb"<p:sld\b[^<>]*\bshow=\"(?:0|false)\"|\bprst=\"text(?!NoShape)|<v:textpath\b"
 )
 _STEP = re.compile(
-    rb"<(?:[wa]:)?t(?: [^<>]*)?>(?P<text>[^<]*)</"
-    rb"|<(?P<end>/?)(?:mc:Fallback|w:moveFrom|w:fldSimple|a:fld|rPh)\b(?:[^<>]*[^<>/])?>"  # printed by another, moved, counted anew, or not at all
+    rb"<(?:[wax]:)?t(?: [^<>]*)?>(?P<text>[^<]*)</"
+    rb"|<(?P<end>/?)(?:mc:Fallback|w:moveFrom|w:fldSimple|a:fld|(?:x:)?rPh)\b(?:[^<>]*[^<>/])?>"  # printed by another, moved, counted anew, or not at all
     rb"|\bw:fldCharType=\"(?P<field>begin|end)\"|<w:instrText\b[^<>]*>\s*(?P<says>\w+)"
     rb"|(?P<hides><w:vanish ?/>)|(?P<run></w:r>)"
 )

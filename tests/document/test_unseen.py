@@ -72,6 +72,10 @@ def test_words_of_a_slide_that_are_on_no_page_are_told(tmp_path: Path) -> None:
 def test_words_of_a_table_that_are_on_no_page_are_told(tmp_path: Path, hides: str) -> None:
     words = {"xl/sharedStrings.xml": "<sst><si><t>Offer cut</t><rPh><t>read</t></rPh></si></sst>"}
     assert told(tmp_path, words) == ["a word of it is on none of its pages: cut"]
+    of_net = {"xl/sharedStrings.xml": "<x:sst><x:si><x:t>Offer cut</x:t><x:rPh><x:t>read</x:t></x:rPh></x:si></x:sst>"}
+    assert told(tmp_path, of_net) == ["a word of it is on none of its pages: cut"]
+    hidden = hides.replace("<row", "<x:row")
+    assert told(tmp_path, {"xl/workbook.xml": hidden, "xl/worksheets/a.xml": hidden, **of_net}) == []
     assert told(tmp_path, {"xl/workbook.xml": hides, "xl/worksheets/a.xml": hides, **words}) == []
 
 
