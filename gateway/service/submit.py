@@ -96,10 +96,10 @@ class Submit:
         if not tries:
             return
         account = self._provider.account
-        earlier, told, events, is_elsewhere = await self._database.read(
+        earlier, told, events, is_elsewhere, strange = await self._database.read(
             lambda tx: (
                 jobs.attempts(tx, job.id), receipts.of_job(tx, job.id), jobs.events(tx, job.id),
-                uploads.is_elsewhere(tx, job, account),
+                uploads.is_elsewhere(tx, job, account), receipts.strange(tx, job.created_at),
             )
         )  # fmt: skip
         since = _let_go_at(events)  # what was told before, that person has seen; behind it stands a redial in vain
@@ -137,7 +137,10 @@ class Submit:
             return
 
         def begin(tx: Tx) -> FaxJob | Stop | None:
-            is_counted = bool(listed) and earlier[-1].outcome == "absent"  # that send, which stays in the sums
+            is_proven = bool(earlier) and earlier[-1].outcome == "absent"
+            if is_proven and receipts.strange(tx, job.created_at) - strange:
+                return None  # it may be this one: all is looked at anew
+            is_counted = bool(listed) and is_proven  # that send, which stays in the sums
             return self._begin(tx, job, cost, balance, now, listed=bool(listed), is_counted=is_counted)
 
         begun = await self._database.write(begin)

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.edge.admin.queue import Queue
 from gateway.errors import GatewayError, NotFound, OutcomeUnknown, Refused, TryLater
-from gateway.model import JobState, MailKind, Receipt, Verdict
+from gateway.model import FaxNumber, JobState, MailKind, Receipt, Verdict
 from gateway.ports import HistoryEntry, HistoryPage, JobStatus, Submitted
 from gateway.service.absence import lacks
 from gateway.service.history import Reading
@@ -331,6 +331,27 @@ async def test_a_receipt_behind_the_proof_is_heard(house: House, *, is_known: bo
     house.now += 3600
     await house.turn("submit")
     assert (await house.states(), house.provider.submits) == (["submitted"], 2 - is_known)
+
+
+async def test_a_receipt_that_comes_behind_the_last_look_is_heard(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await doubtful(house, executed=True)
+    house.provider.hide_history = True
+    await poll(house, 1)
+    cost = house.provider.cost
+
+    async def meanwhile(ref: int, number: FaxNumber) -> Decimal:
+        await house.outbound.receipt(Receipt(9000, Verdict.SUCCESS, "ok", "Sent!", house.now))
+        return await cost(ref, number)
+
+    monkeypatch.setattr(house.provider, "cost", meanwhile)
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["uploaded"], 1)
+    house.provider.hide_history = False
+    house.now += 3600
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["submitted"], 1)
 
 
 async def test_a_person_decides_where_no_list_behind_the_proof_tells_for_hours(house: House) -> None:
