@@ -17,7 +17,7 @@ _ACCEPTED = "tracked changes are shown as accepted, without what was deleted"
 _STRUCK = "tracked changes are shown as such, with what was deleted struck out"
 _IN_WORD = re.compile(rb"<w:(?:ins|del|moveFrom|moveTo|[rp]PrChange)[ />]")
 _SETTINGS = re.compile(r"word/settings\d*\.xml")  # Word on the web gives its files numbers
-_END, _VIEW = re.compile(rb"(?=</(?:w:)?settings>)"), b'<w:revisionView w:markup="0"/>'
+_END, _VIEW = b"</w:settings>", b'<w:revisionView w:markup="0"/>'
 # of OpenDocument, which has in there what was deleted, and nowhere else
 _OPEN = re.compile(
     rb"<text:tracked-changes\b[^<>]*(?<!/)>\s*<text:changed-region\b(?:(?!</?text:tracked-changes\b).)*+</text:tracked-changes>",
@@ -60,10 +60,11 @@ def _of_package(document: Path) -> str:
                 changed[name] = accepted
         texts = (source.open(name).read(comments.LONGEST) for name in names if comments.TEXTS.fullmatch(name))
         if any(map(_IN_WORD.search, texts)):
-            settings = next(filter(_SETTINGS.fullmatch, names), None)
-            if settings is None:
+            settings = next(filter(_SETTINGS.fullmatch, names), "")
+            said = source.read(settings) if settings else b""
+            if _END not in said:
                 return _STRUCK
-            changed[settings] = _END.sub(_VIEW, source.read(settings))
+            changed[settings] = said.replace(_END, _VIEW + _END)
     package.change(document, changed)
     return _ACCEPTED if changed else ""
 

@@ -43,6 +43,9 @@ def test_a_text_without_settings_shows_its_changes_which_is_told(tmp_path: Path)
     document = tmp_path / "document"
     document.write_bytes(made_office.changed(made_office.docx(), "word/document.xml", b"<w:r>", b"<w:ins /><w:r>"))
     assert revisions.accept(document, sniff.OFFICE) == STRUCK
+    with zipfile.ZipFile(document, "a") as package:
+        package.writestr("word/settings.xml", "<settings xmlns='w'></settings>")  # which does not know our prefix
+    assert revisions.accept(document, sniff.OFFICE) == STRUCK
 
 
 @pytest.mark.parametrize("text", ["<w:instrText>", "<w:delText>", "<w:moveToRangeStart/>", "<w:trackRevisions/>"])
