@@ -56,7 +56,8 @@ def _of_package(document: Path) -> str:
     with zipfile.ZipFile(document) as source:
         names = source.namelist()
         for name in filter(comments.OPEN_TEXTS.fullmatch, names):
-            if accepted := _of_xml(source.open(name).read(comments.LONGEST)):
+            is_read = source.getinfo(name).file_size <= comments.LONGEST
+            if is_read and (accepted := _of_xml(source.read(name))):
                 changed[name] = accepted
         texts = (source.open(name).read(comments.LONGEST) for name in names if comments.TEXTS.fullmatch(name))
         if any(map(_IN_WORD.search, texts)):
