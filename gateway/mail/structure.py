@@ -367,7 +367,7 @@ class _Walk:
             clear = clearsigned.opened(leaf.data)
             signed = clear != leaf.data
             leaf.data = clear
-            return self._uuencoded(leaf, depth) + [_signature_of(leaf)] * signed
+            return [*self._uuencoded(leaf, depth), *([_signature_of(leaf)] if signed else [])]
         leaf.pictures = bodies.shown_ids(leaf.data, leaf.charset)
         self.shown |= leaf.pictures
         return [_measured(leaf)]
@@ -386,7 +386,7 @@ class _Walk:
             file = Leaf(data, begin, stop, "application/octet-stream", "uuencode", called)
             pieces += [replace(leaf, data=data[position:begin]), *self._unpacked(file, depth)]
             position = stop
-        pieces.append(replace(leaf, data=data[position:]))
+        pieces.append(replace(leaf, data=data[position:]) if pieces else leaf)
         return [_measured(piece) if piece.message_text else piece for piece in pieces]
 
 
