@@ -23,6 +23,7 @@ _INLINE = re.compile(r"data:[^\s\"'()<>]*", re.IGNORECASE)
 _SMALL = 300 * 300  # CSS pixels: a smaller picture is a logo or a spacer
 _PIXEL = 2.0  # CSS pixels across or down, of what is no picture but counts its readers
 _AWAY = "left out of it, as not in the mail"
+_NO_CELL = (-1, False)  # of a row before its first: words there are in none
 _SMALLER = 0.85  # of its size, to which nobody minds
 
 
@@ -95,18 +96,20 @@ class _Shape(html.parser.HTMLParser):
         self.table = False  # a row of two cells with words
         self.pictures: list[tuple[str, float, float]] = []  # source, width and height in CSS pixels, 0 where not said
         self.styles: list[str] = []  # sheets, by their addresses
-        self._rows: list[list[bool]] = []  # the last of each open table: whether there are words in its cells
+        # the last row of each open table: how many of its cells have words, and whether that is so of where it is now; then it
+        # is so of the rows of the tables around it
+        self._rows: list[tuple[int, bool]] = []
         self.feed(source.replace("<![", "<! ["))
         self.close()
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         said = {name: value or "" for name, value in attributes}
         if tag == "table":
-            self._rows.append([])
+            self._rows.append(_NO_CELL)
         elif tag == "tr":
-            self._rows[-1:] = [[]]
+            self._rows[-1:] = [_NO_CELL]
         elif tag in ("td", "th") and self._rows:
-            self._rows[-1].append(False)
+            self._rows[-1] = (max(0, self._rows[-1][0]), False)
         elif tag == "img":
             self.pictures.append((said.get("src", "").strip(), _length(said, "width"), _length(said, "height")))
         elif tag == "link" and "stylesheet" in said.get("rel", "").lower():
@@ -124,9 +127,12 @@ class _Shape(html.parser.HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self.table and data.strip():
-            for row in self._rows:
-                row[-1:] = [True] * len(row[-1:])
-                self.table |= sum(row) > 1
+            for n in reversed(range(len(self._rows))):
+                count, has_words = self._rows[n]
+                if has_words:
+                    break
+                self._rows[n] = (count + 1, True)
+                self.table |= count > 0
 
 
 def _counted(count: int, what: str) -> str:

@@ -26,7 +26,7 @@ _IN_WORD = re.compile(  # the first words of a field behind its beginning, or of
     re.DOTALL | re.IGNORECASE,
 )  # fmt: skip
 _IN_RTF = re.compile(rb"(\\fldinst(?![a-z])(?:\s|[{}]|\\\*|\\[a-z]++-?\d*+ ?)*+)(?=" + _KEPT + rb")", re.IGNORECASE)
-_OPEN = re.compile(rb"(<text:file-name\b)(?![^>]*\btext:fixed=)")
+_OPEN = re.compile(rb"(<text:file-name\b)(?![^<>]*\btext:fixed=)")
 # heads and feet of a sheet, which may name the folder that its file is in
 _SHEETS, _FOOT = (
     re.compile(r"xl/(?:work|chart)sheets/[^/]+\.xml"),

@@ -31,11 +31,11 @@ _SHEET_PLACE = re.compile(rb"<(?:\w+:)?sheet\b[^<>]*\br:id=\"([^\"]+)")
 _RELATION = re.compile(rb"<Relationship\b[^<>]*\bId=\"([^\"]+)\"[^<>]*\bTarget=\"([^\"]+)")
 _RELATION_TOO = re.compile(rb"<Relationship\b[^<>]*\bTarget=\"([^\"]+)\"[^<>]*\bId=\"([^\"]+)")
 _PRINT_AREA = re.compile(
-    rb"<(?:\w+:)?definedName\b(?=[^<>]*\bname=\"_xlnm\.Print_Area\")[^<>]*\blocalSheetId=\"(\d{1,5})\"[^<>]*>([^<]+)<"
+    rb"<(?:\w+:)?definedName\b(?=[^<>]*\bname=\"_xlnm\.Print_Area\")(?=[^<>]*\blocalSheetId=\"(\d{1,5})\")[^<>]*>([^<]+)<"
 )
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 # where a sheet's head or foot has a picture, a letterhead say, which LibreOffice leaves out
-_HEAD_PICTURE = re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;G[^<]*<")
+_HEAD_PICTURE = re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;G")
 # a cell that is nothing but a picture, as Excel has them since 2023; others show an error there
 _CELL_PICTURES, _CELL_PICTURE = (
     "xl/richData/richValueRel.xml",

@@ -155,11 +155,12 @@ def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[H
     types = bytearray()  # what stands in those that may name a boundary
     offset = 0
     last_made: int | None = None
+    before = b""  # the line
     whole = True  # so far
     for line in block.split(b"\n"):
         match = _FIELD.match(line)
         following = offset + len(line) + 1
-        if spans and (line[:1] in (b" ", b"\t") or _lost_its_blanks(line, block, spans[-1])):
+        if spans and (line[:1] in (b" ", b"\t") or _lost_its_blanks(line, before, spans[-1][0])):
             name, value, _ = spans[-1]
             spans[-1] = (name, value, following)
             types += line if name == _TYPE else b""
@@ -180,19 +181,16 @@ def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[H
                 break
             spans.append(("", offset, offset))  # a broken line among fields
             whole = False
-        offset = following
+        before, offset = line, following
     else:
         if not is_whole and len(block) > MAX_HEADER:
             raise Refused(f"the mail has a header larger than {MAX_HEADER // 1024} KiB", status="5.6.0")
     return Headers([(name, block[value:following]) for name, value, following in spans if name]), body
 
 
-def _lost_its_blanks(line: bytes, block: bytes, before: tuple[str, int, int]) -> bool:
-    """Whether this is a parameter of the MIME field ``before`` it, without the blanks that say so."""
-    name, value, end = before
-    return (
-        name.startswith("content-") and _PARAMETER.match(line) is not None and block[value:end].rstrip().endswith(b";")
-    )
+def _lost_its_blanks(line: bytes, before: bytes, name: str) -> bool:
+    """Whether this is a parameter of the MIME field of this ``name``, of which the line ``before`` is, without the blanks that say so."""
+    return name.startswith("content-") and before.rstrip().endswith(b";") and _PARAMETER.match(line) is not None
 
 
 def _separates(line: bytes, before: list[tuple[str, int, int]], offset: int) -> bool:

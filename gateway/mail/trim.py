@@ -50,7 +50,7 @@ _QUOTING = re.compile(  # as Horde says it, which tells no day
     r"\s*(?:quoting|zitat von|citando(?: a)?|citat från|cytowanie|cituji|citeren) [^:：]{0,120}\S@\S{1,200}[:：]\s*$", re.IGNORECASE
 )  # fmt: skip
 _WHOSE = re.compile(r"[^\s<]@[^\s>]{1,200}>.{0,80}[:：]\s*$", re.DOTALL)  # with the time of day, in any language
-_OF_NAME = re.compile(r"\s*<?[^\s<>]+@[^\s<>]+>")  # an address whose name, and the day, end the line above
+_OF_NAME = re.compile(r"\s*<?[^\s<>@]+@[^\s<>]+>")  # an address whose name, and the day, end the line above
 _POINTS = re.compile(  # to what stands further down: it is meant to be read, or answered there
     r"\b(?:below|beneath|underneath|hereunder|further down|at the bottom|in-?line|(?:in|see|marked|highlighted) (?:red|blue|green|bold|capitals)|(?:red|blue"
     r"|green) (?:text|font|letters)|in your (?:e-?mail|text|message)|in the text|between the lines|(?:this|following|trail(?:ing)?|e-?mail|mail) (?:thread"
