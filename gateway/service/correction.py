@@ -181,7 +181,7 @@ class LateLook:
 def _unsure(attempts: Sequence[Attempt]) -> Attempt | None:
     """The send that may have been made for all that is known: the last without a yes, or one of which a person said that it was none."""
     for attempt in reversed(attempts):
-        if attempt.outcome == "absent" and attempt.detail == jobs.SAID_ABSENT:
+        if attempt.detail == jobs.SAID_ABSENT:
             return attempt
         if attempt is attempts[-1] and attempt.outcome in _UNCONFIRMED:
             return attempt

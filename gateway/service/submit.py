@@ -137,10 +137,9 @@ class Submit:
             return
 
         def begin(tx: Tx) -> FaxJob | Stop | None:
-            is_proven = bool(earlier) and earlier[-1].outcome == "absent"
-            if is_proven and receipts.strange(tx, job.created_at) - strange:
+            if _may_be_listed(earlier) and receipts.strange(tx, job.created_at) - strange:
                 return None  # it may be this one: all is looked at anew
-            is_counted = bool(listed) and is_proven  # that send, which stays in the sums
+            is_counted = bool(listed) and earlier[-1].outcome == "absent"  # that send, which stays in the sums
             return self._begin(tx, job, cost, balance, now, listed=bool(listed), is_counted=is_counted)
 
         begun = await self._database.write(begin)

@@ -327,6 +327,15 @@ def end_attempt(
     )
 
 
+def say_absent(tx: Tx, job: FaxJob) -> None:
+    """By a person's word the last send of a job, to which the provider never said yes, was none."""
+    tx.execute(
+        "UPDATE attempt SET outcome = iif(outcome = 'unknown', 'absent', outcome), detail = ?"
+        " WHERE job = ? AND n = ? AND outcome IN ('unknown', 'absent', 'not_sent')",
+        (SAID_ABSENT, job.id, job.attempts),
+    )
+
+
 def good_poll(tx: Tx, job: str, n: int, boot: str, at: float) -> tuple[int, float]:
     """Count a reading of the history that proves attempt ``n`` absent, ``at`` seconds into the run ``boot`` of the machine.
 

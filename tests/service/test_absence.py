@@ -333,12 +333,18 @@ async def test_a_receipt_behind_the_proof_is_heard(house: House, *, is_known: bo
     assert (await house.states(), house.provider.submits) == (["submitted"], 2 - is_known)
 
 
+@pytest.mark.parametrize("is_put_off", [False, True])
 async def test_a_receipt_that_comes_behind_the_last_look_is_heard(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House, monkeypatch: pytest.MonkeyPatch, *, is_put_off: bool
 ) -> None:
     await doubtful(house, executed=True)
     house.provider.hide_history = True
     await poll(house, 1)
+    if is_put_off:
+        house.provider.execute, house.provider.answer_submit = False, later
+        await house.turn("submit")
+        house.now += 3600
+    sends = house.provider.submits
     cost = house.provider.cost
 
     async def meanwhile(ref: int, number: FaxNumber) -> Decimal:
@@ -347,11 +353,11 @@ async def test_a_receipt_that_comes_behind_the_last_look_is_heard(
 
     monkeypatch.setattr(house.provider, "cost", meanwhile)
     await house.turn("submit")
-    assert (await house.states(), house.provider.submits) == (["uploaded"], 1)
+    assert (await house.states(), house.provider.submits) == (["uploaded"], sends)
     house.provider.hide_history = False
     house.now += 3600
     await house.turn("submit")
-    assert (await house.states(), house.provider.submits) == (["submitted"], 1)
+    assert (await house.states(), house.provider.submits) == (["submitted"], sends)
 
 
 async def test_a_person_decides_where_no_list_behind_the_proof_tells_for_hours(house: House) -> None:
@@ -366,6 +372,23 @@ async def test_a_person_decides_where_no_list_behind_the_proof_tells_for_hours(h
     assert "(the list lacks fax 4711, of which a receipt told)" in job.hold
     assert await house.told(job.id) == [("unknown", "held")]
     assert house.provider.submits == 1
+    assert (await operator(house).retry([job.id], resend=True))["changed"] == [job.id]
+    await house.turn("submit")
+    assert (await house.states(), house.provider.submits) == (["submitted"], 2)
+
+
+async def test_a_person_decides_where_no_list_tells_for_days_whether_a_no_was_one(house: House) -> None:
+    job = await house.uploaded()
+    house.provider.answer_submit = later
+    await house.turn("submit")
+    house.provider.history_error = TryLater("later")
+    for _ in range(200):
+        house.now += 3600
+        await house.turn("submit")
+    assert (await house.job(job.id)).may_be_sent
+    assert (await operator(house).retry([job.id], resend=True))["changed"] == [job.id]
+    await house.turn("submit")
+    assert house.provider.submits == 2
 
 
 async def test_what_the_history_shows_behind_the_proof_of_a_cancelled_fax_is_told(house: House) -> None:

@@ -181,6 +181,18 @@ async def test_a_fax_for_later_that_a_person_has_sent_now_is_looked_for_as_any(h
         await house.turn("doubt")
 
 
+async def test_a_fax_for_later_that_a_person_has_sent_again_is_due(house: House) -> None:
+    (job,) = await send(house, f"{NUMBER}/send-at=+2d")
+    queue = Queue(house.database, house.outbound, house.divided, "US", house.clock)
+    await house.turn("prepare")
+    await queue.retry([job.id])
+    house.provider.answer_submit = lambda _ref: (_ for _ in ()).throw(OutcomeUnknown("no answer"))
+    await house.turn("upload", "submit")
+    await queue.hold([job.id])
+    assert (await queue.retry([job.id], resend=True))["changed"] == [job.id]
+    assert (await house.states(), (await house.job(job.id)).next_at) == (["uploaded"], house.now)
+
+
 async def test_a_fax_for_later_can_be_held_released_and_cancelled(house: House) -> None:
     (job,) = await send(house, f"{NUMBER}/send-at=+2h")
     await house.turn("prepare")

@@ -225,13 +225,14 @@ def _release_unseen(tx: Tx, job: FaxJob, now: float) -> str:
 
 
 def _retry(tx: Tx, job: FaxJob, now: float, *, resend: bool, named: bool) -> str:
-    """Make a job due now; one held in doubt is, by the operator's word that it was not sent, sent again.
+    """Make a job due now; one held as it may have been sent is, by the operator's word that it was not, sent again.
 
     What waits for a person or for its time is meant only where it is ``named``.
     """
     if job.state.terminal:
         return f"it is {job.state}; send the mail again for a new fax"
-    if (job.may_be_sent or (job.state is JobState.IN_DOUBT and job.hold)) and not resend:
+    is_doubtful = job.may_be_sent or (job.state is JobState.IN_DOUBT and job.hold != "")
+    if is_doubtful and not resend:
         return _MAY_BE_SENT
     if job.hold and not named:
         return f"it is held: {job.hold}; let it go by its id"
@@ -239,11 +240,11 @@ def _retry(tx: Tx, job: FaxJob, now: float, *, resend: bool, named: bool) -> str
         return "its sender wants it later; send it now by its id"
     if job.options.send_at > now and job.state is JobState.ACCEPTED and not job.hold:
         return "its pages are not ready yet; send it now when they are"
-    if job.state is JobState.IN_DOUBT and job.hold:
-        jobs.end_attempt(tx, job.id, job.attempts, now, "absent", detail=jobs.SAID_ABSENT)
+    if is_doubtful:
+        jobs.say_absent(tx, job)
+    if is_doubtful and job.state is JobState.IN_DOUBT:
         jobs.change(tx, job, JobState.UPLOADED, now, "sent again by the operator's word")
-        jobs.release(tx, replace(job, state=JobState.UPLOADED), now)
-        return ""
+        job = replace(job, state=JobState.UPLOADED)
     if job.hold:
         jobs.release(tx, job, now)
         if job.options.send_at <= now:
