@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.errors import GatewayError, Refused
-from gateway.model import FaxJob
+from gateway.model import Attempt, FaxJob
 from gateway.ports import FaxProvider
 from gateway.service.credit import Credit
 from gateway.service.history import History, Reading
@@ -31,6 +31,25 @@ class Finding:
     flaw: str
 
 
+@dataclass(frozen=True, slots=True)
+class Witnesses:
+    """What a list must show to prove that it lacks nothing since a send. Sets are of the provider's ids of faxes."""
+
+    rightful: Set[int]  # a whole list has them
+    strange: Set[int]  # of which only receipts have told since: those that the provider knows
+    elsewhere: Set[int] | None  # sent before: one of them, where the account may have become another since
+
+
+def witnesses(tx: Tx, account: str, attempt: Attempt) -> Witnesses:
+    """Those of what was sent since an attempt was begun; ``account`` is that of today."""
+    begun = witness.suspect(tx, attempt.job, attempt.n).begun
+    return Witnesses(
+        rightful=witness.listed_by_rights(tx),
+        strange=receipts.strange(tx, attempt.started_at),
+        elsewhere=witness.sent_before(tx, begun) if origin.moved_after(tx, account) >= begun else None,
+    )
+
+
 class Absence:
     """Reads the history and judges it. ``alone``: nobody else sends at the expense of the account."""
 
@@ -45,25 +64,25 @@ class Absence:
         facts = await self._database.read(lambda tx: _facts(tx, job, self._provider.account))
         reading = await self._history.read(facts.older)
         assert job.document_ref is not None
-        flaw = await self.flaw_of(reading, facts.rightful, facts.strange) or reading.astray(
+        flaw = await self.flaw_of(reading, facts.witnesses) or reading.astray(
             job.document_ref, job.number.digits, facts.earlier
         )
         if flaw:
             return Finding(reading, flaw)
-        if facts.has_moved and reading.refs.isdisjoint(facts.older):
-            return Finding(reading, "the key is another now, and the list shows no fax that was sent with the old one")
         seen = not reading.refs.isdisjoint(facts.known | facts.older)
         if seen and not self._alone:
             return Finding(reading, "")
         return Finding(reading, await money_is_gone(self._database, self._provider, facts.before, job.id))
 
-    async def flaw_of(self, reading: Reading, rightful: Set[int], strange: Set[int]) -> str:
-        """Why a reading proves nothing of what it does not list: it is not whole, or lacks one of ``rightful``, or of ``strange``
-        one that the provider knows. "" when nothing speaks against it.
-        """
+    async def flaw_of(self, reading: Reading, by: Witnesses) -> str:
+        """Why a reading proves nothing of what it does not list; "" when nothing speaks against it."""
         if not reading.complete:
             return reading.why
-        return lacks(reading, rightful) or await self._denies(reading, strange)
+        if flaw := lacks(reading, by.rightful) or await self._denies(reading, by.strange):
+            return flaw
+        if by.elsewhere is not None and reading.refs.isdisjoint(by.elsewhere):
+            return "the key is another now, and the list shows no fax that was sent with the old one"
+        return ""
 
     async def _denies(self, reading: Reading, strange: Set[int]) -> str:
         """Which fax the provider knows and a receipt told of, that its list should show and does not; "" for none."""
@@ -84,11 +103,9 @@ class _Facts:
 
     before: witness.Balance | None  # what the account held
     older: Set[int]
-    rightful: Set[int]  # a whole list has them
     known: Set[int]
     earlier: Set[int | None]  # of the same job
-    strange: Set[int]  # of which only receipts have told since
-    has_moved: bool  # to another account since
+    witnesses: Witnesses
 
 
 def _facts(tx: Tx, job: FaxJob, account: str) -> _Facts:
@@ -96,11 +113,9 @@ def _facts(tx: Tx, job: FaxJob, account: str) -> _Facts:
     return _Facts(
         before=suspect.before,
         older=witness.sent_before(tx, suspect.begun),
-        rightful=witness.listed_by_rights(tx),
         known=witness.known(tx),
         earlier={attempt.provider_ref for attempt in attempts},
-        strange=receipts.strange(tx, attempts[-1].started_at),
-        has_moved=origin.moved_after(tx, account) >= suspect.begun,
+        witnesses=witnesses(tx, account, attempts[-1]),
     )
 
 

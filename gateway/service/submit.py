@@ -29,7 +29,7 @@ from gateway.errors import (
 from gateway.faultpoint import reach
 from gateway.model import MAY_BE_SENT, Attempt, FaxJob, JobState, OutgoingMail, Verdict
 from gateway.ports import FaxProvider, Submitted
-from gateway.service.absence import Absence
+from gateway.service.absence import Absence, Witnesses, witnesses
 from gateway.service.allowance import Allowance, How, Stop
 from gateway.service.credit import Credit
 from gateway.service.due import is_over
@@ -310,15 +310,15 @@ class Submit:
         Raises TryLater when the provider cannot tell now.
         """
 
-        def facts(tx: Tx) -> tuple[list[Attempt], set[int], set[int], set[int] | None]:
-            attempts, begun = jobs.attempts(tx, job.id), witness.suspect(tx, job.id, 1).begun
-            proven = [
-                attempt.started_at for attempt in attempts if attempt.outcome == "absent" and not _is_said(attempt)
-            ]
-            strange = receipts.strange(tx, proven[0]) if proven else None
-            return attempts, witness.sent_before(tx, begun), witness.listed_by_rights(tx), strange
+        account = self._provider.account
 
-        attempts, older, rightful, strange = await self._database.read(facts)
+        def facts(tx: Tx) -> tuple[list[Attempt], set[int], Witnesses | None]:
+            attempts, begun = jobs.attempts(tx, job.id), witness.suspect(tx, job.id, 1).begun
+            proven = (attempt for attempt in attempts if attempt.outcome == "absent" and not _is_said(attempt))
+            by = next((witnesses(tx, account, attempt) for attempt in proven), None)
+            return attempts, witness.sent_before(tx, begun), by
+
+        attempts, older, by = await self._database.read(facts)
         reading = await self._history.read(older)
         documents = {attempt.document_ref for attempt in attempts}
         sends = {entry.provider_ref for ref in documents for entry in reading.sends_of(ref, job.number.digits)}
@@ -327,7 +327,7 @@ class Submit:
         if isinstance(reading.error, TryLater):
             raise reading.error
         # good lists have proven it absent, and no worse one shows that it still is
-        if strange is not None and (flaw := await self._absence.flaw_of(reading, rightful, strange)):
+        if by is not None and (flaw := await self._absence.flaw_of(reading, by)):
             raise TryLater(flaw)
         earlier = {attempt.provider_ref for attempt in attempts}
         astray = (reading.astray(ref, job.number.digits, earlier) for ref in documents)

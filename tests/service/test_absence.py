@@ -483,6 +483,25 @@ async def test_a_document_is_sent_from_no_account_but_the_one_it_was_uploaded_to
     assert house.provider.executed == [((job.document_ref or 0) + 1, job.number.digits)]
 
 
+async def test_the_list_of_another_account_behind_the_proof_lets_nothing_be_sent(house: House) -> None:
+    await house.reconcile.begin()
+    await delivered(house)
+    await house.settle()
+    await doubtful(house, executed=True)
+    old = HistoryEntry(9000, 500, "12025550123", Verdict.SUCCESS, None)
+    house.provider.history_pages = [(old,)]
+    await poll(house, 1)
+    assert await house.states() == ["delivered", "uploaded"]
+    await with_another_key(house)
+    house.provider.history_pages = [()]
+    await house.settle()
+    assert (await house.states(), house.provider.submits) == (["delivered", "uploaded"], 2)
+    house.provider.history_pages = [(old,)]  # another key of the same account
+    house.now += 3600
+    await house.settle()
+    assert (await house.states(), house.provider.submits) == (["delivered", "submitted"], 3)
+
+
 async def test_nor_where_a_person_has_it_sent_again_when_the_account_has_changed(house: House) -> None:
     await house.reconcile.begin()
     await doubtful(house, executed=False)
