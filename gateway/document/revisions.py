@@ -23,6 +23,7 @@ _OPEN = re.compile(
     rb"<text:tracked-changes\b[^<>]*(?<!/)>\s*<text:changed-region\b(?:(?!</?text:tracked-changes\b).)*+</text:tracked-changes>",
     re.DOTALL,
 )
+_IN_PLACE = re.compile(rb"</office:change-info>\s*</text:deletion>")  # but for what LibreOffice writes as one XML
 _DELETED_IN_RTF, _MARKED_IN_RTF = (
     re.compile(rb"(?<!\\)\\deleted(?![a-z])"),
     re.compile(rb"(?<!\\)\\rev(?=(?:ised|auth|authdel)(?![a-z]))"),
@@ -45,9 +46,9 @@ def accept(document: Path, kind: str) -> str:
         if kind == sniff.OFFICE:
             return _of_package(document)
         rule = {sniff.RTF: _of_rtf, sniff.OFFICE_XML: _of_xml, sniff.OLE: _of_word}[kind]
-        if accepted := rule(document.read_bytes()):
+        if accepted := rule(text := document.read_bytes()):
             document.write_bytes(accepted)
-            return _ACCEPTED
+            return _STRUCK if accepted is text else _ACCEPTED
     return ""
 
 
@@ -57,7 +58,9 @@ def _of_package(document: Path) -> str:
         names = source.namelist()
         for name in filter(comments.OPEN_TEXTS.fullmatch, names):
             is_read = source.getinfo(name).file_size <= comments.LONGEST
-            if is_read and (accepted := _of_xml(source.read(name))):
+            if is_read and (accepted := _of_xml(text := source.read(name))):
+                if accepted is text:
+                    return _STRUCK
                 changed[name] = accepted
         texts = (source.open(name).read(comments.LONGEST) for name in names if comments.TEXTS.fullmatch(name))
         if any(map(_IN_WORD.search, texts)):
@@ -71,6 +74,9 @@ def _of_package(document: Path) -> str:
 
 
 def _of_xml(text: bytes) -> bytes:
+    """The very same where it has what was deleted in its place: that cannot be taken out of it."""
+    if _IN_PLACE.search(text):
+        return text
     accepted, count = _OPEN.subn(b"", text)
     return accepted if count else b""
 

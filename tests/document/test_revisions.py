@@ -60,6 +60,7 @@ def test_a_text_without_changes_stays_as_it_is(tmp_path: Path, text: str) -> Non
 
 
 REGION = "<text:tracked-changes><text:changed-region>gone</text:changed-region></text:tracked-changes>"
+IN_PLACE = REGION.replace("gone", "<text:deletion><office:change-info></office:change-info>\n </text:deletion>")
 EMPTY = '<text:tracked-changes text:track-changes="false"/>'
 
 
@@ -68,6 +69,7 @@ EMPTY = '<text:tracked-changes text:track-changes="false"/>'
     [
         (f"{EMPTY}a{REGION}b{REGION}", f"{EMPTY}ab", ACCEPTED),
         (EMPTY, EMPTY, ""),
+        (f"{IN_PLACE}a{REGION}", f"{IN_PLACE}a{REGION}", STRUCK),
         ("<text:tracked-changes><text:changed-region>" * 99_999, "<text:tracked-changes><text:changed-region>" * 99_999, ""),
     ],
 )  # fmt: skip
@@ -76,6 +78,11 @@ def test_what_was_deleted_in_an_opendocument_is_taken_out(tmp_path: Path, text: 
     document.write_text(text)
     assert revisions.accept(document, sniff.OFFICE_XML) == said
     assert document.read_text() == accepted
+    with zipfile.ZipFile(document, "w") as package:
+        package.writestr("content.xml", text)
+    assert revisions.accept(document, sniff.OFFICE) == said
+    with zipfile.ZipFile(document) as package:
+        assert package.read("content.xml").decode() == accepted
 
 
 def test_a_text_that_is_too_long_to_be_looked_through_is_not_cut(
