@@ -156,7 +156,7 @@ def _levels(
         seen = [255 if v >= _SEEN + noise else 0 for v in range(256)]
         writing = ImageChops.subtract(deepest, opened(below, _FLAT)).point(seen)
         levels = ImageChops.lighter(levels, ImageChops.darker(writing, ImageChops.subtract(ground, strokes)))
-    shaded = shade.shaded(ground, _DARK)
+    shaded = shade.shaded(plain, ground, _DARK)
     boxed = boxes.levels(plain, ground, _DARK)
     if boxed is not None:
         levels = ImageChops.lighter(levels, boxed)

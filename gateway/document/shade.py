@@ -1,4 +1,4 @@
-"""Paper in shade, told from what is dark by ink: a shadow ends softly, a box or a photograph sharply."""
+"""Paper in shade, told from what is dark by ink: it ends softly, where a box or a photograph ends sharply, or dark writing is on it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ _HARD = 0.4  # share of its border that is sharp, of what is no shade
 _BLACK = 50  # paper in shade is lighter
 _NEAR = 4  # tiles: edges further away change nothing
 _BORDER = 12  # tiles of border within the page that are enough to judge by
+_AROUND = 3  # cells: further than from the middle of a stroke to its ground
+_WRITTEN = 32  # grey levels by which dark writing differs from its ground
+_WORD = 2 * 255  # tiles of its ground around a short word
+_MORE = 1.5  # times as much ground as writing
 _RUN = re.compile(rb"[^\0]+")
 
 
@@ -41,26 +45,54 @@ def is_soft(tiles: Sequence[int], sharp: Image.Image) -> bool | None:
     return sum(seen[tile] > 0 for tile in border) < _HARD * len(border)
 
 
-def shaded(ground: Image.Image, dark: int) -> Image.Image | None:
-    """A mask, a point a cell, of ground below ``dark`` that is paper in shade; None where there is none."""
+def shaded(small: Image.Image, ground: Image.Image, dark: int) -> Image.Image | None:
+    """A mask, a point a cell, of ``ground`` below ``dark`` that is paper in shade; None where there is none.
+
+    ``small`` is the page with its writing.
+    """
     tiles = ground.reduce(_TILE).point([255 if v < dark + 6 else 0 for v in range(256)])
     where = tiles.getbbox()
     if where is None:
         return None
     part = around(where, _NEAR, _TILE, ground.size)
-    sharp = Image.new("L", tiles.size)
-    sharp.paste(edges(ground.crop(part)), (part[0] // _TILE, part[1] // _TILE))
+    sharp = _pasted(edges(ground.crop(part)), part, tiles.size)
+    paper = ground.point([255 if v >= _BLACK else 0 for v in range(256)])
+    beside = grown(ImageChops.invert(paper.crop(part)), 2 * _AROUND)  # the edge of a dark table is no writing
+    levels = small.crop(part).point([min(v, dark) for v in range(256)])  # nor is that of the shadow
+    sides = (ImageChops.subtract(side, beside) for side in _sides(levels))
+    lighter, darker = (_pasted(side.reduce(_TILE), part, tiles.size).tobytes() for side in sides)
     mask = bytearray(len(tiles.tobytes()))
     for area in areas(tiles):
-        if is_soft(area, sharp):
+        if is_soft(area, sharp) or _is_written(area, lighter, darker):
             for tile in area:
                 mask[tile] = 255
     if not any(mask):
         return None
     size = tiles.width * _TILE, tiles.height * _TILE
     found = Image.frombytes("L", tiles.size, bytes(mask)).filter(ImageFilter.MaxFilter(3))
-    paper = ground.point([255 if v >= _BLACK else 0 for v in range(256)])
     return ImageChops.darker(found.resize(size, Image.Resampling.NEAREST).crop((0, 0, *ground.size)), paper)
+
+
+def _sides(small: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """Around writing, 255 in the first where a cell is like the lightest near it, in the second where it is like the darkest."""
+    above = ImageChops.subtract(grown(small, _AROUND), small)
+    below = ImageChops.subtract(small, ImageChops.invert(grown(ImageChops.invert(small), _AROUND)))
+    seen = ImageChops.add(above, below).point([255 if v >= _WRITTEN else 0 for v in range(256)])
+    lighter = ImageChops.darker(seen, ImageChops.subtract(below, above).point([0] + [255] * 255))
+    return lighter, ImageChops.subtract(seen, lighter)
+
+
+def _is_written(area: Sequence[int], lighter: bytes, darker: bytes) -> bool:
+    """Whether what is written on an area is dark, as on paper in the hard shadow of a hand: writing covers less than its ground."""
+    light, dark = sum(lighter[tile] for tile in area), sum(darker[tile] for tile in area)
+    return light >= max(_WORD, _MORE * dark)
+
+
+def _pasted(tiles: Image.Image, part: tuple[int, int, int, int], size: tuple[int, int]) -> Image.Image:
+    """The tiles of a part of the cells in a page of so many."""
+    page = Image.new("L", size)
+    page.paste(tiles, (part[0] // _TILE, part[1] // _TILE))
+    return page
 
 
 def areas(tiles: Image.Image) -> list[list[int]]:

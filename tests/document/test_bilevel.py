@@ -522,6 +522,32 @@ def test_a_picture_of_paper_in_shade_is_white_and_its_words_are_whole(reading: R
     assert shown.crop((0, 0, LEFT, shown.height)).histogram()[0] < 0.01 * LEFT * shown.height
 
 
+@pytest.mark.parametrize("table", [0, 60])
+@pytest.mark.parametrize("light", [0.25, 0.35, 0.43])
+def test_paper_in_the_hard_shadow_of_a_hand_is_white_and_its_words_are_whole(
+    reading: Reading, light: float, table: int
+) -> None:
+    sheet = words(Sheet(), rows=30)
+    ideal = reading.black(sheet)
+    page = reading.grey(sheet).point([20 + v * 9 // 10 for v in range(256)])
+    top = box(rows=30)[1]
+    dark = (500, top - 10, 1500, page.height - 100)
+    page.paste(page.crop(dark).point([round(v * light) for v in range(256)]), dark)
+    seen = Image.new("L", page.size, 30)  # on a dark table
+    seen.paste(page.crop((table, table, page.width - table, page.height - table)), (table, table))
+    shown = to_bilevel(taken(seen, 20), FINE).convert("L")
+    left, _, right, bottom = box(rows=30)
+    assert reads(shown, ideal, (520, top, right, bottom))
+    assert reads(shown, ideal, (left, top, 480, bottom))
+    assert mean(shown.crop((520, bottom + 20, 1480, page.height - 120))) > 250
+
+
+@pytest.mark.parametrize("ground", [0.23, 0.3, 0.4])
+def test_a_dark_screen_full_of_light_words_stays_black(reading: Reading, ground: float) -> None:
+    sheet = words(Sheet().box(10, 10, 592, 772, ground), 0.9, rows=30)
+    assert mean(reading.black(sheet)) < 80
+
+
 @pytest.mark.parametrize("margin", [0, 20])
 @pytest.mark.parametrize("light", [0.3, 0.45, 0.6])
 def test_a_picture_of_paper_in_dim_light_is_white_and_its_words_are_whole(
