@@ -19,7 +19,7 @@ CALENDAR = "text/calendar"
 ENTRY = "calendar entry"  # what programs put beside the text of an invitation
 _COPY = "it is attached, too"
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*+<(?:!doctype html|html)[\s>]", re.IGNORECASE)
-_DOCUMENT = re.compile(rb"%PDF-1\.|\x89PNG|\xff\xd8\xff|GIF8|II\*\0|MM\0\*|PK\x03\x04|\xd0\xcf\x11\xe0")
+_DOCUMENT = re.compile(rb"%PDF-1\.|\x89PNG|\xff\xd8\xff|GIF8[79]a|II\*\0|MM\0\*|PK\x03\x04|\xd0\xcf\x11\xe0")
 _OTHER_FORM = ("message text in another form", "the message text is taken from its other form")
 # where a picture stands in the HTML, the plain form has its Content-ID (Outlook) or its name (Gmail, Apple Mail)
 _PLACE = re.compile(r"\[cid:([^\s\[\]]{1,500})\]|\[image: ([^\[\]\r\n]{1,200})\]|<([^<>\r\n]{1,200})>")

@@ -23,8 +23,8 @@ _WHOLE = re.compile(rb"(?:%s)*+" % _WHOLE_FIELD.pattern)
 _MBOX = re.compile(rb">?From \S+ .*[0-9]{2}:[0-9]{2}.* [0-9]{4}\b")
 _PARAMETER = re.compile(rb"[\w*-]+[ \t]*=")
 _MADE = re.compile(
-    rb"^(?:content-[a-z-]+|mime-version|message-id)[ \t]*:", re.IGNORECASE | re.MULTILINE
-)  # by programs: a header goes on until there
+    rb"^(content-[a-z-]+|mime-version|message-id)[ \t]*:", re.IGNORECASE | re.MULTILINE
+)  # by programs: a header goes on until there, but for such as it has already, which a text may quote
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 # what a blank line may cut off from a header: fields that say what the body is
 _LATE = re.compile(
@@ -175,7 +175,9 @@ def _by_lines(block: bytes, start: int, body: int, *, is_whole: bool) -> tuple[H
             types += line[match.end() :] + b"\n" if name == _TYPE else b""
         elif line.strip() and not _separates(line, spans, offset):
             if last_made is None:
-                last_made = max((field.start() for field in _MADE.finditer(block)), default=-1)
+                known = {name.encode() for name, _, _ in spans}
+                made = (field for field in _MADE.finditer(block) if field[1].lower() not in known)
+                last_made = max((field.start() for field in made), default=-1)
             if last_made < offset:
                 body = start + offset  # the blank line is missing: this is text already
                 break

@@ -266,6 +266,11 @@ def test_any_claim_becomes_a_name_or_nothing(claim: str) -> None:
         (b"just text\r\n", {}, b"just text\r\n"),
         (b"A: b\r\nbroken\r\n more\r\nContent-Type: x\r\n\r\nbody", {"a": "b", "content-type": "x"}, b"body"),
         (b"A: b\r\nbroken C: d\r\nMessage-ID: <x>\r\n\r\nbody", {"a": "b", "message-id": "<x>"}, b"body"),
+        (
+            b"Message-ID: <x>\r\ntext\r\nMessage-Id: <y>\r\n\r\nz",
+            {"message-id": "<x>"},
+            b"text\r\nMessage-Id: <y>\r\n\r\nz",
+        ),
         (b"A: 1\r\nA: 2\r\n\r\n", {"a": "1"}, b""),
         (b" continued nothing\r\nA: b\r\n\r\n", {}, b" continued nothing\r\nA: b\r\n\r\n"),
     ],
