@@ -30,6 +30,7 @@ _WIDE = 40  # tiles, 4 square centimetres, of a smooth photograph at the least
 _LEVELS = 8  # steps of _BIN grey levels, each in a fiftieth of it, that it has at the least
 _PALE, _GRAINED = 4, 0.4  # such levels of a pale photograph, and the share of it that changes
 _WRITTEN, _UNWRITTEN = 32, 0.045  # grey levels of writing from its ground; the share of it that is no writing yet
+_UNMARKED = 0.035  # the same of a smooth photograph, which paper in light from one side is like
 _SLOPE = range(5, 81)  # grey levels over two tiles in a sky
 
 Box = tuple[int, int, int, int]
@@ -136,7 +137,7 @@ def _smooth(
         bounds, full = _bounds(tiles, candidate.size)
         if len(tiles) < _WIDE or not full:
             continue
-        if _is_written(below, bounds):
+        if _is_written(below, bounds, _UNMARKED):
             continue
         inside = samples.crop(_in_samples(bounds))
         area, counts = inside.width * inside.height, inside.histogram()
@@ -147,10 +148,10 @@ def _smooth(
             yield tiles
 
 
-def _is_written(below: Image.Image, tiles: Box) -> bool:
-    """Whether a box of tiles holds as much that is dark and narrow as writing is."""
+def _is_written(below: Image.Image, tiles: Box, share: float = _UNWRITTEN) -> bool:
+    """Whether a box of tiles holds as much that is dark and narrow as writing is: this share of it."""
     counts = below.crop(_in_samples(tiles)).histogram()
-    return sum(counts[_WRITTEN:]) >= _UNWRITTEN * sum(counts)
+    return sum(counts[_WRITTEN:]) >= share * sum(counts)
 
 
 def _in_samples(tiles: Box) -> Box:

@@ -357,6 +357,13 @@ def test_a_page_in_uneven_light_is_no_photograph(reading: Reading) -> None:
 # --- photographs ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("size", "rows"), [(10, 20), (10, 24), (14, 12)])
+def test_a_page_of_few_words_in_light_from_one_side_is_no_photograph(reading: Reading, size: int, rows: int) -> None:
+    grey = reading.grey(words(Sheet(), size=size, rows=rows)).point([20 + v * 9 // 10 for v in range(256)])
+    light = Image.linear_gradient("L").rotate(90).point([80 + v * 5 // 8 for v in range(256)]).resize(grey.size)
+    assert not inked(ImageChops.multiply(grey, light), FINE)[1].photographs
+
+
 def mean(image: Image.Image) -> float:
     return sum(v * n for v, n in enumerate(image.histogram())) / (image.width * image.height)
 
