@@ -71,7 +71,7 @@ class Table:
 
     def row(self, number: int, *, hidden: bool, count: int = 1) -> None:
         """It begins, and stands for so many."""
-        self._row, self._row_is_hidden = range(number, number + count), hidden
+        self._row, self._row_is_hidden = range(number, min(number + count, _ROWS + 1)), hidden
 
     def filled(self, first: int, count: int = 1) -> None:
         """There is something in the cells of these columns."""

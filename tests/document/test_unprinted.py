@@ -193,6 +193,14 @@ def test_cells_of_an_opendocument_that_are_not_to_be_printed_are_told(
     assert told(tmp_path, text) == without
 
 
+def test_more_rows_than_a_table_can_have_are_not_counted(tmp_path: Path) -> None:
+    row = b'<table:table-row table:number-rows-repeated="%d"><table:table-cell office:value-type="float"/></table:table-row>'
+    text = made_office.flat("spreadsheet")
+    table = b'<table:table table:print-ranges="A.A1">' + row % 10**30 + row % 1 + b"</table:table>"
+    text = text.replace(text[text.index(b"<table:table ") : text.index(b"</office:spreadsheet>")], table)
+    assert told(tmp_path, text) == ["the 1048576 non-printing cells"]
+
+
 def test_formulas_on_slides_that_are_not_drawn_are_told(tmp_path: Path) -> None:
     document, pages = tmp_path / "show", tmp_path / "made.pdf"
     pages.write_bytes(made.pdf([made.Sheet().text(72, 72, "Result: E = mc")]))
