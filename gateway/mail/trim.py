@@ -298,7 +298,7 @@ def _introduced(lines: Sequence[Line]) -> int | None:
             break
         if lines[start].intro or _is_intro(" ".join(line.text for line in lines[start:at])):
             found = start
-            if not _OF_NAME.match(lines[start].text):
+            if not _OF_NAME.match(lines[start].text) or _TIME.search(lines[start].text):
                 break
     return found
 

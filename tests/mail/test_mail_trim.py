@@ -155,9 +155,10 @@ def test_who_wrote_what_is_quoted_may_be_said_in_any_language(intro: str) -> Non
     assert trim(f"{ABOVE}\n{intro}\n\n> Where?\n", ALL, "Re: Plan").text == ABOVE.rstrip()
 
 
-def test_a_line_above_the_name_of_who_wrote_is_no_more_of_it() -> None:
+@pytest.mark.parametrize("intro", ["Bob <bob@example.com> wrote:", "<bob@example.com> wrote on 22.11.2026 10:15:"])
+def test_a_line_above_the_name_of_who_wrote_is_no_more_of_it(intro: str) -> None:
     own = f"{ABOVE}\nOn Mon, 23 Nov 2026, we shall bring you all twelve of them to Hamburg"
-    assert trim(f"{own}\nBob <bob@example.com> wrote:\n\n> Where?\n", ALL, "Re: Plan").text == own
+    assert trim(f"{own}\n{intro}\n\n> Where?\n", ALL, "Re: Plan").text == own
 
 
 def test_several_ends_stand_behind_each_other() -> None:
