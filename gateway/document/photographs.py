@@ -31,6 +31,7 @@ _LEVELS = 8  # steps of _BIN grey levels, each in a fiftieth of it, that it has 
 _PALE, _GRAINED = 4, 0.4  # such levels of a pale photograph, and the share of it that changes
 _WRITTEN, _UNWRITTEN = 32, 0.045  # grey levels of writing from its ground; the share of it that is no writing yet
 _UNMARKED = 0.035  # the same of a smooth photograph, which paper in light from one side is like
+_NOTHING = 0.001  # the same of a line on a page: one without is no paper, but a photograph, however dark
 _SLOPE = range(5, 81)  # grey levels over two tiles in a sky
 
 Box = tuple[int, int, int, int]
@@ -86,10 +87,13 @@ def _found(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> It
     toned = _toned(samples)
     found = [part for tiles in found for part in _parts(tiles, toned)]
     across, down = cell[0] * _STEP, cell[1] * _STEP  # pixels of a sample
+    area = strong.width * strong.height
     sharp = edges(ground).crop((0, 0, *strong.size))
     dark = samples.reduce(_TILE).point([255] * _LOW + [0] * (256 - _LOW)).tobytes()
     for tiles in found:
-        if is_soft(tiles, sharp):
+        if is_soft(tiles, sharp) and (
+            2 * len(tiles) < area or _is_written(below, _bounds(tiles, strong.size)[0], _NOTHING)
+        ):
             continue  # paper in uneven light
         box, full = _bounds(tiles, strong.size, dark)
         left, top, right, bottom = _within(samples, box)

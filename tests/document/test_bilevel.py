@@ -568,6 +568,16 @@ def test_a_picture_of_paper_in_dim_light_is_white_and_its_words_are_whole(
     assert shown.crop((0, 0, LEFT, shown.height)).histogram()[0] < 0.01 * LEFT * shown.height
 
 
+@pytest.mark.parametrize("light", [0.25, 0.4, 0.8])
+def test_a_dark_smooth_photograph_that_is_the_page_keeps_its_tones(light: float) -> None:
+    levels = [round(max(0.0, 230 - v * 1.3) * light) for v in range(256)]
+    tones = Image.radial_gradient("L").resize((1728, 2156)).point(levels)
+    shown = to_bilevel(taken(ImageChops.add(tones, grain(tones.size, 2), 1, -128), 20), FINE)
+    middle, between, edge = (mean(shown.crop((764 + by, 978, 964 + by, 1178))) for by in (0, 250, 500))
+    assert 20 < between < 0.85 * middle < 0.85 * 250
+    assert edge < 0.85 * between
+
+
 @pytest.mark.parametrize("paper", [205, 217, 222])
 def test_a_picture_of_grey_paper_has_no_frame(reading: Reading, paper: int) -> None:
     page = words(Sheet(), rows=30)
