@@ -6,7 +6,7 @@ from PIL import Image, ImageChops
 
 Box = tuple[int, int, int, int]
 
-_WITHIN = 3  # cells from its edge, which may be a rule, or half a cell
+_WITHIN = 3  # cells from its edge, which may be a rule, or half a cell; a margin that is narrower is none
 _LEAST = 100  # cells across and down, 5 cm: what is smaller may be a word
 _PAPER, _BLACK = 160, 50  # paper in good light is at least as light, and in the worst that can be mended
 _WHITE = 224  # no darker paper is told from the white around it by its edge
@@ -32,13 +32,13 @@ def picture(grey: Image.Image, small: Image.Image) -> Box | None:
         (left, top, left + 1, bottom), (right - 1, top, right, bottom),
     )  # fmt: skip
     sides = [small.crop(edge).histogram() for edge in edges]
-    if (
-        not any(any(side[:_WHITE]) for side in sides) or sum(side[255] for side in sides) > width + height
-    ):  # half of them
+    is_light = not any(any(side[:_WHITE]) for side in sides)
+    if is_light or sum(side[255] for side in sides) > width + height:  # half of them
         return None
     counts = small.crop((left, top, right, bottom)).histogram()
     levels = [level for level, count in enumerate(counts) if count]
-    if levels[0] > _FLAT * levels[-1] or (where == (0, 0, *small.size) and not _is_dim(_lightest(counts))):
+    margin = max(where[0], where[1], small.width - where[2], small.height - where[3])
+    if levels[0] > _FLAT * levels[-1] or (margin < _WITHIN and not _is_dim(_lightest(counts))):
         return None
     return ImageChops.invert(grey).getbbox()
 
