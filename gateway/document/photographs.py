@@ -30,7 +30,6 @@ _WIDE = 40  # tiles, 4 square centimetres, of a smooth photograph at the least
 _LEVELS = 8  # steps of _BIN grey levels, each in a fiftieth of it, that it has at the least
 _PALE, _GRAINED = 4, 0.4  # such levels of a pale photograph, and the share of it that changes
 _WRITTEN, _UNWRITTEN = 32, 0.045  # grey levels of writing from its ground; the share of it that is no writing yet
-_UNMARKED = 0.035  # the same of a smooth photograph, which paper in light from one side is like
 _NOTHING = 0.001  # the same of a line on a page: one without is no paper, but a photograph, however dark
 _SLOPE = range(5, 81)  # grey levels over two tiles in a sky
 
@@ -141,7 +140,7 @@ def _smooth(
         bounds, full = _bounds(tiles, candidate.size)
         if len(tiles) < _WIDE or not full:
             continue
-        if _is_written(below, bounds, _UNMARKED):
+        if _is_written(below, bounds):
             continue
         inside = samples.crop(_in_samples(bounds))
         area, counts = inside.width * inside.height, inside.histogram()

@@ -357,13 +357,6 @@ def test_a_page_in_uneven_light_is_no_photograph(reading: Reading) -> None:
 # --- photographs ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "rows"), [(10, 20), (10, 24), (14, 12)])
-def test_a_page_of_few_words_in_light_from_one_side_is_no_photograph(reading: Reading, size: int, rows: int) -> None:
-    grey = reading.grey(words(Sheet(), size=size, rows=rows)).point([20 + v * 9 // 10 for v in range(256)])
-    light = Image.linear_gradient("L").rotate(90).point([80 + v * 5 // 8 for v in range(256)]).resize(grey.size)
-    assert not inked(ImageChops.multiply(grey, light), FINE)[1].photographs
-
-
 def mean(image: Image.Image) -> float:
     return sum(v * n for v, n in enumerate(image.histogram())) / (image.width * image.height)
 
@@ -621,6 +614,15 @@ def test_a_smooth_photograph_beside_text_is_halftoned_and_the_text_is_not(readin
         assert math.isclose(mean(part), light, abs_tol=25)
     ideal = reading.black(words(Sheet()))
     assert reads(shown, ideal, box())
+
+
+def test_a_smooth_photograph_with_narrow_things_in_it_is_halftoned(reading: Reading) -> None:
+    """Masts before a sky: less dark than writing, and not by much."""
+    sky = Image.linear_gradient("L").resize((900, 600)).point([110 + v // 2 for v in range(256)])
+    for mast in range(20, 900, 120):
+        sky.paste(40, (mast, 0, mast + 4, 600))
+    grey = reading.grey(Sheet().picture(LEFT, 400, 300, 200, sky))
+    assert inked(grey, FINE)[1].photographs
 
 
 def test_a_dark_box_is_no_shade(reading: Reading) -> None:
