@@ -9,6 +9,7 @@ Box = tuple[int, int, int, int]
 _WITHIN = 3  # cells from its edge, which may be a rule, or half a cell; a margin that is narrower is none
 _LEAST = 100  # cells across and down, 5 cm: what is smaller may be a word
 _PAPER, _BLACK = 160, 50  # paper in good light is at least as light, and in the worst that can be mended
+_GAPS = 0.2  # of its edges that may be white, where a lamp shines: between lines of words there is more
 _WHITE = 224  # no darker paper is told from the white around it by its edge
 _WRITTEN = 12  # cells that are lighter may be a highlight; more are light writing
 _FLAT = 0.75  # of its lightest: one that is nowhere darker has nothing on it
@@ -33,7 +34,7 @@ def picture(grey: Image.Image, small: Image.Image) -> Box | None:
     )  # fmt: skip
     sides = [small.crop(edge).histogram() for edge in edges]
     is_light = not any(any(side[:_WHITE]) for side in sides)
-    if is_light or sum(side[255] for side in sides) > width + height:  # half of them
+    if is_light or sum(side[255] for side in sides) > _GAPS * 2 * (width + height):
         return None
     counts = small.crop((left, top, right, bottom)).histogram()
     levels = [level for level, count in enumerate(counts) if count]

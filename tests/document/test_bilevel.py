@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image, ImageChops, ImageFilter
 
-from gateway.document import photographs
+from gateway.document import exposure, photographs
 from gateway.document.bilevel import inked, to_bilevel
 from gateway.document.neighbourhood import smoothed
 from gateway.document.raster import FINE, STANDARD
@@ -569,6 +569,11 @@ def test_a_dark_smooth_photograph_that_is_the_page_keeps_its_tones(light: float)
     middle, between, edge = (mean(shown.crop((764 + by, 978, 964 + by, 1178))) for by in (0, 250, 500))
     assert 20 < between < 0.85 * middle < 0.85 * 250
     assert edge < 0.85 * between
+
+
+def test_a_page_of_words_alone_is_no_picture(reading: Reading) -> None:
+    grey = reading.grey(words(Sheet(), 0.3, rows=30))
+    assert exposure.picture(grey, grey.reduce(4)) is None
 
 
 @pytest.mark.parametrize("paper", [205, 217, 222])
