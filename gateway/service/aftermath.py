@@ -91,8 +91,7 @@ def _hold(tx: Tx, job: FaxJob, why: str, notices: Notices, now: float) -> None:
     """Keep a job for a person, also one that was held for another reason; its sender hears of it."""
     jobs.hold(tx, job, now, why, instead=True)
     waiting.told(tx, job, now)  # that it was not sent would be another story
-    submission = jobs.get_submission(tx, job.submission)
-    assert submission is not None
+    submission = jobs.submission_of(tx, job)
     mail = notices.result(MailKind.UNKNOWN, job, submission, now, code="set_back", text=why)
     if mail:
         outbox.add(tx, mail)

@@ -228,8 +228,7 @@ class Allowance:
         """A cap makes faxes wait: the operator hears of it once a day, and so does each sender."""
         if stop.cap is None:
             return
-        submission = jobs.get_submission(tx, job.submission)
-        assert submission is not None
+        submission = jobs.submission_of(tx, job)
         key = self._tell_operator(
             tx, stop.cap, now,
             title="A limit is used up: faxes wait",
@@ -267,8 +266,7 @@ class Allowance:
 
         When he was stopped before, only this one is held, and nobody told.
         """
-        submission = jobs.get_submission(tx, job.submission)
-        assert submission is not None
+        submission = jobs.submission_of(tx, job)
         identity = submission.identity
         if spending.stopped(tx, identity):
             return [job] if jobs.hold(tx, job, now, stop.why) else []
@@ -301,8 +299,7 @@ def count_found(tx: Tx, job: FaxJob, n: int) -> None:
 
 
 def _case(tx: Tx, job: FaxJob) -> _Case:
-    submission = jobs.get_submission(tx, job.submission)
-    assert submission is not None
+    submission = jobs.submission_of(tx, job)
     assert job.document is not None
     route = routes.sender(tx, submission.route) if submission.route else None
     spender = Spender(submission.identity, submission.address, job.number.e164, submission.route)

@@ -72,8 +72,7 @@ def correct(
     told = [mail.kind for mail in outbox.of_cause(tx, job.id) if mail.kind in _ENDS.values()]
     if kind in told or (job.state is JobState.CANCELLED and not told):
         return False
-    submission = jobs.get_submission(tx, job.submission)
-    assert submission is not None
+    submission = jobs.submission_of(tx, job)
     sends = jobs.attempts(tx, job.id)
     mail = notices.result(
         kind, job, submission, now, code=code, text=text, confirmed=confirmed, submitted_at=sends[-1].started_at,

@@ -85,8 +85,7 @@ class Prepare:
 
     async def __call__(self, job: FaxJob) -> None:
         """Prepare the mail of ``job``; a large one when its turn has come, so that some of the memory is left to others."""
-        submission = await self._database.read(lambda tx: jobs.get_submission(tx, job.submission))
-        assert submission is not None
+        submission = await self._database.read(lambda tx: jobs.submission_of(tx, job))
         async with self._large if submission.size > LARGE else contextlib.nullcontext(), self._turn(job):
             await self._prepare(job, submission)
 

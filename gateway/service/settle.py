@@ -325,8 +325,7 @@ class Settle:
                 outcome=code, last_error="" if state is JobState.DELIVERED else text, next_at=self._done_at(made, now),
             ):  # fmt: skip
                 return False
-            submission = jobs.get_submission(tx, job.submission)
-            assert submission is not None
+            submission = jobs.submission_of(tx, job)
             mail = self._notices.result(
                 kind, job, submission, now, code=code, text=text, confirmed=confirmed,
                 submitted_at=made[-1].started_at if made else None, promised=_is_promised(tx, job),
@@ -359,8 +358,7 @@ class Settle:
                 tx, current, JobState.CANCELLED, now, "cancelled by the operator",
                 outcome="no_result" if is_doubtful else "cancelled", next_at=self._done_at(jobs.attempts(tx, job.id), now),
             )  # fmt: skip
-            submission = jobs.get_submission(tx, job.submission)
-            assert submission is not None
+            submission = jobs.submission_of(tx, job)
             kind = MailKind.NO_RESULT if is_doubtful else MailKind.FAILED
             text = "cancelled by the administrator"
             mail = (
@@ -418,8 +416,7 @@ class Settle:
         """:meth:`hold` within a transaction, ``instead`` of what holds it already; :meth:`held` follows its commit."""
         if not jobs.hold(tx, job, now, why, instead=instead):
             return False
-        submission = jobs.get_submission(tx, job.submission)
-        assert submission is not None
+        submission = jobs.submission_of(tx, job)
         about = f' "{submission.subject}"' if submission.subject else ""
         outbox.add(
             tx,
@@ -452,8 +449,7 @@ class Settle:
             current = jobs.get(tx, job.id)
             if current is None or current.state not in waiting.UNSENT or not waiting.told(tx, current, now):
                 return False
-            submission = jobs.get_submission(tx, current.submission)
-            assert submission is not None
+            submission = jobs.submission_of(tx, current)
             code, why = "waiting", current.last_error or self._gate.why or "it has not had its turn yet"
             if current.hold:
                 code, why = "held", "the people who run the gateway hold it"

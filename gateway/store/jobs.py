@@ -359,9 +359,13 @@ def attempts(tx: Tx, job: str) -> list[Attempt]:
 # --- finding ----------------------------------------------------------------------------------------------------------
 
 
+def where(tx: Tx, condition: str, *values: Any) -> list[FaxJob]:
+    """Jobs that meet a condition in SQL; their order, and how many, may stand behind it."""
+    return [_job(row) for row in tx.execute(f"SELECT {_JOB} FROM job WHERE {condition}", values)]
+
+
 def get(tx: Tx, job: str) -> FaxJob | None:
-    row = tx.execute(f"SELECT {_JOB} FROM job WHERE id = ?", (job,)).fetchone()
-    return None if row is None else _job(row)
+    return next(iter(where(tx, "id = ?", job)), None)
 
 
 def get_submission(tx: Tx, submission: str) -> Submission | None:
@@ -369,29 +373,28 @@ def get_submission(tx: Tx, submission: str) -> Submission | None:
     return None if row is None else _submission(row)
 
 
+def submission_of(tx: Tx, job: FaxJob) -> Submission:
+    """The mail that a job on record is of."""
+    submission = get_submission(tx, job.submission)
+    assert submission is not None, "its row is forgotten after those of its jobs"
+    return submission
+
+
 def of_submission(tx: Tx, submission: str) -> list[FaxJob]:
-    rows = tx.execute(f"SELECT {_JOB} FROM job WHERE submission = ? ORDER BY rowid", (submission,))
-    return [_job(row) for row in rows]
+    return where(tx, "submission = ? ORDER BY rowid", submission)
 
 
 def by_provider_ref(tx: Tx, provider_ref: int) -> FaxJob | None:
     """The job one of whose attempts the provider calls ``provider_ref``."""
-    row = tx.execute(
-        f"SELECT {_JOB} FROM job WHERE id = (SELECT job FROM attempt WHERE provider_ref = ?)", (provider_ref,)
-    ).fetchone()
-    return None if row is None else _job(row)
+    return next(iter(where(tx, "id = (SELECT job FROM attempt WHERE provider_ref = ?)", provider_ref)), None)
 
 
 def due(tx: Tx, state: JobState, now: float, limit: int) -> list[FaxJob]:
     """Jobs of one state whose time has come, those of high priority first, of each the longest waiting."""
     found: list[FaxJob] = []
     for priority in _PRIORITIES:  # a query each: the index then leads to those that are due alone
-        rows = tx.execute(
-            f"SELECT {_JOB} FROM job WHERE active AND state = ? AND priority = ? AND next_at <= ?"
-            " ORDER BY next_at, rowid LIMIT ?",
-            (state, priority, now, limit - len(found)),
-        )
-        found += map(_job, rows)
+        condition = "active AND state = ? AND priority = ? AND next_at <= ? ORDER BY next_at, rowid LIMIT ?"
+        found += where(tx, condition, state, priority, now, limit - len(found))
     return found
 
 
@@ -409,8 +412,7 @@ def next_due(tx: Tx, states: Iterable[JobState]) -> float | None:
 
 def in_state(tx: Tx, state: JobState) -> list[FaxJob]:
     """Every job of a state that is not terminal, held ones too."""
-    rows = tx.execute(f"SELECT {_JOB} FROM job WHERE state = ? AND finished_at IS NULL ORDER BY rowid", (state,))
-    return [_job(row) for row in rows]
+    return where(tx, "state = ? AND finished_at IS NULL ORDER BY rowid", state)
 
 
 def events(tx: Tx, job: str) -> list[Event]:

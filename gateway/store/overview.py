@@ -51,14 +51,14 @@ def listing(
         )
         values += [sender, sender, message_id, message_id]
     rows = tx.execute(
-        f"SELECT rowid, id, submission FROM job WHERE {' AND '.join(where)} ORDER BY rowid DESC LIMIT ?",
+        f"SELECT rowid, id FROM job WHERE {' AND '.join(where)} ORDER BY rowid DESC LIMIT ?",
         (*values, limit),
     ).fetchall()
     found = []
-    for _, job_id, submission_id in rows:
-        job, submission = jobs.get(tx, job_id), jobs.get_submission(tx, submission_id)
-        assert job is not None and submission is not None
-        found.append((job, submission))
+    for _, job_id in rows:
+        job = jobs.get(tx, job_id)
+        assert job is not None
+        found.append((job, jobs.submission_of(tx, job)))
     more = rows[-1][0] if len(rows) == limit else start
     return found, more if more > oldest else 0
 

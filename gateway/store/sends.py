@@ -13,12 +13,9 @@ UNSURE = (JobState.ACCEPTED, JobState.PREPARED, JobState.UPLOADED, JobState.IN_D
 
 def unsure(tx: Tx, last: int) -> list[FaxJob]:
     """Jobs up to the row ``last`` that have not ended, held ones too: if the database is old, they may have been sent."""
-    rows = tx.execute(
-        f"SELECT id FROM job WHERE finished_at IS NULL AND rowid <= ? AND state IN ({', '.join('?' * len(UNSURE))})"
-        " ORDER BY rowid",
-        (last, *UNSURE),
-    ).fetchall()
-    return [job for (id_,) in rows if (job := jobs.get(tx, id_)) is not None]
+    states = ", ".join("?" * len(UNSURE))
+    condition = f"finished_at IS NULL AND rowid <= ? AND state IN ({states}) ORDER BY rowid"
+    return jobs.where(tx, condition, last, *UNSURE)
 
 
 def sent(tx: Tx, refs: Iterable[int]) -> set[int]:

@@ -52,8 +52,7 @@ def again(tx: Tx, job: FaxJob, now: float) -> bool:
 
 def job_of(tx: Tx, document_ref: int) -> FaxJob | None:
     """The job whose document the provider keeps, or is believed to keep, as ``document_ref``."""
-    row = tx.execute("SELECT id FROM job WHERE document_ref = ? AND erased_at IS NULL", (document_ref,)).fetchone()
-    return None if row is None else jobs.get(tx, row[0])
+    return next(iter(jobs.where(tx, "document_ref = ? AND erased_at IS NULL", document_ref)), None)
 
 
 def owners(tx: Tx, document_refs: Iterable[int]) -> dict[int, str]:
@@ -85,8 +84,7 @@ def is_needed(tx: Tx, document_ref: int) -> bool:
 
 def erasable(tx: Tx, now: float, limit: int) -> list[FaxJob]:
     """Ended jobs whose document the provider still keeps, those whose time has come."""
-    rows = tx.execute("SELECT id FROM job WHERE erasable AND next_at <= ? ORDER BY next_at LIMIT ?", (now, limit))
-    return [job for (id_,) in rows.fetchall() if (job := jobs.get(tx, id_)) is not None]
+    return jobs.where(tx, "erasable AND next_at <= ? ORDER BY next_at LIMIT ?", now, limit)
 
 
 def next_erasable(tx: Tx) -> float | None:

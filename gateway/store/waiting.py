@@ -11,29 +11,22 @@ UNSENT = (JobState.ACCEPTED, JobState.PREPARED, JobState.UPLOADED)
 
 def overdue(tx: Tx, before: float, limit: int) -> list[FaxJob]:
     """Jobs wanted before ``before`` that were not sent, held ones too, whose senders were not told, the oldest first."""
-    rows = tx.execute(
-        "SELECT id FROM job WHERE overdue AND wanted_at < ? ORDER BY wanted_at LIMIT ?", (before, limit)
-    ).fetchall()
-    return [job for (id_,) in rows if (job := jobs.get(tx, id_)) is not None]
+    return jobs.where(tx, "overdue AND wanted_at < ? ORDER BY wanted_at LIMIT ?", before, limit)
 
 
 def too_old(tx: Tx, before: float, limit: int) -> list[FaxJob]:
     """Jobs wanted before ``before`` that wait for the provider, the oldest first; none that a person has let go since."""
-    rows = tx.execute(
-        "SELECT id FROM job WHERE active AND state IN (?, ?) AND NOT approved AND wanted_at < ? ORDER BY wanted_at LIMIT ?",
-        (JobState.PREPARED, JobState.UPLOADED, before, limit),
-    ).fetchall()
-    return [job for (id_,) in rows if (job := jobs.get(tx, id_)) is not None]
+    condition = "active AND state IN (?, ?) AND NOT approved AND wanted_at < ? ORDER BY wanted_at LIMIT ?"
+    return jobs.where(tx, condition, JobState.PREPARED, JobState.UPLOADED, before, limit)
 
 
 def of_identity(tx: Tx, identity: str) -> list[FaxJob]:
     """Jobs of a sender that were not sent, held ones too, the oldest first."""
-    rows = tx.execute(
-        "SELECT job.id FROM job JOIN submission ON submission.id = job.submission WHERE job.finished_at IS NULL"
-        f" AND job.state IN ({', '.join('?' * len(UNSENT))}) AND submission.identity = ? ORDER BY job.rowid",
-        (*UNSENT, identity),
-    ).fetchall()
-    return [job for (id_,) in rows if (job := jobs.get(tx, id_)) is not None]
+    condition = (
+        f"finished_at IS NULL AND state IN ({', '.join('?' * len(UNSENT))}) AND EXISTS (SELECT 1 FROM submission"
+        " WHERE submission.id = job.submission AND identity = ?) ORDER BY rowid"
+    )
+    return jobs.where(tx, condition, *UNSENT, identity)
 
 
 def open_ids(tx: Tx) -> list[str]:

@@ -173,12 +173,7 @@ def _state(text: str) -> JobState:
 
 def _show(tx: Tx, wanted: str) -> list[shown.Shown]:
     one = jobs.get(tx, wanted)
-    found = []
-    for job in [one] if one else _of_mail(tx, wanted):
-        submission = jobs.get_submission(tx, job.submission)
-        assert submission is not None
-        found.append(shown.job_in_full(tx, job, submission))
-    return found
+    return [shown.job_in_full(tx, job) for job in ([one] if one else _of_mail(tx, wanted))]
 
 
 def _of_mail(tx: Tx, wanted: str) -> list[FaxJob]:

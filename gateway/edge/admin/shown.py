@@ -46,8 +46,9 @@ def job(job: FaxJob, submission: Submission) -> Shown:
     }
 
 
-def job_in_full(tx: Tx, one: FaxJob, submission: Submission) -> Shown:
+def job_in_full(tx: Tx, one: FaxJob) -> Shown:
     """A job with all that is recorded of it."""
+    submission = jobs.submission_of(tx, one)
     return {
         **job(one, submission),
         "rcpt": one.rcpt,
