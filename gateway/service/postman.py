@@ -123,7 +123,11 @@ class Postman:
             async with self._large if self._is_large(mail) else nullcontext():
                 await self._hand_over(mail)
         except Refused as error:
-            await self._give_up(mail, str(error))
+            if mail.kind is MailKind.OPERATOR and mail.to == self._notices.fallback:
+                # nobody else is left to be told: a mail server that refuses everybody may be mended
+                await self._later(mail, tries, TryLater(str(error)))
+            else:
+                await self._give_up(mail, str(error))
         except TryLater as error:
             await self._later(mail, tries, error)
         except Exception as error:

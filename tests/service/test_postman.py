@@ -383,7 +383,7 @@ async def test_a_fallback_that_is_dead_itself_ends_it_and_keeps_the_document(hou
     office = Office(house, Carrier(Refused("no"), Refused("no"), Refused("no")))
     while await office.due():
         pass
-    assert [str(mail.state) for mail in await house.mails()] == ["dead", "dead", "dead"]
+    assert [str(mail.state) for mail in await house.mails()] == ["dead", "dead", "queued"]
     house.now += 1000 * DAY
     assert await house.database.write(lambda tx: inbound.forget_documents(tx, house.now)) == []
     assert len(house.files("inbound")) == 1
@@ -414,8 +414,24 @@ async def test_each_mailbox_that_refuses_is_told(house: House) -> None:
 async def test_a_notice_to_the_operator_that_dies_causes_no_other(house: House) -> None:
     alarm = house.notices.operator("k", house.now, title="t", text="x", remedy="y")
     await house.database.write(lambda tx: outbox.add(tx, alarm))
-    await Office(house, Carrier(Refused("no"))).due()
-    assert [str(mail.state) for mail in await house.mails()] == ["dead"]
+    office = Office(house, Carrier(*[Refused("no")] * 5), expire_after=DAY)
+    while (await office.mail()).state is MailState.QUEUED:
+        await office.due()
+        house.now += DAY
+    assert [(str(mail.state), mail.tries) for mail in await house.mails()] == [("dead", 5)]
+
+
+async def test_after_a_mail_server_that_refused_everybody_the_operator_is_told_what_died(house: House) -> None:
+    await a_received_fax(house)
+    office = Office(house, carrier := Carrier(*[Refused("554 5.7.1 Relay access denied")] * 3))
+    while await office.due():
+        pass
+    assert len(carrier.sent) == 3  # to the mailbox, to the fallback, about both to the fallback
+    carrier.sent.clear()
+    house.now += 3600
+    await office.due()
+    ((_, to, message),) = carrier.sent
+    assert to == "admin@example.org" and b"could not be delivered to desk@example.org" in message
 
 
 async def test_what_an_approver_does_not_get_the_operator_gets(house: House) -> None:
