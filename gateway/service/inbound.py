@@ -16,7 +16,7 @@ import structlog
 
 from gateway import received, telemetry
 from gateway.errors import GatewayError, NotFound, Refused, TryLater
-from gateway.model import FaxArrival, InboundFax, InboundState
+from gateway.model import FaxArrival, InboundFax, InboundState, OutgoingMail
 from gateway.ports import FaxProvider
 from gateway.service.due import DueLoop, backoff
 from gateway.service.gate import Gate
@@ -260,8 +260,14 @@ class Inbound:
         return mailboxes
 
     async def redeliver(self, fax_id: str, to: str) -> int:
-        """Mail a received fax again: to its mailboxes, or to ``to``. Returns how many mails; raises NotFound."""
+        """Mail a received fax again: to its mailboxes, or to ``to``. Returns how many mails; raises NotFound.
+
+        Under Message-IDs of their own: mail systems drop what has the one of a mail that they had.
+        """
         now = self._clock()
+
+        def again(fax: InboundFax, mailbox: str) -> OutgoingMail:
+            return self._notices.received(fax, mailbox, now, mark=f".{new_id(now)}")
 
         def commit(tx: Tx) -> int:
             fax = inbound.get(tx, fax_id)
@@ -269,12 +275,10 @@ class Inbound:
                 raise NotFound(f"there is no received fax {fax_id}")
             if not fax.file:
                 raise Refused(f"the document of {fax_id} is not here (any more)")
-            if to:
-                mail = self._notices.received(fax, to, now, mark=f".again{int(now)}")
-                if outbox.add(tx, mail):
-                    return 1
+            if to and outbox.add(tx, again(fax, to)):
+                return 1
             mails = [mail for mail in outbox.of_cause(tx, fax_id) if not to or mail.to == to]
-            return sum(outbox.revive(tx, mail.id, now) for mail in mails)
+            return sum(outbox.revive(tx, mail, now, message_id=again(fax, mail.to).message_id) for mail in mails)
 
         count = await self._database.write(commit)
         self._on_mail()

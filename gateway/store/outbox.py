@@ -99,13 +99,13 @@ def dead(tx: Tx, mail: str, now: float, why: str) -> bool:
     )
 
 
-def revive(tx: Tx, mail: str, now: float) -> bool:
+def revive(tx: Tx, mail: OutgoingMail, now: float, *, message_id: str) -> bool:
     """Queue a mail again that was sent or given up; its age begins anew."""
     return bool(
         tx.execute(
-            "UPDATE outbox SET state = 'queued', tries = 0, next_at = ?, created_at = ?, ended_at = NULL"
+            "UPDATE outbox SET state = 'queued', tries = 0, next_at = ?, created_at = ?, message_id = ?, ended_at = NULL"
             " WHERE id = ? AND state <> 'queued'",
-            (now, now, mail),
+            (now, now, message_id, mail.id),
         ).rowcount
     )
 

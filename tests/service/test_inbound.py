@@ -420,9 +420,8 @@ async def test_a_fax_is_mailed_again_to_its_mailboxes_or_to_another(desk: House)
     desk.now += 10 * DAY
     assert await desk.inbound.redeliver(fax.id, "") == 1
     (again,) = await desk.mails()
-    assert (again.state, again.tries, again.created_at, again.message_id) == (
-        MailState.QUEUED, 0, desk.now, mail.message_id,
-    )  # fmt: skip
+    assert (again.state, again.tries, again.created_at) == (MailState.QUEUED, 0, desk.now)
+    assert again.message_id != mail.message_id  # or a mail system that had the first drops it
     assert await desk.inbound.redeliver(fax.id, "boss@example.org") == 1
     assert [to for to, _ in await mailed(desk)] == ["desk@example.org", "boss@example.org"]
     assert len({each.message_id for each in await desk.mails()}) == 2  # or a reader of both would see one
