@@ -260,11 +260,12 @@ class Postman:
         self.nudge()
 
     def _undelivered(self, mail: OutgoingMail, now: float, why: str) -> OutgoingMail:
+        kept = f" The document is kept in the state directory: spool/{mail.file}" if mail.file else ""
         return self._notices.operator(
             f"dead.{mail.id}",
             now,
             title=f"The received fax {mail.cause} could not be delivered to {mail.to}",
-            text=f"{mail.facts.get('note', '')}\nThe mail with it was given up: {why}. The fax is kept here.".lstrip(),
+            text=f"{mail.facts.get('note', '')}\nThe mail with it was given up: {why}.{kept}".lstrip(),
             remedy=f"Mend the cause, then: faxgateway inbound redeliver {mail.cause} (--to ADDRESS for another mailbox)",
         )
 

@@ -376,6 +376,7 @@ async def test_a_received_fax_too_large_for_the_relay_is_told_without_it_and_its
     assert "too large" in said
     assert "could not be delivered to desk@example.org" in said.replace("\n", " ")  # which is not told by another mail
     assert f"faxgateway inbound redeliver {fax.id}" in said.replace("\n", " ")
+    assert f"spool/{fax.file}" in said  # which no mail server may ever take
 
 
 async def test_a_fallback_that_is_dead_itself_ends_it_and_keeps_the_document(house: House) -> None:
