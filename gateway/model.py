@@ -357,6 +357,11 @@ class InboundFax:
     last_error: str = ""
     listed_at: float | None = None  # of one that the inbox list told: the provider's time of it
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it was mailed without its document, which could not be had."""
+        return self.state is InboundState.DISPATCHED and not self.sha256
+
 
 # --- mail out ---------------------------------------------------------------------------------------------------------
 

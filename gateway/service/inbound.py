@@ -196,9 +196,8 @@ class Inbound:
             self._warn_of_uuid(tx, named, now)
             key = f"{key}:{fax.sha256[:16]}"
             return inbound.by_uuid(tx, key), key
-        given_up = named.state is InboundState.DISPATCHED and not named.sha256
         swept = named.state is InboundState.PENDING and fax.file and self._swept_before(tx, fax) is not None
-        if swept or ((fax.file or arrival.file_url) and (given_up or named.state is InboundState.MERGED)):
+        if swept or ((fax.file or arrival.file_url) and (named.is_given_up or named.state is InboundState.MERGED)):
             # told without its document before, and now with it: of what the other row says only the name is right
             inbound.merged(tx, named.id)
             inbound.bind(tx, named.id, uuid=f"{key}:bare")

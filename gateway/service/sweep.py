@@ -241,8 +241,9 @@ class _Ours:
             self._entries.setdefault(self._numbers(entry), []).append(entry)
 
     def candidates(self, entry: InboxEntry) -> list[InboundFax]:
-        """Faxes that this entry may be."""
-        return [fax for fax in self.unbound(entry) if not _is_bare(fax) and _has_size(fax, entry)]
+        """Faxes that this entry may be, and whose document is mailed or on its way."""
+        told = (fax for fax in self.unbound(entry) if not _is_bare(fax) and not fax.is_given_up)
+        return [fax for fax in told if _has_size(fax, entry)]
 
     def told_bare(self, entry: InboxEntry) -> list[InboundFax]:
         """Callbacks without a document that this entry may be meant by."""
