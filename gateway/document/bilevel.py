@@ -14,7 +14,7 @@ from PIL import Image, ImageChops
 from gateway.document import boxes, exposure, photographs, shade, strips
 from gateway.document.exposure import Box
 from gateway.document.legibility import faintness, lost_in
-from gateway.document.neighbourhood import STROKE, closed, doubled, grown, opened, smoothed
+from gateway.document.neighbourhood import STROKE, around, closed, doubled, grown, marked, opened, smoothed
 from gateway.document.raster import STANDARD
 
 _TILE = 8  # cells across of the tiles that are marked (see legibility)
@@ -113,7 +113,7 @@ class _Writing:
         plain, ground = small, paper
         if (rows := strips.find(small, paper)) is not None:
             ground, plain = Image.composite(small, paper, rows), Image.composite(paper, small, rows)
-        below = ImageChops.subtract(ground, small)
+        below = ImageChops.subtract_modulo(ground, small)  # the faster one: no ground is darker
         deepest = smoothed(grown(below, 2))  # or a letter would have strokes of several widths
         return cls(plain, ground, below, deepest, faintness(below, deepest), _noise(below))
 
@@ -121,9 +121,12 @@ class _Writing:
         """The page in black and white."""
         is_faint = self.faint.getbbox() is not None
         levels = _levels(self.plain, self.ground, self.below, self.deepest, self.noise, faint=is_faint)
-        lights = ImageChops.invert(_spread(levels, grey.size, cell))
-        # their mean is 128 or more where a point is lighter than its level
-        return Image.blend(grey, lights, 0.5).convert("1", dither=Image.Dither.NONE)
+        ink = Image.new("1", grey.size, 255)
+        if (used := ImageChops.invert(ImageChops.subtract_modulo(self.ground, self.below)).getbbox()) is not None:
+            box, lights = _spread(levels, used, grey.size, cell)
+            # their mean is 128 or more where a point is lighter than its level
+            ink.paste(Image.blend(grey.crop(box), lights, 0.5).convert("1", dither=Image.Dither.NONE), box)
+        return ink
 
     def look(self, ink: Image.Image, grey: Image.Image) -> Look:
         """What of it is hard to see."""
@@ -131,10 +134,18 @@ class _Writing:
         return Look(self.faint, lost)
 
 
-def _spread(cells: Image.Image, size: tuple[int, int], cell: tuple[int, int]) -> Image.Image:
-    """Cells as pixels, with soft edges in half steps: whole ones are seen by nobody, and slow."""
-    box = (0.0, 0.0, 2 * size[0] / cell[0], 2 * size[1] / cell[1])
-    return doubled(cells).resize(size, Image.Resampling.NEAREST, box=box)
+def _spread(cells: Image.Image, used: Box, size: tuple[int, int], cell: tuple[int, int]) -> tuple[Box, Image.Image]:
+    """The box of those ``used`` in pixels of a page of this ``size``, and the opposite of its cells as pixels, with soft edges in half
+    steps: whole ones are seen by nobody, and slow.
+    """
+    left, top, right, bottom = used
+    box = left * cell[0], top * cell[1], min(size[0], right * cell[0]), min(size[1], bottom * cell[1])
+    wide = around(used, 1, 1, cells.size)
+    x, y = 2 / cell[0], 2 / cell[1]
+    from_x, from_y = 2 * wide[0], 2 * wide[1]
+    part = (box[0] * x - from_x, box[1] * y - from_y, box[2] * x - from_x, box[3] * y - from_y)
+    halves = ImageChops.invert(doubled(cells.crop(wide)))
+    return box, halves.resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.NEAREST, box=part)
 
 
 def _levels(
@@ -148,13 +159,12 @@ def _levels(
     """
     ratio = max(_LEAST_RATIO, _RATIO - _NOISE_RATIO * noise)
     # the ground reaches one cell further than it is seen, so that tints have an outline and light letters a rim
-    around = grown(ground, 1)
-    levels = around.point([round(v * ratio) for v in range(256)])
+    wide = grown(ground, 1)
+    levels = wide.point([round(v * ratio) for v in range(256)])
     strokes = deepest.point([round(v * _EDGE) for v in range(256)])
-    levels = ImageChops.darker(levels, ImageChops.subtract(around, strokes))
+    levels = ImageChops.darker(levels, ImageChops.subtract(wide, strokes))
     if faint:
-        seen = [255 if v >= _SEEN + noise else 0 for v in range(256)]
-        writing = ImageChops.subtract(deepest, opened(below, _FLAT)).point(seen)
+        writing = marked(ImageChops.subtract(deepest, opened(below, _FLAT)), _SEEN + noise)
         levels = ImageChops.lighter(levels, ImageChops.darker(writing, ImageChops.subtract(ground, strokes)))
     shaded = shade.shaded(plain, ground, _DARK)
     boxed = boxes.levels(plain, ground, _DARK)
@@ -162,13 +172,13 @@ def _levels(
         levels = ImageChops.lighter(levels, boxed)
     floor = levels.point([max(_DARK, v) for v in range(256)])
     levels = floor if shaded is None else Image.composite(levels, floor, shaded)
-    dark = ground.point([255 if v < _DARK else 0 for v in range(256)])
+    dark = marked(ground, 0, _DARK)
     if dark.getbbox() is None:
         return levels
-    written = ImageChops.darker(dark, below.point([255 if v >= _WRITTEN else 0 for v in range(256)]))
+    written = ImageChops.darker(dark, marked(below, _WRITTEN))
     if written.getbbox() is None:
         return levels
-    light = plain.point([255 if v >= _DARK else 0 for v in range(256)])
+    light = marked(plain, _DARK)
     written = ImageChops.subtract(written, grown(light, 3))  # the edges of light writing are none of dark
     return Image.composite(ground.point([round(v * ratio) for v in range(256)]), levels, grown(written, 2))
 

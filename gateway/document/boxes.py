@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageChops, ImageFilter
 
-from gateway.document.neighbourhood import STROKE, around, grown, opened
+from gateway.document.neighbourhood import STROKE, around, grown, marked, opened
 from gateway.document.shade import areas
 
 _TILE = 4  # cells across
@@ -25,8 +25,7 @@ def levels(small: Image.Image, ground: Image.Image, darkest: int) -> Image.Image
     ``small`` is the grey page, a point a cell; ``ground`` is it without dark writing. What is darker than ``darkest`` is
     black anyway.
     """
-    tinted = [255 if darkest <= v <= _LIGHTEST else 0 for v in range(256)]
-    where = ground.reduce(_TILE).point(tinted).getbbox()
+    where = marked(ground.reduce(_TILE), darkest, _LIGHTEST + 1).getbbox()
     if where is None:
         return None
     # only that part of the page, and a few tiles around it, is looked at
@@ -37,8 +36,8 @@ def levels(small: Image.Image, ground: Image.Image, darkest: int) -> Image.Image
     means = flat.reduce(_TILE)
     whole = flat.crop((0, 0, means.width * _TILE, means.height * _TILE))
     one = whole.resize(means.size, Image.Resampling.NEAREST)
-    even = ImageChops.difference(means, one).point([255 if v <= _EVEN else 0 for v in range(256)])
-    candidates = ImageChops.darker(means.point(tinted), even)
+    even = marked(ImageChops.difference(means, one), 0, _EVEN + 1)
+    candidates = ImageChops.darker(marked(means, darkest, _LIGHTEST + 1), even)
     if candidates.getbbox() is None:
         return None
     found = None
@@ -54,10 +53,10 @@ def levels(small: Image.Image, ground: Image.Image, darkest: int) -> Image.Image
         same = range(tint - _EVEN, tint + _EVEN + 1)
         if sum(counts[same.start : same.stop]) < _EVEN_SHARE * sum(counts):
             continue
-        is_tint = part.point([255 if v in same else 0 for v in range(256)])
+        is_tint = marked(part, same.start, same.stop)
         seen = small.crop((*at, at[0] + cells.width, at[1] + cells.height))
         # between the box and dark writing on the paper beside it, the paper is as narrow as light writing
-        beside = grown(part.point([255 if v < same.start else 0 for v in range(256)]), STROKE - 1)
+        beside = grown(marked(part, 0, same.start), STROKE - 1)
         inside = ImageChops.subtract(ImageChops.darker(cells, is_tint), beside)
         if sum(ImageChops.subtract(seen, part).histogram(inside)[_LIGHT:]) < _WRITTEN:
             continue
@@ -71,8 +70,8 @@ def levels(small: Image.Image, ground: Image.Image, darkest: int) -> Image.Image
 
 def _around_dark(seen: Image.Image, tint: range) -> Image.Image:
     """The patches in which dark writing in the box stands, 255; writing on the paper beside it has none."""
-    dark = seen.point([255 if v < tint.start else 0 for v in range(256)])
-    box = seen.point([255 if v < tint.stop else 0 for v in range(256)])
+    dark = marked(seen, 0, tint.start)
+    box = marked(seen, 0, tint.stop)
     for _ in range(_PATCH):
         dark = ImageChops.darker(grown(dark, 1), box)
     return dark

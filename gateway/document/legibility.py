@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from gateway.document.neighbourhood import grown, opened
+from gateway.document.neighbourhood import around, grown, marked, opened
 from gateway.document.raster import FINE, STANDARD
 
 _BANDS = 4  # parts of the width in which lines of writing are looked for
@@ -117,10 +117,9 @@ def faintness(below: Image.Image, deepest: Image.Image) -> Image.Image:
     """
     size = max(1, below.width // 8), max(1, below.height // 8)
     half = deepest.resize((4 * size[0], 4 * size[1]), Image.Resampling.NEAREST)
-    darkest = grown(half, 1).resize(size, Image.Resampling.BOX).point([255 if v in _FAINT else 0 for v in range(256)])
-    inked = below.point([255 if v >= _FAINT.start // 2 else 0 for v in range(256)]).resize(size, Image.Resampling.BOX)
-    filled = inked.point([255 if v >= _FILLED else 0 for v in range(256)])  # a rule fills less of a tile than writing
-    return ImageChops.darker(darkest, filled)
+    darkest = grown(half, 1).resize(size, Image.Resampling.BOX)
+    inked = marked(below, _FAINT.start // 2)
+    return ImageChops.darker(_within(darkest, _FAINT), _filled(inked, size))  # a rule fills less of a tile than writing
 
 
 def lost_in(
@@ -131,28 +130,47 @@ def lost_in(
 
     ``ground``, of the paper, ``below`` and ``deepest`` as in :func:`faintness`, of a page without grain.
     """
+    size = max(1, below.width // 8), max(1, below.height // 8)
+    pale = ImageChops.darker(_within(below, _PALE), _within(deepest, _GONE))
+    if not _are_lost(_filled(pale, size)):
+        return None
     counts = ground.histogram()
     paper = counts.index(max(counts))
-    pale = ImageChops.darker(_within(below, _PALE), _within(deepest, _GONE))
-    pale = ImageChops.darker(pale, _within(ground, range(paper - 1, paper + 2)))
-    size = max(1, below.width // 8), max(1, below.height // 8)
-    marks = pale.resize(size, Image.Resampling.BOX).point([255 if v >= _FILLED else 0 for v in range(256)])
-    if marks.histogram()[255] < _LOST_TILES:
+    marks = _filled(ImageChops.darker(pale, _within(ground, range(paper - 1, paper + 2))), size)
+    if not _are_lost(marks):
         return None
-    ink = page.convert("L").reduce((round(page.width / below.width), round(page.height / below.height)))
-    marks = ImageChops.darker(marks, _within(ink.resize(size, Image.Resampling.BOX), _UNINKED))
-    if marks.histogram()[255] < _LOST_TILES:
+    marks = ImageChops.darker(marks, _within(_ink_around(marks, page, below.size), _UNINKED))
+    if not _are_lost(marks):
         return None
     for x, y in ((1, 0), (0, 1)):
         steps = _within(ImageChops.difference(grey, grey.crop((x, y, grey.width + x, grey.height + y))), _STEP)
         lines = steps.resize((grey.width, size[1]) if x else (size[0], grey.height), Image.Resampling.BOX)
         share = lines.point([v if v < _THROUGH else 0 for v in range(256)]).resize(size, Image.Resampling.BOX)
-        marks = ImageChops.darker(marks, share.point([255 if v >= _STEPS else 0 for v in range(256)]))
-    return marks if marks.histogram()[255] >= _LOST_TILES else None
+        marks = ImageChops.darker(marks, marked(share, _STEPS))
+    return marks if _are_lost(marks) else None
+
+
+def _are_lost(marks: Image.Image) -> bool:
+    """Whether so many tiles are marked as a word has."""
+    return marks.histogram()[255] >= _LOST_TILES
+
+
+def _filled(cells: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Marks the tiles of which as many cells are marked as writing fills; ``size``: how many there are across and down."""
+    return marked(cells.resize(size, Image.Resampling.BOX), _FILLED)
+
+
+def _ink_around(marks: Image.Image, page: Image.Image, cells: tuple[int, int]) -> Image.Image:
+    """The mean of each tile that is marked on a black-and-white page of so many cells."""
+    x, y = round(page.width / cells[0]), round(page.height / cells[1])
+    left, top, right, bottom = around(marks.getbbox() or (0, 0, 0, 0), 1, 8, cells)
+    means = Image.new("L", cells, 255)
+    means.paste(page.crop((left * x, top * y, right * x, bottom * y)).convert("L").reduce((x, y)), (left, top))
+    return means.resize(marks.size, Image.Resampling.BOX)
 
 
 def _within(image: Image.Image, levels: range) -> Image.Image:
-    return image.point([255 if v in levels else 0 for v in range(256)])
+    return marked(image, levels.start, levels.stop)
 
 
 def _small_lines(page: Image.Image, y_dpi: int) -> tuple[int, Image.Image]:

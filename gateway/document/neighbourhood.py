@@ -1,4 +1,4 @@
-"""The brightest, the darkest and the mean around each point of a grey image: far faster than Pillow's own filters."""
+"""The brightest, the darkest and the mean around each point of a grey image, far faster than by Pillow's own filters; and marks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from PIL import Image, ImageChops
 STROKE = 7  # cells of half a millimetre: what is narrower is writing, what is wider is ground
 
 Pick = Callable[[Image.Image, Image.Image], Image.Image]
+
+
+def marked(image: Image.Image, low: int, high: int = 256) -> Image.Image:
+    """255 where a point has from ``low`` to below ``high`` grey levels, 0 elsewhere."""
+    low, high = max(0, low), min(256, high)
+    return image.point(bytes(low) + b"\xff" * (high - low) + bytes(256 - high))
 
 
 def closed(image: Image.Image, size: int) -> Image.Image:

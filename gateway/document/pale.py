@@ -32,15 +32,20 @@ _Matrix = tuple[float, float, float, float, float, float]
 _AS_IT_IS: _Matrix = (1, 0, 0, 1, 0, 0)
 
 
-def strengthen(page: pypdfium2.PdfPage, shown: Image.Image, place: Place) -> tuple[bool, bool]:
+def kinds(page: pypdfium2.PdfPage) -> list[int]:
+    """What pdfium calls the kinds of the things on a page, in order."""
+    return _kinds(page.raw, pdfium.FPDFPage_CountObjects, pdfium.FPDFPage_GetObject)
+
+
+def strengthen(page: pypdfium2.PdfPage, found: list[int], shown: Image.Image, place: Place) -> tuple[bool, bool]:
     """Have such writing drawn strongly from now on. Returns whether there is some, and whether some is left as it is, for what
     is over it.
 
-    ``shown``: the page as it is drawn now, at ``place`` in that picture.
+    ``found``: their :func:`kinds`, ``shown``: the page as it is drawn now, at ``place`` in that picture.
     """
     is_changed = is_left = False
     on_page, colours = _on_page(page, place), tuple(ctypes.c_uint() for _ in range(4))
-    for thing, around in _texts(page.raw, pdfium.FPDFPage_CountObjects, pdfium.FPDFPage_GetObject, on_page):
+    for thing, around in _texts(page.raw, found, pdfium.FPDFPage_GetObject, on_page):
         if not (told := _pale(thing, *colours)) or not (seen := _cut(thing, around, shown)):
             continue
         levels = seen.histogram()
@@ -81,7 +86,12 @@ def _is_noted_palely(page: pypdfium2.PdfPage) -> bool:
     return any(
         _pale(thing, *colours)
         for note in _notes(page)
-        for thing, _ in _texts(note, pdfium.FPDFAnnot_GetObjectCount, pdfium.FPDFAnnot_GetObject, _AS_IT_IS)
+        for thing, _ in _texts(
+            note,
+            _kinds(note, pdfium.FPDFAnnot_GetObjectCount, pdfium.FPDFAnnot_GetObject),
+            pdfium.FPDFAnnot_GetObject,
+            _AS_IT_IS,
+        )
     )
 
 
@@ -105,13 +115,17 @@ def _on_page(page: pypdfium2.PdfPage, place: Place) -> _Matrix:
     return (across[0] - e) / _FAR, (across[1] - f) / _FAR, (up[0] - e) / _FAR, (up[1] - f) / _FAR, e, f
 
 
-def _texts(
-    holder: Any, count: Callable[[Any], int], get: Callable[[Any, int], Any], around: _Matrix, deep: int = 0
-) -> Iterator[tuple[Any, _Matrix]]:
-    """The pieces of text on a page or in a form, and what makes points of the picture of theirs. By pdfium's own names, and
-    without a loop over all things: a drawing has thousands, and pypdfium2's objects take as long as to draw them.
+def _kinds(holder: Any, count: Callable[[Any], int], get: Callable[[Any, int], Any]) -> list[int]:
+    """By pdfium's own names, and without a loop: a drawing has thousands of things, and pypdfium2's objects take as long as to draw
+    them.
     """
-    kinds = list(map(pdfium.FPDFPageObj_GetType, map(get, repeat(holder), range(count(holder)))))
+    return list(map(pdfium.FPDFPageObj_GetType, map(get, repeat(holder), range(count(holder)))))
+
+
+def _texts(
+    holder: Any, kinds: list[int], get: Callable[[Any, int], Any], around: _Matrix, deep: int = 0
+) -> Iterator[tuple[Any, _Matrix]]:
+    """The pieces of text among the things of these kinds on a page or in a form, and what makes points of the picture of theirs."""
     for n in [n for n, kind in enumerate(kinds) if kind in _WRITTEN]:
         thing, kind = get(holder, n), kinds[n]
         if kind == pdfium.FPDF_PAGEOBJ_TEXT:
@@ -124,7 +138,8 @@ def _texts(
                 own.a * a + own.b * c, own.a * b + own.b * d, own.c * a + own.d * c, own.c * b + own.d * d,
                 own.e * a + own.f * c + e, own.e * b + own.f * d + f,
             )  # fmt: skip
-            yield from _texts(thing, pdfium.FPDFFormObj_CountObjects, pdfium.FPDFFormObj_GetObject, inner, deep + 1)
+            within = _kinds(thing, pdfium.FPDFFormObj_CountObjects, pdfium.FPDFFormObj_GetObject)
+            yield from _texts(thing, within, pdfium.FPDFFormObj_GetObject, inner, deep + 1)
 
 
 def _pale(

@@ -13,7 +13,6 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 
 import pikepdf
@@ -282,6 +281,7 @@ def _draw(
     try:
         if not all(page.get_size()):
             page.set_cropbox(0, 0, 0, 0)  # none: what it says lies beside the page
+        kinds = pale.kinds(page)
         points_x, points_y = page.get_size()
         width, height = min(points_x * told.unit / 72, _MAX_INCHES), min(points_y * told.unit / 72, _MAX_INCHES)
         across, down, turn = raster.placed(width, height, target, enlarge=False)
@@ -298,20 +298,21 @@ def _draw(
             quarters = (3 if page.get_rotation() == 90 else 1) if turn else 0
             place = ((size[0] - across) // 2, 0, across, down, quarters)
             image = _rendered(document, page, size, place)
-            is_changed, is_left = pale.strengthen(page, image, place)
+            is_changed, is_left = pale.strengthen(page, kinds, image, place)
             if is_changed:
                 image = _rendered(document, page, size, place)
             if pale.join_notes(page):
                 page.close()
                 page = document[number]
                 joined = _rendered(document, page, size, place)
-                is_changed, is_covered = pale.strengthen(page, joined, place)
+                kinds = pale.kinds(page)
+                is_changed, is_covered = pale.strengthen(page, kinds, joined, place)
                 is_left |= is_covered
                 if is_changed:  # and nothing else is taken from there, where pdfium draws what marks words otherwise
                     strong = _rendered(document, page, size, place)
                     image.paste(strong, mask=ImageChops.difference(joined, strong).point(_ANY))
             covered += [number] * is_left
-        _check_pictures(page, number, name, image)
+        _check_pictures(page, kinds, number, name, image)
         if not told.whole and image.getextrema() == (255, 255):
             raise _damaged_page(number, name)
         return image if sheet else raster.on_page(image, target)
@@ -369,7 +370,7 @@ def _rendered(
         bitmap.close()
 
 
-def _check_pictures(page: pypdfium2.PdfPage, number: int, name: str, shown: Image.Image) -> None:
+def _check_pictures(page: pypdfium2.PdfPage, kinds: list[int], number: int, name: str, shown: Image.Image) -> None:
     """What cannot be decoded is left out by pdfium without a word; on a blank page each picture is looked at whole, and so is JBIG2,
     of which the head tells nothing.
     """
@@ -377,9 +378,7 @@ def _check_pictures(page: pypdfium2.PdfPage, number: int, name: str, shown: Imag
     wrong = Unfaxable(
         f"page {number + 1} of {name} holds a picture that cannot be read; make the PDF anew and send it again"
     )
-    things = map(pdfium.FPDFPage_GetObject, repeat(page.raw), range(pdfium.FPDFPage_CountObjects(page)))
-    kinds = set(map(pdfium.FPDFPageObj_GetType, things))
-    if kinds.isdisjoint({pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_FORM}):
+    if not {pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_FORM} & set(kinds):
         return  # from a drawing of thousands of lines
     coarse = shown.resize((shown.width // 8 or 1, shown.height // 8 or 1), Image.Resampling.NEAREST)
     blank = all(each.getextrema() == (255, 255) for each in (coarse, shown))  # mostly a look at the first is enough

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 
-from gateway.document.neighbourhood import STROKE, around, opened
+from gateway.document.neighbourhood import STROKE, around, marked, opened
 from gateway.document.shade import areas, edges, is_soft
 
 _STEP = 2  # cells of the ground between samples
@@ -55,7 +55,7 @@ def find(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> Iter
 
 
 def _candidate(middle: Image.Image) -> Image.Image:
-    return middle.point([255 if v >= _MIDDLE else 0 for v in range(256)])
+    return marked(middle, _MIDDLE)
 
 
 def _found(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> Iterator[tuple[Box, Image.Image | None]]:
@@ -64,8 +64,9 @@ def _found(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> It
     middle = _share(samples, _LOW, _HIGH)
     candidate = _candidate(middle)
     slopes = ImageChops.darker(candidate, _slopes(samples))
-    grained = _rough(samples, _GRAIN.start, _GRAIN.stop)
-    strong = ImageChops.darker(candidate, ImageChops.darker(grained, _rough(samples, _CHANGE, 256)))
+    change = ImageChops.difference(samples, samples.filter(ImageFilter.BoxBlur(2)))
+    grained = _rough(change, _GRAIN.start, _GRAIN.stop)
+    strong = ImageChops.darker(candidate, ImageChops.darker(grained, _rough(change, _CHANGE, 256)))
     if strong.getbbox() is not None:
         common = _common(samples)
         strong = ImageChops.darker(strong, _fewer(common, middle, _MANY))
@@ -108,7 +109,7 @@ def _found(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> It
 def _within(samples: Image.Image, tiles: Box) -> Box:
     """The part of a box of tiles that is no paper, in samples, and one more: a caption may begin right below it."""
     left, top, right, bottom = _in_samples(tiles)
-    paper = samples.crop((left, top, right, bottom)).point(b"\xff" * _HIGH + bytes(256 - _HIGH))
+    paper = marked(samples.crop((left, top, right, bottom)), 0, _HIGH)
     bounds = paper.getbbox()
     if bounds is None:
         return left, top, right, bottom
@@ -186,8 +187,7 @@ def _samples(cells: Image.Image) -> Image.Image:
 
 def _share(samples: Image.Image, low: int, high: int) -> Image.Image:
     """For each tile the share of samples from ``low`` to below ``high`` around it."""
-    inside = samples.point(bytes(low) + b"\xff" * (high - low) + bytes(256 - high))
-    return inside.reduce(_TILE).filter(ImageFilter.BoxBlur(_REACH))
+    return marked(samples, low, high).reduce(_TILE).filter(ImageFilter.BoxBlur(_REACH))
 
 
 def _common(samples: Image.Image) -> Image.Image:
@@ -210,13 +210,12 @@ def _fewer(common: Image.Image, middle: Image.Image, part: float) -> Image.Image
     return ImageChops.subtract(limit, common).point([0] + [255] * 255)
 
 
-def _rough(samples: Image.Image, low: int, high: int) -> Image.Image:
+def _rough(change: Image.Image, low: int, high: int) -> Image.Image:
     """Tiles around which enough changes from sample to sample, by ``low`` to below ``high`` grey levels.
 
     Paper in uneven light has many levels too, but changes little.
     """
-    change = ImageChops.difference(samples, samples.filter(ImageFilter.BoxBlur(2)))
-    return _share(change, low, high).point([255 if v >= _ROUGH else 0 for v in range(256)])
+    return marked(_share(change, low, high), _ROUGH)
 
 
 def _slopes(samples: Image.Image) -> Image.Image:
@@ -227,7 +226,7 @@ def _slopes(samples: Image.Image) -> Image.Image:
         ImageChops.difference(ImageChops.offset(tiles, 0, 1), ImageChops.offset(tiles, 0, -1)),
     )
     # the edges of a tint are narrower than half the filter
-    return change.point([255 if v in _SLOPE else 0 for v in range(256)]).filter(ImageFilter.MedianFilter(5))
+    return marked(change, _SLOPE.start, _SLOPE.stop).filter(ImageFilter.MedianFilter(5))
 
 
 def _regions(strong: Image.Image, weak: Image.Image) -> Iterator[list[int]]:
@@ -240,8 +239,7 @@ def _regions(strong: Image.Image, weak: Image.Image) -> Iterator[list[int]]:
 
 def _toned(samples: Image.Image) -> Image.Image:
     """Tiles that hold middle tones themselves."""
-    inside = samples.point(bytes(_LOW) + b"\xff" * (_HIGH - _LOW) + bytes(256 - _HIGH))
-    return inside.reduce(_TILE).point([255 if v >= _TONED else 0 for v in range(256)])
+    return marked(marked(samples, _LOW, _HIGH).reduce(_TILE), _TONED)
 
 
 def _parts(tiles: list[int], toned: Image.Image) -> list[list[int]]:

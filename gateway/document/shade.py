@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageChops, ImageFilter
 
-from gateway.document.neighbourhood import around, grown
+from gateway.document.neighbourhood import around, grown, marked
 
 _TILE = 8  # cells across
 _SHARP = 26  # grey levels within three cells (a millimetre and a half) that no shadow's edge has
@@ -25,8 +25,8 @@ _RUN = re.compile(rb"[^\0]+")
 def edges(ground: Image.Image) -> Image.Image:
     """For each tile of 8 cells, 255 where a sharp edge of the ground is within two tiles, else 0."""
     dark = ImageChops.invert(grown(ImageChops.invert(ground), 1))
-    sharp = ImageChops.subtract(grown(ground, 1), dark).point([255 if v >= _SHARP else 0 for v in range(256)])
-    tiles = sharp.reduce(_TILE).point([0] + [255] * 255)
+    sharp = marked(ImageChops.subtract(grown(ground, 1), dark), _SHARP)
+    tiles = marked(sharp.reduce(_TILE), 1)
     return tiles.filter(ImageFilter.MaxFilter(5))
 
 
@@ -50,13 +50,13 @@ def shaded(small: Image.Image, ground: Image.Image, dark: int) -> Image.Image | 
 
     ``small`` is the page with its writing.
     """
-    tiles = ground.reduce(_TILE).point([255 if v < dark + 6 else 0 for v in range(256)])
+    tiles = marked(ground.reduce(_TILE), 0, dark + 6)
     where = tiles.getbbox()
     if where is None:
         return None
     part = around(where, _NEAR, _TILE, ground.size)
     sharp = _pasted(edges(ground.crop(part)), part, tiles.size)
-    paper = ground.point([255 if v >= _BLACK else 0 for v in range(256)])
+    paper = marked(ground, _BLACK)
     beside = grown(ImageChops.invert(paper.crop(part)), 2 * _AROUND)  # the edge of a dark table is no writing
     levels = small.crop(part).point([min(v, dark) for v in range(256)])  # nor is that of the shadow
     sides = (ImageChops.subtract(side, beside) for side in _sides(levels))
@@ -77,8 +77,8 @@ def _sides(small: Image.Image) -> tuple[Image.Image, Image.Image]:
     """Around writing, 255 in the first where a cell is like the lightest near it, in the second where it is like the darkest."""
     above = ImageChops.subtract(grown(small, _AROUND), small)
     below = ImageChops.subtract(small, ImageChops.invert(grown(ImageChops.invert(small), _AROUND)))
-    seen = ImageChops.add(above, below).point([255 if v >= _WRITTEN else 0 for v in range(256)])
-    lighter = ImageChops.darker(seen, ImageChops.subtract(below, above).point([0] + [255] * 255))
+    seen = marked(ImageChops.add(above, below), _WRITTEN)
+    lighter = ImageChops.darker(seen, marked(ImageChops.subtract(below, above), 1))
     return lighter, ImageChops.subtract(seen, lighter)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from PIL import Image, ImageChops
 
-from gateway.document.neighbourhood import grown, opened
+from gateway.document.neighbourhood import grown, marked, opened
 from gateway.document.shade import areas
 
-_TINTS = [255 if 150 <= v < 245 else 0 for v in range(256)]
+_TINTS = range(150, 245)
 _WHITE = 190  # a darker tint may have white writing on it
-_SEEN = [255 if v >= 8 else 0 for v in range(256)]  # grey levels between it and the paper
+_SEEN = 8  # grey levels between it and the paper
 _EVEN, _SAME = 10, 3  # grey levels that a tint is off by, and the mean of a tile from any of its cells
 _DARKER = 24  # grey levels between it and writing on it
 _LEAST = 7  # cells of a row between two words: closer ones have a ground of their own
@@ -47,9 +47,10 @@ def find(small: Image.Image, ground: Image.Image) -> Image.Image | None:
 
 def _tinted(small: Image.Image, ground: Image.Image, uneven: Image.Image, most: int) -> Image.Image:
     """255 where a light tint is darker than its ground, and ``uneven`` by no more than ``most``, else 0."""
-    even = uneven.point([255 if v <= most else 0 for v in range(256)])
+    even = marked(uneven, 0, most + 1)
     return ImageChops.darker(
-        ImageChops.darker(small.point(_TINTS), even), ImageChops.subtract(ground, small).point(_SEEN)
+        ImageChops.darker(marked(small, _TINTS.start, _TINTS.stop), even),
+        marked(ImageChops.subtract(ground, small), _SEEN),
     )
 
 
