@@ -14,6 +14,7 @@ _CELLS = {0x203, 0x27E, 0xFD, 0x204, 0xD6, 0x205, 0x06}  # a number, a text, a t
 _NOTE = 0x1C
 _EXCEL_97 = b"\0\6"  # a version
 _PRINT_AREA = b"\x00\x06"  # how a name that is built in begins
+BUILT_IN = 0x20  # in the first byte of its flags
 _AREA, _CELL = 0x1B, 0x1A  # in formulas, of whatever class
 _SIZES = {_AREA: 11, _CELL: 7, 0x09: 3, 0x10: 1, 0x15: 1}  # bytes; and of what joins several
 _ROW_IS_HIDDEN = 0x20
@@ -48,7 +49,7 @@ def of_book(stream: bytes) -> Counter[str]:
             if data[4] & 3:
                 sheets.add(place)
                 found["hidden sheet"] += data[5] in _PAGES
-        elif kind == _NAME and stream[4:6] == _EXCEL_97 and data[14:16] == _PRINT_AREA and data[0] & 0x20:
+        elif kind == _NAME and stream[4:6] == _EXCEL_97 and _is_print_area(data):
             areas[struct.unpack_from("<H", data, 8)[0]] = _areas(data[16 : 16 + struct.unpack_from("<H", data, 4)[0]])
         elif depth == 1 and kind == _NOTE:
             found["comment"] += not table.closed
@@ -62,6 +63,24 @@ def of_book(stream: bytes) -> Counter[str]:
             table.row(row, hidden=row in rows)
             table.filled(column, (len(data) - 6) // 6 if kind == _NUMBERS else 1)
     return found + table.found
+
+
+def areas_of_hidden(stream: bytes) -> Iterator[int]:
+    """Where in a workbook of Excel 97 and later the flags of the print areas of its hidden sheets stand."""
+    hidden: list[bool] = []
+    for at, kind, data in records(stream):
+        if kind == _SHEET:
+            hidden.append(bool(data[4] & 3))
+        elif kind == _NAME and _is_print_area(data):
+            number = struct.unpack_from("<H", data, 8)[0]
+            if 0 < number <= len(hidden) and hidden[number - 1]:
+                yield at + 4
+        elif kind == _END:
+            return
+
+
+def _is_print_area(name: bytes) -> bool:
+    return name[14:16] == _PRINT_AREA and name[0] & BUILT_IN != 0
 
 
 def _areas(formula: bytes) -> list[Area]:

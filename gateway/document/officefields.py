@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.document import comments, package, sniff
+from gateway.document import comments, hidden_binary, package, sniff
 from gateway.document.compound import Compound, Damaged
 
 # not those that count pages, are of today, or show nothing
@@ -32,16 +32,29 @@ _SHEETS, _FOOT = (
     re.compile(r"xl/(?:work|chart)sheets/[^/]+\.xml"),
     re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;Z[^<]*"),
 )
-# the sheet that is shown first is printed, hidden or not, as programs write it that hide the first
-_BOOK, _SHOWN_FIRST, _SHEET = (
+# a hidden sheet is printed all the same where it is the one that is shown first, as programs write it that hide the first, or has
+# a print area
+_BOOK, _SHOWN_FIRST, _SHEET, _PRINT_AREA = (
     re.compile(r"xl/workbook\d*\.xml"),
     re.compile(rb"(<(?:\w+:)?workbookView\b[^<>]*?\s)activeTab=[\"'](\d{1,5})[\"']|(<(?:\w+:)?workbookView\b)"),
     re.compile(rb"<(?:\w+:)?sheet\s[^<>]*>"),
+    re.compile(
+        rb"<(?:\w+:)?definedName\b(?=[^<>]*\bname=\"_xlnm\.Print_Area\")(?=[^<>]*\blocalSheetId=\"(\d{1,5})\")[^<>]*>[^<]*</[^<>]*>"
+    ),
+)
+_HIDING_STYLE, _TABLE, _TABLE_STYLE, _RANGES = (
+    re.compile(
+        rb"<style:style\b(?=[^<>]*\bstyle:name=\"([^\"<>]*))[^<>]*>\s*<style:table-properties\b[^<>]*\btable:display=\"false\""
+    ),
+    re.compile(rb"<table:table\s[^<>]*>"),
+    re.compile(rb"\btable:style-name=\"([^\"]*)"),
+    re.compile(rb"\stable:print-ranges=\"[^\"]*\""),
 )
 _HIDDEN = re.compile(rb"\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']")
 # of a text of Word 97 and later (MS-DOC): where its head tells of tables of fields, and which of the two streams has them
 _TABLES, _WHICH, _HEAD = (0x11A, 0x122, 0x12A, 0x21A, 0x262, 0x272), 0x0B, 0x27A
 _BEGINS, _CHOICE = 0x13, 7
+_OLD_BOOK = "Workbook"  # the stream of a book of Excel 97 and later
 _KEPT_OLD = {3, 10, 14, *range(15, 26), 27, 28, 29, 30, 39, 60, 61, 62, 72, 80, 85}  # those of above, by their numbers
 
 
@@ -57,7 +70,7 @@ def settle(document: Path, kind: str) -> None:
                     if (kept := rule(data)) != data:
                         changed[entry.filename] = kept
         package.change(document, changed)
-    elif rule := {sniff.RTF: _of_rtf, sniff.OFFICE_XML: _of_xml, sniff.OLE: _of_word}.get(kind):
+    elif rule := {sniff.RTF: _of_rtf, sniff.OFFICE_XML: _of_xml, sniff.OLE: _of_compound}.get(kind):
         data = document.read_bytes()
         if (kept := rule(data)) != data:
             document.write_bytes(kept)
@@ -73,7 +86,18 @@ def _rule(name: str) -> Callable[[bytes], bytes] | None:
 
 def _of_xml(text: bytes) -> bytes:
     kept = _IN_WORD.sub(rb"\1" + _UNKNOWN, text) if b"fldCharType" in text or b"<w:fldSimple" in text else text
-    return _OPEN.sub(rb'\1 text:fixed="true"', kept)
+    kept = _OPEN.sub(rb'\1 text:fixed="true"', kept)
+    return _of_open_book(kept) if b"table:print-ranges" in kept else kept
+
+
+def _of_open_book(text: bytes) -> bytes:
+    hiding = set(_HIDING_STYLE.findall(text))
+
+    def put(table: re.Match[bytes]) -> bytes:
+        style = _TABLE_STYLE.search(table[0])
+        return _RANGES.sub(b"", table[0]) if style and style[1] in hiding else table[0]
+
+    return _TABLE.sub(put, text) if hiding else text
 
 
 def _of_sheet(text: bytes) -> bytes:
@@ -88,6 +112,7 @@ def _of_book(text: bytes) -> bytes:
             return view[0]
         return (view[1] or view[3] + b" ") + b'activeTab="%d"' % shown[0]
 
+    text = _PRINT_AREA.sub(lambda area: area[0] if not shown or int(area[1]) in shown else b"", text)
     return _SHOWN_FIRST.sub(put, text)
 
 
@@ -95,20 +120,26 @@ def _of_rtf(text: bytes) -> bytes:
     return _IN_RTF.sub(rb"\1" + _UNKNOWN, text)
 
 
-def _of_word(data: bytes) -> bytes:
-    """The table of fields of a text, its heads, notes and boxes says then that each is a choice, which LibreOffice leaves alone."""
+def _of_compound(data: bytes) -> bytes:
     changed = bytearray(data)
     with contextlib.suppress(Damaged, struct.error, IndexError, KeyError):  # LibreOffice is to judge it
         source = Compound(data)
-        head = source.read(comments.TEXT)[:_HEAD]
-        if len(head) < _HEAD or struct.unpack_from("<H", head, comments.VERSION)[0] < comments.WORD_97:
-            return data
-        stream = "1Table" if head[_WHICH] & 2 else "0Table"
-        table = source.read(stream)
-        for place in _TABLES:
-            start, size = struct.unpack_from("<II", head, place)
-            count = max(0, size - 4) // 6
-            for at in range(start + 4 * (count + 1), start + 4 * (count + 1) + 2 * count, 2):
-                if table[at] & 0x1F == _BEGINS and table[at + 1] in _KEPT_OLD:
-                    changed[source.place(stream, at + 1)] = _CHOICE
+        for at in hidden_binary.areas_of_hidden(source.read(_OLD_BOOK)):
+            changed[source.place(_OLD_BOOK, at)] &= ~hidden_binary.BUILT_IN
+        _keep_old_fields(source, changed)
     return bytes(changed)
+
+
+def _keep_old_fields(source: Compound, changed: bytearray) -> None:
+    """The table of fields of a text, its heads, notes and boxes says then that each is a choice, which LibreOffice leaves alone."""
+    head = source.read(comments.TEXT)[:_HEAD]
+    if len(head) < _HEAD or struct.unpack_from("<H", head, comments.VERSION)[0] < comments.WORD_97:
+        return
+    stream = "1Table" if head[_WHICH] & 2 else "0Table"
+    table = source.read(stream)
+    for place in _TABLES:
+        start, size = struct.unpack_from("<II", head, place)
+        count = max(0, size - 4) // 6
+        for at in range(start + 4 * (count + 1), start + 4 * (count + 1) + 2 * count, 2):
+            if table[at] & 0x1F == _BEGINS and table[at + 1] in _KEPT_OLD:
+                changed[source.place(stream, at + 1)] = _CHOICE

@@ -22,12 +22,14 @@ from gateway.document.compound import Compound, Damaged
 
 _HEAD = 16 << 10  # bytes of a slide in which its first tag ends
 _SLIDE = re.compile(r"ppt/slides/[^/]+\.xml", re.IGNORECASE)
-_HIDDEN_SLIDE = re.compile(rb"<(?:\w+:)?sld\b[^>]*\bshow\s*=\s*[\"'](?:0|false)[\"']")
+_HIDDEN_SLIDE = re.compile(rb"<(?:\w+:)?sld\b[^<>]*\bshow\s*=\s*[\"'](?:0|false)[\"']")
 _SHEETS, _HIDDEN_SHEET = (
     re.compile(r"xl/workbook\d*\.xml"),  # Excel on the web gives its files numbers
-    re.compile(rb"<(?:\w+:)?sheet\b[^>]*\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']"),
+    re.compile(rb"<(?:\w+:)?sheet\b[^<>]*\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']"),
 )
-_SHEET_PLACE = re.compile(rb"<(?:\w+:)?sheet\b[^<>]*\br:id=\"([^\"]+)")
+_SHEET_PLACE = re.compile(
+    rb"<(?:\w+:)?sheet\b(?=[^<>]*\br:id=\"([^\"]+))(?=([^<>]*\bstate\s*=\s*[\"'](?:veryH|h)idden)?)"
+)  # and whether it is hidden
 _RELATION = re.compile(rb"<Relationship\b[^<>]*\bId=\"([^\"]+)\"[^<>]*\bTarget=\"([^\"]+)")
 _RELATION_TOO = re.compile(rb"<Relationship\b[^<>]*\bTarget=\"([^\"]+)\"[^<>]*\bId=\"([^\"]+)")
 _PRINT_AREA = re.compile(
@@ -50,18 +52,18 @@ _BINARY_SHEETS = "xl/workbook.bin"
 _OPEN_DOCUMENT = "content.xml"
 _PAGES = re.compile(r"(?:word|ppt/slides|xl/drawings)/[^/]+\.xml|content\.xml")
 _LINKED = re.compile(  # a picture that lies elsewhere
-    rb"<(?:\w+:)?(?:blip(?=[^>]*\br:link=)(?![^>]*\br:embed=)|imagedata(?=[^>]*\br:href=)(?![^>]*\br:id=))[^>]*>"
-    rb"|<draw:image(?=[^>]*\bxlink:href=[\"'](?:https?:|file:|\.\./))[^>]*>"
+    rb"<(?:\w+:)?(?:blip(?=[^<>]*\br:link=)(?![^<>]*\br:embed=)|imagedata(?=[^<>]*\br:href=)(?![^<>]*\br:id=))[^<>]*>"
+    rb"|<draw:image(?=[^<>]*\bxlink:href=[\"'](?:https?:|file:|\.\./))[^<>]*>"
 )
 _VANISHED = re.compile(  # words that are hidden: in Word with text behind what says so, in OpenDocument by a style made for them
     rb"<w:rPr>(?:(?!</?w:rPr>).)*?<w:vanish(?: w:val=\"(?:1|true|on)\")? ?/>(?:(?!</?w:rPr>).)*</w:rPr>(?:<w:[a-z]+/>)*<w:t[ >]"
-    rb"|<style:text-properties\b[^>]*\btext:display=\"none\""
-    rb"|<text:section\b[^>]*\btext:display=\"none\"", re.DOTALL,
+    rb"|<style:text-properties\b[^<>]*\btext:display=\"none\""
+    rb"|<text:section\b[^<>]*\btext:display=\"none\"", re.DOTALL,
 )  # fmt: skip
 _EQUATION = re.compile(  # a field of Word for fractions and circled signs; LibreOffice knows those for ruby and for two lines in one
     rb"<w:instrText\b[^<>]*>\s*EQ\s+\\(?!\*\s*jc|o\s*\(\s*\\s\\up)", re.IGNORECASE
 )
-_LINKED_IN_XML = re.compile(rb"<draw:image(?=[^>]*\bxlink:href=[\"'][^#\"'])[^>]*/>")
+_LINKED_IN_XML = re.compile(rb"<draw:image(?=[^<>]*\bxlink:href=[\"'][^#\"'])[^<>]*/>")
 _LINKED_IN_RTF = re.compile(rb"\bINCLUDEPICTURE\b[^{}]*\\\\d\b")  # and not kept within
 _HIDDEN_IN_RTF = re.compile(  # words behind what hides them, but not the name of such a style
     rb"\\v(?![a-z0-9])[ \r\n]*+(?:\\(?!v0|v(?![a-z])|plain|u-?\d)[a-z]++-?+\d*+[ \r\n]*+)*+"
@@ -73,7 +75,7 @@ _DRAWN = re.compile(r"ppt/slides/[^/]+\.xml|xl/drawings/[^/]+\.xml")
 _FORMULA = re.compile(rb"<a14:m\b(?:(?!</?a14:m\b).)*+</a14:m>", re.DOTALL)
 _RELATIONS, _INSERTED = (
     re.compile(r"word/_rels/[^/]+\.rels"),
-    re.compile(rb"<(?:\w+:)?Relationship\b[^>]*/aFChunk[\"'][^>]*>"),
+    re.compile(rb"<(?:\w+:)?Relationship\b[^<>]*/aFChunk[\"'][^<>]*>"),
 )
 _TARGET = re.compile(rb"\bTarget\s*=\s*[\"']/?(?:word/)?([^\"']+)")
 _HIDDEN_SHEET_2003 = re.compile(rb"<(?:\w+:)?Visible>\s*Sheet(?:Very)?Hidden\s*<")
@@ -200,7 +202,7 @@ def _printed(book: zipfile.ZipFile) -> dict[str, str]:
     text = book.open(sheets).read(comments.LONGEST)
     relations = book.read(named)
     targets = dict(_RELATION.findall(relations) + [(name, target) for target, name in _RELATION_TOO.findall(relations)])
-    names = [targets.get(each, b"") for each in _SHEET_PLACE.findall(text)]
+    names = [b"" if hidden else targets.get(each, b"") for each, hidden in _SHEET_PLACE.findall(text)]
     areas = ((int(number), html.unescape(area.decode("utf-8", "ignore"))) for number, area in _PRINT_AREA.findall(text))
     return {
         posixpath.normpath(posixpath.join("/xl", names[number].decode())).lstrip("/"): area

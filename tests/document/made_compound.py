@@ -97,13 +97,13 @@ def xls(*, padding: int = 0) -> bytes:
     return compound({"Workbook": begin + sheets + _record(0x3C, bytes(padding)) + end + bodies, "\5Summary": b"x"})
 
 
-def xls_with_area(formula: bytes, *, version: bytes = b"\0\6") -> bytes:
-    """Two sheets of four cells each, and what is to be printed of the second."""
+def xls_with_area(formula: bytes, *, version: bytes = b"\0\6", state: int = 0, flags: int = 0x20) -> bytes:
+    """Two sheets of four cells each, and what is to be printed of the second; its ``state``, and ``flags`` of that."""
     begin, end = _record(0x809, version + bytes(14)), _record(0x0A)
     body = begin + b"".join(_cell(row, column) for row in (0, 1) for column in (0, 1)) + end
-    name = _record(0x18, struct.pack("<HBBHHH5x", 0x20, 0, 1, len(formula), 0, 2) + b"\6" + formula)
+    name = _record(0x18, struct.pack("<HBBHHH5x", flags, 0, 1, len(formula), 0, 2) + b"\6" + formula)
     at = len(begin + end) + 2 * len(_record(0x85, bytes(8))) + len(name)
-    sheets = b"".join(_record(0x85, struct.pack("<IBBBB", at + len(body) * n, 0, 0, 0, 0)) for n in (0, 1))
+    sheets = b"".join(_record(0x85, struct.pack("<IBBBB", at + len(body) * n, n * state, 0, 0, 0)) for n in (0, 1))
     return compound({"Workbook": begin + sheets + name + end + 2 * body})
 
 

@@ -135,3 +135,37 @@ def test_a_hidden_sheet_is_not_shown_first(view: bytes, settled: bytes) -> None:
     sheets = b'<sheets><sheet name="A" state="hidden"/><sheet name="B"/><sheet name="C" state="veryHidden"/></sheets>'
     assert officefields._of_book(view + sheets) == settled + sheets
     assert officefields._of_book(view + b"<sheets/>") == view + b"<sheets/>"
+
+
+_SHEETS = b'<sheets><sheet name="A" r:id="worksheet1"/><sheet name="B" state="hidden" r:id="worksheet2"/></sheets>'
+_AREA = b'<definedName %sname="_xlnm.Print_Area" localSheetId="%d">A!$A$1</definedName>'
+
+
+def test_the_print_area_of_a_hidden_sheet_is_none() -> None:
+    """LibreOffice would print it."""
+    shown, hidden = _AREA % (b"", 0), _AREA % (b'hidden="1" ', 1)
+    book = b"<workbook>%s<definedNames>" % _SHEETS + b"%s</definedNames></workbook>"
+    assert officefields._of_book(book % (shown + hidden + shown)) == book % (shown + shown)
+    all_hidden = (book % hidden).replace(b'name="A"', b'name="A" state="hidden"')
+    assert officefields._of_book(all_hidden) == all_hidden
+
+
+def test_the_print_ranges_of_a_hidden_table_are_none(tmp_path: Path) -> None:
+    style = (
+        '<style:style style:name="%s" style:family="table"><style:table-properties table:display="%s"/></style:style>'
+    )
+    styles = style % ("ta1", "true") + style % ("ta2", "false")
+    table = '<table:table table:name="A" table:style-name="%s" table:print-ranges="A.A1:A.B2"/>'
+    none = '<table:table table:name="A" table:style-name="ta2"/>'
+    made = settled(tmp_path, styles + table % "ta1" + table % "ta2", sniff.OFFICE_XML)
+    assert made == styles + table % "ta1" + none
+
+
+@pytest.mark.parametrize("state", [0, 1, 2])  # shown, hidden, and so that nobody finds it
+def test_the_print_area_of_a_hidden_sheet_of_old_excel_is_none(tmp_path: Path, state: int) -> None:
+    area = b"\x3b" + bytes(10)
+    document = tmp_path / "document"
+    document.write_bytes(made_compound.xls_with_area(area, state=state))
+    officefields.settle(document, sniff.OLE)
+    shown = made_compound.xls_with_area(area, state=state, flags=0 if state else 0x20)
+    assert Compound(document.read_bytes()).read("Workbook") == Compound(shown).read("Workbook")

@@ -170,6 +170,15 @@ def test_cells_outside_of_what_is_to_be_printed_are_told(tmp_path: Path, area: s
     assert told(tmp_path, made_office.changed(book, "xl/worksheets/sheet1.xml", b"</sheetData>", more)) == what
 
 
+@pytest.mark.parametrize("state", [b'state="hidden" ', b'state = "veryHidden" '])
+def test_cells_of_a_hidden_sheet_are_told_as_that(tmp_path: Path, state: bytes) -> None:
+    area = b'</sheets><definedName name="_xlnm.Print_Area" localSheetId="0">A!$F$5</definedName>'
+    book = made_office.changed(made_office.xlsx(), "xl/workbook.xml", b"</sheets>", area)
+    assert told(tmp_path, book) == ["the non-printing cell"]
+    for before, sheet in ((b"<sheet ", b"<sheet " + state), (b'r:id="worksheet1"', b'r:id="worksheet1" ' + state)):
+        assert told(tmp_path, made_office.changed(book, "xl/workbook.xml", before, sheet)) == ["the hidden sheet"]
+
+
 @pytest.mark.parametrize(
     ("areas", "without"),
     [
@@ -379,6 +388,8 @@ def test_hidden_sections_of_an_open_text_are_told(tmp_path: Path) -> None:
     [
         ("xl/worksheets/sheet1.xml", b"<oddHeader>" + b"&amp;G" * 30_000),
         ("xl/workbook.xml", b'<definedName name="_xlnm.Print_Area"' + b' localSheetId="1"' * 15_000),
+        ("xl/workbook.xml", b"<sheet " * 30_000),
+        ("xl/worksheets/sheet1.xml", b"<c vm='1' " * 20_000),
     ],
 )
 def test_a_broken_part_of_a_book_takes_no_time(tmp_path: Path, name: str, text: bytes) -> None:
