@@ -93,5 +93,4 @@ def _hold(tx: Tx, job: FaxJob, why: str, notices: Notices, now: float) -> None:
     waiting.told(tx, job, now)  # that it was not sent would be another story
     submission = jobs.submission_of(tx, job)
     mail = notices.result(MailKind.UNKNOWN, job, submission, now, code="set_back", text=why)
-    if mail:
-        outbox.add(tx, mail)
+    outbox.add(tx, mail)

@@ -241,8 +241,7 @@ class Allowance:
             mail = self._notices.result(
                 MailKind.DELAYED, job, submission, now, code="waiting", text=text, status="4.7.1"
             )
-            if mail:
-                outbox.add(tx, mail)
+            outbox.add(tx, mail)
 
     def tell_refusal(self, tx: Tx, stop: Stop, identity: str, number: FaxNumber, now: float) -> None:
         """A cap is used up and all is refused at the door, so that nothing waits: the operator hears of it once a day."""

@@ -81,7 +81,7 @@ def correct(
     jobs.touch(
         tx, job, now, f"it ended otherwise: {code}: {text}", outcome=code, last_error=f"in the end: {code}: {text}"
     )
-    return bool(mail and outbox.add(tx, mail))
+    return outbox.add(tx, mail)
 
 
 class LateLook:

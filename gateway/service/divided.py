@@ -300,8 +300,7 @@ class DividedMails:
             notice = self._notices.divided(
                 mail.id, submission, mail.recipients, now, why, maybe=mail.set_back or bool(before), code=code
             )
-            if notice:
-                outbox.add(tx, notice)
+            outbox.add(tx, notice)
         return refusal
 
 

@@ -49,8 +49,7 @@ class Patience:
 
         def commit(tx: Tx) -> None:
             jobs.touch(tx, job, now, "", last_error=error.public, **columns)
-            if alarm is not None:
-                outbox.add(tx, alarm)
+            outbox.add(tx, alarm)
 
         await self.database.write(commit)
         telemetry.retry(job.id, step=step, wait=max(0.0, columns["next_at"] - now), why=str(error))

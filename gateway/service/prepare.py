@@ -329,9 +329,8 @@ class Prepare:
             for job in jobs.of_submission(tx, submission.id):
                 if job.state is JobState.ACCEPTED and jobs.hold(tx, job, now, why):
                     held.append(job)
-                    told = waiting.told(tx, job, now)
-                    mail = told and self._notices.result(MailKind.DELAYED, job, submission, now, code="held", text=why)
-                    if mail:
+                    if waiting.told(tx, job, now):
+                        mail = self._notices.result(MailKind.DELAYED, job, submission, now, code="held", text=why)
                         outbox.add(tx, mail)
             outbox.add(tx, alarm)
             return held
@@ -366,8 +365,7 @@ class Prepare:
                         MailKind.FAILED, job, submission, now,
                         code="content", text=error.public, status=error.status,
                     )  # fmt: skip
-                    if mail:
-                        outbox.add(tx, mail)
+                    outbox.add(tx, mail)
             alarm(tx)
             return failed
 

@@ -330,8 +330,7 @@ class Settle:
                 kind, job, submission, now, code=code, text=text, confirmed=confirmed,
                 submitted_at=made[-1].started_at if made else None, promised=_is_promised(tx, job),
             )  # fmt: skip
-            if mail:
-                outbox.add(tx, mail)
+            outbox.add(tx, mail)
             return True
 
         if await (self.record(commit) if attempt else self._database.write(commit)):
@@ -360,15 +359,11 @@ class Settle:
             )  # fmt: skip
             submission = jobs.submission_of(tx, job)
             kind = MailKind.NO_RESULT if is_doubtful else MailKind.FAILED
-            text = "cancelled by the administrator"
-            mail = (
-                None
-                if silent
-                else self._notices.result(
-                    kind, job, submission, now, code="cancelled", text=text, promised=_is_promised(tx, job)
-                )
-            )
-            if mail:
+            if not silent:
+                mail = self._notices.result(
+                    kind, job, submission, now, code="cancelled", text="cancelled by the administrator",
+                    promised=_is_promised(tx, job),
+                )  # fmt: skip
                 outbox.add(tx, mail)
             return True
 
@@ -433,8 +428,7 @@ class Settle:
         if tell is MailKind.DELAYED and not is_news:
             return True
         mail = self._notices.result(tell, job, submission, now, code=code, text=why)
-        if mail:
-            outbox.add(tx, mail)
+        outbox.add(tx, mail)
         return True
 
     def held(self, job: FaxJob, why: str) -> None:
@@ -462,8 +456,7 @@ class Settle:
                 next_at=current.next_at if waits and self._gate.is_open and current.next_at > now else None,
                 retry_until=until if waits and until > now else None,
             )  # fmt: skip
-            if mail:
-                outbox.add(tx, mail)
+            outbox.add(tx, mail)
             return True
 
         if await self._database.write(commit):

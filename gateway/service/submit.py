@@ -398,8 +398,7 @@ class Submit:
 
         def commit(tx: Tx) -> None:
             self._back(tx, job, error, now, **columns)
-            if alarm is not None:
-                outbox.add(tx, alarm)
+            outbox.add(tx, alarm)
 
         await self._settle.record(commit)
         self._on_mail()

@@ -24,9 +24,9 @@ def _mail(row: tuple[Any, ...]) -> OutgoingMail:
     )  # fmt: skip
 
 
-def add(tx: Tx, mail: OutgoingMail) -> bool:
-    """Queue a mail; False when its cause has already sent one of this kind to this mailbox."""
-    return bool(
+def add(tx: Tx, mail: OutgoingMail | None) -> bool:
+    """Queue a mail; False where nobody wants one, or its cause has already sent one of this kind to this mailbox."""
+    return mail is not None and bool(
         tx.execute(
             f"INSERT INTO outbox ({_MAIL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (kind, cause, recipient) DO NOTHING",

@@ -256,13 +256,13 @@ MUTATIONS = (
             Edit(
                 _SETTLE,
                 "                submitted_at=made[-1].started_at if made else None, promised=_is_promised(tx, job),\n            )  # fmt: skip\n"
-                "            if mail:\n                outbox.add(tx, mail)\n",
+                "            outbox.add(tx, mail)\n            return True\n\n        if await (self.record(commit)",
                 "                submitted_at=made[-1].started_at if made else None, promised=_is_promised(tx, job),\n            )  # fmt: skip\n"
-                "            if mail:\n                late.append(mail)\n",
+                "            late.append(mail)\n            return True\n\n        if await (self.record(commit)",
             ),
             Edit(
                 _SETTLE, '        """The final state and the mail that tells it, in one commit."""\n',
-                "        late: list[OutgoingMail] = []\n",
+                "        late: list[OutgoingMail | None] = []\n",
             ),
             Edit(
                 _SETTLE, "        if await (self.record(commit) if attempt else self._database.write(commit)):\n",
