@@ -7,12 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 from gateway.model import FaxArrival, InboundFax, InboundState
+from gateway.store import pauses
 from gateway.store.db import Tx
 
 _INBOUND = (
     "id, state, received_at, arrival, did, file, file_type, size, sha256, next_at, strikes, last_error, listed_at"
 )
 
+_PENDING = "state = 'pending'"
 _SOME = 100  # documents forgotten at once: others write in between
 SHORTEST = 7  # digits of a number without its country
 
@@ -150,17 +152,11 @@ def failed(tx: Tx, fax: str, next_at: float, why: str) -> None:
 
 
 def resume(tx: Tx, now: float, first: float, most: float) -> None:
-    """After a start: as for jobs, what was tried once is tried again at once (:func:`gateway.store.waiting.resume`)."""
-    tx.execute(
-        "UPDATE inbound SET next_at = min(next_at, ? + min(?, ? * (strikes > 1) * (1 << max(0, min(strikes - 2, 20)))))"
-        " WHERE state = 'pending' AND strikes > 0",
-        (now, most, first),
-    )
+    pauses.resume(tx, "inbound", _PENDING, tries="strikes", now=now, first=first, most=most)
 
 
 def not_after(tx: Tx, latest: float, now: float) -> None:
-    """As for jobs, what waits beyond ``latest`` is due now (:func:`gateway.store.waiting.not_after`)."""
-    tx.execute("UPDATE inbound SET next_at = ? WHERE state = 'pending' AND next_at > ?", (min(now, latest), latest))
+    pauses.not_after(tx, "inbound", _PENDING, latest, now)
 
 
 def due(tx: Tx, now: float, limit: int) -> list[InboundFax]:
@@ -173,8 +169,7 @@ def due(tx: Tx, now: float, limit: int) -> list[InboundFax]:
 
 
 def next_due(tx: Tx) -> float | None:
-    row = tx.execute("SELECT min(next_at) FROM inbound WHERE state = 'pending'").fetchone()
-    return None if row[0] is None else float(row[0])
+    return pauses.next_due(tx, "inbound", _PENDING)
 
 
 def listing(tx: Tx, limit: int = 1000) -> list[InboundFax]:

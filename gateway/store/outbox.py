@@ -6,12 +6,14 @@ import json
 from typing import Any
 
 from gateway.model import MailKind, MailState, OutgoingMail
+from gateway.store import pauses
 from gateway.store.db import Tx
 
 _MAIL = (
     "id, kind, cause, recipient, envelope_from, message_id, created_at, facts, file, state, tries, next_at, last_error"
 )
 
+_QUEUED = "state = 'queued'"
 _SOME = 200  # mails forgotten at once: others write in between
 
 
@@ -47,8 +49,7 @@ def due(tx: Tx, now: float, limit: int) -> list[OutgoingMail]:
 
 
 def next_due(tx: Tx) -> float | None:
-    row = tx.execute("SELECT min(next_at) FROM outbox WHERE state = 'queued'").fetchone()
-    return None if row[0] is None else float(row[0])
+    return pauses.next_due(tx, "outbox", _QUEUED)
 
 
 def begin_try(tx: Tx, mail: OutgoingMail, again_at: float) -> int:
@@ -61,17 +62,11 @@ def begin_try(tx: Tx, mail: OutgoingMail, again_at: float) -> int:
 
 
 def resume(tx: Tx, now: float, first: float, most: float) -> None:
-    """After a start: as for jobs, what was tried once is tried again at once (:func:`gateway.store.waiting.resume`)."""
-    tx.execute(
-        "UPDATE outbox SET next_at = min(next_at, ? + min(?, ? * (tries > 1) * (1 << max(0, min(tries - 2, 20)))))"
-        " WHERE state = 'queued' AND tries > 0",
-        (now, most, first),
-    )
+    pauses.resume(tx, "outbox", _QUEUED, tries="tries", now=now, first=first, most=most)
 
 
 def not_after(tx: Tx, latest: float, now: float) -> None:
-    """As for jobs, what waits beyond ``latest`` is due now (:func:`gateway.store.waiting.not_after`)."""
-    tx.execute("UPDATE outbox SET next_at = ? WHERE state = 'queued' AND next_at > ?", (min(now, latest), latest))
+    pauses.not_after(tx, "outbox", _QUEUED, latest, now)
 
 
 def sent(tx: Tx, mail: str, now: float, reply: str) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from gateway.model import FaxJob, JobState
-from gateway.store import jobs, origin
+from gateway.store import jobs, origin, pauses
 from gateway.store.db import Tx
 
 
@@ -89,10 +89,8 @@ def erasable(tx: Tx, now: float, limit: int) -> list[FaxJob]:
 
 def next_erasable(tx: Tx) -> float | None:
     """When the first of them is due."""
-    row = tx.execute("SELECT min(next_at) FROM job WHERE erasable").fetchone()
-    return None if row[0] is None else float(row[0])
+    return pauses.next_due(tx, "job", "erasable")
 
 
 def not_after(tx: Tx, latest: float, now: float) -> None:
-    """As for jobs that wait, those beyond ``latest`` are due now (:func:`gateway.store.waiting.not_after`)."""
-    tx.execute("UPDATE job SET next_at = ? WHERE erasable AND next_at > ?", (min(now, latest), latest))
+    pauses.not_after(tx, "job", "erasable", latest, now)

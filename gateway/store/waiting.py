@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.model import FaxJob, JobState
-from gateway.store import jobs
+from gateway.store import jobs, pauses
 from gateway.store.db import Tx
 
 UNSENT = (JobState.ACCEPTED, JobState.PREPARED, JobState.UPLOADED)
@@ -56,19 +56,13 @@ def told(tx: Tx, job: FaxJob, now: float) -> bool:
 
 
 def resume(tx: Tx, now: float, first: float, most: float) -> None:
-    """After a start: what was struck once is taken again at once, as the last end most likely broke that try off.
-
-    What was struck n times waits ``first`` seconds, doubled n - 2 times, ``most`` at most, lest it is what ends us.
-    """
-    tx.execute(
-        "UPDATE job SET next_at = min(next_at, ? + min(?, ? * (strikes > 1) * (1 << max(0, min(strikes - 2, 20)))))"
-        f" WHERE active AND strikes > 0 AND state IN ({', '.join('?' * len(UNSENT))})",
-        (now, most, first, *UNSENT),
-    )
+    """See :func:`pauses.resume`; what was sent is asked about in its time."""
+    waits = f"active AND state IN ({', '.join('?' * len(UNSENT))})"
+    pauses.resume(tx, "job", waits, *UNSENT, tries="strikes", now=now, first=first, most=most)
 
 
 def not_after(tx: Tx, latest: float, now: float) -> None:
-    """What waits beyond ``latest``, or the time its sender wants, is due now: a clock that was wrong computed that."""
+    """See :func:`pauses.not_after`; what is wanted later waits until then."""
     tx.execute(
         "UPDATE job SET next_at = max(?, send_at) WHERE active AND next_at > max(?, send_at)",
         (min(now, latest), latest),
