@@ -24,7 +24,7 @@ from gateway.limits import HOUR, Amounts, AnomalySettings, Capped, CapSettings, 
 from gateway.model import NEEDS_APPROVAL, FaxJob, FaxNumber, MailKind, Peer, Route, RouteKind, Submission
 from gateway.numbers import classify
 from gateway.service.ledgertime import LedgerTime, uptime
-from gateway.service.notices import Notices
+from gateway.service.notices import Notices, capital
 from gateway.store import jobs, outbox, routes, spending, waiting
 from gateway.store.db import Tx
 from gateway.store.spending import Spender
@@ -279,7 +279,7 @@ class Allowance:
             self._notices.operator(
                 f"unusual.{_token(identity)}.{int(now)}", now,
                 title=f"The faxes of {identity} are held: unusual use",
-                text=f"{stop.why[:1].upper()}{stop.why[1:]}. {those} held, to {', '.join(numbers[:10])}"
+                text=f"{capital(stop.why)}. {those} held, to {', '.join(numbers[:10])}"
                 f"{f' and {len(numbers) - 10} more numbers' if len(numbers) > 10 else ''}; the last mail came from"
                 f" {submission.client}, in the name of {submission.sender}. Mails of {identity} are still accepted, and"
                 " their faxes held.",

@@ -18,6 +18,11 @@ _LISTED = 50  # lines of a list in a notice
 _WEEK = 7 * 86400  # seconds
 
 
+def capital(words: str) -> str:
+    """``words`` as the beginning of a sentence."""
+    return words[:1].upper() + words[1:]
+
+
 def _span(seconds: float) -> str:
     """``45 minutes``; hours from two on."""
     minutes = round(seconds / 60)
@@ -226,7 +231,7 @@ class Notices:
             f"key-refused.{int(shut_at // 3600)}",
             now,
             title="The fax provider refuses the API key: nothing is being sent",
-            text=f"{why[:1].upper()}{why[1:]}. Mail is still accepted and waits.",
+            text=f"{capital(why)}. Mail is still accepted and waits.",
             remedy="Put the right key where provider.api_key points and restart; sending goes on by itself.",
         )
 
@@ -236,7 +241,7 @@ class Notices:
             f"certificates.{int(now // _WEEK)}",
             now,
             title="A certificate of the SMTP door must be renewed",
-            text="\n".join(f"{each[:1].upper()}{each[1:]}." for each in what),
+            text="\n".join(f"{capital(each)}." for each in what),
             remedy="Devices and mail programs that look at it send nothing once it has expired. faxgateway doctor shows whether"
             " the new one is good.",
         )
@@ -247,7 +252,7 @@ class Notices:
             f"disk.{int(now // 86400)}",
             now,
             title="The disk is nearly full: no mail and no fax is accepted",
-            text=f"{why[:1].upper()}{why[1:]}. Mail servers and the fax provider try again meanwhile; people are told to.",
+            text=f"{capital(why)}. Mail servers and the fax provider try again meanwhile; people are told to.",
             remedy="Make room on the disk of the state directory, or lower retention.documents and retention.inbound and restart."
             " Nothing else need be done.",
         )
@@ -295,7 +300,7 @@ class Notices:
             f"no-credit.{int(now // 86400)}",
             now,
             title="The fax account lacks credit: faxes wait",
-            text=f"{why[:1].upper()}{why[1:].rstrip('.')}. Mail is still accepted, and no fax is lost.",
+            text=f"{capital(why.rstrip('.'))}. Mail is still accepted, and no fax is lost.",
             remedy="Pay in at the provider. Sending goes on by itself when the balance is back; nothing need be released.",
         )
 

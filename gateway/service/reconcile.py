@@ -24,7 +24,7 @@ from gateway.service.comparison import Comparison, Known, Shown
 from gateway.service.due import end
 from gateway.service.gate import Gate
 from gateway.service.history import History, Reading
-from gateway.service.notices import Notices
+from gateway.service.notices import Notices, capital
 from gateway.service.settle import SettleSettings
 from gateway.store import divided, origin, outbox, repeats, sends, uploads, witness
 from gateway.store.db import Database, Tx
@@ -281,14 +281,14 @@ class Reconcile:
             f"set-back.{mark.last}.{int(mark.at)}",
             now,
             title="Nothing is sent before it was looked for in the provider's history",
-            text=f"{mark.why[:1].upper()}{mark.why[1:]}. So each fax that waits is looked for at the provider first, which"
+            text=f"{capital(mark.why)}. So each fax that waits is looked for at the provider first, which"
             f" takes {minutes} minutes or more. Mail is accepted and received faxes are delivered meanwhile.",
             remedy="Nothing, but see that no other gateway runs on the same faxes: both would send them. How far it is"
             " tells faxgateway status; another mail comes when it is over.",
         )
 
     def _report(self, mark: Mark, outcome: Outcome, comparison: Comparison, now: float) -> OutgoingMail:
-        lines = [f"{mark.why[:1].upper()}{mark.why[1:]}. Faxes that had not ended were looked for at the provider."]
+        lines = [f"{capital(mark.why)}. Faxes that had not ended were looked for at the provider."]
         if outcome.found:
             lines.append(f"{_faxes(len(outcome.found))} had been sent already: results are reported as usual.")
         if outcome.held:
