@@ -15,12 +15,17 @@ from gateway.model import FaxJob, InboundFax, MailKind, Notify, OutgoingMail, Re
 from gateway.store.ids import new_id
 
 _LISTED = 50  # lines of a list in a notice
-_WEEK = 7 * 86400  # seconds
+_HOUR, _DAY, _WEEK = 3600, 86400, 7 * 86400  # seconds
 
 
 def capital(words: str) -> str:
     """``words`` as the beginning of a sentence."""
     return words[:1].upper() + words[1:]
+
+
+def _once(key: str, at: float, each: int) -> str:
+    """The key of a notice that goes out once in ``each`` so many seconds."""
+    return f"{key}.{int(at // each)}"
 
 
 def _span(seconds: float) -> str:
@@ -228,7 +233,7 @@ class Notices:
     def key_refused(self, why: str, shut_at: float, now: float) -> OutgoingMail:
         """The alarm that nothing is sent, once an hour, however often it comes and goes."""
         return self.operator(
-            f"key-refused.{int(shut_at // 3600)}",
+            _once("key-refused", shut_at, _HOUR),
             now,
             title="The fax provider refuses the API key: nothing is being sent",
             text=f"{capital(why)}. Mail is still accepted and waits.",
@@ -238,7 +243,7 @@ class Notices:
     def certificates(self, what: Sequence[str], now: float) -> OutgoingMail:
         """The notice of certificates that clients will soon take no more, once a week."""
         return self.operator(
-            f"certificates.{int(now // _WEEK)}",
+            _once("certificates", now, _WEEK),
             now,
             title="A certificate of the SMTP door must be renewed",
             text="\n".join(f"{capital(each)}." for each in what),
@@ -249,7 +254,7 @@ class Notices:
     def disk(self, why: str, now: float) -> OutgoingMail:
         """The alarm that nothing is accepted, once a day."""
         return self.operator(
-            f"disk.{int(now // 86400)}",
+            _once("disk", now, _DAY),
             now,
             title="The disk is nearly full: no mail and no fax is accepted",
             text=f"{capital(why)}. Mail servers and the fax provider try again meanwhile; people are told to.",
@@ -261,7 +266,7 @@ class Notices:
         """The alarm that a received fax waits for its document, once a day."""
         sender, recipient = fax.arrival.sender or "an unknown number", fax.arrival.recipient or "an unknown one"
         return self.operator(
-            f"no-document.{int(now // 86400)}",
+            _once("no-document", now, _DAY),
             now,
             title="A received fax waits for its document",
             text=f"The fax {fax.id} from {sender} to {recipient} was told {_span(now - fax.received_at)} ago, and"
@@ -274,7 +279,7 @@ class Notices:
     def waiting(self, job: FaxJob, why: str, now: float) -> OutgoingMail:
         """The alarm that faxes could not be sent for long, once a day."""
         return self.operator(
-            f"waiting.{int(now // 86400)}",
+            _once("waiting", now, _DAY),
             now,
             title="Faxes wait for long",
             text=f"The fax {job.id} to {job.number}, and perhaps others, could not be sent for"
@@ -285,7 +290,7 @@ class Notices:
     def unreachable(self, why: str, seconds: float, now: float) -> OutgoingMail:
         """The alarm that the provider has not answered for so long, once a day."""
         return self.operator(
-            f"unreachable.{int(now // 86400)}",
+            _once("unreachable", now, _DAY),
             now,
             title="The fax provider does not answer: faxes wait",
             text=f"For {_span(seconds)} no call has had a good answer; the last trouble: {why}. Mail is still accepted,"
@@ -297,7 +302,7 @@ class Notices:
     def no_credit(self, why: str, now: float) -> OutgoingMail:
         """The alarm that the account cannot pay, once a day."""
         return self.operator(
-            f"no-credit.{int(now // 86400)}",
+            _once("no-credit", now, _DAY),
             now,
             title="The fax account lacks credit: faxes wait",
             text=f"{capital(why.rstrip('.'))}. Mail is still accepted, and no fax is lost.",
@@ -314,7 +319,7 @@ class Notices:
         """The notice of files that are lost, once a day."""
         more = [f"and {len(what) - _LISTED} more"] if len(what) > _LISTED else []
         return self.operator(
-            f"missing.{int(now // 86400)}",
+            _once("missing", now, _DAY),
             now,
             title="Files are missing in the spool",
             text="\n".join(("The records name files that are not there:", *what[:_LISTED], *more)),
