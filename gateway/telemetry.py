@@ -11,12 +11,14 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
+from gateway.errors import GatewayError
 from gateway.logstream import LogStream
 from gateway.model import JobState
 
@@ -243,6 +245,16 @@ def rejected(status: str, *, client: str, why: str, sender: str = "") -> None:
     """``sender`` is the one of the envelope, where it is known and could be read."""
     _rejected.labels(status).inc()
     _tell("rejected", status=status, client=client, sender=sender, why=why)
+
+
+@contextmanager
+def rejections(*, client: str, sender: str = "") -> Iterator[None]:
+    """Whatever is refused within is told as :func:`rejected`."""
+    try:
+        yield
+    except GatewayError as error:
+        rejected(error.status, client=client, sender=sender, why=error.public)
+        raise
 
 
 def login(result: str, *, client: str) -> None:

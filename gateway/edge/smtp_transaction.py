@@ -191,13 +191,11 @@ def _of_both(one: frozenset[Notify], other: frozenset[Notify]) -> frozenset[Noti
 def _told(peer: Peer, sender: str = "") -> Iterator[None]:
     """A command that cannot be read is a refusal like others: the log tells why this client's mails do not come."""
     try:
-        yield
+        with telemetry.rejections(client=peer.address, sender=sender):
+            yield
     except BadCommand as error:
         _, status, why = error.reply.split(" ", 2)
         telemetry.rejected(status, client=peer.address, sender=sender, why=why)
-        raise
-    except GatewayError as error:
-        telemetry.rejected(error.status, client=peer.address, sender=sender, why=error.public)
         raise
 
 

@@ -117,7 +117,7 @@ class Accept:
 
     async def check_sender(self, peer: Peer, sender: str, size: int | None) -> None:
         """At MAIL: may this client send at all, and is there room? Raises Refused or TryLater."""
-        try:
+        with telemetry.rejections(client=peer.address, sender=sender):
             if size is not None and size > self._settings.max_message:
                 raise Refused(
                     f"the mail is larger than the {self._settings.max_message / 1_000_000:g} MB accepted here;"
@@ -126,12 +126,8 @@ class Accept:
                 )
             self._spool.check_room(size or 0)
             await self.logins.check(peer)
-            if not sender:  # who may write to the postmaster
-                return
-            await self.senders.check(peer, sender)
-        except GatewayError as error:
-            telemetry.rejected(error.status, client=peer.address, sender=sender, why=error.public)
-            raise
+            if sender:  # without one it may be for the postmaster
+                await self.senders.check(peer, sender)
 
     def is_postmaster(self, address: str) -> bool:
         """At RCPT: whether the mail is for a person here."""
@@ -141,24 +137,18 @@ class Accept:
         """At RCPT: an address that leaves the number to the subject, if this sender may use one. Raises Refused."""
         if is_daemon(sender):
             return None
-        try:
+        with telemetry.rejections(client=peer.address, sender=sender):
             return self._addressing.unnumbered(await self.senders.route(peer, sender), address)
-        except Refused as error:
-            telemetry.rejected(error.status, client=peer.address, sender=sender, why=error.public)
-            raise
 
     async def check_recipient(self, peer: Peer, sender: str, address: str) -> Recipient:
         """At RCPT: the number that will be dialled, exactly. Raises Refused naming the number and the remedy."""
-        try:
+        with telemetry.rejections(client=peer.address, sender=sender):
             check_no_daemon(sender)
             route = await self.senders.route(peer, sender)
             recipient = await self._addressing.recipient(peer, sender, route, address)
             self._settings.cover(recipient.options.get("cover", ""))
             await self._check_number(peer, sender, route, recipient.number)
-        except GatewayError as error:
-            telemetry.rejected(error.status, client=peer.address, sender=sender, why=error.public)
-            raise
-        return recipient
+            return recipient
 
     async def _check_number(self, peer: Peer, sender: str, route: Route | None, number: FaxNumber) -> None:
         """Whether it may be dialled, now. Raises Refused, TryLater."""
@@ -200,14 +190,11 @@ class Accept:
         (message/partial) is kept until all are here. Raises Refused for what can never become a fax, TryLater on trouble of
         ours; nothing is kept then.
         """
-        peer = envelope.peer
         try:
-            if envelope.postmaster:
-                return await self._postmaster.accept(envelope, draft)
-            return await self._accept(envelope, draft)
-        except GatewayError as error:
-            telemetry.rejected(error.status, client=peer.address, sender=envelope.sender, why=error.public)
-            raise
+            with telemetry.rejections(client=envelope.peer.address, sender=envelope.sender):
+                if envelope.postmaster:
+                    return await self._postmaster.accept(envelope, draft)
+                return await self._accept(envelope, draft)
         finally:
             draft.discard()
 
