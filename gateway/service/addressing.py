@@ -35,7 +35,7 @@ class Addressing:
         asked = options.read(given.options, "in the address")
         may_choose(asked, route)
         alias = None if given.text.startswith("+") else await self._alias(peer, sender, given.text)
-        region = route.region if route and route.region else self._region
+        region = region_of(route, self._region)
         if alias is None:
             try:
                 return Recipient(address, given.number(region), asked)
@@ -70,7 +70,7 @@ class Addressing:
         if len(subject) > _LONGEST_SUBJECT:  # its end may be cut off
             raise Refused("the subject has to be a fax number, and nothing but that: it is too long", status="5.1.3")
         try:
-            number = numbers.parse_number(subject, region=route.region or self._region)
+            number = numbers.parse_number(subject, region=region_of(route, self._region))
         except Refused as error:
             public = f"the subject has to be a fax number, and nothing but that: {error.public}"
             raise Refused(public, error.detail, status=error.status) from error
@@ -90,6 +90,11 @@ class Addressing:
     async def _alias(self, peer: Peer, sender: str, name: str) -> Alias | None:
         known = await self._database.read(lambda tx: aliases.listing(tx, name.lower()))
         return policy.alias_for(known, peer, sender)
+
+
+def region_of(route: Route | None, otherwise: str) -> str:
+    """Where the numbers of a sender that have no + are dialled."""
+    return (route.region if route else "") or otherwise
 
 
 def _is_name(text: str, region: str) -> bool:

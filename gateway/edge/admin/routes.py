@@ -13,7 +13,7 @@ from gateway.limits import Approval
 from gateway.mail.options import decide
 from gateway.model import FaxNumber, Identity, Peer, Recipient, Route, RouteKind
 from gateway.service.accept import AcceptSettings
-from gateway.service.addressing import Addressing
+from gateway.service.addressing import Addressing, region_of
 from gateway.service.allowance import Allowance
 from gateway.service.senders import Senders, check_no_daemon, check_reachable
 from gateway.store import routes
@@ -164,7 +164,7 @@ class Routes:
             trusted_network=bool(client) or not (user or certificate or signed),
         )
         route = await self._senders.route(peer, sender)
-        region = route.region if route and route.region else self._settings.region
+        region = region_of(route, self._settings.region)
         reasons, refusals = [_who(route, sender or user or certificate or client)], []
         facts: dict[str, Any] = {"address": address, "sender": sender, "route": shown.route(route) if route else None}
         try:

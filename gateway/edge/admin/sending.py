@@ -8,6 +8,7 @@ from gateway.edge.admin import words
 from gateway.errors import Refused
 from gateway.model import Envelope, Peer, Recipient
 from gateway.service.accept import Accept, AcceptSettings
+from gateway.service.addressing import region_of
 from gateway.store import jobs
 from gateway.store.db import Database
 
@@ -40,7 +41,7 @@ class Sending:
 
     async def _recipients(self, peer: Peer, sender: str, to: list[str]) -> tuple[Recipient, ...]:
         route = await self._accept.senders.route(peer, sender)
-        region = route.region if route and route.region else self._settings.region
+        region = region_of(route, self._settings.region)
         recipients, refusals = [], []
         for text in to:
             try:
