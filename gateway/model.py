@@ -214,12 +214,12 @@ class Submission:
 
     id: str  # the queue id told in the 250
     created_at: float
-    mail_file: str  # spool name
+    mail_file: str  # spool name, or that it is in the database (store.bodies); "" once it is gone
     size: int
     sender: str  # envelope sender, "" for null
     identity: str  # Peer.identity at acceptance
     results_to: str  # where results go; "" for nobody
-    client: str  # "host [address]" for Received and the log
+    client: str  # Peer.named
     subject: str = ""
     message_id: str = ""
     date: str = ""

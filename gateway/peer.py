@@ -45,6 +45,11 @@ class Peer:
         return frozenset(identity for identity, proof in proven.items() if proof)
 
     @property
+    def named(self) -> str:
+        """For people: how it calls itself, and its address."""
+        return f"{self.helo or 'unknown'} [{self.address}]"
+
+    @property
     def identity(self) -> str:
         """What permission and limits hang on: ``user:NAME``, ``cert:NAME``, ``mail:ADDRESS``, else ``ip:ADDRESS``."""
         mailbox = self.author and re.sub(r"(?<=.)\+[^@]*", "", self.author)  # ann+1@, ann+2@... are all ann's

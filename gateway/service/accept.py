@@ -395,7 +395,7 @@ def _submission(
         sender=envelope.sender,
         identity=peer.identity,
         results_to=(route.results_to if route else "") or envelope.sender,
-        client=f"{peer.helo or 'unknown'} [{peer.address}]",
+        client=peer.named,
         subject=summary.subject,
         message_id=summary.message_id,
         date=summary.date,

@@ -73,7 +73,7 @@ class Postmaster:
             sender=envelope.sender,
             identity=peer.identity,
             results_to="",
-            client=f"{peer.helo or 'unknown'} [{peer.address}]",
+            client=peer.named,
         )
         mail = self._notices.for_postmaster(submission, envelope.postmaster, now)
 
