@@ -152,6 +152,15 @@ def may_send(
         )
 
 
+def may_be_so_large(size: int, most: int) -> None:
+    """Raise Refused (5.3.4) for a mail of more than ``most`` bytes."""
+    if size > most:
+        raise Refused(
+            f"the mail is larger than the {most / 1_000_000:g} MB accepted here; send fewer or smaller attachments",
+            status="5.3.4",
+        )
+
+
 def _enough(route: Route | None) -> frozenset[Identity]:
     """The proofs that will do. A signature proves an address, so it counts for routes that name one or its domain."""
     if route is None:

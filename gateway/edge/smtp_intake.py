@@ -7,6 +7,7 @@ import time
 
 import structlog
 
+from gateway import policy
 from gateway.edge.smtp_replies import Hangup
 from gateway.edge.smtp_settings import SmtpSettings
 from gateway.errors import GatewayError, Refused, TryLater
@@ -89,13 +90,8 @@ class Intake:
         self._window, self._in_window = time.monotonic(), 0
 
     def _written(self, data: bytes) -> GatewayError | None:
-        if self.taken > self._settings.max_message:
-            return Refused(
-                f"the mail is larger than the {self._settings.max_message / 1_000_000:g} MB accepted here;"
-                " send fewer or smaller attachments",
-                status="5.3.4",
-            )
         try:
+            policy.may_be_so_large(self.taken, self._settings.max_message)
             lines = self._lines(data)
         except Refused as error:
             return error

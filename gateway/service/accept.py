@@ -118,12 +118,7 @@ class Accept:
     async def check_sender(self, peer: Peer, sender: str, size: int | None) -> None:
         """At MAIL: may this client send at all, and is there room? Raises Refused or TryLater."""
         with telemetry.rejections(client=peer.address, sender=sender):
-            if size is not None and size > self._settings.max_message:
-                raise Refused(
-                    f"the mail is larger than the {self._settings.max_message / 1_000_000:g} MB accepted here;"
-                    " send fewer or smaller attachments",
-                    status="5.3.4",
-                )
+            policy.may_be_so_large(size or 0, self._settings.max_message)
             self._spool.check_room(size or 0)
             await self.logins.check(peer)
             if sender:  # without one it may be for the postmaster
