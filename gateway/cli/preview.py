@@ -89,11 +89,10 @@ def preview(
         made["pictures"] = [str(shutil.copyfile(each, out / Path(each).name)) for each in made["pictures"]]
         if pdf:
             shutil.copyfile(fax, pdf)
-    others = sorted({each.name for each in out.glob("page-*.png")} - {Path(each).name for each in made["pictures"]})
-    if others := [
-        name for name in others if _PICTURE.fullmatch(name)
-    ]:  # whose they are is not known: nothing is removed
-        output.say(f"No pages of this fax, but there before: {', '.join(others)} in {out}")
+    others = {each.name for each in out.iterdir() if _PICTURE.fullmatch(each.name)}
+    others -= {Path(each).name for each in made["pictures"]}
+    if others:  # whose they are is not known: nothing is removed
+        output.say(f"No pages of this fax, but there before: {', '.join(sorted(others))} in {out}")
     if as_json:
         output.as_json(made)
         return
@@ -145,8 +144,8 @@ async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, wanted
     from gateway.config.options_document import Document
     from gateway.document import libreoffice
     from gateway.document.cover_facts import gather
-    from gateway.document.opening import opened
     from gateway.mail.options import decide
+    from gateway.service.making import make
 
     document, now = wanted.configured or Document(), time.time()
     choice, drawn = settings.cover(document), settings.html(document)
@@ -159,20 +158,17 @@ async def fax_of_mail(pool: WorkerPool, mail: Path, out: Path, pdf: Path, wanted
         "cover": choice(asked.cover),
         "header_facts": _HEADER_FACTS,
     }
-    with tempfile.TemporaryDirectory(prefix="faxgateway-parts-") as parts:
-        found = await pool.run(
-            "gateway.mail.parse:extract",
-            mail=str(mail), directory=parts, trim=list(document.trim),
-            head=options["body"] == "always" and not options["cover"], html=drawn,
-        )  # fmt: skip
-        found = await opened(pool, found, Path(parts), libreoffice.find(document.office), options if drawn else None)
-        options["cover_facts"] = gather(
-            found["headers"], asked, settings.cover_facts(document),
+
+    def facts(headers: dict[str, str]) -> dict[str, Any]:
+        return gather(
+            headers, asked, settings.cover_facts(document),
             rcpt="", number=_NUMBER, sender="", subject=summary["subject"], at=now,
         )  # fmt: skip
-        made = await pool.run(
-            "gateway.document.render:render",
-            parts=found["parts"], left_out=found["left_out"], out=str(pdf), options=options,
+
+    with tempfile.TemporaryDirectory(prefix="faxgateway-parts-") as parts:
+        made = await make(
+            pool, mail, Path(parts), pdf, options, trim=document.trim, office=libreoffice.find(document.office),
+            html=drawn, cover_facts=facts,
         )  # fmt: skip
     pictures = await pool.run("gateway.document.render:previews", document=str(pdf), directory=str(out))
     ledger = [LedgerEntry(**entry).text for entry in made["ledger"]]

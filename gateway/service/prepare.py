@@ -1,6 +1,5 @@
 """A mail becomes a fax document, once for all its jobs that want the same pages.
 
-One process takes it apart, others open archives, office documents and HTML, another makes pages of the parts.
 Each try is counted for all jobs of the mail before it begins. A mail whose conversion dies again and again is set aside
 with a notice, so that the others go on; trouble of ours, such as a full disk, is never held against it.
 """
@@ -14,18 +13,19 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gateway import telemetry
 from gateway.document.cover_choice import CoverChoice
 from gateway.document.cover_facts import gather
-from gateway.document.opening import opened
 from gateway.document.worker import CONVERSION_FAILED, WorkerPool
 from gateway.document.workshop import ENDED_BY_SYSTEM
 from gateway.errors import GatewayError, Refused, TryLater
 from gateway.model import FaxDocument, FaxJob, FaxPage, JobState, LedgerEntry, MailKind, OutgoingMail, Submission
 from gateway.service.due import backoff
+from gateway.service.making import make
 from gateway.service.notices import Notices
 from gateway.spool import Spool
 from gateway.store import bodies, jobs, outbox, waiting
@@ -144,29 +144,13 @@ class Prepare:
         self._spool.check_room()
         work = self._spool.work_directory()
         try:
-            options = self._options(submission, job)
-            source = await self._mail(submission, work)
-            parts = work / "parts"
+            mail, parts, out = await self._mail(submission, work), work / "parts", work / "fax.pdf"
             parts.mkdir(mode=0o700)
-            mail = await self._pool.run(
-                "gateway.mail.parse:extract",
-                mail=str(source),
-                directory=str(parts),
-                trim=list(self._settings.trim),
-                head=options.get("body") == "always" and not options["cover"],
-                html=self._settings.html,
-            )
-            mail = await opened(
-                self._pool, mail, parts, self._settings.office, options if self._settings.html else None
-            )
-            out = work / "fax.pdf"
-            made = await self._pool.run(
-                "gateway.document.render:render",
-                parts=mail["parts"],
-                left_out=mail["left_out"],
-                out=str(out),
-                options={**options, "cover_facts": self._facts(submission, job, mail["headers"])},
-            )
+            made = await make(
+                self._pool, mail, parts, out, self._options(submission, job),
+                trim=self._settings.trim, office=self._settings.office, html=self._settings.html,
+                cover_facts=partial(self._facts, submission, job),
+            )  # fmt: skip
             file = await self._spool.adopt(out, "document")
         finally:
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
