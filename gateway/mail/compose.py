@@ -322,8 +322,10 @@ def _inbound(
 def _inbound_rows(
     facts: dict[str, Any], caller: str, kind: str, attachment: bytes | None, there: int | None, clock: Clock
 ) -> list[tuple[str, Any]]:
-    received = _when(facts.get("received_at"), clock)
     told = facts.get("pages")
+    called = facts.get("time") and f"{facts['time']} (as the provider gives it)"
+    if not called and (listed := _when(facts.get("listed_at"), clock)):
+        called = f"{listed} (by the provider's list)"
     document = None
     if attachment is not None:
         document = f"{_EXTENSIONS.get(kind, 'file').upper()}, {len(attachment):,} bytes"
@@ -331,8 +333,8 @@ def _inbound_rows(
         ("From", caller),
         ("Station id", facts.get("rsid")),
         ("To", _spoken(str(facts.get("to") or ""))),
-        ("Received", received),
-        ("Call time", facts.get("time") and f"{facts['time']} (as the provider gives it)"),
+        ("Received", _when(facts.get("received_at"), clock)),
+        ("Call time", called),
         ("Pages", told if there in (None, told) else f"{there} in the document, {told} told by the provider"),
         ("Duration", facts.get("duration")),
         ("Speed", facts.get("speed")),

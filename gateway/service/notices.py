@@ -335,6 +335,7 @@ class Notices:
             "from": arrival.pop("sender"),
             "to": arrival.pop("recipient"),
             "received_at": fax.received_at,
+            "listed_at": fax.listed_at,
             "file_type": fax.file_type,
             "sha256": fax.sha256,
             "note": note,

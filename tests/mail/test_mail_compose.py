@@ -616,6 +616,20 @@ def test_a_document_with_fewer_pages_than_told_is_told(there: int | None, counte
     assert ("send the fax again" in said) == (there in (0, 1))
 
 
+def test_a_fax_that_only_the_list_tells_of_has_the_time_of_that() -> None:
+    late = {
+        **INBOUND,
+        "time": "",
+        "received_at": INBOUND["received_at"] + 3 * 86400.0,
+        "listed_at": INBOUND["received_at"],
+    }
+    said = " ".join(parsed(compose(mail(MailKind.INBOUND, late), HEAD)).get_content().split())
+    assert (
+        "Received Thu 26 November 2026, 10:15 UTC Call time Mon 23 November 2026, 10:15 UTC (by the provider's list)"
+        in said
+    )
+
+
 def test_received_fax_is_attached() -> None:
     message = parsed(made("17-fax-received"))
     (document,) = message.iter_attachments()
