@@ -235,28 +235,37 @@ def _system_fonts(size: int) -> list[ImageFont.FreeTypeFont]:
 
 
 def pages(text: str, target: Grid, *, mono: bool) -> Iterator[Image.Image]:
-    """Grey pages of a text; a form feed begins a new page."""
-    room = WIDTH - 2 * _SIDE * X_DPI
+    """Grey pages of a text; a form feed begins a new page. A table that is too wide for upright pages lies across them."""
     # laid out on fine rows: letters come out 4 per cent narrower than drawn, and crisper than scaled ones
-    height = round(target.inches * FINE)
-    down = height - 2 * _TOP * FINE
+    upright = size = WIDTH, round(target.inches * FINE)
     text = _BLANK_SHEETS.sub("", _LINE_ENDS.sub("\n", text).rstrip())
-    setter = _setter(text, room, down, _LEAST[target.y_dpi], mono=mono)
+    setter, stands = _setter(text, *_room(size), _LEAST[target.y_dpi], mono=mono)
+    if mono and not stands and target.y_dpi == FINE:
+        turned, stands = _setter(text, *_room(size[::-1]), _LEAST[FINE], mono=mono)
+        setter, size = (turned, size[::-1]) if stands else (setter, size)
+    room, down = _room(size)
     per_page = max(1, int(down // setter.line_height))
     for sheet in text.split("\f"):
         lines = (wrapped for line in sheet.rstrip().split("\n") for wrapped in setter.wrap(clean(line), room))
         while page_lines := list(islice(lines, per_page)):
-            page = Image.new("L", (WIDTH, height), 255)
+            page = Image.new("L", size, 255)
             canvas = ImageDraw.Draw(page)
             for row, line in enumerate(page_lines):
                 setter.draw(canvas, _SIDE * X_DPI, _TOP * FINE + row * setter.line_height, line)
-            yield page if height == target.height else page.resize((WIDTH, target.height), Image.Resampling.BOX)
+            if size != upright:
+                page = page.transpose(Image.Transpose.ROTATE_270)
+            yield page if page.height == target.height else page.resize((WIDTH, target.height), Image.Resampling.BOX)
 
 
-def _setter(text: str, room: float, down: float, least: int, *, mono: bool) -> Typesetter:
+def _room(size: tuple[int, int]) -> tuple[float, float]:
+    """Between the margins of a page."""
+    return size[0] - 2 * _SIDE * X_DPI, size[1] - 2 * _TOP * FINE
+
+
+def _setter(text: str, room: float, down: float, least: int, *, mono: bool) -> tuple[Typesetter, bool]:
     """Smaller, to that ``least``, where that lets lines and sheets stand as they are: those of a table, a log, notes that are broken
     a little beyond this width, and the sheets of old printers, of 60 lines or 66. A line above a blank one says nothing, as it may be
-    a paragraph.
+    a paragraph. And whether the lines stand.
     """
     face, points = ("DejaVuSansMono", _POINTS_MONO) if mono else ("DejaVuSans", _POINTS)
     setter = Typesetter(face, points)
@@ -264,14 +273,16 @@ def _setter(text: str, room: float, down: float, least: int, *, mono: bool) -> T
     lines = [[clean(line[:_MOST]) for line in sheet] for sheet in sheets]
     widths = sorted(setter.length(line) for sheet in lines for line, below in pairwise(sheet) if below)
     heights = sorted(float(setter.line_height * len(sheet)) for sheet in lines if len(lines) > 1)
-    size = most = points * FINE / 72
+    size = most = round(points * FINE / 72)
+    stands = True
     for found, fits, enough in (
         (widths, room, max(_SEVERAL, _SHARE * len(widths))), (heights, down, max(1, _SHEETS * len(heights))),
     ):  # fmt: skip
         if len(more := found[bisect(found, fits) :]) >= enough:
-            wished = (int(most * fits / value) for value in (more[-1], more[int(_MOST_OF * len(more))]))
+            wished = [int(most * fits / value) for value in (more[-1], more[int(_MOST_OF * len(more))])]
             size = min(size, next((each for each in wished if each >= least), size))
-    return Typesetter(face, size * 72 / FINE) if size < most else setter
+            stands &= found is heights or wished[-1] >= least
+    return Typesetter(face, size * 72 / FINE) if size < most else setter, stands
 
 
 def clean(line: str) -> str:

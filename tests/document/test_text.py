@@ -353,6 +353,17 @@ def test_a_text_with_lines_a_little_too_long_is_smaller(fax: Fax, content: str, 
     assert sum(len(rows(page)) for page in found) == lines
 
 
+@pytest.mark.parametrize("columns", [113, 132, 144])
+def test_a_table_that_is_too_wide_lies_across_its_pages(fax: Fax, columns: int) -> None:
+    made = fax.make(fax.text(f"{(ROW * 2)[: columns - 1]}|\n" * 60))
+    assert not any("small" in said for sheet in made["sheets"] for said in sheet["warnings"])
+    lines = 0
+    for page in sources.pages(fax.out, sniff.PDF, "x", raster.grid("letter", "fine")):
+        assert page.image.size == (1728, 2156)
+        lines += len(rows(page.image.transpose(Image.Transpose.ROTATE_90)))
+    assert lines == 60
+
+
 def test_tabs_make_columns(pages: Pages) -> None:
     table = "".join(f"{n}\titem\t{n * 7}\n" for n in range(20))
     with_tabs = pages(table.encode())[0]
