@@ -82,6 +82,7 @@ def postman(config: Config) -> PostmanSettings:
         retry_after=m.retry_after,
         retry_max=m.retry_max,
         expire_after=m.expire_after,
+        delay_after=config.provider.delay_notice_after,
         pictures=m.pictures,
     )
 

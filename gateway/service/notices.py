@@ -276,6 +276,18 @@ class Notices:
             " faxgateway inbound list shows all that wait; what can be had after all is mailed by itself.",
         )
 
+    def undelivered(self, mail: OutgoingMail, why: str, now: float) -> OutgoingMail:
+        """The alarm that the mail with a received fax waits, once a day."""
+        return self.operator(
+            f"undelivered.{int(now // 86400)}",
+            now,
+            title="A received fax could not be delivered yet",
+            text=f"The mail with the fax {mail.cause} to {mail.to}, and perhaps others, could not be handed over for"
+            f" {_span(now - mail.created_at)}: {why.rstrip('.')}. It is tried until mail.expire_after.",
+            remedy="See faxgateway inbound list. If the fax is urgent, have it mailed to another mailbox: faxgateway inbound"
+            f" redeliver {mail.cause} --to ADDRESS",
+        )
+
     def waiting(self, job: FaxJob, why: str, now: float) -> OutgoingMail:
         """The alarm that faxes could not be sent for long, once a day."""
         return self.operator(

@@ -48,7 +48,8 @@ class Carrier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PostmanSettings:
-    """Seconds. The pause doubles from ``retry_after`` to ``retry_max``; after ``expire_after`` a mail is given up.
+    """Seconds. The pause doubles from ``retry_after`` to ``retry_max``; after ``expire_after`` a mail is given up, after
+    ``delay_after`` the operator is told that one with a received fax waits.
 
     ``pictures``: a result that warns of pages shows them.
     """
@@ -57,6 +58,7 @@ class PostmanSettings:
     retry_after: float = 300.0
     retry_max: float = 3600.0
     expire_after: float = 5 * 86400.0
+    delay_after: float = 4 * 3600.0
     pictures: bool = True
 
 
@@ -231,7 +233,14 @@ class Postman:
         wait = backoff(tries, self._settings.retry_after, self._settings.retry_max)
         # full minutes are when everybody retries
         wait = max(error.after or 0.0, wait * random.uniform(1 - _SPREAD, 1 + _SPREAD))  # noqa: S311  # not a secret
-        await self._database.write(lambda tx: outbox.deferred(tx, mail.id, now + wait, str(error)))
+        is_late = mail.kind is MailKind.INBOUND and now - mail.created_at > self._settings.delay_after
+
+        def commit(tx: Tx) -> bool:
+            outbox.deferred(tx, mail.id, now + wait, str(error))
+            return is_late and outbox.add(tx, self._notices.undelivered(mail, str(error), now))
+
+        if await self._database.write(commit):
+            self.nudge()
         self._tell(mail, "deferred", str(error))
 
     async def _give_up(self, mail: OutgoingMail, why: str) -> None:

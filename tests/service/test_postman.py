@@ -363,6 +363,22 @@ async def test_a_received_fax_that_a_mailbox_refuses_goes_to_the_fallback_and_st
     assert (await house.database.read(outbox.counts))["dead"] == 1
 
 
+async def test_the_operator_is_told_of_a_received_fax_that_a_mailbox_puts_off_for_hours(house: House) -> None:
+    await a_received_fax(house, "full@example.org")
+    office = Office(house, Carrier(*[TryLater("452 4.2.2 mailbox full")] * 9), retry_max=1800.0)
+    for _ in range(5):
+        assert await house.alarms() == []
+        await office.due()
+        house.now += 3600
+    await office.due()
+    assert await house.alarms() == ["A received fax could not be delivered yet"]
+    told = (await house.mails(MailKind.OPERATOR))[0].facts["text"]
+    assert (
+        "to full@example.org, and perhaps others, could not be handed over for 5 hours: 452 4.2.2 mailbox full." in told
+    )
+    assert (await office.mail()).state is MailState.QUEUED
+
+
 async def test_a_received_fax_too_large_for_the_relay_is_told_without_it_and_its_document_is_kept(house: House) -> None:
     await a_received_fax(house)
     carrier = Carrier(Refused("too large"), Refused("too large"))

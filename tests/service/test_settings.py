@@ -107,6 +107,7 @@ def test_the_defaults_of_options_are_those_of_the_settings(defaults: Config, roo
 def test_values_arrive_as_they_were_written(other: Config) -> None:
     outbound, inbound = settings.outbound(other), settings.inbound(other)
     assert outbound.settle.confirm_after == (2.0,)
+    assert settings.postman(other).delay_after == settings.inbound(other).delay_after == 17.0
     assert (outbound.delay_after, outbound.settle.expire_after, outbound.prepare.tries) == (17.0, 18.0, 4)
     assert (inbound.give_up_after, inbound.sweep.window, inbound.sweep.baseline) == (14.0, 13.0, False)
     assert outbound.settle.redial == {"busy": 1, "no_answer": 2, "hangup": 3, "unknown": 4}
