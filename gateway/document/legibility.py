@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from statistics import median
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
@@ -44,6 +45,7 @@ _TILE = 32  # pixels across, and rows of a fine page, of the tiles that are mark
 _PART = (27, 14)  # tiles of the part of a page that shows how small or light its writing is
 
 Box = tuple[int, int, int, int]
+Line = tuple[int, int, int]  # its band, where it starts, and ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +181,18 @@ def _small_lines(page: Image.Image, y_dpi: int) -> tuple[int, Image.Image]:
     marks = Image.new("L", (page.width // _TILE, max(1, page.height // rows)))
     grey = page.convert("L")
     across, turned = _lines(grey.reduce((page.width // _BANDS, 1))), False
-    found = _small(across, _SMALL[y_dpi])
-    if (count := sum(map(len, across))) < _PLAIN:  # they may go down the page, as on one that was turned to fit
+    found, count = _small(across, _SMALL[y_dpi]), sum(map(len, across))
+    is_plain = count >= _PLAIN
+    # else they may go down the page, as on one that was turned to fit
+    if not is_plain or (len(found) >= _SMALL_LINES and _has_few_words(grey, y_dpi, found)):
         down = _lines(grey.reduce((1, max(1, page.height // _BANDS))).transpose(Image.Transpose.TRANSPOSE))
         small = _small(down, _SMALL_DOWN[y_dpi])
         more = sum(map(len, down)) / max(count, 1)
-        if turned := more > _TURNED:
-            found = [line for line in small if _goes_down(grey, line, _LETTER[y_dpi])]
+        if is_plain:
+            turned = _is_longer(grey, y_dpi, down, found)
+            found = small if turned else found
+        elif turned := more > _TURNED:
+            found = [line for line in small if _longest(grey, line, down=True) > _LETTER[y_dpi]]
         elif more > _PERHAPS and len(small) < _SMALL_LINES:
             found = []
     draw = ImageDraw.Draw(marks)
@@ -197,12 +204,35 @@ def _small_lines(page: Image.Image, y_dpi: int) -> tuple[int, Image.Image]:
     return len(found), marks
 
 
-def _goes_down(grey: Image.Image, line: tuple[int, int, int], letter: int) -> bool:
-    """Whether what seems to be a line down the page is more than letters of lines across, one below the other."""
+def _has_few_words(grey: Image.Image, y_dpi: int, lines: list[Line]) -> bool:
+    """Whether most of what seems to be lines across has no word of three digits: those of a table, or letters of lines down, one beside the
+    other, as in a table in letters of one width.
+    """
+    words = sum(
+        _longest(grey, (band, start, end), down=False) > 2 * (end - start) * FINE // y_dpi for band, start, end in lines
+    )
+    return 2 * words < len(lines)
+
+
+def _is_longer(grey: Image.Image, y_dpi: int, down: list[list[tuple[int, int]]], across: list[Line]) -> bool:
+    """Whether words are mostly longer along the lines ``down`` a page than along those ``across``."""
+    lengths = [
+        _longest(grey, (band, *line), down=True) * FINE // y_dpi for band, lines in enumerate(down) for line in lines
+    ]
+    others = [_longest(grey, line, down=False) for line in across]
+    return bool(lengths) and median(lengths) > median(others)
+
+
+def _longest(grey: Image.Image, line: Line, *, down: bool) -> int:
+    """How long the longest word is in what seems to be a line, in columns, or ``down`` the page in rows; more than a letter of lines the
+    other way, one beside or below the other?
+    """
     band, start, end = line
-    rows = max(1, grey.height // _BANDS)
-    part = grey.crop((start, band * rows, end, (band + 1) * rows)).reduce((end - start, 1))
-    return any(len(word) > letter for word in _WORDS.findall(part.point(_WRITTEN).tobytes()))
+    size = max(1, (grey.height if down else grey.width) // _BANDS)
+    first, last = band * size, (band + 1) * size
+    part = grey.crop((start, first, end, last) if down else (first, start, last, end))
+    written = part.reduce((end - start, 1) if down else (1, end - start)).point(_WRITTEN).tobytes()
+    return max(map(len, _WORDS.findall(written)), default=0)
 
 
 def _lines(bands: Image.Image) -> list[list[tuple[int, int]]]:
@@ -212,7 +242,7 @@ def _lines(bands: Image.Image) -> list[list[tuple[int, int]]]:
     return [[(start, end) for start, end in band if end - start in _HIGH] for band in runs]
 
 
-def _small(bands: list[list[tuple[int, int]]], high: range) -> list[tuple[int, int, int]]:
+def _small(bands: list[list[tuple[int, int]]], high: range) -> list[Line]:
     """Of the lines in each band those that are so high, and so are those beside it: the band, where it starts, and ends.
 
     Single words of larger print are as low, without ascenders.
