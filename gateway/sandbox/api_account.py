@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +26,7 @@ _LOCAL = 5_550_100  # local numbers are made from here on: 555-01xx belongs to n
 class AccountCalls:
     """The calls about the account. All users share its documents, faxes and credit."""
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
 

@@ -23,7 +23,7 @@ _OTHERS = 900_000
 class InboxCalls:
     """The calls about received faxes."""
 
-    def __init__(self, store: Store, documents: Documents, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, documents: Documents, clock: Callable[[], float]) -> None:
         self._store = store
         self._documents = documents
         self._clock = clock

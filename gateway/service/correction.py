@@ -6,7 +6,6 @@ once more before the document is deleted: a provider may do what it refused, and
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -99,7 +98,7 @@ class LateLook:
         *,
         patience: float,
         on_mail: Callable[[], None],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._notices = notices

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ class Credit:
     gate: Gate
     notices: Notices
     pause: float
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float]
 
     @staticmethod
     def is_wanted(error: Refused) -> bool:

@@ -5,7 +5,6 @@ Each job has an upload of its own, so (document, number) is its identity in the 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Set
 
 import structlog
@@ -14,7 +13,7 @@ from gateway import telemetry
 from gateway.model import FaxJob, JobState
 from gateway.service.absence import Absence
 from gateway.service.due import is_over
-from gateway.service.ledgertime import boot_id, uptime
+from gateway.service.ledgertime import boot_id
 from gateway.service.notices import Notices
 from gateway.service.settle import Settle, SettleSettings
 from gateway.store import jobs, outbox, receipts, sends
@@ -36,8 +35,8 @@ class Doubt:
         *,
         on_mail: Callable[[], None],
         nudge: Callable[[], None],
-        clock: Callable[[], float] = time.time,
-        steady: Callable[[], float] = uptime,
+        clock: Callable[[], float],
+        steady: Callable[[], float],
     ) -> None:
         self._database = database
         self._absence = absence

@@ -59,7 +59,7 @@ class Inbound:
         *,
         gate: Gate,
         on_mail: Callable[[], None],
-        clock_believed: Callable[[], bool] = lambda: True,
+        clock_believed: Callable[[], bool],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database

@@ -33,7 +33,7 @@ class LedgerTime:
     not with one of the machine either. Time that passed while the machine was off counts when the clock shows it.
     """
 
-    def __init__(self, clock: Callable[[], float], steady: Callable[[], float] = uptime, boot: str = "") -> None:
+    def __init__(self, clock: Callable[[], float], steady: Callable[[], float], boot: str = "") -> None:
         self._clock = clock
         self._steady = steady
         self._boot = boot or boot_id()

@@ -13,7 +13,6 @@ import hashlib
 import hmac
 import math
 import os
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -62,7 +61,7 @@ class Logins:
     """Whether a login's password is right."""
 
     def __init__(
-        self, database: Database, settings: LoginSettings | None = None, *, clock: Callable[[], float] = time.time
+        self, database: Database, settings: LoginSettings | None = None, *, clock: Callable[[], float]
     ) -> None:
         self._database = database
         self._settings = settings or LoginSettings()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Sequence
 
 from gateway import numbers
@@ -21,9 +20,9 @@ class Repeats:
         self,
         window: float,
         *,
-        clock_believed: Callable[[], bool] = lambda: True,
-        clock: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
+        clock_believed: Callable[[], bool],
+        clock: Callable[[], float],
+        steady: Callable[[], float],
     ) -> None:
         self._window = window
         self._clock_believed = clock_believed

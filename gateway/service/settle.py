@@ -7,7 +7,6 @@ final result, unless the API is away too long. A send without a clear answer is 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -75,7 +74,7 @@ class Settle:
         gate: Gate,
         on_mail: Callable[[], None],
         nudge: Callable[[], None],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._provider = provider

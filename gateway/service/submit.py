@@ -8,7 +8,6 @@ may say no to what it does, and show it late.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -64,8 +63,8 @@ class Submit:
         gate: Gate,
         on_mail: Callable[[], None],
         nudge: Callable[[], None],
-        clock: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
+        steady: Callable[[], float],
     ) -> None:
         self._database = database
         self._provider = provider
