@@ -54,6 +54,10 @@ class Ask:
             raise Failure(404)
         return number
 
+    def before(self, now: float) -> float:
+        """The instant whose things a listing shows."""
+        return now - (self.fault.seconds if self.fault and self.kind == "late" else 0.0)
+
     def slice(self) -> Slice:
         """``limit`` and ``page``."""
         return Slice.of(self.params.integer("limit"), self.params.integer("page"))

@@ -13,8 +13,7 @@ from typing import Any
 from gateway.sandbox import catalogue
 from gateway.sandbox.answers import Answer, Failure, day, success
 from gateway.sandbox.api import Ask, Route
-from gateway.sandbox.api_inbox import meta, sliced
-from gateway.sandbox.listing import page
+from gateway.sandbox.listing import meta, page, sliced
 from gateway.sandbox.store import Row, Store, money
 
 _YEAR = 365 * 86_400.0

@@ -108,7 +108,7 @@ class FaxCalls:
 
     async def files(self, ask: Ask) -> Answer:
         """``GET /files``: a bare list."""
-        before = self._before(ask)
+        before = ask.before(self._clock())
         listed = page(
             lambda limit, offset: self._store.documents(before, limit, offset),
             _file,
@@ -117,10 +117,6 @@ class FaxCalls:
             ask.fault,
         )
         return success(files=listed) if ask.kind == "as-object" else Answer(200, listed)
-
-    def _before(self, ask: Ask) -> float:
-        """Only what was there at this instant is listed."""
-        return self._clock() - (ask.fault.seconds if ask.fault and ask.kind == "late" else 0.0)
 
     async def delete(self, ask: Ask) -> Answer:
         """``DELETE /files/{document_id}``."""
@@ -228,7 +224,7 @@ class FaxCalls:
 
     async def history(self, ask: Ask) -> Answer:
         """``GET /fax-history``, newest first."""
-        before, kind = self._before(ask), ask.kind
+        before, kind = ask.before(self._clock()), ask.kind
         listed = page(
             lambda limit, offset: self._store.jobs(before, limit, offset, forget_deleted=kind == "forget-deleted"),
             lambda job: _entry(job, kind),

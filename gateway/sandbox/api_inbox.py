@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from gateway.sandbox.answers import Answer, Failure, Slice, kilobytes, php_date, success
+from gateway.sandbox.answers import Answer, Failure, kilobytes, php_date, success
 from gateway.sandbox.api import Ask, Route
 from gateway.sandbox.documents import Documents
-from gateway.sandbox.faults import Fault
-from gateway.sandbox.listing import page
+from gateway.sandbox.listing import meta, page, sliced
 from gateway.sandbox.store import Row, Store
 
 _BASE = "/receivefax/api/v1/inbox"
@@ -39,9 +38,8 @@ class InboxCalls:
 
     async def inbox(self, ask: Ask) -> Answer:
         """``GET /incoming-faxes`` and ``GET /incoming-faxes/{recipient}``, newest first."""
-        late = ask.fault.seconds if ask.fault and ask.kind == "late" else 0.0
         recipient = ask.path.get("recipient", "").strip().lstrip("+")
-        faxes = self._store.inbox(self._clock() - late, recipient)
+        faxes = self._store.inbox(ask.before(self._clock()), recipient)
         dids = {row["number"]: row["id"] for row in self._store.numbers()}
 
         def show(row: Row) -> dict[str, Any]:
@@ -74,27 +72,6 @@ class InboxCalls:
 def address(origin: str, number: int, key: str) -> str:
     """Where the document of a received fax is; it holds the key, as documented."""
     return f"{origin}{_BASE}/{number}/file?api_key={key}"
-
-
-def sliced(rows: Sequence[Row]) -> Callable[[int, int], Sequence[Row]]:
-    """Rows that are all there, by limit (-1: all) and offset."""
-    return lambda limit, offset: rows[offset:] if limit < 0 else rows[offset : offset + limit]
-
-
-def meta(want: Slice, total: int, listed: Sequence[Any], url: str, fault: Fault | None) -> dict[str, Any]:
-    """``meta`` of a listing, or what a fault leaves of it."""
-    kind = fault.kind if fault else ""
-    if kind == "no-meta":
-        return {}
-    match kind:
-        case "page-3":
-            total += 2 * want.limit
-        case "partial-pages":
-            want = Slice(max(1, want.limit // 2), want.page)
-    found = want.meta(total, len(listed), url)
-    if kind == "links-as-list":
-        found["pagination"]["links"] = []
-    return {"meta": found}
 
 
 def _entry(row: Row, url: str) -> dict[str, Any]:

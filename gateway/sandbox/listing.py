@@ -1,4 +1,4 @@
-"""One page of a listing: well, or as a fault wants it."""
+"""A listing, page by page: well, or as a fault wants it."""
 
 from __future__ import annotations
 
@@ -44,3 +44,24 @@ def page(
             without = {name: value for name, value in stranger(offset).items() if not name.endswith("id")}
             return [None, without, *whole]
     return [show(row) for row in rows(want.limit, offset)]
+
+
+def sliced(rows: Sequence[Row]) -> Callable[[int, int], Sequence[Row]]:
+    """Rows that are all there, by limit (-1: all) and offset."""
+    return lambda limit, offset: rows[offset:] if limit < 0 else rows[offset : offset + limit]
+
+
+def meta(want: Slice, total: int, listed: Sequence[Any], url: str, fault: Fault | None) -> dict[str, Any]:
+    """``meta`` of a listing, or what a fault leaves of it."""
+    kind = fault.kind if fault else ""
+    if kind == "no-meta":
+        return {}
+    match kind:
+        case "page-3":
+            total += 2 * want.limit
+        case "partial-pages":
+            want = Slice(max(1, want.limit // 2), want.page)
+    found = want.meta(total, len(listed), url)
+    if kind == "links-as-list":
+        found["pagination"]["links"] = []
+    return {"meta": found}
