@@ -55,25 +55,24 @@ def sync_directory(path: Path) -> None:
 
 
 class Draft:
-    """One file being written in ``tmp/``: exclusive, mode 0600. It ends in :meth:`commit` or :meth:`discard`."""
+    """One file being written in ``tmp/``: exclusive, mode 0600. It ends in :meth:`commit` or :meth:`discard`.
 
-    def __init__(self, spool: Spool, *, hashing: bool = True) -> None:
+    ``written``: one that is whole already, on the same file system.
+    """
+
+    def __init__(self, spool: Spool, written: Path | None = None, *, hashing: bool = True) -> None:
         self._spool = spool
         self._hashing = hashing
-        self.path = spool.root / "tmp" / new_name()
+        self.path = written or spool.root / "tmp" / new_name()
         self.size = 0
         self._hash = hashlib.sha256()
+        how = 0 if written else os.O_CREAT | os.O_EXCL
         try:
-            self._descriptor: int | None = os.open(
-                self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
-            )
+            self._descriptor: int | None = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC | how, 0o600)
+            if written:
+                written.chmod(0o600)
         except OSError as error:
             raise _translate(error, "open") from error
-
-    def _take(self, spool: Spool, path: Path) -> None:
-        self._spool, self.path, self.size = spool, path, path.stat().st_size
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        path.chmod(0o600)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append. Raises :class:`NoSpace` or :class:`TryLater`; the draft is then only good to discard."""
@@ -93,10 +92,6 @@ class Draft:
         """Hex digest of what was written so far."""
         assert self._hashing, "nobody was to ask"
         return self._hash.hexdigest()
-
-    @property
-    def open(self) -> bool:
-        return self._descriptor is not None
 
     async def commit(self, kind: str) -> str:
         """Make it durable under ``kind`` and return its spool name.
@@ -369,9 +364,7 @@ class Spool:
 
         Raises as :meth:`Draft.commit` does.
         """
-        draft = Draft.__new__(Draft)
-        draft._take(self, path)
-        return await draft.commit(kind)
+        return await Draft(self, path, hashing=False).commit(kind)
 
     def path(self, name: str) -> Path:
         """The file of a spool name as :meth:`Draft.commit` gave it."""

@@ -43,7 +43,8 @@ async def test_a_committed_draft_is_private_whole_and_hashed(spool: Spool) -> No
     assert draft.size == 11
     draft.discard()
     assert left(spool) == [name]
-    assert not draft.open
+    with pytest.raises(AssertionError, match="closed"):
+        draft.write(b"more")
 
 
 async def test_a_discarded_draft_leaves_nothing(spool: Spool) -> None:
