@@ -306,7 +306,6 @@ class Receipt:
     code: str  # ok, unknown, no_answer, busy, file_error, hangup
     text: str
     received_at: float
-    job: str | None = None  # None: for no job we know (yet)
 
 
 # --- inbound ----------------------------------------------------------------------------------------------------------
@@ -430,7 +429,6 @@ class Route:
     own_tsi: bool = False  # sender: may choose the station id in the mail
     note: str = ""
     identity: Identity = Identity.NETWORK  # sender: the least proof it asks for
-    id: int = 0
     created_at: float = 0.0
     caps: tuple[Cap, ...] = ()  # sender: of all sends of this route together
     approval: Approval = field(default_factory=Approval)  # sender: what a person must see first

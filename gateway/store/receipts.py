@@ -7,12 +7,12 @@ from typing import Any
 from gateway.model import Receipt, Verdict
 from gateway.store.db import Tx
 
-_RECEIPT = "provider_ref, verdict, code, text, received_at, job"
+_RECEIPT = "provider_ref, verdict, code, text, received_at"
 
 
 def _receipt(row: tuple[Any, ...]) -> Receipt:
-    provider_ref, verdict, code, text, received_at, job = row
-    return Receipt(provider_ref, Verdict(verdict), code, text, received_at, job)
+    provider_ref, verdict, code, text, received_at = row
+    return Receipt(provider_ref, Verdict(verdict), code, text, received_at)
 
 
 def add(tx: Tx, receipt: Receipt) -> bool:
@@ -22,7 +22,7 @@ def add(tx: Tx, receipt: Receipt) -> bool:
     """
     return bool(
         tx.execute(
-            f"INSERT INTO receipt ({_RECEIPT}) VALUES (?, ?, ?, ?, ?, (SELECT job FROM attempt WHERE provider_ref = ?))"
+            f"INSERT INTO receipt ({_RECEIPT}, job) VALUES (?, ?, ?, ?, ?, (SELECT job FROM attempt WHERE provider_ref = ?))"
             " ON CONFLICT DO UPDATE SET text = excluded.text, received_at = excluded.received_at, job = excluded.job"
             " WHERE job IS NULL AND excluded.job IS NOT NULL",
             (

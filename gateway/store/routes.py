@@ -13,13 +13,13 @@ from gateway.store.db import Tx
 from gateway.store.inbound import SHORTEST, digits
 
 _ROUTE = (
-    "kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, id, created_at, caps,"
-    " approval, number_in_subject"
+    "kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, created_at, caps, approval,"
+    " number_in_subject"
 )
 
 
 def _route(row: tuple[Any, ...]) -> Route:
-    (kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, id_, created_at, caps,
+    (kind, match, mailboxes, allow, tsi, region, results_to, options, own_tsi, note, identity, created_at, caps,
      approval, number_in_subject) = row  # fmt: skip
     return Route(
         RouteKind(kind),
@@ -33,7 +33,6 @@ def _route(row: tuple[Any, ...]) -> Route:
         bool(own_tsi),
         note,
         Identity(identity),
-        id_,
         created_at,
         tuple(Cap.parse(cap) for cap in json.loads(caps)),
         _approval(json.loads(approval)),

@@ -147,11 +147,9 @@ def alias(alias: Alias) -> Shown:
 
 
 def route(route: Route) -> Shown:
-    shown, approval = asdict(route), asdict(route.approval)
-    shown.pop("id")
-    price = route.approval.price
+    approval, price = asdict(route.approval), route.approval.price
     return {
-        **shown,
+        **asdict(route),
         "created_at": iso(route.created_at),
         "mailboxes": list(route.mailboxes),
         "caps": [str(cap) for cap in route.caps],
