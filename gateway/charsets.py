@@ -1,4 +1,4 @@
-"""Charsets by the names that mails and web pages give them, and what is meant by those."""
+"""Charsets by the names that mails and web pages give them, what is meant by those, and texts that are in them."""
 
 from __future__ import annotations
 
@@ -170,6 +170,25 @@ def codec(charset: str | None) -> str | None:
     except (LookupError, ValueError):
         return None
     return None if found.replace("_", "-") in _NONE else found
+
+
+def to_text(data: bytes, charset: str | None = None) -> str:
+    """Decode text as its sender meant it; never raises.
+
+    Where the charset is unknown or wrong, UTF-8 is taken if most of it is UTF-8, else Windows-1252: every byte gives
+    some character.
+    """
+    if not charset and data.isascii():
+        return data.decode("ascii")
+    declared = codec(charset)
+    for name in (declared, "utf-8"):
+        # Western takes almost anything: UTF-8 is asked first
+        if name != WESTERN and (text := read(data, name)) is not None:
+            return text
+    if declared in (None, WESTERN, "utf-8"):
+        text = mostly_utf8(data)
+        return data.decode(WESTERN, "replace") if text is None else text
+    return data.decode(declared, "replace")
 
 
 def says_nothing(charset: str | None) -> bool:

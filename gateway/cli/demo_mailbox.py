@@ -18,9 +18,10 @@ from typing import Any
 import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from gateway.charsets import to_text
 from gateway.document.worker import WorkerPool
 from gateway.errors import GatewayError
-from gateway.mail.words import decode_words, file_name, one_line, to_text
+from gateway.mail.words import decode_words, file_name, one_line
 
 log = structlog.get_logger("mailbox")
 

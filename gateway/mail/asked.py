@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from gateway.charsets import to_text
 from gateway.errors import Refused
 from gateway.mail import bodies, options
 from gateway.mail.leaf import Leaf
 from gateway.mail.structure import Mail
-from gateway.mail.words import to_text
 
 
 def take(found: Mail) -> dict[str, str]:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote
 
+from gateway.charsets import to_text
 from gateway.mail.markup import images, visible_spans
-from gateway.mail.words import to_text
 
 _ENOUGH, _TELLING = 1 << 18, 1 << 16
 _LOGO = 30_000  # CSS pixels, as 300 x 100

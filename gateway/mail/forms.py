@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection
 from itertools import pairwise
 
+from gateway.charsets import to_text
 from gateway.mail import bodies, enriched
 from gateway.mail.leaf import Leaf
-from gateway.mail.words import to_text
 
 ALL = {"text/plain", "text/html"}  # a message text is one of these; other text/* are forms of it nobody prints
 ALONE = ALL | enriched.TYPES  # those may be one, too, where it has no other form

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 
 from gateway import charsets
+from gateway.charsets import to_text
 from gateway.errors import Refused
 from gateway.mail.buffer import Buffer
-from gateway.mail.words import decode_mailboxes, decode_words, one_line, to_text
+from gateway.mail.words import decode_mailboxes, decode_words, one_line
 
 MAX_HEADER = 102_400  # bytes of one header block, Postfix's header_size_limit
 _USUAL = 4096  # bytes that most have

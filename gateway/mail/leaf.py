@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gateway import charsets
+from gateway.charsets import to_text
 from gateway.mail.buffer import Buffer
-from gateway.mail.words import to_text
 
 
 @dataclass(slots=True)

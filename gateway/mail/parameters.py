@@ -6,7 +6,8 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from gateway import charsets
-from gateway.mail.words import decode_words, to_text
+from gateway.charsets import to_text
+from gateway.mail.words import decode_words
 
 _VALUE = re.compile(r"\s*([^\s;/]*(?:\s*/\s*[^\s;]*)?)")
 _MARKS = re.compile(r"[\s\"'<>]+")

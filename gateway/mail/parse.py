@@ -14,6 +14,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
+from gateway.charsets import to_text
 from gateway.errors import Refused
 from gateway.mail import asked, author, automatic, bodies, buffer, options, partial, structure, transfer
 from gateway.mail import trim as trimming
@@ -22,7 +23,7 @@ from gateway.mail.headers import Headers, of_mail
 from gateway.mail.leaf import Leaf
 from gateway.mail.room import Room, TooMuch
 from gateway.mail.structure import Mail
-from gateway.mail.words import decode_words, to_text
+from gateway.mail.words import decode_words
 from gateway.model import MailPart, MailSummary
 
 _SUBJECT = 500  # characters

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 
 from gateway import charsets
+from gateway.charsets import to_text
 from gateway.errors import Refused
 from gateway.mail import bodies, boundaries, clearsigned, flowed, forms, partial, pkcs7, tnef, transfer, webpages
 from gateway.mail.buffer import Buffer
@@ -17,7 +18,7 @@ from gateway.mail.headers import Headers, continued, of_mail, split
 from gateway.mail.leaf import Leaf
 from gateway.mail.parameters import display_name, parse, without_comment
 from gateway.mail.room import Room, TooMuch
-from gateway.mail.words import file_name, one_line, to_text
+from gateway.mail.words import file_name, one_line
 
 MAX_DEPTH = 20
 MAX_PARTS = 200

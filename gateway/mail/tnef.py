@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from gateway.charsets import to_text
 from gateway.mail import meetings, rtf
 from gateway.mail.transfer import CUT_OFF, DAMAGED
-from gateway.mail.words import to_text
 
 MAGIC = b"\x78\x9f\x3e\x22"
 

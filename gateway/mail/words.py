@@ -1,11 +1,11 @@
-"""Text out of strangers' bytes: charsets, encoded words (RFC 2047), one clean line, file names that are only names."""
+"""Text out of strangers' words: encoded ones (RFC 2047), one clean line, file names that are only names."""
 
 from __future__ import annotations
 
 import binascii
 import re
 
-from gateway import charsets
+from gateway.charsets import to_text
 
 _LINE = 500  # characters a header value may have on its way into our own texts
 _NAME = 120  # characters of a file name
@@ -20,25 +20,6 @@ _ENCODED_WORD = re.compile(r"=\?([!->@-~]{1,60})\?([bBqQ])\?([^?]*)\?=")
 _NAME_PART = re.compile(rf'(?<!\\)"(?:[^"\\]|\\.)*+"|(?:{_ENCODED_WORD.pattern}\s*)+')
 _SPECIAL = re.compile(r'[,;:@<>()\[\]."\\]')  # RFC 5322 section 3.2.3
 _DRIVE = re.compile(r"^[A-Za-z]:")
-
-
-def to_text(data: bytes, charset: str | None = None) -> str:
-    """Decode text as its sender meant it; never raises.
-
-    Where the charset is unknown or wrong, UTF-8 is taken if most of it is UTF-8, else Windows-1252: every byte gives
-    some character.
-    """
-    if not charset and data.isascii():
-        return data.decode("ascii")
-    declared = charsets.codec(charset)
-    for name in (declared, "utf-8"):
-        # Western takes almost anything: UTF-8 is asked first
-        if name != charsets.WESTERN and (text := charsets.read(data, name)) is not None:
-            return text
-    if declared in (None, charsets.WESTERN, "utf-8"):
-        text = charsets.mostly_utf8(data)
-        return data.decode(charsets.WESTERN, "replace") if text is None else text
-    return data.decode(declared, "replace")
 
 
 def one_line(text: str, limit: int = _LINE) -> str:

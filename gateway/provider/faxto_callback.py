@@ -153,10 +153,7 @@ def parse_text(path: str) -> dict[str, Any]:
 
 def text_of(value: bytes) -> str:
     """The text of a field: UTF-8, or Western where it is none, as a station id may be that is passed on as it came."""
-    text = charsets.read(value, "utf-8")
-    if text is None:
-        text = charsets.mostly_utf8(value)
-    return value.decode(charsets.WESTERN, "replace") if text is None else text
+    return charsets.to_text(value, "utf-8")
 
 
 def _unquote(packed: bytes) -> bytes:

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.charsets import to_text
 from gateway.errors import Refused
 from gateway.mail.parse import extract, inspect
-from gateway.mail.words import to_text
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.charsets import to_text
 from gateway.errors import Refused
 from gateway.mail.parse import extract, inspect
-from gateway.mail.words import to_text
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.eml"))
 

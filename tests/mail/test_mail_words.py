@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.charsets import to_text
 from gateway.mail.headers import split
 from gateway.mail.mime import split_mailbox, structured, unstructured
 from gateway.mail.parameters import display_name, parse, without_comment
-from gateway.mail.words import decode_mailboxes, decode_words, file_name, one_line, to_text
+from gateway.mail.words import decode_mailboxes, decode_words, file_name, one_line
 
 # --- charsets ---------------------------------------------------------------------------------------------------------
 
