@@ -11,7 +11,7 @@ from gateway.mail import buffer
 from gateway.mail.buffer import Buffer
 from gateway.mail.parameters import without_comment
 
-_PART_FIELD = re.compile(rb"^content-(?:type|transfer-encoding|disposition)[ \t]*:", re.MULTILINE | re.IGNORECASE)
+PART_FIELD = re.compile(rb"^content-(?:type|transfer-encoding|disposition)[ \t]*:", re.MULTILINE | re.IGNORECASE)
 _LONGEST_FIELD = 40  # bytes of its name
 _GUESS = 65_536  # bytes of a damaged multipart that are searched for its boundary
 
@@ -51,13 +51,13 @@ def unsaid(source: Buffer, start: int, end: int) -> str:
 
 def begins_with_fields(source: Buffer, start: int, end: int) -> bool:
     """Whether there are such fields right at ``start``."""
-    return bool(_PART_FIELD.match(source[start : min(start + _LONGEST_FIELD, end)]))
+    return bool(PART_FIELD.match(source[start : min(start + _LONGEST_FIELD, end)]))
 
 
 def loses_parts(source: Buffer, start: int, end: int, spans: Sequence[tuple[int, int, bool]]) -> bool:
     """Whether there are parts that are in none of the ``spans``: where there is none, fields as parts have them."""
     if not spans:
-        return bool(_PART_FIELD.search(source[start : min(start + _GUESS, end)]))
+        return bool(PART_FIELD.search(source[start : min(start + _GUESS, end)]))
     stops = [start, *(stop for _, stop, _ in spans)]
     gaps = zip(stops, [*(at for at, _, _ in spans), end], strict=True)
     blocks = (source[stop : min(at, stop + _GUESS)] for stop, at in gaps)
@@ -120,4 +120,4 @@ def _guessed(source: Buffer, start: int, end: int) -> bytes:
     """The boundary of a multipart that names none or a wrong one: its first line of dashes and a word behind it."""
     block = source[start : min(end, start + _GUESS)]
     match = _DASHED.search(block)
-    return match[1] if match and _PART_FIELD.search(block, match.end()) else b""
+    return match[1] if match and PART_FIELD.search(block, match.end()) else b""

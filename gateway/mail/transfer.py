@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TypeAlias
 
+from gateway.mail.boundaries import PART_FIELD
 from gateway.mail.buffer import Buffer
 
 Write: TypeAlias = Callable[[bytes], object]
@@ -27,7 +28,6 @@ _GROUPS = 1000  # padded groups in one body; more are no encoder's work
 _SYMBOLS = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _GROUP = re.compile(rb"([A-Za-z0-9+/]+)=*")
 _BAD_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n|\r?\Z)")
-_PART_FIELD = re.compile(rb"^content-(?:type|transfer-encoding|disposition)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _BEGIN = re.compile(rb"begin [0-7]{3,4} ([^\r\n]+)")
 _NOTHING = re.compile(rb"(?:[ `\t\r]*\n)?end[ \t\r]*(?:\n|\Z)")  # of a file that is empty
 
@@ -152,7 +152,7 @@ def _end_of_base64(source: Buffer, start: int, end: int, *, unlabelled: bool) ->
         following = newline + 1 if newline >= 0 else end
         line = source[position:following].strip()
         if foreign is not None:
-            if (len(line) >= _LINE and _SYMBOLS.fullmatch(line)) or _PART_FIELD.match(line):
+            if (len(line) >= _LINE and _SYMBOLS.fullmatch(line)) or PART_FIELD.match(line):
                 return foreign, DAMAGED  # more data, or the beginning of another part
         elif not line:
             footer = following if footer is None else footer
@@ -216,7 +216,7 @@ def _uuencode(source: Buffer, start: int, end: int, write: Write) -> str:
         position = following
         if line.rstrip() == b"end":
             write(bytes(out))
-            return DAMAGED if _PART_FIELD.search(source[position : min(end, position + _WINDOW)]) else ""
+            return DAMAGED if PART_FIELD.search(source[position : min(end, position + _WINDOW)]) else ""
         if not line.strip(b" `"):
             continue
         data = _uu_line(line)
