@@ -84,6 +84,11 @@ class Answer:
     def excerpt(self) -> str:
         return self.secret.excerpt(self.body)
 
+    @property
+    def detail(self) -> str:
+        """For the log: the status and the provider's own words."""
+        return f"HTTP {self.status} {self.says()}".strip()
+
 
 def _is_refusal(status: int) -> bool:
     """A clear no: any 4xx but 408 (RFC 9110 section 15.5)."""
@@ -91,8 +96,7 @@ def _is_refusal(status: int) -> bool:
 
 
 def _refusal(answer: Answer) -> GatewayError:
-    said = answer.says()
-    detail = f"HTTP {answer.status} {said}".strip()
+    said, detail = answer.says(), answer.detail
     if answer.status in (403, 404) and not said:
         log.warning("a refusal that is not in the provider's words: is a proxy in between?", status=answer.status)
     if answer.status == 401:
@@ -166,8 +170,7 @@ class Calls:
                 f"the fax provider sends us to {where}; is provider.base_url right?", f"HTTP {answer.status}"
             )
         if not answer.ok:
-            detail = f"HTTP {answer.status} {answer.says()}".strip()
-            raise TryLater("the fax provider has trouble", detail, after=answer.retry_after)
+            raise TryLater("the fax provider has trouble", answer.detail, after=answer.retry_after)
         if keyed:
             self._refused = False
         return answer
@@ -213,8 +216,7 @@ class Calls:
             self._refused |= answer.status == 401
             raise _refusal(answer)
         if not answer.ok:
-            detail = f"HTTP {answer.status} {answer.says()}".strip()
-            raise OutcomeUnknown("the fax provider gave no clear answer", detail)
+            raise OutcomeUnknown("the fax provider gave no clear answer", answer.detail)
         return answer
 
     async def _read(self, response: aiohttp.ClientResponse) -> Answer:

@@ -171,8 +171,8 @@ MUTATIONS = (
     ),
     _one(
         "502 counts as not sent", "anything but a clear no is unknown", _edge("lagging-history"),
-        _CALLS, 'raise OutcomeUnknown("the fax provider gave no clear answer", detail)',
-        'raise TryLater("the fax provider gave no clear answer", detail)',
+        _CALLS, 'raise OutcomeUnknown("the fax provider gave no clear answer", answer.detail)',
+        'raise TryLater("the fax provider gave no clear answer", answer.detail)',
     ),
     _one(
         "no answer counts as not sent", "anything but a clear no is unknown", _edge("lagging-history"),
