@@ -40,9 +40,8 @@ _FATAL = {
 _BATCH = 200
 _PATIENCE = 0.2  # seconds
 _LOCK_PATIENCE = 5.0  # seconds for which another process may hold the file
-_LONGEST_LOG = (
-    64 << 20
-)  # bytes of it that are kept once all is in the database: a backup makes it grow, and a start reads it
+# bytes of the log that are kept once all is in the database: a backup makes it grow, and a start reads it
+_LONGEST_LOG = 64 << 20
 _LEAST = 1 << 20  # bytes that a start needs at most
 
 
@@ -371,7 +370,6 @@ def _pragma(tx: Tx, name: str) -> Any:
 
 def _prepare(tx: Tx) -> None:
     """Set the modes and believe only what is read back; check the file when the last stop was not a clean one."""
-    tx.row_factory = None
     for name, value in (("journal_mode", "WAL"), ("synchronous", "FULL"), ("foreign_keys", "ON")):
         tx.execute(f"PRAGMA {name} = {value}").fetchall()
     tx.execute("PRAGMA trusted_schema = OFF")

@@ -59,10 +59,6 @@ class Event:
     what: str
 
 
-def _submission(row: tuple[Any, ...]) -> Submission:
-    return Submission(*row)
-
-
 def _job(row: tuple[Any, ...]) -> FaxJob:
     (id_, submission, rcpt, number, state, created_at, updated_at, next_at, hold, approved, strikes, attempts, redials,
      file, pages, size, sha256, seconds, ledger, sheets,
@@ -370,7 +366,7 @@ def get(tx: Tx, job: str) -> FaxJob | None:
 
 def get_submission(tx: Tx, submission: str) -> Submission | None:
     row = tx.execute(f"SELECT {_SUBMISSION} FROM submission WHERE id = ?", (submission,)).fetchone()
-    return None if row is None else _submission(row)
+    return None if row is None else Submission(*row)
 
 
 def submission_of(tx: Tx, job: FaxJob) -> Submission:
