@@ -287,7 +287,9 @@ def _inbound(
     name = ""
     if attachment is not None:
         day = letterhead.clock(facts.get("received_at", mail.created_at)).strftime("%Y-%m-%d-%H%M")
-        name = f"fax-{day}-from-{number.digits if number else 'unknown'}.{_EXTENSIONS.get(kind, 'bin')}"
+        digits = re.sub(r"[ ().+-]", "", claimed)
+        who = digits if re.fullmatch(r"[0-9]{3,20}", digits, re.ASCII) else "unknown"
+        name = f"fax-{day}-from-{who}.{_EXTENSIONS.get(kind, 'bin')}"
     told = facts.get("pages")
     missing = bool(told and there is not None and there < told)
     pages = there or told

@@ -641,6 +641,9 @@ def test_received_fax_is_attached() -> None:
     assert message["Message-Context"] == "fax-message"
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["Reply-To"] is None
+    assert "A reply to this mail reaches the people who run the gateway" in " ".join(
+        body(made("17-fax-received")).split()
+    )
 
 
 def test_received_tiff() -> None:
@@ -650,6 +653,18 @@ def test_received_tiff() -> None:
     unknown = compose(mail(MailKind.INBOUND, {**INBOUND, "file_type": "?"}), HEAD, b"GIF")
     (document,) = parsed(unknown).iter_attachments()
     assert document.get_filename() == "fax-2026-11-23-1015-from-12025550123.bin"
+
+
+@pytest.mark.parametrize(
+    ("caller", "who"),
+    [
+        ("+1 (202) 555-0123", "12025550123"), ("202 555 0123", "2025550123"), ("", "unknown"), ("+", "unknown"),
+        ("sip:+12025550123@192.0.2.1", "unknown"), ("٢٠٢٥٥٥٠١٢٣", "unknown"),
+    ],
+)  # fmt: skip
+def test_the_document_is_named_for_the_number_of_the_caller_in_whatever_form(caller: str, who: str) -> None:
+    (document,) = parsed(compose(mail(MailKind.INBOUND, {**INBOUND, "from": caller}), HEAD, PDF)).iter_attachments()
+    assert document.get_filename() == f"fax-2026-11-23-1015-from-{who}.pdf"
 
 
 def test_missing_document_is_said() -> None:
