@@ -58,7 +58,7 @@ def told(document: Path, made: Path) -> Iterator[str]:
     known, joined = set(shown), "".join(shown)  # a word that is broken at the end of a line is in the second alone
     missing = (
         each for each in wanted
-        if each.casefold() not in known and not all(sure in joined for sure in _SURE.findall(each.casefold()))
+        if each.casefold() not in known and not all(sure in joined for sure in _SURE.findall(each.lower()))
     )  # fmt: skip
     if lost := list(islice(missing, _COUNTED)):  # each of them is looked for in the whole text
         named = ", ".join(each[:_LONGEST] for each in lost[:_NAMED]) + ("..." if len(lost) > _NAMED else "")
