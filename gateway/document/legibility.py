@@ -18,6 +18,8 @@ _PERHAPS, _TURNED = 1.5, 3  # times as many lines down as across, where writing 
 _SMALL = {FINE: range(6, 16), STANDARD: range(4, 10)}  # rows that a line of small print is high, by rows to the inch
 _SMALL_DOWN = {FINE: range(6, 16), STANDARD: range(8, 19)}  # points that it is wide, where it goes down the page
 _LETTER = {FINE: 40, STANDARD: 20}  # rows that a letter of ordinary print is never high
+_LOW = 12  # rows of a fine page: a line that is lower may be of full stops
+_WORD = {FINE: 18, STANDARD: 9}  # rows of a word of two small digits that goes down the page; less was cut from one
 _LINES = re.compile(rb"\x01(?:\x00{0,2}\x01)*")  # rows that are written on, and the gap below the dot of an i
 _WORDS = re.compile(rb"[^\x00](?:\x00{0,4}[^\x00])*")  # of a line that goes down, and the blanks of small print
 _WRITTEN = [2 if v < 100 else 1 if v < 254 else 0 for v in range(256)]  # what a row shows: a rule, writing or nothing
@@ -189,8 +191,8 @@ def _small_lines(page: Image.Image, y_dpi: int) -> tuple[int, Image.Image]:
         small = _small(down, _SMALL_DOWN[y_dpi])
         more = sum(map(len, down)) / max(count, 1)
         if is_plain:
-            turned = _is_longer(grey, y_dpi, down, found)
-            found = small if turned else found
+            if turned := _is_longer(grey, y_dpi, down, found):
+                found = [line for line in small if _longest(grey, line, down=True) > _WORD[y_dpi]]
         elif turned := more > _TURNED:
             found = [line for line in small if _longest(grey, line, down=True) > _LETTER[y_dpi]]
         elif more > _PERHAPS and len(small) < _SMALL_LINES:
@@ -209,7 +211,8 @@ def _has_few_words(grey: Image.Image, y_dpi: int, lines: list[Line]) -> bool:
     other, as in a table in letters of one width.
     """
     words = sum(
-        _longest(grey, (band, start, end), down=False) > 2 * (end - start) * FINE // y_dpi for band, start, end in lines
+        _longest(grey, (band, start, end), down=False) > 2 * max(_LOW, (end - start) * FINE // y_dpi)
+        for band, start, end in lines
     )
     return 2 * words < len(lines)
 

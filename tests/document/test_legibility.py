@@ -71,6 +71,20 @@ def test_print_on_a_landscape_page_is_looked_at_along_its_lines(tmp_path: Path, 
         assert said(tmp_path, turned(size, layout, 30), resolution=resolution) == ""
 
 
+def test_letters_of_one_width_below_each_other_are_no_lines(tmp_path: Path) -> None:
+    """Of a report on a landscape page they seem to be lines of small print across it."""
+    for size, told in ((6, True), (9, False), (10, False)):
+        sheet = Sheet((792, 612))
+        for row in range(round(500 / size / 1.25)):
+            figures = "".join(
+                f"{(row * 7919 + column * 104729) % 99991 / 100:9.2f}" for column in range(round(110 / size))
+            )
+            for at, digit in enumerate(figures):
+                if digit != " ":
+                    sheet.text(40 + at * size * 0.7, 50 + row * size * 1.25, digit, size)
+        assert ("very small print" in said(tmp_path, sheet)) == told
+
+
 def test_small_print_of_a_landscape_page_is_shown(tmp_path: Path) -> None:
     (page,) = made(tmp_path, [turned(5, "prose", 20)])["sheets"]
     left, _, right, _ = page["region"]
