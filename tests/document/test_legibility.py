@@ -81,7 +81,7 @@ def test_letters_of_one_width_below_each_other_are_no_lines(tmp_path: Path) -> N
             )
             for at, digit in enumerate(figures):
                 if digit != " ":
-                    sheet.text(40 + at * size * 0.7, 50 + row * size * 1.25, digit, size)
+                    sheet.text(40 + at * size * 0.66, 50 + row * size * 1.25, digit, size)
         assert ("very small print" in said(tmp_path, sheet)) == told
 
 
