@@ -9,7 +9,6 @@ import pypdfium2
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from gateway.document import sniff
-from gateway.document.refusal import Unfaxable
 
 # what the libraries raise on a document of which a piece is wrong
 _BROKEN = (
@@ -23,11 +22,11 @@ _BROKEN = (
 
 
 def pagecount(document: str) -> int:
-    """The pages that can be had of a PDF or TIFF, by the document itself. Raises Unfaxable for one that cannot be read."""
+    """The pages that can be had of a PDF or TIFF, by the document itself: none of one that cannot be opened."""
     try:
         return _count(Path(document))
-    except _BROKEN as error:
-        raise Unfaxable("it is damaged", repr(error)) from error
+    except _BROKEN:
+        return 0
 
 
 def _count(path: Path) -> int:

@@ -312,6 +312,7 @@ def _inbound(
         file_name=name,
         note=_sentence(facts, "note"),
         breaks_off=attachment is not None and breaks_off(attachment[-END:], kind),
+        unreadable=missing and there == 0,
         missing=missing,
         table=_table(_inbound_rows(facts, caller, kind, attachment, there, letterhead.clock)),
     )
