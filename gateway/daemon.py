@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -58,6 +59,7 @@ async def serve(config: Config) -> int:
         log.critical("cannot start; nothing is accepted and nothing is sent", why=why)
         return status
     notifier.ready("accepting mail")
+    gc.freeze()  # what the program is made of is no garbage: to look at it again and again takes some per cent of a mail
     tasks = [
         loop.create_task(_watchdog(gateway, notifier), name="watchdog"),
         loop.create_task(_reloads(gateway, notifier, hangup), name="reloads"),
