@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from gateway.cli import output
 from gateway.cli.base import Failed, Session
 from gateway.cli.client import AdminClient, NotRunning
-from gateway.errors import ConfigError, GatewayError, KeyRefused, TryLater
+from gateway.errors import ConfigError, GatewayError, KeyRefused, Refused, TryLater
 
 if TYPE_CHECKING:
     from gateway.config import Config
@@ -41,6 +41,7 @@ _RELAY_REMEDIES = {  # by what aiosmtplib and OpenSSL say
     "WRONG_VERSION_NUMBER": "set mail.relay.tls: starttls, as the port does not speak TLS at once",
     "STARTTLS extension not supported": "set mail.relay.tls: none, or implicit and the port for that",
     "AUTH extension is not supported": "set mail.relay.tls: starttls, if it takes passwords under TLS only",
+    "the mail server wants TLS": "set mail.relay.tls: starttls",
     "CERTIFICATE_VERIFY_FAILED": "name it in mail.relay.host as its certificate does, and have this machine trust who signed that"
     " (update-ca-certificates)",
 }
@@ -407,10 +408,15 @@ async def relay(config: Config) -> Finding:
     from gateway import settings
     from gateway.mail.transport import Transport
 
-    to = settings.relay(config)
+    to, our = settings.relay(config), settings.notices(config)
     place = f"[{to.host}]:{to.port}" if ":" in to.host else f"{to.host}:{to.port}"
     try:
-        await Transport(to).probe()
+        await Transport(to).probe(["", our.bounce], our.fallback)
+    except Refused as error:
+        remedy = (
+            f"have it take mails from <> and {our.bounce} to {our.fallback}, from this machine or by mail.relay.user"
+        )
+        return Finding("mail server", FAIL, str(error), remedy)
     except TryLater as error:
         remedy = next((remedy for sign, remedy in _RELAY_REMEDIES.items() if sign in str(error)), "see mail.relay")
         return Finding("mail server", FAIL, str(error), f"{remedy}; results and received faxes wait for {place}")

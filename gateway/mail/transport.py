@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -76,10 +76,14 @@ class Transport:
         async with self._connected() as client:
             yield await self._hand_over(client, mail_from, rcpt_to, message)
 
-    async def probe(self) -> None:
-        """Greet the relay, encrypt and log in as for a mail, and leave. Raises TryLater when it could take no mail."""
-        async with self._connected():
-            pass
+    async def probe(self, senders: Sequence[str], rcpt_to: str) -> None:
+        """Go with the relay as far as the recipient of a mail, for each of ``senders``, and leave. Raises Refused and TryLater
+        as :meth:`handed_over`.
+        """
+        async with self._connected() as client:
+            for mail_from in senders:
+                await self._address(client, mail_from, rcpt_to, b"")
+                await client.rset()
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[aiosmtplib.SMTP]:
@@ -130,6 +134,12 @@ class Transport:
         )
 
     async def _hand_over(self, client: aiosmtplib.SMTP, mail_from: str, rcpt_to: str, message: bytes) -> str:
+        await self._address(client, mail_from, rcpt_to, message)
+        reply = await self._data(client, message)
+        return one_line(f"{reply.code} {reply.message}", 300)
+
+    async def _address(self, client: aiosmtplib.SMTP, mail_from: str, rcpt_to: str, message: bytes) -> None:
+        """The envelope."""
         utf8 = not (mail_from + rcpt_to).isascii()
         await client.mail(
             mail_from, options=self._mail_options(client, message, utf8=utf8), encoding="utf-8" if utf8 else "ascii"
@@ -137,8 +147,6 @@ class Transport:
         # reports must not be reported on: RFC 3834 section 3.3
         never = not mail_from and client.supports_extension("dsn")
         await client.rcpt(rcpt_to, options=["NOTIFY=NEVER"] if never else [], encoding="utf-8" if utf8 else "ascii")
-        reply = await self._data(client, message)
-        return one_line(f"{reply.code} {reply.message}", 300)
 
     async def _data(self, client: aiosmtplib.SMTP, message: bytes) -> aiosmtplib.SMTPResponse:
         """DATA and its end. The library's own looks at each line end, and nothing else happens meanwhile."""
@@ -198,7 +206,8 @@ def _translated(error: aiosmtplib.SMTPResponseException) -> GatewayError:
     if about_mail and is_final:
         return Refused(f"the mail server refused the mail: {reply}", status=status or "5.0.0")
     if error.code in _LOGIN_WANTED:
-        return TryLater(f"the mail server does not accept our login: {reply}", status="4.7.0")
+        wanted = "wants TLS" if "STARTTLS" in text.upper() else "does not accept our login"  # RFC 3207 section 4
+        return TryLater(f"the mail server {wanted}: {reply}", status="4.7.0")
     return TryLater(f"the mail server does not take the mail now: {reply}", status=status if error.code < 500 else None)
 
 

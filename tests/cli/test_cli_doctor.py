@@ -518,6 +518,40 @@ async def test_how_the_mail_server_wants_its_tls_is_told(
     assert finding.remedy.startswith(remedy), finding
 
 
+@pytest.mark.parametrize(
+    ("command", "reply", "remedy"),
+    [
+        (b"MAIL FROM:<>", b"530 5.7.0 Must issue a STARTTLS command first", "set mail.relay.tls: starttls"),
+        (b"MAIL FROM:<fax@", b"553 5.7.1 not owned by user", "see mail.relay"),
+        (
+            b"RCPT",
+            b"554 5.7.1 Relay access denied",
+            "have it take mails from <> and fax@example.org to admin@example.org",
+        ),
+    ],
+)
+async def test_what_the_mail_server_says_to_sender_and_recipient_is_told(
+    tmp_path: Path, command: bytes, reply: bytes, remedy: str
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mx\r\n")
+        while line := await reader.readline():
+            assert not line.startswith(b"DATA")
+            writer.write(reply + b"\r\n" if line.startswith(command) else b"250 mx\r\n")
+        writer.close()
+        gone.set()
+
+    gone = asyncio.Event()
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        path = write_config(tmp_path)
+        path.write_text(path.read_text().replace("port: 1}", f"port: {port}, timeout: 1s}}"))
+        finding = await checks.relay(load(path, {}))
+        await gone.wait()
+    assert (finding.state, finding.remedy.startswith(remedy)) == (FAIL, True), finding
+    assert reply.decode() in finding.text
+
+
 async def test_a_relay_by_a_name_that_is_none_is_told(tmp_path: Path) -> None:
     path = write_config(tmp_path)
     path.write_text(

@@ -104,6 +104,10 @@ async def sent(transport: Transport, mail_from: str, rcpt_to: str, message: byte
         return reply
 
 
+async def probed(transport: Transport) -> None:
+    await transport.probe(["", "bounce@example.org"], "ann@example.com")
+
+
 def to(port: int, **settings: Any) -> Transport:
     return Transport(
         RelaySettings(**{"host": "127.0.0.1", "port": port, "timeout": 5.0, "local_hostname": "gw.example", **settings})
@@ -212,7 +216,7 @@ async def test_old_server_without_ehlo() -> None:
 
     async with scripted(helo_only) as port:
         assert await sent(to(port), "", "ann@example.com", MESSAGE) == "250 taken"
-        await to(port).probe()
+        await probed(to(port))
 
 
 async def test_a_server_that_dies_after_its_yes_has_the_mail() -> None:
@@ -287,11 +291,14 @@ async def test_greylisting(command: str) -> None:
 async def test_a_probe_says_whether_the_relay_could_take_a_mail(server_tls: ssl.SSLContext, ca_file: str) -> None:
     sink = Sink()
     async with relay(sink) as port:
-        await to(port).probe()
+        await probed(to(port))
         with pytest.raises(TryLater):
-            await to(port, tls="starttls", ca_file=ca_file).probe()
+            await probed(to(port, tls="starttls", ca_file=ca_file))
+        sink.answers["RCPT"] = "554 5.7.1 Relay access denied"
+        with pytest.raises(Refused, match="Relay access denied"):
+            await probed(to(port))
     with pytest.raises(TryLater, match="cannot be reached"):
-        await to(port).probe()
+        await probed(to(port))
     assert not sink.mails
 
 
@@ -305,6 +312,9 @@ async def test_closing_in_the_middle() -> None:
 async def test_a_wish_for_a_login_is_no_fault_of_the_mail() -> None:
     async with relay(Sink(MAIL="530 5.7.0 Authentication required")) as port:
         with pytest.raises(TryLater, match="does not accept our login: 530"):
+            await sent(to(port), "", "ann@example.com", MESSAGE)
+    async with relay(Sink(MAIL="530 5.7.0 Must issue a STARTTLS command first")) as port:
+        with pytest.raises(TryLater, match="wants TLS: 530"):
             await sent(to(port), "", "ann@example.com", MESSAGE)
 
 
