@@ -387,12 +387,10 @@ class Settle:
 
     async def leave_to_person(self, job: FaxJob, why: str) -> None:
         """Hold one of which nobody knows whether it was sent."""
-        await self.hold(
-            job,
-            f"{MAY_BE_SENT}: {why}",
-            tell=MailKind.UNKNOWN,
-            remedy=f"Look for it in the history at the provider. {_choice(job)}",
-        )
+        remedy = f"Look for it in the history at the provider. {_choice(job)}"
+        if job.state is JobState.IN_DOUBT:  # what hindered its proof, a refused key say, may be over
+            remedy += f" To have it looked for again by itself: faxgateway queue release {job.id}."
+        await self.hold(job, f"{MAY_BE_SENT}: {why}", tell=MailKind.UNKNOWN, remedy=remedy)
 
     def hold_in(
         self,

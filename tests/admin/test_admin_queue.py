@@ -202,8 +202,11 @@ async def test_what_may_have_been_faxed_is_sent_again_by_an_explicit_word_only(h
     assert "sent again by the operator's word" in [event["what"] for event in shown["events"]]
 
 
+@pytest.mark.parametrize("is_told_again", [False, True])
 @pytest.mark.parametrize("house", ["200ms"], indirect=True)
-async def test_the_notice_of_a_fax_left_to_a_person_names_commands_that_do_what_it_says(house: House) -> None:
+async def test_the_notice_of_a_fax_left_to_a_person_names_commands_that_do_what_it_says(
+    house: House, is_told_again: bool
+) -> None:
     house.service.sending, house.service.history_status = "drop", 503
     submission = await house.send()
     async with asyncio.timeout(60):
@@ -214,9 +217,15 @@ async def test_the_notice_of_a_fax_left_to_a_person_names_commands_that_do_what_
     (notice,) = [mail.facts for mail in mails if mail.kind is MailKind.OPERATOR]
     assert f"faxgateway queue retry --resend {job['id']}. " in notice["remedy"]
     assert f"faxgateway queue cancel {job['id']}." in notice["remedy"]
+    assert notice["remedy"].endswith(f"faxgateway queue release {job['id']}.")
     house.service.sending = "yes"
-    assert await _change(house, "retry", job["id"], resend=True) == ([job["id"]], {})
+    if is_told_again:
+        house.service.history_status = 200
+        assert await _change(house, "release", job["id"]) == ([job["id"]], {})
+    else:
+        assert await _change(house, "retry", job["id"], resend=True) == ([job["id"]], {})
     await house.reach(submission, "submitted")
+    assert len(house.service.sends) == (1 if is_told_again else 2)
 
 
 async def test_a_held_fax_in_doubt_can_be_cancelled(house: House) -> None:
