@@ -25,7 +25,7 @@ def status(session: Session, as_json: bool) -> None:
 
 def _facts(found: dict[str, Any]) -> dict[str, Any]:
     counts = ", ".join(f"{count} {state}" for state, count in found["counts"].items() if count)
-    dead = found.get("dead_mails")
+    dead, pending = found.get("dead_mails"), found.get("received_pending")
     provider = found.get("provider") or {}
     reconcile = found.get("reconcile") or {}
     return {
@@ -40,6 +40,7 @@ def _facts(found: dict[str, Any]) -> dict[str, Any]:
         "faxes": counts or "none under way",
         "held": found["held"] and f"{found['held']} (faxgateway queue list --held)",
         "divided": f"{found['divided']} wait for parts (faxgateway queue divided)" if found["divided"] else "",
+        "received": f"{pending} waiting for the document (faxgateway inbound list)" if pending else "",
         "mails": f"{found['outbox']} waiting{f', {dead} given up' if dead else ''}",
     }
 

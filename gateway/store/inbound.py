@@ -172,6 +172,11 @@ def next_due(tx: Tx) -> float | None:
     return pauses.next_due(tx, "inbound", _PENDING)
 
 
+def pending(tx: Tx) -> int:
+    """How many faxes wait for their documents."""
+    return int(tx.execute("SELECT count(*) FROM inbound INDEXED BY inbound_due WHERE state = 'pending'").fetchone()[0])
+
+
 def listing(tx: Tx, limit: int = 1000) -> list[InboundFax]:
     """Received faxes, the newest first: each once, without the baseline."""
     rows = tx.execute(

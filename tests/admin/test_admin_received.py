@@ -53,6 +53,13 @@ async def test_a_received_fax_is_listed_and_shown(house: House) -> None:
         await house.ask("inbound.show", id="nope")
 
 
+async def test_the_status_counts_those_that_wait_for_their_documents(house: House) -> None:
+    await _receive(house)
+    assert (await house.ask("status"))["received_pending"] == 0
+    await _receive(house, "u2", document=False)
+    assert (await house.ask("status"))["received_pending"] == 1
+
+
 async def test_once_a_route_is_there_a_fax_that_went_astray_is_mailed_to_its_mailboxes(house: House) -> None:
     fax = await _receive(house)
     await _all_sent(house, fax)

@@ -23,7 +23,7 @@ from gateway.service.accept import Accept, AcceptSettings
 from gateway.service.divided import DividedMails
 from gateway.service.inbound import Inbound
 from gateway.service.outbound import Outbound
-from gateway.store import divided, outbox, overview
+from gateway.store import divided, inbound, outbox, overview
 from gateway.store.db import Database
 
 _LONGEST_KEPT = 600
@@ -111,6 +111,7 @@ class Admin:
             "started_at": shown.iso(status["started_at"]),
             "counts": {state: count for state, count in counts.items() if state != "held"},
             "held": counts["held"],
+            "received_pending": await self._database.read(inbound.pending),
             "outbox": mails["queued"],
             "dead_mails": mails["dead"],
             "divided": len(await self._database.read(divided.waiting)),
