@@ -21,8 +21,8 @@ _KEPT = (
 )
 _UNKNOWN = rb"X"  # makes of the name of a field one that LibreOffice leaves alone
 _IN_WORD = re.compile(  # the first words of a field behind its beginning, or of a simple one
-    rb"(fldCharType=[\"']begin[\"'](?:(?!fldCharType=|<w:instrText\b[^>]*>\s*\w).)*+<w:instrText\b[^>]*>\s*"
-    rb"|<w:fldSimple\b[^>]*\bw:instr=[\"']\s*)(?=" + _KEPT + rb")",
+    rb"(fldCharType=[\"']begin[\"'](?:(?!fldCharType=|<w:instrText\b[^<>]*>\s*\w).)*+<w:instrText\b[^<>]*>\s*"
+    rb"|<w:fldSimple\b[^<>]*\bw:instr=[\"']\s*)(?=" + _KEPT + rb")",
     re.DOTALL | re.IGNORECASE,
 )  # fmt: skip
 _IN_RTF = re.compile(rb"(\\fldinst(?![a-z])(?:\s|[{}]|\\\*|\\[a-z]++-?\d*+ ?)*+)(?=" + _KEPT + rb")", re.IGNORECASE)
