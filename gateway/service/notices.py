@@ -276,10 +276,10 @@ class Notices:
             " faxgateway inbound list shows all that wait; what can be had after all is mailed by itself.",
         )
 
-    def undelivered(self, mail: OutgoingMail, why: str, now: float) -> OutgoingMail:
+    def mail_waits(self, mail: OutgoingMail, why: str, now: float) -> OutgoingMail:
         """The alarm that the mail with a received fax waits, once a day."""
         return self.operator(
-            f"undelivered.{int(now // 86400)}",
+            f"mail-waits.{int(now // 86400)}",
             now,
             title="A received fax could not be delivered yet",
             text=f"The mail with the fax {mail.cause} to {mail.to}, and perhaps others, could not be handed over for"

@@ -237,7 +237,7 @@ class Postman:
 
         def commit(tx: Tx) -> bool:
             outbox.deferred(tx, mail.id, now + wait, str(error))
-            return is_late and outbox.add(tx, self._notices.undelivered(mail, str(error), now))
+            return is_late and outbox.add(tx, self._notices.mail_waits(mail, str(error), now))
 
         if await self._database.write(commit):
             self.nudge()
