@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import structlog
 
@@ -42,6 +42,10 @@ from gateway.store import jobs, origin, uploads, waiting
 from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("outbound")
+
+Wanted: TypeAlias = tuple[  # jobs that are due, and when the next one is
+    Callable[[Tx, float, int], list[FaxJob]], Callable[[Tx], float | None]
+]
 
 _SENDS = 2  # at once: so many more may be made, at most, when the first is answered that the key is refused
 _DOUBTS = 32  # at once: they share the readings of the history
@@ -117,83 +121,40 @@ class Outbound:
         )
         calls = settings.concurrency
         self._loops = [
-            self._loop("prepare", JobState.ACCEPTED, prepare, settings.workers, by_submission=True),
-            self._loop("upload", JobState.PREPARED, self._upload, calls, gate.sends),
-            self._loop("submit", JobState.UPLOADED, submit, min(calls, _SENDS), gate.sends),
-            self._loop("result", JobState.SUBMITTED, self.settle.result, calls, gate.tells),
-            self._loop("doubt", JobState.IN_DOUBT, doubt, _DOUBTS, gate.tells),
-            self._erase_loop(),
-            self._delay_loop(),
-            self._expire_loop(),
-        ]
+            self._loop("prepare", _in(JobState.ACCEPTED), prepare, settings.workers, key=lambda job: job.submission),
+            self._loop("upload", _in(JobState.PREPARED), self._upload, calls, gate.sends),
+            self._loop("submit", _in(JobState.UPLOADED), submit, min(calls, _SENDS), gate.sends),
+            self._loop("result", _in(JobState.SUBMITTED), self.settle.result, calls, gate.tells),
+            self._loop("doubt", _in(JobState.IN_DOUBT), doubt, _DOUBTS, gate.tells),
+            self._loop("erase", (uploads.erasable, uploads.next_erasable), self._erase, 1, gate.asks),
+            self._loop("delay", _untold(settings.delay_after), self.settle.delayed, 1),
+            self._loop(
+                "expire", _too_old(settings.settle.expire_after), self._give_up, 1,
+                lambda most: most if gate.is_in_vain else 0,
+            ),
+        ]  # fmt: skip
         gate.on_change.append(self.nudge)
 
     def _loop(
         self,
         name: str,
-        state: JobState,
-        handle: Callable[[FaxJob], Any],
+        wanted: Wanted,
+        handle: Callable[[FaxJob], Awaitable[None]],
         limit: int,
         gate: Callable[[int], int] = lambda most: most,
         *,
-        by_submission: bool = False,
+        key: Callable[[FaxJob], str] = lambda job: job.id,
     ) -> DueLoop[FaxJob]:
+        due, next_due = wanted
         return DueLoop(
             name,
-            due=lambda now, most: self._database.read(lambda tx: jobs.due(tx, state, now, most)),
-            next_due=lambda: self._database.read(lambda tx: jobs.next_due(tx, [state])),
-            key=(lambda job: job.submission) if by_submission else (lambda job: job.id),
+            due=lambda now, most: self._database.read(lambda tx: due(tx, now, most)),
+            next_due=lambda: self._database.read(next_due),
+            key=key,
             handle=handle,
             limit=limit,
             clock=self._clock,
             gate=gate,
-        )
-
-    def _erase_loop(self) -> DueLoop[FaxJob]:
-        return DueLoop(
-            "erase",
-            due=lambda now, most: self._database.read(lambda tx: uploads.erasable(tx, now, most)),
-            next_due=lambda: self._database.read(uploads.next_erasable),
-            key=lambda job: job.id,
-            handle=self._erase,
-            limit=1,
-            clock=self._clock,
-            gate=self._gate.asks,
-        )
-
-    def _delay_loop(self) -> DueLoop[FaxJob]:
-        after = self._settings.delay_after
-
-        async def next_due() -> float | None:
-            oldest = await self._database.read(waiting.oldest_untold)
-            return None if oldest is None else oldest + after
-
-        return DueLoop(
-            "delay",
-            due=lambda now, most: self._database.read(lambda tx: waiting.overdue(tx, now - after, most)),
-            next_due=next_due,
-            key=lambda job: job.id,
-            handle=self.settle.delayed,
-            limit=1,
-            clock=self._clock,
-        )
-
-    def _expire_loop(self) -> DueLoop[FaxJob]:
-        """What nobody tries any more, as all wait for the provider, is given up all the same."""
-        after = self._settings.settle.expire_after
-
-        async def never() -> None:
-            return None
-
-        return DueLoop(
-            "expire",
-            due=lambda now, most: self._database.read(lambda tx: waiting.too_old(tx, now - after, most)),
-            next_due=never,
-            key=lambda job: job.id,
-            handle=self._give_up,
-            limit=1,
-            clock=self._clock,
-            gate=lambda most: most if self._gate.is_in_vain else 0,
         )
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -386,6 +347,25 @@ class Outbound:
     async def receipt(self, receipt: Receipt) -> None:
         """Keep the provider's word; durable when this returns. It is a hint: the result loop confirms it."""
         await self.settle.receipt(receipt)
+
+
+def _in(state: JobState) -> Wanted:
+    return (lambda tx, now, most: jobs.due(tx, state, now, most)), (lambda tx: jobs.next_due(tx, [state]))
+
+
+def _untold(after: float) -> Wanted:
+    """Whose sender is to be told that it waits."""
+
+    def next_due(tx: Tx) -> float | None:
+        oldest = waiting.oldest_untold(tx)
+        return None if oldest is None else oldest + after
+
+    return (lambda tx, now, most: waiting.overdue(tx, now - after, most)), next_due
+
+
+def _too_old(after: float) -> Wanted:
+    """What nobody tries any more, as all wait for the provider, is given up all the same; whenever something else is due."""
+    return (lambda tx, now, most: waiting.too_old(tx, now - after, most)), (lambda _tx: None)
 
 
 def _is_whole(path: Path, document: FaxDocument) -> bool:
