@@ -171,13 +171,11 @@ class Gate:
         asyncio.get_running_loop().call_later(seconds + 0.001, self._tell)
         self._tell()
 
-    def shut(self, why: str) -> bool:
-        """The key is refused. False when that was known."""
-        if self._refused:
-            return False
-        self._refused, self.shut_at, self._proven = why, self._clock(), False
-        self._tell()
-        return True
+    def shut(self, why: str) -> None:
+        """The key is refused."""
+        if not self._refused:
+            self._refused, self.shut_at, self._proven = why, self._clock(), False
+            self._tell()
 
     def balance(self, amount: Decimal) -> None:
         """The account holds so much: sends go on when that pays for the fax that was refused."""
