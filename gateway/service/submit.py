@@ -106,18 +106,8 @@ class Submit:
         if arrived:
             await self._settle.leave_to_person(job, f"an earlier send of it, {arrived[0]}, is reported as successful")
             return
-        listed = 0
-        if _may_be_listed(earlier):
-            try:
-                listed = await self.listed(job)
-            except TryLater as error:
-                await self._not_told(job, earlier[-1], error, tries)
-                return
-            if not listed and self._patience.is_too_old(job, tries, self._clock()):
-                await self._patience.expire(job, job.last_error or earlier[-1].detail)
-                return
-        elif stop := await self._database.read(lambda tx: self._allowance.judge(tx, job, None, asked=False)):
-            await self._stop(job, stop, tries)
+        listed = await self._look(job, earlier, tries)
+        if listed is None:
             return
         if is_elsewhere and not listed:
             await self._database.write(lambda tx: uploads.again(tx, job, self._clock()))
@@ -149,6 +139,24 @@ class Submit:
         elif begun is not None:
             await self._send(begun, tries, place=job.next_at)
 
+    async def _look(self, job: FaxJob, earlier: Sequence[Attempt], tries: int) -> int | None:
+        """The id of a send that the provider had denied and shows now, 0 for none; None where none may be made, which is seen to."""
+        if not _may_be_listed(earlier):
+            stop = await self._database.read(lambda tx: self._allowance.judge(tx, job, None, asked=False))
+            if stop is None:
+                return 0
+            await self._stop(job, stop, tries)
+            return None
+        try:
+            listed = await self.listed(job)
+        except TryLater as error:
+            await self._not_told(job, earlier[-1], error, tries)
+            return None
+        if not listed and self._patience.is_too_old(job, tries, self._clock()):
+            await self._patience.expire(job, job.last_error or earlier[-1].detail)
+            return None
+        return listed
+
     def _begin(
         self,
         tx: Tx,
@@ -158,7 +166,7 @@ class Submit:
         now: float,
         *,
         listed: bool,
-        is_counted: bool = False,
+        is_counted: bool,
     ) -> FaxJob | Stop | None:
         """The intent of a send, with what it takes from the limits: both or neither. None when the job is not free."""
         stop = self._allowance.judge(tx, job, cost) if not listed else None
