@@ -81,11 +81,7 @@ class Routes:
                     "numbers in subjects, station id, region, results, options, identity, denying, caps and approval are for"
                     " sender routes"
                 )
-            if not mailboxes:
-                raise Refused("a did route needs at least one mailbox")
-            number = words.did_match(match, region=self._settings.region)
-            places = tuple(dict.fromkeys(self._mailbox(each) for each in mailboxes))
-            route = Route(RouteKind.DID, number, places, note=note, created_at=now)
+            route = self._of_did(match, mailboxes or [], note, now)
         else:
             if mailboxes:
                 raise Refused("mailboxes are for did routes; results of a sender go elsewhere with --results-to")
@@ -111,6 +107,13 @@ class Routes:
         await self._database.write(lambda tx: routes.put(tx, route, route.created_at))
         self._senders.forget_routes()
         return {"routes": [shown.route(route)]}
+
+    def _of_did(self, match: str, mailboxes: list[str], note: str, now: float) -> Route:
+        if not mailboxes:
+            raise Refused("a did route needs at least one mailbox")
+        number = words.did_match(match, region=self._settings.region)
+        places = tuple(dict.fromkeys(self._mailbox(each) for each in mailboxes))
+        return Route(RouteKind.DID, number, places, note=note, created_at=now)
 
     def _options(self, texts: list[str]) -> Mapping[str, str]:
         """Raises Refused, also for a cover page that there is not: every mail of the route would be refused for it."""
