@@ -10,7 +10,7 @@ from gateway.ports import HistoryEntry
 from gateway.service.allowance import count_found
 from gateway.service.comparison import Comparison
 from gateway.service.notices import Notices
-from gateway.store import jobs, outbox, receipts, waiting
+from gateway.store import jobs, outbox, sends, waiting
 from gateway.store.db import Tx
 
 
@@ -76,9 +76,7 @@ def _adopt(tx: Tx, job: FaxJob, sent: Sequence[HistoryEntry], now: float) -> Non
         assert attempt is not None, "it is uploaded, and not held"
         count_found(tx, job, attempt.n)
         what = f"found in the provider's history as fax {fax.provider_ref}"
-        jobs.change(tx, _now(tx, job), JobState.SUBMITTED, now, what, provider_ref=fax.provider_ref)
-        jobs.end_attempt(tx, job.id, attempt.n, now, "found", provider_ref=fax.provider_ref)
-        receipts.adopt(tx, fax.provider_ref, job.id)
+        sends.found(tx, _now(tx, job), fax.provider_ref, now, what)
 
 
 def _now(tx: Tx, job: FaxJob) -> FaxJob:

@@ -89,13 +89,8 @@ class Doubt:
         def commit(tx: Tx) -> bool:
             current = jobs.get(tx, job.id) or job
             hold = "" if current.may_be_sent else current.hold  # as a receipt of an earlier send told meanwhile
-            if not jobs.change(
-                tx, job, JobState.SUBMITTED, now, f"found in the provider's history as fax {ref}", provider_ref=ref,
-                hold=hold,
-            ):  # fmt: skip
+            if not sends.found(tx, job, ref, now, f"found in the provider's history as fax {ref}", hold=hold):
                 return False
-            jobs.end_attempt(tx, job.id, job.attempts, now, "found", provider_ref=ref)
-            receipts.adopt(tx, ref, job.id)
             if len(refs) > 1:
                 outbox.add(
                     tx,

@@ -36,7 +36,7 @@ from gateway.service.gate import Gate
 from gateway.service.history import History
 from gateway.service.patience import Patience
 from gateway.service.settle import Settle, SettleSettings
-from gateway.store import jobs, outbox, receipts, uploads, witness
+from gateway.store import jobs, outbox, receipts, sends, uploads, witness
 from gateway.store.db import Database, Tx
 
 log = structlog.get_logger("submit")
@@ -328,8 +328,8 @@ class Submit:
         attempts, older, by = await self._database.read(facts)
         reading = await self._history.read(older)
         documents = {attempt.document_ref for attempt in attempts}
-        sends = {entry.provider_ref for ref in documents for entry in reading.sends_of(ref, job.number.digits)}
-        if unknown := sends - await self._database.read(lambda tx: jobs.known_refs(tx, sends)):
+        shown = {entry.provider_ref for ref in documents for entry in reading.sends_of(ref, job.number.digits)}
+        if unknown := shown - await self._database.read(lambda tx: jobs.known_refs(tx, shown)):
             return min(unknown)
         if isinstance(reading.error, TryLater):
             raise reading.error
@@ -377,9 +377,7 @@ class Submit:
 
         def commit(tx: Tx) -> None:
             what = f"found in the provider's history as fax {ref}, though by its word it was not sent"
-            jobs.change(tx, job, JobState.SUBMITTED, now, what, provider_ref=ref)
-            jobs.end_attempt(tx, job.id, job.attempts, now, "found", provider_ref=ref)
-            receipts.adopt(tx, ref, job.id)
+            sends.found(tx, job, ref, now, what)
 
         await self._settle.record(commit)
         log.warning("a fax was sent that the provider had refused or not shown", id=job.id, fax=ref)

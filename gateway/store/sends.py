@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from gateway.model import FaxJob, JobState
-from gateway.store import jobs
+from gateway.store import jobs, receipts
 from gateway.store.db import Tx
 
 UNSURE = (JobState.ACCEPTED, JobState.PREPARED, JobState.UPLOADED, JobState.IN_DOUBT, JobState.SUBMITTED)
@@ -22,6 +23,15 @@ def sent(tx: Tx, refs: Iterable[int]) -> set[int]:
     """Those of ``refs``, the provider's ids of faxes, that are sends we know of, and the newest of all."""
     newest = tx.execute("SELECT max(provider_ref) FROM attempt WHERE provider_ref IS NOT NULL").fetchone()[0]
     return jobs.known_refs(tx, refs) | ({newest} if newest is not None else set())
+
+
+def found(tx: Tx, job: FaxJob, ref: int, now: float, what: str, **columns: Any) -> bool:
+    """The last send of a job is the provider's fax ``ref``, as its history shows; False when the job has moved on."""
+    if not jobs.change(tx, job, JobState.SUBMITTED, now, what, provider_ref=ref, **columns):
+        return False
+    jobs.end_attempt(tx, job.id, job.attempts, now, "found", provider_ref=ref)
+    receipts.adopt(tx, ref, job.id)
+    return True
 
 
 def of_others(tx: Tx, job: FaxJob) -> set[int]:
