@@ -35,7 +35,7 @@ def provider(config: Config) -> FaxToSettings:
     p = config.provider
     return FaxToSettings(
         base_url=p.base_url,
-        api_key=p.api_key.get_secret_value(),
+        api_key=p.api_key.value,
         timeout=p.timeout,
         upload_timeout=p.upload_timeout,
         rate=p.rate,
@@ -69,7 +69,7 @@ def relay(config: Config) -> RelaySettings:
         port=relay.port,
         tls=relay.tls,
         user=relay.user,
-        password=relay.password.get_secret_value() if relay.password else None,
+        password=relay.password.value if relay.password else None,
         timeout=relay.timeout,
         local_hostname=config.host,
     )
@@ -300,7 +300,7 @@ def callbacks(config: Config) -> CallbackSettings:
     c = config.http.callbacks
     return CallbackSettings(
         address=c.address,
-        tokens=tuple(token.get_secret_value() for token in (c.token, c.old_token) if token),
+        tokens=tuple(token.value for token in (c.token, c.old_token) if token),
         max_file=c.max_file,
         metrics_networks=tuple(config.http.metrics_networks),
         body_timeout=c.body_timeout,

@@ -20,9 +20,6 @@ class Secret:
     value: str = field(default="", repr=False)
     source: Mapping[str, str] = field(default_factory=dict, compare=False)
 
-    def get_secret_value(self) -> str:
-        return self.value
-
     def __str__(self) -> str:
         return "***"
 

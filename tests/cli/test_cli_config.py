@@ -127,8 +127,8 @@ def test_init_writes_what_check_config_accepts(tmp_path: Path) -> None:
     assert (config.mail.sender, config.mail.fallback) == ("Fax gateway <fax@example.org>", "office@example.org")
     (listener,) = config.smtp.listeners
     assert (listener.address, listener.networks) == ("127.0.0.1:2526", ("10.0.0.0/8", "127.0.0.0/8"))
-    assert config.provider.api_key.get_secret_value() == "my key"
-    assert len(config.http.callbacks.token.get_secret_value()) >= 40
+    assert config.provider.api_key.value == "my key"
+    assert len(config.http.callbacks.token.value) >= 40
     assert config.warnings == ()
     assert {file.name: _mode(file) & 0o077 for file in path.parent.iterdir()} == {
         "config.yaml": 0, "callback_token": 0, "faxto_api_key": 0,
@@ -173,7 +173,7 @@ def test_init_asks_a_person_at_a_terminal(tmp_path: Path, monkeypatch: pytest.Mo
         "mail.example.org",
         25,
     )
-    assert config.provider.api_key.get_secret_value() == "secret key"
+    assert config.provider.api_key.value == "secret key"
     assert config.state_dir == tmp_path / "state"
 
 

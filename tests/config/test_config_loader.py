@@ -272,7 +272,7 @@ def test_a_byte_order_mark_is_no_content(write: Write) -> None:
 
 def test_the_environment_of_the_process_is_the_default(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAXTO_API_KEY", "from the process")
-    assert load(write("")).provider.api_key.get_secret_value() == "from the process"
+    assert load(write("")).provider.api_key.value == "from the process"
 
 
 def test_find_takes_what_is_named_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

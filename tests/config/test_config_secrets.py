@@ -21,18 +21,18 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 
 def test_from_the_environment_and_from_a_file(read: Read) -> None:
     config = read("")
-    assert config.provider.api_key.get_secret_value() == KEY
-    assert config.http.callbacks.token.get_secret_value() == TOKEN, "without the newline of the file"
+    assert config.provider.api_key.value == KEY
+    assert config.http.callbacks.token.value == TOKEN, "without the newline of the file"
 
 
 def test_a_file_of_notepad(read: Read, tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"\xef\xbb\xbfsecret\r\n")
     config = read("provider: {api_key: {file: key}}")
-    assert config.provider.api_key.get_secret_value() == "secret"
+    assert config.provider.api_key.value == "secret"
 
 
 def test_a_plain_text(read: Read) -> None:
-    assert read("provider: {api_key: 0123}").provider.api_key.get_secret_value() == "0123"
+    assert read("provider: {api_key: 0123}").provider.api_key.value == "0123"
     assert read("mail: {relay: {password: ~}}").mail.relay.password is None
 
 
@@ -58,7 +58,7 @@ def test_from_systemd(write: Write, tmp_path: Path) -> None:
     (credentials / "faxto").write_text("from systemd\r\n")
     environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
     config = load(write("provider: {api_key: {credential: faxto}}"), environ)
-    assert config.provider.api_key.get_secret_value() == "from systemd"
+    assert config.provider.api_key.value == "from systemd"
     assert config.warnings == ()
 
 
@@ -133,7 +133,7 @@ def test_a_weak_callback_token(problems: Problems, option: str, token: str, prob
 
 def test_a_token_of_128_bits_will_do(read: Read) -> None:
     token = "AbCdEfGhIjKlMnOpQr-_~."
-    assert read(f"http: {{callbacks: {{token: {token}}}}}").http.callbacks.token.get_secret_value() == token
+    assert read(f"http: {{callbacks: {{token: {token}}}}}").http.callbacks.token.value == token
 
 
 def test_an_old_token_is_good_beside_the_new_one(read: Read) -> None:
