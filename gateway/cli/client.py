@@ -7,7 +7,7 @@ import io
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -123,20 +123,17 @@ async def operations(config: Config) -> AsyncIterator[Operations]:
 
     Raises what :func:`gateway.app.offline` raises, Failed.
     """
-    try:
-        client = await AdminClient(config.admin_socket).__aenter__()
-    except NotRunning:
-        from gateway import app, telemetry
+    operate: Operations
+    async with AsyncExitStack() as opened:
+        try:
+            operate = await opened.enter_async_context(AdminClient(config.admin_socket))
+        except NotRunning:
+            from gateway import app, telemetry
 
-        _become_owner(config.state_dir)
-        telemetry.set_up_logging("warning", "console")
-        async with app.offline(config) as operate:
-            yield operate
-        return
-    try:
-        yield client
-    finally:
-        await client.__aexit__()
+            _become_owner(config.state_dir)
+            telemetry.set_up_logging("warning", "console")
+            operate = await opened.enter_async_context(app.offline(config))
+        yield operate
 
 
 def _become_owner(state: Path) -> None:
