@@ -21,7 +21,7 @@ from gateway.app import Gateway
 from gateway.config import Config
 from gateway.edge.seldom import Seldom
 from gateway.errors import GatewayError, TryLater
-from gateway.refusals import EX_SOFTWARE, refusal
+from gateway.refusals import refusal
 from gateway.spool import SyncFailed
 
 log = structlog.get_logger("gateway")
@@ -71,7 +71,7 @@ async def serve(config: Config) -> int:
     await asyncio.gather(*waits, *tasks, return_exceptions=True)
     if gateway.failed.is_set():
         # nothing that needs the disk may follow, not even an orderly stop
-        os._exit(EX_SOFTWARE)
+        os._exit(os.EX_SOFTWARE)
     notifier.stopping()
     log.info("stopping")
     await gateway.stop()

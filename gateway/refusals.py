@@ -10,8 +10,6 @@ from gateway.errors import ConfigError
 from gateway.spool import SyncFailed
 from gateway.store.file import StoreBroken
 
-EX_SOFTWARE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = 70, 75, 77, 78
-
 READ_ONLY = (
     "mount its disk for writing, and see the system's log, as a kernel takes that away from a disk that fails; of the unit of"
     " systemd ReadWritePaths= must name it"
@@ -22,28 +20,28 @@ def refusal(error: Exception, state_dir: str) -> tuple[int, str]:
     """The exit status of a start that failed, and what a person can do about it."""
     match error:
         case ConfigError():
-            return EX_CONFIG, error.public
+            return os.EX_CONFIG, error.public
         case StoreBroken():
-            return EX_SOFTWARE, error.public
+            return os.EX_SOFTWARE, error.public
         case SyncFailed():
-            return EX_SOFTWARE, f"the disk cannot be believed: {error}"
+            return os.EX_SOFTWARE, f"the disk cannot be believed: {error}"
         case OSError(errno=errno.EROFS):
-            return EX_NOPERM, f"{_words(error)}; the gateway has to write to all of {state_dir}: {READ_ONLY}"
+            return os.EX_NOPERM, f"{_words(error)}; the gateway has to write to all of {state_dir}: {READ_ONLY}"
         case OSError(errno=errno.EEXIST | errno.ENOTDIR, filename=str(path)) if path.startswith(state_dir):
-            return EX_CONFIG, f"{path} is no directory; name one as state_dir, or take away what is there"
+            return os.EX_CONFIG, f"{path} is no directory; name one as state_dir, or take away what is there"
         case OSError(errno=errno.EACCES | errno.EPERM, filename=str(path)) if path.startswith(state_dir):
             user = os.geteuid()
             remedy = f"chown -R {user}" if Path(state_dir).exists() else f"install -d -m 0700 -o {user}"
-            return EX_NOPERM, (
+            return os.EX_NOPERM, (
                 f"{path}: {error.strerror}; all of {state_dir} must be writable and belong to the user that the"
                 f" gateway runs as, whose id is {user}: {remedy} {state_dir}"
             )
         case OSError(errno=errno.EACCES | errno.EPERM, filename=None):  # a listener
-            return EX_NOPERM, _words(error)
+            return os.EX_NOPERM, _words(error)
         case OSError():
-            return EX_TEMPFAIL, _words(error)
+            return os.EX_TEMPFAIL, _words(error)
         case _:
-            return EX_TEMPFAIL, str(error)
+            return os.EX_TEMPFAIL, str(error)
 
 
 def _words(error: OSError) -> str:

@@ -26,7 +26,6 @@ log = structlog.get_logger("admin")
 
 _MAX_ARGUMENTS = 1 << 20  # bytes
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): process, user, group
-_EX_USAGE, _EX_DATA, _EX_SOFTWARE, _EX_TEMPORARY, _EX_PERMISSION = 64, 65, 70, 75, 77
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -78,24 +77,24 @@ class AdminServer:
         user = _user(request)
         if user not in self._users:
             log.warning("refused", user=user)
-            return _error("only root and the gateway's own user may use this socket", _EX_PERMISSION, 403)
+            return _error("only root and the gateway's own user may use this socket", os.EX_NOPERM, 403)
         try:
             return await handler(request)
         except NotFound as error:
-            return _error(error.public, _EX_DATA, 404)
+            return _error(error.public, os.EX_DATAERR, 404)
         except KeyRefused as error:
-            return _error(error.public, _EX_PERMISSION, 403)
+            return _error(error.public, os.EX_NOPERM, 403)
         except TryLater as error:
-            return _error(error.public, _EX_TEMPORARY, 503)
+            return _error(error.public, os.EX_TEMPFAIL, 503)
         except Refused as error:
-            return _error(error.public, _EX_DATA, 400)
+            return _error(error.public, os.EX_DATAERR, 400)
         except web.HTTPException as error:
-            return _error(f"{error.reason}: {request.method} {request.path}", _EX_USAGE, error.status)
+            return _error(f"{error.reason}: {request.method} {request.path}", os.EX_USAGE, error.status)
         except ConnectionError:
             raise
         except Exception:
             log.exception("operation failed", operation=request.path)
-            return _error("the operation failed; the daemon's log says why", _EX_SOFTWARE, 500)
+            return _error("the operation failed; the daemon's log says why", os.EX_SOFTWARE, 500)
 
     async def _operation(self, request: web.Request) -> web.Response:
         body = await _body(request, _MAX_ARGUMENTS)
@@ -104,7 +103,7 @@ class AdminServer:
         except (ValueError, RecursionError):
             arguments = None
         if not isinstance(arguments, dict):
-            return _error("the arguments are not a JSON object", _EX_USAGE, 400)
+            return _error("the arguments are not a JSON object", os.EX_USAGE, 400)
         return web.json_response(await self._admin(request.match_info["operation"], arguments))
 
     async def _send(self, request: web.Request) -> web.Response:
@@ -113,7 +112,7 @@ class AdminServer:
             mail = await _body(request, most)
         except web.HTTPRequestEntityTooLarge:
             sentence = f"the mail has more than {most:,} bytes; fax less at a time, or raise smtp.max_message"
-            return _error(sentence, _EX_DATA, 413)
+            return _error(sentence, os.EX_DATAERR, 413)
         return web.json_response(
             await self._admin.send(mail, request.query.getall("to", []), request.query.get("from", ""))
         )
