@@ -357,7 +357,8 @@ class Gateway:
         now = time.time()
         short, expiring = self._disk_trouble(), await asyncio.to_thread(self.config.expiring, now)
         found = [self.notices.disk(short, now)] if short else []
-        for notice in (*found, *([self.notices.certificates(expiring, now)] if expiring else [])):
+        found += [self.notices.certificates(expiring, now)] if expiring else []
+        for notice in found:
             if await self.database.write(partial(outbox.add, mail=notice)):
                 log.warning(notice.facts["title"], why=notice.facts["text"])
                 self.postman.nudge()

@@ -408,8 +408,8 @@ class Spool:
             file = self.path(name)
             os.utime(file)  # its time there begins now
             file.rename(self.orphans / name.replace("/", "-"))
-        for changed in (ORPHANS, *{name.partition("/")[0] for name in orphans}):
-            if orphans:
+        if orphans:
+            for changed in (ORPHANS, *{name.partition("/")[0] for name in orphans}):
                 sync_directory(self.root / changed)
         return orphans
 

@@ -151,7 +151,7 @@ def _facts(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _after(mail: dict[str, Any]) -> str:
-    return f" after {output.plural(mail['tries'], 'try').replace('trys', 'tries')}" if mail["tries"] > 1 else ""
+    return f" after {mail['tries']} tries" if mail["tries"] > 1 else ""
 
 
 def _event(event: dict[str, Any]) -> str:

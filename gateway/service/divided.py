@@ -126,13 +126,10 @@ class DividedMails:
             mail = None
         here = store.parts(tx, mail.id) if mail else {}
         same = here.get(part.number)
-        if (
-            same is not None
-            and same.sha256 == part.sha256
-            and (not (mail and mail.became) or self._may_return(same, now))
-        ):
+        is_whole = mail is not None and mail.became != ""
+        if same and same.sha256 == part.sha256 and (not is_whole or self._may_return(same, now)):
             return same.submission
-        if mail is not None and mail.became:  # another mail, with an id that was used before
+        if is_whole:  # another mail, with an id that was used before
             mail, here = None, {}
         if mail is not None and (refusal := self._misfit(tx, mail, here, part, now)):
             return refusal
