@@ -103,7 +103,7 @@ def _a_time(value: str) -> str | None:
     return value
 
 
-_LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,60}"
+_A_LINE = _shaped(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,60}", "it is one line of at most 60 characters")
 OPTIONS: Mapping[str, tuple[Callable[[str], str | None], str]] = MappingProxyType(
     {
         "cover": _shaped(r"[a-z0-9][a-z0-9_-]{0,39}", "it is none, auto or the name of a cover page", lower=True),
@@ -111,13 +111,13 @@ OPTIONS: Mapping[str, tuple[Callable[[str], str | None], str]] = MappingProxyTyp
         "resolution": _one_of("fine", "standard", high="fine", normal="standard"),
         "paper": _one_of("letter", "a4"),
         "body": _one_of("with-text", "always", "without-attachment", "never", yes="always", no="never"),
-        "ref": _shaped(_LINE, "it is one line of at most 60 characters"),
-        "attn": _shaped(_LINE, "it is one line of at most 60 characters"),
-        "org": _shaped(_LINE, "it is one line of at most 60 characters"),
+        "ref": _A_LINE,
+        "attn": _A_LINE,
+        "org": _A_LINE,
         "language": _one_of("en", "de", "fr", "es"),
-        "from-company": _shaped(_LINE, "it is one line of at most 60 characters"),
-        "from-department": _shaped(_LINE, "it is one line of at most 60 characters"),
-        "from-voice": _shaped(_LINE, "it is one line of at most 60 characters"),
+        "from-company": _A_LINE,
+        "from-department": _A_LINE,
+        "from-voice": _A_LINE,
         "tsi": _shaped(r"[A-Za-z0-9+. -]{1,20}", "it has at most 20 letters, digits, blanks and + - ."),
         "priority": _one_of(*_PRIORITIES),
         "send-at": (_a_time, "it is a time like 2026-12-01T08:00, 08:00, +30m or +2h"),
