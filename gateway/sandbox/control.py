@@ -5,8 +5,7 @@ They need no key: whoever reaches the sandbox may use them, which is why it list
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -16,7 +15,7 @@ from gateway.sandbox.answers import Answer, Failure, iso, success
 from gateway.sandbox.documents import Documents
 from gateway.sandbox.exchange import Exchange
 from gateway.sandbox.faults import OPERATIONS, Fault, Faults, canonical, faults_of
-from gateway.sandbox.reading import Params, integer, read
+from gateway.sandbox.reading import Params, integer, json_object, read
 from gateway.sandbox.shapes import INBOUND_SHAPE, verdict
 from gateway.sandbox.store import Row, Store, money, units
 
@@ -84,7 +83,7 @@ class Control:
     async def order(self, request: web.Request) -> Answer:
         """Put a rule in force."""
         try:
-            return success(rule=self._faults.add(await _object(request)).public())
+            return success(rule=self._faults.add(json_object(await request.read())).public())
         except ValueError as error:
             raise Failure(400, f"{error}.") from error
 
@@ -103,7 +102,7 @@ class Control:
     async def balance(self, request: web.Request) -> Answer:
         """Set the credit of the account."""
         try:
-            amount = Decimal(str((await _object(request)).get("balance")))
+            amount = Decimal(str(json_object(await request.read()).get("balance")))
         except InvalidOperation:
             amount = Decimal(-1)
         if not amount.is_finite() or not 0 <= amount <= _MOST:
@@ -125,16 +124,6 @@ def _answering(handler: Callable[[web.Request], Any]) -> Callable[[web.Request],
 
 def _respond(answer: Answer) -> web.Response:
     return web.json_response(answer.body, status=answer.status)
-
-
-async def _object(request: web.Request) -> Mapping[str, Any]:
-    try:
-        body = json.loads(await request.read())
-    except (ValueError, RecursionError) as error:
-        raise Failure(400, "The body is not valid JSON.") from error
-    if not isinstance(body, dict):
-        raise Failure(400, "The body is not a JSON object.")
-    return body
 
 
 def _shape(params: Params) -> Fault | None:

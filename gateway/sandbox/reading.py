@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import parse_qsl
 
 from aiohttp import BodyPartReader, web
@@ -83,7 +83,7 @@ async def read(request: web.Request, directory: Path, max_upload: int) -> AsyncI
                 text = (await request.read()).decode("utf-8", "replace")
                 params.fields |= dict(_pairs(text))
             case "application/json":
-                params.fields |= _json(await request.read())
+                params.fields |= _said(await request.read())
         yield params
     finally:
         if params.upload is not None:
@@ -97,16 +97,21 @@ def _pairs(text: str) -> list[tuple[str, str]]:
         raise Failure(400, "Too many fields.") from error
 
 
-def _json(body: bytes) -> dict[str, str]:
-    if not body.strip():
-        return {}
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body is. Raises :class:`Failure` 400."""
     try:
         record = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Failure(400, "The body is not valid JSON.") from error
     if not isinstance(record, dict):
         raise Failure(400, "The body is not a JSON object.")
-    return {str(name): str(value) for name, value in record.items() if value is not None}
+    return record
+
+
+def _said(body: bytes) -> dict[str, str]:
+    """The fields of a JSON body, which may be empty."""
+    record = json_object(body) if body.strip() else {}
+    return {name: str(value) for name, value in record.items() if value is not None}
 
 
 async def _multipart(request: web.Request, params: Params, directory: Path, max_upload: int) -> None:
