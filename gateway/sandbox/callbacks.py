@@ -104,8 +104,9 @@ class Callbacks:
 
     def _due(self, identifier: int) -> None:
         del self._timers[identifier]
-        if self._store.callback(identifier)["due_at"] > self._clock():  # the timer ran ahead of the clock
-            self._later(identifier, self._store.callback(identifier)["due_at"])
+        due_at = self._store.callback(identifier)["due_at"]
+        if due_at > self._clock():  # the timer ran ahead of the clock
+            self._later(identifier, due_at)
         else:
             self.send([identifier])
 

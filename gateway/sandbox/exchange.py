@@ -56,7 +56,7 @@ class Exchange:
     ) -> None:
         self._store = store
         self._documents = documents
-        self.line = line
+        self._line = line
         self._faults = faults
         self._callbacks = callbacks
         self._pace = pace
@@ -89,7 +89,7 @@ class Exchange:
         """
         scenario = scenario_of(fax.number)
         document = self._documents.path(fax.document["tiff"])
-        outcome = await self.line.place(Call(document, fax.number, fax.tsi, scenario))
+        outcome = await self._line.place(Call(document, fax.number, fax.tsi, scenario))
         received = await self._received(fax.document, outcome)
         now = self._clock()
         return self._store.execute(
@@ -172,7 +172,7 @@ class Exchange:
 
     async def receive(self, sender: str, to: str, pages: FaxPages, said: dict[str, str], fault: Fault | None) -> str:
         """A fax arrives now, which is as ``said`` in its callback and with the ``fault``, if given. Returns its uuid."""
-        outcome = await self.line.place(Call(self._documents.path(pages.tiff), to, "", SCENARIOS["0000"]))
+        outcome = await self._line.place(Call(self._documents.path(pages.tiff), to, "", SCENARIOS["0000"]))
         with self._store.transaction():
             unique, kept = self._arrive(sender, to, pages, outcome, self._clock(), said, fault)
         self._callbacks.send(kept)
