@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 from gateway.sandbox.answers import Answer, Failure, Slice
 from gateway.sandbox.documents import Documents
 from gateway.sandbox.exchange import Exchange
-from gateway.sandbox.faults import SPOILED, Fault, Faults
+from gateway.sandbox.faults import NOT_JSON, SPOILED, Fault, Faults
 from gateway.sandbox.reading import Params, integer, read
 from gateway.sandbox.scenarios import scenario_of
 from gateway.sandbox.spoil import Wire
@@ -23,8 +23,7 @@ from gateway.sandbox.store import Store
 log = structlog.get_logger("sandbox")
 
 VERSIONS = ("/api/v1", "/api/v2")
-KEYLESS = ("register", "login")
-_FILES = "fetch"
+_KEYLESS = ("register", "login")
 
 
 @dataclass(slots=True)
@@ -38,7 +37,7 @@ class Ask:
     path: Mapping[str, str]
     origin: str
     root: str
-    key: str = ""
+    key: str
     fault: Fault | None = None
     jobs: list[int] = field(default_factory=list)
 
@@ -94,9 +93,9 @@ class Api:
             origin = f"{request.scheme}://{request.host}"
             try:
                 async with read(request, self.documents.incoming, self.max_upload) as params:
-                    ask = Ask(params, request.match_info, origin, origin + version)
-                    ask.key = params.text("api_key") or request.headers.get("api_key", "")
-                    if route.operation not in KEYLESS:
+                    key = params.text("api_key") or request.headers.get("api_key", "")
+                    ask = Ask(params, request.match_info, origin, origin + version, key)
+                    if route.operation not in _KEYLESS:
                         self._check_key(ask.key)
                     ask.fault = self._strike(route.operation, ask)
                     return await self._respond(route, ask, wire, request)
@@ -115,7 +114,7 @@ class Api:
         if operation == "status":
             job = self.store.job(integer(ask.path["id"]) or 0)
             number = job["fax_number"] if job else ""
-        fault = self.faults.draw(operation, number, but=SPOILED if operation == _FILES else ())
+        fault = self.faults.draw(operation, number, but=SPOILED if operation in NOT_JSON else ())
         if fault is None and operation == "send" and (scenario := scenario_of(number)).fault:
             return Fault.named(scenario.fault)
         return fault

@@ -180,7 +180,7 @@ _OWN: dict[str, dict[str, str]] = {
         "anonymous": "the sender withholds his number",
     },
 }
-_NOT_JSON = ("fetch",)
+NOT_JSON = ("fetch",)  # operations whose answer is a file
 _SECONDS = {"late": 5.0, "hang": math.inf}
 _USUAL_SECONDS = 2.0
 _ALIASES = {
@@ -196,7 +196,7 @@ def faults_of(operation: str) -> dict[str, str]:
         return own
     plain = {**UNANSWERED, **STATUSES}
     executed = {f"{EXECUTE_THEN}{name}": f"executed, then: {text}" for name, text in plain.items()}
-    return {**plain, **executed, **WIRE, **({} if operation in _NOT_JSON else SPOILED), **own}
+    return {**plain, **executed, **WIRE, **({} if operation in NOT_JSON else SPOILED), **own}
 
 
 @dataclass(frozen=True, slots=True)
