@@ -67,12 +67,11 @@ class FaxCalls:
         if ask.kind == "repeat":
             await self._keep(ask)
         pages = row["pages"] + (1 if ask.kind == "wrong-pages" else 0)
-        identifier = row["id"]
         return Answer(
             200,
             {
                 "status": "Success",
-                "document_id": identifier,
+                "document_id": row["id"],
                 "total_pages": pages,
                 "document": {**_record(row), "total_pages": pages},
             },

@@ -43,10 +43,7 @@ class InboxCalls:
         dids = {row["number"]: row["id"] for row in self._store.numbers()}
 
         def show(row: Row) -> dict[str, Any]:
-            return {
-                **_entry(row, address(ask.origin, row["id"], ask.key)),
-                "did_id": _FIRST_DID + dids.get(row["number"], 0),
-            }
+            return _entry(row, dids.get(row["number"], 0), address(ask.origin, row["id"], ask.key))
 
         want = ask.slice()
         listed = page(sliced(faxes), show, _others_entry, want, ask.fault)
@@ -74,9 +71,9 @@ def address(origin: str, number: int, key: str) -> str:
     return f"{origin}{_BASE}/{number}/file?api_key={key}"
 
 
-def _entry(row: Row, url: str) -> dict[str, Any]:
+def _entry(row: Row, did: int, url: str) -> dict[str, Any]:
     return {
-        "id": _FIRST_ENTRY + row["id"], "did_id": 0, "filename": f"{row['uuid'][:13]}.pdf",
+        "id": _FIRST_ENTRY + row["id"], "did_id": _FIRST_DID + did, "filename": f"{row['uuid'][:13]}.pdf",
         "filesize": kilobytes(row["size"]), "number": row["number"], "sender": row["sender"].strip().lstrip("+"),
         "total_pages": row["pages"], "created_at": php_date(row["created_at"]),
         "preview_file": url.replace("/file?", "/preview?"), "file_url": url,

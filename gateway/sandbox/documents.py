@@ -32,8 +32,8 @@ class FaxPages:
 
 
 class Documents:
-    """``documents/`` and ``sandbox.tmp/`` of the state directory, which may hold other things: the second is emptied, so its name
-    is nobody else's. A ``pool`` that is given is used, else one is started when needed.
+    """``documents/`` and ``sandbox.tmp/`` of the state directory, which may hold other things: the second is emptied, so
+    its name is nobody else's. A ``pool`` that is given is used, else one is started when needed.
     """
 
     def __init__(self, directory: Path, store: Store, pool: WorkerPool | None, workers: int) -> None:
