@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from gateway import charsets
@@ -12,6 +13,7 @@ from gateway.mail.words import decode_words
 _VALUE = re.compile(r"\s*([^\s;/]*(?:\s*/\s*[^\s;]*)?)")
 _MARKS = re.compile(r"[\s\"'<>]+")
 _NAME = re.compile(r"[\s;]*([^=;]*)(=?)\s*", re.ASCII)
+_NEXT = re.compile(r"\s[\w-]+=.*", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]+|\\.)*)"?[^;]*', re.DOTALL)
 _ENCODED = re.compile(r"(?:=\?[^?\s]*\?[bBqQ]\?[^?]*\?=\s*)+")
 _ESCAPED = re.compile(r'\\(["\\])')
@@ -101,6 +103,11 @@ def without_comment(value: str) -> str:
     if value.endswith(")"):
         value = value[: value.rfind("(")].rstrip() if "(" in value else value
     return value.strip("'\"")
+
+
+def charset_of(parameters: Mapping[str, str]) -> str:
+    """The charset that is named, also where that is said twice, or no semicolon parts it from the next parameter."""
+    return without_comment(_NEXT.sub("", parameters.get("charset", "")).rpartition("=")[2])
 
 
 def display_name(parameter: str) -> str:

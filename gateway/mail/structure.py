@@ -16,7 +16,7 @@ from gateway.mail import bodies, boundaries, clearsigned, flowed, forms, partial
 from gateway.mail.buffer import Buffer
 from gateway.mail.headers import Headers, continued, of_mail, split
 from gateway.mail.leaf import Leaf
-from gateway.mail.parameters import display_name, parse, without_comment
+from gateway.mail.parameters import charset_of, display_name, parse
 from gateway.mail.room import Room, TooMuch
 from gateway.mail.words import file_name, one_line
 
@@ -455,7 +455,7 @@ def _leaf(source: Buffer, headers: Headers, body: int, end: int, kind: str, para
         "text/plain" if kind in _READABLE else one_line(kind, 100),
         how,
         name=file_name(display_name(claimed)),
-        charset=one_line(without_comment(parameters.get("charset", "").rpartition("=")[2]), 40).lower() or None,
+        charset=one_line(charset_of(parameters), 40).lower() or None,
         disposition=disposition if disposition in ("attachment", "inline") else "attachment" if disposition else "",
         content_id=one_line(content_id, 500) or None,
         location=one_line(headers.raw("content-location"), 500),

@@ -78,7 +78,7 @@ def test_parts_are_no_pages_of_source(tmp_path: Path, head: str) -> None:
 @pytest.mark.parametrize(
     "kind", ['"text/html"; charset="{}"', "text/html>; charset={}", "html; charset={}", '"text/html; charset={}"']
 )
-@pytest.mark.parametrize("charset", ["iso-8859-15", "charset=iso-8859-15"])
+@pytest.mark.parametrize("charset", ["iso-8859-15", "charset=iso-8859-15", "iso-8859-15 format=flowed"])
 def test_a_type_with_marks_around_it(tmp_path: Path, kind: str, charset: str) -> None:
     mail = tmp_path / "mail"
     mail.write_bytes(f"{FIELDS}Content-Type: {kind.format(charset)}\r\n\r\nall for <b>5 €</b>".encode("iso-8859-15"))
