@@ -7,11 +7,11 @@ text becomes black, and what is dark stays dark. Photographs are halftoned.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image, ImageChops
 
-from gateway.document import boxes, exposure, photographs, shade, strips
+from gateway.document import boxes, exposure, photographs, shade, strips, tabletop
 from gateway.document.exposure import Box
 from gateway.document.legibility import faintness, lost_in
 from gateway.document.neighbourhood import STROKE, around, closed, doubled, grown, marked, opened, smoothed
@@ -30,13 +30,14 @@ _SEEN, _FLAT = 16, 3  # grey levels of light writing, over what is so many cells
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen of a page on the way: the tiles of light writing, and of writing that is lost (see legibility), and whether
-    photographs are on it.
+    """What was seen of a page on the way: the tiles of light writing, and of writing that is lost (see legibility), whether
+    photographs are on it, and whether the ground around a sheet was left white.
     """
 
     faint: Image.Image | None = None
     lost: Image.Image | None = None
     photographs: bool = False
+    cleared: bool = False
 
     def moved(self, at: tuple[int, int], cells: tuple[int, int]) -> Look:
         """The same of a page of so many cells, of which this is the part that begins ``at`` one."""
@@ -63,6 +64,16 @@ def inked(image: Image.Image, y_dpi: int) -> tuple[Image.Image, Look]:
     cell = (_CELL, _CELL // 2 if y_dpi == STANDARD else _CELL)
     small = grey.reduce(cell)
     paper = closed(small, STROKE)
+    ink, look = _page(grey, small, paper, cell)
+    if (ground := tabletop.find(small, paper)) is None:
+        return ink, look
+    pixels = ground.resize((ground.width * cell[0], ground.height * cell[1]), Image.Resampling.NEAREST)
+    ink.paste(255, mask=pixels.crop((0, 0, *ink.size)))
+    return ink, replace(look, cleared=True)
+
+
+def _page(grey: Image.Image, small: Image.Image, paper: Image.Image, cell: tuple[int, int]) -> tuple[Image.Image, Look]:
+    """As :func:`inked`, of all that is on a page. ``small`` is it, a point a cell, ``paper`` without dark writing."""
     found = list(photographs.find(small, paper, cell))
     if not found and (box := exposure.picture(grey, small)) is not None:
         return _alone(grey, box, cell)

@@ -21,27 +21,38 @@ def picture(grey: Image.Image, small: Image.Image) -> Box | None:
 
     ``small`` is the page, a point a cell.
     """
+    box = bounds(small)
+    if box is None:
+        return None
+    left, top, right, bottom = box
+    sides = [small.crop(edge).histogram() for edge in edges(box)]
+    is_light = not any(any(side[:_WHITE]) for side in sides)
+    if is_light or sum(side[255] for side in sides) > _GAPS * 2 * (right - left + bottom - top):
+        return None
+    counts = small.crop(box).histogram()
+    levels = [level for level, count in enumerate(counts) if count]
+    margin = max(left, top, small.width - right, small.height - bottom) - _WITHIN
+    if levels[0] > _FLAT * levels[-1] or (margin < _WITHIN and not _is_dim(lightest(counts))):
+        return None
+    return ImageChops.invert(grey).getbbox()
+
+
+def bounds(small: Image.Image) -> Box | None:
+    """The cells of a page of which a picture may be all there is, without its very edge; None of too few."""
     where = ImageChops.invert(small).getbbox()
     if where is None:
         return None
     left, top, right, bottom = (v + by for v, by in zip(where, (_WITHIN, _WITHIN, -_WITHIN, -_WITHIN), strict=True))
-    width, height = right - left, bottom - top
-    if min(width, height) < _LEAST:
-        return None
-    edges = (
+    return None if min(right - left, bottom - top) < _LEAST else (left, top, right, bottom)
+
+
+def edges(box: Box) -> tuple[Box, ...]:
+    """The cells at the four edges of a box."""
+    left, top, right, bottom = box
+    return (
         (left, top, right, top + 1), (left, bottom - 1, right, bottom),
         (left, top, left + 1, bottom), (right - 1, top, right, bottom),
     )  # fmt: skip
-    sides = [small.crop(edge).histogram() for edge in edges]
-    is_light = not any(any(side[:_WHITE]) for side in sides)
-    if is_light or sum(side[255] for side in sides) > _GAPS * 2 * (width + height):
-        return None
-    counts = small.crop((left, top, right, bottom)).histogram()
-    levels = [level for level, count in enumerate(counts) if count]
-    margin = max(where[0], where[1], small.width - where[2], small.height - where[3])
-    if levels[0] > _FLAT * levels[-1] or (margin < _WITHIN and not _is_dim(_lightest(counts))):
-        return None
-    return ImageChops.invert(grey).getbbox()
 
 
 def lit(image: Image.Image, small: Image.Image) -> Image.Image | None:
@@ -49,13 +60,13 @@ def lit(image: Image.Image, small: Image.Image) -> Image.Image | None:
 
     ``small`` is the picture, a point a cell.
     """
-    lightest = _lightest(small.histogram())
-    if not _is_dim(lightest):
+    level = lightest(small.histogram())
+    if not _is_dim(level):
         return None
-    return image.point([min(255, round(v * _GOOD / lightest)) for v in range(256)])
+    return image.point([min(255, round(v * _GOOD / level)) for v in range(256)])
 
 
-def _lightest(counts: list[int]) -> int:
+def lightest(counts: list[int]) -> int:
     """The level of the lightest ground, by how many cells have each."""
     above = 0
     for level in range(255, 0, -1):
@@ -65,5 +76,5 @@ def _lightest(counts: list[int]) -> int:
     return 0
 
 
-def _is_dim(lightest: int) -> bool:
-    return _BLACK <= lightest < _PAPER
+def _is_dim(level: int) -> bool:
+    return _BLACK <= level < _PAPER

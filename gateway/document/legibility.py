@@ -76,11 +76,12 @@ def opinion(
     faint: Image.Image | None,
     lost: Image.Image | None,
     photographs: bool,
+    cleared: bool,
 ) -> Opinion:
     """What a sender should know of a black-and-white page.
 
     ``seconds`` it takes on the line, ``faint`` as :func:`faintness` marked it and ``lost`` as :func:`lost_in`, ``photographs``:
-    some were found on it.
+    some were found on it, ``cleared``: the ground around a sheet was left white.
     """
     found = []
     marks = None
@@ -92,6 +93,8 @@ def opinion(
         found.append(f"takes about {seconds / 60:.0f} minutes on the line for its {why}; old machines may give up")
     elif photographs:
         found.append("holds photographs, which are printed in black dots")
+    if cleared:
+        found.append("is a photo of a sheet, and the ground around the sheet was left white")
     if faint is not None and faint.histogram()[255] >= _FAINT_TILES:
         found.append("has light writing on it, which may be hard to read")
         marks = faint

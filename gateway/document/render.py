@@ -149,8 +149,9 @@ def _sheet(page: raster.Page) -> _Sheet:
     tiff = raster.g4(image, page.y_dpi)
     seconds = page_seconds(raster.strip_size(tiff))
     opinion = legibility.opinion(
-        image, page.y_dpi, seconds=seconds, faint=look.faint, lost=look.lost, photographs=look.photographs
-    )
+        image, page.y_dpi, seconds=seconds, faint=look.faint, lost=look.lost, photographs=look.photographs,
+        cleared=look.cleared,
+    )  # fmt: skip
     return _Sheet(tiff, page.y_dpi, opinion, legibility.is_blank(image))
 
 
