@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from xml.parsers import expat
 
+SHEET_2003 = re.compile(rb"<(?:\w+:)?Visible>\s*Sheet(?:Very)?Hidden\s*<")  # what says so of a sheet of Excel 2003
 _HIDES_OPEN = re.compile(rb":(?:visibility|display|print(?:-ranges)?)\s*=")
 _HIDES_SHEET = re.compile(rb"\bhidden\s*=")
 _OFFICE, _STYLE, _TABLE, _DRAWING, _PRESENTATION = (

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.document import comments, hidden_binary, package, sniff
+from gateway.document import comments, hidden_binary, hidden_xml, package, sniff
 from gateway.document.compound import Compound, Damaged
 
 # not those that count pages, are of today, or show nothing
@@ -33,7 +33,7 @@ _SHEETS, _FOOT = (
     re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;Z[^<]*"),
 )
 # a hidden sheet is printed all the same where it is the one that is shown first, as programs write it that hide the first, or has
-# a print area
+# a print area; and any of Excel 2003 (SpreadsheetML), unless each of its rows is hidden
 _BOOK, _SHOWN_FIRST, _SHEET, _PRINT_AREA = (
     re.compile(r"xl/workbook\d*\.xml"),
     re.compile(rb"(<(?:\w+:)?workbookView\b[^<>]*?\s)activeTab=[\"'](\d{1,5})[\"']|(<(?:\w+:)?workbookView\b)"),
@@ -49,6 +49,10 @@ _HIDING_STYLE, _TABLE, _TABLE_STYLE, _RANGES = (
     re.compile(rb"<table:table\s[^<>]*>"),
     re.compile(rb"\btable:style-name=\"([^\"]*)"),
     re.compile(rb"\stable:print-ranges=\"[^\"]*\""),
+)
+_SHEET_2003_END, _ROW_2003 = (
+    re.compile(rb"(</(?:\w+:)?Worksheet\s*>)"),
+    re.compile(rb"(<(?:\w+:)?Row\b)(?![^<>]*\bHidden=)"),
 )
 _HIDDEN = re.compile(rb"\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']")
 # of a text of Word 97 and later (MS-DOC): where its head tells of tables of fields, and which of the two streams has them
@@ -87,7 +91,16 @@ def _rule(name: str) -> Callable[[bytes], bytes] | None:
 def _of_xml(text: bytes) -> bytes:
     kept = _IN_WORD.sub(rb"\1" + _UNKNOWN, text) if b"fldCharType" in text or b"<w:fldSimple" in text else text
     kept = _OPEN.sub(rb'\1 text:fixed="true"', kept)
+    if hidden_xml.SHEET_2003.search(kept):
+        return _of_book_of_2003(kept)
     return _of_open_book(kept) if b"table:print-ranges" in kept else kept
+
+
+def _of_book_of_2003(text: bytes) -> bytes:
+    sheets = _SHEET_2003_END.split(text)
+    return b"".join(
+        _ROW_2003.sub(rb'\1 ss:Hidden="1"', each) if hidden_xml.SHEET_2003.search(each) else each for each in sheets
+    )
 
 
 def _of_open_book(text: bytes) -> bytes:

@@ -78,7 +78,6 @@ _RELATIONS, _INSERTED = (
     re.compile(rb"<(?:\w+:)?Relationship\b[^<>]*/aFChunk[\"'][^<>]*>"),
 )
 _TARGET = re.compile(rb"\bTarget\s*=\s*[\"']/?(?:word/)?([^\"']+)")
-_HIDDEN_SHEET_2003 = re.compile(rb"<(?:\w+:)?Visible>\s*Sheet(?:Very)?Hidden\s*<")
 _BOOKS, _SHOW, _EDITED = ("Workbook", "Book"), "PowerPoint Document", "Current User"  # streams
 # what zipfile says of an archive that is damaged, locked or of a newer kind: LibreOffice is to judge it
 DAMAGED = (
@@ -216,7 +215,7 @@ def _in_xml(document: Path, _: str) -> Counter[str]:
     found = Counter(
         {
             "linked picture": len(_LINKED_IN_XML.findall(text)),
-            "hidden sheet": len(_HIDDEN_SHEET_2003.findall(text)),
+            "hidden sheet": len(hidden_xml.SHEET_2003.findall(text)),
             "hidden text": bool(_VANISHED.search(text)),
         }
     )

@@ -163,6 +163,16 @@ def test_the_print_ranges_of_a_hidden_table_are_none(tmp_path: Path) -> None:
     assert made == styles + table % "ta1" + none
 
 
+def test_a_hidden_sheet_of_excel_2003_has_no_row_to_print(tmp_path: Path) -> None:
+    """LibreOffice prints it else, hidden or not."""
+    sheet = "<%sWorksheet><Table><Row%s><Cell/></Row><Row ss:Hidden='1'/></Table><Visible>%s</Visible></%sWorksheet>"
+    for prefix in ("", "ss:"):
+        shown = sheet % (prefix, "", "SheetVisible", prefix)
+        for state in ("SheetHidden", "SheetVeryHidden"):
+            made = settled(tmp_path, shown + sheet % (prefix, "", state, prefix) + shown, sniff.OFFICE_XML)
+            assert made == shown + sheet % (prefix, ' ss:Hidden="1"', state, prefix) + shown
+
+
 @pytest.mark.parametrize("state", [0, 1, 2])  # shown, hidden, and so that nobody finds it
 def test_the_print_area_of_a_hidden_sheet_of_old_excel_is_none(tmp_path: Path, state: int) -> None:
     area = b"\x3b" + bytes(10)

@@ -328,6 +328,33 @@ async def test_every_kind_of_office_document_is_printed(
     assert {"Word"} <= words <= {"Word", "A", "Page 1"}  # a table has its name and the page around it
 
 
+def _with_a_hidden_sheet(document: bytes) -> bytes:
+    """A table of one XML, with a sheet that is hidden and has a print area of its own."""
+    if b"<Worksheet " in document:
+        area = b'<Names><NamedRange ss:Name="Print_Area" ss:RefersTo="=B!R1C1"/></Names><Table>'
+        visible = b'<WorksheetOptions xmlns="urn:schemas-microsoft-com:office:excel"><Visible>SheetHidden</Visible></WorksheetOptions>'
+        sheet = document[document.index(b"<Worksheet ") : document.index(b"</Worksheet>")].replace(b'"A"', b'"B"')
+        hidden = sheet.replace(b"Word", b"Secret").replace(b"<Table>", area) + visible + b"</Worksheet>"
+        return document.replace(b"</Worksheet>", b"</Worksheet>" + hidden)
+    sheet = document[document.index(b"<table:table ") : document.index(b"</office:spreadsheet>")]
+    named = b'<table:table table:name="B" table:style-name="ta2" table:print-ranges="B.A1:B.A1"'
+    hidden = sheet.replace(b'<table:table table:name="A"', named).replace(b"Word", b"Secret")
+    style = b'<style:style style:name="ta2" style:family="table"><style:table-properties table:display="false"/></style:style>'
+    styles = b"<office:automatic-styles>" + style + b"</office:automatic-styles><office:body>"
+    return document.replace(sheet, sheet + hidden).replace(b"<office:body>", styles)
+
+
+@pytest.mark.parametrize("document", [made_office.excel_2003(), made_office.flat("spreadsheet")])
+@needs_office
+@pytest.mark.system
+@behind_walls
+async def test_a_hidden_sheet_is_not_printed(pool: WorkerPool, fax: Fax, tmp_path: Path, document: bytes) -> None:
+    part = fax.part("unknown", _with_a_hidden_sheet(document))
+    found = await opened(pool, {"parts": [part], "left_out": []}, tmp_path, LIBRE_OFFICE)
+    with pypdfium2.PdfDocument(found["parts"][0]["path"]) as pages:
+        assert ["Word" in page.get_textpage().get_text_bounded() for page in pages] == [True]
+
+
 @needs_office
 @pytest.mark.system
 @behind_walls
