@@ -42,6 +42,12 @@ _BOOK, _SHOWN_FIRST, _SHEET, _PRINT_AREA = (
         rb"<(?:\w+:)?definedName\b(?=[^<>]*\bname=\"_xlnm\.Print_Area\")(?=[^<>]*\blocalSheetId=\"(\d{1,5})\")[^<>]*>[^<]*</[^<>]*>"
     ),
 )
+# a run of Word 2003 in one XML with its properties, which may hide its words: LibreOffice prints them all the same
+_WORD_2003, _RUN_2003, _VANISHED = (
+    b"office/word/2003/wordml",
+    re.compile(rb"(<w:r\b[^<>]*>\s*<w:rPr>((?:(?!</?w:rPr>).)*+)</w:rPr>)(?:(?!</?w:r\b).)*+(?=</w:r>)", re.DOTALL),
+    re.compile(rb"<w:vanish(?: w:val=\"(?:on|1|true)\")? ?/>"),
+)
 _HIDING_STYLE, _TABLE, _TABLE_STYLE, _RANGES = (
     re.compile(
         rb"<style:style\b(?=[^<>]*\bstyle:name=\"([^\"<>]*))[^<>]*>\s*<style:table-properties\b[^<>]*\btable:display=\"false\""
@@ -93,6 +99,8 @@ def _of_xml(text: bytes) -> bytes:
     kept = _OPEN.sub(rb'\1 text:fixed="true"', kept)
     if hidden_xml.SHEET_2003.search(kept):
         return _of_book_of_2003(kept)
+    if _WORD_2003 in kept:
+        return _RUN_2003.sub(lambda run: run[1] if _VANISHED.search(run[2]) else run[0], kept)
     return _of_open_book(kept) if b"table:print-ranges" in kept else kept
 
 

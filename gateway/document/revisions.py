@@ -24,6 +24,12 @@ _OPEN = re.compile(
     re.DOTALL,
 )
 _IN_PLACE = re.compile(rb"</office:change-info>\s*</text:deletion>")  # but for what LibreOffice writes as one XML
+# of Word 2003 in one XML, of which LibreOffice would print neither what was deleted nor what was put in: beginnings and ends of marks,
+# which may stand in each other, and of what they mark
+_IN_WORD_2003, _CHANGE = (
+    re.compile(rb"<aml:annotation\b[^<>]*(?<!/)>|</aml:annotation\s*>|</?aml:content\s*>"),
+    re.compile(rb"\bw:type=\"Word\.(Insertion|Deletion)\""),
+)
 _DELETED_IN_RTF, _MARKED_IN_RTF = (
     re.compile(rb"(?<!\\)\\deleted(?![a-z])"),
     re.compile(rb"(?<!\\)\\rev(?=(?:ised|auth|authdel)(?![a-z]))"),
@@ -77,8 +83,29 @@ def _of_xml(text: bytes) -> bytes:
     """The very same where it has what was deleted in its place: that cannot be taken out of it."""
     if _IN_PLACE.search(text):
         return text
+    if b"<aml:annotation" in text:
+        return _of_word_2003(text)
     accepted, count = _OPEN.subn(b"", text)
     return accepted if count else b""
+
+
+def _of_word_2003(text: bytes) -> bytes:
+    kept: list[bytes] = []
+    marks: list[bytes] = []  # that are open: Insertion, Deletion, b"" for what says something else
+    at = deletions = 0
+    is_changed = False
+    for tag in _IN_WORD_2003.finditer(text):
+        kept += [] if deletions else [text[at : tag.start()]]
+        at = tag.end()
+        if tag[0].startswith(b"<aml:annotation"):
+            change = _CHANGE.search(tag[0])
+            marks.append(change[1] if change else b"")
+            is_changed |= change is not None
+            deletions += marks[-1] == b"Deletion"
+        kept += [] if deletions or marks[-1:] == [b"Insertion"] else [tag[0]]
+        if marks and tag[0].startswith(b"</aml:annotation"):
+            deletions -= marks.pop() == b"Deletion"
+    return b"".join([*kept, text[at:]]) if is_changed else b""
 
 
 def _of_rtf(text: bytes) -> bytes:

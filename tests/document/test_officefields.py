@@ -163,6 +163,20 @@ def test_the_print_ranges_of_a_hidden_table_are_none(tmp_path: Path) -> None:
     assert made == styles + table % "ta1" + none
 
 
+def test_hidden_words_of_word_2003_are_none(tmp_path: Path) -> None:
+    """LibreOffice prints them."""
+    start = '<w:wordDocument xmlns:w="http://schemas.microsoft.com/office/word/2003/wordml">'
+    run = "<w:r><w:rPr><w:b/>%s</w:rPr>%s</w:r>"
+    shown = run % ("", "<w:t>a</w:t>") + run % ('<w:vanish w:val="off"/>', "<w:t>b</w:t>") + "<w:r><w:t>c</w:t></w:r>"
+    for hides in ("<w:vanish/>", '<w:vanish w:val="on"/><w:i/>'):
+        made = settled(tmp_path, start + shown + run % (hides, "<w:t>d</w:t><w:br/>") + shown, sniff.OFFICE_XML)
+        assert made == start + shown + run % (hides, "") + shown
+    began = time.process_time()
+    for text in ("<w:r><w:rPr></w:rPr>", "<w:r><w:rPr>", "<w:vanish/>"):
+        assert settled(tmp_path, start + text * 10_000, sniff.OFFICE_XML) == start + text * 10_000
+    assert time.process_time() - began < 1  # some hundredths
+
+
 def test_a_hidden_sheet_of_excel_2003_has_no_row_to_print(tmp_path: Path) -> None:
     """LibreOffice prints it else, hidden or not."""
     sheet = "<%sWorksheet><Table><Row%s><Cell/></Row><Row ss:Hidden='1'/></Table><Visible>%s</Visible></%sWorksheet>"

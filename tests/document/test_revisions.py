@@ -129,6 +129,29 @@ def test_the_settings_of_old_word_say_that_changes_are_not_shown(tmp_path: Path,
     assert made == (b"\xff" * 12 + b"\xe7" + b"\xff" * 7 if properties else b"\xff" * 20)
 
 
+def _mark(kind: str, words: str) -> str:
+    return f'<aml:annotation aml:id="0" w:type="Word.{kind}" aml:author="A"><aml:content>{words}</aml:content></aml:annotation>'
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [
+        ("a" + _mark("Deletion", "gone") + "b" + _mark("Insertion", "new") + "c", "abnewc"),  # LibreOffice leaves both out
+        (_mark("Insertion", "a" + _mark("Deletion", "gone") + _mark("Formatting", "b") + "c"), "a" + _mark("Formatting", "b") + "c"),
+        (_mark("Deletion", _mark("Insertion", "gone") + _mark("Comment", "gone")) + "a", "a"),
+        (_mark("Insertion", '<aml:annotation w:type="Word.Bookmark.End"/>a'), '<aml:annotation w:type="Word.Bookmark.End"/>a'),
+        (_mark("Comment", "a"), ""),
+        ('<aml:annotation w:type="Word.Insertion"/>a', ""),
+        ('<aml:annotation w:type="Word.Deletion">' * 10_000, "\n"),  # in no time
+    ],
+)  # fmt: skip
+def test_changes_of_a_text_of_word_2003_are_accepted(tmp_path: Path, text: str, accepted: str) -> None:
+    document = tmp_path / "document"
+    document.write_text(f"{text}\n")
+    assert revisions.accept(document, sniff.OFFICE_XML) == (ACCEPTED if accepted else "")
+    assert document.read_text().rstrip() == (accepted or text).rstrip()
+
+
 def test_other_files_of_the_old_kinds_stay_as_they_are(tmp_path: Path) -> None:
     document = tmp_path / "document"
     for data in (made_compound.xls(), made_compound.ppt(), b"\xd0\xcf"):
