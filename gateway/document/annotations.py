@@ -155,7 +155,7 @@ class Annotations:
                 del each["/AP"]
                 self.changed = True
         elif isinstance(look, Dictionary) and "/AS" not in each and isinstance(value, Name):
-            each["/AS"] = value if str(value) in look else Name.Off
+            each["/AS"] = value if value in look else Name.Off
             self.changed = True
         if _inherited(each, "/FT") == "/Btn" and not int(_inherited(each, "/Ff") or 0) & _PUSHED:
             self._settle_mark(each, look)
@@ -163,13 +163,13 @@ class Annotations:
     def _settle_mark(self, each: Dictionary, look: Any) -> None:
         """What is ticked or chosen is seen: of what has no look for its state pdfium shows little, and of a look for all nothing."""
         state = _state(each)
-        if isinstance(look, Stream):
-            each["/AP"] = Dictionary(N=Dictionary({state: look}))
-        elif state != "/Off" and not (isinstance(look, Dictionary) and state in look):
-            each["/AP"] = Dictionary(N=Dictionary({state: self._mark(each)}))
-        else:
-            return
-        each["/AS"] = Name(state)
+        if not isinstance(look, Stream):
+            if state == "/Off" or (isinstance(look, Dictionary) and state in look):
+                return
+            look = self._mark(each)
+        looks = Dictionary()
+        looks[state] = look
+        each["/AP"], each["/AS"] = Dictionary(N=looks), state
         self.changed = True
 
     def _mark(self, each: Dictionary) -> pikepdf.Object:
@@ -260,12 +260,12 @@ def _inherited(field: pikepdf.Object, name: str) -> Any:
     return field.get(name)
 
 
-def _state(widget: Dictionary) -> str:
+def _state(widget: Dictionary) -> Name:
     """That of a check box or radio button, by its value where it does not say it and is the only one that has it."""
     state = widget.get("/AS")
     if state is None and ("/V" in widget or len(widget.get("/Parent", widget).get("/Kids", ())) == 1):
         state = _inherited(widget, "/V")
-    return str(state) if isinstance(state, Name) else "/Off"
+    return state if isinstance(state, Name) else Name.Off
 
 
 def _value(field: Dictionary) -> str:

@@ -6,6 +6,8 @@ import re
 
 from pikepdf import Array, Dictionary, Name, Object
 
+from gateway.document import named
+
 _CALLED = re.compile(r"(?:^|[/+])wingdings(?!\s*-?\s*[23])", re.IGNORECASE)  # its two sequels have others
 # fonts that every reader of a PDF has (ISO 32000-2, 9.6.2.2), as programs call them
 _STANDARD = {
@@ -25,7 +27,7 @@ _SIGNS = {  # from a code on; those that our font has
 
 def has(font: Object) -> bool:
     """Whether a font of a PDF is called so, and its signs are known by its codes."""
-    return font.get("/Subtype") != "/Type0" and bool(_CALLED.search(str(font.get("/BaseFont", ""))))
+    return font.get("/Subtype") != "/Type0" and bool(_CALLED.search(named.said(font.get("/BaseFont", ""))))
 
 
 def standard(font: Object) -> Name | None:
@@ -33,7 +35,7 @@ def standard(font: Object) -> Name | None:
     name = font.get("/BaseFont")
     if font.get("/Subtype") == "/Type0" or (font.get("/Subtype") == "/Type1" and name in _STANDARD):
         return None
-    return next((known for known, called in _STANDARD.items() if called.search(str(name))), None)
+    return next((known for known, called in _STANDARD.items() if called.search(named.said(name))), None)
 
 
 def encoding() -> Dictionary:

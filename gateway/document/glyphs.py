@@ -17,7 +17,7 @@ from pikepdf import Dictionary, Name
 from PIL import Image, ImageFont
 from pypdfium2 import raw as pdfium
 
-from gateway.document import dingbats
+from gateway.document import dingbats, named
 
 _FONTS = Path(__file__).parent / "fonts"
 _EMBEDDED = ("/FontFile", "/FontFile2", "/FontFile3")
@@ -70,9 +70,9 @@ class Borrowed:
                 if dingbats.has(each) or dingbats.standard(each):
                     self.signs = True
                 elif _is_numbered(each):
-                    self.numbered.add(str(each.get("/BaseFont", ""))[1:])
+                    self.numbered.add(_called(each))
                 if _is_downward(each):
-                    self.downward.add(str(each.get("/BaseFont", ""))[1:])
+                    self.downward.add(_called(each))
         return self._known[each.objgen]
 
 
@@ -105,15 +105,21 @@ def _is_numbered(font: pikepdf.Object) -> bool:
 def _is_of_numbers(font: pikepdf.Object) -> bool:
     """Whether all names of letters are numbers of that font."""
     encoding = font.get("/Encoding")
-    named = encoding.get("/Differences") if isinstance(encoding, Dictionary) else None
-    names = [str(each) for each in named if isinstance(each, Name)] if isinstance(named, pikepdf.Array) else []
+    codes = encoding.get("/Differences") if isinstance(encoding, Dictionary) else None
+    names = [named.said(each) for each in codes if isinstance(each, Name)] if isinstance(codes, pikepdf.Array) else []
     return bool(names) and all(map(_NUMBER.fullmatch, names))
+
+
+def _called(font: pikepdf.Object) -> str:
+    return named.said(font.get("/BaseFont", ""), "replace")[1:]
 
 
 def _is_downward(font: pikepdf.Object) -> bool:
     coded = font.get("/Encoding")
     is_said = isinstance(coded, pikepdf.Stream) and coded.get("/WMode") == 1
-    return font.get("/Subtype") == "/Type0" and (is_said or (isinstance(coded, Name) and str(coded).endswith("V")))
+    return font.get("/Subtype") == "/Type0" and (
+        is_said or (isinstance(coded, Name) and named.said(coded).endswith("V"))
+    )
 
 
 def _program(font: pikepdf.Object) -> bool | None:
@@ -238,7 +244,7 @@ def lend(document: pikepdf.Pdf, *, letters: bool = True) -> None:
             font["/Encoding"] = dingbats.encoding()
         name = font.get("/BaseFont", Name.Unknown)
         about = font.get("/FontDescriptor", Dictionary(Type=Name.FontDescriptor, FontName=name))
-        face = _face(str(name), int(about.get("/Flags", 0)))
+        face = _face(named.said(name), int(about.get("/Flags", 0)))
         if face not in files:
             files[face] = document.make_indirect(pikepdf.Stream(document, (_FONTS / f"{face}.ttf").read_bytes()))
         for each in _EMBEDDED:  # one that cannot be read

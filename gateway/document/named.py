@@ -35,6 +35,11 @@ def is_lost(content: bytes, *resources: object) -> bool:
             return False
 
 
+def said(name: object, errors: str = "surrogateescape") -> str:
+    """A name as text, which may be in any coding (7.3.5): ``str()`` fails where it is not UTF-8."""
+    return bytes(name).decode("utf-8", errors) if isinstance(name, pikepdf.Name) else str(name)
+
+
 def _plain(name: bytes) -> bytes:
     return _ESCAPED.sub(lambda digits: bytes.fromhex(digits[1].decode()), name) if b"#" in name else name
 
@@ -42,7 +47,7 @@ def _plain(name: bytes) -> bytes:
 def _named(resources: object, kind: str) -> Iterator[str]:
     found = resources.get(kind) if isinstance(resources, pikepdf.Dictionary) else None
     for name, each in found.items() if isinstance(found, pikepdf.Dictionary) else ():
-        if isinstance(each, _CLASSES[kind]) and str(each.get("/Subtype")) in _KINDS[kind] and _has_its_letters(each):
+        if isinstance(each, _CLASSES[kind]) and said(each.get("/Subtype")) in _KINDS[kind] and _has_its_letters(each):
             yield name
 
 
@@ -59,7 +64,7 @@ def _has_its_letters(font: pikepdf.Object) -> bool:
         return kind != "/Type3" or encoding is not None
     codes = encoding.get("/Differences")
     coded = (
-        {str(each) for each in codes if isinstance(each, pikepdf.Name)} if isinstance(codes, pikepdf.Array) else set()
+        {said(each) for each in codes if isinstance(each, pikepdf.Name)} if isinstance(codes, pikepdf.Array) else set()
     )
     names = set(drawn.keys())
     return "/BaseEncoding" in encoding or not (names - coded and coded - names)
@@ -70,7 +75,7 @@ def _shows_other(content: bytes, objects: set[str], fonts: set[str]) -> bool:
     with pikepdf.new() as scratch:
         for instruction in pikepdf.parse_content_stream(pikepdf.Stream(scratch, content)):
             operator, operands = str(instruction.operator), instruction.operands
-            name = str(operands[0]) if operands else ""
+            name = said(operands[0]) if operands else ""
             if operator == "q":
                 kept.append(lacks_font)
             elif operator == "Q":

@@ -127,7 +127,10 @@ def _looks(notes: object) -> Iterator[object]:
     for each in notes if isinstance(notes, pikepdf.Array) else ():
         looks = each.get("/AP") if isinstance(each, pikepdf.Dictionary) else None
         look = looks.get("/N") if isinstance(looks, pikepdf.Dictionary) else None
-        yield look.get(str(each.get("/AS", "/Off"))) if isinstance(look, pikepdf.Dictionary) else look
+        state = each.get("/AS") if isinstance(each, pikepdf.Dictionary) else None
+        if isinstance(look, pikepdf.Dictionary):
+            look = look.get(state if isinstance(state, pikepdf.Name) else pikepdf.Name.Off)
+        yield look
 
 
 def _shown(resources: object) -> Iterator[object]:

@@ -358,7 +358,10 @@ def test_a_box_that_does_not_say_its_state_is_ticked_by_its_value(pages: Pages) 
 @pytest.mark.parametrize("mark", [{}, {"MK": Dictionary(CA=String("8"), BC=Array([0]))}])
 def test_a_box_that_is_ticked_and_has_no_look_for_it_is_seen(pages: Pages, flags: int, mark: dict[str, Any]) -> None:
     other = b"0 0 50 50 re f"  # is that of Yes
-    for value, more in ((Name.On, {"AS": Name.On}), (Name.On, {}), (Name.Yes, {"AS": Name.On})):
+    latin = pikepdf.Object.parse(b"/M#e4nnlich")  # is no UTF-8
+    for value, more in (
+        (Name.On, {"AS": Name.On}), (Name.On, {}), (Name.Yes, {"AS": Name.On}), (latin, {"AS": latin}), (latin, {}),
+    ):  # fmt: skip
         (ticked,) = pages(filled(Name.Btn, value, None, Ff=flags, **more, **mark))
         assert 0.01 < ink(ticked, *_PLACE) < 0.5
     (ticked,) = pages(filled(Name.Btn, Name.On, other, Ff=flags, AS=Name.On, **mark))

@@ -67,6 +67,24 @@ def show(document: pikepdf.Pdf, font: pikepdf.Object, content: bytes, *, in_form
     page.obj["/Resources"], page.Contents = resources, Stream(document, content)
 
 
+@pytest.mark.parametrize("letters", [(), _POLISH])
+def test_names_in_other_codings_than_utf_8_are_names(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch, letters: tuple[str, ...]
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(progress, "note", notes.append)
+    with pikepdf.open(
+        io.BytesIO(simple("A", *letters, FirstChar=65, LastChar=69, Widths=Array([700] * 5)))
+    ) as document:
+        font = document.pages[0].Resources.Font.A
+        font.BaseFont = pikepdf.Object.parse(b"/#cb#ce#cc#e5")  # a Chinese one
+        font.Encoding.Differences.append(pikepdf.Object.parse(b"/#e4"))
+        (page,) = pages(saved(document))
+    assert not notes
+    for n in range(1 + len(letters)):
+        assert ink(page, (72 + 28 * n) / 612, 0.12, (92 + 28 * n) / 612, 0.19) > 0.03
+
+
 @pytest.mark.parametrize("in_form", [False, True])
 @pytest.mark.parametrize("name", ["Arial", "Times-Bold", "CourierNew"])
 @pytest.mark.parametrize("letters", [_POLISH, _RUSSIAN])
