@@ -76,7 +76,10 @@ def breaks(stream: pikepdf.Stream, data: bytes) -> bool:
         return not _ends(data) and lacks_rows(data, partial(_drawn, stream))
     with complaints() as heard, contextlib.suppress(*_UNREAD):
         whole = pikepdf.PdfImage(stream)
-        image = whole.as_pil_image() if len(whole.filters) == 1 else _picture(stream, data)  # the first is faster
+        is_plain = len(whole.filters) == 1 and isinstance(
+            stream.get("/ColorSpace", pikepdf.Name.DeviceGray), pikepdf.Name
+        )
+        image = whole.as_pil_image() if is_plain else _picture(stream, data)  # the first is faster
         image.load()
     return bool(heard) or _has_gap(data) or (not _ends(data) and lacks_rows(data, partial(_picture, stream)))
 
@@ -90,6 +93,7 @@ def _picture(stream: pikepdf.Stream, data: bytes) -> Image.Image:
     with pikepdf.new() as scratch:
         picture: Any = scratch.copy_foreign(stream)
         picture.write(data, filter=pikepdf.Name.CCITTFaxDecode, decode_parms=_settings(picture))
+        picture.ColorSpace = pikepdf.Name.DeviceGray  # whatever it is: pikepdf does not know all
         return pikepdf.PdfImage(picture).as_pil_image().convert("L")
 
 

@@ -398,8 +398,21 @@ def test_within_a_scan_of_a_page_nothing_is_looked_for(refusal: Refusal) -> None
     assert "damaged or incomplete image" in refusal(broken).public
 
 
-@pytest.mark.parametrize("is_all", [False, True])
-def test_a_fax_that_breaks_off_is_not_filled(pages: Pages, refusal: Refusal, is_all: bool) -> None:
+_SPOT = Dictionary(FunctionType=2, Domain=Array([0, 1]), C0=Array([0]), C1=Array([1]), N=1)
+
+
+@pytest.mark.parametrize(
+    ("is_all", "space"),
+    [
+        (False, Name.DeviceGray),
+        (True, Name.DeviceGray),
+        (True, Array([Name.Separation, Name.Black, Name.DeviceGray, _SPOT])),
+        (False, Array([Name.Indexed, Name.DeviceGray, 1, String(b"\x00\xff")])),
+    ],
+)
+def test_a_fax_that_breaks_off_is_not_filled(
+    pages: Pages, refusal: Refusal, is_all: bool, space: pikepdf.Object
+) -> None:
     coded = io.BytesIO()
     fax_page().save(coded, "TIFF", compression="group4")
     with Image.open(coded) as tiff:
@@ -416,7 +429,7 @@ def test_a_fax_that_breaks_off_is_not_filled(pages: Pages, refusal: Refusal, is_
         document.pages[0].obj["/Resources"]["/XObject"] = Dictionary(
             I0=Stream(
                 document, data, Type=Name.XObject, Subtype=Name.Image, Width=1728, Height=2292, Filter=coding,
-                ColorSpace=Name.DeviceGray, BitsPerComponent=1, DecodeParms=settings,
+                ColorSpace=space, BitsPerComponent=1, DecodeParms=settings,
             )
         )  # fmt: skip
         return saved(document)
