@@ -38,7 +38,7 @@ _NOTES = (
 )
 _PLACES = ("/Rect", "/QuadPoints", "/InkList", "/L", "/Vertices", "/CL")
 _FAR = 100_000  # points
-_PASSWORD, _RADIO, _PUSHED = 1 << 13, 1 << 15, 1 << 16  # of the flags of a field
+_PASSWORD, _RADIO, _PUSHED, _COMBO = 1 << 13, 1 << 15, 1 << 16, 1 << 17  # of the flags of a field
 _ROUND, _TICK = "l", "4"  # marks of radio buttons and of check boxes, in ZapfDingbats
 _SHARE, _WIDE, _HIGH = 0.8, 0.78, 0.7  # the size of a mark, in its box; how wide and high it is, in its size
 _DEEPEST = 16  # fields within fields
@@ -137,7 +137,11 @@ class Annotations:
             self._document.Root["/AcroForm"] = form = Dictionary(Fields=Array())
             self.changed = True
         self._settle_look(each)
-        words = "" if "/AP" in each and not form.get("/NeedAppearances") else _value(each)
+        words = "" if (keeps_look := "/AP" in each and not form.get("/NeedAppearances")) else _value(each)
+        if not keeps_look and _is_combo(each):  # pdfium would draw the button beside it, over its words
+            field = each if "/FT" in each else each["/Parent"]
+            field["/FT"], field["/Ff"], field["/V"] = Name.Tx, 0, String(words)
+            self.changed = True
         if not _is_western(words):
             each["/Subtype"], each["/F"] = Name.FreeText, _PRINT  # no field any more
             each["/DA"] = _inherited(each, "/DA") or String("")
@@ -266,6 +270,10 @@ def _state(widget: Dictionary) -> Name:
     if state is None and ("/V" in widget or len(widget.get("/Parent", widget).get("/Kids", ())) == 1):
         state = _inherited(widget, "/V")
     return state if isinstance(state, Name) else Name.Off
+
+
+def _is_combo(field: Dictionary) -> bool:
+    return _inherited(field, "/FT") == "/Ch" and bool(int(_inherited(field, "/Ff") or 0) & _COMBO)
 
 
 def _value(field: Dictionary) -> str:

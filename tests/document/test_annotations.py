@@ -297,6 +297,15 @@ def test_what_was_chosen_in_a_form_is_shown_by_its_name(pages: Pages, value: Any
     assert page.image.tobytes() == wanted.image.tobytes()
 
 
+@pytest.mark.parametrize("value", [String("fr"), None])
+def test_no_button_is_printed_beside_what_was_chosen(pages: Pages, value: Any) -> None:
+    labels = Array([Array([String("fr"), String("France")])])
+    (page,) = pages(choice(value, _COMBO, labels=labels))
+    left, top, right, bottom = _PLACE
+    assert not ink(page, (left + right) / 2, top, right, bottom)
+    assert bool(ink(page)) == bool(value)
+
+
 def filled(kind: Name, value: Any, look: bytes | None, **more: Any) -> bytes:
     """A page with a field; with a look it is that of its state "Yes" where it is a button."""
     document = pikepdf.new()
