@@ -22,13 +22,14 @@ _TEXTS = re.compile(
 )
 _OF_TABLE, _SHEETS = "xl/", re.compile(r"xl/(?:workbook\d*|worksheets/[^/]+)\.xml")
 _OPEN = "content.xml"
+_WORD_2003, _HEAD = b"office/word/2003/wordml", 4096  # in one XML; bytes in which it says so
 _HIDES = re.compile(rb"Print_Area\b|\bstate=\"(?:veryH|h)idden\"|<(?:x:)?(?:row|col)\b[^<>]*\bhidden=\"(?:1|true)\"")
 _UNREADABLE = re.compile(  # slides that are hidden; letters that are drawn as shapes (WordArt)
     rb"<p:sld\b[^<>]*\bshow=\"(?:0|false)\"|\bprst=\"text(?!NoShape)|<v:textpath\b"
 )
 _STEP = re.compile(
     rb"<(?:[wax]:)?t(?: [^<>]*)?>(?P<text>[^<]*)</"
-    rb"|<(?P<end>/?)(?:mc:Fallback|w:moveFrom|w:fldSimple|a:fld|(?:x:)?rPh)\b(?:[^<>]*[^<>/])?>"  # printed by another, moved, counted anew, or not at all
+    rb"|<(?P<end>/?)(?:mc:Fallback|w:moveFrom|w:fldSimple|a:fld|(?:x:)?rPh|aml:annotation|w:rt)\b(?:[^<>]*[^<>/])?>"  # printed by another, moved, counted anew, or not at all
     rb"|\bw:fldCharType=\"(?P<field>begin|end)\"|<w:instrText\b[^<>]*>\s*(?P<says>\w+)"
     rb"|(?P<hides><w:vanish ?/>)|(?P<run></w:r>)"
 )
@@ -42,7 +43,7 @@ _COUNTED, _NAMED, _LONGEST = 1000, 3, 24  # words; letters of each that is named
 
 
 def told(document: Path, made: Path) -> Iterator[str]:
-    """Say of a package which of its words are not in the PDF that was ``made`` of it. Raises OSError."""
+    """Say of a package, or a text of Word 2003, which of its words are not in the PDF that was ``made`` of it. Raises OSError."""
     wanted: list[str] = []
     with contextlib.suppress(*unprinted.DAMAGED):  # LibreOffice has judged it
         wanted += dict.fromkeys(_words(document))
@@ -67,21 +68,29 @@ def told(document: Path, made: Path) -> Iterator[str]:
 
 
 def _words(document: Path) -> Iterator[str]:
-    with zipfile.ZipFile(document) as source:
-        for text in _texts(source):
-            yield from _WORD.findall(unicodedata.normalize("NFC", text))
+    for text in _texts(document):
+        yield from _WORD.findall(unicodedata.normalize("NFC", text))
 
 
-def _texts(source: zipfile.ZipFile) -> Iterator[str]:
-    if _OPEN in source.namelist():
-        yield openwords.of(source.open(_OPEN).read(comments.LONGEST))
-    names = list(filter(_TEXTS.fullmatch, source.namelist()))
-    if any(name.startswith(_OF_TABLE) for name in names) and _is_part(source):
+def _texts(document: Path) -> Iterator[str]:
+    if not zipfile.is_zipfile(document):
+        with document.open("rb") as stream:
+            if _WORD_2003 in (head := stream.read(_HEAD)):
+                yield from _shown(head + stream.read(comments.LONGEST))
         return
-    for name in names:
-        text = source.open(name).read(comments.LONGEST)
-        if not _UNREADABLE.search(text):
-            yield from (html.unescape(piece.decode("utf-8", "ignore")) for piece in _pieces(text))
+    with zipfile.ZipFile(document) as source:
+        if _OPEN in source.namelist():
+            yield openwords.of(source.open(_OPEN).read(comments.LONGEST))
+        names = list(filter(_TEXTS.fullmatch, source.namelist()))
+        if any(name.startswith(_OF_TABLE) for name in names) and _is_part(source):
+            return
+        for name in names:
+            yield from _shown(source.open(name).read(comments.LONGEST))
+
+
+def _shown(text: bytes) -> Iterator[str]:
+    if not _UNREADABLE.search(text):
+        yield from (html.unescape(piece.decode("utf-8", "ignore")) for piece in _pieces(text))
 
 
 def _is_part(book: zipfile.ZipFile) -> bool:

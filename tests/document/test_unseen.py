@@ -61,6 +61,23 @@ def test_words_of_a_text_that_are_on_no_page_are_told(tmp_path: Path, text: str,
     assert told(tmp_path, {"word/comments.xml": text}) == []
 
 
+def test_words_of_a_text_of_word_2003_that_are_on_no_page_are_told(tmp_path: Path) -> None:
+    document, print_ = tmp_path / "document", tmp_path / "print"
+    print_.write_bytes(made.pdf([made.Sheet().text(72, 72, "Offer")]))
+    note = '<aml:annotation w:type="Word.Comment"><aml:content>' + run("remark") + "</aml:content></aml:annotation>"
+    head = "<w:sectPr><w:hdr>" + run("Letterhead") + "</w:hdr></w:sectPr>"  # which LibreOffice leaves out
+    ruby = "<w:r><w:ruby><w:rt>" + run("reading") + "</w:rt></w:ruby></w:r>"
+    text = run("Offer") + note + run("hidden", "<w:vanish/>") + ruby + '<aml:annotation w:type="Word.Bookmark.Start"/>'
+    start = '<?xml version="1.0"?><w:wordDocument xmlns:w="http://schemas.microsoft.com/office/word/%s/wordml">'
+    for words, year, lost in (
+        (text, "2003", []),
+        (text + head, "2003", ["a word of it is on none of its pages: Letterhead"]),
+        (text + head, "2004", []),
+    ):
+        document.write_text(start % year + words)
+        assert list(unseen.told(document, print_)) == lost
+
+
 def test_words_of_a_slide_that_are_on_no_page_are_told(tmp_path: Path) -> None:
     text = '<p:sld %s><a:p><a:r><a:t>Offer below</a:t></a:r><a:fld type="slidenum"><a:t>777</a:t></a:fld></a:p></p:sld>'
     assert told(tmp_path, {"ppt/slides/slide1.xml": text % ""}) == ["a word of it is on none of its pages: below"]
