@@ -44,6 +44,9 @@ _CELL_PICTURES, _CELL_PICTURE = (
     re.compile(rb"<(?:\w+:)?c\b(?=[^<>]*\bvm=\")(?=[^<>]*\bt=\"e\")[^<>]*>"),
 )
 _REMARKS, _REMARK = re.compile(r"(?:xl|ppt)/comments[^.]*\.xml"), re.compile(rb"<(?:\w+:)?(?:comment|cm)\s")
+_COMMENT_2003 = re.compile(
+    rb"<aml:annotation\b[^<>]*\bw:type=\"Word\.Comment\"|<(?:ss:)?Comment[ >]"
+)  # of Word, of Excel
 _NOTES, _MARGIN = (
     re.compile(r"ppt/notesSlides/[^/]+\.xml"),
     re.compile(rb"<p:ph\b[^<>]*\btype=\"(?:hdr|ftr|dt|sldNum)\""),
@@ -216,6 +219,7 @@ def _in_xml(document: Path, _: str) -> Counter[str]:
         {
             "linked picture": len(_LINKED_IN_XML.findall(text)),
             "hidden sheet": len(hidden_xml.SHEET_2003.findall(text)),
+            "comment": len(_COMMENT_2003.findall(text)),
             "hidden text": bool(_VANISHED.search(text)),
         }
     )

@@ -141,6 +141,16 @@ def test_linked_pictures_outside_of_packages_are_told(tmp_path: Path) -> None:
     assert told(tmp_path, field % b"") == []  # it is kept within
 
 
+def test_comments_of_office_2003_are_told(tmp_path: Path) -> None:
+    mark = (
+        b'<w:r><aml:annotation xmlns:aml="a" aml:id="0" %sw:type="Word.%s"><aml:content/></aml:annotation></w:r><w:r>'
+    )
+    marks = b"".join(mark % each for each in ((b'aml:author="A" ', b"Comment"), (b"", b"Comment"), (b"", b"Insertion")))
+    assert told(tmp_path, made_office.word_2003().replace(b"<w:r>", marks)) == ["the 2 comments"]
+    comment = b'</Data><Comment ss:Author="A"><Data>a</Data></Comment>'
+    assert told(tmp_path, made_office.excel_2003().replace(b"</Data>", comment)) == ["the comment"]
+
+
 def test_comments_of_tables_and_slides_are_told(tmp_path: Path) -> None:
     out = io.BytesIO(made_office.xlsx())
     with zipfile.ZipFile(out, "a") as book:
