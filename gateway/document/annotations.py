@@ -120,10 +120,25 @@ class Annotations:
             self._draw_line(each, each[_LINES[kind]], closed=kind == "/Polygon")
             if each.get("/Cap") and each.get("/Contents"):
                 self._pages[_CAPTIONS][number] = None
+        elif "/QuadPoints" in each:
+            self._settle_corners(each)
         elif words := _words(each, kind):
             self._write(each, words, number)
         elif kind not in _BY_PDFIUM | {"/FreeText", "/FileAttachment"}:
             self._pages[_UNKNOWN][number] = None
+
+    def _settle_corners(self, each: Dictionary) -> None:
+        """Of marks on words: pdfium draws nothing but what has them in the order of Adobe's programs, which is not that of the
+        standard (12.5.6.10).
+        """
+        said = [float(value) for value in each["/QuadPoints"]]
+        corners: list[float] = []
+        for n in range(0, len(said) - 7, 8):
+            (left, right), (bottom, top) = ((min(of), max(of)) for of in (said[n : n + 8 : 2], said[n + 1 : n + 8 : 2]))
+            corners += [left, top, right, top, left, bottom, right, bottom]
+        if corners != said:
+            each["/QuadPoints"] = Array(corners)
+            self.changed = True
 
     def _look_at_field(self, each: Dictionary, flags: int, number: int) -> None:
         """pdfium draws fields, but not those for print alone, nor letters that the fonts of the form lack."""
@@ -138,9 +153,12 @@ class Annotations:
             self.changed = True
         self._settle_look(each)
         words = "" if (keeps_look := "/AP" in each and not form.get("/NeedAppearances")) else _value(each)
+        field = each if "/T" in each else each.get("/Parent", each)
         if not keeps_look and _is_combo(each):  # pdfium would draw the button beside it, over its words
-            field = each if "/FT" in each else each["/Parent"]
             field["/FT"], field["/Ff"], field["/V"] = Name.Tx, 0, String(words)
+            self.changed = True
+        if len(words) > int(_inherited(each, "/MaxLen") or len(words)):  # typed by a program; pdfium would cut it
+            field["/MaxLen"] = len(words)
             self.changed = True
         if not _is_western(words):
             each["/Subtype"], each["/F"] = Name.FreeText, _PRINT  # no field any more

@@ -92,6 +92,21 @@ def test_what_viewers_draw_by_its_properties_is_drawn(pages: Pages, kind: str, f
     assert (top, bottom) == pytest.approx((1.3, 2.65), abs=0.2)
 
 
+@pytest.mark.parametrize("kind", ["Highlight", "Underline", "StrikeOut", "Squiggly"])
+def test_words_are_marked_in_whatever_order_their_corners_are(pages: Pages, kind: str) -> None:
+    left, bottom, right, top = _BOX
+    adobe, standard, other = (
+        pages(annotated(kind, C=Array([0]), QuadPoints=Array(corners)))[0].image.tobytes()
+        for corners in (
+            [left, top, right, top, left, bottom, right, bottom],
+            [left, bottom, right, bottom, right, top, left, top],
+            [left, bottom, right, bottom, left, top, right, top],
+        )
+    )
+    assert adobe == standard == other
+    assert ink(*pages(annotated(kind, C=Array([0]), QuadPoints=Array([100, 600, 300, 600, 300, 700, 100, 700])))) > 0
+
+
 def test_a_line_is_not_clipped_by_a_box_without_height(pages: Pages) -> None:
     data = annotated("Line", L=Array([100, 650, 300, 650]), BS=Dictionary(W=4)).replace(
         b"100 600 300 700", b"100 650 300 650"
@@ -295,6 +310,29 @@ def test_what_was_chosen_in_a_form_is_shown_by_its_name(pages: Pages, value: Any
     ((page,), (wanted,)) = pages(choice(value, flags)), pages(written)
     assert ink(page) > 0
     assert page.image.tobytes() == wanted.image.tobytes()
+
+
+@pytest.mark.parametrize("in_parent", [False, True])
+@pytest.mark.parametrize("flags", [0, 1 << 24])
+def test_what_a_program_typed_beyond_the_length_of_a_field_is_shown(
+    pages: Pages, flags: int, *, in_parent: bool
+) -> None:
+    def typed(length: int) -> bytes:
+        data = filled(Name.Tx, String("12345-6789"), None, Ff=flags, MaxLen=length)
+        if not in_parent:
+            return data
+        with pikepdf.open(io.BytesIO(data)) as document:
+            kid = document.pages[0].Annots[0]
+            parent = document.make_indirect(Dictionary(Kids=Array([kid])))
+            for name in ("/T", "/FT", "/Ff", "/V", "/MaxLen"):
+                parent[name] = kid[name]
+                del kid[name]
+            kid.Parent, document.Root.AcroForm.Fields = parent, Array([parent])
+            return saved(document)
+
+    ((cut,), (whole,)) = pages(typed(5)), pages(typed(10))
+    assert ink(whole) > 0
+    assert cut.image.tobytes() == whole.image.tobytes()
 
 
 @pytest.mark.parametrize("value", [String("fr"), None])
