@@ -141,7 +141,14 @@ class Annotations:
             self.changed = True
 
     def _look_at_field(self, each: Dictionary, flags: int, number: int) -> None:
-        """pdfium draws fields, but not those for print alone, nor letters that the fonts of the form lack."""
+        """pdfium draws fields, also those that are not to be printed: only buttons ("Reset") are taken away, as what was filled in by
+        a program may not say that it is. It does not draw those for print alone, nor letters that the fonts of the form lack.
+        """
+        if _is(each, "/Btn", _PUSHED) and not flags & (_PRINT | _NO_VIEW):
+            each["/F"] = flags | _HIDDEN
+            self.changed = True
+            self._pages[_UNSEEN][number] = None
+            return
         if flags & _NO_VIEW:
             if not flags & _PRINT:
                 return
@@ -154,7 +161,7 @@ class Annotations:
         self._settle_look(each)
         words = "" if (keeps_look := "/AP" in each and not form.get("/NeedAppearances")) else _value(each)
         field = each if "/T" in each else each.get("/Parent", each)
-        if not keeps_look and _is_combo(each):  # pdfium would draw the button beside it, over its words
+        if not keeps_look and _is(each, "/Ch", _COMBO):  # pdfium would draw the button beside it, over its words
             field["/FT"], field["/Ff"], field["/V"] = Name.Tx, 0, String(words)
             self.changed = True
         if len(words) > int(_inherited(each, "/MaxLen") or len(words)):  # typed by a program; pdfium would cut it
@@ -179,7 +186,7 @@ class Annotations:
         elif isinstance(look, Dictionary) and "/AS" not in each and isinstance(value, Name):
             each["/AS"] = value if value in look else Name.Off
             self.changed = True
-        if _inherited(each, "/FT") == "/Btn" and not int(_inherited(each, "/Ff") or 0) & _PUSHED:
+        if _inherited(each, "/FT") == "/Btn" and not _is(each, "/Btn", _PUSHED):
             self._settle_mark(each, look)
 
     def _settle_mark(self, each: Dictionary, look: Any) -> None:
@@ -290,8 +297,9 @@ def _state(widget: Dictionary) -> Name:
     return state if isinstance(state, Name) else Name.Off
 
 
-def _is_combo(field: Dictionary) -> bool:
-    return _inherited(field, "/FT") == "/Ch" and bool(int(_inherited(field, "/Ff") or 0) & _COMBO)
+def _is(field: Dictionary, kind: str, flag: int) -> bool:
+    """Whether a field is of a kind, and has a flag."""
+    return _inherited(field, "/FT") == kind and bool(int(_inherited(field, "/Ff") or 0) & flag)
 
 
 def _value(field: Dictionary) -> str:

@@ -335,6 +335,22 @@ def test_what_a_program_typed_beyond_the_length_of_a_field_is_shown(
     assert cut.image.tobytes() == whole.image.tobytes()
 
 
+@pytest.mark.parametrize("look", [None, b"0 0 200 100 re f"])
+def test_buttons_for_the_screen_are_not_printed(pages: Pages, look: bytes | None) -> None:
+    def button(flags: int) -> bytes:
+        about = Dictionary(CA=String("Reset"), BC=Array([0]))
+        with pikepdf.open(io.BytesIO(filled(Name.Btn, Name.Off, None, Ff=1 << 16, MK=about))) as document:
+            each = document.pages[0].Annots[0]
+            each.F = flags
+            if look:
+                each.AP = Dictionary(N=Stream(document, look, Subtype=Name.Form, BBox=Array([0, 0, 200, 100])))
+            return saved(document)
+
+    ((printed,), (left,)) = pages(button(4)), pages(button(0))
+    assert ink(printed) > 0
+    assert not ink(left)
+
+
 @pytest.mark.parametrize("value", [String("fr"), None])
 def test_no_button_is_printed_beside_what_was_chosen(pages: Pages, value: Any) -> None:
     labels = Array([Array([String("fr"), String("France")])])
