@@ -59,6 +59,7 @@ class Annotations:
         self._document = document
         self._off = layers.hidden(document)
         self._pages: dict[str, dict[int, None]] = {what: {} for what in _NOTES}
+        self._are_renewed = False  # the looks of fields
         self.changed = False
 
     def complete(self, page: pikepdf.Page, number: int) -> None:
@@ -158,10 +159,14 @@ class Annotations:
         if not isinstance(form, Dictionary):  # lost where PDFs were put together: pdfium would show none of its fields
             self._document.Root["/AcroForm"] = form = Dictionary(Fields=Array())
             self.changed = True
+        if form.get("/NeedAppearances"):  # pdfium would renew those of buttons, too, and lose their frames
+            form["/NeedAppearances"], self._are_renewed, self.changed = False, True, True
+        if self._are_renewed and "/AP" in each and _inherited(each, "/FT") in ("/Tx", "/Ch"):
+            del each["/AP"]
         self._settle_look(each)
-        words = "" if (keeps_look := "/AP" in each and not form.get("/NeedAppearances")) else _value(each)
+        words = "" if "/AP" in each else _value(each)
         field = each if "/T" in each else each.get("/Parent", each)
-        if not keeps_look and _is(each, "/Ch", _COMBO):  # pdfium would draw the button beside it, over its words
+        if "/AP" not in each and _is(each, "/Ch", _COMBO):  # pdfium would draw the button beside it, over its words
             field["/FT"], field["/Ff"], field["/V"] = Name.Tx, 0, String(words)
             self.changed = True
         if len(words) > int(_inherited(each, "/MaxLen") or len(words)):  # typed by a program; pdfium would cut it

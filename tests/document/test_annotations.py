@@ -335,6 +335,18 @@ def test_what_a_program_typed_beyond_the_length_of_a_field_is_shown(
     assert cut.image.tobytes() == whole.image.tobytes()
 
 
+@pytest.mark.parametrize("state", [Name.Yes, Name.Off])
+def test_a_form_whose_looks_are_to_be_renewed_keeps_those_of_its_buttons(pages: Pages, state: Name) -> None:
+    with pikepdf.open(io.BytesIO(filled(Name.Btn, state, b"0 0 50 50 re f", AS=state))) as document:
+        frame = Stream(document, b"2 w 5 5 90 90 re S", Subtype=Name.Form, BBox=Array([0, 0, 200, 100]))
+        document.pages[0].Annots[0].AP.N.Off = document.make_indirect(frame)
+        (wanted,) = pages(saved(document))
+        document.Root.AcroForm.NeedAppearances = True
+        (page,) = pages(saved(document))
+    assert ink(page) > 0
+    assert page.image.tobytes() == wanted.image.tobytes()
+
+
 @pytest.mark.parametrize("look", [None, b"0 0 200 100 re f"])
 def test_buttons_for_the_screen_are_not_printed(pages: Pages, look: bytes | None) -> None:
     def button(flags: int) -> bytes:
