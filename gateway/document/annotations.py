@@ -188,8 +188,8 @@ class Annotations:
             if is_short and _value(each).strip() and not _WRITES.search(_NOTHING.sub(b"", look.read_bytes())):
                 del each["/AP"]
                 self.changed = True
-        elif isinstance(look, Dictionary) and "/AS" not in each and isinstance(value, Name):
-            each["/AS"] = value if value in look else Name.Off
+        elif isinstance(look, Dictionary) and "/AS" not in each:
+            each["/AS"] = value if isinstance(value, Name) and value in look else Name.Off
             self.changed = True
         if _inherited(each, "/FT") == "/Btn" and not _is(each, "/Btn", _PUSHED):
             self._settle_mark(each, look)

@@ -429,6 +429,18 @@ def test_a_box_that_does_not_say_its_state_is_ticked_by_its_value(pages: Pages) 
     assert ticked == said != empty
 
 
+def test_a_box_of_neither_state_nor_value_has_the_frame_of_an_empty_one(pages: Pages) -> None:
+    with pikepdf.open(io.BytesIO(filled(Name.Btn, Name.Off, b"0 0 50 50 re f", AS=Name.Off))) as document:
+        each = document.pages[0].Annots[0]
+        frame = Stream(document, b"2 w 5 5 90 90 re S", Subtype=Name.Form, BBox=Array([0, 0, 200, 100]))
+        each.AP.N.Off = document.make_indirect(frame)
+        (wanted,) = pages(saved(document))
+        del each.AS, each.V
+        (page,) = pages(saved(document))
+    assert ink(page) > 0
+    assert page.image.tobytes() == wanted.image.tobytes()
+
+
 @pytest.mark.parametrize("flags", [0, 1 << 15])
 @pytest.mark.parametrize("mark", [{}, {"MK": Dictionary(CA=String("8"), BC=Array([0]))}])
 def test_a_box_that_is_ticked_and_has_no_look_for_it_is_seen(pages: Pages, flags: int, mark: dict[str, Any]) -> None:
