@@ -28,13 +28,13 @@ _NOTED = {
     "/Caret",
 }  # of what is written in them, and nowhere on the page, a sign is shown: a note, words to be put in
 _NOTES = (
-    _FILES := "without the files attached there",
-    _WORDS := "without the words of the notes there",
-    _REDACTIONS := "what is marked for redaction is shown, as it was not applied",
-    _UNSEEN := "annotations that are not to be printed are not shown",
-    _UNKNOWN := "annotations without an appearance are not shown",
+    _FILES := "files attached to a page are not faxed",
+    _WORDS := "the words in notes are not shown",
+    _REDACTIONS := "what is marked for redaction is shown, as the redaction was never applied",
+    _UNSEEN := "annotations that are set not to print are not shown",
+    _UNKNOWN := "annotations that cannot be drawn are not shown",
     _CUT := "a text is cut off at the edge of its box",
-    _CAPTIONS := "the words beside a line are not shown",
+    _CAPTIONS := "the caption of a line is not shown",
 )
 _PLACES = ("/Rect", "/QuadPoints", "/InkList", "/L", "/Vertices", "/CL")
 _FAR = 100_000  # points

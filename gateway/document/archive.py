@@ -92,21 +92,21 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
         locks.check_package(source, archive.name)
         if not any(entry.filename.startswith(_OFFICE_PARTS) for entry in entries):
             raise Unfaxable(
-                f"{archive.name} is a book, a print file, a template of styles alone or a package of another kind (EPUB, XPS),"
+                f"{archive.name} is an e-book (EPUB), a print file (XPS), a template of styles only or another kind of package,"
                 " which cannot be faxed from here; print it to a PDF and send that"
             )
         _check_document(source, entries, archive.name)
         return {"parts": [], "left_out": [], "office": True}
     printed = sum(not _JUNK.search(entry.filename) for entry in entries)
     if printed > files or len(entries) > _ENTRIES:
-        others = " and the ZIP archives before it" if files < MAX_FILES else ""
+        others = " and the ZIP archives before it hold" if files < MAX_FILES else " holds"
         count = (printed if printed > files else len(entries)) + MAX_FILES - files
         raise TooLong(
-            f"{archive.name}{others} holds {count} files, and {MAX_FILES} may be in the ZIP archives of a mail; send fewer"
+            f"{archive.name}{others} {count} files, and the ZIP archives of a mail may hold {MAX_FILES}; send fewer"
         )
     if any(entry.flag_bits & (_LOCKED | _STRONGLY_LOCKED) for entry in entries):
         raise Unfaxable(
-            f"{archive.name} is a ZIP archive with a password; send the files in it without", status="5.7.4"
+            f"{archive.name} is a ZIP archive with a password; send the files in it without one", status="5.7.4"
         )
     if any(entry.compress_type not in _METHODS or entry.flag_bits & _PATCH for entry in entries):
         raise _unknown(archive.name)
@@ -120,7 +120,7 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
             left_out.append({"part": name, "type": sniff.UNKNOWN, "reason": "it holds nothing to print"})
             continue
         if stat.S_ISLNK(entry.external_attr >> 16):  # of Unix
-            raise Unfaxable(f"{name} is a link to a document, not the document itself; send that")
+            raise Unfaxable(f"{name} is only a link to a document; send the document itself")
         path = directory / f"{number:03}.part"
         size = _copy(source, entry, path, room, archive.name)
         room -= size
@@ -156,7 +156,7 @@ def _check_document(source: zipfile.ZipFile, entries: list[zipfile.ZipInfo], nam
     for entry in entries:
         if entry.flag_bits & (_LOCKED | _STRONGLY_LOCKED | _PATCH) or entry.compress_type not in _METHODS:
             raise Unfaxable(
-                f"{name} is an office document packed in a way that is not known here; save it anew, or print it to a PDF and"
+                f"{name} is an office document packed in a way that is not known here; save it again, or print it to a PDF and"
                 " send that",
                 entry.filename,
             )

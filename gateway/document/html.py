@@ -22,7 +22,7 @@ _LONGEST = 2 << 20  # characters of HTML, which take about a minute
 _INLINE = re.compile(r"data:[^\s\"'()<>]*", re.IGNORECASE)
 _SMALL = 300 * 300  # CSS pixels: a smaller picture is a logo or a spacer
 _PIXEL = 2.0  # CSS pixels across or down, of what is no picture but counts its readers
-_AWAY = "left out of it, as not in the mail"
+_AWAY = "not in the mail, so left out"
 _NO_CELL = (-1, False)  # of a row before its first: words there are in none
 _SMALLER = 0.85  # of its size, to which nobody minds
 
@@ -145,7 +145,7 @@ def unshown(source: str) -> Iterator[str]:
     if away:
         yield f"{_AWAY}: {_counted(len(away), 'picture')}"
     if within:
-        yield f"left out of it, as it is printed as text: {_counted(len(within), 'picture')}"
+        yield f"printed as text, so left out: {_counted(len(within), 'picture')}"
 
 
 def _length(said: dict[str, str], name: str) -> float:
@@ -171,7 +171,7 @@ def _is_worth_it(source: str, pictures: Pictures, *, alone: bool, short: int) ->
 
 def _notes(shape: _Shape, pictures: Pictures, scale: float) -> Iterator[str]:
     if scale < _SMALLER:
-        yield f"made smaller, to {scale:.0%}, as it is wider than the page"
+        yield f"reduced to {scale:.0%}, as it is wider than the page"
     away, _ = shape.strangers()
     away |= pictures.missing.difference(shape.styles)
     sheets = [url for url in shape.styles if not url.lower().startswith("cid:")]

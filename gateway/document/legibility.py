@@ -90,16 +90,16 @@ def opinion(
         found.append(f"is {share:.0%} black, which costs the recipient toner and may smear")
     if seconds > _LONG:
         why = "photographs" if photographs else "shades or fine patterns"
-        found.append(f"takes about {seconds / 60:.0f} minutes on the line for its {why}; old machines may give up")
+        found.append(f"takes about {seconds / 60:.0f} minutes to send because of its {why}; old machines may give up")
     elif photographs:
         found.append("holds photographs, which are printed in black dots")
     if cleared:
-        found.append("is a photo of a sheet, and the ground around the sheet was left white")
+        found.append("is a photo of a sheet of paper; the background around it was left white")
     if faint is not None and faint.histogram()[255] >= _FAINT_TILES:
         found.append("has light writing on it, which may be hard to read")
         marks = faint
     if lost is not None:
-        found.append("has writing or drawings on it that are too pale for a fax and not seen; send them darker")
+        found.append("has writing or drawings on it that are too pale to show on a fax; send them darker")
         marks = lost
     if not photographs:
         lines, small = _small_lines(page, y_dpi)

@@ -37,8 +37,7 @@ def check_compound(data: bytes, name: str) -> None:
     """Refuse an OLE file that is locked for sure. Raises Unfaxable, naming it by ``name``."""
     if any(each in data for each in _RIGHTS):
         raise Unfaxable(
-            f"{name} is protected by rights (IRM, a sensitivity label) and opens to few; have them taken off, or print it to a PDF and"
-            " send that",
+            f"{name} is protected by usage rights (IRM, a sensitivity label); have them removed, or print it to a PDF and send that",
             status="5.7.4",
         )
     if _PACKAGE in data:

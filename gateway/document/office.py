@@ -93,11 +93,11 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
         source, kind = unpacked, sniff.OFFICE
     if "formulas" in libreoffice.lacking(office) and unprinted.has_formulas(source):  # it would just leave them out
         raise Unfaxable(
-            f"{name} holds formulas, which LibreOffice lacks a part for here; print it to a PDF and send that"
+            f"{name} holds formulas, which cannot be printed here (a part of LibreOffice is missing); print it to a PDF and send that"
         )
     if unprinted.has_insertions(source):
         raise Unfaxable(
-            f"{name} has texts of another kind inserted (HTML, say), which LibreOffice leaves out; save it anew with Word, or print"
+            f"{name} has text of another kind inserted (HTML, say), which LibreOffice leaves out; save it again with Word, or print"
             " it to a PDF and send that"
         )
     notes = [*filter(None, [*unprinted.left_out(source, kind), revisions.accept(source, kind)])]
@@ -129,7 +129,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
         )
     if is_table and (page := _without_room(made)):
         raise Unfaxable(
-            f"{name} shows ### in place of numbers, on page {page} of its print: their columns are too narrow; make them wider, or"
+            f"{name} shows ### instead of numbers on page {page} when printed: its columns are too narrow; make them wider, or"
             " print it to a PDF and send that"
         )
     notes += [*unprinted.undrawn(source, made), *unseen.told(source, made)]

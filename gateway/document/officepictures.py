@@ -56,7 +56,11 @@ def settle(document: Path, name: str) -> Iterator[str]:
                     changed[names[each].filename] = shown
     package.change(document, changed)
     if missing := len(wanted - names.keys()):
-        yield "without the missing picture" if missing == 1 else f"without the {missing} missing pictures"
+        yield (
+            "without a picture that is missing from it"
+            if missing == 1
+            else f"without {missing} pictures that are missing from it"
+        )
 
 
 def check(document: Path, kind: str, name: str) -> None:
@@ -96,8 +100,8 @@ def _shown(data: bytes, called: str, document: str) -> bytes:
     except (Unfaxable, zlib.error, expat.ExpatError, struct.error, ValueError, SyntaxError, OSError) as error:
         why = repr(error)
     raise Unfaxable(
-        f"{document} holds a picture ({posixpath.basename(called)}) that is damaged, or of a kind that cannot be shown here; put"
-        " it in anew, or print the document to a PDF and send that",
+        f"{document} holds a picture ({posixpath.basename(called)}) that is damaged, or of a kind that cannot be shown here;"
+        " insert it again, or print the document to a PDF and send that",
         why,
     )
 

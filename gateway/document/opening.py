@@ -12,7 +12,7 @@ from gateway.document.worker import CONVERSION_FAILED, WorkerPool
 from gateway.errors import Refused, TryLater
 from gateway.model import MailPart
 
-_NOT_DRAWN = "printed as text: its HTML could not be drawn within the limits of a conversion"
+_NOT_DRAWN = "printed as text: drawing its HTML failed or took too much time or memory"
 _SHOWN = "it is shown in the message text"
 
 

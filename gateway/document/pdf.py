@@ -56,12 +56,12 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
         raster.check_room(name, count, room)
         if xfa.is_dynamic(document, path):
             raise Unfaxable(
-                f"{name} is a form (XFA) that only Adobe's reader can show; print it to a new PDF and send that"
+                f"{name} is a form (XFA) that only Adobe Reader can show; print it to a new PDF from there and send that"
             )
         if attached := document.count_attachments():
             if _is_portfolio(path):
                 raise Unfaxable(f"{name} is a PDF portfolio, a folder of files; send the files in it")
-            progress.note(f"without the {'file' if attached == 1 else f'{attached} files'} attached within it")
+            progress.note(f"without the {'file' if attached == 1 else f'{attached} files'} attached to it")
         if found := fax_pages(path):
             raster.check_room(name, len(found), room)
             for fax in found:
@@ -77,7 +77,7 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
         covered: list[int] = []
         for number in range(len(document)):
             yield Page(_draw(document, number, name, target, told.get(number, _Told()), covered), target.y_dpi)
-        progress.note_pages("pale writing that has other things over it may not be seen", covered)
+        progress.note_pages("pale writing with something drawn over it may not be seen", covered)
     finally:
         document.close()
 
@@ -118,7 +118,7 @@ def _mended(path: Path, name: str) -> bytes:
     try:
         with pikepdf.open(path) as broken:
             if not broken.pages:
-                raise Unfaxable(f"{name} is a PDF without a page")
+                raise Unfaxable(f"{name} is a PDF without a page; make it again and send that")
             if losses.has_lost(broken.get_warnings()):
                 raise _damaged(name)
             return _written(broken, name)
@@ -129,7 +129,7 @@ def _mended(path: Path, name: str) -> bytes:
     except (pikepdf.PdfError, ValueError, RuntimeError) as error:
         if "encryption" in str(error):
             raise Unfaxable(
-                f"{name} is protected by a certificate, or for one program alone; print it to a new PDF and send that",
+                f"{name} is protected by a certificate, or so that only one program opens it; print it to a new PDF and send that",
                 status="5.7.4",
             ) from error
         raise _damaged(name) from error
@@ -146,11 +146,11 @@ def _written(document: pikepdf.Pdf, name: str) -> bytes:
 
 
 def _damaged(name: str) -> Unfaxable:
-    return Unfaxable(f"{name} is a damaged PDF that cannot be read; make it anew and send it again")
+    return Unfaxable(f"{name} is a damaged PDF that cannot be read; make it again and send that")
 
 
 def _damaged_page(number: int, name: str) -> Unfaxable:
-    return Unfaxable(f"page {number + 1} of {name} is damaged; make the PDF anew and send it again")
+    return Unfaxable(f"page {number + 1} of {name} is damaged; make the PDF again and send that")
 
 
 def _check_whole(path: Path, name: str) -> None:
@@ -210,7 +210,7 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
             if unprinted := layers.for_screens(document):
                 progress.note(f"without the {'layer' if unprinted == 1 else f'{unprinted} layers'} not to be printed")
             if losses.has_no_size(complaints):
-                progress.note("what says no size is shown on letter paper")
+                progress.note("pages that say no size are shown on letter paper")
             # it believes a count that is wrong, opens no page that says it is none, and loses what is not where the PDF says
             misled = len(told) != count or losses.is_called_other(complaints) or losses.is_sought(complaints)
             if layers.settle(document) or annotations.changed or misled:
@@ -218,7 +218,7 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
     except _NO_FAX as error:
         if "pages tree" in str(error):  # pdfium takes the tree for a page
             raise _damaged(name) from error
-        progress.note("it is damaged, or of a rare kind: see whether its pages are whole")
+        progress.note("it is damaged, or of a rare kind: something may be missing from its pages")
     return told, mended, borrowed
 
 
@@ -243,12 +243,12 @@ def _with_letters(
         if each.letter.isalnum() or not each.letter:
             document.close()
             raise Unfaxable(
-                f"page {each.page + 1} of {name} has letters of a font ({each.font}) that is neither in the PDF nor here; save the"
-                " PDF with its fonts embedded, or print it to a new one"
+                f"page {each.page + 1} of {name} has letters of a font ({each.font}) that is neither in the PDF nor on this gateway;"
+                " save the PDF with its fonts embedded, or print it to a new one"
             )
     if missing:
         signs = " ".join(dict.fromkeys(f"U+{ord(each.letter):04X}" for each in missing[:8]))
-        progress.note(f"signs of a font that is neither in it nor here are not shown: {signs}")
+        progress.note(f"symbols of a font that is neither in it nor on this gateway are not shown: {signs}")
     return document
 
 
@@ -376,7 +376,7 @@ def _check_pictures(page: pypdfium2.PdfPage, kinds: list[int], number: int, name
     """
     told = pdfium.FPDF_IMAGEOBJ_METADATA()
     wrong = Unfaxable(
-        f"page {number + 1} of {name} holds a picture that cannot be read; make the PDF anew and send it again"
+        f"page {number + 1} of {name} holds a picture that cannot be read; make the PDF again and send that"
     )
     if not {pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_FORM} & set(kinds):
         return  # from a drawing of thousands of lines

@@ -99,7 +99,9 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             raster.check_room(name, 1, room)
             if source.format in _ANIMATED and (count := getattr(source, "n_frames", 1)) > 1:
                 which = _first_seen(source, min(count, _LOOKED_AT))
-                progress.note(f"{'the first' if not which else f'number {which + 1}'} of the {count} pictures in it")
+                progress.note(
+                    f"only {'the first' if not which else f'number {which + 1}'} of the {count} pictures in it"
+                )
             yield _page(source, name, target)
             return
         frames = _frames(source, _count(path))

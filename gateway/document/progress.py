@@ -51,4 +51,4 @@ def _lacked() -> Iterator[str]:
     if _lacking:
         named = " ".join(f"U+{ord(each):04X}" for each in list(_lacking)[:_NAMED])
         more = " and others" if len(_lacking) > _NAMED else ""
-        yield f"boxes or nothing stand for characters that no font of this gateway has: {named}{more}; where they matter, send a PDF with its fonts"
+        yield f"characters that no font of this gateway has are boxes or missing: {named}{more}; if they matter, send a PDF with its fonts embedded"

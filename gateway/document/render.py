@@ -126,7 +126,7 @@ def _fate(name: str, kind: str, first: int, last: int, blank: list[int], note: s
     if last < first:
         return LedgerEntry(name, kind, reason="all of it is blank" if blank else "it has no page")
     numbers = ", ".join(map(str, blank))
-    notes = [f"left out of it, as blank: {'page' if len(blank) == 1 else 'pages'} {numbers}"] if blank else []
+    notes = [f"blank, so left out: its {'page' if len(blank) == 1 else 'pages'} {numbers}"] if blank else []
     notes += [note] if note else []
     notes += progress.notes()
     return LedgerEntry(name, kind, first, last, note="; ".join(notes))
@@ -159,7 +159,7 @@ def _cover(options: dict[str, Any], comments: str, pages: int, target: raster.Gr
     page = cover.page(options, comments, pages, target)
     if page is None:
         raise Unfaxable(
-            f"what is to stand on the cover page {options['cover']} is more than a page; send it with a shorter subject,"
+            f"the text for the cover page {options['cover']} is more than a page; send it with a shorter subject,"
             " or with cover=none"
         )
     return _sheet(page)
@@ -218,7 +218,7 @@ def _chosen(parts: list[MailPart], body: str) -> Iterator[tuple[MailPart, str, s
         elif part in attached or not _has_other(parts, part, plain=plain, attached=bool(attached)):
             yield _sized(part), kind, ""
         else:
-            yield part, kind, "it decorates the message, as a logo does"
+            yield part, kind, "it only decorates the message, as a logo does"
 
 
 def _as_it_is(part: MailPart) -> MailPart:

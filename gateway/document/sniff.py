@@ -127,9 +127,9 @@ REFUSED = {
     OLE: "an old office document (Word, Excel or PowerPoint)",
     RTF: "an RTF document",
     "application/postscript": "a PostScript file",
-    "application/fdf": "what was typed into a PDF form, without the form (FDF)",
-    "application/x-shortcut": "a shortcut to a document, not the document itself",
-    "text/x-sylk": "a table in a form for programs (SYLK, DIF)",
+    "application/fdf": "only what was typed into a PDF form, without the form (FDF)",
+    "application/x-shortcut": "only a shortcut to a document",
+    "text/x-sylk": "a table in a format for programs (SYLK, DIF)",
     "application/vnd.hp-pcl": "a file for a printer (PCL)",
     "application/ms-tnef": "an Outlook winmail.dat",
     ENCRYPTED: "an encrypted file",
@@ -168,7 +168,7 @@ def refusal(kind: str, name: str, *, opened: Container[str] = ()) -> str:
     if kind == OLE and name.lower().endswith(".msg"):
         return SAVED_MAIL.format(name)
     if kind in OFFICES:
-        return f"{name} is {REFUSED[kind]}, which takes LibreOffice to print, and this gateway has none; send it as PDF"
+        return f"{name} is {REFUSED[kind]}, which cannot be printed here, as this gateway has no LibreOffice; send it as PDF"
     if kind == ARCHIVE:
         return f"{name} is {REFUSED[kind]} that cannot be opened here; send the files in it, or pack them as ZIP"
     return (

@@ -64,7 +64,7 @@ def told(document: Path, made: Path) -> Iterator[str]:
     if lost := list(islice(missing, _COUNTED)):  # each of them is looked for in the whole text
         named = ", ".join(each[:_LONGEST] for each in lost[:_NAMED]) + ("..." if len(lost) > _NAMED else "")
         count = "a word" if len(lost) == 1 else f"{len(lost)} {'words or more' if len(lost) == _COUNTED else 'words'}"
-        yield f"{count} of it {'is' if len(lost) == 1 else 'are'} on none of its pages: {named}"
+        yield f"{count} {'is' if len(lost) == 1 else 'are'} missing from its pages: {named}"
 
 
 def _words(document: Path) -> Iterator[str]:

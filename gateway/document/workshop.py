@@ -73,7 +73,7 @@ def call(function: str, arguments: dict[str, Any]) -> dict[str, Any]:
         return {"over": _MEMORY}
     except OSError as error:
         if error.errno == errno.EFBIG:
-            return {"over": "it becomes a larger file than it may", "detail": repr(error)}
+            return {"over": "it becomes a larger file than is allowed", "detail": repr(error)}
         ours = _OURS.get(error.errno or 0)
         return {"failed": ours or "the converter failed", "ours": bool(ours), "detail": traceback.format_exc()}
     except Exception:  # noqa: BLE001  # the edge of the process: whatever a converter raises becomes an answer
@@ -226,7 +226,7 @@ def _read(said: bytes) -> tuple[str, dict[str, Any] | None]:
 def _death(code: int, *, most: bool) -> dict[str, Any]:
     """Why a child ended without an answer; ``most``: it held most of the memory it may have."""
     if code == -signal.SIGXCPU:
-        return {"over": "it takes too much computing"}
+        return {"over": "it takes too much computing time"}
     if code == -signal.SIGKILL:
         return {"failed": f"{ENDED_BY_SYSTEM}, most likely for want of memory"}
     if code and most:  # C libraries do not outlive a refused allocation

@@ -58,13 +58,13 @@ ACCEPTED = {
 DELIVERED = Advice(
     "",
     "went through: the provider reports that the receiving machine took it.",
-    "The provider does not tell how many pages the receiving machine printed. If the fax matters, ask the recipient.",
+    "The provider does not say how many pages the receiving machine printed. If the fax matters, ask the recipient.",
     "2.0.0",
 )
 
 REPORTED = Advice(
     "",
-    "seems to have gone through: the provider reported it by callback, and nothing more is known.",
+    "seems to have gone through: the provider reported so, but this has not been verified.",
     "If the fax matters, ask the recipient whether it arrived.",
     "2.0.0",
 )
@@ -120,7 +120,7 @@ FAILED = {
     "content": Advice(
         "cannot be faxed",
         "was not sent: your mail could not be turned into fax pages.",
-        f"Mend what is named above and send the mail again. If that is not for you to mend, {_TELL}.",
+        f"Put right what is named above and send the mail again. If you cannot, {_TELL}.",
         "5.6.1",
         ours=True,
     ),
@@ -133,7 +133,7 @@ FAILED = {
     ),
     "over_limit": Advice(
         "over the limit",
-        "was not sent: it is more than may be sent at once.",
+        "was not sent: this fax alone is over a limit.",
         "Send it in parts, or ask the people who run the gateway to raise the limit named above.",
         "5.7.1",
         ours=True,
@@ -141,22 +141,22 @@ FAILED = {
     "denied": Advice(
         "not allowed",
         "was not sent: such numbers may not be faxed from here, or not any more.",
-        f"If it is wanted all the same, {_TELL}.",
+        f"If you need to send it all the same, {_TELL}.",
         "5.7.1",
         ours=True,
     ),
     "expired": Advice(
         "not sent in time",
-        "was not sent: it could not be handed over within the time it was given.",
-        f"If it is still wanted, send it again. If it is urgent, take another way, and {_TELL}.",
+        "was not sent: it could not be handed to the provider in time.",
+        f"If it is still wanted, send it again. If it is urgent, send it another way, and {_TELL}.",
         "4.4.7",
         ours=True,
     ),
     "divided": Advice(
         "incomplete",
-        "was not sent: your mail came in several parts that did not come together.",
-        "Send it again. So that it comes as one mail, switch off in the device or program what divides mails ('divided"
-        " data', 'split by data size'), or raise its largest mail size.",
+        "was not sent: your mail came in several parts, which could not be put together.",
+        "Send it again as one mail: in the device or program, switch off what divides mails ('divided data', 'split by data"
+        " size'), or raise the largest mail size.",
         "4.4.7",
         ours=True,
     ),
@@ -167,13 +167,13 @@ OTHER = replace(FAILED["unknown"], status="5.0.0")
 NO_RESULT = {
     "no_result": Advice(
         "no result",
-        "was taken by the provider, which never reported what became of it. It may have arrived or not.",
+        "was taken by the provider, which never reported what became of it. It may or may not have arrived.",
         f"{_ASK_FIRST} Ask the recipient whether it arrived. If it did not, send it again.",
         "4.4.7",
     ),
     "cancelled": Advice(
         "closed",
-        "may have been sent or not: the gateway could not find out, and the people who run it have closed it.",
+        "may or may not have been sent: the gateway could not find out, and the people who run it have closed it.",
         f"{_ASK_FIRST} Ask the recipient whether it arrived, or the people who run the gateway, with the fax id above."
         " If it did not arrive, send it again.",
         "4.4.7",
@@ -184,7 +184,7 @@ DELAYED = {
     "waiting": Advice(
         "waiting",
         "has not been sent yet. It waits, and the gateway keeps trying.",
-        "You need not send it again: it goes out by itself, and you get another mail when it was sent or is given up."
+        "You need not send it again: it goes out by itself, and you get another mail when it has been sent or given up."
         " If you cannot wait, ask the people who run the gateway to cancel it, with the fax id above.",
         "4.4.1",
         ours=True,
@@ -192,7 +192,7 @@ DELAYED = {
     "held": Advice(
         "held",
         "has not been sent yet. It is held until the people who run the gateway have seen to it.",
-        "You need not send it again: they know of it, and you get another mail when it was sent or is given up."
+        "You need not send it again: they know of it, and you get another mail when it has been sent or given up."
         " If you cannot wait, ask them, with the fax id above.",
         "4.3.5",
         ours=True,
@@ -202,16 +202,16 @@ DELAYED = {
 UNKNOWN = {
     "set_back": Advice(
         "being looked into",
-        "may have been sent or not: the records of the gateway were set back, by a restored backup or the like. It is held"
-        " until a person has found out; then you get another mail.",
+        "may or may not have been sent: the gateway's records were set back, by a restored backup or the like. It is held"
+        " until somebody has found out; then you get another mail.",
         f"{_ASK_FIRST} Ask the recipient whether it arrived, or the people who run the gateway, with the fax id above.",
         "4.4.7",
         ours=True,
     ),
     "held": Advice(
         "being looked into",
-        "may have been sent or not: the provider gave no answer that can be relied on when it was handed over. It is held"
-        " until a person has found out; then you get another mail.",
+        "may or may not have been sent: the provider gave no reliable answer when it was handed over. It is held until"
+        " somebody has found out; then you get another mail.",
         f"{_ASK_FIRST} Ask the recipient whether it arrived, or the people who run the gateway, with the fax id above.",
         "4.4.7",
     ),
@@ -221,12 +221,12 @@ CORRECTS = {  # by the kind of the mail that told otherwise
     "delivered": "You were told before that it went through. That was wrong: the provider's records say otherwise now.",
     "failed": "You were told before that it was not sent, or failed. That was wrong: the provider's records say otherwise now."
     " If you have sent it again, the recipient may get it twice.",
-    "no_result": "You were told before that it is not known whether it arrived. The provider's records tell it now.",
+    "no_result": "You were told before that it was not known whether it arrived. The provider's records show it now.",
 }
 
 UNCLEAR = Advice(
     "outcome not known",
-    "may have been sent or not.",
+    "may or may not have been sent.",
     f"{_ASK_FIRST} Ask the recipient whether it arrived, or the people who run the gateway, with the fax id above.",
     "4.4.7",
     ours=True,

@@ -239,12 +239,12 @@ def _result_rows(mail: OutgoingMail, facts: dict[str, Any], told: Advice) -> lis
     if facts.get("dialled"):
         price += " of one call"
     if mail.kind is MailKind.FAILED:
-        price += "; whether it is charged for a fax that failed, it does not tell"
+        price += "; it does not say whether a failed fax is charged"
     elif mail.kind in (MailKind.UNKNOWN, MailKind.NO_RESULT):
         price += ", if it was sent"
     if mail.kind is MailKind.DELIVERED:
         sent = "sent to the provider"
-        confirmed = "no, only reported by callback"
+        confirmed = "no, only reported by the provider"
         if facts.get("confirmed", True):
             confirmed = "yes, by the provider's records, but not page by page"
     ids = str(facts.get("job") or "")
@@ -338,7 +338,7 @@ def _inbound_rows(
         ("To", _spoken(str(facts.get("to") or ""))),
         ("Received", _when(facts.get("received_at"), clock)),
         ("Call time", called),
-        ("Pages", told if there in (None, told) else f"{there} in the document, {told} told by the provider"),
+        ("Pages", told if there in (None, told) else f"{there} in the document, {told} reported by the provider"),
         ("Duration", facts.get("duration")),
         ("Speed", facts.get("speed")),
         ("ECM", facts.get("ecm")),

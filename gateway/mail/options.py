@@ -80,7 +80,7 @@ def _one_of(*words: str, **synonyms: str) -> tuple[Callable[[str], str | None], 
         word = synonyms.get(value.lower(), value.lower())
         return word if word in words else None
 
-    return check, f"it is {', '.join(words[:-1])} or {words[-1]}"
+    return check, f"write {', '.join(words[:-1])} or {words[-1]}"
 
 
 def _shaped(pattern: str, said: str, *, lower: bool = False) -> tuple[Callable[[str], str | None], str]:
@@ -103,11 +103,11 @@ def _a_time(value: str) -> str | None:
     return value
 
 
-_A_LINE = _shaped(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,60}", "it is one line of at most 60 characters")
+_A_LINE = _shaped(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,60}", "write one line of at most 60 characters")
 OPTIONS: Mapping[str, tuple[Callable[[str], str | None], str]] = MappingProxyType(
     {
-        "cover": _shaped(r"[a-z0-9][a-z0-9_-]{0,39}", "it is none, auto or the name of a cover page", lower=True),
-        "header": (_yes_or_no, "it is yes or no"),
+        "cover": _shaped(r"[a-z0-9][a-z0-9_-]{0,39}", "write none, auto or the name of a cover page", lower=True),
+        "header": (_yes_or_no, "write yes or no"),
         "resolution": _one_of("fine", "standard", high="fine", normal="standard"),
         "paper": _one_of("letter", "a4"),
         "body": _one_of("with-text", "always", "without-attachment", "never", yes="always", no="never"),
@@ -118,9 +118,9 @@ OPTIONS: Mapping[str, tuple[Callable[[str], str | None], str]] = MappingProxyTyp
         "from-company": _A_LINE,
         "from-department": _A_LINE,
         "from-voice": _A_LINE,
-        "tsi": _shaped(r"[A-Za-z0-9+. -]{1,20}", "it has at most 20 letters, digits, blanks and + - ."),
+        "tsi": _shaped(r"[A-Za-z0-9+. -]{1,20}", "write at most 20 letters, digits, spaces and + - ."),
         "priority": _one_of(*_PRIORITIES),
-        "send-at": (_a_time, "it is a time like 2026-12-01T08:00, 08:00, +30m or +2h"),
+        "send-at": (_a_time, "write a time like 2026-12-01T08:00, 08:00, +30m or +2h"),
     }
 )
 
@@ -137,13 +137,13 @@ def read(pairs: Iterable[tuple[str, str]], where: str) -> Asked:
     for given, text in pairs:
         name = OTHER_NAMES.get(given.lower(), given.lower())
         if name not in OPTIONS:
-            raise _refused(f"{_shown(given)} {where} is no option of a fax; there are {', '.join(OPTIONS)}")
+            raise _refused(f"{_shown(given)} {where} is not a fax option; there are {', '.join(OPTIONS)}")
         check, said = OPTIONS[name]
         value = check(text.strip())
         if value is None:
-            raise _refused(f"{name}={_shown(text)} {where} cannot be understood: {said}")
+            raise _refused(f"{name}={_shown(text)} {where} cannot be understood; {said}")
         if found.setdefault(name, value) != value:
-            raise _refused(f"{name} is given twice {where}; say once what you want")
+            raise _refused(f"{name} is given twice {where}; give it once")
     return found
 
 
@@ -158,7 +158,7 @@ def from_subject(subject: str) -> Asked:
     subject = _plain(subject)
     pairs = [pair for bracket in _IN_LINE.finditer(subject) for pair in _pairs(bracket[1], "in the subject")]
     if _OPEN.search(without(subject)):
-        raise _refused("the [fax: in the subject is not closed; write it like [fax: cover=none, ref=4711]")
+        raise _refused("the [fax: in the subject has no closing ]; write it like [fax: cover=none, ref=4711]")
     return read(pairs, "in the subject")
 
 
@@ -194,7 +194,7 @@ def from_text(text: str, *, markup: bool, subject: str = "", further: bool = Tru
         pairs += _pairs(" ".join(bracket["said"].split()) if markup else bracket["said"], where)
         taken = bracket.end()
     if _OPEN.match(seen, taken):
-        raise _refused(f"the [fax: {where} is not closed; write it like [fax: cover=none, ref=4711]")
+        raise _refused(f"the [fax: {where} has no closing ]; write it like [fax: cover=none, ref=4711]")
     rest = text
     if taken:
         rest = _cut(text, pieces, taken) if markup else re.sub(r"\A[ \t]*(?:\r\n|\n|\r)*", "", text[taken:])
@@ -296,10 +296,10 @@ def _send_at(value: str, now: float, date: str, most: float) -> float:
     moment = _resolved(value, here)
     at = moment.timestamp()
     if at < now - 60:
-        raise _refused(f"send-at={value} is in the past; name a time to come, or leave it out to send at once")
+        raise _refused(f"send-at={value} is in the past; give a later time, or leave it out to send at once")
     if at > now + most:
         latest = datetime.fromtimestamp(now + most, here.tzinfo)
-        raise _refused(f"send-at={value} is too far away: a fax waits until {latest:%Y-%m-%dT%H:%M} here at most")
+        raise _refused(f"send-at={value} is too far ahead: a fax waits until {latest:%Y-%m-%dT%H:%M} at most")
     return at - _clocks_change(here, at) if _OF_NO_ZONE.fullmatch(value) else at
 
 

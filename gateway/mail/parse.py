@@ -215,7 +215,7 @@ def _trim_pictures(found: Mail, wanted: Sequence[str], subject: str) -> None:
     for leaf in found.leaves:
         content_id = (leaf.content_id or "").lower()
         if content_id in lost and content_id not in kept:
-            leaf.left_out = leaf.left_out or "it is shown in what the message text loses"
+            leaf.left_out = leaf.left_out or "it is shown only in a piece of the message text that is left out"
 
 
 def _head(headers: dict[str, str], path: Path) -> MailPart:

@@ -17,9 +17,9 @@ from gateway.mail.parameters import parse, without_comment
 TYPE = "message/partial"
 MOST = 100  # parts of a mail
 
-_SETTING = "what divides mails ('divided data', 'split by data size'), or raise its largest mail size, and send again"
-REMEDY = f"switch off in the device {_SETTING}"
-CUT = f"the device cut the mail into several: switch off in it {_SETTING}"
+_SETTING = "what divides mails ('divided data', 'split by data size'), or raise the largest mail size, and send again"
+REMEDY = f"in the device, switch off {_SETTING}"
+CUT = f"the device cut the mail into several: in it, switch off {_SETTING}"
 
 _OF_THE_WHOLE = {"subject", "message-id", "encrypted", "mime-version"}  # and content-*: these the first part encloses
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -40,9 +40,7 @@ def read(headers: Headers) -> tuple[str, int, int] | None:
             f"this part of a divided mail does not say which it is (id, number, total): {REMEDY}", status="5.6.0"
         )
     if transfer.encoding(headers.raw("content-transfer-encoding")):
-        raise Refused(
-            f"this part of a divided mail is encoded as a whole, which no part may be: {REMEDY}", status="5.6.0"
-        )
+        raise Refused(f"this part of a divided mail is encoded, which no part may be: {REMEDY}", status="5.6.0")
     if max(counts) > MOST:
         raise Refused(f"the mail was divided into more than {MOST} parts: {REMEDY}", status="5.6.0")
     return id_, counts[0], counts[1]
@@ -57,7 +55,7 @@ def join(parts: Sequence[Buffer]) -> Iterator[bytes]:
     outer, body = of_mail(first, 0, len(first))
     inner, body = split(first, body, len(first))
     if parse(inner.raw("content-type"))[0] == TYPE:
-        raise Refused(f"what came in parts is itself a part of another mail: {REMEDY}", status="5.6.1")
+        raise Refused(f"the mail that came in parts is itself a part of another mail: {REMEDY}", status="5.6.1")
     yield from (_line(name, value) for name, value in outer.fields() if not _is_of_the_whole(name))
     yield from (_line(name, value) for name, value in inner.fields() if _is_of_the_whole(name))
     yield b"\r\n"

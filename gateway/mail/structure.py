@@ -24,7 +24,7 @@ MAX_DEPTH = 20
 MAX_PARTS = 200
 
 EMPTY = "it is empty"
-_HEAD = "it has no text, so who wrote it, when and about what is not printed"
+_HEAD = "it has no text, so its sender, date and subject are not printed"
 SIGNATURE = "it is a digital signature, nothing to print"
 OPEN_END = "the mail ends before it does"
 

@@ -17,7 +17,7 @@ from gateway.mail.buffer import Buffer
 Write: TypeAlias = Callable[[bytes], object]
 
 CUT_OFF = "its data is cut off"
-DAMAGED = "its data is damaged on the way"
+DAMAGED = "its data was damaged on the way"
 NOT_BASE64 = "its data is not what the mail says (base64)"
 
 _WINDOW = 1 << 18  # bytes decoded at a time

@@ -26,7 +26,7 @@ _WORD = re.compile(rb"[A-Za-z-]+(?::|\Z)")
 _HEAD = re.compile(rb"(?:[!-9;-~]++:[^\n]*+\n(?:[ \t][^\n]*+\n)*+){2,}")
 _OF_PARTS = re.compile(rb"^content-type:\s*multipart/", re.IGNORECASE | re.MULTILINE)
 _VERSION = re.compile(rb"^mime-version:", re.IGNORECASE | re.MULTILINE)
-_WHY = "it belongs to the look of a web page"
+_WHY = "it only serves the look of a web page"
 
 
 def is_saved(leaf: Leaf) -> bool:

@@ -188,7 +188,7 @@ async def test_the_test_tells_what_would_be_dialled_and_why(house: House) -> Non
         ("+12025550123@example.com", "relaying denied: example.com is not one of this gateway's domains"),
         ("fax", "fax@fax.local cannot be faxed to: a number has no 'f' in it"),
         ("+12025550123/cover=blue@fax.local", "there is no cover page blue; there are classic, "),
-        ("+12025550123/send-at=+31d@fax.local", "send-at=+31d is too far away"),
+        ("+12025550123/send-at=+31d@fax.local", "send-at=+31d is too far ahead"),
         ("+12025550123/send-at=2020-01-01T08:00@fax.local", "is in the past"),
     ],
 )

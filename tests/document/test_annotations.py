@@ -173,13 +173,13 @@ def test_what_is_further_away_than_any_page_is_left_out(pages: Pages, kind: str,
     far = Array([0, 620, 10_000_000, 620, 0, 600, 10_000_000, 600])
     (page,) = pages(annotated(kind, flags, QuadPoints=far, InkList=Array([far])))
     assert ink(page) == 0
-    assert progress.notes() == ["annotations without an appearance are not shown: page 1"]
+    assert progress.notes() == ["annotations that cannot be drawn are not shown: page 1"]
 
 
 def test_the_words_beside_a_line_are_told(fax: Fax) -> None:
     data = annotated("Line", L=Array([110, 610, 290, 690]), Cap=True, Contents=String("5.20 m"))
     (entry,) = fax.make(fax.part("a.pdf", data))["ledger"]
-    assert entry["note"] == "the words beside a line are not shown: page 1"
+    assert entry["note"] == "the caption of a line is not shown: page 1"
 
 
 def test_what_cannot_be_drawn_is_told_with_its_page(fax: Fax) -> None:
@@ -190,26 +190,28 @@ def test_what_cannot_be_drawn_is_told_with_its_page(fax: Fax) -> None:
             caret = Dictionary(Type=Name.Annot, Subtype=Name.Caret, Rect=Array(_BOX), F=4)
             document.pages[number].obj["/Annots"] = Array([caret, caret])
     (entry,) = fax.make(fax.part("a.pdf", saved(document)))["ledger"]
-    assert entry["note"] == ("annotations without an appearance are not shown: pages 2, 3, 4, 5, 6, 7, 8, 9 and others")
+    assert entry["note"] == ("annotations that cannot be drawn are not shown: pages 2, 3, 4, 5, 6, 7, 8, 9 and others")
 
 
 @pytest.mark.parametrize(
     ("kind", "flags", "note"),
     [
-        ("FreeText", 0, "annotations that are not to be printed are not shown: page 1"),
+        ("FreeText", 0, "annotations that are set not to print are not shown: page 1"),
         ("FreeText", 2, ""),
         ("FreeText", 6, ""),
         ("FreeText", 32, ""),
         ("Link", 0, ""),
         ("Popup", 4, ""),
-        ("FileAttachment", 4, "without the files attached there: page 1"),
-        ("Redact", 4, "what is marked for redaction is shown, as it was not applied: page 1"),
-        ("FreeText", 4, "annotations without an appearance are not shown: page 1"),
+        ("FileAttachment", 4, "files attached to a page are not faxed: page 1"),
+        ("Redact", 4, "what is marked for redaction is shown, as the redaction was never applied: page 1"),
+        ("FreeText", 4, "annotations that cannot be drawn are not shown: page 1"),
     ],
 )
 def test_what_is_not_printed_is_told_where_somebody_sees_it(pages: Pages, kind: str, flags: int, note: str) -> None:
     progress.begin("x.bin")
-    damaged: dict[str, Any] = {"BS": Dictionary(W=String("none"))} if note.startswith("annotations without") else {}
+    damaged: dict[str, Any] = (
+        {"BS": Dictionary(W=String("none"))} if note.startswith("annotations that cannot be drawn") else {}
+    )
     (page,) = pages(annotated(kind, flags, Contents=String("a note"), **damaged))
     if not damaged:
         assert ink(page) == 0
@@ -219,8 +221,8 @@ def test_what_is_not_printed_is_told_where_somebody_sees_it(pages: Pages, kind: 
 @pytest.mark.parametrize(
     ("fields", "note"),
     [
-        ({"Contents": String("Check this")}, "without the words of the notes there: page 1"),
-        ({"Contents": String("Check this"), "AP": Dictionary()}, "without the words of the notes there: page 1"),
+        ({"Contents": String("Check this")}, "the words in notes are not shown: page 1"),
+        ({"Contents": String("Check this"), "AP": Dictionary()}, "the words in notes are not shown: page 1"),
         ({}, ""),
         ({"Contents": String("Done"), "IRT": Dictionary()}, ""),  # a reply
     ],
@@ -239,7 +241,7 @@ def test_the_words_that_a_mark_wants_put_in_are_told(fax: Fax) -> None:
     )
     document.pages[0].obj["/Annots"] = Array([document.make_indirect(mark)])
     (entry,) = fax.make(fax.part("a.pdf", saved(document)))["ledger"]
-    assert entry["note"] == "without the words of the notes there: page 1"
+    assert entry["note"] == "the words in notes are not shown: page 1"
 
 
 def test_what_has_a_look_of_its_own_keeps_it(pages: Pages) -> None:
@@ -274,7 +276,7 @@ def test_a_look_that_breaks_off_is_damaged(pages: Pages, refusal: Refusal) -> No
         document.pages[0].obj["/Annots"] = Array([document.make_indirect(box), Name.Nothing])
         return saved(document)
 
-    assert refusal(ticked("Yes")).public == "page 1 of x.bin is damaged; make the PDF anew and send it again"
+    assert refusal(ticked("Yes")).public == "page 1 of x.bin is damaged; make the PDF again and send that"
     assert ink(*pages(ticked("No"))) > 0.01
 
 

@@ -303,7 +303,7 @@ def test_a_template_that_does_not_show_the_text_leaves_it_its_own_page(
 def test_what_no_font_has_is_told_of_a_cover_page_each_time(fax: Fax) -> None:
     for _ in range(2):
         made = fax.make(fax.text("Hi."), cover="classic", cover_facts={"regarding": "a \U0001316f"})
-        assert made["ledger"][0]["note"].endswith("U+1316F; where they matter, send a PDF with its fonts")
+        assert made["ledger"][0]["note"].endswith("U+1316F; if they matter, send a PDF with its fonts embedded")
 
 
 @pytest.mark.parametrize("resolution", ["fine", "standard"])

@@ -151,7 +151,7 @@ def test_the_signs_of_the_fonts_that_every_reader_has_are_no_letters(
 @pytest.mark.parametrize("text", ["Привет", "Łódź"])
 def test_letters_that_are_nowhere_are_refused(refusal: Refusal, text: str) -> None:
     assert refusal(numbered(text)).public == (
-        "page 1 of x.bin has letters of a font (ArialMT) that is neither in the PDF nor here; save the PDF with its fonts"
+        "page 1 of x.bin has letters of a font (ArialMT) that is neither in the PDF nor on this gateway; save the PDF with its fonts"
         " embedded, or print it to a new one"
     )
 
@@ -178,14 +178,17 @@ def test_letters_from_top_to_bottom_that_are_nowhere_are_missed(refusal: Refusal
             pytest.skip("a font with kanji is installed here")
     for encoding in ("H", "V"):
         assert (
-            "letters of a font (NoSuchFont) that is neither in the PDF nor here" in refusal(japanese(encoding)).public
+            "letters of a font (NoSuchFont) that is neither in the PDF nor on this gateway"
+            in refusal(japanese(encoding)).public
         )
 
 
 def test_signs_that_are_nowhere_are_told(pages: Pages) -> None:
     progress.begin("x.bin")
     assert len(pages(numbered("➔➔✓"))) == 1
-    assert progress.notes() == ["signs of a font that is neither in it nor here are not shown: U+2794 U+2713"]
+    assert progress.notes() == [
+        "symbols of a font that is neither in it nor on this gateway are not shown: U+2794 U+2713"
+    ]
 
 
 def test_letters_that_nobody_is_to_see_are_not_missed(pages: Pages) -> None:
@@ -236,7 +239,7 @@ def test_a_font_that_breaks_off_is_damaged(refusal: Refusal, *, readable: bool) 
         packed = zlib.compress((Path(glyphs.__file__).parent / "fonts" / "DejaVuSans.ttf").read_bytes())
         about.FontFile2.write(packed[: len(packed) * 9 // 10], filter=Name.FlateDecode)
         data = saved(document, compress_streams=False, stream_decode_level=pikepdf.StreamDecodeLevel.none)
-    assert refusal(data).public == "page 1 of x.bin is damaged; make the PDF anew and send it again"
+    assert refusal(data).public == "page 1 of x.bin is damaged; make the PDF again and send that"
 
 
 def test_of_a_font_that_is_whole_no_letters_need_be_known(pages: Pages) -> None:

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(bool(engine.missing()), reason=f"HTML cannot be 
 behind_walls = pytest.mark.asyncio(loop_scope="module")
 WORDS = " ".join(f"word{n}" for n in range(900))
 TABLE = "<table border=1><tr><td>Paper</td><td>42.00</td></tr></table>"
-AS_TEXT = "printed as text: its HTML could not be drawn within the limits of a conversion"
+AS_TEXT = "printed as text: drawing its HTML failed or took too much time or memory"
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -371,7 +371,7 @@ async def test_nothing_is_fetched_and_what_is_missing_is_told(
             f"<base href='{where}'><img src='other.png'></div>"
         )
     said = await sender.send(mail(text))
-    assert said == ["message text: page 1; left out of it, as not in the mail: 5 pictures and 4 style sheets"]
+    assert said == ["message text: page 1; not in the mail, so left out: 5 pictures and 4 style sheets"]
     assert "secret" not in sender.words()
     with pytest.raises(BlockingIOError):
         listener.accept()
@@ -386,8 +386,8 @@ async def test_pictures_of_the_mail_are_shown(sender: Sender) -> None:
     made.add_related(png(photo(60, 40)), "image", "png", cid="<b@x>", disposition="inline", filename="b.png")
     said = await sender.send(made)
     assert said == [
-        "message text: page 1; left out of it, as not in the mail: 1 picture",
-        "b.png: left out, it decorates the message, as a logo does",
+        "message text: page 1; not in the mail, so left out: 1 picture",
+        "b.png: left out, it only decorates the message, as a logo does",
         "a.png: left out, it is shown in the message text",
     ]
     with pypdfium2.PdfDocument(sender.parts[0]["path"]) as document:
@@ -558,7 +558,7 @@ async def test_a_dark_design_is_no_black_page(sender: Sender) -> None:
 @behind_walls
 async def test_a_table_that_is_too_wide_is_made_smaller_and_that_is_told(sender: Sender) -> None:
     said = await sender.send(mail(f"<table width=1100><tr><td>{WORDS}</td><td align=right>end</td></tr></table>"))
-    assert said == ["message text: page 1; made smaller, to 65%, as it is wider than the page"]
+    assert said == ["message text: page 1; reduced to 65%, as it is wider than the page"]
 
 
 def test_the_page_is_as_wide_as_the_paper_of_a_fax(tmp_path: Path) -> None:
@@ -571,7 +571,7 @@ def test_the_page_is_as_wide_as_the_paper_of_a_fax(tmp_path: Path) -> None:
 async def test_letters_that_no_font_has_are_told(sender: Sender) -> None:
     said = await sender.send(mail(f"{TABLE}<p>\U0001316f</p>"))
     assert said == [
-        "message text: page 1; boxes or nothing stand for characters that no font of this gateway has: U+1316F; where they matter, send a PDF with its fonts"
+        "message text: page 1; characters that no font of this gateway has are boxes or missing: U+1316F; if they matter, send a PDF with its fonts embedded"
     ]
 
 

@@ -143,7 +143,7 @@ def test_writing_in_a_picture_that_is_too_pale_is_told(tmp_path: Path, grey: int
     shown = ImageChops.subtract(picture(0, grey, 0), Image.new("L", (1240, 1754), 255 - paper))
     shown.save(tmp_path / "paper.jpg", quality=85)
     with Image.open(tmp_path / "paper.jpg") as page:
-        assert "too pale for a fax" in said(tmp_path, Sheet().picture(0, 0, 612, 792, page))
+        assert "too pale to show on a fax" in said(tmp_path, Sheet().picture(0, 0, 612, 792, page))
 
 
 def test_rules_shadows_and_grain_are_no_pale_writing(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_black_page_is_told(tmp_path: Path) -> None:
 
 def test_a_photograph_is_told_with_its_time_on_the_line(tmp_path: Path) -> None:
     sheet = Sheet().picture(40, 40, 530, 700, photo(1060, 1400))
-    assert "minutes on the line for its photographs" in said(tmp_path, sheet)
+    assert "minutes to send because of its photographs" in said(tmp_path, sheet)
 
 
 def test_each_page_has_its_weight(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_blank_pages_are_left_out_where_that_is_wished_and_told(tmp_path: Path) 
     fax = made(tmp_path, sheets, blank_pages="remove")
     assert fax["pages"] == 2
     (entry,) = fax["ledger"]
-    assert entry["note"] == "left out of it, as blank: pages 2, 4"
+    assert entry["note"] == "blank, so left out: its pages 2, 4"
 
 
 def test_a_document_that_is_blank_is_told(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ async def test_an_old_document_with_a_password_is_refused_for_that(sender: Sende
 
 @pytest.mark.parametrize("name", ["\tDRMContent", "DRMEncryptedTransform"])
 def test_rights_are_no_password(name: str) -> None:
-    with pytest.raises(Unfaxable, match=r"offer is protected by rights \(IRM, a sensitivity label\)"):
+    with pytest.raises(Unfaxable, match=r"offer is protected by usage rights \(IRM, a sensitivity label\)"):
         locks.check_compound(compound({name: b"x", "EncryptedPackage": b"x", "WordDocument": b"x"}), "offer")
 
 

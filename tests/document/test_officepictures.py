@@ -79,13 +79,13 @@ def test_what_is_not_known_here_is_left_to_libreoffice(tmp_path: Path, called: s
 
 
 def test_a_picture_that_is_not_there_is_told(tmp_path: Path) -> None:
-    assert settled(tmp_path, made_office.with_picture(None, "NULL")) == ["without the missing picture"]
+    assert settled(tmp_path, made_office.with_picture(None, "NULL")) == ["without a picture that is missing from it"]
 
 
 def test_pictures_of_an_opendocument_are_looked_at(tmp_path: Path) -> None:
     shown = b'<draw:frame svg:width="2cm" svg:height="2cm"><draw:image xlink:href="Pictures/1.png"/></draw:frame>'
     text = made_office.changed(made_office.opendocument("text"), "content.xml", b"Word", shown)
-    assert settled(tmp_path, text) == ["without the missing picture"]
+    assert settled(tmp_path, text) == ["without a picture that is missing from it"]
     with zipfile.ZipFile(tmp_path / "document.docx", "a") as written:
         written.writestr("Pictures/1.png", PICTURES["a.png"][:-30])
     with pytest.raises(Unfaxable, match="damaged"):

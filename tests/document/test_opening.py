@@ -129,7 +129,7 @@ async def test_a_link_in_an_archive_is_no_document(sender: Sender) -> None:
     with zipfile.ZipFile(out, "w") as package:
         package.writestr(entry, "../offers/offer.pdf")
     said = await sender.refused(out.getvalue())
-    assert said == "offer.pdf in papers.zip is a link to a document, not the document itself; send that"
+    assert said == "offer.pdf in papers.zip is only a link to a document; send the document itself"
 
 
 @behind_walls
@@ -213,7 +213,10 @@ async def test_the_archives_of_a_mail_hold_together_what_one_may(
     sender: Sender, fax: Fax, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = [fax.part(f"{n}.zip", zipped({f"{each}.txt": b"x" for each in range(60)})) for n in range(2)]
-    with pytest.raises(Refused, match=r"1\.zip and the ZIP archives before it holds 120 files, and 100 may be"):
+    with pytest.raises(
+        Refused,
+        match=r"1\.zip and the ZIP archives before it hold 120 files, and the ZIP archives of a mail may hold 100;",
+    ):
         await sender.send(*many)
     monkeypatch.setattr("gateway.document.archive.MAX_BYTES", 30_000)
     large = [fax.part(f"{n}.zip", zipped({"a.txt": b"x" * 20_000})) for n in range(2)]
@@ -249,13 +252,13 @@ def test_trouble_of_ours_is_no_damage_of_the_archive(
         (zipped({"x.zip": zipped({"a": b"a"})}), "an archive within an archive"),
         (b"7z\xbc\xaf\x27\x1c", "a compressed archive that cannot be opened here; send the files in it, or pack them as ZIP"),
         (zipped({"x.7z": b"7z\xbc\xaf\x27\x1c"}), "an archive within an archive"),
-        (zipped({f"{n}.txt": b"x" for n in range(101)}), "holds 101 files, and 100 may be"),
+        (zipped({f"{n}.txt": b"x" for n in range(101)}), "holds 101 files, and the ZIP archives of a mail may hold 100;"),
         (zipped({"a.txt": b"x" * (300 << 20)}), "holds more than a fax may have"),
         (lying(100), "damaged"),
         (lying(64 << 20), "holds more than a fax may have"),
         (overlapping(), "holds more than a fax may have|damaged"),
         (zipped({}), "damaged|without a document"),
-        (zipped({f"__MACOSX/{n}": b"x" for n in range(401)}), "holds 401 files, and 100 may be"),
+        (zipped({f"__MACOSX/{n}": b"x" for n in range(401)}), "holds 401 files, and the ZIP archives of a mail may hold 100;"),
         (zipped({"__MACOSX/x": b"x"}), "without a document"),
         (zipped({"a.pdf": letters(1)})[:-30], "damaged"),
         (zipped({"a.pdf": letters(1)}).replace(b"a.pdf", b"\0.pdf"), "damaged"),
@@ -263,9 +266,9 @@ def test_trouble_of_ours_is_no_damage_of_the_archive(
         (zipped({"a.exe": b"MZ\0\0"}), "a program"),
         (zipped({"preview.jpg": b"x", "Index/Document.iwa": b"x"}), "Pages, Numbers or Keynote"),
         (zipped({"index.xml": b"<x/>", "buildVersionHistory.plist": b"x"}), "Pages, Numbers or Keynote"),
-        (zipped({"mimetype": b"application/epub+zip", "OEBPS/a.xhtml": b"<html>"}), "EPUB, XPS"),
-        (zipped({"[Content_Types].xml": b"<x/>", "FixedDocSeq.fdseq": b"<x/>"}), "EPUB, XPS"),
-        (zipped({"mimetype": b"application/vnd.oasis.opendocument.text", "styles.xml": b"<x/>"}), "a template of styles alone"),
+        (zipped({"mimetype": b"application/epub+zip", "OEBPS/a.xhtml": b"<html>"}), r"EPUB\), a print file \(XPS\)"),
+        (zipped({"[Content_Types].xml": b"<x/>", "FixedDocSeq.fdseq": b"<x/>"}), r"EPUB\), a print file \(XPS\)"),
+        (zipped({"mimetype": b"application/vnd.oasis.opendocument.text", "styles.xml": b"<x/>"}), "a template of styles only"),
         (zipped({"empty.pdf": b""}), "empty"),
     ],
 )  # fmt: skip
@@ -282,7 +285,9 @@ async def test_an_archive_that_is_no_set_of_documents_is_refused(sender: Sender,
 @behind_walls
 async def test_without_libreoffice_it_is_named(sender: Sender) -> None:
     said = await sender.refused(RICH, "letter.rtf")
-    assert said.endswith("an RTF document, which takes LibreOffice to print, and this gateway has none; send it as PDF")
+    assert said.endswith(
+        "an RTF document, which cannot be printed here, as this gateway has no LibreOffice; send it as PDF"
+    )
 
 
 def _has_narrow_font() -> bool:
@@ -362,7 +367,7 @@ async def test_a_table_whose_numbers_do_not_fit_into_its_columns_is_refused(send
     narrow = b'<cols><col min="1" max="1" width="2" customWidth="1"/></cols><sheetData><row r="2"><c r="A2"><v>12345</v></c></row>'
     data = made_office.changed(made_office.xlsx(), "xl/worksheets/sheet1.xml", b"<sheetData>", narrow)
     said = await sender.refused(data, "prices.xlsx", LIBRE_OFFICE)
-    assert said.startswith("prices.xlsx shows ### in place of numbers, on page 1 of its print")
+    assert said.startswith("prices.xlsx shows ### instead of numbers on page 1 when printed")
 
 
 @pytest.mark.parametrize(
@@ -412,7 +417,7 @@ async def test_characters_that_no_font_has_are_told_of_an_office_document(sender
     (said,) = await sender.send(fax.part("letter", data), place=LIBRE_OFFICE)
     assert (
         said
-        == f"letter: page 1; boxes or nothing stand for characters that no font of this gateway has: {told}; where they matter, send a PDF with its fonts"
+        == f"letter: page 1; characters that no font of this gateway has are boxes or missing: {told}; if they matter, send a PDF with its fonts embedded"
     )
 
 
@@ -457,7 +462,7 @@ async def test_what_a_table_wider_than_its_paper_lacks_is_told(sender: Sender, f
     table = f'<w:tbl><w:tblPr><w:tblW w:w="16000" w:type="dxa"/></w:tblPr>{grid}<w:tr>{row}</w:tr></w:tbl><w:p>'
     letter = made_office.changed(made_office.docx(), "word/document.xml", b"<w:p>", table.encode())
     (said,) = await sender.send(fax.part("letter", letter), place=LIBRE_OFFICE)
-    assert said == "letter: page 1; a word of it is on none of its pages: fourth"
+    assert said == "letter: page 1; a word is missing from its pages: fourth"
 
 
 @pytest.mark.parametrize("document", [made_office.docx, made_office.xlsx, made_office.pptx])
@@ -488,13 +493,13 @@ async def test_an_office_document_that_cannot_be_looked_into_is_refused(
 ) -> None:
     """LibreOffice would print some of them, and what is hidden in it could not be told."""
     data = marked(flags, method, made_office.HIDDEN["pptx"][0])
-    assert "packed in a way that is not known here; save it anew" in await sender.refused(data, "offer", "/nowhere")
+    assert "packed in a way that is not known here; save it again" in await sender.refused(data, "offer", "/nowhere")
 
 
 @behind_walls
 async def test_a_text_of_word_with_another_kind_inserted_is_refused(sender: Sender) -> None:
     data = made_office.with_insertion(b"<p>All that matters</p>")
-    assert "has texts of another kind inserted (HTML, say)" in await sender.refused(data, "offer", "/nowhere")
+    assert "has text of another kind inserted (HTML, say)" in await sender.refused(data, "offer", "/nowhere")
     data = made_office.with_insertion(made_office.docx())
     assert "cannot be read by LibreOffice" in await sender.refused(data, "offer", "/nowhere")  # it was asked
 
@@ -602,7 +607,7 @@ async def test_of_an_animation_the_first_picture_is_printed_and_that_is_told(
     first, *others = (photo(300, 200).point(lambda v, n=n: v ^ n) for n in (0, 80, 160))
     first.save(out, format=kind, save_all=True, append_images=others)
     said = await sender.send(fax.part("steps", out.getvalue()))
-    assert said == ["steps: page 1; the first of the 3 pictures in it"]
+    assert said == ["steps: page 1; only the first of the 3 pictures in it"]
 
 
 @behind_walls
@@ -625,7 +630,7 @@ async def test_of_several_heic_pictures_the_main_one_is_faxed(sender: Sender, fa
     pictures.add_from_pillow(photo(1200, 900))
     pictures.save(out, primary_index=1)
     said = await sender.send(fax.part("IMG_1.HEIC", out.getvalue()))
-    assert said == ["IMG_1.HEIC: page 1; number 2 of the 2 pictures in it"]
+    assert said == ["IMG_1.HEIC: page 1; only number 2 of the 2 pictures in it"]
 
 
 @behind_walls

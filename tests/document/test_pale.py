@@ -110,4 +110,4 @@ def test_pale_words_behind_others_are_told(pages: Pages) -> None:
     sheet = Sheet().text(72, 100, WORDS, 9, grey=0.9).text(74, 102, WORDS, 9)
     document = pikepdf.open(io.BytesIO(pdf([Sheet(), sheet, Sheet()])))
     assert len(pages(saved(document))) == 3
-    assert progress.notes() == ["pale writing that has other things over it may not be seen: page 2"]
+    assert progress.notes() == ["pale writing with something drawn over it may not be seen: page 2"]

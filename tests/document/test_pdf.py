@@ -136,7 +136,7 @@ def test_boxes_upside_down_are_understood(pages: Pages) -> None:
 def test_a_page_without_a_size_is_letter_paper(pages: Pages) -> None:
     sheet = Sheet(MediaBox=Array([0, 0, 0, 0])).box(72, 72, 144, 144)
     without = pdf_of([Sheet().box(72, 72, 144, 144)]).replace(b"/MediaBox", b"/MediaBix")
-    for data, notes in ((pdf_of([sheet]), []), (without, ["what says no size is shown on letter paper"])):
+    for data, notes in ((pdf_of([sheet]), []), (without, ["pages that say no size are shown on letter paper"])):
         progress.begin("x.bin")
         (page,) = pages(data)
         assert page.image.size == (1728, 2156)
@@ -323,7 +323,7 @@ def test_a_picture_that_cannot_be_decoded_is_not_left_out_without_a_word(refusal
         document, b"this is no JPEG 2000 picture", Type=Name.XObject, Subtype=Name.Image, Width=2000, Height=2600,
         ColorSpace=Name.DeviceGray, BitsPerComponent=8, Filter=Name.JPXDecode,
     )  # fmt: skip
-    assert refusal(saved(document)).public == "page 2 of x.bin is damaged; make the PDF anew and send it again"
+    assert refusal(saved(document)).public == "page 2 of x.bin is damaged; make the PDF again and send that"
 
 
 def with_picture(data: bytes, coding: object, **fields: Any) -> bytes:
@@ -336,7 +336,7 @@ def with_picture(data: bytes, coding: object, **fields: Any) -> bytes:
     return saved(document)
 
 
-_DAMAGED = "page 1 of x.bin is damaged; make the PDF anew and send it again"
+_DAMAGED = "page 1 of x.bin is damaged; make the PDF again and send that"
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -622,7 +622,7 @@ def test_protection_that_is_no_password_is_told_from_damage(refusal: Refusal, ki
     whole = letters(1, object_stream_mode=pikepdf.ObjectStreamMode.disable)
     refused = refusal(whole.replace(b"trailer <<", f"trailer << /Encrypt <<{kind}>>".encode()))
     assert refused.public == (
-        "x.bin is protected by a certificate, or for one program alone; print it to a new PDF and send that"
+        "x.bin is protected by a certificate, or so that only one program opens it; print it to a new PDF and send that"
     )
     assert refused.status == "5.7.4"
 
@@ -695,12 +695,12 @@ def test_a_missing_trailer_is_mended(pages: Pages) -> None:
 
 
 def test_nonsense_with_a_header_is_refused(refusal: Refusal) -> None:
-    said = "x.bin is a damaged PDF that cannot be read; make it anew and send it again"
+    said = "x.bin is a damaged PDF that cannot be read; make it again and send that"
     assert refusal(b"%PDF-1.7\n" + bytes(range(256)) * 40 + b"\n%%EOF\n").public == said
 
 
 def test_no_page_is_said(refusal: Refusal) -> None:
-    assert refusal(saved(pikepdf.new())).public == "x.bin is a PDF without a page"
+    assert refusal(saved(pikepdf.new())).public == "x.bin is a PDF without a page; make it again and send that"
 
 
 @pytest.mark.parametrize(
@@ -735,7 +735,7 @@ def test_a_page_of_which_bytes_were_lost_is_damaged(refusal: Refusal, what: byte
     start = whole.index(b"\n" + number + b" 0 obj") + 1
     end = whole.index(b"endobj", start) if is_all else start + 8
     lost = whole[:start] + bytes(end - start) + whole[end:]
-    assert refusal(lost).public == "page 2 of x.bin is damaged; make the PDF anew and send it again"
+    assert refusal(lost).public == "page 2 of x.bin is damaged; make the PDF again and send that"
 
 
 def test_a_damaged_page_is_refused_by_its_number(refusal: Refusal) -> None:
@@ -743,7 +743,7 @@ def test_a_damaged_page_is_refused_by_its_number(refusal: Refusal) -> None:
     for n in range(3):
         letter(n).add_to(document)
     document.Root.Pages.Kids[1] = Dictionary(Type=Name.Font)
-    assert refusal(saved(document)).public == "page 2 of x.bin is damaged; make the PDF anew and send it again"
+    assert refusal(saved(document)).public == "page 2 of x.bin is damaged; make the PDF again and send that"
 
 
 def test_damaged_content_does_not_crash(pages: Pages) -> None:
@@ -782,7 +782,7 @@ _OLD = b"<acrobat7><dynamicRender>required</dynamicRender></acrobat7>"
 )
 def test_a_dynamic_form_is_refused_as_its_page_only_says_please_wait(refusal: Refusal, data: bytes) -> None:
     refused = refusal(data)
-    assert "only Adobe's reader can show" in refused.public
+    assert "only Adobe Reader can show" in refused.public
     assert "print it to a new PDF" in refused.public
 
 
@@ -849,7 +849,7 @@ def test_a_form_that_cannot_be_shown_is_mended_or_refused(
     monkeypatch.setattr(pypdfium2.PdfDocument, "init_forms", failing)
     assert len(pages(whole)) == 2
     monkeypatch.setattr(pypdfium2.PdfDocument, "__len__", lambda _: 0)
-    assert refusal(whole).public == "x.bin is a damaged PDF that cannot be read; make it anew and send it again"
+    assert refusal(whole).public == "x.bin is a damaged PDF that cannot be read; make it again and send that"
 
 
 def test_more_pages_than_there_is_room_for_are_refused_before_any_is_drawn(

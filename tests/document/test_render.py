@@ -221,12 +221,12 @@ def test_files_within_a_pdf_are_told_of(fax: Fax, files: int, said: str) -> None
         out = io.BytesIO()
         document.save(out)
     made = fax.make(fax.part("invoice.pdf", out.getvalue()))
-    assert told(made) == [f"invoice.pdf: page 1; without {said} attached within it"]
+    assert told(made) == [f"invoice.pdf: page 1; without {said} attached to it"]
 
 
 # --- decoration -------------------------------------------------------------------------------------------------------
 
-DECORATION = "left out, it decorates the message, as a logo does"
+DECORATION = "left out, it only decorates the message, as a logo does"
 
 
 def test_a_picture_shown_by_the_html_is_no_page(fax: Fax) -> None:

@@ -116,7 +116,7 @@ def test_the_sender_is_told(fax: Fax, paper: Callable[[Sheet], Image.Image]) -> 
     photographed(paper(letter())).save(out, format="JPEG")
     made = fax.make(fax.part("photo.jpg", out.getvalue()))
     (page,) = made["sheets"]
-    assert page["warnings"] == ("is a photo of a sheet, and the ground around the sheet was left white",)
+    assert page["warnings"] == ("is a photo of a sheet of paper; the background around it was left white",)
 
 
 def table(draw: Callable[[ImageDraw.ImageDraw], None], ground: int = 45) -> Image.Image:

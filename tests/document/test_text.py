@@ -604,7 +604,7 @@ def test_pictures_that_are_no_parts_of_the_mail_are_told(fax: Fax, cover: str) -
         cover=cover, cover_facts={},
     )  # fmt: skip
     assert made["ledger"][-1]["note"] == (
-        "left out of it, as not in the mail: 1 picture; left out of it, as it is printed as text: 2 pictures"
+        "not in the mail, so left out: 1 picture; printed as text, so left out: 2 pictures"
     )
 
 
@@ -645,7 +645,7 @@ def test_what_no_font_has_is_told(fax: Fax, monkeypatch: pytest.MonkeyPatch) -> 
     made = fax.make(fax.text("before \U00013000\U00013001 behind"), fax.text("nothing amiss", name="second"))
     texts = [LedgerEntry(**entry).text for entry in made["ledger"]]
     assert texts == [
-        "message text: page 1; boxes or nothing stand for characters that no font of this gateway has: U+13000 U+13001; where they matter, send a PDF with its fonts",
+        "message text: page 1; characters that no font of this gateway has are boxes or missing: U+13000 U+13001; if they matter, send a PDF with its fonts embedded",
         "second: page 2",
     ]
 

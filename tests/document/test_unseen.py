@@ -40,15 +40,15 @@ def field(says: str, words: str) -> str:
     [
         (run("Offer, STRASSE 4711: ") + run("shipbuilding") + run("big"), ""),
         (run("cafe\u0301 of"), ""),
-        (run("Offer and more"), "2 words of it are on none of its pages: and, more"),
+        (run("Offer and more"), "2 words are missing from its pages: and, more"),
         (run("Gro\u00dfmarkt"), ""),  # whose one letter is of another font
-        (run("Kapit\u00e4n"), "a word of it is on none of its pages: Kapit\u00e4n"),
-        (run("one, two, three, four"), "4 words of it are on none of its pages: one, two, three..."),
+        (run("Kapit\u00e4n"), "a word is missing from its pages: Kapit\u00e4n"),
+        (run("one, two, three, four"), "4 words are missing from its pages: one, two, three..."),
         (run("\u65e5\u672c\u8a9e \u05e9\u05dc\u05d5\u05dd ab"), ""),  # may stand there in another order; signs
         (field("DATE", "Monday") + field("hyperlink x", "Offer"), ""),
-        (field("HYPERLINK x", "link") + field("TOC", field("HYPERLINK y", "entry")), "2 words of it are on none of its pages: link, entry"),
+        (field("HYPERLINK x", "link") + field("TOC", field("HYPERLINK y", "entry")), "2 words are missing from its pages: link, entry"),
         ('<w:fldSimple w:instr="NUMPAGES">' + run("seven") + "</w:fldSimple>" + run("firm"), ""),
-        ("<mc:Fallback>" + run("other") + "</mc:Fallback><mc:Fallback/>" + run("lost"), "a word of it is on none of its pages: lost"),
+        ("<mc:Fallback>" + run("other") + "</mc:Fallback><mc:Fallback/>" + run("lost"), "a word is missing from its pages: lost"),
         ('<w:moveFrom w:id="1">' + run("elsewhere") + "</w:moveFrom>" + run("firm"), ""),
         (run("hidden", "<w:vanish/>") + run("firm"), ""),
         ('<v:textpath string="x"/>' + run("lost"), ""),  # letters that are drawn
@@ -71,7 +71,7 @@ def test_words_of_a_text_of_word_2003_that_are_on_no_page_are_told(tmp_path: Pat
     start = '<?xml version="1.0"?><w:wordDocument xmlns:w="http://schemas.microsoft.com/office/word/%s/wordml">'
     for words, year, lost in (
         (text, "2003", []),
-        (text + head, "2003", ["a word of it is on none of its pages: Letterhead"]),
+        (text + head, "2003", ["a word is missing from its pages: Letterhead"]),
         (text + head, "2004", []),
     ):
         document.write_text(start % year + words)
@@ -80,7 +80,7 @@ def test_words_of_a_text_of_word_2003_that_are_on_no_page_are_told(tmp_path: Pat
 
 def test_words_of_a_slide_that_are_on_no_page_are_told(tmp_path: Path) -> None:
     text = '<p:sld %s><a:p><a:r><a:t>Offer below</a:t></a:r><a:fld type="slidenum"><a:t>777</a:t></a:fld></a:p></p:sld>'
-    assert told(tmp_path, {"ppt/slides/slide1.xml": text % ""}) == ["a word of it is on none of its pages: below"]
+    assert told(tmp_path, {"ppt/slides/slide1.xml": text % ""}) == ["a word is missing from its pages: below"]
     assert told(tmp_path, {"ppt/slides/slide1.xml": text % 'show="0"'}) == []
 
 
@@ -89,9 +89,9 @@ def test_words_of_a_slide_that_are_on_no_page_are_told(tmp_path: Path) -> None:
 )
 def test_words_of_a_table_that_are_on_no_page_are_told(tmp_path: Path, hides: str) -> None:
     words = {"xl/sharedStrings.xml": "<sst><si><t>Offer cut</t><rPh><t>read</t></rPh></si></sst>"}
-    assert told(tmp_path, words) == ["a word of it is on none of its pages: cut"]
+    assert told(tmp_path, words) == ["a word is missing from its pages: cut"]
     of_net = {"xl/sharedStrings.xml": "<x:sst><x:si><x:t>Offer cut</x:t><x:rPh><x:t>read</x:t></x:rPh></x:si></x:sst>"}
-    assert told(tmp_path, of_net) == ["a word of it is on none of its pages: cut"]
+    assert told(tmp_path, of_net) == ["a word is missing from its pages: cut"]
     hidden = hides.replace("<row", "<x:row")
     assert told(tmp_path, {"xl/workbook.xml": hidden, "xl/worksheets/a.xml": hidden, **of_net}) == []
     assert told(tmp_path, {"xl/workbook.xml": hides, "xl/worksheets/a.xml": hides, **words}) == []
@@ -99,7 +99,7 @@ def test_words_of_a_table_that_are_on_no_page_are_told(tmp_path: Path, hides: st
 
 def test_words_within_the_cells_of_a_table_are_looked_for(tmp_path: Path) -> None:
     sheet = '<row><c t="inlineStr"><is><t>Offer</t></is></c><c t="inlineStr"><is><r><t>cut</t></r></is></c><c><v>77</v></c></row>'
-    assert told(tmp_path, {"xl/worksheets/a.xml": sheet}) == ["a word of it is on none of its pages: cut"]
+    assert told(tmp_path, {"xl/worksheets/a.xml": sheet}) == ["a word is missing from its pages: cut"]
     assert told(tmp_path, {"xl/worksheets/a.xml": '<row r="1" hidden="1">' + sheet}) == []
 
 
@@ -107,18 +107,18 @@ def test_words_within_the_cells_of_a_table_are_looked_for(tmp_path: Path) -> Non
     ("text", "lost"),
     [
         ("<text:h>Offer of</text:h><text:p>Stra<text:span>\u00dfe</text:span><text:s/>4711 <text:a>ship</text:a>building</text:p>", ""),
-        ("<text:p>Offer<text:tab/>lost</text:p>", "a word of it is on none of its pages: lost"),
+        ("<text:p>Offer<text:tab/>lost</text:p>", "a word is missing from its pages: lost"),
         ("<text:p>firm <text:date>Monday</text:date><text:note><text:note-body><text:p>foot</text:p></text:note-body></text:note></text:p>",
-         "a word of it is on none of its pages: foot"),
+         "a word is missing from its pages: foot"),
         ("<text:p><office:annotation><text:p>No!</text:p></office:annotation>BIG</text:p>", ""),
         ("<draw:page><presentation:notes><text:p>spoken</text:p></presentation:notes></draw:page>", ""),
         ('<draw:frame presentation:placeholder="true"><text:p>Click here</text:p></draw:frame>', ""),
         ("<table:table><table:covered-table-cell><text:p>below</text:p></table:covered-table-cell></table:table>", ""),
         ('<table:table-cell office:value-type="date"><text:p>29.11.2026</text:p></table:table-cell>', ""),
         ('<table:table-cell office:value-type="string"><text:p>cut off</text:p></table:table-cell>',
-         "a word of it is on none of its pages: cut"),
+         "a word is missing from its pages: cut"),
         ('<table:table table:print-ranges="A.A1"><text:p>cut</text:p></table:table>', ""),
-        ('<table:table table:print-ranges=""><text:p>cut</text:p></table:table>', "a word of it is on none of its pages: cut"),
+        ('<table:table table:print-ranges=""><text:p>cut</text:p></table:table>', "a word is missing from its pages: cut"),
         ('<text:section text:display="none"><text:p>cut</text:p></text:section>', ""),
         ("<table:content-validations><table:help-message><text:p>Type a date</text:p></table:help-message></table:content-validations>", ""),
         ("<text:p>cut", ""),  # damaged
@@ -135,4 +135,4 @@ def test_words_of_an_opendocument_that_are_on_no_page_are_told(tmp_path: Path, t
 def test_no_more_than_a_thousand_lost_words_are_looked_for(tmp_path: Path) -> None:
     text = run(" ".join(f"lost{n}" for n in range(100_000)))
     (said,) = told(tmp_path, {"word/document.xml": text})
-    assert said == "1000 words or more of it are on none of its pages: lost0, lost1, lost2..."
+    assert said == "1000 words or more are missing from its pages: lost0, lost1, lost2..."

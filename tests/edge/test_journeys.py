@@ -194,7 +194,7 @@ async def test_options_in_address_subject_and_text_are_obeyed_and_on_no_page(hou
     _, refused = await asyncio.to_thread(house.send, to, text, subject="Report [fax: ref=4711]")
     assert list(refused) == [to[2]]
     assert refused[to[2]][0] == 554
-    assert "5.6.0 covr in the address is no option of a fax; there are cover," in refused[to[2]][1]
+    assert "5.6.0 covr in the address is not a fax option; there are cover," in refused[to[2]][1]
     await asyncio.to_thread(house.send, ["+12025550125@fax.local"], "Please read.")
     await house.until(lambda: len(house.service.sends) == 3)
     pages = {number: house.service.uploads[document] for document, number in house.service.sends}

@@ -121,7 +121,7 @@ def test_a_text_with_the_name_of_a_file_asks_where_there_is_no_other(
 @pytest.mark.parametrize(
     ("mail", "words"),
     [
-        ("Subject: x [fax: covr=none]\n\nDear all,\n", "covr in the subject is no option of a fax"),
+        ("Subject: x [fax: covr=none]\n\nDear all,\n", "covr in the subject is not a fax option"),
         ("X-Fax-Pages: 3\n\nDear all,\n", "pages in an X-Fax header field is no option"),
         ("X-Fax-Ref: 1\nX-Fax-Ref: 2\n\nDear all,\n", "ref is given twice in an X-Fax header field"),
         ("Subject: x\n\n[fax: paper=a3]\nDear all,\n", "paper=a3 at the beginning of the text cannot be understood"),

@@ -371,7 +371,7 @@ def test_pictures_of_a_report_are_in_the_part_for_people() -> None:
     assert (status.get_content_type(), headers.get_content_type()) == ("message/delivery-status", "text/rfc822-headers")
     assert people.get_content_type() == "multipart/mixed"
     text, *pictures = people.iter_parts()
-    assert "How that comes out of a fax machine is attached: page-2.png, page-3.png" in text.get_content()
+    assert "How this comes out of a fax machine is attached: page-2.png, page-3.png" in text.get_content()
     assert [picture.get_filename() for picture in pictures] == ["page-2.png", "page-3.png"]
     assert {picture.get_content_disposition() for picture in pictures} == {"inline"}
     assert pictures[0].get_content() == PICTURE
@@ -455,7 +455,7 @@ def test_a_delay_is_a_report_that_says_so(case: str, status: str) -> None:
             2,
             MailKind.FAILED,
             "expired",
-            "did not get through: it could not be handed over within the time it was given. It was",
+            "did not get through: it could not be handed to the provider in time. It was",
         ),
         (1, MailKind.DELIVERED, "ok", "the receiving machine took it. Subject"),
         (
@@ -602,9 +602,9 @@ def test_a_document_without_its_end_is_told(document: bytes | None, is_cut: bool
     [
         (None, ", 2 pages", "2"),
         (2, ", 2 pages", "2"),
-        (1, ", 1 of 2 pages", "1 in the document, 2 told by the provider"),
-        (0, ", 0 of 2 pages", "0 in the document, 2 told by the provider"),
-        (3, ", 3 pages", "3 in the document, 2 told by the provider"),
+        (1, ", 1 of 2 pages", "1 in the document, 2 reported by the provider"),
+        (0, ", 0 of 2 pages", "0 in the document, 2 reported by the provider"),
+        (3, ", 3 pages", "3 in the document, 2 reported by the provider"),
     ],
 )
 def test_a_document_with_fewer_pages_than_told_is_told(there: int | None, counted: str, row: str) -> None:

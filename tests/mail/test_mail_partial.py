@@ -42,7 +42,7 @@ def test_a_part_says_which_it_is(field: str, found: tuple[str, int, int] | None)
      "id=a; number=2; total=1", "id=a; number=101", "id=a; number=1; total=999999999999", 'id=""; number=1'],
 )  # fmt: skip
 def test_one_that_does_not_is_refused(parameters: str) -> None:
-    with pytest.raises(Refused, match="switch off in the device what divides mails"):
+    with pytest.raises(Refused, match="in the device, switch off what divides mails"):
         read(f"Content-Type: message/partial; {parameters}")
 
 

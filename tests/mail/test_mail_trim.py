@@ -499,7 +499,7 @@ def test_pictures_go_with_the_mail_that_is_quoted(tmp_path: Path, alternative: b
     found = extract(str(source), str(tmp_path), trim=["quoted"])
     assert [part["name"] for part in found["parts"]] == ["message text", "new.png", "both.png"]
     left_out = [(entry["part"], entry["reason"]) for entry in found["left_out"]]
-    assert ("old.png", "it is shown in what the message text loses") in left_out
+    assert ("old.png", "it is shown only in a piece of the message text that is left out") in left_out
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_a_picture_that_has_an_id_keeps_it() -> None:
 def test_what_only_browsers_want_is_left_out_and_a_document_is_not() -> None:
     looks = [(kind, "Content-Location: x") for kind in ("text/css", "text/javascript", "font/woff2", "image/svg+xml")]
     found = related(b"<p>x", *looks, ("text/css", "Content-Disposition: attachment"), ("text/css", ""))
-    assert [leaf.left_out for leaf in found.leaves] == ["", *["it belongs to the look of a web page"] * 4, "", ""]
+    assert [leaf.left_out for leaf in found.leaves] == ["", *["it only serves the look of a web page"] * 4, "", ""]
 
 
 @pytest.mark.parametrize(

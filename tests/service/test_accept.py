@@ -302,7 +302,7 @@ def _attached(name: str, content: bytes) -> bytes:
         (b"ID3\3" + b"x" * 9000, "scan.pdf is a sound or video file"),
         (
             b"{\\rtf1 A letter.}",
-            "scan.pdf is an RTF document, which takes LibreOffice to print, and this gateway has none",
+            "scan.pdf is an RTF document, which cannot be printed here, as this gateway has no LibreOffice",
         ),
     ],
 )

@@ -287,7 +287,7 @@ async def test_the_one_mail_names_the_parts_and_all_numbers(house: House) -> Non
     assert 'Your fax "[2] Invoice" to 2 numbers was not sent: your mail came in several parts' in text
     assert "Reason: parts 1 and 3 of 3 did not come in time" in text
     assert "To +1 202 555 0123, +1 202 555 0124" in text
-    assert "switch off in the device or program what divides mails" in text
+    assert "in the device or program, switch off what divides mails" in text
     groups = message_from_bytes(compose(mail, Letterhead("x@example.org"))).get_payload(1).get_payload()  # type: ignore[union-attr]
     assert [group["final-recipient"] for group in groups[1:]] == [  # type: ignore[index,union-attr]
         "rfc822; +12025550123@fax.local",

@@ -330,7 +330,7 @@ async def test_a_mail_whose_html_kills_its_converter_is_printed_as_text(build: B
     assert job.document is not None
     assert (job.state, job.strikes) == (JobState.PREPARED, 0)
     assert [entry.text for entry in job.document.ledger] == [
-        "message text: page 1; printed as text: its HTML could not be drawn within the limits of a conversion"
+        "message text: page 1; printed as text: drawing its HTML failed or took too much time or memory"
     ]
 
 

@@ -241,10 +241,10 @@ async def test_a_station_id_is_not_for_everybody_to_choose(house: House, mail: b
 
 
 async def test_an_option_that_is_none_is_refused_at_the_address_and_at_the_end_of_the_mail(house: House) -> None:
-    with pytest.raises(Refused, match="covr in the address is no option of a fax; there are cover, header") as caught:
+    with pytest.raises(Refused, match="covr in the address is not a fax option; there are cover, header") as caught:
         await send(house, f"{NUMBER}/covr=none")
     assert caught.value.status == "5.6.0"
-    with pytest.raises(Refused, match="covr in the subject is no option of a fax") as caught:
+    with pytest.raises(Refused, match="covr in the subject is not a fax option") as caught:
         await send(house, NUMBER, mail=letter("x [fax: covr=none]"))
     assert caught.value.status.startswith("5.6")
     with pytest.raises(Refused, match="is in the past"):

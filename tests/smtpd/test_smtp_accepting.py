@@ -142,7 +142,7 @@ async def test_a_size_that_is_told_is_refused_before_it_is_sent(doors: Doors, ho
         (b"X: " + b"y" * 110_000 + b"\r\n\r\nhello", "554 5.6.0 the mail has a header larger than 100 KiB"),
         (
             b"Subject: x [fax: covr=none]\r\n\r\nhello",
-            "554 5.6.0 covr in the subject is no option of a fax; there are cover,",
+            "554 5.6.0 covr in the subject is not a fax option; there are cover,",
         ),
     ],
 )

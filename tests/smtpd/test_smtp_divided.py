@@ -407,7 +407,7 @@ async def test_a_whole_that_is_no_fax_is_refused_to_who_brings_the_last_part(
         (b"total=2", b"total=0", "does not say which it is"),
         (b"number=1", b"number=3", "does not say which it is"),
         (b"total=2", b"total=101", "more than 100 parts"),
-        (b"MIME-Version: 1.0", b"Content-Transfer-Encoding: base64", "encoded as a whole"),
+        (b"MIME-Version: 1.0", b"Content-Transfer-Encoding: base64", "is encoded, which no part may be"),
         (b"From:", b"Auto-Submitted: auto-replied\r\nFrom:", "automatic mails are not faxed"),
     ],
 )
@@ -446,7 +446,7 @@ async def test_no_mail_is_taken_in_parts_where_that_is_off(spool: Spool, house: 
     async with talking(address) as client:
         reply = await client.mail(parts(scan(), 2)[0])
     assert str(reply).startswith(
-        "554 5.6.1 the device cut the mail into several: switch off in it what divides mails ('divided data'"
+        "554 5.6.1 the device cut the mail into several: in it, switch off what divides mails ('divided data'"
     )
 
 
