@@ -122,7 +122,7 @@ def test_a_text_with_the_name_of_a_file_asks_where_there_is_no_other(
     ("mail", "words"),
     [
         ("Subject: x [fax: covr=none]\n\nDear all,\n", "covr in the subject is not a fax option"),
-        ("X-Fax-Pages: 3\n\nDear all,\n", "pages in an X-Fax header field is no option"),
+        ("X-Fax-Pages: 3\n\nDear all,\n", "pages in an X-Fax header field is not a fax option"),
         ("X-Fax-Ref: 1\nX-Fax-Ref: 2\n\nDear all,\n", "ref is given twice in an X-Fax header field"),
         ("Subject: x\n\n[fax: paper=a3]\nDear all,\n", "paper=a3 at the beginning of the text cannot be understood"),
         (f"Subject: x\n\nDear all,\n{WISH}\n", "options stand at the very beginning of the text"),

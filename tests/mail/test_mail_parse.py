@@ -462,7 +462,7 @@ def test_an_attached_mail_of_a_document_alone_tells_that_its_head_is_not_printed
     assert [each["name"] for each in found["parts"]] == ["message text", "a.pdf"]
     (told,) = found["left_out"]
     assert told["part"] == 'attached mail "scan"'
-    assert "is not printed" in told["reason"]
+    assert "its sender, date and subject are not printed" in told["reason"]
 
 
 def test_a_file_called_eml_that_is_no_mail(reader: Reader) -> None:

@@ -310,7 +310,7 @@ async def test_what_is_missing_is_told_once_and_then_it_is_too_late(front: Front
     for late in (made[2], made[0]):
         reply = await front.give(late)
         assert reply.code == 554
-        assert "parts 3 and 5 of 5 did not come in time; switch off" in reply.text
+        assert "parts 3 and 5 of 5 did not come in time; in the device, switch off" in reply.text
     assert await front.house.jobs() == []
     front.house.spool.remove(await front.house.database.write(service.store.forget_content))
     assert front.house.files == []
