@@ -202,11 +202,11 @@ async def _version(*command: str) -> str:
 def _table(rows: list[Row], versions: dict[str, str]) -> str:
     lines = [
         "# Mail programs at the SMTP door", "",
-        "What `python -m tests.clients --write docs/clients.md` has seen of each program and each way into the gateway, with a",
-        "login and without. Each brings a letter as usual, and one that asks for a notice of success (DSN, `NOTIFY=SUCCESS`) of a",
-        "gateway that sends none by itself (`mail.notify_success: false`).", "",
-        "*faxed*: the sandbox has faxed each letter, once; *told*: the notice came for the one that asked for it, and not for the",
-        "other. A program without *told* cannot ask. *-*: the program has no such way.", "",
+        "Which mail programs can send through the gateway, and by which way: with a login and without, as tried by",
+        "`python -m tests.clients --write docs/clients.md`. Each program sends an ordinary letter, and one that asks for a notice",
+        "of success (DSN, `NOTIFY=SUCCESS`) from a gateway that sends none by itself (`mail.notify_success: false`).", "",
+        "*faxed*: the sandbox faxed each letter once. *told*: the notice came for the letter that asked for it, and not for the",
+        "other; a program without *told* cannot ask. *-*: the program has no such way.", "",
     ]  # fmt: skip
     seen: dict[str, dict[str, list[str]]] = {}  # of programs and ways, without DSN and with
     for row in rows:
