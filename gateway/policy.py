@@ -178,7 +178,7 @@ def _unproven(peer: Peer, route: Route | None) -> Refused:
     if route is None or route.identity in (Identity.ANY, Identity.NETWORK):
         who, wanted = f"{peer.address} may not send faxes without logging in", Identity.NETWORK
     else:
-        who, wanted = f"the route for {shown(route.match)} wants more proof of who sends", route.identity
+        who, wanted = f"the route for {shown(route.match)} asks for more proof of who is sending", route.identity
     return Refused(f"{who}; {_REMEDY[wanted]}", status="5.7.0")
 
 

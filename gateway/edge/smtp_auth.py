@@ -28,7 +28,7 @@ async def credentials(argument: str, ask: Callable[[str], Awaitable[str]]) -> tu
         login, password = packed[1], packed[2]
         # RFC 4616 section 2: who wishes to be another must not become himself instead
         if packed[0] not in (b"", login):
-            raise BadCommand("535 5.7.8 nobody acts for another login here: leave the identity empty")
+            raise BadCommand("535 5.7.8 nobody may act for another login here: leave the identity empty")
     elif mechanism.upper() == "LOGIN":
         login = _decoded(initial.strip() or await ask(_USERNAME))
         password = _decoded(await ask(_PASSWORD))

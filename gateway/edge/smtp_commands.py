@@ -105,7 +105,7 @@ def read_bdat(argument: str) -> tuple[int, bool]:
     """Parse what follows ``BDAT``: how many octets, and whether they are the last (RFC 3030). Raises :class:`BadCommand`."""
     match = re.fullmatch(r"([0-9]{1,20})(?:[ \t]+(LAST))?", argument, re.ASCII | re.IGNORECASE)
     if match is None:
-        raise BadCommand("501 5.5.4 write BDAT SIZE or BDAT SIZE LAST; good bye")
+        raise BadCommand("501 5.5.4 write BDAT SIZE or BDAT SIZE LAST; goodbye")
     return int(match[1]), match[2] is not None
 
 
@@ -132,7 +132,7 @@ def _path(argument: str, word: str, example: str) -> tuple[str, str]:
             if path.startswith("<") and rest.startswith(">"):  # swaks doubles the brackets it is given
                 path, rest = path[1:], rest[1:]
             return _without_route(path.strip(" ")), rest
-    raise BadCommand(f"501 5.5.4 the address has no end; write {example}")
+    raise BadCommand(f"501 5.5.4 the address lacks its closing >; write {example}")
 
 
 def _without_route(path: str) -> str:
@@ -163,7 +163,7 @@ def _parameters(rest: str) -> list[tuple[str, str]]:
     for word in rest.split():
         keyword, _, value = word.partition("=")
         if not _KEYWORD.fullmatch(keyword):
-            raise BadCommand("501 5.5.4 what follows the address is no parameter; write one address, in <>")
+            raise BadCommand("501 5.5.4 what follows the address is not a parameter; write one address, in <>")
         if found.setdefault(keyword.upper(), value) != value:
             raise BadCommand(f"501 5.5.4 {keyword.upper()} is given twice")
     return list(found.items())

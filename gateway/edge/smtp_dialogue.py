@@ -106,7 +106,7 @@ class Dialogue:
         """What is to be seen before a command is obeyed. Raises :class:`Hangup`."""
         self._commands += 1
         if self._commands > self._settings.max_commands + self._settings.max_recipients:
-            raise Hangup("421 4.7.0 too many commands; good bye")
+            raise Hangup("421 4.7.0 too many commands; goodbye")
         if name in _HTTP:  # a web page may have made a browser speak to us: not one line of it is obeyed
             log.warning("a client speaks HTTP", client=self.peer.address)
             raise Hangup("421 4.7.0 this is a mail server")
@@ -148,7 +148,7 @@ class Dialogue:
     async def _wrong(self, reply: str) -> None:
         self._errors += 1
         if self._errors > self._settings.max_errors:
-            raise Hangup("421 4.7.0 too many errors; good bye")
+            raise Hangup("421 4.7.0 too many errors; goodbye")
         await self._wire.say(reply)
 
     # --- greetings ------------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ class Dialogue:
         return "214 2.0.0 send a mail to +15551234567@DOMAIN to fax it"
 
     async def quit(self, _argument: str) -> str:
-        raise Hangup("221 2.0.0 good bye")
+        raise Hangup("221 2.0.0 goodbye")
 
     # --- TLS and AUTH ---------------------------------------------------------------------------------------------
 
@@ -251,7 +251,7 @@ class Dialogue:
         if known is None:
             self._auth_failures += 1
             if self._auth_failures >= _AUTH_FAILURES:
-                raise Hangup("421 4.7.0 too many failed logins; good bye")
+                raise Hangup("421 4.7.0 too many failed logins; goodbye")
             raise BadCommand(failure)
         self._auth_failures = 0
         self.peer = known
@@ -310,7 +310,7 @@ class Dialogue:
             raise
         await self._read(Chunk(self._wire.source, size), intake)
         if has_failed:
-            return "503 5.5.1 the mail was refused already; begin anew with RSET"
+            return "503 5.5.1 the mail was refused already; start again with RSET"
         if not last:
             if intake.trouble is not None:
                 raise intake.trouble

@@ -86,7 +86,7 @@ class Intake:
         if elapsed < max(_WINDOW, self._settings.data_timeout):
             return
         if self._in_window < elapsed * self._settings.min_data_rate:
-            raise Hangup(f"421 4.4.2 the mail came slower than {self._settings.min_data_rate} bytes a second; good bye")
+            raise Hangup(f"421 4.4.2 the mail came slower than {self._settings.min_data_rate} bytes a second; goodbye")
         self._window, self._in_window = time.monotonic(), 0
 
     def _written(self, data: bytes) -> GatewayError | None:

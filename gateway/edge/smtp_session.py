@@ -224,7 +224,7 @@ class Conversation(SMTP):
         except TimeoutError:
             if dialogue.in_message:  # its device may show it as sent
                 log.info("a mail never came to its end", client=peer.address)
-            return "421 4.4.2 nothing was heard for too long; good bye"
+            return "421 4.4.2 nothing was heard from you for too long; goodbye"
         except OSError as error:  # of the connection
             if dialogue.in_message:
                 log.info("connection lost in a mail", client=peer.address, why=type(error).__name__)

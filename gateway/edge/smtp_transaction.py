@@ -79,7 +79,7 @@ class Transaction:
                 f"{peer.address} may not send faxes here; ask the administrator to add it to the listener's networks"
             )
         tls = " under TLS (STARTTLS)" if self._listener.tls == "starttls" and not peer.tls else ""
-        error = Refused(f"log in first{tls}: this door wants a user name and a password", status="5.7.0")
+        error = Refused(f"log in first{tls}: a user name and a password are needed here", status="5.7.0")
         telemetry.rejected(error.status, client=peer.address, sender=sender, why=error.public)
         raise error
 
@@ -92,7 +92,7 @@ class Transaction:
             command = read_rcpt(argument)
         for_a_person = self._door.is_postmaster(command.address)
         if (self._recipients or self._unnumbered) if for_a_person else self._postmaster:
-            raise TryLater("a mail for the postmaster goes to nobody else; send him one of his own", status="4.5.3")
+            raise TryLater("a mail for the postmaster cannot go to anybody else; send it separately", status="4.5.3")
         if for_a_person:
             self._postmaster = command.address
             return "250 2.1.5 the postmaster will read it; nothing is faxed"
@@ -104,7 +104,7 @@ class Transaction:
         unnumbered = await self._door.unnumbered(peer, self._mail.sender, command.address)
         if self._recipients if unnumbered else self._unnumbered:
             raise TryLater(
-                "a mail whose subject is the number goes to no other; send them one of its own", status="4.5.3"
+                "a mail whose subject is the number cannot go to others too; send those a separate mail", status="4.5.3"
             )
         if unnumbered:
             if first := self._unnumbered:
@@ -112,7 +112,7 @@ class Transaction:
                 self._unnumbered = replace(first, notify=_of_both(first.notify, command.notify))
             else:
                 self._unnumbered = replace(unnumbered, orcpt=command.orcpt, notify=command.notify)
-            return "250 2.1.5 will fax to the number that is the subject"
+            return "250 2.1.5 will fax to the number in the subject"
         recipient = await self._door.check_recipient(peer, self._mail.sender, command.address)
         known = next((known for known in self._recipients if known.number == recipient.number), None)
         if known is not None:
@@ -122,7 +122,7 @@ class Transaction:
         else:
             if len(self._recipients) >= self._settings.max_recipients:
                 raise TryLater(
-                    f"at most {self._settings.max_recipients} numbers a mail; send the others with another",
+                    f"at most {self._settings.max_recipients} numbers per mail; send the others in another",
                     status="4.5.3",
                 )
             wishes = command.orcpt or command.notify
@@ -175,7 +175,7 @@ class Transaction:
 
     def _no_chunks(self) -> None:
         if self._chunks is not None:
-            raise BadCommand("503 5.5.1 the mail comes by BDAT: end it with BDAT LAST, or begin anew with RSET")
+            raise BadCommand("503 5.5.1 the mail comes by BDAT: end it with BDAT LAST, or start again with RSET")
 
 
 def _of_both(one: frozenset[Notify], other: frozenset[Notify]) -> frozenset[Notify]:

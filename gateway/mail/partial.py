@@ -19,7 +19,7 @@ MOST = 100  # parts of a mail
 
 _SETTING = "what divides mails ('divided data', 'split by data size'), or raise the largest mail size, and send again"
 REMEDY = f"in the device, switch off {_SETTING}"
-CUT = f"the device cut the mail into several: in it, switch off {_SETTING}"
+CUT = f"the device cut the mail into several: in its settings, switch off {_SETTING}"
 
 _OF_THE_WHOLE = {"subject", "message-id", "encrypted", "mime-version"}  # and content-*: these the first part encloses
 _NUMBER = re.compile(r"[0-9]{1,9}")

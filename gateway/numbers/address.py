@@ -99,17 +99,17 @@ def _local_part(address: str, domains: Sequence[str]) -> str:
     if len(address) > _MAX_ADDRESS:
         raise Unreadable("it is far too long")
     if address.startswith("@") and ":" in address:
-        raise Unreadable("addresses with a route are not taken")
+        raise Unreadable("addresses with a route are not accepted")
     quoted = _QUOTED.match(address)
     if quoted:
         rest = address[quoted.end() :]
         local, at, domain = quoted[0], rest[:1], rest[1:]
         if at not in ("", "@"):
-            raise Unreadable("the quotes do not hold all of the part before the @")
+            raise Unreadable("the quotes must enclose everything before the @")
     elif "@" in address:
         local, at, domain = address.rpartition("@")
         if "(" in address or ")" in address:  # a comment (RFC 5322): with it the area code would vanish
-            raise Unreadable("brackets make a comment in a mail address")
+            raise Unreadable("brackets are read as a comment in a mail address")
     else:
         local, at, domain = address, "", ""
     if at and domain.lower().removesuffix(".") not in {ours.lower().removesuffix(".") for ours in domains}:
@@ -135,7 +135,7 @@ def _imcea(text: str) -> str:
     decoded = re.sub(r"\+(..)", lambda octet: chr(int(octet[1], 16)), wrapped[1].replace("_", "/"))
     name, at, canonical = decoded.rpartition("@")
     if at and not canonical.startswith("+"):
-        raise Unreadable(f"behind {name!a} stands no number with + and country code")
+        raise Unreadable(f"no number with + and country code follows {name!a}")
     return canonical
 
 
@@ -148,7 +148,7 @@ def _options(number: str, tail: str) -> Iterator[tuple[str, str]]:
     for option in tail.removeprefix("/").removesuffix("/").split("/") if tail.strip("/") else []:
         keyword, equals, value = option.partition("=")
         if not equals or not re.fullmatch("[A-Za-z0-9-]{1,30}", keyword):
-            raise Unreadable("behind the number stands something that is not /NAME=VALUE")
+            raise Unreadable("what follows the number is not /NAME=VALUE")
         if keyword.upper() in _DIALLED:
             raise Unreadable(
                 f"{_shown(number)} with /{keyword.upper()}= cannot be faxed to: {_DIALLED[keyword.upper()]} cannot be"
@@ -190,13 +190,13 @@ def _why_not(text: str, human: bool) -> str:
     if not text:
         return "there is no number in it"
     if not text.isascii():
-        return "only the digits 0 to 9 are taken"
+        return "only the digits 0 to 9 are accepted"
     for pattern, why in _UNDIALLED:
         if pattern.search(text):
             return why
     strange = re.search(r"[^0-9+. ()-]", text)
     if strange and strange[0].isprintable():
-        return f"a number has no {strange[0]!r} in it"
+        return f"a number cannot contain {strange[0]!r}"
     if " " in text and not human:
-        return "blanks are taken between quotes only, and never behind FAX="
-    return "it is not written as a number"
+        return "spaces are accepted only in quotes, and never after FAX="
+    return "it is not a number"

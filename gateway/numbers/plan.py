@@ -142,9 +142,9 @@ def check_region(region: str) -> None:
 def with_plus(digits: str) -> FaxNumber:
     """The number in global form, given without its ``+``. Raises :class:`Unreadable`."""
     if digits.startswith("0"):
-        raise Unreadable("behind the + stands a country code, and none starts with 0")
+        raise Unreadable("a country code follows the +, and none starts with 0")
     if len(digits) > LONGEST:
-        raise Unreadable(f"it is too long, a number has at most {LONGEST} digits")
+        raise Unreadable(f"it is too long: a number has at most {LONGEST} digits")
     if len(digits) < SHORTEST:
         raise Unreadable("it is too short for a number with country code and area code")
     reading = Reading.of(digits)
@@ -184,20 +184,20 @@ def without_plus(digits: str, region: str) -> FaxNumber:
     if home.reaches and complete:
         return _only(home, away, elsewhere, *_across(home))
     if home.fit is Fit.LOCAL and not abroad:
-        raise Unreadable(f"it lacks an area code of {COUNTRIES[region]}, other countries need + and the country code")
+        raise Unreadable(f"it lacks an area code of {COUNTRIES[region]}; other countries need + and the country code")
     if away and away.reaches:
         if home.fit is not Fit.NO:
             raise _ambiguous(home, away)
         return _only(away, _behind_outside_line(digits, code))
     if home.reaches:
         raise Unreadable(
-            f"it may lack the area code, in {COUNTRIES[region]} that begins with {_metadata(region).national_prefix},"
+            f"it may lack the area code, which begins with {_metadata(region).national_prefix} in {COUNTRIES[region]};"
             " other countries need + and the country code"
         )
     if abroad:
         raise Unreadable(_fault(abroad))
     raise Unreadable(
-        f"as dialled in {COUNTRIES[region]} it is not understood, other countries need + and the country code"
+        f"as dialled in {COUNTRIES[region]} it is not understood; other countries need + and the country code"
     )
 
 
@@ -206,7 +206,7 @@ def refuse_service(number: FaxNumber) -> None:
     dialled behind.
     """
     if _SERVICE.match(number.e164):
-        raise Unreadable(f"{number.digits[1:4]} is a service, no area code")
+        raise Unreadable(f"{number.digits[1:4]} is a service number, not an area code")
 
 
 def meaning(digits: str, region: str) -> str:
@@ -306,7 +306,7 @@ def _only(reading: Reading, *rivals: Reading | None) -> FaxNumber:
 
 
 def _ambiguous(first: Reading, second: Reading) -> Unreadable:
-    return Unreadable(f"it can mean {first} or {second}, only + and the country code make it clear")
+    return Unreadable(f"it can mean {first} or {second}; + and the country code make it clear")
 
 
 def _fault(reading: Reading) -> str:
@@ -316,7 +316,7 @@ def _fault(reading: Reading) -> str:
     if trunk and reading.national.startswith(trunk):
         meant = Reading(reading.code, reading.national[len(trunk) :])
         if meant.fit >= Fit.POSSIBLE:
-            return f"no {trunk} stands behind the country code +{reading.code}, {meant.number} may be meant"
+            return f"no {trunk} follows the country code +{reading.code}; {meant.number} may be meant"
     reason = phonenumbers.is_possible_number_with_reason(reading.parsed)
     if reason == ValidationResult.TOO_SHORT:
         return f"it is too short for {reading.country}"

@@ -66,13 +66,13 @@ class Addressing:
     def numbered(self, wanted: Unnumbered, route: Route | None, subject: str) -> Recipient:
         """The number that a subject is, the whole of it; never digits out of one. Raises Refused."""
         if route is None or not route.number_in_subject:
-            raise Refused("no route of yours lets the subject name the number; write it in the address", status="5.7.1")
+            raise Refused("you may not give the number in the subject; write it in the address", status="5.7.1")
         if len(subject) > _LONGEST_SUBJECT:  # its end may be cut off
-            raise Refused("the subject has to be a fax number, and nothing but that: it is too long", status="5.1.3")
+            raise Refused("the subject must be a fax number and nothing else: it is too long", status="5.1.3")
         try:
             number = numbers.parse_number(subject, region=region_of(route, self._region))
         except Refused as error:
-            public = f"the subject has to be a fax number, and nothing but that: {error.public}"
+            public = f"the subject must be a fax number and nothing else: {error.public}"
             raise Refused(public, error.detail, status=error.status) from error
         return Recipient(wanted.address, number, wanted.options, wanted.orcpt, wanted.notify)
 
@@ -115,7 +115,7 @@ def check_same(first: Recipient | Unnumbered, again: Recipient | Unnumbered) -> 
     if first.options != again.options:
         number = first.number if isinstance(first, Recipient) else "the number that is its subject"
         raise Refused(
-            f"this mail goes to {number} already, with other options; send it in a mail of its own",
+            f"this mail goes to {number} already, with other options; send it in a separate mail",
             status="5.6.0",
         )
 
@@ -124,7 +124,7 @@ def may_choose(asked: Mapping[str, str], route: Route | None) -> None:
     """Raise Refused for an option this sender may not choose: a station id says who is calling."""
     if "tsi" in asked and not (route and route.own_tsi):
         raise Refused(
-            "the station id (tsi) is not for you to choose; leave it out, or ask your administrator for a route with"
+            "you may not choose the station id (tsi); leave it out, or ask your administrator for a route with"
             " --own-tsi",
             status="5.7.1",
         )

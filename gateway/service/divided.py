@@ -159,7 +159,7 @@ class DividedMails:
         elif part.submission.size + sum(each.size for each in here.values()) > self._settings.max_message:
             most = f"{self._settings.max_message / 1_000_000:g} MB"
             refusal = Refused(
-                f"the mail is, with all its parts, larger than the {most} accepted here; send fewer or smaller attachments",
+                f"the mail with all its parts is larger than the {most} accepted here; send fewer or smaller attachments",
                 status="5.3.4",
             )
             store.end(tx, mail.id, now, why=refusal.public)  # told by the refusal

@@ -100,7 +100,7 @@ def check_reachable(sender: str, route: Route | None, domains: Sequence[str]) ->
     domain = sender.rpartition("@")[2].lower().rstrip(".")
     if domain in {ours.lower() for ours in domains} and not (route and route.results_to):
         raise Refused(
-            f"{policy.shown(sender)} is a fax address, where no result can be mailed to; send from a mail address of"
+            f"{policy.shown(sender)} is a fax address, and no result can be mailed to it; send from a mail address of"
             " yours, or ask your administrator for a route with --results-to",
             status="5.1.8",
         )

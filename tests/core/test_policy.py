@@ -303,9 +303,21 @@ def test_a_route_asks_for_the_least_proof(identity: Identity, proof: str) -> Non
     [
         (Identity.ANY, "203.0.113.9 may not send faxes without logging in", "add the address to the networks"),
         (Identity.NETWORK, "203.0.113.9 may not send faxes without logging in", "add the address to the networks"),
-        (Identity.DKIM, "the route for @example.org wants more proof", "a mail server that signs with DKIM"),
-        (Identity.LOGIN, "the route for @example.org wants more proof", "log in with a user name and a password"),
-        (Identity.CERTIFICATE, "the route for @example.org wants more proof", "TLS with a client certificate"),
+        (
+            Identity.DKIM,
+            "the route for @example.org asks for more proof of who is sending",
+            "a mail server that signs with DKIM",
+        ),
+        (
+            Identity.LOGIN,
+            "the route for @example.org asks for more proof of who is sending",
+            "log in with a user name and a password",
+        ),
+        (
+            Identity.CERTIFICATE,
+            "the route for @example.org asks for more proof of who is sending",
+            "TLS with a client certificate",
+        ),
     ],
 )
 def test_who_has_too_little_proof_learns_what_would_do(identity: Identity, who: str, remedy: str) -> None:

@@ -134,7 +134,7 @@ async def test_the_parts_may_be_as_large_together_as_a_mail_may_be(house: House)
         if taken:
             await house.submit(mail=last, peer=peer)
         else:
-            with pytest.raises(Refused, match="with all its parts, larger than"):
+            with pytest.raises(Refused, match="the mail with all its parts is larger than"):
                 await house.submit(mail=last, peer=peer)
     assert len(await house.jobs()) == 1
 

@@ -443,7 +443,7 @@ async def test_an_id_that_another_fax_has_is_no_clear_answer(house: House) -> No
     assert await house.told(second.id) == [("unknown", "held")]
     (mail,) = await house.mails(MailKind.UNKNOWN)
     text = " ".join(compose(mail, Letterhead("fax@example.org")).decode().split())
-    assert "the provider gave no answer that can be relied on" in text, "it did answer: no connection broke off"
+    assert "the provider gave no reliable answer" in text, "it did answer: no connection broke off"
 
 
 async def test_a_doubt_that_a_person_settles_meanwhile_is_left_to_him(house: House) -> None:

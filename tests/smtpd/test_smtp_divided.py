@@ -366,7 +366,7 @@ async def test_together_they_may_not_be_larger_than_a_mail(front: Front) -> None
     for again in (made[2], made[2], made[0]):
         reply = await front.give(again)
         assert reply.code in (552, 554)
-        assert "with all its parts, larger than the 0.1 MB accepted here" in reply.text
+        assert "the mail with all its parts is larger than the 0.1 MB accepted here" in reply.text
     await front.pass_time(90_000)
     assert await front.told() == []  # the refusal has told it
     front.house.spool.remove(await front.house.database.write(service.store.forget_content))
@@ -446,7 +446,7 @@ async def test_no_mail_is_taken_in_parts_where_that_is_off(spool: Spool, house: 
     async with talking(address) as client:
         reply = await client.mail(parts(scan(), 2)[0])
     assert str(reply).startswith(
-        "554 5.6.1 the device cut the mail into several: in it, switch off what divides mails ('divided data'"
+        "554 5.6.1 the device cut the mail into several: in its settings, switch off what divides mails ('divided data'"
     )
 
 

@@ -283,7 +283,7 @@ async def test_a_mail_that_trickles_is_cut(doors: Doors, stub: Stub, monkeypatch
         reply = await client.reply()
         trickling.cancel()
         await asyncio.gather(trickling, return_exceptions=True)
-        assert str(reply) == "421 4.4.2 the mail came slower than 1000 bytes a second; good bye"
+        assert str(reply) == "421 4.4.2 the mail came slower than 1000 bytes a second; goodbye"
     await until(lambda: stub.left == [])
 
 
