@@ -171,7 +171,7 @@ def test_the_options_in_a_mail_count_as_when_it_is_sent(tmp_path: Path) -> None:
     assert said.startswith("message text: page 1\n")
     assert size(fax)[1] > 2000
     mail.write_bytes(b"Subject: x\r\n\r\n[fax: colour=yes]\r\nHi.\r\n")
-    assert "colour at the beginning of the text is no option" in invoke(str(mail), status=65).stderr
+    assert "colour at the beginning of the text is not a fax option" in invoke(str(mail), status=65).stderr
 
 
 def test_a_page_of_the_message_is_not_made_beside_a_cover_page(tmp_path: Path) -> None:
