@@ -23,6 +23,8 @@ from gateway.document.refusal import TooLong, Unfaxable
 FORMATS = ["TIFF", "JPEG", "PNG", "GIF", "BMP", "WEBP", "AVIF"]  # what of Pillow is used
 MAX_PIXELS = 120_000_000  # of one image: A3 at 600 dpi, twice over
 _SCREEN_DPI = 96
+_RESOLUTIONS = ("dpi", "resolution", "aspect")  # as Pillow calls it: with a unit, without one in a TIFF, and in a PNG
+_OBLONG = 2.5  # times as long as wide, or the other way round: no points of a fax are more so
 _STANDARD_ROWS = 1500  # a fax page with fewer rows has 98 to the inch
 _ORIENTATION, _SUBFILE, _COMPRESSION = 0x0112, 0x00FE, 0x0103
 _PHOTOMETRIC, _BITS, _WITHIN = 0x0106, 0x0102, 0x014A
@@ -108,7 +110,8 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
         raster.check_room(name, len(frames), room)
         for frame in frames:
             if frame != source.tell():
-                source.info.pop("dpi", None)  # which Pillow hands on from frame to frame
+                for key in _RESOLUTIONS:  # which Pillow hands on from frame to frame
+                    source.info.pop(key, None)
             source.seek(frame)
             yield _page(source, name, target)
 
@@ -216,7 +219,11 @@ def _page(frame: Image.Image, name: str, target: Grid) -> Page:
     x_dpi, y_dpi = x_dpi * frame.width / before[0], y_dpi * frame.height / before[1]
     _load(frame, name)
     rows = raster.fax_dpi(x_dpi, y_dpi)
-    if rows and orientation == 1 and (frame.mode, frame.width, frame.format) == ("1", raster.WIDTH, "TIFF"):
+    if (
+        rows
+        and orientation not in range(2, 9)
+        and (frame.mode, frame.width, frame.format) == ("1", raster.WIDTH, "TIFF")
+    ):
         return Page(frame.copy(), rows)
     image = ImageOps.exif_transpose(frame)
     if orientation in range(5, 9):
@@ -271,12 +278,18 @@ def _fax_strips(frame: Image.Image) -> Iterator[tuple[bytes, dict[int, int]]]:
 
 def _dpi(frame: Image.Image) -> tuple[bool, float, float]:
     """Whether the file says a print resolution, and dots per inch across and down: its own, or likely ones."""
-    x_dpi, y_dpi = (float(v) for v in frame.info.get("dpi", (0, 0)))
+    said = (frame.info[key] for key in _RESOLUTIONS if key in frame.info)
+    x_dpi, y_dpi = (float(v) for v in next(said, (0, 0)))
     if 50 <= x_dpi <= 2400 and 50 <= y_dpi <= 2400:
         return max(x_dpi, y_dpi) > 100, x_dpi, y_dpi
+    # what can be no size may still be the shape of the points
+    shape = y_dpi / x_dpi if 0 < x_dpi <= _OBLONG * y_dpi and y_dpi <= _OBLONG * x_dpi else 1.0
     if frame.width == raster.WIDTH and frame.mode == "1":
-        return True, raster.X_DPI, raster.STANDARD if frame.height < _STANDARD_ROWS else raster.FINE
-    return False, _SCREEN_DPI, _SCREEN_DPI
+        is_standard = (
+            frame.height < _STANDARD_ROWS or raster.fax_dpi(raster.X_DPI, raster.X_DPI * shape) == raster.STANDARD
+        )
+        return True, raster.X_DPI, raster.STANDARD if is_standard else raster.FINE
+    return False, _SCREEN_DPI, _SCREEN_DPI * shape
 
 
 def _scaled(grey: Image.Image, across: int, down: int) -> Image.Image:

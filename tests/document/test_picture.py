@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -402,6 +403,36 @@ def test_a_fax_page_that_says_no_resolution_has_the_likely_one(pages: Pages, hei
     (page,) = pages(encoded(image, "TIFF", compression="group4"))
     assert as_is(page, image)
     assert page.y_dpi == rows
+
+
+@pytest.mark.parametrize("said", [(204.0, 98.0), (2.0, 1.0), (8.0, 3.85)])
+@pytest.mark.parametrize("unit", [1, 2])
+@pytest.mark.parametrize("width", [1728, 2048])
+def test_points_without_a_size_keep_their_shape(pages: Pages, said: tuple[float, float], unit: int, width: int) -> None:
+    black = Image.new("1", (width, 1550), 0)
+    tags = {282: said[0], 283: said[1], 296: unit}
+    (page,) = pages(encoded(black, "TIFF", compression="group4", tiffinfo=tags))
+    across, down = size(page)
+    assert down / across == pytest.approx((1550 / 98) / (width / 204), rel=0.05)
+
+
+def test_a_png_says_the_shape_of_its_points(pages: Pages) -> None:
+    data = encoded(Image.new("L", (1600, 1000), 0), "PNG", dpi=(200, 100))
+    at = data.index(b"pHYs")
+    shape = b"pHYs" + struct.pack(">IIB", 2, 1, 0)
+    data = data[:at] + shape + struct.pack(">I", zlib.crc32(shape)) + data[at + len(shape) + 4 :]
+    across, down = size(pages(data)[0])
+    assert down / across == pytest.approx(2000 / 1600, rel=0.02)
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 9])
+def test_a_fax_page_that_is_not_turned_goes_out_bit_for_bit(pages: Pages, orientation: int) -> None:
+    image = fax_page()
+    entry = struct.pack("<HHI", 0x0112, 3, 1)
+    data = encoded(image, "TIFF", compression="group4", dpi=(204, 196), tiffinfo={0x0112: 1})
+    assert entry in data
+    (page,) = pages(data.replace(entry + b"\1", entry + bytes([orientation])))
+    assert as_is(page, image)
 
 
 def test_superfine_keeps_its_shape(pages: Pages) -> None:
