@@ -67,7 +67,7 @@ class Borrowed:
             elif _is_borrowed(each):
                 self._known[each.objgen] = True
                 self.fonts.append(each)
-                if dingbats.has(each) or dingbats.standard(each):
+                if dingbats.of(each) or dingbats.standard(each):
                     self.signs = True
                 elif _is_numbered(each):
                     self.numbered.add(_called(each))
@@ -90,7 +90,7 @@ def _is_borrowed(font: pikepdf.Object) -> bool:
         return not any(_program(each) for each in font.get("/DescendantFonts", []))
     encoding, program = font.get("/Encoding"), _program(font)
     is_foreign = isinstance(encoding, Dictionary) and "/Differences" in encoding
-    is_foreign = is_foreign or dingbats.has(font) or bool(dingbats.standard(font))
+    is_foreign = is_foreign or bool(dingbats.of(font) or dingbats.standard(font))
     return program is None or (not program and is_foreign)
 
 
@@ -232,7 +232,7 @@ def lend(document: pikepdf.Pdf, *, letters: bool = True) -> None:
     for page in document.pages:
         borrowed.on(page)
     for font in borrowed.fonts:
-        signs = dingbats.has(font)
+        signs = dingbats.of(font)
         if standard := dingbats.standard(font):
             font["/BaseFont"], font["/Subtype"] = standard, Name.Type1
             if "/FontDescriptor" in font:  # with a file that cannot be read
@@ -241,7 +241,7 @@ def lend(document: pikepdf.Pdf, *, letters: bool = True) -> None:
         if font.get("/Subtype") == "/Type0" or _is_of_numbers(font) or not (letters or signs):
             continue
         if signs:
-            font["/Encoding"] = dingbats.encoding()
+            font["/Encoding"] = dingbats.encoding(signs)
         name = font.get("/BaseFont", Name.Unknown)
         about = font.get("/FontDescriptor", Dictionary(Type=Name.FontDescriptor, FontName=name))
         face = _face(named.said(name), int(about.get("/Flags", 0)))

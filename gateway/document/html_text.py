@@ -67,7 +67,7 @@ class _Element:
     marks: tuple[str, ...]  # its tag, and what becomes of the words in it
     number: int = 0  # of the last line of a numbered list
     style: str = ""  # of its numbers, "" for a list without
-    signs: bool = False  # it is set in a font of signs
+    signs: dingbats.Signs | None = None  # those of the font it is set in
     small: str = ""  # sup or sub: it is raised or lowered
     spaced: bool = False  # its blanks and line ends are to be seen
     block: bool = False  # its style makes lines of it, as of a <div>
@@ -161,7 +161,7 @@ class _Text(html.parser.HTMLParser):
             start = said.get("start", "")
             number = int(start) - 1 if start.isdecimal() and len(start) < 9 else 0
             around = self._open[-1] if self._open else _Element("", ())
-            signs = dingbats.is_font(style, said.get("face", ""))
+            signs = dingbats.in_html(style, said.get("face", ""))
             raised = _RAISED.search(style)
             small = tag if tag in _SMALL else raised[1].lower() if raised else around.small
             count = _count(said, said.get("type", "1") if tag == "ol" else _BULLET)
@@ -236,7 +236,7 @@ class _Text(html.parser.HTMLParser):
         if self._open and self._open[-1].small:
             data = data.translate(_SMALL[self._open[-1].small])
         if self._open and self._open[-1].signs:
-            data = dingbats.signs(data)
+            data = dingbats.signs(data, self._open[-1].signs)
         if self._within[_IS_STRUCK]:
             data = re.sub(r"(\S)", rf"\1{_STROKE}", data)
         if data.strip():

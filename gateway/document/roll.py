@@ -190,16 +190,16 @@ def _grows(tag: str, style: str) -> bool:
 
 def _with_signs(root: Any) -> None:
     """Letters in Wingdings, as Outlook writes its arrows and smileys, and Word its ticks, are the signs they stand for."""
-    waiting = [(root, False)]
+    waiting: list[tuple[Any, dingbats.Signs]] = [(root, {})]
     while waiting:
         element, within = waiting.pop()
-        said = dingbats.is_font(element.get("style", ""), element.get("face", ""))
+        said = dingbats.in_html(element.get("style", ""), element.get("face", ""))
         within = within if said is None else said
         if within:
-            element.text = dingbats.signs(element.text or "")
+            element.text = dingbats.signs(element.text or "", within)
         for child in element:
             if within:
-                child.tail = dingbats.signs(child.tail or "")
+                child.tail = dingbats.signs(child.tail or "", within)
             waiting.append((child, within))
 
 

@@ -157,10 +157,11 @@ def test_letters_in_a_font_of_signs_are_the_signs(tmp_path: Path) -> None:
     source = (
         "<p>Thanks <span style='font-family:Wingdings'>J</span> then <font face=wingdings>\xe0 <span style='font:7pt Arial'>J"
         "</span></font> <span style='mso-bidi-font-family:Wingdings'>J</span> <span style='font-family:Arial,Wingdings'>J</span>"
-        " <span style='font-family:\"Wingdings\",serif'>&#xF0FE;<b>o</b></span></p>"
+        " <span style='font-family:\"Wingdings\",serif'>&#xF0FE;<b>o</b></span>"
+        " <span style='font-family:\"Wingdings 2\"'>PO</span> <font face=Wingdings2>R\xa3</font> <font face='Wingdings 3'>R</font></p>"
     )
     answer = drawn(source, tmp_path)
-    assert shown(answer["path"]) == html_text.from_html(source) == "Thanks ☺ then → J J J ☑□"
+    assert shown(answer["path"]) == html_text.from_html(source) == "Thanks ☺ then → J J J ☑□ ✓✗ ☑□ R"
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
