@@ -51,4 +51,4 @@ def _lacked() -> Iterator[str]:
     if _lacking:
         named = " ".join(f"U+{ord(each):04X}" for each in list(_lacking)[:_NAMED])
         more = " and others" if len(_lacking) > _NAMED else ""
-        yield f"characters that no font of this gateway has are boxes or missing: {named}{more}; if they matter, send a PDF with its fonts embedded"
+        yield f"characters that no font of this gateway has are shown as boxes or not at all: {named}{more}; if they matter, send a PDF with its fonts embedded"

@@ -404,7 +404,9 @@ class Inbound:
             if inbound.dispatched(tx, fax.id, file="", file_type="", size=0, sha256=""):
                 perhaps = self._perhaps(tx, fax)
                 known = (
-                    f" It may be the fax {perhaps.id}, which was mailed already: it tells the same." if perhaps else ""
+                    f" It may be the fax {perhaps.id}, which was mailed already: its details are the same."
+                    if perhaps
+                    else ""
                 )
                 self._dispatch(tx, fax, now, f"The last trouble was: {trouble.public}.{known}")
 

@@ -572,7 +572,7 @@ def test_the_page_is_as_wide_as_the_paper_of_a_fax(tmp_path: Path) -> None:
 async def test_letters_that_no_font_has_are_told(sender: Sender) -> None:
     said = await sender.send(mail(f"{TABLE}<p>\U0001316f</p>"))
     assert said == [
-        "message text: page 1; characters that no font of this gateway has are boxes or missing: U+1316F; if they matter, send a PDF with its fonts embedded"
+        "message text: page 1; characters that no font of this gateway has are shown as boxes or not at all: U+1316F; if they matter, send a PDF with its fonts embedded"
     ]
 
 

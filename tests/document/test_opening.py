@@ -417,7 +417,7 @@ async def test_characters_that_no_font_has_are_told_of_an_office_document(sender
     (said,) = await sender.send(fax.part("letter", data), place=LIBRE_OFFICE)
     assert (
         said
-        == f"letter: page 1; characters that no font of this gateway has are boxes or missing: {told}; if they matter, send a PDF with its fonts embedded"
+        == f"letter: page 1; characters that no font of this gateway has are shown as boxes or not at all: {told}; if they matter, send a PDF with its fonts embedded"
     )
 
 

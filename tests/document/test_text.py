@@ -645,7 +645,7 @@ def test_what_no_font_has_is_told(fax: Fax, monkeypatch: pytest.MonkeyPatch) -> 
     made = fax.make(fax.text("before \U00013000\U00013001 behind"), fax.text("nothing amiss", name="second"))
     texts = [LedgerEntry(**entry).text for entry in made["ledger"]]
     assert texts == [
-        "message text: page 1; characters that no font of this gateway has are boxes or missing: U+13000 U+13001; if they matter, send a PDF with its fonts embedded",
+        "message text: page 1; characters that no font of this gateway has are shown as boxes or not at all: U+13000 U+13001; if they matter, send a PDF with its fonts embedded",
         "second: page 2",
     ]
 

@@ -438,7 +438,7 @@ async def test_a_fax_without_its_document_that_may_be_one_of_those_that_are_here
         desk.now += 900
     first, _, listed_one, strange = sorted(await desk.mails(MailKind.INBOUND), key=lambda mail: mail.created_at)
     assert listed_one.facts["note"].endswith(
-        f"It may be the fax {first.cause}, which was mailed already: it tells the same."
+        f"It may be the fax {first.cause}, which was mailed already: its details are the same."
     )
     assert strange.facts["note"] == "The last trouble was: the provider is away."
 
