@@ -15,6 +15,10 @@ END = b"\xff\xd9"
 BEHIND = 1024  # bytes that may follow it
 _MOST = facsimile.MOST  # bytes, or pixels, looked at
 _FILL, _SCAN = 0xFF, 0xDA
+_FRAMES, _COMMON = (
+    {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC},
+    {0xC0, 0xC1, 0xC2},
+)  # the latter of a DCT, in Huffman codes
 _MARK = re.compile(rb"(?<!\xff)\xff++[^\x00\xff\xd0-\xd7]")  # in coded points a byte of 255 has a 0 behind it
 _RESTART = re.compile(rb"(?<!\xff)\xff++[\xd0-\xd7]")
 # what points may be coded by, but no mark
@@ -31,6 +35,16 @@ def breaks_off(data: bytes, most: int = _MOST) -> bool:
     if END not in data[-BEHIND:]:
         return facsimile.lacks_rows(data, _decoded, END)
     return _has_gap(data, most)
+
+
+def is_rare(data: bytes) -> bool:
+    """Whether its points are coded as few programs can read (arithmetic, lossless, 12 bits): pdfium makes them black."""
+    at = 2
+    while at + 5 <= len(data) and data[at] == _FILL and (kind := data[at + 1]) != _SCAN:
+        if kind in _FRAMES:
+            return kind not in _COMMON or data[at + 4] != 8
+        at += 1 if kind == _FILL else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return False
 
 
 def whole(data: bytes) -> bytes:

@@ -222,7 +222,9 @@ def _undone(stream: pikepdf.Stream, number: int, data: bytes) -> tuple[Iterator[
 
 def _picture_breaks(stream: pikepdf.Stream, coding: str, data: bytes) -> bool:
     if coding in _JPEG:
-        return jpeg.breaks_off(data, most=_LESS_THAN_A_SCAN) or not (_opens(data, "JPEG") or _is_read(stream))
+        if jpeg.is_rare(data) or jpeg.breaks_off(data, most=_LESS_THAN_A_SCAN):
+            return True
+        return not (_opens(data, "JPEG") or _is_read(stream))
     if coding == _JPEG_2000:
         return not ((jpeg.END in data[-jpeg.BEHIND :] and _opens(data, "JPEG2000")) or _is_read(stream))
     if coding == _JBIG2:

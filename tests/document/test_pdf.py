@@ -359,6 +359,21 @@ def test_a_jpeg_that_breaks_off_is_not_filled_with_grey(pages: Pages, refusal: R
     assert len(pages(with_picture(base64.a85encode(whole) + b"~>", Array([Name.ASCII85Decode, Name.DCTDecode])))) == 1
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_pdfium_would_make_black_is_refused(pages: Pages, refusal: Refusal, progressive: bool) -> None:
+    coded = io.BytesIO()
+    photo(600, 400).convert("L").save(coded, "JPEG", progressive=progressive)
+    whole = coded.getvalue()
+    assert pages(with_picture(whole, Name.DCTDecode))
+    at = whole.index(b"\xff\xc2" if progressive else b"\xff\xc0")
+    arithmetic = (
+        whole[: at + 1] + bytes([whole[at + 1] + (8 if progressive else 9)]) + whole[at + 2 :]
+    )  # ITU-T T.81, table B.1
+    twelve_bits = whole[: at + 4] + b"\x0c" + whole[at + 5 :]
+    for rare in (arithmetic, twelve_bits, arithmetic[:2] + b"\xff" + arithmetic[2:]):
+        assert refusal(with_picture(rare, Name.DCTDecode)).public == _DAMAGED
+
+
 _CODED: list[dict[str, Any]] = [{"quality": 30}, {"quality": 90, "subsampling": 0}, {"restart_marker_rows": 1}]
 
 
