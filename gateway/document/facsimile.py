@@ -21,6 +21,7 @@ _BEHIND = 1024  # bytes in which it is looked for
 _GAP = b"\0\0"  # is in no code of T.6: libtiff takes it for the end
 _PADDING = b"\0\r\n"  # may follow the end
 _CODING, _ORDER, _T6 = 259, 266, 4  # Compression and FillOrder of TIFF
+_OPTIONS, _BY_THE_LAST = 292, 1  # T4Options, and of them: lines are coded by the one before
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _LINES = int(("0000000000011" + "101111" * 8) * 400, 2)  # of T.4, some black in each
 # what a picture of which rows are missing goes on with, and a whole one does not
@@ -126,6 +127,16 @@ def strip_breaks_off(data: bytes, tags: dict[int, int]) -> bool:
     if tags[_CODING] == _T6 and _has_gap(data):
         return True
     return not _ends(data) and lacks_rows(data, partial(_strip, tags))
+
+
+def strip_is_misnamed(data: bytes, tags: dict[int, int]) -> bool:
+    """Whether a strip of a fax TIFF that is empty has something in it if no line is coded by the one before, as its tags say."""
+    if not (options := tags.get(_OPTIONS, 0)) & _BY_THE_LAST:
+        return False
+    shades = 1
+    with complaints() as heard, contextlib.suppress(*_UNREAD):
+        shades = len(set(_strip({**tags, _OPTIONS: options - _BY_THE_LAST}, data).getextrema()))
+    return shades > 1 and not heard
 
 
 def _strip(tags: dict[int, int], data: bytes) -> Image.Image:

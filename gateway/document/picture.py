@@ -256,6 +256,9 @@ def _load(frame: Image.Image, name: str) -> None:
     with facsimile.complaints():
         if any(facsimile.strip_breaks_off(*strip) for strip in strips):
             raise Unfaxable(f"{name} holds a fax page that breaks off before its end; send it again")
+    is_empty = bool(strips) and len(set(frame.getextrema())) == 1
+    if is_empty and any(facsimile.strip_is_misnamed(*strip) for strip in strips):
+        raise Unfaxable(f"{name} holds a fax page in another coding than it says (T4Options); send it as PDF")
     if frame.mode == "P" and max(colours, default=256) < 256:  # of 8 bits in place of 16, as old programs write them
         third = len(colours) // 3
         frame.putpalette([colours[n + start] for n in range(third) for start in (0, third, 2 * third)])

@@ -649,6 +649,18 @@ def test_a_fax_page_whose_data_end_early_is_not_filled(pages: Pages, refusal: Re
         assert "fax page" in refusal(with_data(data[:half] + bytes(64) + data[half + 64 :])).public
 
 
+def test_a_fax_page_that_says_a_wrong_coding_is_not_empty(pages: Pages, refusal: Refusal) -> None:
+    framed, empty = (Image.new("1", (1728, 2200), 1) for _ in range(2))
+    ImageDraw.Draw(framed).rectangle((0, 0, 1727, 2199), outline=0, width=9)
+    for options in (0, 1):
+        for image in (framed, empty):
+            assert pages(encoded(image, "TIFF", compression="group3", dpi=(204, 196), tiffinfo={292: options}))
+    by_lines = encoded(framed, "TIFF", compression="group3", dpi=(204, 196), tiffinfo={292: 0})
+    entry = struct.pack("<HHI", 292, 4, 1)
+    assert entry in by_lines
+    assert "T4Options" in refusal(by_lines.replace(entry + b"\0", entry + b"\1")).public
+
+
 def test_a_few_lines_damaged_on_the_line_are_no_damaged_document(pages: Pages) -> None:
     whole = bytearray(tiff(fax_page(), "group3"))
     dice = random.Random(1)
