@@ -651,7 +651,7 @@ def test_a_fax_page_whose_data_end_early_is_not_filled(pages: Pages, refusal: Re
 
 def test_a_fax_page_that_says_a_wrong_coding_is_not_empty(pages: Pages, refusal: Refusal) -> None:
     framed, empty = (Image.new("1", (1728, 2200), 1) for _ in range(2))
-    ImageDraw.Draw(framed).rectangle((0, 0, 1727, 2199), outline=0, width=9)
+    ImageDraw.Draw(framed).rectangle((100, 100, 1627, 2099), outline=0, width=9)
     for options in (0, 1):
         for image in (framed, empty):
             assert pages(encoded(image, "TIFF", compression="group3", dpi=(204, 196), tiffinfo={292: options}))
