@@ -143,6 +143,7 @@ REFUSED = {
     "image/x-pcx": "a PCX or DCX picture",
     "image/x-xbitmap": "an XBM or XPM picture",
     "image/jxl": "a JPEG XL picture",
+    "image/x-raw": "a raw photo",
     "image/wmf": "a Windows metafile",
     "image/vnd.adobe.photoshop": "a Photoshop picture",
     "image/vnd.djvu": "a DjVu document",
@@ -204,7 +205,9 @@ def _boxes(start: bytes) -> str:
     brands = {start[at : at + 4] for at in range(8, min(int.from_bytes(start[:4], "big"), 256), 4)}
     if b"avif" in brands:
         return AVIF
-    return HEIC if brands & _PICTURES else "video/audio"
+    if brands & _PICTURES:
+        return HEIC
+    return "image/x-raw" if b"crx " in brands else "video/audio"
 
 
 def is_binary(start: bytes) -> bool:

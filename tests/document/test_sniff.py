@@ -114,6 +114,7 @@ KNOWN: list[tuple[str, bytes]] = [
     ("image/heic", b"\0\0\0\x18ftypheic"),
     ("image/avif", b"\0\0\0\x18ftypavif"),
     ("image/jp2", b"\0\0\0\x0cjP  \r\n\x87\n"),
+    ("image/x-raw", b"\0\0\0\x18ftypcrx \0\0\0\1crx isom"),
     ("video/audio", b"\0\0\0\x18ftypmp42"),
     ("video/audio", b"RIFF\0\0\0\0WAVEfmt "),
     ("video/audio", b"ID3\x03\0"),
