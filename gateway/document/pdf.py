@@ -337,7 +337,7 @@ def _sampled(page: pypdfium2.PdfPage, across: int, down: int) -> Image.Image | N
         fold = int(image.width / across / _LEAST), int(image.height / down / _LEAST)
         if not all(fold):
             return None
-        image = image.reduce(fold)
+        image = image.reduce(fold) if max(fold) > 1 else image  # which would copy it
         x, y = image.width / across, image.height / down
         first, second = (
             image.resize(
