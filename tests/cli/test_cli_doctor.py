@@ -487,6 +487,27 @@ async def test_a_relay_by_an_address_of_ipv6_is_told_with_brackets(tmp_path: Pat
     assert finding.remedy == "see mail.relay; results and received faxes wait for [::1]:1"
 
 
+async def _relay(tmp_path: Path, greeting: bytes, answer: Callable[[bytes], bytes], more: str = "") -> Finding:
+    """What is said of a mail server with this greeting, and these answers to its lines."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        while line := await reader.readline():
+            writer.write(answer(line))
+        writer.close()
+        gone.set()
+
+    gone = asyncio.Event()
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        path = write_config(tmp_path)
+        wanted = f"relay: {{host: 127.0.0.1, port: {port}, timeout: 1s{more}}}"
+        path.write_text(path.read_text().replace("relay: {host: 127.0.0.1, port: 1}", wanted))
+        finding = await checks.relay(load(path, {}))
+        await gone.wait()
+    return finding
+
+
 @pytest.mark.parametrize(
     ("greeting", "tls", "remedy"),
     [
@@ -499,21 +520,7 @@ async def test_a_relay_by_an_address_of_ipv6_is_told_with_brackets(tmp_path: Pat
 async def test_how_the_mail_server_wants_its_tls_is_told(
     tmp_path: Path, greeting: bytes, tls: str, remedy: str
 ) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(greeting)
-        while await reader.readline():
-            writer.write(b"250 mx\r\n" if greeting else b"")
-        writer.close()
-        gone.set()
-
-    gone = asyncio.Event()
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        path = write_config(tmp_path)
-        wanted = f"relay: {{host: 127.0.0.1, port: {port}, timeout: 1s, tls: {tls}}}"
-        path.write_text(path.read_text().replace("relay: {host: 127.0.0.1, port: 1}", wanted))
-        finding = await checks.relay(load(path, {}))
-        await gone.wait()
+    finding = await _relay(tmp_path, greeting, lambda _: b"250 mx\r\n" if greeting else b"", f", tls: {tls}")
     assert finding.state == FAIL
     assert finding.remedy.startswith(remedy), finding
 
@@ -533,23 +540,16 @@ async def test_how_the_mail_server_wants_its_tls_is_told(
 async def test_what_the_mail_server_says_to_sender_and_recipient_is_told(
     tmp_path: Path, command: bytes, reply: bytes, remedy: str
 ) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 mx\r\n")
-        while line := await reader.readline():
-            assert not line.startswith(b"DATA")
-            writer.write(reply + b"\r\n" if line.startswith(command) else b"250 mx\r\n")
-        writer.close()
-        gone.set()
+    heard = []
 
-    gone = asyncio.Event()
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        path = write_config(tmp_path)
-        path.write_text(path.read_text().replace("port: 1}", f"port: {port}, timeout: 1s}}"))
-        finding = await checks.relay(load(path, {}))
-        await gone.wait()
+    def answer(line: bytes) -> bytes:
+        heard.append(line[:4])
+        return reply + b"\r\n" if line.startswith(command) else b"250 mx\r\n"
+
+    finding = await _relay(tmp_path, b"220 mx\r\n", answer)
     assert (finding.state, finding.remedy.startswith(remedy)) == (FAIL, True), finding
     assert reply.decode() in finding.text
+    assert b"DATA" not in heard
 
 
 async def test_a_relay_by_a_name_that_is_none_is_told(tmp_path: Path) -> None:
