@@ -214,13 +214,14 @@ class Inbound:
         return None
 
     def _alike(self, tx: Tx, fax: InboundFax) -> list[InboundFax]:
-        span, caller = self._settings.sweep.window, fax.arrival.sender
+        span = self._settings.sweep.window
         if fax.sha256:
-            found = inbound.same_content(tx, fax.did, caller, fax.sha256)
+            found = inbound.same_content(tx, fax)
             return [other for other in found if abs(other.received_at - fax.received_at) <= span]
         if fax.arrival.file_url:
             return []
-        found = inbound.alike(tx, fax.did, inbound.digits(caller), fax.received_at - span, fax.received_at + span)
+        caller = inbound.digits(fax.arrival.sender)
+        found = inbound.alike(tx, fax.did, caller, fax.received_at - span, fax.received_at + span)
         return [other for other in found if same_pages(fax, other)]
 
     def _warn_of_uuid(self, tx: Tx, known: InboundFax, now: float) -> None:
@@ -387,7 +388,7 @@ class Inbound:
         """
         window, listed = self._settings.sweep.window, fax.arrival.inbox_id is not None
         timeless = fax.listed_at is None or not clock_believed
-        for other in inbound.same_content(tx, fax.did, fax.arrival.sender, fax.sha256):
+        for other in inbound.same_content(tx, fax):
             names_differ = (other.arrival.uuid and fax.arrival.uuid) or (other.arrival.inbox_id is not None and listed)
             near = abs(other.received_at - fax.received_at) <= window
             if listed and other.arrival.inbox_id is None:

@@ -323,8 +323,8 @@ def same_pages(one: InboundFax | InboxEntry, other: InboundFax | InboxEntry) -> 
 
 
 def _has_size(fax: InboundFax, entry: InboxEntry) -> bool:
-    """Whether the size told does not speak against an entry being this fax."""
-    return not fax.size or entry.sizes is None or entry.sizes[0] <= fax.size <= entry.sizes[1]
+    """Whether the size told does not speak against an entry being this fax: the list tells that of a PDF."""
+    return entry.sizes is None or fax.file_type != "application/pdf" or entry.sizes[0] <= fax.size <= entry.sizes[1]
 
 
 def _is_bare(fax: InboundFax) -> bool:

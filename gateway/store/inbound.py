@@ -84,14 +84,19 @@ def alike(tx: Tx, did: str, caller: str, since: float, until: float) -> list[Inb
     return [_fax(row) for row in rows]
 
 
-def same_content(tx: Tx, did: str, caller: str, sha256: str) -> list[InboundFax]:
-    """Faxes with this content from one number, however it is written, to one DID, of whenever; only ones that are mailed."""
+def same_content(tx: Tx, fax: InboundFax) -> list[InboundFax]:
+    """Faxes with the content of this one and its two numbers, however they are written, of whenever; only ones that are mailed."""
     rows = tx.execute(
-        f"SELECT {_INBOUND} FROM inbound WHERE sha256 = ? AND sha256 <> '' AND did = ?"
+        f"SELECT {_INBOUND} FROM inbound WHERE sha256 = ? AND sha256 <> ''"
         " AND state IN ('pending', 'dispatched') ORDER BY received_at, rowid",
-        (sha256, did),
+        (fax.sha256,),
     )
-    return [fax for fax in map(_fax, rows) if may_be_one(fax.arrival.sender, caller)]
+    return [
+        other
+        for other in map(_fax, rows)
+        if may_be_one(other.arrival.sender, fax.arrival.sender)
+        and (other.did == fax.did or may_be_one(other.arrival.recipient, fax.arrival.recipient))
+    ]
 
 
 def bind(tx: Tx, fax: str, *, inbox_id: int | None = None, uuid: str = "", file_url: str = "") -> None:

@@ -21,7 +21,7 @@ from gateway.store.db import get_meta
 from .conftest import Build
 from .house import House
 from .scripted import ScriptedProvider, away
-from .test_inbound import CALLER, DID, OTHER, PDF, arrive, mailed, told
+from .test_inbound import CALLER, DID, OTHER, PDF, TIFF, arrive, mailed, told
 
 GRACE = 1800.0
 
@@ -460,6 +460,30 @@ async def test_an_entry_whose_size_is_told_wrongly_costs_a_fetch_and_no_second_m
     assert (await documents(desk), desk.provider.fetched) == ([PDF], ["https://fax.to/in/7"])
     (fax,) = await desk.faxes()
     assert (fax.arrival.uuid, fax.arrival.inbox_id) == ("u1", 7)
+
+
+async def test_a_callback_with_a_tiff_is_the_entry_whose_pdf_has_another_size(desk: House) -> None:
+    await arrive(desk, told(), TIFF, "image/tiff")
+    listed(desk, replace(entry(desk, 7, PDF), sizes=(900, 1000)))
+    desk.now += 2 * GRACE
+    await sweep(desk)
+    assert await documents(desk) == [TIFF]
+
+
+@pytest.mark.parametrize("first", ["callback", "list"])
+async def test_a_number_told_without_its_country_is_one_with_it_though_no_route_is_its_own(
+    first: str, house: House
+) -> None:
+    await house.route("*", "desk@example.org")
+    await house.inbound.sweep()
+    if first == "callback":
+        await arrive(house, told(recipient=DID[2:]))
+    listed(house, entry(house, 7, PDF))
+    house.now += 2 * GRACE
+    await sweep(house)
+    if first == "list":
+        await arrive(house, told(recipient=DID[2:]))
+    assert await documents(house) == [PDF]
 
 
 async def test_a_steady_stream_from_one_caller_does_not_keep_a_missed_fax_away(desk: House) -> None:

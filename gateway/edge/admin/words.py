@@ -38,14 +38,16 @@ def fax_address(text: str, *, domains: Sequence[str], region: str) -> str:
 
 
 def mailbox(text: str, *, domains: Sequence[str]) -> str:
-    """A mail address that is none of our fax addresses. Raises Refused."""
+    """A mail address that is none of our fax addresses, its domain in lower case: one mailbox is written one way. Raises
+    Refused.
+    """
     address = text.strip()
     local, _, domain = address.rpartition("@")
     if not _LOCAL_PART.fullmatch(local) or not _DOMAIN.fullmatch(domain):
         raise Refused(f"{text!a} is not a mail address such as office@example.org")
     if domain.lower() in {ours.lower() for ours in domains}:
         raise Refused(f"{address} is a fax address of this gateway: mails to it would be faxed")
-    return address
+    return f"{local}@{domain.lower()}"
 
 
 def did_match(text: str, *, region: str) -> str:
