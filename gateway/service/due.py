@@ -45,7 +45,8 @@ class DueLoop(Generic[T]):
     Each item is handled by one task at a time (``key``). A handler counts its try in the store before it does anything,
     with the time of the next one, so an item whose handler raises is tried again later; where not even that could be
     stored the item rests for ``pause`` seconds, and longer each time in a row, so that a full disk does not make a hot loop.
-    ``gate(limit)`` is how many may be handled at once now.
+    ``gate(limit)`` is how many may be handled at once now. Of items that are ``alone`` one is handled at a time, and those
+    whose turn has not come take no place of the others.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class DueLoop(Generic[T]):
         limit: int,
         clock: Callable[[], float],
         gate: Callable[[int], int] = lambda most: most,
+        alone: Callable[[T], bool] = lambda _: False,
         pause: float = 1.0,
     ) -> None:
         self.name = name
@@ -69,6 +71,8 @@ class DueLoop(Generic[T]):
         self._limit = limit
         self._clock = clock
         self._gate = gate
+        self._alone = alone
+        self._lone: Hashable | None = None  # the one of these that is handled
         self._pause = pause
         self._rests = 0  # in a row
         self._busy: dict[Hashable, asyncio.Task[None]] = {}
@@ -120,17 +124,7 @@ class DueLoop(Generic[T]):
         limit = self._gate(self._limit)
         if not limit:
             return _IDLE
-        begun = 0
-        if len(self._busy) < limit:
-            self._ended.clear()
-            for item in await self._due(self._clock(), limit + len(self._busy)):
-                key = self._key(item)
-                if key in self._busy or key in self._ended or self._stopping.is_set():
-                    continue
-                self._busy[key] = asyncio.create_task(self._one(key, item), name=f"{self.name}-{key}")
-                begun += 1
-                if len(self._busy) >= limit:
-                    break
+        begun = await self._begin(limit) if len(self._busy) < limit else 0
         if len(self._busy) >= limit:
             return _IDLE  # the end of a task wakes us
         at = await self._next_due()
@@ -140,6 +134,29 @@ class DueLoop(Generic[T]):
         if wait <= 0:  # what is due and was not begun is busy, and its end wakes us
             return _SPIN if begun else _BUSY
         return min(_IDLE, max(_SPIN, wait))
+
+    async def _begin(self, limit: int) -> int:
+        """Begin what is due while there are places; returns how many."""
+        self._ended.clear()
+        begun, most, hidden = 0, limit + len(self._busy), True
+        while hidden:
+            items = await self._due(self._clock(), most)
+            hidden = False
+            for item in items:
+                key = self._key(item)
+                if key in self._busy or key in self._ended or self._stopping.is_set():
+                    continue
+                if self._alone(item):
+                    if self._lone is not None:
+                        hidden = len(items) == most  # others may stand behind those that wait for their turn
+                        continue
+                    self._lone = key
+                self._busy[key] = asyncio.create_task(self._one(key, item), name=f"{self.name}-{key}")
+                begun += 1
+                if len(self._busy) >= limit:
+                    return begun
+            most *= 2
+        return begun
 
     async def _one(self, key: Hashable, item: T) -> None:
         try:
@@ -154,6 +171,8 @@ class DueLoop(Generic[T]):
             self._rests = 0
         finally:
             del self._busy[key]
+            if key == self._lone:
+                self._lone = None
             self._ended.add(key)
             self._wake.set()
 

@@ -12,7 +12,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,7 +85,6 @@ class Postman:
         self._notices = notices
         self._settings = settings
         self._clock = clock
-        self._large = asyncio.Lock()
         self._loop = DueLoop(
             "postman",
             due=lambda now, most: database.read(lambda tx: outbox.due(tx, now, most)),
@@ -93,6 +92,7 @@ class Postman:
             key=lambda mail: mail.id,
             handle=self._deliver,
             limit=settings.concurrency,
+            alone=self._is_large,
             clock=clock,
         )
 
@@ -122,8 +122,7 @@ class Postman:
         if not tries:
             return
         try:
-            async with self._large if self._is_large(mail) else nullcontext():
-                await self._hand_over(mail)
+            await self._hand_over(mail)
         except Refused as error:
             if mail.kind is MailKind.OPERATOR and mail.to == self._notices.fallback:
                 # nobody else is left to be told: a mail server that refuses everybody may be mended
@@ -137,7 +136,7 @@ class Postman:
             await self._later(mail, tries, TryLater("the mail could not be made or handed over", repr(error)))
 
     def _is_large(self, mail: OutgoingMail) -> bool:
-        """Whether it has to wait for others like it: a fax to many mailboxes must not take all memory."""
+        """Whether it goes alone among others like it: a fax to many mailboxes must not take all memory."""
         try:
             return bool(mail.file) and self._spool.path(mail.file).stat().st_size > _LARGE
         except OSError:

@@ -182,3 +182,15 @@ async def test_stopping_waits_for_what_runs_and_cancels_what_is_late() -> None:
     await until(lambda: stuck.running == 1)
     await loop.stop(0.01)
     assert stuck.handled == []
+
+
+async def test_items_that_go_alone_wait_for_each_other_and_keep_no_place_from_others() -> None:
+    store = Store(*(f"large {n}" for n in range(9)), "a", "b")
+    loop = loop_over(store, limit=3, alone=lambda item: item.startswith("large"))
+    loop.start()
+    await until(lambda: store.running == 3)
+    assert set(loop._busy) == {"large 0", "a", "b"}
+    store.release.set()
+    await until(lambda: not store.items)
+    await loop.stop(1)
+    assert store.handled[3:] == [f"large {n}" for n in range(1, 9)]
