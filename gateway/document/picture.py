@@ -281,10 +281,11 @@ def _fax_strips(frame: Image.Image) -> Iterator[tuple[bytes, dict[int, int]]]:
 
 def _dpi(frame: Image.Image) -> tuple[bool, float, float]:
     """Whether the file says a print resolution, and dots per inch across and down: its own, or likely ones."""
-    said = (frame.info[key] for key in _RESOLUTIONS if key in frame.info)
-    x_dpi, y_dpi = (float(v) for v in next(said, (0, 0)))
-    if 50 <= x_dpi <= 2400 and 50 <= y_dpi <= 2400:
-        return max(x_dpi, y_dpi) > 100, x_dpi, y_dpi
+    unit = next((key for key in _RESOLUTIONS if key in frame.info), "")
+    x_dpi, y_dpi = (float(v) for v in frame.info.get(unit, (0, 0)))
+    is_print = max(x_dpi, y_dpi) > 100
+    if 50 <= x_dpi <= 2400 and 50 <= y_dpi <= 2400 and (is_print or unit == "dpi"):  # programs write 72 for not known
+        return is_print, x_dpi, y_dpi
     # what can be no size may still be the shape of the points
     shape = y_dpi / x_dpi if 0 < x_dpi <= _OBLONG * y_dpi and y_dpi <= _OBLONG * x_dpi else 1.0
     if frame.width == raster.WIDTH and frame.mode == "1":

@@ -416,6 +416,15 @@ def test_points_without_a_size_keep_their_shape(pages: Pages, said: tuple[float,
     assert down / across == pytest.approx((1550 / 98) / (width / 204), rel=0.05)
 
 
+@pytest.mark.parametrize("said", [1.0, 72.0, 96.0])
+def test_the_numbers_of_a_screen_without_a_unit_are_no_resolution(pages: Pages, said: float) -> None:
+    image = fax_page().crop((0, 0, 1728, 1100))
+    tags = {282: said, 283: said, 296: 1}
+    (page,) = pages(encoded(image, "TIFF", compression="group4", tiffinfo=tags))
+    assert page.y_dpi == raster.STANDARD
+    assert as_is(page, image)
+
+
 def test_a_png_says_the_shape_of_its_points(pages: Pages) -> None:
     data = encoded(Image.new("L", (1600, 1000), 0), "PNG", dpi=(200, 100))
     at = data.index(b"pHYs")
