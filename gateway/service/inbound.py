@@ -273,7 +273,7 @@ class Inbound:
             fax = inbound.get(tx, fax_id)
             if fax is None:
                 raise NotFound(f"there is no received fax {fax_id}")
-            if not fax.file:
+            if not fax.file and not fax.is_given_up:
                 raise Refused(f"the document of {fax_id} is not here (any more)")
             if to and outbox.add(tx, again(fax, to)):
                 return 1

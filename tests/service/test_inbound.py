@@ -441,6 +441,20 @@ async def test_what_is_not_here_is_not_mailed_again(desk: House) -> None:
         await desk.inbound.redeliver(fax.id, "")
 
 
+async def test_what_never_had_its_document_is_mailed_again_without_it(desk: House) -> None:
+    await arrive(desk, told(), None)
+    while (await desk.faxes())[0].state is InboundState.PENDING:
+        await desk.turn("fetch")
+        desk.now += 6 * 3600
+    (mail,) = await desk.mails(MailKind.INBOUND)
+    await desk.database.write(lambda tx: outbox.dead(tx, mail.id, desk.now, "no such user"))
+    assert await desk.inbound.redeliver(mail.cause, "boss@example.org") == 1  # as the notice of a dead mail advises
+    assert await desk.inbound.redeliver(mail.cause, "") == 1
+    assert [each.to for each in await desk.mails(MailKind.INBOUND) if each.state is MailState.QUEUED] == [
+        "desk@example.org", "boss@example.org",
+    ]  # fmt: skip
+
+
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
