@@ -642,7 +642,7 @@ def test_received_fax_is_attached() -> None:
     assert message["Message-Context"] == "fax-message"
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["Reply-To"] is None
-    assert "A reply to this mail reaches the people who run the gateway" in " ".join(
+    assert "A reply to this mail does not reach the sender of the fax." in " ".join(
         body(made("17-fax-received")).split()
     )
 
