@@ -27,10 +27,11 @@ _ASK_AGAIN = 30.0
 
 
 @click.command(cls=Command)
+@click.option("--quiet", is_flag=True, help="Say nothing where all is well, for cron.")
 @json_option
 @click.argument("directory", type=click.Path(path_type=Path))
 @pass_session
-def backup(session: Session, directory: Path, as_json: bool) -> int:
+def backup(session: Session, directory: Path, quiet: bool, as_json: bool) -> int:
     """Copy the database, mails and faxes to DIRECTORY, which must not exist.
 
     The gateway may run meanwhile. The copy is read again and checked before it counts. The configuration is not in it. The
@@ -42,7 +43,7 @@ def backup(session: Session, directory: Path, as_json: bool) -> int:
     made = asyncio.run(_backup(config, directory))
     if as_json:
         output.as_json(_as_json(made))
-    else:
+    elif not quiet:
         output.details(_facts(made))
     for name in made.missing[:20]:
         output.say(f"missing, and not in the backup: {name}")

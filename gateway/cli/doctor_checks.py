@@ -365,12 +365,15 @@ def certificates(config: Config, now: float) -> Iterator[Finding]:
 
 
 async def daemon(config: Config) -> AsyncIterator[Finding]:
-    """Whether it runs; when not, whether its ports are free."""
+    """Whether it runs, as one that has run should; when not, whether its ports are free."""
+    from gateway.spool import Spool
+
     try:
         async with AdminClient(config.admin_socket) as client:
             found = await client("status", {})
     except NotRunning:
-        yield Finding("gateway", WARN, "it does not run", "faxgateway serve, or: systemctl start faxgateway")
+        state = FAIL if Spool(config.state_dir / "spool").was_opened else WARN
+        yield Finding("gateway", state, "it does not run", "faxgateway serve, or: systemctl start faxgateway")
         for finding in database(config.state_dir):
             yield finding
         async for finding in _ports(config):

@@ -152,7 +152,7 @@ TemplateName = _word("[a-z0-9][a-z0-9_-]{0,39}", "a name in small letters, digit
 # --- places in the network --------------------------------------------------------------------------------------------
 
 _QUOTES = frozenset("\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb")  # of word processors; YAML takes them for letters
-_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+_HOST = re.compile(r"(?!.*\.\.)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]*):([0-9]{1,5})")
 _LONGEST_SOCKET = 107  # bytes of its path, unix(7)
 

@@ -167,7 +167,7 @@ OTHER = replace(FAILED["unknown"], status="5.0.0")
 NO_RESULT = {
     "no_result": Advice(
         "no result",
-        "was taken by the provider, which never reported what became of it. It may or may not have arrived.",
+        "was taken by the provider, but the gateway could not learn what became of it. It may or may not have arrived.",
         f"{_ASK_FIRST} Ask the recipient whether it arrived. If it did not, send it again.",
         "4.4.7",
     ),

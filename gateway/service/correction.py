@@ -133,7 +133,7 @@ class LateLook:
             if not is_over:
                 return False
             status = JobStatus(
-                Verdict.PROGRESS, "no_result", "the provider sent it, and never reported what became of it"
+                Verdict.PROGRESS, "no_result", "the provider sent it, and what became of it could not be learned"
             )
         await self._adopt(job, unsure, ref, status)
         return True

@@ -277,7 +277,7 @@ class Settle:
             JobState.FAILED,
             MailKind.NO_RESULT,
             code="no_result",
-            text="the provider took the fax but never reported what became of it",
+            text="the provider took the fax, and what became of it could not be learned",
             heard=heard,
         )
 

@@ -49,6 +49,8 @@ def test_a_backup_without_a_daemon_is_made_under_the_lock(offline: Cli, tmp_path
     made = offline.json("backup", str(tmp_path / "b1"))
     assert (made["files"], made["open_jobs"], made["missing"]) == (0, 0, [])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", made["created_at"])
+    quiet = offline("backup", "--quiet", str(tmp_path / "quiet"))
+    assert (quiet.stdout, quiet.stderr) == ("", "")
     (tmp_path / "state/lock").touch()
     with StateLock(tmp_path / "state"):
         assert "another faxgateway" in offline("backup", str(tmp_path / "b2"), status=75).stderr

@@ -118,6 +118,12 @@ def test_what_fails_is_told_with_its_remedy_and_status_1(offline: Cli) -> None:
     assert re.search(r"^FAIL  mail server: .*\n      -> see mail.relay", shown.stdout, re.M)
 
 
+def test_a_gateway_that_has_run_here_and_does_not_fails(offline: Cli, tmp_path: Path) -> None:
+    (tmp_path / "state" / "spool" / "mail").mkdir(parents=True)
+    (gateway,) = _found(offline, status=1)["gateway"]
+    assert (gateway["state"], gateway["text"]) == (FAIL, "it does not run")
+
+
 def test_a_configuration_with_problems_is_told_whole_and_ends_the_look(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(

@@ -165,7 +165,16 @@ def test_domains(read: Read, problems: Problems) -> None:
     assert config.domains == ("fax.example.org", "xn--fx-via.example", "[192.0.2.1]", "192.0.2.1")
     assert config.host == "fax.example.org"
     assert read("hostname: mx.example.org").host == "mx.example.org"
-    for wrong in ("fax local", "fax@local", "-fax.local", "''", "'[x]'", "f\u00e4x..local", "\u201cfax.local\u201d"):
+    for wrong in (
+        "fax local",
+        "fax@local",
+        "-fax.local",
+        "fax..local",
+        "''",
+        "'[x]'",
+        "f\u00e4x..local",
+        "\u201cfax.local\u201d",
+    ):
         assert "is not a domain name" in problems(f"domain: {wrong}")[0]
 
 
