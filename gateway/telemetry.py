@@ -285,6 +285,11 @@ def retry(job: str, *, step: str, wait: float, why: str) -> None:
     _tell("waiting", id=job, step=step, wait=round(wait, 1), why=why)
 
 
+def disk_trouble(job: str, *, why: str) -> None:
+    """A file of a fax that cannot be read or written: it is tried again, but a person should see to the disk."""
+    _tell("the gateway has trouble with its disk", level=logging.WARNING, id=job, why=why)
+
+
 def held(job: str, *, why: str) -> None:
     _held.inc()
     _tell("held", level=logging.WARNING, id=job, why=why)

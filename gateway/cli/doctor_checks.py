@@ -13,6 +13,7 @@ import platform
 import pwd
 import shutil
 import sqlite3
+import stat
 import sys
 import tempfile
 import time
@@ -263,6 +264,9 @@ def state_directory(config: Config) -> Iterator[Finding]:
         yield Finding(name, FAIL, f"{path}: {error.strerror}", remedy)
         return
     owner = path.stat()
+    if closed := _closed(path):
+        remedy = f"chown -R USER {path} for the user that the gateway runs as, and chmod -R u+rwX {path}"
+        yield Finding(name, FAIL, f"{closed}: the gateway's user may not use it", remedy)
     if owner.st_mode & 0o077:
         yield Finding(name, WARN, f"{path} can be read by others", f"chmod 700 {path}")
     kind = _filesystem(path)
@@ -275,6 +279,22 @@ def state_directory(config: Config) -> Iterator[Finding]:
         yield Finding(name, state, text, "free some space: a full disk means 452 for senders")
     else:
         yield Finding(name, OK, f"{path}, {free / 2**30:.0f} GiB free, of user {_user(owner.st_uid)}")
+
+
+def _closed(state: Path) -> Path | None:
+    """What the gateway's user, who owns the database, could not use: a start is refused then. Root is not asked to try."""
+    from gateway.spool import KINDS, ORPHANS
+    from gateway.store.snapshot import DATABASE
+
+    spool, known = state / "spool", state / DATABASE
+    owner = (known if known.exists() else state).stat().st_uid
+    for path in (known, state / "lock", spool, *(spool / name for name in ("tmp", ORPHANS, *KINDS))):
+        with contextlib.suppress(FileNotFoundError):
+            found = path.stat()
+            needed = stat.S_IRWXU if path.is_dir() else stat.S_IRUSR | stat.S_IWUSR
+            if found.st_uid != owner or found.st_mode & needed != needed:
+                return path
+    return None
 
 
 def _filesystem(path: Path) -> str:

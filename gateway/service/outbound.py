@@ -244,6 +244,7 @@ class Outbound:
                 return
             upload = await self._provider.upload(path, leftovers.name(job.id, n))
         except OSError as error:
+            telemetry.disk_trouble(job.id, why=str(error))
             trouble = TryLater("the gateway has trouble with its disk", str(error))
             await self._later(job, trouble, tries)
             return

@@ -133,6 +133,7 @@ class Prepare:
             await self._put_off(job, error, tries)
             return False
         except OSError as error:
+            telemetry.disk_trouble(job.id, why=str(error))
             await self._put_off(job, TryLater("the gateway has trouble with its disk", str(error)), tries)
             return False
         else:

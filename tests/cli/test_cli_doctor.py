@@ -298,6 +298,30 @@ def test_a_good_state_directory_and_one_that_others_can_read(options: Config) ->
     assert (finding.state, finding.remedy) == (WARN, f"chmod 700 {options.state_dir}")
 
 
+@pytest.mark.parametrize("closed", ["faxgateway.db", "lock", "spool", "spool/tmp", "spool/inbound"])
+def test_what_the_gateways_user_may_not_use_in_it(options: Config, closed: str) -> None:
+    state = options.state_dir
+    state.mkdir(mode=0o700)
+    for name in ("spool", "spool/tmp", "spool/inbound"):
+        (state / name).mkdir(mode=0o700)
+    for name in ("faxgateway.db", "lock"):
+        (state / name).touch(0o600)
+    assert [each.state for each in _state(options)] == [OK]
+    (state / closed).chmod(0o500 if (state / closed).is_dir() else 0o400)
+    finding = _state(options)[0]
+    assert (finding.state, finding.text) == (FAIL, f"{state / closed}: the gateway's user may not use it")
+    (state / closed).chmod(0o700)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_files_of_another_user_than_the_database_are_told_to_root(options: Config) -> None:
+    options.state_dir.mkdir(mode=0o700)
+    (options.state_dir / "spool").mkdir(mode=0o700)
+    (options.state_dir / "faxgateway.db").touch(0o600)
+    os.chown(options.state_dir / "faxgateway.db", 4711, -1)
+    assert f"{options.state_dir / 'spool'}: " in _state(options)[0].text
+
+
 def test_a_state_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (finding,) = checks.state_directory(load(_with_state(tmp_path, "/proc/self/fd"), {}))
     assert finding.state == FAIL

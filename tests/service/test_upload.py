@@ -8,6 +8,7 @@ from decimal import Decimal
 from unittest.mock import Mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.edge.admin.queue import Queue
 from gateway.errors import KeyRefused, NotFound, OutcomeUnknown, Refused, TryLater
@@ -61,9 +62,10 @@ async def test_a_document_that_is_gone_is_never_sent(house: House) -> None:
 
 async def test_a_document_that_cannot_be_read_now_is_read_later(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     await prepared(house)
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, capture_logs() as logged:
         patch.setattr(hashlib, "file_digest", Mock(side_effect=OSError(errno.EMFILE, "too many open files")))
         await house.turn("upload")
+    assert [each["why"] for each in logged if each["log_level"] == "warning"] == ["[Errno 24] too many open files"]
     (job,) = await house.jobs()
     assert (job.state, job.hold, job.last_error) == (JobState.PREPARED, "", "the gateway has trouble with its disk")
     house.now = job.next_at
