@@ -22,6 +22,7 @@ _GAP = b"\0\0"  # is in no code of T.6: libtiff takes it for the end
 _PADDING = b"\0\r\n"  # may follow the end
 _CODING, _ORDER, _T6 = 259, 266, 4  # Compression and FillOrder of TIFF
 _OPTIONS, _BY_THE_LAST = 292, 1  # T4Options, and of them: lines are coded by the one before
+_TELLING = 4  # rows: a few are understood in either coding
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _LINES = int(("0000000000011" + "101111" * 8) * 400, 2)  # of T.4, some black in each
 # what a picture of which rows are missing goes on with, and a whole one does not
@@ -131,7 +132,7 @@ def strip_breaks_off(data: bytes, tags: dict[int, int]) -> bool:
 
 def strip_is_misnamed(data: bytes, tags: dict[int, int]) -> bool:
     """Whether a strip of a fax TIFF that is empty has something in it if no line is coded by the one before, as its tags say."""
-    if not (options := tags.get(_OPTIONS, 0)) & _BY_THE_LAST:
+    if not (options := tags.get(_OPTIONS, 0)) & _BY_THE_LAST or tags[TiffImagePlugin.IMAGELENGTH] < _TELLING:
         return False
     shades = 1
     with complaints() as heard, contextlib.suppress(*_UNREAD):

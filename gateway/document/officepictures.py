@@ -29,7 +29,7 @@ _MANIFEST, _ENCRYPTED = "META-INF/manifest.xml", b"encryption-data"
 _AS_PNG = {sniff.TIFF, sniff.HEIC, sniff.AVIF, "image/webp"}  # which LibreOffice reads in part, or by its version
 _WIDEST = 3456  # points of such a one, twice those of a fax
 _PACKED = b"\x1f\x8b"  # EMZ, WMZ, SVGZ
-_EMF, _EMF_HEAD = "<II", 88  # kind and bytes of a record
+_EMF = "<II"  # kind and bytes of a record
 _WMF, _WMF_HEAD, _PLACEABLE = "<I", 18, 22  # words of a record; bytes of its head, and of one in front
 _KNOWN = re.compile(
     r"\.(?:png|jpe?g|jpe|jfif|gif|bmp|dib|tiff?|webp|avif|hei[cf]|emf|wmf|emz|wmz|svg|eps|jp2|jxl)", re.IGNORECASE

@@ -664,6 +664,11 @@ def test_a_fax_page_that_says_a_wrong_coding_is_not_empty(pages: Pages, refusal:
     for options in (0, 1):
         for image in (framed, empty):
             assert pages(encoded(image, "TIFF", compression="group3", dpi=(204, 196), tiffinfo={292: options}))
+    for rows in (1601, 1602, 1603):  # of which the last strip has one, two or three
+        strips = encoded(
+            empty.crop((0, 0, 1728, rows)), "TIFF", compression="group3", dpi=(204, 196), tiffinfo={292: 1, 278: 16}
+        )
+        assert pages(strips)
     by_lines = encoded(framed, "TIFF", compression="group3", dpi=(204, 196), tiffinfo={292: 0})
     entry = struct.pack("<HHI", 292, 4, 1)
     assert entry in by_lines
