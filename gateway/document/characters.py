@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pikepdf
 
-from gateway.document import comments, sniff, text
+from gateway.document import package, sniff, text
 
 _TEXTS = re.compile(r"(?:word|xl|xl/worksheets|ppt/slides)/[^/]+\.xml|(?:content|styles)\.xml")
 _WORDS = re.compile(r">([^<]+)<")
@@ -40,9 +40,9 @@ def _files(source: Path, kind: str) -> Iterator[bytes]:
     if kind == sniff.OFFICE_XML:
         yield source.read_bytes()
     elif kind == sniff.OFFICE:
-        with zipfile.ZipFile(source) as package:
-            for name in filter(_TEXTS.fullmatch, package.namelist()):
-                yield package.open(name).read(comments.LONGEST)
+        with zipfile.ZipFile(source) as document:
+            for name in filter(_TEXTS.fullmatch, document.namelist()):
+                yield package.read(document, name)
 
 
 def _drawn(made: Path) -> set[str]:

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import re
 import struct
-import zipfile
 from pathlib import Path
 
 from gateway.document import package, sniff
-from gateway.document.compound import Compound
+from gateway.document.compound import WORD, Compound
 
-LONGEST = 64 << 20  # bytes of a text that is looked through
 _SETTINGS = "settings.xml"
-TEXTS = re.compile(r"word/(?!comments)[^/]+\.xml|content\.xml")  # also heads and feet, by whatever names
-OPEN_TEXTS = re.compile(r"(?:content|styles)\.xml")  # of OpenDocument, with heads and feet
 _COMMENT = re.compile(  # of Word, and of OpenDocument; what marks to which words it belongs
     rb"<office(?:ooo)?:annotation(?![\w-])(?:[^>]*/>|.*?</office(?:ooo)?:annotation\s*>)"
     rb"|<(w:comment(?:Reference|RangeStart|RangeEnd)|office:annotation-end)(?![\w-])[^>]*?(?:/>|>\s*</\1\s*>)",
@@ -25,15 +21,14 @@ _COMMENT = re.compile(  # of Word, and of OpenDocument; what marks to which word
 _MARKS = (b"w:commentRangeStart", b"w:commentRangeEnd", b"office:annotation-end")  # which come beside a comment
 _KEPT_ALIKE = re.compile(rb'("IsLabelDocument"[^>]*>)true')
 _GROUP = re.compile(rb"\\bin(\d{1,9}) ?|\\[^a-z]|\{\s*\\\*\s*\\(annotation|atrfstart|atrfend)(?![a-z])|[{}]", re.DOTALL)
-# of the head of a Word text (MS-DOC, Fib): its version, and how long the tables of comments and of their texts are
-TEXT, VERSION, WORD_97 = "WordDocument", 0x02, 0xC1
+# of the head of a Word text (MS-DOC, Fib): how long the tables of comments and of their texts are, and bytes of each place
 _PLACES, _TEXTS_OF_COMMENTS, _PLACE = 0xBE, 0xC6, 34
 
 
 def take_out(document: Path, kind: str) -> int:
     """Write a text of an office ``kind`` anew without its comments; returns their number.
 
-    Raises OSError, and what zipfile and Compound do.
+    Raises OSError, struct.error, and what zipfile and Compound do.
     """
     if kind == sniff.OFFICE:
         return _of_package(document)
@@ -46,18 +41,15 @@ def take_out(document: Path, kind: str) -> int:
 
 
 def _of_package(document: Path) -> int:
-    count = 0
-    changed: dict[str, bytes] = {}
-    with zipfile.ZipFile(document) as source:
-        for entry in source.infolist():
-            if (TEXTS.fullmatch(entry.filename) or entry.filename == _SETTINGS) and entry.file_size <= LONGEST:
-                text = source.read(entry)
-                without, found = _of_xml(text)
-                count += found
-                if without != text:
-                    changed[entry.filename] = without
-    package.change(document, changed)
-    return count
+    counts: list[int] = []
+
+    def without(text: bytes) -> bytes:
+        changed, count = _of_xml(text)
+        counts.append(count)
+        return changed
+
+    package.rewrite(document, lambda name: without if package.TEXTS.fullmatch(name) or name == _SETTINGS else None)
+    return sum(counts)
 
 
 def _of_xml(text: bytes) -> tuple[bytes, int]:
@@ -68,14 +60,14 @@ def _of_xml(text: bytes) -> tuple[bytes, int]:
 def _of_word(data: bytes) -> tuple[bytes, int]:
     """Its head says then that there are none."""
     source = Compound(data)
-    head = source.read(TEXT)[: _TEXTS_OF_COMMENTS + 4]
-    if len(head) < _TEXTS_OF_COMMENTS + 4 or struct.unpack_from("<H", head, VERSION)[0] < WORD_97:
+    head, _ = source.text_of_word()
+    if not head:
         return data, 0
     count = max(0, struct.unpack_from("<I", head, _PLACES)[0] - 4) // _PLACE
     changed = bytearray(data)
     for field in (_PLACES, _TEXTS_OF_COMMENTS):
         for byte in range(field, field + 4):
-            changed[source.place(TEXT, byte)] = 0
+            changed[source.place(WORD, byte)] = 0
     return bytes(changed), count
 
 

@@ -10,6 +10,9 @@ _STREAM = 2  # a kind of directory entry
 _ENTRY = 128  # bytes of one
 _NONE = 0xFFFFFFF0  # numbers from here on are of no sector, and of no entry
 _SHORT = 64  # bytes of a sector in the stream of short streams
+WORD = "WordDocument"  # the stream of a text
+# of its head (MS-DOC, Fib): its version, and which of two streams has its tables
+_VERSION, _WORD_97, _WHICH = 0x02, 0xC1, 0x0B
 
 
 class Damaged(Exception):
@@ -47,6 +50,15 @@ class Compound:
         if size >= self._least:
             return b"".join(map(self._sector, self._sectors(name)))[:size]
         return b"".join(self._data[at : at + _SHORT] for at in map(self._short, self._sectors(name)))[:size]
+
+    def text_of_word(self) -> tuple[bytes, str]:
+        """The stream of a text of Word 97 and later, and the name of the one with its tables; b"" where there is none. Raises Damaged,
+        and struct.error where it has no head.
+        """
+        text = self.read(WORD)
+        if not text or struct.unpack_from("<H", text, _VERSION)[0] < _WORD_97:
+            return b"", ""
+        return text, "1Table" if struct.unpack_from("<B", text, _WHICH)[0] & 2 else "0Table"
 
     def place(self, name: str, byte: int) -> int:
         """Where in the file a byte of a stream stands. Raises Damaged."""

@@ -8,8 +8,8 @@ import struct
 import zipfile
 from itertools import islice
 
-from gateway.document import comments
-from gateway.document.compound import Compound, Damaged
+from gateway.document import package
+from gateway.document.compound import WORD, Compound, Damaged
 from gateway.document.hidden_binary import records
 from gateway.document.refusal import Unfaxable
 
@@ -46,7 +46,7 @@ def check_compound(data: bytes, name: str) -> None:
 
 def check_package(source: zipfile.ZipFile, name: str) -> None:
     """Refuse an OpenDocument with a password. Raises Unfaxable, naming it by ``name``, and what zipfile does."""
-    if _MANIFEST in source.namelist() and _LOCKED_OPEN.search(source.open(_MANIFEST).read(comments.LONGEST)):
+    if _MANIFEST in source.namelist() and _LOCKED_OPEN.search(package.read(source, _MANIFEST)):
         raise protected(name)
 
 
@@ -54,7 +54,7 @@ def has_password(data: bytes) -> bool:
     """Whether an old document says that it is encrypted; some open all the same: their password is one that all programs know."""
     with contextlib.suppress(Damaged, struct.error):
         source = Compound(data)
-        text, show = source.read(comments.TEXT)[:12], source.read("Current User")[:16]
+        text, show = source.read(WORD)[:12], source.read("Current User")[:16]
         if (len(text) == 12 and text[11] & _LOCKED_WORD) or show[12:] == struct.pack("<I", _LOCKED_SHOW):
             return True
         book = source.read("Workbook") or source.read("Book")

@@ -7,11 +7,10 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.document import comments, hidden_binary, hidden_xml, package, sniff
+from gateway.document import hidden_binary, hidden_xml, package, sniff
 from gateway.document.compound import Compound, Damaged
 
 # not those that count pages, are of today, or show nothing
@@ -61,8 +60,14 @@ _SHEET_2003_END, _ROW_2003 = (
     re.compile(rb"(<(?:\w+:)?Row\b)(?![^<>]*\bHidden=)"),
 )
 _HIDDEN = re.compile(rb"\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']")
-# of a text of Word 97 and later (MS-DOC): where its head tells of tables of fields, and which of the two streams has them
-_TABLES, _WHICH, _HEAD = (0x11A, 0x122, 0x12A, 0x21A, 0x262, 0x272), 0x0B, 0x27A
+_TABLES = (
+    0x11A,
+    0x122,
+    0x12A,
+    0x21A,
+    0x262,
+    0x272,
+)  # of fields: where the head of a text of Word 97 and later (MS-DOC) tells of them
 _BEGINS, _CHOICE = 0x13, 7
 _OLD_BOOK = "Workbook"  # the stream of a book of Excel 97 and later
 _KEPT_OLD = {3, 10, 14, *range(15, 26), 27, 28, 29, 30, 39, 60, 61, 62, 72, 80, 85}  # those of above, by their numbers
@@ -71,15 +76,7 @@ _KEPT_OLD = {3, 10, 14, *range(15, 26), 27, 28, 29, 30, 39, 60, 61, 62, 72, 80, 
 def settle(document: Path, kind: str) -> None:
     """Write a text of an office ``kind`` anew so that its fields stay as they are. Raises OSError, and what zipfile does."""
     if kind == sniff.OFFICE:
-        changed: dict[str, bytes] = {}
-        with zipfile.ZipFile(document) as source:
-            for entry in source.infolist():
-                rule = _rule(entry.filename)
-                if rule and entry.file_size <= comments.LONGEST:
-                    data = source.read(entry)
-                    if (kept := rule(data)) != data:
-                        changed[entry.filename] = kept
-        package.change(document, changed)
+        package.rewrite(document, _rule)
     elif rule := {sniff.RTF: _of_rtf, sniff.OFFICE_XML: _of_xml, sniff.OLE: _of_compound}.get(kind):
         data = document.read_bytes()
         if (kept := rule(data)) != data:
@@ -87,7 +84,7 @@ def settle(document: Path, kind: str) -> None:
 
 
 def _rule(name: str) -> Callable[[bytes], bytes] | None:
-    if comments.TEXTS.fullmatch(name) or comments.OPEN_TEXTS.fullmatch(name):
+    if package.TEXTS.fullmatch(name) or package.OPEN_TEXTS.fullmatch(name):
         return _of_xml
     if _BOOK.fullmatch(name):
         return _of_book
@@ -153,10 +150,9 @@ def _of_compound(data: bytes) -> bytes:
 
 def _keep_old_fields(source: Compound, changed: bytearray) -> None:
     """The table of fields of a text, its heads, notes and boxes says then that each is a choice, which LibreOffice leaves alone."""
-    head = source.read(comments.TEXT)[:_HEAD]
-    if len(head) < _HEAD or struct.unpack_from("<H", head, comments.VERSION)[0] < comments.WORD_97:
+    head, stream = source.text_of_word()
+    if not head:
         return
-    stream = "1Table" if head[_WHICH] & 2 else "0Table"
     table = source.read(stream)
     for place in _TABLES:
         start, size = struct.unpack_from("<II", head, place)

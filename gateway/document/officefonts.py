@@ -11,7 +11,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from gateway.document import sniff, systemfonts
+from gateway.document import package, sniff, systemfonts
 
 _NARROW = ("Liberation Sans Narrow", "Nimbus Sans Narrow")
 _PLAIN = ("Liberation Sans", "Nimbus Sans")
@@ -49,7 +49,7 @@ def _measure(document: Path, kind: str) -> str:
     if kind != sniff.OFFICE:
         return ""
     with zipfile.ZipFile(document) as book:
-        found = _MEASURE.search(book.read(_STYLES)) if _STYLES in book.namelist() else None
+        found = _MEASURE.search(package.read(book, _STYLES)) if _STYLES in book.namelist() else None
     return found[1].decode("utf-8", "replace") if found else ""
 
 

@@ -18,7 +18,6 @@ from PIL import Image
 from gateway.document import jpeg, oldpictures, package, picture, sniff
 from gateway.document.refusal import Unfaxable
 
-_LONGEST = 64 << 20  # bytes of a picture, or of a list of them, that is looked at
 _RELATIONS = re.compile(r"(?:(?:word|xl|ppt)(?!/notes|/handout)/.*)_rels/[^/]+\.rels", re.IGNORECASE)
 _RELATION = re.compile(rb"<(?:\w+:)?Relationship\b[^>]*/image[\"'][^>]*>")
 _TARGET = re.compile(rb"\bTarget\s*=\s*[\"']([^\"']+)")
@@ -45,12 +44,12 @@ def settle(document: Path, name: str) -> Iterator[str]:
     """
     with zipfile.ZipFile(document) as source:
         names = {each.filename.casefold(): each for each in source.infolist()}
-        if _MANIFEST in source.namelist() and _ENCRYPTED in source.read(_MANIFEST):
+        if _MANIFEST in source.namelist() and _ENCRYPTED in package.read(source, _MANIFEST):
             return  # LibreOffice is to say so
         wanted = set(_wanted(source))
         changed: dict[str, bytes] = {}
         for each in sorted(wanted & names.keys()):
-            if names[each].file_size <= _LONGEST:
+            if names[each].file_size <= package.LONGEST:
                 data = source.read(names[each])
                 if (shown := _shown(data, names[each].filename, name)) is not data:
                     changed[names[each].filename] = shown
@@ -77,12 +76,12 @@ def _wanted(source: zipfile.ZipFile) -> Iterator[str]:
     for name in source.namelist():
         if _RELATIONS.fullmatch(name):
             folder = posixpath.dirname(posixpath.dirname(name))
-            for relation in _RELATION.findall(source.open(name).read(_LONGEST)):
+            for relation in _RELATION.findall(package.read(source, name)):
                 if (target := _TARGET.search(relation)) and not _ELSEWHERE.search(relation):
                     place = posixpath.join("/" + folder, unquote(target[1].decode("utf-8", "replace")))
                     yield posixpath.normpath(place).lstrip("/").casefold()
         elif name in _OPEN_DOCUMENT:
-            for href in _HREF.findall(source.open(name).read(_LONGEST)):
+            for href in _HREF.findall(package.read(source, name)):
                 yield unquote(href.decode("utf-8", "replace")).casefold()
 
 
@@ -109,7 +108,7 @@ def _shown(data: bytes, called: str, document: str) -> bytes:
 def _is_whole(data: bytes, kind: str, called: str) -> bool:
     """What is no picture by its content nor by its name is whole: LibreOffice knows more kinds. Raises what decoders do."""
     if data.startswith(_PACKED):
-        data = zlib.decompressobj(wbits=31).decompress(data, _LONGEST)
+        data = zlib.decompressobj(wbits=31).decompress(data, package.LONGEST)
         kind = sniff.sniff_bytes(data[:4096])
     if kind == sniff.JPEG:
         with Image.open(io.BytesIO(data), formats=["JPEG"]):

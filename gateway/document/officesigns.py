@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import html
 import re
-import zipfile
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from gateway.document import comments, dingbats, package
+from gateway.document import dingbats, package
 
 _SLIDES = re.compile(r"ppt/slides/[^/]+\.xml")
 _NAME = re.compile(rb"wingdings\"|<w:sym\b", re.IGNORECASE)
@@ -28,16 +27,14 @@ _TEXT = re.compile(r"(<(w|a):t(?:\s[^>]*)?>)([^<]*)(?=</\2:t>)")
 
 def settle(document: Path) -> None:
     """Write a package anew with the signs that Unicode has in place of Wingdings' own. Raises OSError, and what zipfile does."""
-    changed: dict[str, bytes] = {}
-    with zipfile.ZipFile(document) as source:
-        for name in source.namelist():
-            if not (comments.TEXTS.fullmatch(name) or _SLIDES.fullmatch(name)):
-                continue
-            data = source.open(name).read(comments.LONGEST + 1)
-            if len(data) <= comments.LONGEST and _NAME.search(data):
-                text = data.decode("utf-8", "surrogateescape")
-                changed[name] = _RUN.sub(lambda run: _alone(_run(run)), text).encode("utf-8", "surrogateescape")
-    package.change(document, changed)
+    package.rewrite(document, lambda name: _seen if package.TEXTS.fullmatch(name) or _SLIDES.fullmatch(name) else None)
+
+
+def _seen(data: bytes) -> bytes:
+    if not _NAME.search(data):
+        return data
+    text = data.decode("utf-8", "surrogateescape")
+    return _RUN.sub(lambda run: _alone(_run(run)), text).encode("utf-8", "surrogateescape")
 
 
 def _run(run: re.Match[str]) -> str:

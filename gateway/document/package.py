@@ -6,12 +6,15 @@ import binascii
 import contextlib
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.parsers import expat
 
 from gateway.document.refusal import Unfaxable
 
+LONGEST = 64 << 20  # bytes of a file in one that are looked through
+TEXTS = re.compile(r"word/(?!comments)[^/]+\.xml|content\.xml")  # also heads and feet, by whatever names
+OPEN_TEXTS = re.compile(r"(?:content|styles)\.xml")  # of OpenDocument, with heads and feet
 # of one XML ("Flat OPC"), as Word and PowerPoint write it
 _ROOT, _START = re.compile(rb"<pkg:package\b"), 2048
 _PART = re.compile(
@@ -54,6 +57,26 @@ def of_one_xml(document: Path, name: str) -> Path | None:
                     types += f'<Override PartName="/{called}" ContentType="{kind[1].decode("utf-8", "replace")}"/>'
         target.writestr("[Content_Types].xml", _TYPES % types)
     return made
+
+
+def read(source: zipfile.ZipFile, name: str) -> bytes:
+    """A file of a package, as much of it as is looked through. Raises what zipfile does."""
+    with source.open(name) as stream:
+        return stream.read(LONGEST)
+
+
+def rewrite(document: Path, rule_of: Callable[[str], Callable[[bytes], bytes] | None]) -> None:
+    """Write a package anew with what becomes of its files by the rules that ``rule_of`` has for their names, but for the longest.
+    Raises OSError, and what zipfile does.
+    """
+    changed: dict[str, bytes] = {}
+    with zipfile.ZipFile(document) as source:
+        for entry in source.infolist():
+            if (rule := rule_of(entry.filename)) and entry.file_size <= LONGEST:
+                data = source.read(entry)
+                if (made := rule(data)) != data:
+                    changed[entry.filename] = made
+    change(document, changed)
 
 
 def change(document: Path, changed: Mapping[str, bytes]) -> None:

@@ -10,7 +10,7 @@ import struct
 import zipfile
 from pathlib import Path
 
-from gateway.document import comments, package, sniff
+from gateway.document import package, sniff
 from gateway.document.compound import Compound, Damaged
 
 _ACCEPTED = "tracked changes are shown as accepted, without what was deleted"
@@ -41,7 +41,7 @@ _IN_OLD_WORD = re.compile(
     rb"|\x01\x08\x01.{0,32}?(?:\x04\x48|\x05\x68)|(?:\x04\x48|\x05\x68).{0,32}?\x01\x08\x01",
     re.DOTALL,
 )
-_WHICH, _PLACE, _AT, _SHOWN = 0x0B, 0x192, 7, 0x18
+_PLACE, _AT, _SHOWN = 0x192, 7, 0x18
 
 
 def accept(document: Path, kind: str) -> str:
@@ -62,16 +62,16 @@ def _of_package(document: Path) -> str:
     changed: dict[str, bytes] = {}
     with zipfile.ZipFile(document) as source:
         names = source.namelist()
-        for name in filter(comments.OPEN_TEXTS.fullmatch, names):
-            is_read = source.getinfo(name).file_size <= comments.LONGEST
+        for name in filter(package.OPEN_TEXTS.fullmatch, names):
+            is_read = source.getinfo(name).file_size <= package.LONGEST
             if is_read and (accepted := _of_xml(text := source.read(name))):
                 if accepted is text:
                     return _STRUCK
                 changed[name] = accepted
-        texts = (source.open(name).read(comments.LONGEST) for name in names if comments.TEXTS.fullmatch(name))
+        texts = (package.read(source, name) for name in filter(package.TEXTS.fullmatch, names))
         if any(map(_IN_WORD.search, texts)):
             settings = next(filter(_SETTINGS.fullmatch, names), "")
-            said = source.read(settings) if settings else b""
+            said = package.read(source, settings) if settings else b""
             if _END not in said:
                 return _STRUCK
             changed[settings] = said.replace(_END, _VIEW + _END)
@@ -116,10 +116,9 @@ def _of_rtf(text: bytes) -> bytes:
 
 def _of_word(data: bytes) -> bytes:
     source = Compound(data)
-    head = source.read(comments.TEXT)
-    if struct.unpack_from("<H", head, comments.VERSION)[0] < comments.WORD_97 or not _IN_OLD_WORD.search(head):
+    head, stream = source.text_of_word()
+    if not _IN_OLD_WORD.search(head):
         return b""
-    stream = "1Table" if head[_WHICH] & 2 else "0Table"
     changed = bytearray(data)
     changed[source.place(stream, struct.unpack_from("<I", head, _PLACE)[0] + _AT)] &= ~_SHOWN
     return bytes(changed)

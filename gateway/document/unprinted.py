@@ -17,11 +17,9 @@ from xml.parsers import expat
 
 import pypdfium2
 
-from gateway.document import comments, hidden_binary, hidden_xml, sniff
+from gateway.document import comments, hidden_binary, hidden_xml, package, sniff
 from gateway.document.compound import Compound, Damaged
 
-_HEAD = 16 << 10  # bytes of a slide in which its first tag ends
-_SLIDE = re.compile(r"ppt/slides/[^/]+\.xml", re.IGNORECASE)
 _HIDDEN_SLIDE = re.compile(rb"<(?:\w+:)?sld\b[^<>]*\bshow\s*=\s*[\"'](?:0|false)[\"']")
 _SHEETS, _HIDDEN_SHEET = (
     re.compile(r"xl/workbook\d*\.xml"),  # Excel on the web gives its files numbers
@@ -30,8 +28,7 @@ _SHEETS, _HIDDEN_SHEET = (
 _SHEET_PLACE = re.compile(
     rb"<(?:\w+:)?sheet\b(?=[^<>]*\br:id=\"([^\"]+))(?=([^<>]*\bstate\s*=\s*[\"'](?:veryH|h)idden)?)"
 )  # and whether it is hidden
-_RELATION = re.compile(rb"<Relationship\b[^<>]*\bId=\"([^\"]+)\"[^<>]*\bTarget=\"([^\"]+)")
-_RELATION_TOO = re.compile(rb"<Relationship\b[^<>]*\bTarget=\"([^\"]+)\"[^<>]*\bId=\"([^\"]+)")
+_RELATION = re.compile(rb"<Relationship\b(?=[^<>]*\bId=\"([^\"]+)\")(?=[^<>]*\bTarget=\"([^\"]+))")
 _PRINT_AREA = re.compile(
     rb"<(?:\w+:)?definedName\b(?=[^<>]*\bname=\"_xlnm\.Print_Area\")(?=[^<>]*\blocalSheetId=\"(\d{1,5})\")[^<>]*>([^<]+)<"
 )
@@ -53,7 +50,7 @@ _NOTES, _MARGIN = (
 )
 _BINARY_SHEETS = "xl/workbook.bin"
 _OPEN_DOCUMENT = "content.xml"
-_PAGES = re.compile(r"(?:word|ppt/slides|xl/drawings)/[^/]+\.xml|content\.xml")
+_PAGES = re.compile(r"(?:word|(?i:ppt/slides)|xl/drawings)/[^/]+\.xml|content\.xml")
 _LINKED = re.compile(  # a picture that lies elsewhere
     rb"<(?:\w+:)?(?:blip(?=[^<>]*\br:link=)(?![^<>]*\br:embed=)|imagedata(?=[^<>]*\br:href=)(?![^<>]*\br:id=))[^<>]*>"
     rb"|<draw:image(?=[^<>]*\bxlink:href=[\"'](?:https?:|file:|\.\./))[^<>]*>"
@@ -92,9 +89,10 @@ DAMAGED = (
 def left_out(document: Path, kind: str) -> Iterator[str]:
     """Say of a document of an office ``kind`` what is on no page of it; comments are taken out of a text. Raises OSError."""
     found: Counter[str] = Counter()
-    for look in (_HIDDEN[kind], _without_comments):
-        with contextlib.suppress(*DAMAGED):
-            found += look(document, kind)
+    with contextlib.suppress(*DAMAGED):
+        found += _HIDDEN[kind](document)
+    with contextlib.suppress(*DAMAGED):
+        found += Counter(comment=comments.take_out(document, kind))
     for what, count in found.items():
         yield _without(what, count)
 
@@ -107,9 +105,9 @@ def undrawn(document: Path, made: Path) -> Iterator[str]:
     with contextlib.suppress(*DAMAGED), zipfile.ZipFile(document) as source:
         for name in source.namelist():
             if _DIAGRAM.fullmatch(name):
-                found["SmartArt drawing"].append(_words(source.open(name).read(comments.LONGEST)))
+                found["SmartArt drawing"].append(_words(package.read(source, name)))
             elif _DRAWN.fullmatch(name):
-                formulas = map(_words, _FORMULA.findall(source.open(name).read(comments.LONGEST)))
+                formulas = map(_words, _FORMULA.findall(package.read(source, name)))
                 found["formula"] += [{max(words, key=len)} for words in formulas if words]
     if not any(map(any, found.values())):
         return
@@ -135,63 +133,55 @@ def _joined(words: str) -> str:
 
 def has_formulas(document: Path) -> bool:
     """Whether there is a formula in a text of Word. Raises OSError."""
-    try:
-        with zipfile.ZipFile(document) as source:
-            names = [name for name in source.namelist() if comments.TEXTS.fullmatch(name)]
-            return any(b"<m:oMath" in source.open(name).read(comments.LONGEST) for name in names)
-    except DAMAGED:
-        return False
+    with contextlib.suppress(*DAMAGED), zipfile.ZipFile(document) as source:
+        names = filter(package.TEXTS.fullmatch, source.namelist())
+        return any(b"<m:oMath" in package.read(source, name) for name in names)
+    return False
 
 
 def has_insertions(document: Path) -> bool:
     """Whether a text of Word has texts of another kind inserted, HTML say, of which LibreOffice prints nothing. Raises OSError."""
     with contextlib.suppress(*DAMAGED), zipfile.ZipFile(document) as source:
         for name in filter(_RELATIONS.fullmatch, source.namelist()):
-            for relation in _INSERTED.findall(source.read(name)):
+            for relation in _INSERTED.findall(package.read(source, name)):
                 target = _TARGET.search(relation)
                 inserted = f"word/{target[1].decode()}" if target else ""
-                if inserted in source.namelist() and not source.read(inserted).startswith(b"PK"):
+                if inserted in source.namelist() and not package.read(source, inserted).startswith(b"PK"):
                     return True
     return False
 
 
-def _without_comments(document: Path, kind: str) -> Counter[str]:
-    return Counter(comment=comments.take_out(document, kind))
-
-
-def _in_package(document: Path, _: str) -> Counter[str]:
+def _in_package(document: Path) -> Counter[str]:
     found: Counter[str] = Counter()
     with zipfile.ZipFile(document) as source:
         printed, names = _printed(source), set(source.namelist())
         for name in source.namelist():
             if _PAGES.fullmatch(name):
-                page = source.open(name).read(comments.LONGEST)
+                page = package.read(source, name)
                 found["linked picture"] += len(_LINKED.findall(page))
                 found["hidden text"] += bool(_VANISHED.search(page))
                 found["equation field"] += len(_EQUATION.findall(page))
+                found["hidden slide"] += bool(_HIDDEN_SLIDE.search(page))
+                if name == _OPEN_DOCUMENT:
+                    found += hidden_xml.of_open_document(page)
             found["Office 2016 chart"] += bool(_NEW_CHART.fullmatch(name))
-            if _SLIDE.fullmatch(name):
-                with source.open(name) as stream:
-                    found["hidden slide"] += bool(_HIDDEN_SLIDE.search(stream.read(_HEAD)))
-            elif _SHEETS.fullmatch(name):
-                found["hidden sheet"] += len(_HIDDEN_SHEET.findall(source.read(name)))
+            if _SHEETS.fullmatch(name):
+                found["hidden sheet"] += len(_HIDDEN_SHEET.findall(package.read(source, name)))
             elif name == _BINARY_SHEETS:
-                found["hidden sheet"] += hidden_binary.sheets_of_2007(source.read(name))
+                found["hidden sheet"] += hidden_binary.sheets_of_2007(package.read(source, name))
             elif _REMARKS.fullmatch(name):
-                found["comment"] += len(_REMARK.findall(source.open(name).read(comments.LONGEST)))
+                found["comment"] += len(_REMARK.findall(package.read(source, name)))
             elif _NOTES.fullmatch(name):
-                shapes = source.open(name).read(comments.LONGEST).split(b"</p:sp>")
+                shapes = package.read(source, name).split(b"</p:sp>")
                 found["speaker note"] += any(
                     b"".join(_RUN.findall(each)).strip() and not _MARGIN.search(each) for each in shapes
                 )
             elif _SHEET.fullmatch(name):
-                sheet = source.open(name).read(comments.LONGEST)
+                sheet = package.read(source, name)
                 found += hidden_xml.of_sheet(sheet, printed.get(name, ""))
                 found["header or footer picture"] += len(_HEAD_PICTURE.findall(sheet))
                 if _CELL_PICTURES in names:
                     found["cell picture"] += len(_CELL_PICTURE.findall(sheet))
-            elif name == _OPEN_DOCUMENT:
-                found += hidden_xml.of_open_document(source.open(name).read(comments.LONGEST))
     return found
 
 
@@ -201,9 +191,9 @@ def _printed(book: zipfile.ZipFile) -> dict[str, str]:
     named = f"xl/_rels/{posixpath.basename(sheets)}.rels"
     if named not in book.namelist():
         return {}
-    text = book.open(sheets).read(comments.LONGEST)
-    relations = book.read(named)
-    targets = dict(_RELATION.findall(relations) + [(name, target) for target, name in _RELATION_TOO.findall(relations)])
+    text = package.read(book, sheets)
+    relations = package.read(book, named)
+    targets = dict(_RELATION.findall(relations))
     names = [b"" if hidden else targets.get(each, b"") for each, hidden in _SHEET_PLACE.findall(text)]
     areas = ((int(number), html.unescape(area.decode("utf-8", "ignore"))) for number, area in _PRINT_AREA.findall(text))
     return {
@@ -213,7 +203,7 @@ def _printed(book: zipfile.ZipFile) -> dict[str, str]:
     }
 
 
-def _in_xml(document: Path, _: str) -> Counter[str]:
+def _in_xml(document: Path) -> Counter[str]:
     text = document.read_bytes()
     found = Counter(
         {
@@ -226,14 +216,14 @@ def _in_xml(document: Path, _: str) -> Counter[str]:
     return hidden_xml.of_open_document(text) + found
 
 
-def _in_rtf(document: Path, _: str) -> Counter[str]:
+def _in_rtf(document: Path) -> Counter[str]:
     text = document.read_bytes()
     return Counter(
         {"linked picture": len(_LINKED_IN_RTF.findall(text)), "hidden text": bool(_HIDDEN_IN_RTF.search(text))}
     )
 
 
-def _in_compound(document: Path, _: str) -> Counter[str]:
+def _in_compound(document: Path) -> Counter[str]:
     source = Compound(document.read_bytes())
     found = Counter({"hidden slide": hidden_binary.slides(source.read(_SHOW), source.read(_EDITED))})
     for name in _BOOKS:
@@ -241,6 +231,6 @@ def _in_compound(document: Path, _: str) -> Counter[str]:
     return found
 
 
-_HIDDEN: dict[str, Callable[[Path, str], Counter[str]]] = {
+_HIDDEN: dict[str, Callable[[Path], Counter[str]]] = {
     sniff.OFFICE: _in_package, sniff.OFFICE_XML: _in_xml, sniff.OLE: _in_compound, sniff.RTF: _in_rtf,
 }  # fmt: skip

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pypdfium2
 
-from gateway.document import comments, openwords, unprinted
+from gateway.document import openwords, package, unprinted
 
 _TEXTS = re.compile(
     r"word/(?:document|footnotes|endnotes)\d*\.xml|ppt/slides/[^/]+\.xml|xl/(?:sharedStrings\d*|worksheets/[^/]+)\.xml"
@@ -76,16 +76,16 @@ def _texts(document: Path) -> Iterator[str]:
     if not zipfile.is_zipfile(document):
         with document.open("rb") as stream:
             if _WORD_2003 in (head := stream.read(_HEAD)):
-                yield from _shown(head + stream.read(comments.LONGEST))
+                yield from _shown(head + stream.read(package.LONGEST))
         return
     with zipfile.ZipFile(document) as source:
         if _OPEN in source.namelist():
-            yield openwords.of(source.open(_OPEN).read(comments.LONGEST))
+            yield openwords.of(package.read(source, _OPEN))
         names = list(filter(_TEXTS.fullmatch, source.namelist()))
         if any(name.startswith(_OF_TABLE) for name in names) and _is_part(source):
             return
         for name in names:
-            yield from _shown(source.open(name).read(comments.LONGEST))
+            yield from _shown(package.read(source, name))
 
 
 def _shown(text: bytes) -> Iterator[str]:
@@ -96,7 +96,7 @@ def _shown(text: bytes) -> Iterator[str]:
 def _is_part(book: zipfile.ZipFile) -> bool:
     """Whether some of a book is not to be printed anyway."""
     places = (name for name in book.namelist() if _SHEETS.fullmatch(name))
-    return any(_HIDES.search(book.open(name).read(comments.LONGEST)) for name in places)
+    return any(_HIDES.search(package.read(book, name)) for name in places)
 
 
 def _pieces(text: bytes) -> Iterator[bytes]:

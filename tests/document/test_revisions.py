@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.document import comments, revisions, sniff
+from gateway.document import package, revisions, sniff
 from gateway.document.compound import Compound
 
 from . import made_compound, made_office
@@ -88,13 +88,13 @@ def test_what_was_deleted_in_an_opendocument_is_taken_out(tmp_path: Path, text: 
 def test_a_text_that_is_too_long_to_be_looked_through_is_not_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comments, "LONGEST", 150)
+    monkeypatch.setattr(package, "LONGEST", 150)
     document = tmp_path / "document"
-    with zipfile.ZipFile(document, "w") as package:
-        package.writestr("content.xml", REGION + "a" * 100)
+    with zipfile.ZipFile(document, "w") as made:
+        made.writestr("content.xml", REGION + "a" * 100)
     assert revisions.accept(document, sniff.OFFICE) == ""
-    with zipfile.ZipFile(document) as package:
-        assert package.read("content.xml").decode() == REGION + "a" * 100
+    with zipfile.ZipFile(document) as made:
+        assert made.read("content.xml").decode() == REGION + "a" * 100
 
 
 @pytest.mark.parametrize(
