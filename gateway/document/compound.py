@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from array import array
+from functools import cache
 
 _MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _STREAM = 2  # a kind of directory entry
@@ -24,6 +25,7 @@ class Compound:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._places = cache(self._find)  # a text has thousands of fields to look for
         if not data.startswith(_MAGIC) or len(data) < 512 or data[30] not in (9, 12):
             raise Damaged
         self._size = 1 << data[30]
@@ -46,10 +48,8 @@ class Compound:
         """What is in a stream, b"" where there is none of that name. Raises Damaged."""
         if name not in self._streams:
             return b""
-        _, size = self._streams[name]
-        if size >= self._least:
-            return b"".join(map(self._sector, self._sectors(name)))[:size]
-        return b"".join(self._data[at : at + _SHORT] for at in map(self._short, self._sectors(name)))[:size]
+        places, unit = self._places(name)
+        return b"".join(self._data[at : at + unit].ljust(unit, b"\0") for at in places)[: self._streams[name][1]]
 
     def text_of_word(self) -> tuple[bytes, str]:
         """The stream of a text of Word 97 and later, and the name of the one with its tables; b"" where there is none. Raises Damaged,
@@ -62,15 +62,15 @@ class Compound:
 
     def place(self, name: str, byte: int) -> int:
         """Where in the file a byte of a stream stands. Raises Damaged."""
-        _, size = self._streams[name]
-        short = size < self._least
-        unit = _SHORT if short else self._size
-        number = self._sectors(name)[byte // unit]
-        return (self._short(number) if short else (number + 1) * self._size) + byte % unit
+        places, unit = self._places(name)
+        return places[byte // unit] + byte % unit
 
-    def _sectors(self, name: str) -> list[int]:
+    def _find(self, name: str) -> tuple[list[int], int]:
+        """Where the sectors of a stream stand, and bytes of each."""
         start, size = self._streams[name]
-        return self._chain(start, self._next if size >= self._least else self._next_short)
+        if size < self._least:
+            return [self._short(each) for each in self._chain(start, self._next_short)], _SHORT
+        return [(each + 1) * self._size for each in self._chain(start, self._next)], self._size
 
     def _short(self, number: int) -> int:
         """Where a short sector stands."""

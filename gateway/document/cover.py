@@ -119,9 +119,8 @@ def draw(source: str, facts: Mapping[str, Any], pages: int, target: raster.Grid)
     when = datetime.fromtimestamp(float(facts.get("at", 0.0))).astimezone()
     values: dict[str, Any] = {name: _cleaned(str(facts.get(name) or ""), lines=name in _OF_LINES) for name in FIELDS}
     values |= {"date": date(when, language if language in WORDS else "en"), "time": f"{when:%H:%M}", "pages": pages}
-    values["confidentiality"] = {"none": ""}.get(
-        values["confidentiality"], values["confidentiality"] or words["notice"]
-    )
+    said = values["confidentiality"]
+    values["confidentiality"] = "" if said == "none" else said or words["notice"]
     values["sender"] = values.pop("from")  # a word of the template's own language
     try:
         template = _environment().from_string(source)
@@ -131,8 +130,6 @@ def draw(source: str, facts: Mapping[str, Any], pages: int, target: raster.Grid)
             fits = _count(values["comments"], shown) > _count(values["comments"], layout.picture(bare, target)[2])
     except jinja2.TemplateSyntaxError as error:
         raise CoverError(f"line {error.lineno}: {error.message}") from error
-    except layout.LayoutError as error:
-        raise CoverError(str(error)) from error
     except (jinja2.TemplateError, TypeError, ArithmeticError, LookupError, ValueError) as error:
         raise CoverError(str(error)) from error
     return image, fits

@@ -27,13 +27,8 @@ _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _LINES = int(("0000000000011" + "101111" * 8) * 400, 2)  # of T.4, some black in each
 # what a picture of which rows are missing goes on with, and a whole one does not
 _NOISE = b"\x55" * 2048 + _LINES.to_bytes(400 * 61 // 8, "big")
-_UNREAD = (
-    OSError,
-    ValueError,
-    pikepdf.PdfError,
-    pypdfium2.PdfiumError,
-    Image.DecompressionBombError,
-)  # for others to judge
+# for others to judge
+_UNREAD = (OSError, ValueError, pikepdf.PdfError, pypdfium2.PdfiumError, Image.DecompressionBombError)
 _EDGE = 16  # rows of a picture that nobody misses at its end: one of its blocks
 
 
@@ -77,10 +72,8 @@ def breaks(stream: pikepdf.Stream, data: bytes) -> bool:
     if settings is None or settings.get("/K", 0) >= 0:  # T.4, of which libtiff knows fewer kinds
         return not _ends(data) and lacks_rows(data, partial(_drawn, stream))
     with complaints() as heard, contextlib.suppress(*_UNREAD):
-        whole = pikepdf.PdfImage(stream)
-        is_plain = len(whole.filters) == 1 and isinstance(
-            stream.get("/ColorSpace", pikepdf.Name.DeviceGray), pikepdf.Name
-        )
+        whole, space = pikepdf.PdfImage(stream), stream.get("/ColorSpace", pikepdf.Name.DeviceGray)
+        is_plain = len(whole.filters) == 1 and isinstance(space, pikepdf.Name)
         image = whole.as_pil_image() if is_plain else _picture(stream, data)  # the first is faster
         image.load()
     return bool(heard) or _has_gap(data) or (not _ends(data) and lacks_rows(data, partial(_picture, stream)))
@@ -91,10 +84,16 @@ def _settings(stream: pikepdf.Stream) -> Any:
     return settings[-1] if isinstance(settings, pikepdf.Array) else settings  # of the codings around it, too
 
 
+def _copied(document: pikepdf.Pdf, stream: pikepdf.Stream, data: bytes) -> Any:
+    """The picture in another document, with this data."""
+    picture: Any = document.copy_foreign(stream)
+    picture.write(data, filter=pikepdf.Name.CCITTFaxDecode, decode_parms=_settings(picture))
+    return picture
+
+
 def _picture(stream: pikepdf.Stream, data: bytes) -> Image.Image:
     with pikepdf.new() as scratch:
-        picture: Any = scratch.copy_foreign(stream)
-        picture.write(data, filter=pikepdf.Name.CCITTFaxDecode, decode_parms=_settings(picture))
+        picture = _copied(scratch, stream, data)
         picture.ColorSpace = pikepdf.Name.DeviceGray  # whatever it is: pikepdf does not know all
         return pikepdf.PdfImage(picture).as_pil_image().convert("L")
 
@@ -102,9 +101,7 @@ def _picture(stream: pikepdf.Stream, data: bytes) -> Image.Image:
 def _drawn(stream: pikepdf.Stream, data: bytes) -> Image.Image:
     """As pdfium decodes it."""
     with pikepdf.new() as scratch:
-        picture: Any = scratch.copy_foreign(stream)
-        picture.write(data, filter=pikepdf.Name.CCITTFaxDecode, decode_parms=_settings(picture))
-        alone = sheet(scratch, picture)
+        alone = sheet(scratch, _copied(scratch, stream, data))
     with pypdfium2.PdfDocument(alone) as document:
         (found,) = document[0].get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE])
         image: Image.Image = found.get_bitmap().to_pil()

@@ -15,10 +15,8 @@ END = b"\xff\xd9"
 BEHIND = 1024  # bytes that may follow it
 _MOST = facsimile.MOST  # bytes, or pixels, looked at
 _FILL, _SCAN = 0xFF, 0xDA
-_FRAMES, _COMMON = (
-    {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC},
-    {0xC0, 0xC1, 0xC2},
-)  # the latter of a DCT, in Huffman codes
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_COMMON = {0xC0, 0xC1, 0xC2}  # of a DCT, in Huffman codes
 _MARK = re.compile(rb"(?<!\xff)\xff++[^\x00\xff\xd0-\xd7]")  # in coded points a byte of 255 has a 0 behind it
 _RESTART = re.compile(rb"(?<!\xff)\xff++[\xd0-\xd7]")
 # what points may be coded by, but no mark
@@ -92,25 +90,24 @@ def _with_noise(data: bytes) -> Iterator[bytes]:
 
 
 def _small(data: bytes, most: int = _MOST) -> Image.Image:
-    """An eighth across and down, which is decoded of one coefficient of each block. Raises OSError, ValueError."""
-    with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
-        if picture.width * picture.height > most:
-            raise ValueError(f"{picture.size} pixels")
-        picture.draft("L", (1, 1))
-        return picture.convert("L")
+    """An eighth across and down, which is decoded of one coefficient of each block. Raises as :func:`_decoded`."""
+    return _decoded(data, most, eighth=True)
 
 
 def _loads(data: bytes) -> bool:
     """Whether a JPEG that can be looked at twice can be decoded, as small as it goes. Raises nothing."""
     try:
-        return bool(_small(data).size)
+        _small(data)
     except _WRONG:
         return False
+    return True
 
 
-def _decoded(data: bytes) -> Image.Image:
-    """Raises OSError, and ValueError for one that is too large to be looked at twice."""
+def _decoded(data: bytes, most: int = _MOST, *, eighth: bool = False) -> Image.Image:
+    """Raises OSError, and ValueError for one of more than ``most`` points, which is too large to be looked at twice."""
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
-        if picture.width * picture.height > _MOST:
+        if picture.width * picture.height > most:
             raise ValueError(f"{picture.size} pixels")
+        if eighth:
+            picture.draft("L", (1, 1))
         return picture.convert("L")

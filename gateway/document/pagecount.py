@@ -12,13 +12,8 @@ from gateway.document import sniff
 
 # what the libraries raise on a document of which a piece is wrong
 _BROKEN = (
-    pypdfium2.PdfiumError,
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-    SyntaxError,
-    ValueError,
-    struct.error,
-)
+    pypdfium2.PdfiumError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, struct.error,
+)  # fmt: skip
 
 
 def pagecount(document: str) -> int:

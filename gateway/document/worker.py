@@ -20,9 +20,8 @@ from gateway.errors import Refused, TryLater
 
 log = structlog.get_logger("worker")
 
-_READERS = tuple(
-    f"PIL.{name}ImagePlugin" for name in ("Bmp", "Gif", "Jpeg", "Ppm", "Png")
-)  # which Pillow asks for anything
+# the last are what Pillow asks for anything
+_READERS = tuple(f"PIL.{name}ImagePlugin" for name in ("Bmp", "Gif", "Jpeg", "Ppm", "Png"))
 MODULES = ("gateway.mail.parse", "gateway.document.render", *_READERS)  # imported before the first job
 _SLACK = 5.0  # seconds the asyncio side waits longer than the warm process, which should have killed the child
 _LINE = 65 << 20  # bytes of an answer
@@ -85,7 +84,7 @@ class _Worker:
             os.killpg(process.pid, 9)
         if process.stdin is not None:
             process.stdin.close()
-            with contextlib.suppress(ConnectionError, BrokenPipeError):
+            with contextlib.suppress(ConnectionError):
                 await process.stdin.wait_closed()
         if process.stdout is not None:
             with contextlib.suppress(ValueError, RuntimeError):  # or else its job reads to the end
@@ -136,7 +135,7 @@ class WorkerPool:
             self._check_open()
             async with asyncio.timeout(self._limits.timeout + _SLACK):
                 answer = await worker.run(function, arguments)
-        except (TimeoutError, ConnectionError, ValueError, OSError) as error:
+        except (OSError, ValueError) as error:  # too late, gone, or no answer of ours
             await worker.kill()
             self._check_open()
             raise TryLater(

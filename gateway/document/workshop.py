@@ -119,7 +119,7 @@ def _confine(arguments: dict[str, Any], limits: dict[str, Any], parent: int, wri
     os.closerange(3, writer)
     os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
     _limit(limits)
-    seconds = math.ceil(float(limits["timeout"])) + _SLACK
+    seconds = math.ceil(limits["timeout"]) + _SLACK
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # the signal of the second says nothing
     walls.put_up(_readable(arguments), _writable(arguments), office=arguments.get("office", ""))
 
@@ -156,9 +156,9 @@ def _go_first() -> None:
 
 def _limit(limits: dict[str, Any]) -> None:
     for kind, value in (
-        (resource.RLIMIT_AS, _memory()[0] + int(limits["memory"])),
-        (resource.RLIMIT_FSIZE, int(limits["file_size"])),
-        (resource.RLIMIT_NOFILE, int(limits["open_files"])),
+        (resource.RLIMIT_AS, _memory()[0] + limits["memory"]),
+        (resource.RLIMIT_FSIZE, limits["file_size"]),
+        (resource.RLIMIT_NOFILE, limits["open_files"]),
         (resource.RLIMIT_CORE, 0),
     ):
         _, hard = resource.getrlimit(kind)
@@ -178,7 +178,7 @@ def _memory() -> tuple[int, int]:
 
 
 def _collect(child: int, reader: int, limits: dict[str, Any]) -> dict[str, Any]:
-    deadline = time.monotonic() + float(limits["timeout"])
+    deadline = time.monotonic() + limits["timeout"]
     chunks = bytearray()
     ended = ""
     while not ended:
@@ -198,13 +198,13 @@ def _collect(child: int, reader: int, limits: dict[str, Any]) -> dict[str, Any]:
     at, answer = _read(bytes(chunks))
     if ended == "late":
         text = f"it took longer than {limits['timeout']:g} seconds"
-        busy = usage.ru_utime + usage.ru_stime > _MANY * float(limits["timeout"])
+        busy = usage.ru_utime + usage.ru_stime > _MANY * limits["timeout"]
         answer = {"over" if busy else "failed": text}
     elif ended == "long":
         answer = {"failed": "its answer is too long"}
     else:
         held = usage.ru_maxrss * 1024 - _memory()[1]  # a child begins with what this process has
-        most = held > _MANY * float(limits["memory"])
+        most = held > _MANY * limits["memory"]
         answer = answer or _death(os.waitstatus_to_exitcode(status), most=most)
     return {**answer, "at": at}
 

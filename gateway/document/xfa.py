@@ -11,16 +11,7 @@ from pypdfium2 import raw as pdfium
 
 _DYNAMIC = re.compile(rb"<dynamicRender>\s*required")  # says a form of old programs in its XML
 _WAITING = "If this message is not eventually replaced"  # says the page
-_WRONG = (
-    pikepdf.PdfError,
-    pikepdf.PasswordError,
-    pypdfium2.PdfiumError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    AttributeError,
-)
+_WRONG = (pikepdf.PdfError, pikepdf.PasswordError, ValueError, RuntimeError, LookupError, TypeError, AttributeError)
 
 
 def is_dynamic(document: pypdfium2.PdfDocument, path: Path) -> bool:
