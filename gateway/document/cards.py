@@ -18,6 +18,10 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)\d\d(Z?))?")
 _LENGTH = re.compile(r"\+?P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:\d+S)?)?")
 _ENTRIES = ("VEVENT", "VTODO", "VJOURNAL", "VCARD")
+_OF_A_CARD = (
+    ("TEL", "Phone"), ("EMAIL", "E-mail"), ("IMPP", "Chat"), ("ADR", "Address"), ("URL", "See"), ("BDAY", "Born"), ("RELATED", "Related"),
+)  # fmt: skip
+_IN_IT = "a file, which is not printed"
 _DAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
 _MONTHS = "January February March April May June July August September October November December".split()
 
@@ -66,6 +70,11 @@ def for_people(content: str) -> str:
         "\n".join(_card(each) if each.kind == "VCARD" else _event(each, cancelled)) for each in entries if each.fields
     ]
     return "\n\n".join(filter(None, shown))
+
+
+def files(content: str) -> int:
+    """How many files there are in calendar entries, which are not printed."""
+    return sum(_is_binary(each) for entry in _entries(content)[1] for each in entry.all("ATTACH"))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -131,6 +140,11 @@ def _is_quoted(parameters: str) -> bool:
     return "QUOTED-PRINTABLE" in parameters.upper()
 
 
+def _is_binary(attached: _Field) -> bool:
+    """Whether it is a file, and not where one is."""
+    return attached.parameters.get("ENCODING", "").upper() == "BASE64"
+
+
 def _plain(value: str) -> str:
     return _ESCAPED.sub(lambda match: "\n" if match[1] in "nN" else match[1], value).strip()
 
@@ -152,7 +166,12 @@ def _event(entry: _Entry, cancelled: bool) -> Iterator[str]:
     yield from (f"From: {each.person}" for each in entry.all("ORGANIZER")[:1])
     if people := entry.all("ATTENDEE"):
         yield "With: " + ", ".join(each.person for each in people)
+    for label, name in (("Contact", "CONTACT"), ("Needed", "RESOURCES"), ("Remark", "COMMENT")):
+        yield from (f"{label}: {each.text}" for each in entry.all(name))
     yield from line("See", "URL")
+    for attached in entry.all("ATTACH"):  # what it names of its mail is there anyway
+        if not attached.value.lower().startswith("cid:"):
+            yield f"Attached: {_IN_IT if _is_binary(attached) else attached.text}"
     if description := entry.first("DESCRIPTION"):
         yield f"\n{description.text}"
 
@@ -171,6 +190,9 @@ def _when(entry: _Entry) -> Iterator[str]:
         yield f"Due: {_moment(due)}"
     if repeated := entry.first("RRULE"):
         yield f"Repeated: {repeated.text}"
+    for label, name in (("Also", "RDATE"), ("Not", "EXDATE")):
+        if days := [day for each in entry.all(name) for day in each.value.split(",")]:
+            yield f"{label}: " + "; ".join(_moment(replace(entry.all(name)[0], value=day)) for day in days)
 
 
 def _last(end: _Field) -> _Field:
@@ -212,9 +234,9 @@ def _card(entry: _Entry) -> Iterator[str]:
     full = name.text if name else " ".join(part for each in entry.all("N")[:1] for part in each.parts)
     if full:
         yield full
-    for plain in ("TITLE", "ORG"):
+    for plain in ("NICKNAME", "TITLE", "ROLE", "ORG"):
         yield from (", ".join(each.parts) for each in entry.all(plain))
-    for name_, label in (("TEL", "Phone"), ("EMAIL", "E-mail"), ("ADR", "Address"), ("URL", "See"), ("BDAY", "Born")):
+    for name_, label in _OF_A_CARD:
         for each in entry.all(name_):
             types = [kind for kind in each.types if kind not in ("pref", "internet", "quoted-printable")]
             what = f"{label} ({', '.join(types)})" if types else label

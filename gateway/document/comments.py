@@ -1,4 +1,5 @@
-"""Comments are taken out of an office text: they are not printed, and a LibreOffice without its windows opens no text with them.
+"""Comments are taken out of an office document: they are not printed, a LibreOffice without its windows opens no text with them, and
+of a table it would print those that are shown, over the cells behind them.
 
 Nor does it open a sheet of labels while they are to be kept alike.
 """
@@ -7,9 +8,10 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
-from gateway.document import package, sniff
+from gateway.document import hidden_binary, package, sniff
 from gateway.document.compound import WORD, Compound
 
 _SETTINGS = "settings.xml"
@@ -18,6 +20,12 @@ _COMMENT = re.compile(  # of Word, and of OpenDocument; what marks to which word
     rb"|<(w:comment(?:Reference|RangeStart|RangeEnd)|office:annotation-end)(?![\w-])[^>]*?(?:/>|>\s*</\1\s*>)",
     re.DOTALL,
 )
+# of Excel, whose sheets refer to theirs
+_RELATIONS, _OF_SHEET = (
+    re.compile(r"xl/worksheets/_rels/[^/]+\.rels"),
+    re.compile(rb"<(?:\w+:)?Relationship\b[^<>]*/comments[\"'][^<>]*/>"),
+)
+_BOOK = "Workbook"  # a stream
 _MARKS = (b"w:commentRangeStart", b"w:commentRangeEnd", b"office:annotation-end")  # which come beside a comment
 _KEPT_ALIKE = re.compile(rb'("IsLabelDocument"[^>]*>)true')
 _GROUP = re.compile(rb"\\bin(\d{1,9}) ?|\\[^a-z]|\{\s*\\\*\s*\\(annotation|atrfstart|atrfend)(?![a-z])|[{}]", re.DOTALL)
@@ -26,13 +34,13 @@ _PLACES, _TEXTS_OF_COMMENTS, _PLACE = 0xBE, 0xC6, 34
 
 
 def take_out(document: Path, kind: str) -> int:
-    """Write a text of an office ``kind`` anew without its comments; returns their number.
+    """Write a document of an office ``kind`` anew without its comments; returns the number of those of a text.
 
     Raises OSError, struct.error, and what zipfile and Compound do.
     """
     if kind == sniff.OFFICE:
         return _of_package(document)
-    rules = {sniff.OLE: _of_word, sniff.RTF: _of_rtf, sniff.OFFICE_XML: _of_xml}
+    rules = {sniff.OLE: _of_compound, sniff.RTF: _of_rtf, sniff.OFFICE_XML: _of_xml}
     data = document.read_bytes()
     changed, count = rules[kind](data)
     if changed != data:
@@ -48,8 +56,17 @@ def _of_package(document: Path) -> int:
         counts.append(count)
         return changed
 
-    package.rewrite(document, lambda name: without if package.TEXTS.fullmatch(name) or name == _SETTINGS else None)
+    def rule(name: str) -> Callable[[bytes], bytes] | None:
+        if package.TEXTS.fullmatch(name) or name == _SETTINGS:
+            return without
+        return _unrelated if _RELATIONS.fullmatch(name) else None
+
+    package.rewrite(document, rule)
     return sum(counts)
+
+
+def _unrelated(relations: bytes) -> bytes:
+    return _OF_SHEET.sub(b"", relations)
 
 
 def _of_xml(text: bytes) -> tuple[bytes, int]:
@@ -57,9 +74,21 @@ def _of_xml(text: bytes) -> tuple[bytes, int]:
     return changed, sum(match[1] not in _MARKS for match in _COMMENT.finditer(text))
 
 
-def _of_word(data: bytes) -> tuple[bytes, int]:
-    """Its head says then that there are none."""
+def _of_compound(data: bytes) -> tuple[bytes, int]:
     source = Compound(data)
+    return (_of_book if source.read(_BOOK) else _of_word)(source, data)
+
+
+def _of_book(source: Compound, data: bytes) -> tuple[bytes, int]:
+    """None is shown then."""
+    changed = bytearray(data)
+    for at in hidden_binary.shown_comments(source.read(_BOOK)):
+        changed[source.place(_BOOK, at)] &= ~hidden_binary.COMMENT_IS_SHOWN
+    return bytes(changed), 0
+
+
+def _of_word(source: Compound, data: bytes) -> tuple[bytes, int]:
+    """Its head says then that there are none."""
     head, _ = source.text_of_word()
     if not head:
         return data, 0

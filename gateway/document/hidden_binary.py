@@ -11,7 +11,7 @@ from gateway.document.hidden_xml import Area, Table
 # records of Excel (MS-XLS)
 _BEGIN, _END, _SHEET, _ROW, _COLUMNS, _NUMBERS, _NAME = 0x809, 0x0A, 0x85, 0x208, 0x7D, 0xBD, 0x18
 _CELLS = {0x203, 0x27E, 0xFD, 0x204, 0xD6, 0x205, 0x06}  # a number, a text, a truth, a formula...
-_NOTE = 0x1C
+_NOTE, COMMENT_IS_SHOWN = 0x1C, 0x2  # and among its flags
 _EXCEL_97 = b"\0\6"  # a version
 _PRINT_AREA = b"\x00\x06"  # how a name that is built in begins
 BUILT_IN = 0x20  # in the first byte of its flags
@@ -77,6 +77,13 @@ def areas_of_hidden(stream: bytes) -> Iterator[int]:
                 yield at + 4
         elif kind == _END:
             return
+
+
+def shown_comments(stream: bytes) -> Iterator[int]:
+    """Where in a workbook of Excel 97 and later the flags of the comments stand that are shown."""
+    for at, kind, data in records(stream):
+        if kind == _NOTE and len(data) > 4 and data[4] & COMMENT_IS_SHOWN:
+            yield at + 8
 
 
 def _is_print_area(name: bytes) -> bool:

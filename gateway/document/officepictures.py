@@ -8,6 +8,7 @@ import re
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -19,7 +20,8 @@ from gateway.document import jpeg, oldpictures, package, picture, sniff
 from gateway.document.refusal import Unfaxable
 
 _RELATIONS = re.compile(r"(?:(?:word|xl|ppt)(?!/notes|/handout)/.*)_rels/[^/]+\.rels", re.IGNORECASE)
-_RELATION = re.compile(rb"<(?:\w+:)?Relationship\b[^>]*/image[\"'][^>]*>")
+_RELATION = re.compile(rb"<(?:\w+:)?Relationship\b[^>]*/(image|chart)[\"'][^>]*>")
+_PICTURE = "picture"
 _TARGET = re.compile(rb"\bTarget\s*=\s*[\"']([^\"']+)")
 _ELSEWHERE = re.compile(rb"\bTargetMode\s*=\s*[\"']External")
 _OPEN_DOCUMENT = {"content.xml", "styles.xml"}
@@ -37,7 +39,8 @@ _UNSHOWN = {"application/postscript", "image/jp2", "image/jxl"}
 
 
 def settle(document: Path, name: str) -> Iterator[str]:
-    """Write a package anew with its pictures of rare kinds as PNG, and say how many are missing in it.
+    """Write a package anew with its pictures of rare kinds as PNG, and say how many of them and of its charts are missing in it, and
+    how many have more pages than the one that a document shows.
 
     Raises Unfaxable, naming the document by ``name``, for one that is damaged, or of a kind that cannot be shown; OSError;
     what zipfile does.
@@ -46,20 +49,21 @@ def settle(document: Path, name: str) -> Iterator[str]:
         names = {each.filename.casefold(): each for each in source.infolist()}
         if _MANIFEST in source.namelist() and _ENCRYPTED in package.read(source, _MANIFEST):
             return  # LibreOffice is to say so
-        wanted = set(_wanted(source))
+        wanted = dict(_wanted(source))
         changed: dict[str, bytes] = {}
-        for each in sorted(wanted & names.keys()):
-            if names[each].file_size <= package.LONGEST:
+        pages = 0
+        for each in sorted(wanted.keys() & names.keys()):
+            if wanted[each] == _PICTURE and names[each].file_size <= package.LONGEST:
                 data = source.read(names[each])
                 if (shown := _shown(data, names[each].filename, name)) is not data:
                     changed[names[each].filename] = shown
+                    pages += picture.has_pages(data)
     package.change(document, changed)
-    if missing := len(wanted - names.keys()):
-        yield (
-            "without a picture that is missing from it"
-            if missing == 1
-            else f"without {missing} pictures that are missing from it"
-        )
+    missing = Counter(what for each, what in wanted.items() if each not in names)
+    for what, count in sorted(missing.items(), reverse=True):
+        yield f"without {f'a {what} that is' if count == 1 else f'{count} {what}s that are'} missing from it"
+    if pages:
+        yield f"only the first page of {'a picture' if pages == 1 else f'{pages} pictures'} of several pages in it"
 
 
 def check(document: Path, kind: str, name: str) -> None:
@@ -71,18 +75,19 @@ def check(document: Path, kind: str, name: str) -> None:
         _shown(data, called, name)
 
 
-def _wanted(source: zipfile.ZipFile) -> Iterator[str]:
-    """The pictures that a document speaks of, by their names in it in lower case."""
+def _wanted(source: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
+    """The pictures and charts that a document speaks of, by their names in it in lower case."""
     for name in source.namelist():
         if _RELATIONS.fullmatch(name):
             folder = posixpath.dirname(posixpath.dirname(name))
-            for relation in _RELATION.findall(package.read(source, name)):
-                if (target := _TARGET.search(relation)) and not _ELSEWHERE.search(relation):
+            for relation in _RELATION.finditer(package.read(source, name)):
+                if (target := _TARGET.search(relation[0])) and not _ELSEWHERE.search(relation[0]):
                     place = posixpath.join("/" + folder, unquote(target[1].decode("utf-8", "replace")))
-                    yield posixpath.normpath(place).lstrip("/").casefold()
+                    what = _PICTURE if relation[1] == b"image" else "chart"
+                    yield posixpath.normpath(place).lstrip("/").casefold(), what
         elif name in _OPEN_DOCUMENT:
             for href in _HREF.findall(package.read(source, name)):
-                yield unquote(href.decode("utf-8", "replace")).casefold()
+                yield unquote(href.decode("utf-8", "replace")).casefold(), _PICTURE
 
 
 def _shown(data: bytes, called: str, document: str) -> bytes:

@@ -42,6 +42,8 @@ def _text(path: Path, kind: str, name: str, target: Grid, charset: str | None, r
         content = html_text.from_html(content)
     elif shown := cards.for_people(content):
         progress.note("what people read of a calendar entry or business card")
+        if files := cards.files(content):
+            progress.note(f"without {'the file' if files == 1 else f'the {files} files'} in it")
         content = shown
     for number, image in enumerate(text.pages(content, target, mono=kind == sniff.TEXT and _is_table(content)), 1):
         if number > room:

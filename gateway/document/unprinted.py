@@ -17,7 +17,7 @@ from xml.parsers import expat
 
 import pypdfium2
 
-from gateway.document import comments, hidden_binary, hidden_xml, package, sniff
+from gateway.document import comments, hidden_binary, hidden_xml, officeshapes, package, sniff
 from gateway.document.compound import Compound, Damaged
 
 _HIDDEN_SLIDE = re.compile(rb"<(?:\w+:)?sld\b[^<>]*\bshow\s*=\s*[\"'](?:0|false)[\"']")
@@ -87,12 +87,17 @@ DAMAGED = (
 
 
 def left_out(document: Path, kind: str) -> Iterator[str]:
-    """Say of a document of an office ``kind`` what is on no page of it; comments are taken out of a text. Raises OSError."""
+    """Say of a document of an office ``kind`` what is on no page of it; comments are taken out, and shapes that are not to be seen.
+    Raises OSError.
+    """
     found: Counter[str] = Counter()
     with contextlib.suppress(*DAMAGED):
         found += _HIDDEN[kind](document)
     with contextlib.suppress(*DAMAGED):
         found += Counter(comment=comments.take_out(document, kind))
+    if kind == sniff.OFFICE:
+        with contextlib.suppress(*DAMAGED):
+            found += officeshapes.take_out(document)
     for what, count in found.items():
         yield _without(what, count)
 

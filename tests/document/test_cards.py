@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.document import cards
 from gateway.document.cards import for_people
 
 from .conftest import Fax
@@ -131,3 +132,33 @@ def test_an_old_card_that_says_no_charset_is_guessed() -> None:
     said = "BEGIN:VCARD\r\nVERSION:2.1\r\nFN;ENCODING=QUOTED-PRINTABLE:{}\r\nEND:VCARD\r\n"
     for name in ("J=F6rg", "J=C3=B6rg"):
         assert for_people(said.format(name)) == "Jörg"
+
+
+def test_what_else_an_entry_says_is_printed() -> None:
+    more = """EXDATE;TZID=Europe/Berlin:20261210T140000,20261217T140000
+RDATE;VALUE=DATE:20261224
+CONTACT:Ann at the desk
+RESOURCES:Projector
+COMMENT:In the old house
+ATTACH:https://example.org/agenda.pdf
+ATTACH:cid:agenda@example.org
+ATTACH;FMTTYPE=text/plain;ENCODING=BASE64;VALUE=BINARY:aGVsbG8=
+DESCRIPTION:""".replace("\n", "\r\n")
+    entry = MEETING.replace("DESCRIPTION:", more, 1)
+    lines = for_people(entry).splitlines()
+    assert [each for each in lines if each.startswith(("Also", "Not", "Contact", "Needed", "Remark", "Attached"))] == [
+        "Also: Thu 24 December 2026",
+        "Not: Thu 10 December 2026, 14:00; Thu 17 December 2026, 14:00",
+        "Contact: Ann at the desk",
+        "Needed: Projector",
+        "Remark: In the old house",
+        "Attached: https://example.org/agenda.pdf",
+        "Attached: a file, which is not printed",
+    ]
+    assert cards.files(entry) == 1
+    assert cards.files(MEETING) == 0
+
+
+def test_what_else_a_card_says_is_printed() -> None:
+    card = CARD.replace("NOTE:", "NICKNAME:Evie\nROLE:Judge\nIMPP:xmpp:eve@example.org\nNOTE:")
+    assert {"Evie", "Judge", "Chat: xmpp:eve@example.org"} <= set(for_people(card).splitlines())

@@ -82,6 +82,20 @@ def test_a_picture_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert settled(tmp_path, made_office.with_picture(None, "NULL")) == ["without a picture that is missing from it"]
 
 
+def test_a_chart_that_is_not_there_is_told(tmp_path: Path) -> None:
+    lost, name = b"/relationships/chart", "word/_rels/document.xml.rels"
+    text = made_office.changed(made_office.with_picture(None, "chart1.xml"), name, b"/relationships/image", lost)
+    assert settled(tmp_path, text) == ["without a chart that is missing from it"]
+
+
+def test_a_picture_of_several_pages_is_told(tmp_path: Path) -> None:
+    """Word and LibreOffice show its first."""
+    pages = encoded("TIFF", save_all=True, append_images=[photo(200, 150)])
+    assert settled(tmp_path, made_office.with_picture(pages, "a.tif")) == [
+        "only the first page of a picture of several pages in it"
+    ]
+
+
 def test_pictures_of_an_opendocument_are_looked_at(tmp_path: Path) -> None:
     shown = b'<draw:frame svg:width="2cm" svg:height="2cm"><draw:image xlink:href="Pictures/1.png"/></draw:frame>'
     text = made_office.changed(made_office.opendocument("text"), "content.xml", b"Word", shown)

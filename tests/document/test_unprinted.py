@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.document import hidden_binary, sniff, unprinted
+from gateway.document import hidden_binary, officeshapes, sniff, unprinted
 from gateway.document.compound import Compound, Damaged
 
 from . import made, made_compound, made_office
@@ -408,3 +408,68 @@ def test_a_broken_part_of_a_book_takes_no_time(tmp_path: Path, name: str, text: 
     began = time.process_time()
     assert told(tmp_path, data) == ["the header or footer picture"] * (b"&amp;G" in text)
     assert time.process_time() - began < 1  # some hundredths
+
+
+# --- shapes -----------------------------------------------------------------------------------------------------------
+
+
+def _drawing(words: str, said: str = "") -> str:
+    return f"<w:r><w:drawing><wp:anchor><wp:docPr id='1'{said}/>{words}</wp:anchor></w:drawing></w:r>"
+
+
+_EYE = ' name="a" hidden="1"'
+_FIGURE = (
+    '<w:pict><v:shapetype id="t"><v:path/></v:shapetype><v:shape style="width:9pt;visibility:%s">%s</v:shape></w:pict>'
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "kept", "count"),
+    [
+        (_drawing("a") + _drawing("b", _EYE) + _drawing("c"), _drawing("a") + "<w:r></w:r>" + _drawing("c"), 1),
+        (_drawing(_drawing("b") + "c", _EYE) + _drawing("", _EYE), "<w:r></w:r>" * 2, 2),
+        (_drawing(_drawing("b", _EYE) + "c"), _drawing("<w:r></w:r>c"), 1),
+        (_FIGURE % ("hidden", "a") + _FIGURE % ("visible", "b"), _FIGURE % ("visible", "b"), 1),
+        (_drawing("a", _EYE) + _FIGURE % ("hidden", "a"), "<w:r></w:r>", 1),  # the same, for old versions
+        ('<w:pict><v:group><v:shape style="visibility:hidden"/>a</v:group></w:pict>', "", 0),  # one of several
+        ("<w:drawing/><w:drawing>" + _EYE, "", 0),
+        ("<w:pict><v:shapetype>" * 30_000 + _EYE, "", 0),  # in no time
+    ],
+)  # fmt: skip
+def test_hidden_shapes_of_a_text_are_not_printed(tmp_path: Path, words: str, kept: str, count: int) -> None:
+    document = tmp_path / "document"
+    document.write_bytes(made_office.changed(made_office.docx(), "word/document.xml", b"<w:p>", words.encode()))
+    began = time.process_time()
+    found = officeshapes.take_out(document)
+    assert time.process_time() - began < 1
+    assert found == ({"hidden shape": count} if count else {})
+    with zipfile.ZipFile(document) as made:
+        assert f"<w:body>{kept or words}<w:r>" in made.read("word/document.xml").decode()
+
+
+def test_what_is_not_to_be_printed_of_a_sheet_is_not(tmp_path: Path) -> None:
+    shape = '<x:twoCellAnchor><x:sp><x:cNvPr name="%s"/></x:sp><x:clientData%s/></x:twoCellAnchor>'
+    off = ' fPrintsWithSheet="0"'
+    button = shape % ('d" hidden="1', off)
+    document = tmp_path / "document"
+    with zipfile.ZipFile(document, "w") as package:
+        package.writestr(
+            "xl/drawings/drawing1.xml", shape % ("a", "") + shape % ("b", off) + shape % ("c", "") + button
+        )
+    assert officeshapes.take_out(document) == {"non-printing shape": 1}
+    with zipfile.ZipFile(document) as made:
+        assert made.read("xl/drawings/drawing1.xml").decode() == shape % ("a", "") + shape % ("c", "")
+
+
+def test_a_comment_of_a_sheet_that_is_shown_is_not_printed(tmp_path: Path) -> None:
+    """LibreOffice would print it, over the cells behind it."""
+    document = tmp_path / "document"
+    document.write_bytes(made_office.with_notes())
+    assert list(unprinted.left_out(document, sniff.OFFICE)) == ["without the comment"]
+    with zipfile.ZipFile(document) as made:
+        assert b"comments1" not in made.read("xl/worksheets/_rels/sheet1.xml.rels")
+    note = struct.pack("<HHHHHH", 0x1C, 8, 1, 1, 0x102, 1)
+    book = struct.pack("<HHHH", 0x809, 4, 0x600, 0x10) + note + struct.pack("<HH", 0x0A, 0)
+    document.write_bytes(made_compound.compound({"Workbook": book}))
+    assert list(unprinted.left_out(document, sniff.OLE)) == ["without the comment"]
+    assert Compound(document.read_bytes()).read("Workbook") == book.replace(b"\x02\x01", b"\x00\x01")
