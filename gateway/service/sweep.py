@@ -201,7 +201,7 @@ class Sweep:
         young = any(fax.received_at > now - grace for fax in candidates)
         if age < grace or (age < 2 * grace and young):
             return _Fate.LATER  # its callback may still come, or the entry of the callback that came
-        if len(candidates) != 1 or young:
+        if len(candidates) != 1 or young or candidates[0].is_given_up:
             return _Fate.MISSED
         return _Fate.MISSED if ours.has_rivals(entry, candidates[0]) else _Fate.OURS
 
@@ -240,9 +240,8 @@ class _Ours:
             self._entries.setdefault(self._numbers(entry), []).append(entry)
 
     def candidates(self, entry: InboxEntry) -> list[InboundFax]:
-        """Faxes that this entry may be, and whose document is mailed or on its way."""
-        told = (fax for fax in self.unbound(entry) if not _is_bare(fax) and not fax.is_given_up)
-        return [fax for fax in told if _has_size(fax, entry)]
+        """Faxes that this entry may be."""
+        return [fax for fax in self.unbound(entry) if not _is_bare(fax) and _has_size(fax, entry)]
 
     def told_bare(self, entry: InboxEntry) -> list[InboundFax]:
         """Callbacks without a document that this entry may be meant by."""
