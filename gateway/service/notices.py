@@ -279,7 +279,7 @@ class Notices:
     def mail_waits(self, mail: OutgoingMail, why: str, now: float) -> OutgoingMail:
         """The alarm that the mail with a received fax waits, once a day."""
         return self.operator(
-            f"mail-waits.{int(now // 86400)}",
+            _once("mail-waits", now, _DAY),
             now,
             title="A received fax could not be delivered yet",
             text=f"The mail with the fax {mail.cause} to {mail.to}, and perhaps others, could not be handed over for"

@@ -270,7 +270,7 @@ class Postman:
     def _undelivered(self, mail: OutgoingMail, now: float, why: str) -> OutgoingMail:
         kept = f" The document is kept in the state directory: spool/{mail.file}" if mail.file else ""
         return self._notices.operator(
-            f"dead.{mail.id}",
+            f"dead.{mail.id}.{int(mail.created_at)}",  # also once it is mailed again, and dies again
             now,
             title=f"The received fax {mail.cause} could not be delivered to {mail.to}",
             text=f"{mail.facts.get('note', '')}\nThe mail with it was given up: {why}.{kept}".lstrip(),

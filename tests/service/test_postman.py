@@ -363,6 +363,18 @@ async def test_a_received_fax_that_a_mailbox_refuses_goes_to_the_fallback_and_st
     assert (await house.database.read(outbox.counts))["dead"] == 1
 
 
+async def test_a_mailbox_that_refuses_a_received_fax_again_and_again_is_told_each_time(house: House) -> None:
+    await a_received_fax(house)
+    office = Office(house, carrier := Carrier())
+    for told in (0, 1, 2):  # the first time by the fax itself, which goes to the fallback
+        carrier.answers.append(Refused("554 5.7.1 no"))
+        while await office.due():
+            pass
+        assert len(await house.mails(MailKind.OPERATOR)) == told
+        house.now += 3600
+        await house.inbound.redeliver((await house.faxes())[0].id, "desk@example.org")
+
+
 async def test_the_operator_is_told_of_a_received_fax_that_a_mailbox_puts_off_for_hours(house: House) -> None:
     await a_received_fax(house, "full@example.org")
     office = Office(house, Carrier(*[TryLater("452 4.2.2 mailbox full")] * 9), retry_max=1800.0)
