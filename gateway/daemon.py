@@ -124,7 +124,7 @@ async def _reloads(gateway: Gateway, notifier: systemd.Notifier, hangup: asyncio
         hangup.clear()
         notifier.reloading()
         try:
-            log.info("reloaded", changed=", ".join(await gateway.reload()))
+            log.info("reloaded; options need a restart", changed=", ".join(await gateway.reload()))
         except GatewayError as error:
             log.warning("not all was reloaded", why=str(error))
         except Exception:

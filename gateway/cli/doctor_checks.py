@@ -62,6 +62,8 @@ class Finding:
 
 async def everything(session: Session) -> AsyncIterator[Finding]:
     """All findings, in the order in which a newcomer can do something about them."""
+    from gateway.config import find
+
     for finding in (python(), sqlite(), fonts(), isolation()):
         yield finding
     findings, config = configuration(session)
@@ -74,7 +76,7 @@ async def everything(session: Session) -> AsyncIterator[Finding]:
         yield finding
     for finding in (*limits(config), *mailboxes(config), *state_directory(config), *certificates(config, time.time())):
         yield finding
-    async for finding in daemon(config):
+    async for finding in daemon(config, find(session.config_path).stat().st_mtime):
         yield finding
     yield await relay(config)
     yield await provider(config)
@@ -384,8 +386,11 @@ def certificates(config: Config, now: float) -> Iterator[Finding]:
 # --- what must be reached ---------------------------------------------------------------------------------------------
 
 
-async def daemon(config: Config) -> AsyncIterator[Finding]:
-    """Whether it runs, as one that has run should; when not, whether its ports are free."""
+async def daemon(config: Config, changed_at: float = 0.0) -> AsyncIterator[Finding]:
+    """Whether it runs, as one that has run should, and with the configuration as it is; when not, whether its ports are free.
+
+    ``changed_at``: when the configuration was written, in seconds since 1970.
+    """
     from gateway.spool import Spool
 
     try:
@@ -402,6 +407,9 @@ async def daemon(config: Config) -> AsyncIterator[Finding]:
         yield Finding("gateway", FAIL, str(error), "its log says more")
     else:
         yield Finding("gateway", OK, f"version {found['version']} runs as process {found['pid']}")
+        if changed_at > datetime.fromisoformat(found["started_at"]).timestamp() + 1:  # which is told in whole seconds
+            text = "it started before the configuration was changed last, and goes on with what it had read"
+            yield Finding("gateway", WARN, text, "systemctl restart faxgateway")
         if found["held"]:
             faxes = output.plural(found["held"], "fax")
             text = f"{faxes} {'is' if found['held'] == 1 else 'are'} held for a person"

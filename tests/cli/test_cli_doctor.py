@@ -11,6 +11,7 @@ import pwd
 import re
 import socket
 import sqlite3
+import time
 from collections import namedtuple
 from collections.abc import Callable
 from contextlib import closing
@@ -100,7 +101,10 @@ def test_with_a_daemon_and_everything_in_place_nothing_fails(daemon: Daemon) -> 
     daemon.service.uploading = False
     daemon.reach(daemon.send(), "prepared")
     daemon("queue", "hold", "ALL")
-    held = _found(daemon, status=0)["gateway"][1]
+    os.utime(daemon.config, (time.time() + 60,) * 2)
+    changed, held = _found(daemon, status=0)["gateway"][1:]
+    assert (changed["state"], changed["remedy"]) == (WARN, "systemctl restart faxgateway")
+    assert "the configuration was changed" in changed["text"]
     assert (held["state"], held["text"]) == (WARN, "1 fax is held for a person")
     assert held["remedy"] == "faxgateway queue list --held"
 
