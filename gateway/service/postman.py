@@ -250,60 +250,43 @@ class Postman:
             if not outbox.dead(tx, mail.id, now, why):
                 return
             fax = inbound.get(tx, mail.cause) if mail.kind is MailKind.INBOUND else None
-            if fax is not None and mail.to != self._notices.fallback:
-                note = f"This fax could not be delivered to {mail.to}: {why}"
+            elsewhere = mail.to != self._notices.fallback
+            if fax is not None and elsewhere:
+                note = f"This fax could not be delivered to {mail.to}: {why.rstrip('.')}. If that mailbox is gone,"
+                note += " mend the route of the number: faxgateway route list"
                 told = self._notices.received(fax, self._notices.fallback, now, note=note, mark=".fallback")
-                if not outbox.add(tx, told):  # he has it already, and does not know of this mailbox
-                    outbox.add(tx, self._undelivered(mail, now, why))
-            elif fax is not None:  # a mail without the document may be taken where one with it was not
-                outbox.add(tx, self._undelivered(mail, now, why))
-            elif mail.kind is MailKind.POSTMASTER:
-                outbox.add(tx, self._unread(mail, now, why))
-            elif mail.to != self._notices.fallback:
-                notice = self._passed_on if mail.kind is MailKind.OPERATOR else self._untold
-                outbox.add(tx, notice(mail, now, why))
+                if outbox.add(tx, told):  # else he has it already, and does not know of this mailbox
+                    return
+            if (
+                fax is not None or elsewhere or mail.kind is MailKind.POSTMASTER
+            ):  # may be taken where a document was not
+                outbox.add(tx, self._death(mail, now, why))
 
         await self._database.write(commit)
         self._tell(mail, "dead", why)
         self.nudge()
 
-    def _undelivered(self, mail: OutgoingMail, now: float, why: str) -> OutgoingMail:
-        kept = f" The document is kept in the state directory: spool/{mail.file}" if mail.file else ""
-        return self._notices.operator(
-            f"dead.{mail.id}.{int(mail.created_at)}",  # also once it is mailed again, and dies again
-            now,
-            title=f"The received fax {mail.cause} could not be delivered to {mail.to}",
-            text=f"{mail.facts.get('note', '')}\nThe mail with it was given up: {why}.{kept}".lstrip(),
-            remedy=f"Mend the cause, then: faxgateway inbound redeliver {mail.cause} (--to ADDRESS for another mailbox)",
-        )
-
-    def _unread(self, mail: OutgoingMail, now: float, why: str) -> OutgoingMail:
-        return self._notices.operator(
-            f"dead.{mail.id}",
-            now,
-            title="A mail for the postmaster could not be delivered",
-            text=f"The mail from {mail.facts['sender'] or 'nobody'}, client {mail.facts['client']}, was given up: {why}",
-            remedy=f"Read it in the state directory while it is kept: spool/{mail.file}",
-        )
-
-    def _passed_on(self, mail: OutgoingMail, now: float, why: str) -> OutgoingMail:
-        """What was to be approved by somebody who cannot be reached."""
-        return self._notices.operator(
-            f"dead.{mail.id}",
-            now,
-            title=mail.facts["title"],
-            text=f"{mail.facts['text']}\nThe mail that asks {mail.to} was given up: {why}",
-            remedy=mail.facts["remedy"],
-        )
-
-    def _untold(self, mail: OutgoingMail, now: float, why: str) -> OutgoingMail:
-        return self._notices.operator(
-            f"dead.{mail.id}",
-            now,
-            title=f"A result mail to {mail.to} could not be delivered",
-            text=f"The mail about fax {mail.cause} ({mail.kind}) was given up: {why}",
-            remedy=f"Tell the sender yourself: faxgateway queue show {mail.cause}",
-        )
+    def _death(self, mail: OutgoingMail, now: float, why: str) -> OutgoingMail:
+        """The notice of a mail that was given up: what it was, and what a person can do in its stead."""
+        facts = mail.facts
+        match mail.kind:
+            case MailKind.INBOUND:
+                kept = f" The document is kept in the state directory: spool/{mail.file}" if mail.file else ""
+                title = f"The received fax {mail.cause} could not be delivered to {mail.to}"
+                text = f"{facts.get('note', '')}\nThe mail with it was given up: {why}.{kept}".lstrip()
+                remedy = f"Mend the cause, then: faxgateway inbound redeliver {mail.cause} (--to ADDRESS for another mailbox)"
+            case MailKind.POSTMASTER:
+                title = "A mail for the postmaster could not be delivered"
+                text = f"The mail from {facts['sender'] or 'nobody'}, client {facts['client']}, was given up: {why}"
+                remedy = f"Read it in the state directory while it is kept: spool/{mail.file}"
+            case MailKind.OPERATOR:  # what was to be approved by somebody who cannot be reached
+                title, remedy = facts["title"], facts["remedy"]
+                text = f"{facts['text']}\nThe mail that asks {mail.to} was given up: {why}"
+            case _:
+                title = f"A result mail to {mail.to} could not be delivered"
+                text = f"The mail about fax {mail.cause} ({mail.kind}) was given up: {why}"
+                remedy = f"Tell the sender yourself: faxgateway queue show {mail.cause}"
+        return self._notices.operator(outbox.death(mail), now, title=title, text=text, remedy=remedy)
 
     def _tell(self, mail: OutgoingMail, result: str, why: str) -> None:
         telemetry.mail(mail.id, kind=mail.kind, cause=mail.cause, to=mail.to, result=result, why=why)

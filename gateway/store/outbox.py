@@ -94,6 +94,11 @@ def dead(tx: Tx, mail: str, now: float, why: str) -> bool:
     )
 
 
+def death(mail: OutgoingMail) -> str:
+    """The cause of the notice that a mail was given up; another one once it was revived, and dies again."""
+    return f"dead.{mail.id}.{int(mail.created_at)}"
+
+
 def revive(tx: Tx, mail: OutgoingMail, now: float, *, message_id: str) -> bool:
     """Queue a mail again that was sent or given up; its age begins anew."""
     return bool(
@@ -116,16 +121,22 @@ def of_cause(tx: Tx, cause: str) -> list[OutgoingMail]:
 
 
 def counts(tx: Tx) -> dict[str, int]:
-    """How many mails wait, and how many were given up."""
+    """How many mails wait, and how many were given up of which a person has still to make good or to be told."""
     queued = tx.execute("SELECT count(*) FROM outbox WHERE state = 'queued'").fetchone()[0]
-    dead_ = tx.execute("SELECT count(*) FROM outbox INDEXED BY outbox_dead WHERE state = 'dead'").fetchone()[0]
+    dead_ = tx.execute(
+        "SELECT count(*) FROM outbox o INDEXED BY outbox_dead WHERE state = 'dead' AND NOT EXISTS"
+        " (SELECT 1 FROM outbox WHERE state = 'sent' AND created_at > o.created_at"
+        "  AND cause IN (o.cause, iif(o.file = '', printf('dead.%s.%d', o.id, o.created_at), o.cause)))"
+    ).fetchone()[0]
     return {"queued": int(queued), "dead": int(dead_)}
 
 
 def forget(tx: Tx, before: float, *, since: float = 0.0) -> int:
-    """Delete mails that were sent between ``since`` and ``before``, some at once; returns how many."""
+    """Delete mails that ended between ``since`` and ``before``, some at once; returns how many. One that was given up stays
+    while it has a document, which nobody has then.
+    """
     return tx.execute(
         "DELETE FROM outbox WHERE rowid IN (SELECT rowid FROM outbox INDEXED BY outbox_ended"
-        " WHERE ended_at >= ? AND ended_at < ? AND state = 'sent' LIMIT ?)",
+        " WHERE ended_at >= ? AND ended_at < ? AND (state = 'sent' OR file = '') LIMIT ?)",
         (since, before, _SOME),
     ).rowcount

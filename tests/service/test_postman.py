@@ -356,7 +356,8 @@ async def test_a_received_fax_that_a_mailbox_refuses_goes_to_the_fallback_and_st
     assert {to: str(mail.state) for to, mail in mails.items()} == {
         "gone@example.org": "dead", "desk@example.org": "sent", "admin@example.org": "sent",
     }  # fmt: skip
-    assert "could not be delivered to gone@example.org" in mails["admin@example.org"].facts["note"]
+    note = mails["admin@example.org"].facts["note"]
+    assert "could not be delivered to gone@example.org" in note and "faxgateway route list" in note
     assert len({mail.message_id for mail in mails.values()}) == 3
     (document,) = sink.message(1).iter_attachments()
     assert document.get_content() == PDF

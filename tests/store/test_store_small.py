@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,27 @@ async def test_mails_come_in_the_order_of_their_times_and_what_is_sent_or_dead_s
     }  # fmt: skip
     assert await database.read(outbox.counts) == {"queued": 1, "dead": 1}
     assert await database.read(lambda tx: outbox.get(tx, "M9")) is None
+
+
+async def test_what_was_given_up_counts_until_it_is_made_good_or_told_and_is_forgotten_in_time(
+    database: Database,
+) -> None:
+    await database.write(lambda tx: [outbox.add(tx, mail(n, file="inbound/1" if n == 1 else "")) for n in (1, 2, 3)])
+    await database.write(lambda tx: [outbox.dead(tx, f"M{n}", 20.0, "550") for n in (1, 2, 3)])
+    for n, cause, left in (
+        (4, outbox.death(mail(1)), 3),
+        (5, outbox.death(mail(2)), 2),
+        (6, "S1-1", 1),
+    ):  # M1 has a document
+        later = replace(mail(n, MailKind.OPERATOR), cause=cause, created_at=11.0)
+        before = await database.read(outbox.counts)
+        await database.write(lambda tx, later=later: outbox.add(tx, later))  # type: ignore[misc]
+        assert (await database.read(outbox.counts))["dead"] == before["dead"]
+        await database.write(lambda tx, later=later: outbox.sent(tx, later.id, 21.0, "250"))  # type: ignore[misc]
+        assert (await database.read(outbox.counts))["dead"] == left
+    assert await database.write(lambda tx: outbox.forget(tx, 30.0)) == 5
+    assert await database.read(outbox.counts) == {"queued": 0, "dead": 1}
+    assert await database.read(lambda tx: outbox.get(tx, "M1"))
 
 
 async def test_only_what_was_sent_long_ago_is_forgotten(database: Database) -> None:
