@@ -23,10 +23,7 @@ _LINES = {"/Line": "/L", "/PolyLine": "/Vertices", "/Polygon": "/Vertices"}
 _BY_PDFIUM = {"/Text", "/Square", "/Circle", "/Ink", "/Highlight", "/Underline", "/Squiggly", "/StrikeOut"}
 # what is nothing of its own in print
 _UNPRINTED = {"/Link", "/Popup", "/Redact", "/Watermark", "/PrinterMark", "/TrapNet"}
-_NOTED = {
-    "/Text",
-    "/Caret",
-}  # of what is written in them, and nowhere on the page, a sign is shown: a note, words to be put in
+_NOTED = {"/Text", "/Caret"}  # of the words in them, which stand nowhere on the page, a sign is shown
 _NOTES = (
     _FILES := "files attached to a page are not faxed",
     _WORDS := "the words in notes are not shown",
@@ -58,7 +55,7 @@ class Annotations:
     def __init__(self, document: pikepdf.Pdf) -> None:
         self._document = document
         self._off = layers.hidden(document)
-        self._pages: dict[str, dict[int, None]] = {what: {} for what in _NOTES}
+        self._pages: dict[str, set[int]] = {what: set() for what in _NOTES}
         self._are_renewed = False  # the looks of fields
         self.changed = False
 
@@ -70,7 +67,7 @@ class Annotations:
                 try:
                     self._look_at(page, each, number)
                 except _WRONG:
-                    self._pages[_UNKNOWN][number] = None
+                    self._pages[_UNKNOWN].add(number)
 
     def tell(self) -> None:
         """Note what their sender should know."""
@@ -80,31 +77,33 @@ class Annotations:
     def _look_at(self, page: pikepdf.Page, each: Dictionary, number: int) -> None:
         kind, flags = str(each.get("/Subtype")), int(each.get("/F", 0))
         if "/OC" in each and layers.is_hidden(each["/OC"], self._off):  # which pdfium does not ask
-            each["/F"] = flags | _HIDDEN
-            self.changed = True
+            self._hide(each, flags)
             return
         if kind == "/FileAttachment":
-            self._pages[_FILES][number] = None
+            self._pages[_FILES].add(number)
         if kind == "/Redact":
-            self._pages[_REDACTIONS][number] = None
+            self._pages[_REDACTIONS].add(number)
         if flags & _HIDDEN or kind in _UNPRINTED:
             return
         if kind == "/Widget":
             self._look_at_field(each, flags, number)
             return
         if kind in _NOTED and flags & _PRINT and each.get("/Contents") and "/IRT" not in each:
-            self._pages[_WORDS][number] = None
+            self._pages[_WORDS].add(number)
         looks = each.get("/AP")
         has_look = isinstance(looks, Dictionary) and "/N" in looks
         if not has_look and _is_far(each):  # pdfium would draw for ever, even what is not to be printed
-            each["/F"] = flags | _HIDDEN
-            self._pages[_UNKNOWN][number] = None
-            self.changed = True
+            self._hide(each, flags)
+            self._pages[_UNKNOWN].add(number)
             return
         if flags & _PRINT and not has_look:
             self._give_look(page, each, kind, number)
         elif not flags & (_PRINT | _NO_VIEW):
-            self._pages[_UNSEEN][number] = None
+            self._pages[_UNSEEN].add(number)
+
+    def _hide(self, each: Dictionary, flags: int) -> None:
+        each["/F"] = flags | _HIDDEN
+        self.changed = True
 
     def _give_look(self, page: pikepdf.Page, each: Dictionary, kind: str, number: int) -> None:
         if "/AP" in each:  # without a look pdfium takes it for one all the same
@@ -120,13 +119,13 @@ class Annotations:
         if kind in _LINES:
             self._draw_line(each, each[_LINES[kind]], closed=kind == "/Polygon")
             if each.get("/Cap") and each.get("/Contents"):
-                self._pages[_CAPTIONS][number] = None
+                self._pages[_CAPTIONS].add(number)
         elif "/QuadPoints" in each:
             self._settle_corners(each)
         elif words := _words(each, kind):
             self._write(each, words, number)
         elif kind not in _BY_PDFIUM | {"/FreeText", "/FileAttachment"}:
-            self._pages[_UNKNOWN][number] = None
+            self._pages[_UNKNOWN].add(number)
 
     def _settle_corners(self, each: Dictionary) -> None:
         """Of marks on words: pdfium draws nothing but what has them in the order of Adobe's programs, which is not that of the
@@ -146,9 +145,8 @@ class Annotations:
         a program may not say that it is. It does not draw those for print alone, nor letters that the fonts of the form lack.
         """
         if _is(each, "/Btn", _PUSHED) and not flags & (_PRINT | _NO_VIEW):
-            each["/F"] = flags | _HIDDEN
-            self.changed = True
-            self._pages[_UNSEEN][number] = None
+            self._hide(each, flags)
+            self._pages[_UNSEEN].add(number)
             return
         if flags & _NO_VIEW:
             if not flags & _PRINT:
@@ -210,8 +208,7 @@ class Annotations:
         """The look of a box that is ticked, or of a button that is chosen (12.5.6.19)."""
         left, bottom, right, top = _box(each)
         width, height, about = right - left, top - bottom, each.get("/MK", Dictionary())
-        is_radio = bool(int(_inherited(each, "/Ff") or 0) & _RADIO)
-        mark = str(about.get("/CA", _ROUND if is_radio else _TICK))
+        mark = str(about.get("/CA", _ROUND if _is(each, "/Btn", _RADIO) else _TICK))
         edge = _border(each) / 2
         points = [edge, edge, width - edge, edge, width - edge, height - edge, edge, height - edge]
         if mark == _ROUND:
@@ -238,7 +235,8 @@ class Annotations:
         each["/Rect"] = Array(box)  # which clips
         opacity = Dictionary(ExtGState=Dictionary(G=Dictionary(ca=each.get("/CA", 1))))
         look = linework.drawn(points, width, closed=closed, fill=_inside(each), ends=ends)
-        self._show(each, b"/G gs " + look, box, opacity)
+        each["/AP"] = Dictionary(N=self._look(b"/G gs " + look, box, opacity))
+        self.changed = True
 
     def _write(self, each: Dictionary, words: str, number: int) -> None:
         """Black in its box, on white where it has a ground, with its border."""
@@ -253,7 +251,7 @@ class Annotations:
             words, width - 2 * border, height - 2 * border, float(size[1]) if size else 0, int(each.get("/Q", 0))
         )
         if not whole:
-            self._pages[_CUT][number] = None
+            self._pages[_CUT].add(number)
         picture = Stream(
             self._document, zlib.compress(image.tobytes(), 1), Type=Name.XObject, Subtype=Name.Image, Width=image.width,
             Height=image.height, ImageMask=True, BitsPerComponent=1, Filter=Name.FlateDecode,
@@ -263,25 +261,18 @@ class Annotations:
         around = [border / 2, border / 2, width - border / 2, border / 2]
         around += [width - border / 2, height - border / 2, border / 2, height - border / 2]
         turn = [round(f(quarters * math.pi / 2)) for f in (math.cos, math.sin)]
-        self._show(
-            each, shown + linework.drawn(around, border, closed=True), [0, 0, width, height],
+        look = self._look(
+            shown + linework.drawn(around, border, closed=True), [0, 0, width, height],
             Dictionary(XObject=Dictionary(I=self._document.make_indirect(picture))),
-            [turn[0], turn[1], -turn[1], turn[0], 0, 0],
         )  # fmt: skip
-
-    def _show(
-        self, each: Dictionary, content: bytes, box: list[float], resources: Dictionary, matrix: list[int] | None = None
-    ) -> None:
-        each["/AP"] = Dictionary(N=self._look(content, box, resources, matrix))
+        look["/Matrix"] = Array([turn[0], turn[1], -turn[1], turn[0], 0, 0])
+        each["/AP"] = Dictionary(N=look)
         self.changed = True
 
-    def _look(
-        self, content: bytes, box: list[float], resources: Dictionary, matrix: list[int] | None = None
-    ) -> pikepdf.Object:
+    def _look(self, content: bytes, box: list[float], resources: Dictionary) -> pikepdf.Object:
         look = Stream(
-            self._document, content, Type=Name.XObject, Subtype=Name.Form, BBox=Array(box), Resources=resources,
-            Matrix=Array(matrix or [1, 0, 0, 1, 0, 0]),
-        )  # fmt: skip
+            self._document, content, Type=Name.XObject, Subtype=Name.Form, BBox=Array(box), Resources=resources
+        )
         return self._document.make_indirect(look)
 
 
@@ -348,7 +339,8 @@ def _border(each: Dictionary) -> float:
 
 def _box(each: Dictionary) -> tuple[float, float, float, float]:
     """Left, bottom, right and top of a text's own box, which is within that of the whole (12.5.6.6)."""
-    across, down = [float(edge) for edge in each["/Rect"]][::2], [float(edge) for edge in each["/Rect"]][1::2]
+    edges = [float(edge) for edge in each["/Rect"]]
+    across, down = edges[::2], edges[1::2]
     left, top, right, bottom = (float(inset) for inset in each.get("/RD", [0, 0, 0, 0]))
     return min(across) + left, min(down) + bottom, max(across) - right, max(down) - top
 

@@ -22,9 +22,8 @@ from gateway.document import dingbats, named
 _FONTS = Path(__file__).parent / "fonts"
 _EMBEDDED = ("/FontFile", "/FontFile2", "/FontFile3")
 _FIXED, _SERIF, _PLAIN = 1, 2, 32  # of the flags of a font
-_NUMBER = re.compile(
-    r"/(?:[gc]|cid|gid|glyph|index)[0-9]+", re.IGNORECASE
-)  # a name that says a letter of its own font alone
+# a name that says a letter of its own font alone
+_NUMBER = re.compile(r"/(?:[gc]|cid|gid|glyph|index)[0-9]+", re.IGNORECASE)
 _SCALE = 2.0  # pixels to a point, of a look at what was drawn
 _MOST = 3000  # and pixels across or down
 _MARGIN = 0.2  # of the place of a letter, into which its neighbours may reach
@@ -54,9 +53,8 @@ class Borrowed:
         return self._within(page.resources)
 
     def _within(self, resources: object) -> bool:
-        if not isinstance(resources, Dictionary):
-            return False
-        found = [self._is(each) for name in ("/Font", "/XObject") for each in _entries(resources, name)]  # look at all
+        things = [each for name in ("/Font", "/XObject") for each in named.entries(resources, name).values()]
+        found = [self._is(each) for each in things if isinstance(each, Dictionary | pikepdf.Stream)]  # look at all
         return any(found)
 
     def _is(self, each: pikepdf.Object) -> bool:
@@ -74,13 +72,6 @@ class Borrowed:
                 if _is_downward(each):
                     self.downward.add(_called(each))
         return self._known[each.objgen]
-
-
-def _entries(resources: Dictionary, name: str) -> Iterator[pikepdf.Object]:
-    found = resources.get(name)
-    for _, each in found.items() if isinstance(found, Dictionary) else ():
-        if isinstance(each, Dictionary | pikepdf.Stream):
-            yield each
 
 
 def _is_borrowed(font: pikepdf.Object) -> bool:
@@ -104,9 +95,7 @@ def _is_numbered(font: pikepdf.Object) -> bool:
 
 def _is_of_numbers(font: pikepdf.Object) -> bool:
     """Whether all names of letters are numbers of that font."""
-    encoding = font.get("/Encoding")
-    codes = encoding.get("/Differences") if isinstance(encoding, Dictionary) else None
-    names = [named.said(each) for each in codes if isinstance(each, Name)] if isinstance(codes, pikepdf.Array) else []
+    names = named.differences(font.get("/Encoding"))
     return bool(names) and all(map(_NUMBER.fullmatch, names))
 
 

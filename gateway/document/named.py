@@ -44,9 +44,20 @@ def _plain(name: bytes) -> bytes:
     return _ESCAPED.sub(lambda digits: bytes.fromhex(digits[1].decode()), name) if b"#" in name else name
 
 
-def _named(resources: object, kind: str) -> Iterator[str]:
+def entries(resources: object, kind: str) -> dict[str, pikepdf.Object]:
+    """The things of a kind (``/Font``) in resources, by their names."""
     found = resources.get(kind) if isinstance(resources, pikepdf.Dictionary) else None
-    for name, each in found.items() if isinstance(found, pikepdf.Dictionary) else ():
+    return dict(found.items()) if isinstance(found, pikepdf.Dictionary) else {}
+
+
+def differences(encoding: object) -> list[str]:
+    """The names of letters that an encoding of a font has in place of others (9.6.5)."""
+    codes = encoding.get("/Differences") if isinstance(encoding, pikepdf.Dictionary) else None
+    return [said(each) for each in codes if isinstance(each, pikepdf.Name)] if isinstance(codes, pikepdf.Array) else []
+
+
+def _named(resources: object, kind: str) -> Iterator[str]:
+    for name, each in entries(resources, kind).items():
         if isinstance(each, _CLASSES[kind]) and said(each.get("/Subtype")) in _KINDS[kind] and _has_its_letters(each):
             yield name
 
@@ -62,11 +73,7 @@ def _has_its_letters(font: pikepdf.Object) -> bool:
     drawn, encoding = font.get("/CharProcs"), font.get("/Encoding")
     if kind != "/Type3" or not isinstance(drawn, pikepdf.Dictionary) or not isinstance(encoding, pikepdf.Dictionary):
         return kind != "/Type3" or encoding is not None
-    codes = encoding.get("/Differences")
-    coded = (
-        {said(each) for each in codes if isinstance(each, pikepdf.Name)} if isinstance(codes, pikepdf.Array) else set()
-    )
-    names = set(drawn.keys())
+    coded, names = set(differences(encoding)), set(drawn.keys())
     return "/BaseEncoding" in encoding or not (names - coded and coded - names)
 
 

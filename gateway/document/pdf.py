@@ -20,7 +20,7 @@ import pypdfium2
 from PIL import Image, ImageChops
 from pypdfium2 import raw as pdfium
 
-from gateway.document import glyphs, layers, losses, pale, progress, raster, xfa
+from gateway.document import glyphs, layers, losses, named, pale, progress, raster, xfa
 from gateway.document.annotations import Annotations
 from gateway.document.glyphs import Borrowed
 from gateway.document.raster import Grid, Page
@@ -290,9 +290,7 @@ def _draw(
             scale = min(raster.WIDTH / raster.X_DPI / width, target.inches / height, 1.0)
             across, down = round(width * scale * raster.X_DPI), round(height * scale * target.y_dpi)
         image = _sampled(page, across, down) if told.scan and not turn else None
-        if image is not None and sheet:
-            image = _centred(image, target)
-        elif image is None:
+        if image is None:
             size = (raster.WIDTH, max(target.height, down)) if sheet else (across, down)
             # back to how the page lies in the PDF, as printers do: what was scanned sideways has its top up again
             quarters = (3 if page.get_rotation() == 90 else 1) if turn else 0
@@ -315,7 +313,7 @@ def _draw(
         _check_pictures(page, kinds, number, name, image)
         if not told.whole and image.getextrema() == (255, 255):
             raise _damaged_page(number, name)
-        return image if sheet else raster.on_page(image, target)
+        return raster.on_page(image, target, margin=not sheet)
     finally:
         page.close()
 
@@ -374,12 +372,12 @@ def _check_pictures(page: pypdfium2.PdfPage, kinds: list[int], number: int, name
     """What cannot be decoded is left out by pdfium without a word; on a blank page each picture is looked at whole, and so is JBIG2,
     of which the head tells nothing.
     """
+    if not {pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_FORM} & set(kinds):
+        return  # from a drawing of thousands of lines
     told = pdfium.FPDF_IMAGEOBJ_METADATA()
     wrong = Unfaxable(
         f"page {number + 1} of {name} holds a picture that cannot be read; make the PDF again and send that"
     )
-    if not {pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_FORM} & set(kinds):
-        return  # from a drawing of thousands of lines
     coarse = shown.resize((shown.width // 8 or 1, shown.height // 8 or 1), Image.Resampling.NEAREST)
     blank = all(each.getextrema() == (255, 255) for each in (coarse, shown))  # mostly a look at the first is enough
     for picture in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE]):
@@ -395,12 +393,6 @@ def _check_pictures(page: pypdfium2.PdfPage, kinds: list[int], number: int, name
 def _is_sheet(width: float, height: float) -> bool:
     """Letter, A4, legal and their like, upright."""
     return 7.5 <= width <= 9.0 and 10.0 <= height <= 14.5
-
-
-def _centred(image: Image.Image, target: Grid) -> Image.Image:
-    page = Image.new("L", (raster.WIDTH, max(target.height, image.height)), 255)
-    page.paste(image, ((raster.WIDTH - image.width) // 2, 0))
-    return page
 
 
 # --- fax pages in a PDF -----------------------------------------------------------------------------------------------
@@ -440,7 +432,7 @@ def fax_pages(path: Path) -> list[Packed]:
 
 def _sole_picture(page: pikepdf.Page) -> pikepdf.Object | None:
     """The picture that is all there is on an upright page, from edge to edge."""
-    objects = [value for _, value in page.resources.get("/XObject", pikepdf.Dictionary()).items()]
+    objects = list(named.entries(page.resources, "/XObject").values())
     if len(objects) != 1 or objects[0].get("/Subtype") != "/Image":
         return None
     if any(name in page for name in ("/Annots", "/Rotate", "/UserUnit")):

@@ -31,7 +31,7 @@ def note(text: str) -> None:
 def note_pages(text: str, where: Collection[int]) -> None:
     """Say it of these pages of the part begun last, which are counted from 0; nothing where there are none."""
     if where:
-        numbers = ", ".join(str(number + 1) for number in list(where)[:_NAMED])
+        numbers = ", ".join(str(number + 1) for number in sorted(where)[:_NAMED])
         more = " and others" if len(where) > _NAMED else ""
         note(f"{text}: {'page' if len(where) == 1 else 'pages'} {numbers}{more}")
 

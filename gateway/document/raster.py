@@ -87,13 +87,13 @@ def no_room(name: str, pages: str, room: int) -> TooLong:
     return TooLong(f"{name} has {pages}, and the fax has room for {room or 'no'} more; send it in parts")
 
 
-def on_page(image: Image.Image, target: Grid) -> Image.Image:
-    """Centre a grey image that fits the width on a white page; a longer one makes the page longer."""
+def on_page(image: Image.Image, target: Grid, *, margin: bool = True) -> Image.Image:
+    """Centre a grey image that fits the width on a white page, with a ``margin`` above it; a longer one makes the page longer."""
     if image.width == WIDTH and image.height >= target.height:
         return image
     page = Image.new("L", (WIDTH, max(target.height, image.height)), 255)
     left = (WIDTH - image.width) // 2
-    top = round(_MARGIN / 2 * target.y_dpi) if image.height < target.height else 0
+    top = round(_MARGIN / 2 * target.y_dpi) if margin else 0
     page.paste(image, (left, min(top, page.height - image.height)))
     return page
 

@@ -135,19 +135,16 @@ def _looks(notes: object) -> Iterator[object]:
 
 def _shown(resources: object) -> Iterator[object]:
     """Forms, pictures, the masks that are laid over them and over all else, patterns and fonts."""
-    if not isinstance(resources, pikepdf.Dictionary):
-        return
-    for each in (*_entries(resources, "/XObject"), *_entries(resources, "/Pattern")):
+    for each in (*named.entries(resources, "/XObject").values(), *named.entries(resources, "/Pattern").values()):
         if isinstance(each, pikepdf.Stream):
             yield each
             yield from (each[name] for name in ("/SMask", "/Mask") if name in each)
-    for state in _entries(resources, "/ExtGState"):
+    for state in named.entries(resources, "/ExtGState").values():
         mask = state.get("/SMask") if isinstance(state, pikepdf.Dictionary) else None
         if isinstance(mask, pikepdf.Dictionary):
             yield mask.get("/G")
-    for font in _entries(resources, "/Font"):
-        if isinstance(font, pikepdf.Dictionary):
-            yield from _entries(font, "/CharProcs")  # of a font that is drawn
+    for font in named.entries(resources, "/Font").values():
+        yield from named.entries(font, "/CharProcs").values()  # of a font that is drawn
         inner = font.get("/DescendantFonts") if isinstance(font, pikepdf.Dictionary) else None
         for each in inner if isinstance(inner, pikepdf.Array) else [font]:
             about = each.get("/FontDescriptor") if isinstance(each, pikepdf.Dictionary) else None
@@ -157,16 +154,10 @@ def _shown(resources: object) -> Iterator[object]:
 
 def _is_veiled(resources: object) -> bool:
     """Whether an opacity in it is no number, which pdfium takes for none."""
-    states = _entries(resources, "/ExtGState") if isinstance(resources, pikepdf.Dictionary) else []
     return any(
         type(state.get(name, 1)) not in (int, Decimal)  # true is one of Python's
-        for state in states if isinstance(state, pikepdf.Dictionary) for name in ("/ca", "/CA")
+        for state in named.entries(resources, "/ExtGState").values() if isinstance(state, pikepdf.Dictionary) for name in ("/ca", "/CA")
     )  # fmt: skip
-
-
-def _entries(resources: pikepdf.Dictionary, name: str) -> list[pikepdf.Object]:
-    found = resources.get(name)
-    return [each for _, each in found.items()] if isinstance(found, pikepdf.Dictionary) else []
 
 
 def _breaks(stream: pikepdf.Stream) -> bool:
