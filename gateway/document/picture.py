@@ -189,7 +189,7 @@ def _frames(source: Image.Image, count: int) -> list[int]:
     kinds, sizes = [], []
     for number in range(count):
         source.seek(number)
-        kinds.append(source.tag_v2.get(_SUBFILE, 0))  # type: ignore[attr-defined]  # a TIFF has tags
+        kinds.append(raster.tags(source).get(_SUBFILE, 0))
         sizes.append(source.width)
     widest = max((size for size, kind in zip(sizes, kinds, strict=True) if not kind & _OTHERS), default=0)
     return [
@@ -198,17 +198,9 @@ def _frames(source: Image.Image, count: int) -> list[int]:
     ] or [0]  # fmt: skip
 
 
-def _check_tags(frame: Image.Image, name: str) -> None:
-    """Refuse a TIFF page of which Pillow would make another picture."""
-    tags = frame.tag_v2  # type: ignore[attr-defined]  # a TIFF has tags
-    if tags.get(_SUBFILE, 0) & _THUMBNAIL and _WITHIN in tags:
-        raise Unfaxable(f"{name} is a raw photo, of which only a thumbnail can be read; send it as JPEG or PDF")
-
-
 def _is_negative(frame: Image.Image) -> bool:
     """Whether white is 0 in a picture of many bits, of which Pillow leaves that to others."""
-    deep = frame.mode.startswith("I") or frame.mode == "F"
-    return deep and frame.format == "TIFF" and frame.tag_v2.get(_PHOTOMETRIC) == 0  # type: ignore[attr-defined]
+    return (frame.mode.startswith("I") or frame.mode == "F") and raster.tags(frame).get(_PHOTOMETRIC) == 0
 
 
 def _page(frame: Image.Image, name: str, target: Grid) -> Page:
@@ -219,11 +211,8 @@ def _page(frame: Image.Image, name: str, target: Grid) -> Page:
     x_dpi, y_dpi = x_dpi * frame.width / before[0], y_dpi * frame.height / before[1]
     _load(frame, name)
     rows = raster.fax_dpi(x_dpi, y_dpi)
-    if (
-        rows
-        and orientation not in range(2, 9)
-        and (frame.mode, frame.width, frame.format) == ("1", raster.WIDTH, "TIFF")
-    ):
+    is_fax = (frame.mode, frame.width, frame.format) == ("1", raster.WIDTH, "TIFF")
+    if rows and is_fax and orientation not in range(2, 9):
         return Page(frame.copy(), rows)
     image = ImageOps.exif_transpose(frame)
     if orientation in range(5, 9):
@@ -245,8 +234,9 @@ def _load(frame: Image.Image, name: str) -> None:
     if frame.format != "TIFF":
         frame.load()
         return
-    _check_tags(frame, name)
-    tags = frame.tag_v2  # type: ignore[attr-defined]  # a TIFF has tags
+    tags = raster.tags(frame)
+    if tags.get(_SUBFILE, 0) & _THUMBNAIL and _WITHIN in tags:
+        raise Unfaxable(f"{name} is a raw photo, of which only a thumbnail can be read; send it as JPEG or PDF")
     compression, colours = tags.get(_COMPRESSION, 1), tags.get(_COLOURS, ())
     strips = list(_fax_strips(frame)) if compression in _FAX_CODED else []
     with facsimile.complaints() as complaints:
@@ -266,7 +256,7 @@ def _load(frame: Image.Image, name: str) -> None:
 
 def _fax_strips(frame: Image.Image) -> Iterator[tuple[bytes, dict[int, int]]]:
     """Of a page that is not decoded yet, the data of each strip and the tags that say how to."""
-    tags, file = frame.tag_v2, frame.fp  # type: ignore[attr-defined]  # a TIFF has tags
+    tags, file = raster.tags(frame), frame.fp  # type: ignore[attr-defined]  # it comes from one
     height = tags[_HEIGHT]
     most = min(tags.get(_ROWS, height), height)
     said = {tag: value for tag, default in _SAID.items() if (value := tags.get(tag, default)) is not None}

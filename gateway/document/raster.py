@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image, TiffImagePlugin
 
@@ -114,6 +115,11 @@ def g4(page: Image.Image, y_dpi: int) -> bytes:
     return out.getvalue()
 
 
+def tags(frame: Image.Image) -> TiffImagePlugin.ImageFileDirectory_v2 | dict[int, Any]:
+    """Those of a page of an open TIFF, none of any other picture."""
+    return frame.tag_v2 if isinstance(frame, TiffImagePlugin.TiffImageFile) else {}
+
+
 def strip_size(tiff: bytes) -> int:
     """Bytes of the G4 data in what :func:`g4` made."""
     with Image.open(io.BytesIO(tiff)) as image:
@@ -122,5 +128,4 @@ def strip_size(tiff: bytes) -> int:
 
 def strip_bytes(frame: Image.Image) -> int:
     """Bytes of the G4 data of a page of an open TIFF."""
-    counts = frame.tag_v2[279]  # type: ignore[attr-defined]  # StripByteCounts
-    return int(sum(counts) if isinstance(counts, tuple) else counts)
+    return int(sum(tags(frame)[TiffImagePlugin.STRIPBYTECOUNTS]))

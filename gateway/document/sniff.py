@@ -26,23 +26,19 @@ HEIC = "image/heic"
 AVIF = "image/avif"
 ENCRYPTED = "application/pkcs7-mime"
 UNKNOWN = "application/octet-stream"
-IMAGES = {TIFF, JPEG, "image/png", "image/gif", "image/bmp", "image/webp", "image/heic", "image/avif"}
+IMAGES = {TIFF, JPEG, "image/png", "image/gif", "image/bmp", "image/webp", HEIC, AVIF}
 SAVED_MAIL = "{} is a mail as Outlook saves it; forward the mail itself, or print it to PDF"
 SUPPORTED = "PDF, TIFF, JPEG, PNG, GIF, BMP, WEBP, AVIF or plain text"
 
-_MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"II*\0", TIFF),
-    (b"MM\0*", TIFF),
-    (b"II+\0", TIFF),  # BigTIFF
-    (b"MM\0+", TIFF),
-    (b"\xff\xd8\xff", JPEG),
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"BM", "image/bmp"),
-)
-
-_OTHERS: tuple[tuple[int, bytes, str], ...] = (  # where it stands
+_MAGIC: tuple[tuple[int, bytes, str], ...] = (  # where it stands
+    (0, b"II*\0", TIFF),
+    (0, b"MM\0*", TIFF),
+    (0, b"II+\0", TIFF),  # BigTIFF
+    (0, b"MM\0+", TIFF),
+    (0, b"\xff\xd8\xff", JPEG),
+    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"GIF87a", "image/gif"),
+    (0, b"GIF89a", "image/gif"),
     (0, b"\xd0\xcf\x11\xe0", OLE),
     (0, b"{\\rtf", RTF),
     (0, b"%!", "application/postscript"),
@@ -180,9 +176,6 @@ def refusal(kind: str, name: str, *, opened: Container[str] = ()) -> str:
 
 def sniff_bytes(start: bytes) -> str:
     """As :func:`sniff`, from the first bytes (4096 suffice)."""
-    for magic, kind in _MAGIC:
-        if start.startswith(magic) and (kind != "image/bmp" or start[6:10] == b"\0\0\0\0"):
-            return kind
     if start[:4] == b"RIFF":
         return "image/webp" if start[8:12] == b"WEBP" else "video/audio" if start[8:12] in _FILMS else UNKNOWN
     if start[4:8] == b"ftyp":
@@ -190,9 +183,11 @@ def sniff_bytes(start: bytes) -> str:
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):  # the second of one without a file
         name = start[30 : 30 + int.from_bytes(start[26:28], "little")]  # of its first file
         return OFFICE if name.startswith(_OFFICE_FILES) else ZIP
-    for at, magic, kind in _OTHERS:
+    for at, magic, kind in _MAGIC:
         if start.startswith(magic, at):
             return kind
+    if start.startswith(b"BM") and start[6:10] == bytes(4):
+        return "image/bmp"
     if start[:1] == b"0" and _ENVELOPED in start[:24]:
         return ENCRYPTED
     # last: an archive may begin with a PDF that is not all of it, and a text may speak of one
