@@ -44,9 +44,8 @@ _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile
 _LOCKED, _PATCH, _STRONGLY_LOCKED = 0x1, 0x20, 0x40  # flags of an entry
 _IS_UTF8 = 0x800  # of its name
 _HEAD = re.compile(rb"(?:[!-9;-~]++:[^\n]*+\n(?:[ \t][^\n]*+\n)*+){3,}")  # possessive: lines set in are many
-_OF_MAILS = re.compile(
-    rb"^(?:message-id|mime-version|received|return-path):", re.IGNORECASE | re.MULTILINE
-)  # not of a memo
+# not of a memo
+_OF_MAILS = re.compile(rb"^(?:message-id|mime-version|received|return-path):", re.IGNORECASE | re.MULTILINE)
 
 
 def _is_of_the_disk(error: Exception) -> bool:
@@ -71,11 +70,8 @@ def unpack(
     except _BROKEN as error:
         if _is_of_the_disk(error):
             raise
-        kind = (
-            "office document; send it again"
-            if sniff.sniff(Path(path)) == sniff.OFFICE
-            else "ZIP archive; send the files in it"
-        )
+        is_office = sniff.sniff(Path(path)) == sniff.OFFICE
+        kind = "office document; send it again" if is_office else "ZIP archive; send the files in it"
         raise Unfaxable(f"{archive.name} is a damaged {kind}", repr(error)) from error
     except NotImplementedError as error:  # a newer kind of archive than is known here
         raise _unknown(archive.name, repr(error)) from error
@@ -90,28 +86,9 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
         )
     if _OFFICE_FILES & {entry.filename for entry in entries}:
         locks.check_package(source, archive.name)
-        if not any(entry.filename.startswith(_OFFICE_PARTS) for entry in entries):
-            raise Unfaxable(
-                f"{archive.name} is an e-book (EPUB), a print file (XPS), a template of styles only or another kind of package,"
-                " which cannot be faxed from here; print it to a PDF and send that"
-            )
         _check_document(source, entries, archive.name)
         return {"parts": [], "left_out": [], "office": True}
-    printed = sum(not _JUNK.search(entry.filename) for entry in entries)
-    if printed > files or len(entries) > _ENTRIES:
-        others = " and the ZIP archives before it hold" if files < MAX_FILES else " holds"
-        count = (printed if printed > files else len(entries)) + MAX_FILES - files
-        raise TooLong(
-            f"{archive.name}{others} {count} files, and the ZIP archives of a mail may hold {MAX_FILES}; send fewer"
-        )
-    if any(entry.flag_bits & (_LOCKED | _STRONGLY_LOCKED) for entry in entries):
-        raise Unfaxable(
-            f"{archive.name} is a ZIP archive with a password; send the files in it without one", status="5.7.4"
-        )
-    if any(entry.compress_type not in _METHODS or entry.flag_bits & _PATCH for entry in entries):
-        raise _unknown(archive.name)
-    if sum(entry.file_size for entry in entries) > room:
-        raise _too_large(archive.name)
+    _check_archive(entries, archive.name, files, room)
     parts: list[dict[str, Any]] = []
     left_out: list[dict[str, str]] = []
     for number, entry in enumerate(sorted(entries, key=_place), 1):
@@ -126,33 +103,42 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
         room -= size
         if not size and entry.filename.lower().endswith(
             sniff.TEXT_NAMES
-        ):  # empty and of another kind: a document was lost
+        ):  # of another kind it is a document that was lost
             left_out.append({"part": name, "type": sniff.TEXT, "reason": "it is empty"})
             continue
         _check_file(path, name)
-        parts.append(
-            asdict(
-                replace(
-                    archive,
-                    path=str(path),
-                    name=name,
-                    size=size,
-                    charset=None,
-                    content_id=None,
-                    referenced=False,
-                    logo=False,
-                )
-            )
-        )
+        parts.append(asdict(replace(
+            archive, path=str(path), name=name, size=size, charset=None, content_id=None, referenced=False, logo=False
+        )))  # fmt: skip
     if not parts:
         raise Unfaxable(f"{archive.name} is a ZIP archive without a document in it")
     return {"parts": parts, "left_out": left_out, "office": False}
 
 
+def _check_archive(entries: list[zipfile.ZipInfo], name: str, files: int, room: int) -> None:
+    """Refuse an archive of more than so many files, or bytes of them, and one that cannot be looked into."""
+    printed = sum(not _JUNK.search(entry.filename) for entry in entries)
+    if printed > files or len(entries) > _ENTRIES:
+        others = " and the ZIP archives before it hold" if files < MAX_FILES else " holds"
+        count = (printed if printed > files else len(entries)) + MAX_FILES - files
+        raise TooLong(f"{name}{others} {count} files, and the ZIP archives of a mail may hold {MAX_FILES}; send fewer")
+    if any(entry.flag_bits & (_LOCKED | _STRONGLY_LOCKED) for entry in entries):
+        raise Unfaxable(f"{name} is a ZIP archive with a password; send the files in it without one", status="5.7.4")
+    if any(entry.compress_type not in _METHODS or entry.flag_bits & _PATCH for entry in entries):
+        raise _unknown(name)
+    if sum(entry.file_size for entry in entries) > room:
+        raise _too_large(name)
+
+
 def _check_document(source: zipfile.ZipFile, entries: list[zipfile.ZipInfo], name: str) -> None:
-    """Refuse an office document of which something is damaged, which LibreOffice leaves out without a word, or cannot be
-    looked into.
+    """Refuse a package that is no office document, and one of which something is damaged, which LibreOffice leaves out without a word,
+    or cannot be looked into.
     """
+    if not any(entry.filename.startswith(_OFFICE_PARTS) for entry in entries):
+        raise Unfaxable(
+            f"{name} is an e-book (EPUB), a print file (XPS), a template of styles only or another kind of package, which cannot be"
+            " faxed from here; print it to a PDF and send that"
+        )
     for entry in entries:
         if entry.flag_bits & (_LOCKED | _STRONGLY_LOCKED | _PATCH) or entry.compress_type not in _METHODS:
             raise Unfaxable(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pikepdf
 
-from gateway.document import package, sniff, text
+from gateway.document import package, sniff
 
 _TEXTS = re.compile(r"(?:word|xl|xl/worksheets|ppt/slides)/[^/]+\.xml|(?:content|styles)\.xml")
 _WORDS = re.compile(r">([^<]+)<")
@@ -19,12 +19,11 @@ _WORDS = re.compile(r">([^<]+)<")
 _SAID = re.compile(rb"/ActualText<FEFF((?:[0-9A-F]{4})+)>|^<[0-9A-F]{2}> <((?:[0-9A-F]{4})+)>$", re.MULTILINE)
 
 
-def of(source: Path, kind: str, made: Path) -> str:
-    """Each once: of a document of an office ``kind`` that is written in XML, and of the PDF that LibreOffice has made of any.
+def of(source: Path, kind: str, made: Path) -> set[str]:
+    """Those of a document of an office ``kind`` that is written in XML, and of the PDF that LibreOffice has made of any.
     Not those of symbol fonts, which have no meaning outside of them. Raises OSError.
     """
-    found = _written(source, kind) | _drawn(made)
-    return text.clean("".join(sorted(each for each in found if unicodedata.category(each) != "Co")))
+    return {each for each in _written(source, kind) | _drawn(made) if unicodedata.category(each) != "Co"}
 
 
 def _written(source: Path, kind: str) -> set[str]:

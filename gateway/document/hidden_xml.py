@@ -17,9 +17,8 @@ _OFFICE, _STYLE, _TABLE, _DRAWING, _PRESENTATION = (
 _COLUMNS, _ROWS = 16_384, 1 << 20  # that a table has at most
 _GONE = ("collapse", "filter")
 _TRUE = ("1", "true")
-_AREA = re.compile(
-    r"!\$?([A-Z]{0,3})\$?(\d*)(?::\$?([A-Z]{0,3})\$?(\d*))?(?=,|\Z)"
-)  # of a sheet; or whole columns, or rows
+# of a sheet; or whole columns, or rows
+_AREA = re.compile(r"!\$?([A-Z]{0,3})\$?(\d*)(?::\$?([A-Z]{0,3})\$?(\d*))?(?=,|\Z)")
 _OPEN_AREA = re.compile(r"\.\$?([A-Z]{1,3})\$?(\d+)(?::\$?(?:'[^']*'|[^\s'.:])*+\.\$?([A-Z]{1,3})\$?(\d+))?(?=\s|\Z)")
 _WORKED_OUT = re.compile(r"(?:\A|,)\w+\(")  # by a formula
 _COPY = "'#$"  # in the name of a table that is what was seen last of another file
@@ -59,12 +58,11 @@ class Table:
 
     @property
     def found(self) -> Counter[str]:
-        hidden = {
-            "hidden row": len(self._rows),
-            "hidden column": len(self._columns),
-            "non-printing cell": self._outside,
-        }
-        return Counter() if self.closed else Counter(hidden)
+        if self.closed:
+            return Counter()
+        return Counter({
+            "hidden row": len(self._rows), "hidden column": len(self._columns), "non-printing cell": self._outside,
+        })  # fmt: skip
 
     def hide(self, first: int, count: int) -> None:
         """These columns."""

@@ -60,8 +60,7 @@ def draw(
             made = roll.draw(source, pictures, Path(directory), raster.PAPER_HEIGHT[paper])
     except roll.Undrawable as undrawable:
         return {**answer, "why": str(undrawable)}
-    for _ in text.Typesetter().runs("".join(sorted(made.characters))):
-        pass  # who has none of its fonts is told
+    text.look_for(made.characters)
     notes = [*_notes(_Shape(source), pictures, made.scale), *progress.notes()]
     return {**answer, "path": str(made.path), "notes": notes, "shown": sorted(pictures.shown)}
 

@@ -38,11 +38,8 @@ _EXTENSIONS = {  # its content tells what it is; but "odt" is believed
     sniff.OFFICE: "docx", sniff.OLE: "doc", sniff.RTF: "rtf", sniff.OFFICE_XML: "xml",
 }  # fmt: skip
 _OFFICE_NAMES = {".docx", ".docm", ".xlsx", ".xlsm", ".pptx", ".pptm"}
-_OF_ARCHIVE, _UNSAFE, _LONGEST_NAME = (
-    re.compile(r" in [^/]*\.zip\Z", re.IGNORECASE),
-    re.compile(r"[^\w .,()&+=@'-]"),
-    60,
-)
+_OF_ARCHIVE = re.compile(r" in [^/]*\.zip\Z", re.IGNORECASE)
+_UNSAFE, _LONGEST_NAME = re.compile(r"[^\w .,()&+=@'-]"), 60
 _RTF = b"{\\rtf"
 _ROOM = 4 << 20  # bytes
 _MESSAGE = "__substg1.0_".encode("utf-16-le")  # how the streams of a mail begin that Outlook has saved
@@ -133,8 +130,7 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
             " print it to a PDF and send that"
         )
     notes += [*unprinted.undrawn(source, made), *unseen.told(source, made)]
-    for _ in text.Typesetter().runs(characters.of(source, kind, made)):
-        pass  # who has none of its fonts is told
+    text.look_for(characters.of(source, kind, made))
     return {"path": str(made), "note": "; ".join([*notes, *progress.notes()])}
 
 

@@ -27,38 +27,26 @@ _IN_WORD = re.compile(  # the first words of a field behind its beginning, or of
 _IN_RTF = re.compile(rb"(\\fldinst(?![a-z])(?:\s|[{}]|\\\*|\\[a-z]++-?\d*+ ?)*+)(?=" + _KEPT + rb")", re.IGNORECASE)
 _OPEN = re.compile(rb"(<text:file-name\b)(?![^<>]*\btext:fixed=)")
 # heads and feet of a sheet, which may name the folder that its file is in
-_SHEETS, _FOOT = (
-    re.compile(r"xl/(?:work|chart)sheets/[^/]+\.xml"),
-    re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;Z[^<]*"),
-)
+_SHEETS = re.compile(r"xl/(?:work|chart)sheets/[^/]+\.xml")
+_FOOT = re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;Z[^<]*")
 # a hidden sheet is printed all the same where it is the one that is shown first, as programs write it that hide the first, or has
 # a print area; and any of Excel 2003 (SpreadsheetML), unless each of its rows is hidden
-_BOOK, _SHOWN_FIRST, _SHEET, _PRINT_AREA = (
-    re.compile(r"xl/workbook\d*\.xml"),
-    re.compile(rb"(<(?:\w+:)?workbookView\b[^<>]*?\s)activeTab=[\"'](\d{1,5})[\"']|(<(?:\w+:)?workbookView\b)"),
-    re.compile(rb"<(?:\w+:)?sheet\s[^<>]*>"),
-    re.compile(
-        rb"<(?:\w+:)?definedName\b(?=[^<>]*\bname=\"_xlnm\.Print_Area\")(?=[^<>]*\blocalSheetId=\"(\d{1,5})\")[^<>]*>[^<]*</[^<>]*>"
-    ),
+_SHOWN_FIRST = re.compile(
+    rb"(<(?:\w+:)?workbookView\b[^<>]*?\s)activeTab=[\"'](\d{1,5})[\"']|(<(?:\w+:)?workbookView\b)"
 )
+_SHEET = re.compile(rb"<(?:\w+:)?sheet\s[^<>]*>")
 # a run of Word 2003 in one XML with its properties, which may hide its words: LibreOffice prints them all the same
-_WORD_2003, _RUN_2003, _VANISHED = (
-    b"office/word/2003/wordml",
-    re.compile(rb"(<w:r\b[^<>]*>\s*<w:rPr>((?:(?!</?w:rPr>).)*+)</w:rPr>)(?:(?!</?w:r\b).)*+(?=</w:r>)", re.DOTALL),
-    re.compile(rb"<w:vanish(?: w:val=\"(?:on|1|true)\")? ?/>"),
+_RUN_2003 = re.compile(
+    rb"(<w:r\b[^<>]*>\s*<w:rPr>((?:(?!</?w:rPr>).)*+)</w:rPr>)(?:(?!</?w:r\b).)*+(?=</w:r>)", re.DOTALL
 )
-_HIDING_STYLE, _TABLE, _TABLE_STYLE, _RANGES = (
-    re.compile(
-        rb"<style:style\b(?=[^<>]*\bstyle:name=\"([^\"<>]*))[^<>]*>\s*<style:table-properties\b[^<>]*\btable:display=\"false\""
-    ),
-    re.compile(rb"<table:table\s[^<>]*>"),
-    re.compile(rb"\btable:style-name=\"([^\"]*)"),
-    re.compile(rb"\stable:print-ranges=\"[^\"]*\""),
+_VANISHED = re.compile(rb"<w:vanish(?: w:val=\"(?:on|1|true)\")? ?/>")
+_HIDING_STYLE = re.compile(
+    rb"<style:style\b(?=[^<>]*\bstyle:name=\"([^\"<>]*))[^<>]*>\s*<style:table-properties\b[^<>]*\btable:display=\"false\""
 )
-_SHEET_2003_END, _ROW_2003 = (
-    re.compile(rb"(</(?:\w+:)?Worksheet\s*>)"),
-    re.compile(rb"(<(?:\w+:)?Row\b)(?![^<>]*\bHidden=)"),
-)
+_TABLE, _TABLE_STYLE = re.compile(rb"<table:table\s[^<>]*>"), re.compile(rb"\btable:style-name=\"([^\"]*)")
+_RANGES = re.compile(rb"\stable:print-ranges=\"[^\"]*\"")
+_SHEET_2003_END = re.compile(rb"(</(?:\w+:)?Worksheet\s*>)")
+_ROW_2003 = re.compile(rb"(<(?:\w+:)?Row\b)(?![^<>]*\bHidden=)")
 _HIDDEN = re.compile(rb"\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']")
 _TABLES = (
     0x11A,
@@ -86,7 +74,7 @@ def settle(document: Path, kind: str) -> None:
 def _rule(name: str) -> Callable[[bytes], bytes] | None:
     if package.TEXTS.fullmatch(name) or package.OPEN_TEXTS.fullmatch(name):
         return _of_xml
-    if _BOOK.fullmatch(name):
+    if package.BOOK.fullmatch(name):
         return _of_book
     return _of_sheet if _SHEETS.fullmatch(name) else None
 
@@ -96,7 +84,7 @@ def _of_xml(text: bytes) -> bytes:
     kept = _OPEN.sub(rb'\1 text:fixed="true"', kept)
     if hidden_xml.SHEET_2003.search(kept):
         return _of_book_of_2003(kept)
-    if _WORD_2003 in kept:
+    if package.WORD_2003 in kept:
         return _RUN_2003.sub(lambda run: run[1] if _VANISHED.search(run[2]) else run[0], kept)
     return _of_open_book(kept) if b"table:print-ranges" in kept else kept
 
@@ -130,7 +118,7 @@ def _of_book(text: bytes) -> bytes:
             return view[0]
         return (view[1] or view[3] + b" ") + b'activeTab="%d"' % shown[0]
 
-    text = _PRINT_AREA.sub(lambda area: area[0] if not shown or int(area[1]) in shown else b"", text)
+    text = package.PRINT_AREA.sub(lambda area: area[0] if not shown or int(area[1]) in shown else b"", text)
     return _SHOWN_FIRST.sub(put, text)
 
 

@@ -17,9 +17,8 @@ _RUN = re.compile(r"<(w|a):r(?:\s[^>]*)?>.*?</\1:r>", re.DOTALL)
 _ALL = re.compile(
     r'<w:rFonts\b[^>]*\bw:(?:ascii|hAnsi)="wingdings"|<a:latin\b[^>]*\btypeface="wingdings"', re.IGNORECASE
 )
-_PRIVATE = re.compile(
-    r'<a:sym\b[^>]*\btypeface="wingdings"', re.IGNORECASE
-)  # what stands in Unicode's private area alone
+# what stands in Unicode's private area alone
+_PRIVATE = re.compile(r'<a:sym\b[^>]*\btypeface="wingdings"', re.IGNORECASE)
 _START = re.compile(r"<w:r(?:\s[^>]*)?>(?:\s*<w:rPr>.*?</w:rPr>|\s*<w:rPr\s*/>)?", re.DOTALL)
 _SIGN = re.compile(r"<w:sym\b[^>]*>(?:\s*</w:sym>)?")
 _TEXT = re.compile(r"(<(w|a):t(?:\s[^>]*)?>)([^<]*)(?=</\2:t>)")

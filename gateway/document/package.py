@@ -15,6 +15,12 @@ from gateway.document.refusal import Unfaxable
 LONGEST = 64 << 20  # bytes of a file in one that are looked through
 TEXTS = re.compile(r"word/(?!comments)[^/]+\.xml|content\.xml")  # also heads and feet, by whatever names
 OPEN_TEXTS = re.compile(r"(?:content|styles)\.xml")  # of OpenDocument, with heads and feet
+BOOK = re.compile(r"xl/workbook\d*\.xml")  # Excel on the web gives its files numbers
+# of a sheet in one, by its number there: what of it is printed
+PRINT_AREA = re.compile(
+    rb"<(?:\w+:)?definedName\b(?=[^<>]*\bname=\"_xlnm\.Print_Area\")(?=[^<>]*\blocalSheetId=\"(\d{1,5})\")[^<>]*>([^<]*)</[^<>]*>"
+)
+WORD_2003 = b"office/word/2003/wordml"  # says a text of Word that is one XML
 # of one XML ("Flat OPC"), as Word and PowerPoint write it
 _ROOT, _START = re.compile(rb"<pkg:package\b"), 2048
 _PART = re.compile(

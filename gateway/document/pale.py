@@ -25,9 +25,8 @@ _DEEPEST = 15  # forms within forms, as in pypdfium2
 _WRITTEN = (pdfium.FPDF_PAGEOBJ_TEXT, pdfium.FPDF_PAGEOBJ_FORM)
 _FILLED, _OUTLINED = pdfium.FPDF_TEXTRENDERMODE_FILL, pdfium.FPDF_TEXTRENDERMODE_STROKE
 
-Place = tuple[
-    int, int, int, int, int
-]  # of a page in a picture, in points: left, top, across, down; quarters it is turned
+# of a page in a picture, in points: left, top, across, down; quarters it is turned
+Place = tuple[int, int, int, int, int]
 _Matrix = tuple[float, float, float, float, float, float]
 _AS_IT_IS: _Matrix = (1, 0, 0, 1, 0, 0)
 

@@ -26,14 +26,10 @@ _OPEN = re.compile(
 _IN_PLACE = re.compile(rb"</office:change-info>\s*</text:deletion>")  # but for what LibreOffice writes as one XML
 # of Word 2003 in one XML, of which LibreOffice would print neither what was deleted nor what was put in: beginnings and ends of marks,
 # which may stand in each other, and of what they mark
-_IN_WORD_2003, _CHANGE = (
-    re.compile(rb"<aml:annotation\b[^<>]*(?<!/)>|</aml:annotation\s*>|</?aml:content\s*>"),
-    re.compile(rb"\bw:type=\"Word\.(Insertion|Deletion)\""),
-)
-_DELETED_IN_RTF, _MARKED_IN_RTF = (
-    re.compile(rb"(?<!\\)\\deleted(?![a-z])"),
-    re.compile(rb"(?<!\\)\\rev(?=(?:ised|auth|authdel)(?![a-z]))"),
-)
+_IN_WORD_2003 = re.compile(rb"<aml:annotation\b[^<>]*(?<!/)>|</aml:annotation\s*>|</?aml:content\s*>")
+_CHANGE = re.compile(rb"\bw:type=\"Word\.(Insertion|Deletion)\"")
+_DELETED_IN_RTF = re.compile(rb"(?<!\\)\\deleted(?![a-z])")
+_MARKED_IN_RTF = re.compile(rb"(?<!\\)\\rev(?=(?:ised|auth|authdel)(?![a-z]))")
 # of a text of Word 97 and later (MS-DOC): properties of letters that say they were deleted, or came, and who or when; where its head
 # tells of its settings, and which of them show all that
 _IN_OLD_WORD = re.compile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
@@ -111,10 +111,8 @@ class Typesetter:
     """Measures and draws lines of ``points`` in a font we ship (``face``: the name of its file) and in fallback fonts."""
 
     def __init__(self, face: str = "DejaVuSans", points: float = _POINTS) -> None:
-        size = round(points * FINE / 72)
-        names = [_FONTS / f"{face}.ttf", _FONTS / "DejaVuSans.ttf"]
-        self._fonts = [ImageFont.truetype(str(name), size) for name in names]
-        self._size = size
+        self._size = size = round(points * FINE / 72)
+        self._fonts = [ImageFont.truetype(str(_FONTS / f"{name}.ttf"), size) for name in (face, "DejaVuSans")]
         self._missing = [_shape(font, "\uffff") for font in self._fonts]
         self._system: list[ImageFont.FreeTypeFont] | None = None
         self.line_height = round(size * _LEADING)
@@ -198,6 +196,13 @@ class Typesetter:
             if room < 0:
                 return max(at, start + 1)
         return end
+
+
+def look_for(characters: Iterable[str]) -> None:
+    """Note those that no font has."""
+    setter = Typesetter()
+    for character in sorted(characters):
+        setter.length(clean(character))
 
 
 def _before_marks(line: str, start: int, cut: int) -> int:

@@ -21,33 +21,23 @@ from gateway.document import comments, hidden_binary, hidden_xml, officeshapes, 
 from gateway.document.compound import Compound, Damaged
 
 _HIDDEN_SLIDE = re.compile(rb"<(?:\w+:)?sld\b[^<>]*\bshow\s*=\s*[\"'](?:0|false)[\"']")
-_SHEETS, _HIDDEN_SHEET = (
-    re.compile(r"xl/workbook\d*\.xml"),  # Excel on the web gives its files numbers
-    re.compile(rb"<(?:\w+:)?sheet\b[^<>]*\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']"),
-)
+_HIDDEN_SHEET = re.compile(rb"<(?:\w+:)?sheet\b[^<>]*\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']")
+# and whether it is hidden
 _SHEET_PLACE = re.compile(
     rb"<(?:\w+:)?sheet\b(?=[^<>]*\br:id=\"([^\"]+))(?=([^<>]*\bstate\s*=\s*[\"'](?:veryH|h)idden)?)"
-)  # and whether it is hidden
-_RELATION = re.compile(rb"<Relationship\b(?=[^<>]*\bId=\"([^\"]+)\")(?=[^<>]*\bTarget=\"([^\"]+))")
-_PRINT_AREA = re.compile(
-    rb"<(?:\w+:)?definedName\b(?=[^<>]*\bname=\"_xlnm\.Print_Area\")(?=[^<>]*\blocalSheetId=\"(\d{1,5})\")[^<>]*>([^<]+)<"
 )
+_RELATION = re.compile(rb"<Relationship\b(?=[^<>]*\bId=\"([^\"]+)\")(?=[^<>]*\bTarget=\"([^\"]+))")
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 # where a sheet's head or foot has a picture, a letterhead say, which LibreOffice leaves out
 _HEAD_PICTURE = re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;G")
 # a cell that is nothing but a picture, as Excel has them since 2023; others show an error there
-_CELL_PICTURES, _CELL_PICTURE = (
-    "xl/richData/richValueRel.xml",
-    re.compile(rb"<(?:\w+:)?c\b(?=[^<>]*\bvm=\")(?=[^<>]*\bt=\"e\")[^<>]*>"),
-)
+_CELL_PICTURES = "xl/richData/richValueRel.xml"
+_CELL_PICTURE = re.compile(rb"<(?:\w+:)?c\b(?=[^<>]*\bvm=\")(?=[^<>]*\bt=\"e\")[^<>]*>")
 _REMARKS, _REMARK = re.compile(r"(?:xl|ppt)/comments[^.]*\.xml"), re.compile(rb"<(?:\w+:)?(?:comment|cm)\s")
-_COMMENT_2003 = re.compile(
-    rb"<aml:annotation\b[^<>]*\bw:type=\"Word\.Comment\"|<(?:ss:)?Comment[ >]"
-)  # of Word, of Excel
-_NOTES, _MARGIN = (
-    re.compile(r"ppt/notesSlides/[^/]+\.xml"),
-    re.compile(rb"<p:ph\b[^<>]*\btype=\"(?:hdr|ftr|dt|sldNum)\""),
-)
+# of Word, of Excel
+_COMMENT_2003 = re.compile(rb"<aml:annotation\b[^<>]*\bw:type=\"Word\.Comment\"|<(?:ss:)?Comment[ >]")
+_NOTES = re.compile(r"ppt/notesSlides/[^/]+\.xml")
+_MARGIN = re.compile(rb"<p:ph\b[^<>]*\btype=\"(?:hdr|ftr|dt|sldNum)\"")
 _BINARY_SHEETS = "xl/workbook.bin"
 _OPEN_DOCUMENT = "content.xml"
 _PAGES = re.compile(r"(?:word|(?i:ppt/slides)|xl/drawings)/[^/]+\.xml|content\.xml")
@@ -73,10 +63,8 @@ _NEW_CHART = re.compile(r"(?:word|ppt|xl)/charts/chartEx\d*\.xml")  # which Libr
 _DIAGRAM, _RUN = re.compile(r"(?:word|ppt|xl)/diagrams/data[^/]*\.xml"), re.compile(rb"<(?:\w+:)?t>([^<]+)<")
 _DRAWN = re.compile(r"ppt/slides/[^/]+\.xml|xl/drawings/[^/]+\.xml")
 _FORMULA = re.compile(rb"<a14:m\b(?:(?!</?a14:m\b).)*+</a14:m>", re.DOTALL)
-_RELATIONS, _INSERTED = (
-    re.compile(r"word/_rels/[^/]+\.rels"),
-    re.compile(rb"<(?:\w+:)?Relationship\b[^<>]*/aFChunk[\"'][^<>]*>"),
-)
+_RELATIONS = re.compile(r"word/_rels/[^/]+\.rels")
+_INSERTED = re.compile(rb"<(?:\w+:)?Relationship\b[^<>]*/aFChunk[\"'][^<>]*>")
 _TARGET = re.compile(rb"\bTarget\s*=\s*[\"']/?(?:word/)?([^\"']+)")
 _BOOKS, _SHOW, _EDITED = ("Workbook", "Book"), "PowerPoint Document", "Current User"  # streams
 # what zipfile says of an archive that is damaged, locked or of a newer kind: LibreOffice is to judge it
@@ -170,7 +158,7 @@ def _in_package(document: Path) -> Counter[str]:
                 if name == _OPEN_DOCUMENT:
                     found += hidden_xml.of_open_document(page)
             found["Office 2016 chart"] += bool(_NEW_CHART.fullmatch(name))
-            if _SHEETS.fullmatch(name):
+            if package.BOOK.fullmatch(name):
                 found["hidden sheet"] += len(_HIDDEN_SHEET.findall(package.read(source, name)))
             elif name == _BINARY_SHEETS:
                 found["hidden sheet"] += hidden_binary.sheets_of_2007(package.read(source, name))
@@ -192,7 +180,7 @@ def _in_package(document: Path) -> Counter[str]:
 
 def _printed(book: zipfile.ZipFile) -> dict[str, str]:
     """What is to be printed of sheets of Excel of which that is not all, by their names in the package."""
-    sheets = next(filter(_SHEETS.fullmatch, book.namelist()), "")
+    sheets = next(filter(package.BOOK.fullmatch, book.namelist()), "")
     named = f"xl/_rels/{posixpath.basename(sheets)}.rels"
     if named not in book.namelist():
         return {}
@@ -200,11 +188,14 @@ def _printed(book: zipfile.ZipFile) -> dict[str, str]:
     relations = package.read(book, named)
     targets = dict(_RELATION.findall(relations))
     names = [b"" if hidden else targets.get(each, b"") for each, hidden in _SHEET_PLACE.findall(text)]
-    areas = ((int(number), html.unescape(area.decode("utf-8", "ignore"))) for number, area in _PRINT_AREA.findall(text))
+    areas = (
+        (int(number), html.unescape(area.decode("utf-8", "ignore")))
+        for number, area in package.PRINT_AREA.findall(text)
+    )
     return {
         posixpath.normpath(posixpath.join("/xl", names[number].decode())).lstrip("/"): area
         for number, area in areas
-        if number < len(names)
+        if area and number < len(names)
     }
 
 

@@ -22,7 +22,7 @@ _TEXTS = re.compile(
 )
 _OF_TABLE, _SHEETS = "xl/", re.compile(r"xl/(?:workbook\d*|worksheets/[^/]+)\.xml")
 _OPEN = "content.xml"
-_WORD_2003, _HEAD = b"office/word/2003/wordml", 4096  # in one XML; bytes in which it says so
+_HEAD = 4096  # bytes in which a text of Word 2003 says that it is one
 _HIDES = re.compile(rb"Print_Area\b|\bstate=\"(?:veryH|h)idden\"|<(?:x:)?(?:row|col)\b[^<>]*\bhidden=\"(?:1|true)\"")
 _UNREADABLE = re.compile(  # slides that are hidden; letters that are drawn as shapes (WordArt)
     rb"<p:sld\b[^<>]*\bshow=\"(?:0|false)\"|\bprst=\"text(?!NoShape)|<v:textpath\b"
@@ -75,7 +75,7 @@ def _words(document: Path) -> Iterator[str]:
 def _texts(document: Path) -> Iterator[str]:
     if not zipfile.is_zipfile(document):
         with document.open("rb") as stream:
-            if _WORD_2003 in (head := stream.read(_HEAD)):
+            if package.WORD_2003 in (head := stream.read(_HEAD)):
                 yield from _shown(head + stream.read(package.LONGEST))
         return
     with zipfile.ZipFile(document) as source:
