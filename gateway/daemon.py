@@ -129,7 +129,7 @@ async def _reloads(gateway: Gateway, notifier: systemd.Notifier, hangup: asyncio
             log.warning("not all was reloaded", why=str(error))
         except Exception:
             log.exception("unexpected failure of a reload")
-        notifier.ready("reloaded")
+        notifier.ready()
 
 
 async def _watchdog(gateway: Gateway, notifier: systemd.Notifier) -> None:

@@ -25,6 +25,7 @@ from gateway.model import JobState
 log = structlog.get_logger("fax")
 
 _SECRET = re.compile(r"(api_key=|/callback/|password=|token=|postd(?:=|\+3d))[^\s&/'\"]+", re.IGNORECASE)
+_NUMBER = re.compile(r"\+\d{8,15}")
 _ODD = frozenset(" \t=\r\n\"'")  # what a value is quoted for
 _is_verbose = False
 _LEVELS = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}  # sd-daemon(3) prefixes
@@ -219,6 +220,8 @@ def _tell(event: str, *, level: int = logging.INFO, **facts: Any) -> None:
         listener(event, facts)
     if "number" in facts:
         facts["number"] = mask(str(facts["number"]))
+    if "why" in facts and event != "rejected":
+        facts["why"] = _NUMBER.sub(lambda found: mask(found.group()), facts["why"])
     log.log(level, event, **{name: value for name, value in facts.items() if value not in (None, "")})
 
 

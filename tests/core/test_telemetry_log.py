@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from gateway import telemetry
 from gateway.logstream import LogStream
@@ -50,6 +51,14 @@ def test_a_traceback_holds_no_secret_and_no_value_of_a_variable(form: str) -> No
     assert "+1202***0123" in said
     for secret in ("hunter2", "k3y", "t0ken", "5550"):
         assert secret not in said
+
+
+def test_a_number_in_a_reason_is_masked_unless_it_is_refused() -> None:
+    why = "+12025550123 may be sent 2 faxes an hour"
+    with capture_logs() as logged:
+        telemetry.retry("id-1", step="submit", wait=1.0, why=why)
+        telemetry.rejected("5.7.1", client="192.0.2.1", why=why)
+    assert [each["why"] for each in logged] == ["+1202***0123 may be sent 2 faxes an hour", why]
 
 
 @pytest.mark.parametrize("reader", ["the journal", "another"])
