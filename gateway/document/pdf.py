@@ -20,7 +20,7 @@ import pypdfium2
 from PIL import Image, ImageChops
 from pypdfium2 import raw as pdfium
 
-from gateway.document import glyphs, layers, losses, named, pale, progress, raster, xfa
+from gateway.document import allocation, glyphs, layers, losses, named, pale, progress, raster, xfa
 from gateway.document.annotations import Annotations
 from gateway.document.glyphs import Borrowed
 from gateway.document.raster import Grid, Page
@@ -35,7 +35,7 @@ _OBJECT = re.compile(rb"[0-9]+ [0-9]+ obj\b")
 # what pikepdf raises for pages and pictures it cannot take apart
 _NO_FAX = (
     pikepdf.PdfError, pikepdf.PasswordError, pikepdf.UnsupportedImageTypeError, ValueError, RuntimeError, OSError, LookupError, TypeError,
-    AttributeError, ArithmeticError,
+    AttributeError, ArithmeticError, Image.DecompressionBombError,
 )  # fmt: skip
 _JBIG2 = "JBIG2Decode"
 _FILTERS = {"/CCITTFaxDecode", "/FlateDecode"}  # others may start a program
@@ -243,7 +243,7 @@ def _with_letters(
         if each.letter.isalnum() or not each.letter:
             document.close()
             raise Unfaxable(
-                f"page {each.page + 1} of {name} has letters of a font ({each.font}) that is neither in the PDF nor on this gateway;"
+                f"page {each.page + 1} of {name} has letters of a font ({each.called}) that is neither in the PDF nor on this gateway;"
                 " save the PDF with its fonts embedded, or print it to a new one"
             )
     if missing:
@@ -352,16 +352,17 @@ def _sampled(page: pypdfium2.PdfPage, across: int, down: int) -> Image.Image | N
 def _rendered(
     document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, size: tuple[int, int], place: pale.Place
 ) -> Image.Image:
-    """A picture of this size, with the page at its ``place``."""
+    """A picture of this size, with the page at its ``place``. Raises MemoryError where something on it may be missing."""
     bitmap = pypdfium2.PdfBitmap.new_native(*size, pdfium.FPDFBitmap_Gray)
     try:
         bitmap.fill_rect((255, 255, 255, 255), 0, 0, *size)
         # not FPDF_GRAYSCALE: the bitmap is grey anyway, and it would hold a second copy of each picture
         flags = pdfium.FPDF_ANNOT | pdfium.FPDF_PRINTING
         where = (bitmap, page, *place)
-        pdfium.FPDF_RenderPageBitmap(*where, flags)
-        if document.formenv:
-            pdfium.FPDF_FFLDraw(document.formenv, *where, flags)
+        with allocation.checked():
+            pdfium.FPDF_RenderPageBitmap(*where, flags)
+            if document.formenv:
+                pdfium.FPDF_FFLDraw(document.formenv, *where, flags)
         image: Image.Image = bitmap.to_pil()  # which keeps the memory that is drawn in
         return image
     finally:

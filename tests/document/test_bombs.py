@@ -270,6 +270,57 @@ def a_million_lines() -> bytes:
     return pdf_of([sheet])
 
 
+def masks_in_masks(depth: int) -> bytes:
+    """A black page behind a mask that lets all of it through, behind another, and so on."""
+    document = pikepdf.new()
+    document.add_blank_page(page_size=LETTER)
+    states, content = Dictionary(), b"1 g 0 0 612 792 re f"
+    for _ in range(depth):
+        mask = Stream(
+            document, content, Type=Name.XObject, Subtype=Name.Form, BBox=Array([0, 0, *LETTER]),
+            Group=Dictionary(S=Name.Transparency, CS=Name.DeviceGray), Resources=Dictionary(ExtGState=states),
+        )  # fmt: skip
+        states = Dictionary(G=Dictionary(SMask=Dictionary(S=Name.Luminosity, G=document.make_indirect(mask))))
+        content = b"/G gs 1 g 0 0 612 792 re f"
+    document.pages[0].obj.Resources = Dictionary(ExtGState=states)
+    document.pages[0].obj.Contents = Stream(document, b"/G gs 0 g 0 0 612 792 re f")
+    return saved(document)
+
+
+def jpeg_2000(width: int, height: int) -> bytes:
+    """A picture of which there is only a head (ISO 15444-1 annex A) that says so."""
+    size = struct.pack(">HHHIIIIIIIIH", 0xFF51, 47, 0, width, height, 0, 0, width, height, 0, 0, 3) + b"\7\1\1" * 3
+    coding = bytes.fromhex("ff52 000c 00 00 0001 00 05 04 04 00 01 ff5c 0013 40") + b"\x40" * 16
+    data = b"\xff\x4f" + size + coding + bytes.fromhex("ff90 000a 0000 00000000 0001 ff93 ffd9")
+    document = pikepdf.new()
+    page = Sheet().raw(b"q 612 0 0 792 0 0 cm /I0 Do Q").add_to(document)
+    picture = Stream(
+        document, data, Type=Name.XObject, Subtype=Name.Image, Width=width, Height=height, BitsPerComponent=8
+    )
+    picture.ColorSpace, picture.Filter = Name.DeviceRGB, Name.JPXDecode
+    page.obj.Resources = Dictionary(XObject=Dictionary(I0=picture))
+    return saved(document, compress_streams=False)
+
+
+def nameless(name: str) -> bytes:
+    """Words in a font of this name that is not there."""
+    document = pikepdf.new()
+    page = Sheet().raw(b"BT /F 20 Tf 50 500 Td <4e004e01> Tj ET").add_to(document)
+    inner = Dictionary(
+        Type=Name.Font, Subtype=Name.CIDFontType2, BaseFont=Name("/" + name),
+        CIDSystemInfo=Dictionary(Registry=b"Adobe", Ordering=b"Identity", Supplement=0),
+    )  # fmt: skip
+    font = Dictionary(
+        Type=Name.Font,
+        Subtype=Name.Type0,
+        BaseFont=Name("/" + name),
+        Encoding=Name("/Identity-H"),
+        DescendantFonts=Array([inner]),
+    )
+    page.obj.Resources = Dictionary(Font=Dictionary(F=font))
+    return saved(document)
+
+
 PDFS: dict[str, Callable[[], bytes]] = {
     "forms that draw themselves": recursive_forms,
     "ten thousand million forms": a_billion_forms,
@@ -294,6 +345,23 @@ async def test_twenty_thousand_pages_are_refused_before_they_are_drawn(sender: S
     for _ in range(20_000):
         document.add_blank_page(page_size=LETTER)
     assert refused(await sender.outcome(saved(document)), "x.bin has 20000 pages, and the fax has room for 200 more")
+
+
+async def test_what_the_memory_does_not_suffice_for_is_not_left_out(sender: Sender) -> None:
+    assert await sender.outcome(masks_in_masks(3)) == 1
+    outcome = await sender.outcome(masks_in_masks(30))
+    assert refused(outcome, "x.bin needs more memory to convert than a fax may have"), outcome
+
+
+async def test_a_picture_that_says_it_is_huge_is_no_crash(sender: Sender) -> None:
+    outcome = await sender.outcome(jpeg_2000(60000, 60000))
+    assert refused(outcome, "page 1 of x.bin"), outcome
+
+
+async def test_a_name_in_a_refusal_is_short_and_on_one_line(sender: Sender) -> None:
+    outcome = await sender.outcome(nameless("Nowhere\x1b[31m" + "N" * 100_000))
+    assert refused(outcome, "has letters of a font .Nowhere.* is neither in the PDF"), outcome
+    assert isinstance(outcome, Refused) and outcome.public.isprintable() and len(outcome.public) < 400
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
