@@ -236,10 +236,11 @@ class Inbound:
         outbox.add(tx, alarm)
 
     def _complete(self, tx: Tx, known: InboundFax, found: InboundFax, now: float) -> tuple[InboundFax, tuple[str, ...]]:
-        """A pending fax gets its document, and its mails go out."""
+        """A pending fax gets its document, and its mails go out; also where others have told it without."""
         inbound.dispatched(
             tx, known.id, file=found.file, file_type=found.file_type, size=found.size, sha256=found.sha256
         )
+        outbox.forget_of(tx, known.id)
         whole = inbound.get(tx, known.id)
         assert whole is not None
         return whole, self._dispatch(tx, whole, now)
@@ -256,7 +257,8 @@ class Inbound:
                 note += f" To give it one: faxgateway route add did {number} ADDRESS"
         note = note.strip()
         for n, mailbox in enumerate(mailboxes, 1):
-            outbox.add(tx, self._notices.received(fax, mailbox, now, note=note, mark=f".{n}"))
+            mark = f".{n}" if fax.file else f".bare.{n}"  # with its document it may follow
+            outbox.add(tx, self._notices.received(fax, mailbox, now, note=note, mark=mark))
         return mailboxes
 
     async def redeliver(self, fax_id: str, to: str) -> int:
@@ -398,22 +400,25 @@ class Inbound:
         return None
 
     async def _without_document(self, fax: InboundFax, trouble: GatewayError) -> None:
-        """Say that a fax came whose document cannot be had: better known than lost."""
+        """Say once that a fax came whose document cannot be had: better known than lost."""
         now = self._clock()
 
-        def commit(tx: Tx) -> None:
-            if inbound.dispatched(tx, fax.id, file="", file_type="", size=0, sha256=""):
-                perhaps = self._perhaps(tx, fax)
-                known = (
-                    f" It may be the fax {perhaps.id}, which was mailed already: its details are the same."
-                    if perhaps
-                    else ""
-                )
-                self._dispatch(tx, fax, now, f"The last trouble was: {trouble.public}.{known}")
+        def commit(tx: Tx) -> bool:
+            is_told = bool(outbox.of_cause(tx, fax.id))
+            if not inbound.dispatched(tx, fax.id, file="", file_type="", size=0, sha256="") or is_told:
+                return False
+            perhaps = self._perhaps(tx, fax)
+            known = (
+                f" It may be the fax {perhaps.id}, which was mailed already: its details are the same."
+                if perhaps
+                else ""
+            )
+            self._dispatch(tx, fax, now, f"The last trouble was: {trouble.public}.{known}")
+            return True
 
-        await self._database.write(commit)
-        log.error("document given up", id=fax.id, why=str(trouble))
-        self._on_mail()
+        if await self._database.write(commit):
+            log.error("document given up", id=fax.id, why=str(trouble))
+            self._on_mail()
 
     def _perhaps(self, tx: Tx, fax: InboundFax) -> InboundFax | None:
         """One that a callback brought, and that a fax of the list may be of which no document tells it apart."""

@@ -30,6 +30,7 @@ _PAGE = 100
 _PAGES = 300
 _WHOLE = 4  # of so many sweeps one reads the list to its end: it may be in any order, and lag behind
 _ZONES = 2 * 86400.0  # seconds: more than two time zones, or a clock that is somewhat wrong, lie apart
+_ASKED = 30 * 86400.0  # seconds for which a document that was given up is asked for again, with each whole reading
 _STARTED = "inbox_first_start_at"
 _BASELINE = "inbox_baseline_at"
 
@@ -128,12 +129,16 @@ class Sweep:
         self._on_found()
         return found
 
+    @property
+    def _is_whole(self) -> bool:
+        return self._sweeps % _WHOLE == 0
+
     async def _read_inbox(self) -> list[InboxEntry]:
         """The list to its end, or to a page without news while it runs from the newest to the oldest.
 
         It is not left before all was seen that had to wait for a decision.
         """
-        whole = self._sweeps % _WHOLE == 0
+        whole = self._is_whole
         seen: dict[int, InboxEntry] = {}
         for page in range(1, _PAGES + 1):
             try:
@@ -156,7 +161,7 @@ class Sweep:
 
     def _compare(self, tx: Tx, entries: Sequence[InboxEntry], now: float) -> int:
         """All entries in one transaction: what one of them is depends on how many others it may be."""
-        first = get_meta(tx, _BASELINE) is None
+        first, whole = get_meta(tx, _BASELINE) is None, self._is_whole
         started = float(get_meta(tx, _STARTED) or now)
         unknown = []
         for entry in sorted(entries, key=lambda entry: (entry.created_at or 0.0, _id(entry))):
@@ -168,6 +173,8 @@ class Sweep:
                 unknown.append(entry)
             elif known.state is InboundState.PENDING and entry.arrival.file_url:
                 inbound.bind(tx, known.id, file_url=entry.arrival.file_url)  # addresses may go stale
+            elif known.is_given_up and entry.arrival.file_url and whole and now - known.received_at < _ASKED:
+                inbound.wanted(tx, known.id, entry.arrival.file_url, now)
         # a time that is yet to come is none: waited for until then, the fax would be missing
         ahead = {_id(entry) for entry in unknown if (entry.created_at or 0.0) > now + self._settings.window}
         unknown = [replace(entry, created_at=None) if _id(entry) in ahead else entry for entry in unknown]

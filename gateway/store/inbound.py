@@ -140,6 +140,16 @@ def dispatched(tx: Tx, fax: str, *, file: str, file_type: str, size: int, sha256
     )
 
 
+def wanted(tx: Tx, fax: str, file_url: str, now: float) -> None:
+    """A fax that was mailed without its document -> pending: it is asked for once more, if no mail of it waits."""
+    tx.execute(
+        "UPDATE inbound SET state = 'pending', next_at = ?, arrival = json_set(arrival, '$.file_url', ?)"
+        " WHERE id = ? AND state = 'dispatched' AND sha256 = ''"
+        " AND NOT EXISTS (SELECT 1 FROM outbox WHERE cause = inbound.id AND state = 'queued')",
+        (now, file_url, fax),
+    )
+
+
 def begin_fetch(tx: Tx, fax: str, again_at: float) -> int:
     """Count a try to fetch a pending fax's document before it is made; 0 when it is no longer pending."""
     row = tx.execute(

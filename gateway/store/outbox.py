@@ -120,6 +120,11 @@ def of_cause(tx: Tx, cause: str) -> list[OutgoingMail]:
     return [_mail(row) for row in tx.execute(f"SELECT {_MAIL} FROM outbox WHERE cause = ? ORDER BY rowid", (cause,))]
 
 
+def forget_of(tx: Tx, cause: str) -> None:
+    """Delete what one thing has caused and is not waiting: it is to be mailed anew."""
+    tx.execute("DELETE FROM outbox WHERE cause = ? AND state <> 'queued'", (cause,))
+
+
 def counts(tx: Tx) -> dict[str, int]:
     """How many mails wait, and how many were given up of which a person has still to make good or to be told."""
     queued = tx.execute("SELECT count(*) FROM outbox WHERE state = 'queued'").fetchone()[0]

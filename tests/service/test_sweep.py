@@ -15,7 +15,7 @@ from gateway.model import InboundFax, InboundState, MailKind
 from gateway.ports import InboxEntry, InboxPage
 from gateway.service.inbound import InboundSettings
 from gateway.service.sweep import SweepSettings
-from gateway.store import inbound
+from gateway.store import inbound, outbox
 from gateway.store.db import get_meta
 
 from .conftest import Build
@@ -427,6 +427,31 @@ async def test_a_document_that_the_inbox_gives_out_only_after_it_was_given_up_is
     for _ in range(3):
         await sweep(desk)
     assert await documents(desk) == sorted([b"", PDF, *others])
+
+
+async def test_a_listed_fax_that_was_mailed_without_its_document_is_asked_for_again_and_told_once(desk: House) -> None:
+    listed(desk, entry(desk, 7, PDF))
+    desk.provider.fetch_error = away()
+    desk.now += GRACE
+    await sweep(desk)
+    while (await desk.faxes())[0].state is InboundState.PENDING:
+        desk.now += 6 * 3600
+        await desk.turn("fetch")
+    (bare,) = await desk.mails(MailKind.INBOUND)
+    await desk.database.write(lambda tx: outbox.sent(tx, bare.id, desk.now, "250"))
+    for _ in range(8):
+        desk.now += 900
+        await sweep(desk)
+    assert [mail.id for mail in await desk.mails(MailKind.INBOUND)] == [bare.id]
+    asked = len(desk.provider.fetched)
+    desk.provider.fetch_error = None
+    for _ in range(4):
+        desk.now += 900
+        await sweep(desk)
+    assert len(desk.provider.fetched) == asked + 1
+    (whole,) = await desk.mails(MailKind.INBOUND)
+    assert (whole.cause, await documents(desk)) == (bare.cause, [PDF])
+    assert whole.message_id != bare.message_id  # or mail systems take it for the one they had
 
 
 async def test_a_fax_without_its_document_that_may_be_one_of_those_that_are_here_says_so(desk: House) -> None:
