@@ -16,11 +16,8 @@ from gateway.document.refusal import Unfaxable
 _PACKAGE = "EncryptedPackage".encode("utf-16-le")  # a stream's name in an OLE file: an encrypted DOCX, XLSX or PPTX
 # rights (MS-OFFCRYPTO, IRM), the second of a package; beside the first stands a document that says no more than that
 _RIGHTS = ("\tDRMContent".encode("utf-16-le"), "DRMEncryptedTransform".encode("utf-16-le"))
-_LOCKED_WORD, _LOCKED_BOOK, _LOCKED_SHOW = (
-    0x01,
-    0x2F,
-    0xF3D1C4DF,
-)  # MS-DOC fEncrypted, MS-XLS FilePass, MS-PPT headerToken
+# MS-DOC fEncrypted, MS-XLS FilePass, MS-PPT headerToken
+_LOCKED_WORD, _LOCKED_BOOK, _LOCKED_SHOW = 0x01, 0x2F, 0xF3D1C4DF
 _FIRST = 8  # records of a book: a password is in one of them
 _MANIFEST = "META-INF/manifest.xml"
 _LOCKED_OPEN = re.compile(  # the whole of it (LibreOffice 24.8 and later) or its text: macros alone may have a password too

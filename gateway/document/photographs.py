@@ -6,10 +6,11 @@ A tint has few levels once the writing on it is filled in, dark or light, howeve
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 
-from gateway.document.neighbourhood import STROKE, around, marked, opened
+from gateway.document.neighbourhood import STROKE, around, marked, opened, painted
 from gateway.document.shade import areas, edges, is_soft
 
 _STEP = 2  # cells of the ground between samples
@@ -89,7 +90,7 @@ def _found(small: Image.Image, ground: Image.Image, cell: tuple[int, int]) -> It
     across, down = cell[0] * _STEP, cell[1] * _STEP  # pixels of a sample
     area = strong.width * strong.height
     sharp = edges(ground).crop((0, 0, *strong.size))
-    dark = samples.reduce(_TILE).point([255] * _LOW + [0] * (256 - _LOW)).tobytes()
+    dark = marked(samples.reduce(_TILE), 0, _LOW).tobytes()
     for tiles in found:
         if is_soft(tiles, sharp) and (
             2 * len(tiles) < area or _is_written(below, _bounds(tiles, strong.size)[0], _NOTHING)
@@ -132,11 +133,7 @@ def _smooth(
     Few levels are near each other in them, but there are many in all, or some, and grain. Paper in uneven light is no
     rectangle, or has writing on it, or is lighter than what is around it.
     """
-    left = bytearray(candidate.tobytes())
-    for tiles in found:
-        for tile in tiles:
-            left[tile] = 0
-    rest = Image.frombytes("L", candidate.size, bytes(left))
+    rest = ImageChops.subtract(candidate, painted(chain(*found), candidate.size))
     for tiles in _regions(ImageChops.darker(slopes, rest), rest):
         bounds, full = _bounds(tiles, candidate.size)
         if len(tiles) < _WIDE or not full:
@@ -207,7 +204,7 @@ def _common(samples: Image.Image) -> Image.Image:
 
 def _fewer(common: Image.Image, middle: Image.Image, part: float) -> Image.Image:
     limit = middle.point([round(v * part) for v in range(256)])
-    return ImageChops.subtract(limit, common).point([0] + [255] * 255)
+    return marked(ImageChops.subtract(limit, common), 1)
 
 
 def _rough(change: Image.Image, low: int, high: int) -> Image.Image:
@@ -244,10 +241,7 @@ def _toned(samples: Image.Image) -> Image.Image:
 
 def _parts(tiles: list[int], toned: Image.Image) -> list[list[int]]:
     """The photographs that a region is: between two of them, and beside, may be paper with small print."""
-    seen, mask = toned.tobytes(), bytearray(toned.width * toned.height)
-    for tile in tiles:
-        mask[tile] = seen[tile]
-    parts = areas(Image.frombytes("L", toned.size, bytes(mask)))
+    parts = areas(ImageChops.darker(painted(tiles, toned.size), toned))
     return [part for part in parts if len(part) >= _LEAST] or [tiles]
 
 
@@ -272,7 +266,4 @@ def _bounds(tiles: list[int], size: tuple[int, int], dark: bytes = b"") -> tuple
 
 def _mask(tiles: list[int], size: tuple[int, int]) -> Image.Image:
     """The tiles with their neighbours, without holes."""
-    mask = bytearray(size[0] * size[1])
-    for tile in tiles:
-        mask[tile] = 255
-    return Image.frombytes("L", size, bytes(mask)).filter(ImageFilter.MaxFilter(7)).filter(ImageFilter.MinFilter(5))
+    return painted(tiles, size).filter(ImageFilter.MaxFilter(7)).filter(ImageFilter.MinFilter(5))

@@ -46,22 +46,22 @@ _DEFAULTS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class _Sheet:
-    """A finished page: a one-page TIFF, its rows to the inch, what its sender should know of it, whether it is blank."""
+    """A finished page: a one-page TIFF, bytes of its G4 data, its rows to the inch, what its sender should know of it, whether it is
+    blank.
+    """
 
     tiff: bytes
+    size: int
     y_dpi: int
     opinion: legibility.Opinion
     blank: bool
-
-    @property
-    def seconds(self) -> float:
-        return page_seconds(raster.strip_size(self.tiff))
 
     def headed(self, template: str, facts: dict[str, str | int]) -> _Sheet:
         """With a line at its top."""
         with Image.open(io.BytesIO(self.tiff)) as page:
             stamped = headline.stamped(page.convert("1", dither=Image.Dither.NONE), self.y_dpi, template, facts)
-        return replace(self, tiff=raster.g4(stamped, self.y_dpi))
+        tiff = raster.g4(stamped, self.y_dpi)
+        return replace(self, tiff=tiff, size=raster.strip_size(tiff))
 
 
 def render(
@@ -87,7 +87,7 @@ def render(
     if front := options["cover"]:
         ledger.append(LedgerEntry(f"cover page {front}", "cover page", 1, 1))
         # drawn when the number of pages is known
-        sheets.append(_Sheet(b"", target.y_dpi, legibility.Opinion(), blank=False))
+        sheets.append(_Sheet(b"", 0, target.y_dpi, legibility.Opinion(), blank=False))
         comments, note, chosen = _comments(chosen, options, target)
         if comments:
             ledger.append(LedgerEntry("message text, on the cover page", sniff.TEXT, 1, 1, note=note))
@@ -117,8 +117,16 @@ def render(
         facts = {**options["header_facts"], "pages": len(sheets)}
         sheets = [sheet.headed(options["header_text"], {**facts, "page": n}) for n, sheet in enumerate(sheets, 1)]
     made = _write([sheet.tiff for sheet in sheets], out)
-    pages = [FaxPage(round(sheet.seconds, 1), sheet.opinion.warnings, sheet.opinion.region) for sheet in sheets]
-    return {**made, "ledger": [asdict(entry) for entry in ledger], "sheets": [asdict(page) for page in pages]}
+    pages = [
+        FaxPage(round(page_seconds(sheet.size), 1), sheet.opinion.warnings, sheet.opinion.region) for sheet in sheets
+    ]
+    seconds = round(call_seconds([sheet.size for sheet in sheets]), 1)
+    return {
+        **made,
+        "seconds": seconds,
+        "ledger": [asdict(entry) for entry in ledger],
+        "sheets": [asdict(page) for page in pages],
+    }
 
 
 def _fate(name: str, kind: str, first: int, last: int, blank: list[int], note: str = "") -> LedgerEntry:
@@ -147,12 +155,12 @@ def _sheets(part: MailPart, kind: str, target: raster.Grid, room: int) -> list[_
 def _sheet(page: raster.Page) -> _Sheet:
     image, look = inked(page.image, page.y_dpi)
     tiff = raster.g4(image, page.y_dpi)
-    seconds = page_seconds(raster.strip_size(tiff))
+    size = raster.strip_size(tiff)
     opinion = legibility.opinion(
-        image, page.y_dpi, seconds=seconds, faint=look.faint, lost=look.lost, photographs=look.photographs,
+        image, page.y_dpi, seconds=page_seconds(size), faint=look.faint, lost=look.lost, photographs=look.photographs,
         cleared=look.cleared,
     )  # fmt: skip
-    return _Sheet(tiff, page.y_dpi, opinion, legibility.is_blank(image))
+    return _Sheet(tiff, size, page.y_dpi, opinion, legibility.is_blank(image))
 
 
 def _cover(options: dict[str, Any], comments: str, pages: int, target: raster.Grid) -> _Sheet:
@@ -191,7 +199,6 @@ def _write(sheets: list[bytes], out: str) -> dict[str, Any]:
         "pages": len(sheets),
         "size": len(document),
         "sha256": hashlib.sha256(document).hexdigest(),
-        "seconds": round(call_seconds([raster.strip_size(sheet) for sheet in sheets]), 1),
     }
 
 
@@ -201,22 +208,18 @@ def _write(sheets: list[bytes], out: str) -> dict[str, Any]:
 def _chosen(parts: list[MailPart], body: str) -> Iterator[tuple[MailPart, str, str]]:
     """Each part with its type and, where it becomes no page, the reason."""
     parts = [_as_it_is(part) for part in parts]
-    kinds = [_kind(part) for part in parts]
-    blank = [
-        part for part, kind in zip(parts, kinds, strict=True) if part.role == "attachment" and _is_blank(part, kind)
-    ]
-    attached = [
-        part for part, kind in zip(parts, kinds, strict=True)
-        if part.role == "attachment" and part not in blank and not _decoration(part, kind)
-    ]  # fmt: skip
+    kinds = [(part, _kind(part)) for part in parts]
+    files = [(part, kind) for part, kind in kinds if part.role == "attachment"]
+    blank = [part for part, kind in files if _is_blank(part, kind)]
+    attached = [part for part, kind in files if part not in blank and not _decoration(part, kind)]
     plain = any(part.role == "body-text" and _has_text(part, sniff.TEXT) for part in parts)
-    for part, kind in zip(parts, kinds, strict=True):
+    for part, kind in kinds:
         if part.role.startswith("body"):
             yield part, kind, _body_reason(part, kind, body, attached=any(each.is_document for each in attached))
         elif part in blank:
             yield part, kind, _NO_TEXT
         elif part in attached or not _has_other(parts, part, plain=plain, attached=bool(attached)):
-            yield _sized(part), kind, ""
+            yield replace(part, defect=part.defect or ("" if part.size else "it is empty (0 bytes)")), kind, ""
         else:
             yield part, kind, "it only decorates the message, as a logo does"
 
@@ -247,10 +250,6 @@ def _is_utf8(path: Path) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _sized(part: MailPart) -> MailPart:
-    return replace(part, defect=part.defect or ("it is empty (0 bytes)" if not part.size else ""))
 
 
 def _decoration(part: MailPart, kind: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageChops
 
-from gateway.document.neighbourhood import grown, marked, opened
+from gateway.document.neighbourhood import grown, marked, opened, painted
 from gateway.document.shade import areas
 
 _TINTS = range(150, 245)
@@ -37,12 +37,9 @@ def find(small: Image.Image, ground: Image.Image) -> Image.Image | None:
     strips = opened(_tinted(small, ground, ImageChops.subtract(grown(small, 1), darkest), _EVEN), _LEAST, 1)
     if strips.getbbox() is None:
         return None
-    seen, mask = small.tobytes(), bytearray(small.width * small.height)
-    for cells in areas(strips):
-        if _is_ground(seen, cells):
-            for cell in cells:
-                mask[cell] = 255
-    return grown(Image.frombytes("L", small.size, bytes(mask)), 1)
+    seen = small.tobytes()
+    found = (cell for cells in areas(strips) if _is_ground(seen, cells) for cell in cells)
+    return grown(painted(found, small.size), 1)
 
 
 def _tinted(small: Image.Image, ground: Image.Image, uneven: Image.Image, most: int) -> Image.Image:

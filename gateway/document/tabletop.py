@@ -6,6 +6,7 @@ has writing on it, in lines, and nothing at all is on it itself, not even the gr
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,7 +14,7 @@ from itertools import pairwise
 from PIL import Image, ImageChops, ImageDraw
 
 from gateway.document import exposure
-from gateway.document.neighbourhood import grown, smoothed
+from gateway.document.neighbourhood import grown, marked, painted, smoothed
 from gateway.document.shade import areas
 
 _LIGHTER, _LIGHTEST = 1.3, 1.5  # times as light as the ground: the least of the sheet, and the lightest of it
@@ -52,12 +53,9 @@ def find(small: Image.Image, paper: Image.Image) -> Image.Image | None:
         return None
     paper = paper.crop(box)
     least = round(_LIGHTER * brightest) + _LIGHT // 2
-    dark = paper.point([255 if v < least else 0 for v in range(256)])
-    mask = bytearray(dark.width * dark.height)
-    for cell in areas(dark)[0]:  # the first of them holds the edges
-        mask[cell] = 255
-    sheet = ImageChops.invert(Image.frombytes("L", dark.size, bytes(mask)))
-    if len(areas(sheet)) > 1 or sheet.histogram()[255] < _LEAST * len(mask):
+    dark = marked(paper, 0, least)
+    sheet = ImageChops.invert(painted(areas(dark)[0], dark.size))  # the first of them holds the edges
+    if len(areas(sheet)) > 1 or sheet.histogram()[255] < _LEAST * sheet.width * sheet.height:
         return None
     corners = _corners(sheet)
     sides = Image.new("L", sheet.size)
@@ -65,7 +63,7 @@ def find(small: Image.Image, paper: Image.Image) -> Image.Image | None:
     if ImageChops.difference(sheet, sides).histogram()[255] > _OFF * sheet.histogram()[255] or not _is_skew(corners):
         return None
     sheet = ImageChops.lighter(sheet, sides)
-    writing = ImageChops.subtract(paper, picture).point([255 if v >= _INK * lightest else 0 for v in range(256)])
+    writing = marked(ImageChops.subtract(paper, picture), math.ceil(_INK * lightest))
     if not _is_plain(picture, sheet) or not _is_written(writing, corners):
         return None
     ground = Image.new("L", small.size, 255)
@@ -122,4 +120,4 @@ def _lines(flat: Image.Image) -> int:
 
 def _shown(band: Image.Image, size: tuple[int, int]) -> bytes:
     """In which rows, or columns, something is."""
-    return band.resize(size, Image.Resampling.BOX).point([0] + [255] * 255).tobytes()
+    return marked(band.resize(size, Image.Resampling.BOX), 1).tobytes()
