@@ -54,7 +54,7 @@ def encoding(found: Signs) -> Dictionary:
     return Dictionary(Type=Name.Encoding, Differences=Array([0x21, *names]))
 
 
-def in_html(style: str, face: str = "") -> Signs | None:
+def in_html(style: str, face: str) -> Signs | None:
     """Those of the font of an element, by its style and by the ``face`` of an old one, none of letters; None where it says no font."""
     said = [*([face] if face else []), *_IN_STYLE.findall(style)]
     if not said:

@@ -218,7 +218,7 @@ def _name(font: pdfium.FPDF_FONT) -> str:
     return buffer.value.decode("utf-8", "replace")
 
 
-def lend(document: pikepdf.Pdf, *, letters: bool = True) -> None:
+def lend(document: pikepdf.Pdf, *, letters: bool) -> None:
     """Give the fonts that are not in a document the ``letters`` of ours, or the signs alone; not those whose letters are known by
     their numbers alone.
     """

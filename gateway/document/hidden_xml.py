@@ -30,7 +30,7 @@ def of_open_document(text: bytes) -> Counter[str]:
     return _OpenDocument().read(text) if _HIDES_OPEN.search(text) else Counter()
 
 
-def of_sheet(text: bytes, printed: str = "") -> Counter[str]:
+def of_sheet(text: bytes, printed: str) -> Counter[str]:
     """The hidden rows and columns of a sheet of Excel (SpreadsheetML), and the cells that are not ``printed`` ("A!$A$1:$B$2,A!$D$1"; ""
     is all). Raises ExpatError, ValueError.
     """

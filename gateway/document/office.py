@@ -10,6 +10,7 @@ import ctypes
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -79,31 +80,11 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     if _MESSAGE in old:
         raise Unfaxable(sniff.SAVED_MAIL.format(name))
     work = Path(directory)
+    source, kind = _copied(Path(path), kind, name, work)
+    notes = list(filter(None, _settle(source, kind, name, office)))
     profile = work / "profile"
     (profile / "user").mkdir(parents=True)
     (profile / "user" / "registrymodifications.xcu").write_text(_settings(), encoding="utf-8")
-    source = work / _called(name, kind)
-    shutil.copyfile(path, source)
-    if kind == sniff.RTF and (start := (rich := source.read_bytes()).find(_RTF)) > 0:
-        source.write_bytes(rich[start:])
-    if kind == sniff.OFFICE_XML and (unpacked := package.of_one_xml(source, name)):
-        source, kind = unpacked, sniff.OFFICE
-    if "formulas" in libreoffice.lacking(office) and unprinted.has_formulas(source):  # it would just leave them out
-        raise Unfaxable(
-            f"{name} holds formulas, which cannot be printed here (a part of LibreOffice is missing); print it to a PDF and send that"
-        )
-    if unprinted.has_insertions(source):
-        raise Unfaxable(
-            f"{name} has text of another kind inserted (HTML, say), which LibreOffice leaves out; save it again with Word, or print"
-            " it to a PDF and send that"
-        )
-    notes = [*filter(None, [*unprinted.left_out(source, kind), revisions.accept(source, kind)])]
-    if kind == sniff.OFFICE:
-        notes += officepictures.settle(source, name)
-        officesigns.settle(source)
-    else:
-        officepictures.check(source, kind, name)
-    officefields.settle(source, kind)
     os.environ |= {"HOME": str(profile), "TMPDIR": str(profile), "SAL_USE_VCLPLUGIN": "svp"}
     os.chdir(profile)
     officefonts.settle(source, kind)
@@ -132,6 +113,40 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     notes += [*unprinted.undrawn(source, made), *unseen.told(source, made)]
     text.look_for(characters.of(source, kind, made))
     return {"path": str(made), "note": "; ".join([*notes, *progress.notes()])}
+
+
+def _copied(path: Path, kind: str, name: str, work: Path) -> tuple[Path, str]:
+    """Our copy of a document, which may be written anew, and its kind."""
+    source = work / _called(name, kind)
+    shutil.copyfile(path, source)
+    if kind == sniff.RTF and (start := (rich := source.read_bytes()).find(_RTF)) > 0:
+        source.write_bytes(rich[start:])
+    if kind == sniff.OFFICE_XML and (unpacked := package.of_one_xml(source, name)):
+        return unpacked, sniff.OFFICE
+    return source, kind
+
+
+def _settle(source: Path, kind: str, name: str, office: str) -> Iterator[str]:
+    """Write a document anew so that LibreOffice prints it as its own program does; what is to be said of it, or "". Raises Unfaxable
+    where it would leave something out that cannot be told.
+    """
+    if "formulas" in libreoffice.lacking(office) and unprinted.has_formulas(source):
+        raise Unfaxable(
+            f"{name} holds formulas, which cannot be printed here (a part of LibreOffice is missing); print it to a PDF and send that"
+        )
+    if unprinted.has_insertions(source):
+        raise Unfaxable(
+            f"{name} has text of another kind inserted (HTML, say), which LibreOffice leaves out; save it again with Word, or print"
+            " it to a PDF and send that"
+        )
+    yield from unprinted.left_out(source, kind)
+    yield revisions.accept(source, kind)
+    if kind == sniff.OFFICE:
+        yield from officepictures.settle(source, name)
+        officesigns.settle(source)
+    else:
+        officepictures.check(source, kind, name)
+    officefields.settle(source, kind)
 
 
 def _called(name: str, kind: str) -> str:

@@ -20,10 +20,8 @@ from gateway.document import jpeg, oldpictures, package, picture, sniff
 from gateway.document.refusal import Unfaxable
 
 _RELATIONS = re.compile(r"(?:(?:word|xl|ppt)(?!/notes|/handout)/.*)_rels/[^/]+\.rels", re.IGNORECASE)
-_RELATION = re.compile(rb"<(?:\w+:)?Relationship\b[^>]*/(image|chart)[\"'][^>]*>")
 _PICTURE = "picture"
-_TARGET = re.compile(rb"\bTarget\s*=\s*[\"']([^\"']+)")
-_ELSEWHERE = re.compile(rb"\bTargetMode\s*=\s*[\"']External")
+_RELATED = {"image": _PICTURE, "chart": "chart"}  # by the ends of the kinds of relations
 _OPEN_DOCUMENT = {"content.xml", "styles.xml"}
 _HREF = re.compile(rb"<draw:image\b[^>]*\bxlink:href=[\"'](?:\./)?(Pictures/[^\"']+)")
 _MANIFEST, _ENCRYPTED = "META-INF/manifest.xml", b"encryption-data"
@@ -79,12 +77,9 @@ def _wanted(source: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
     """The pictures and charts that a document speaks of, by their names in it in lower case."""
     for name in source.namelist():
         if _RELATIONS.fullmatch(name):
-            folder = posixpath.dirname(posixpath.dirname(name))
-            for relation in _RELATION.finditer(package.read(source, name)):
-                if (target := _TARGET.search(relation[0])) and not _ELSEWHERE.search(relation[0]):
-                    place = posixpath.join("/" + folder, unquote(target[1].decode("utf-8", "replace")))
-                    what = _PICTURE if relation[1] == b"image" else "chart"
-                    yield posixpath.normpath(place).lstrip("/").casefold(), what
+            for _, kind, target in package.relations(source, name):
+                if target and (what := _RELATED.get(kind.rpartition("/")[2])):
+                    yield target.casefold(), what
         elif name in _OPEN_DOCUMENT:
             for href in _HREF.findall(package.read(source, name)):
                 yield unquote(href.decode("utf-8", "replace")).casefold(), _PICTURE

@@ -79,10 +79,9 @@ def _blips(stream: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _inflated(data: bytes) -> bytes:
-    """As far as it goes: what is missing is missed in the metafile."""
-    inflater = zlib.decompressobj()
+    """As far as there is something, which is missed in the metafile; b"" where it is damaged."""
     try:
-        return inflater.decompress(data, _LONGEST)
+        return zlib.decompressobj().decompress(data, _LONGEST)
     except zlib.error:
         return b""
 
@@ -107,7 +106,7 @@ def _in_rtf(document: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _of_digits(digits: bytes) -> bytes:
-    """What they say, up to one that is none."""
+    """What they say, b"" where one of them is none."""
     try:
         return binascii.unhexlify(digits[: len(digits) // 2 * 2])
     except binascii.Error:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import binascii
 import contextlib
+import html
+import posixpath
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from urllib.parse import unquote
 from xml.parsers import expat
 
 from gateway.document.refusal import Unfaxable
@@ -21,6 +24,8 @@ PRINT_AREA = re.compile(
     rb"<(?:\w+:)?definedName\b(?=[^<>]*\bname=\"_xlnm\.Print_Area\")(?=[^<>]*\blocalSheetId=\"(\d{1,5})\")[^<>]*>([^<]*)</[^<>]*>"
 )
 WORD_2003 = b"office/word/2003/wordml"  # says a text of Word that is one XML
+_RELATION = re.compile(rb"<(?:\w+:)?Relationship\b[^<>]*>")
+_SAID = re.compile(rb"\b(Id|Type|Target|TargetMode)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 # of one XML ("Flat OPC"), as Word and PowerPoint write it
 _ROOT, _START = re.compile(rb"<pkg:package\b"), 2048
 _PART = re.compile(
@@ -69,6 +74,20 @@ def read(source: zipfile.ZipFile, name: str) -> bytes:
     """A file of a package, as much of it as is looked through. Raises what zipfile does."""
     with source.open(name) as stream:
         return stream.read(LONGEST)
+
+
+def relations(source: zipfile.ZipFile, name: str) -> Iterator[tuple[str, str, str]]:
+    """What a file of a package refers to, by its list ``name`` (``word/_rels/document.xml.rels``): the id, the kind, and the name in the
+    package, "" of what lies elsewhere. Raises what zipfile does.
+    """
+    folder = posixpath.dirname(posixpath.dirname(name))
+    for relation in _RELATION.findall(read(source, name)):
+        said = {
+            key: html.unescape((one or other).decode("utf-8", "replace")) for key, one, other in _SAID.findall(relation)
+        }
+        place = "" if said.get(b"TargetMode") == "External" else unquote(said.get(b"Target", ""))
+        target = place and posixpath.normpath(posixpath.join("/" + folder, place)).lstrip("/")
+        yield said.get(b"Id", ""), said.get(b"Type", ""), target
 
 
 def rewrite(document: Path, rule_of: Callable[[str], Callable[[bytes], bytes] | None]) -> None:

@@ -26,7 +26,6 @@ _HIDDEN_SHEET = re.compile(rb"<(?:\w+:)?sheet\b[^<>]*\bstate\s*=\s*[\"'](?:veryH
 _SHEET_PLACE = re.compile(
     rb"<(?:\w+:)?sheet\b(?=[^<>]*\br:id=\"([^\"]+))(?=([^<>]*\bstate\s*=\s*[\"'](?:veryH|h)idden)?)"
 )
-_RELATION = re.compile(rb"<Relationship\b(?=[^<>]*\bId=\"([^\"]+)\")(?=[^<>]*\bTarget=\"([^\"]+))")
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 # where a sheet's head or foot has a picture, a letterhead say, which LibreOffice leaves out
 _HEAD_PICTURE = re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;G")
@@ -64,8 +63,6 @@ _DIAGRAM, _RUN = re.compile(r"(?:word|ppt|xl)/diagrams/data[^/]*\.xml"), re.comp
 _DRAWN = re.compile(r"ppt/slides/[^/]+\.xml|xl/drawings/[^/]+\.xml")
 _FORMULA = re.compile(rb"<a14:m\b(?:(?!</?a14:m\b).)*+</a14:m>", re.DOTALL)
 _RELATIONS = re.compile(r"word/_rels/[^/]+\.rels")
-_INSERTED = re.compile(rb"<(?:\w+:)?Relationship\b[^<>]*/aFChunk[\"'][^<>]*>")
-_TARGET = re.compile(rb"\bTarget\s*=\s*[\"']/?(?:word/)?([^\"']+)")
 _BOOKS, _SHOW, _EDITED = ("Workbook", "Book"), "PowerPoint Document", "Current User"  # streams
 # what zipfile says of an archive that is damaged, locked or of a newer kind: LibreOffice is to judge it
 DAMAGED = (
@@ -136,10 +133,9 @@ def has_insertions(document: Path) -> bool:
     """Whether a text of Word has texts of another kind inserted, HTML say, of which LibreOffice prints nothing. Raises OSError."""
     with contextlib.suppress(*DAMAGED), zipfile.ZipFile(document) as source:
         for name in filter(_RELATIONS.fullmatch, source.namelist()):
-            for relation in _INSERTED.findall(package.read(source, name)):
-                target = _TARGET.search(relation)
-                inserted = f"word/{target[1].decode()}" if target else ""
-                if inserted in source.namelist() and not package.read(source, inserted).startswith(b"PK"):
+            for _, what, target in package.relations(source, name):
+                is_chunk = what.endswith("/aFChunk") and target in source.namelist()
+                if is_chunk and not package.read(source, target).startswith(b"PK"):
                     return True
     return False
 
@@ -185,18 +181,13 @@ def _printed(book: zipfile.ZipFile) -> dict[str, str]:
     if named not in book.namelist():
         return {}
     text = package.read(book, sheets)
-    relations = package.read(book, named)
-    targets = dict(_RELATION.findall(relations))
-    names = [b"" if hidden else targets.get(each, b"") for each, hidden in _SHEET_PLACE.findall(text)]
+    targets = {number: target for number, _, target in package.relations(book, named)}
+    names = ["" if hidden else targets.get(each.decode(), "") for each, hidden in _SHEET_PLACE.findall(text)]
     areas = (
         (int(number), html.unescape(area.decode("utf-8", "ignore")))
         for number, area in package.PRINT_AREA.findall(text)
     )
-    return {
-        posixpath.normpath(posixpath.join("/xl", names[number].decode())).lstrip("/"): area
-        for number, area in areas
-        if area and number < len(names)
-    }
+    return {names[number]: area for number, area in areas if area and number < len(names)}
 
 
 def _in_xml(document: Path) -> Counter[str]:
