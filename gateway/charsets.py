@@ -181,10 +181,8 @@ def to_text(data: bytes, charset: str | None = None) -> str:
     if not charset and data.isascii():
         return data.decode("ascii")
     declared = codec(charset)
-    for name in (declared, "utf-8"):
-        # Western takes almost anything: UTF-8 is asked first
-        if name != WESTERN and (text := read(data, name)) is not None:
-            return text
+    if (sure := read_surely(data, declared)) is not None:
+        return sure
     if declared in (None, WESTERN, "utf-8"):
         text = mostly_utf8(data)
         return data.decode(WESTERN, "replace") if text is None else text
@@ -201,6 +199,12 @@ def read(data: bytes, name: str | None) -> str | None:
     if name is None or (name.startswith(_WIDE) and _is_narrow(data)) or _is_utf8(data, name):
         return None
     return _decoded(data, name)
+
+
+def read_surely(data: bytes, declared: str | None) -> str | None:
+    """The text in ``data`` if it is in the ``declared`` charset, or in UTF-8; else None, and for Western, which takes almost anything."""
+    texts = (read(data, name) for name in (declared, "utf-8") if name != WESTERN)
+    return next((text for text in texts if text is not None), None)
 
 
 def _decoded(data: bytes, name: str) -> str | None:

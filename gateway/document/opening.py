@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -89,10 +90,7 @@ def _check(place: Path, *paths: str) -> None:
 
 def _fresh(directory: Path) -> Path:
     """A new directory for what a job makes."""
-    number = sum(1 for _ in directory.glob("opened-*"))
-    made = directory / f"opened-{number}"
-    made.mkdir(mode=0o700)
-    return made
+    return Path(tempfile.mkdtemp(prefix="opened-", dir=directory))
 
 
 # --- HTML -------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 
 _listeners: list[Callable[[str], None]] = []
 _lacking: dict[str, None] = {}  # characters, in the order they were met
@@ -31,14 +31,20 @@ def note(text: str) -> None:
 def note_pages(text: str, where: Collection[int]) -> None:
     """Say it of these pages of the part begun last, which are counted from 0; nothing where there are none."""
     if where:
-        numbers = ", ".join(str(number + 1) for number in sorted(where)[:_NAMED])
-        more = " and others" if len(where) > _NAMED else ""
-        note(f"{text}: {'page' if len(where) == 1 else 'pages'} {numbers}{more}")
+        numbers = _some([str(number + 1) for number in sorted(where)], ", ")
+        note(f"{text}: {'page' if len(where) == 1 else 'pages'} {numbers}")
 
 
 def notes() -> list[str]:
     """What is to say of the part begun last."""
-    return [*_notes, *_lacked()]
+    if not _lacking:
+        return list(_notes)
+    named = _some([f"U+{ord(each):04X}" for each in _lacking], " ")
+    return [
+        *_notes,
+        f"characters that no font of this gateway has are shown as boxes or not at all: {named}; if they matter, send a PDF with its"
+        " fonts embedded",
+    ]
 
 
 def lacking(character: str) -> None:
@@ -46,9 +52,6 @@ def lacking(character: str) -> None:
     _lacking[character] = None
 
 
-def _lacked() -> Iterator[str]:
-    """What is to say of the characters that could not be shown in the part begun last."""
-    if _lacking:
-        named = " ".join(f"U+{ord(each):04X}" for each in list(_lacking)[:_NAMED])
-        more = " and others" if len(_lacking) > _NAMED else ""
-        yield f"characters that no font of this gateway has are shown as boxes or not at all: {named}{more}; if they matter, send a PDF with its fonts embedded"
+def _some(names: list[str], between: str) -> str:
+    """The first of them, and whether there are others."""
+    return between.join(names[:_NAMED]) + (" and others" if len(names) > _NAMED else "")

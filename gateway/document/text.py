@@ -75,10 +75,8 @@ def decode(data: bytes, charset: str | None) -> str:
         data = data.rstrip(b"\0\x1a")
     charset = charsets.meant(charset, data)
     declared = charsets.codec(charset)
-    for tried in (declared, "utf-8"):
-        # Western takes almost anything: UTF-8 is asked first
-        if tried != charsets.WESTERN and (text := charsets.read(data, tried)) is not None:
-            return text
+    if (sure := charsets.read_surely(data, declared)) is not None:
+        return sure
     if declared in (None, "utf-8", charsets.WESTERN) and (text := charsets.mostly_utf8(data)) is not None:
         return text
     if declared not in (None, "utf-8") and not charsets.says_nothing(charset):
