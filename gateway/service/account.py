@@ -113,7 +113,7 @@ class Account:
         if self._why == was:
             return
         if not self._why:
-            log.info("sending goes on")
+            log.info("sending is tried again" if self._gate.failing_for else "sending goes on")
             return
         log.warning("nothing is sent for now", why=self._why)
         if self._gate.is_shut:

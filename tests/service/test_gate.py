@@ -206,6 +206,16 @@ async def test_the_account_is_told_in_words_and_each_change_is_logged_once(house
     ]  # fmt: skip
 
 
+async def test_a_try_behind_a_pause_is_not_told_as_if_the_provider_were_there(house: House, account: Account) -> None:
+    assert account.state == "ok"
+    with capture_logs() as logs:
+        for _ in range(5):
+            house.gate.failed(AWAY)
+        house.now += 3600
+        house.gate.let_go()  # has it looked at
+    assert [line["event"] for line in logs] == ["nothing is sent for now", "sending is tried again"]
+
+
 async def test_the_balance_is_asked_for_only_where_it_may_open_the_gate(house: House, account: Account) -> None:
     house.provider.balance_error = AssertionError("asked for nothing")  # type: ignore[assignment]
     with capture_logs() as logs:
