@@ -30,6 +30,7 @@ from gateway.store.ids import new_id
 log = structlog.get_logger("inbound")
 
 _NUMBER = re.compile(r"\+[0-9]{7,15}", re.ASCII)
+_TOLD_WITHIN = 48 * 3600.0  # seconds for which the provider tries to tell of a fax, as it does with results
 _MIN_TRIES = 10  # a document is not given up on age alone: a clock may jump
 
 
@@ -217,7 +218,7 @@ class Inbound:
         span = self._settings.sweep.window
         if fax.sha256:
             found = inbound.same_content(tx, fax)
-            return [other for other in found if abs(other.received_at - fax.received_at) <= span]
+            return [each for each in found if abs(each.received_at - fax.received_at) <= max(span, _TOLD_WITHIN)]
         if fax.arrival.file_url:
             return []
         caller = inbound.digits(fax.arrival.sender)
@@ -386,7 +387,8 @@ class Inbound:
         """The row that has this very fax already: the same content, and no name that tells the two apart.
 
         A fax of the list is also one that a callback brought at about the list's time, however late it was read, and
-        that is in the list under no name; at any time where the list tells none, or the clock was set between.
+        that is in the list under no name; at any time where the list tells none, or the clock was set between. One that a
+        callback names is also one of the list that was fetched before, however long it took to come.
         """
         window, listed = self._settings.sweep.window, fax.arrival.inbox_id is not None
         timeless = fax.listed_at is None or not clock_believed
@@ -395,6 +397,8 @@ class Inbound:
             near = abs(other.received_at - fax.received_at) <= window
             if listed and other.arrival.inbox_id is None:
                 near = near or timeless or abs(other.received_at - (fax.listed_at or 0.0)) <= window
+            elif other.arrival.inbox_id is not None:
+                near = abs(other.received_at - fax.received_at) <= max(window, _TOLD_WITHIN)
             if other.id != fax.id and near and not names_differ:
                 return other
         return None

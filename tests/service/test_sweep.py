@@ -145,6 +145,23 @@ async def test_sweep_then_a_callback_that_only_names_its_document_is_one_fax(des
     assert (fax.arrival.uuid, fax.arrival.inbox_id) == ("u1", 7)
 
 
+@pytest.mark.parametrize("file_url", ["", "https://fax.to/1"])
+async def test_a_callback_that_comes_a_day_after_the_sweep_is_the_same_fax(file_url: str, desk: House) -> None:
+    """The web server in front was away; what is new is in the list besides."""
+    first, again = entry(desk, 7, PDF), entry(desk, 8, PDF, at=desk.now + 86400)
+    listed(desk, first)
+    desk.now += GRACE
+    await sweep(desk)
+    desk.provider.documents[file_url] = PDF
+    desk.now += 86400
+    await arrive(desk, told(file_url=file_url), None if file_url else PDF)
+    await desk.turn("fetch")
+    assert await documents(desk) == [PDF]
+    listed(desk, first, again)
+    await sweep(desk)
+    assert await documents(desk) == [PDF, PDF]
+
+
 async def test_a_callback_during_the_fetch_is_the_same_fax(desk: House) -> None:
     listed(desk, entry(desk, 7, PDF))
     desk.now += GRACE
@@ -565,7 +582,9 @@ async def test_whatever_happens_in_whatever_order_every_fax_is_mailed_once(
         for n, at in enumerate(sent):
             happenings.append((at + dice.choice([0, 0, 60, 1700]), "list", n))
             for _ in range(dice.choice([0, 1, 1, 2])):
-                happenings.append((at + dice.choice([1, 5, 1000, 2500]), dice.choice(["call", "call", "bare"]), n))
+                happenings.append(
+                    (at + dice.choice([1, 5, 1000, 2500, 20_000]), dice.choice(["call", "call", "bare"]), n)
+                )
         entries: list[InboxEntry] = []
         for at, what, n in sorted(happenings):
             house.now = at
