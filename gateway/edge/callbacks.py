@@ -137,7 +137,7 @@ class CallbackServer:
         self.address = addresses(self._listener)[0]
 
     def _connect(self) -> asyncio.Protocol:
-        return _Newcomer(self._runner.server if self._runner else None, self._settings.max_connections)
+        return _Newcomer(self._runner.server if self._runner else None, self._settings.max_connections, self._seldom)
 
     async def stop(self) -> None:
         """Take no more; what has begun may end (10 s)."""
@@ -352,12 +352,14 @@ class _Taken:
 class _Newcomer(asyncio.Protocol):
     """A connection of which is decided when it is made whether it is one too many: several may be on their way at once."""
 
-    def __init__(self, server: web.Server | None, most: int) -> None:
+    def __init__(self, server: web.Server | None, most: int, seldom: Seldom) -> None:
         self._server = server
         self._most = most
+        self._seldom = seldom
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self._server is None or len(self._server.connections) >= self._most:
+            self._seldom.warning("too many connections, see http.callbacks.max_connections", count=self._most)
             transport.close()
             return
         handler = self._server()

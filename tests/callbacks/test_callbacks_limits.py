@@ -362,7 +362,11 @@ async def test_a_connection_without_a_whole_request_is_closed(begin: bytes, star
 async def test_connections_are_counted(start: Start) -> None:
     door = await start(max_connections=3)
     held = [await asyncio.open_connection(*door.place) for _ in range(3)]
-    assert await door.raw(door.request(b"", b"")) == b""
+    with structlog.testing.capture_logs() as lines:
+        assert await door.raw(door.request(b"", b"")) == b""
+        assert await door.raw(door.request(b"", b"")) == b""
+    (line,) = lines
+    assert line["event"] == "too many connections, see http.callbacks.max_connections"
     for _, writer in held:
         writer.close()
         await writer.wait_closed()
