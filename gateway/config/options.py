@@ -54,7 +54,7 @@ class Retention(Section):
     inbound: Age = 90 * 86400.0
     """received faxes, after they were mailed"""
     history: Age = 400 * 86400.0
-    """what happened to each fax"""
+    """what happened to each fax sent; of received ones a line is kept"""
     orphans: Age = 7 * 86400.0
     """files that nothing names, left by a crash or a database that was set back; kept in spool/orphan"""
     uploads: Age = 86400.0
