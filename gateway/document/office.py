@@ -45,8 +45,8 @@ _RTF = b"{\\rtf"
 _ROOM = 4 << 20  # bytes
 _MESSAGE = "__substg1.0_".encode("utf-16-le")  # how the streams of a mail begin that Outlook has saved
 _NOT_SAVED = "impl_store"  # it says where it could load a document and make no page of it
-_NO_ROOM = "###"  # Calc writes in place of a number
-_LOOKED_AT = 500  # pages, for that: there may be thousands, and few faxes are as long
+_NO_ROOM = "###"  # Calc writes in place of a number that its column has no room for
+_LOOKED_AT = 500  # pages, for words on them: there may be thousands, and few faxes are as long
 # LibreOfficeKit.h: places in the tables of functions, behind their size
 _DOCUMENT_LOAD, _GET_ERROR, _SAVE_AS, _DOCUMENT_TYPE = 1, 2, 1, 2
 _WITHOUT_COMMENTS = b'{"ExportNotes":{"type":"boolean","value":"false"}}'  # a PDF
@@ -105,12 +105,14 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
             f" have{other}; print it to a PDF and send that",
             said,
         )
-    if is_table and (page := _without_room(made)):
+    printed = words(made)
+    if is_table and (page := next((number for number, said in enumerate(printed, 1) if _NO_ROOM in said.split()), 0)):
         raise Unfaxable(
             f"{name} shows ### instead of numbers on page {page} when printed: its columns are too narrow; make them wider, or"
             " print it to a PDF and send that"
         )
-    notes += [*unprinted.undrawn(source, made), *unseen.told(source, made)]
+    if len(printed) <= _LOOKED_AT:
+        notes += [*unprinted.undrawn(source, printed), *unseen.told(source, printed)]
     text.look_for(characters.of(source, kind, made))
     return {"path": str(made), "note": "; ".join([*notes, *progress.notes()])}
 
@@ -163,13 +165,10 @@ def _old(path: Path) -> bytes:
     return data if sniff.sniff_bytes(data[:4096]) == sniff.OLE else b""
 
 
-def _without_room(made: Path) -> int:
-    """The first page of a table's print with a number that its column has no room for, 0 where there is none."""
+def words(made: Path) -> list[str]:
+    """The text of each page of a print, with one page more than are looked at where there are more."""
     with pypdfium2.PdfDocument(made) as document:
-        for number, page in enumerate(islice(document, _LOOKED_AT), 1):
-            if _NO_ROOM in page.get_textpage().get_text_bounded().split():
-                return number
-    return 0
+        return [page.get_textpage().get_text_bounded() for page in islice(document, _LOOKED_AT + 1)]
 
 
 # --- the kit ----------------------------------------------------------------------------------------------------------

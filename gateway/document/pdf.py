@@ -61,7 +61,7 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
         if attached := document.count_attachments():
             if _is_portfolio(path):
                 raise Unfaxable(f"{name} is a PDF portfolio, a folder of files; send the files in it")
-            progress.note(f"without the {'file' if attached == 1 else f'{attached} files'} attached to it")
+            progress.note(f"without {progress.the(attached, 'file')} attached to it")
         if found := fax_pages(path):
             raster.check_room(name, len(found), room)
             for fax in found:
@@ -208,7 +208,7 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
                 annotations.complete(page, number)
             annotations.tell()
             if unprinted := layers.for_screens(document):
-                progress.note(f"without the {'layer' if unprinted == 1 else f'{unprinted} layers'} not to be printed")
+                progress.note(f"without {progress.the(unprinted, 'layer')} not to be printed")
             if losses.has_no_size(complaints):
                 progress.note("pages that say no size are shown on letter paper")
             # it believes a count that is wrong, opens no page that says it is none, and loses what is not where the PDF says

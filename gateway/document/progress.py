@@ -35,6 +35,11 @@ def note_pages(text: str, where: Collection[int]) -> None:
         note(f"{text}: {'page' if len(where) == 1 else 'pages'} {numbers}")
 
 
+def the(count: int, what: str) -> str:
+    """So many of what there is: "the file", "the 3 files"."""
+    return f"the {what}" if count == 1 else f"the {count} {what}s"
+
+
 def notes() -> list[str]:
     """What is to say of the part begun last."""
     if not _lacking:

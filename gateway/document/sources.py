@@ -43,7 +43,7 @@ def _text(path: Path, kind: str, name: str, target: Grid, charset: str | None, r
     elif shown := cards.for_people(content):
         progress.note("what people read of a calendar entry or business card")
         if files := cards.files(content):
-            progress.note(f"without {'the file' if files == 1 else f'the {files} files'} in it")
+            progress.note(f"without {progress.the(files, 'file')} in it")
         content = shown
     for number, image in enumerate(text.pages(content, target, mono=kind == sniff.TEXT and _is_table(content)), 1):
         if number > room:

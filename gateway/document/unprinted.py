@@ -11,13 +11,11 @@ import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from xml.parsers import expat
 
-import pypdfium2
-
-from gateway.document import comments, hidden_binary, hidden_xml, officeshapes, package, sniff
+from gateway.document import comments, hidden_binary, hidden_xml, officeshapes, package, progress, sniff
 from gateway.document.compound import Compound, Damaged
 
 _HIDDEN_SLIDE = re.compile(rb"<(?:\w+:)?sld\b[^<>]*\bshow\s*=\s*[\"'](?:0|false)[\"']")
@@ -84,12 +82,12 @@ def left_out(document: Path, kind: str) -> Iterator[str]:
         with contextlib.suppress(*DAMAGED):
             found += officeshapes.take_out(document)
     for what, count in found.items():
-        yield _without(what, count)
+        yield f"without {progress.the(count, what)}"
 
 
-def undrawn(document: Path, made: Path) -> Iterator[str]:
-    """Say of the diagrams (SmartArt) of a document, and of the formulas on its slides, which have no word in the PDF that was ``made`` of
-    it: LibreOffice draws those alone that bring their drawing along, and these not in each of its versions. Raises OSError.
+def undrawn(document: Path, printed: Iterable[str]) -> Iterator[str]:
+    """Say of the diagrams (SmartArt) of a document, and of the formulas on its slides, which have no word on its pages as they are
+    ``printed``: LibreOffice draws those alone that bring their drawing along, and these not in each of its versions. Raises OSError.
     """
     found: dict[str, list[set[str]]] = {"SmartArt drawing": [], "formula": []}
     with contextlib.suppress(*DAMAGED), zipfile.ZipFile(document) as source:
@@ -101,20 +99,15 @@ def undrawn(document: Path, made: Path) -> Iterator[str]:
                 found["formula"] += [{max(words, key=len)} for words in formulas if words]
     if not any(map(any, found.values())):
         return
-    with pypdfium2.PdfDocument(made) as pages:
-        shown = _joined("".join(page.get_textpage().get_text_bounded() for page in pages))
+    shown = _joined("".join(printed))
     for what, all_of_them in found.items():
         if lost := sum(bool(words) and not any(each in shown for each in words) for words in all_of_them):
-            yield _without(what, lost)
+            yield f"without {progress.the(lost, what)}"
 
 
 def _words(text: bytes) -> set[str]:
     """The pieces of text."""
     return {_joined(html.unescape(each.decode("utf-8", "ignore"))) for each in _RUN.findall(text)} - {""}
-
-
-def _without(what: str, count: int) -> str:
-    return f"without the {what}" if count == 1 else f"without the {count} {what}s"
 
 
 def _joined(words: str) -> str:

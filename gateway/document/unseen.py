@@ -9,11 +9,9 @@ import html
 import re
 import unicodedata
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-
-import pypdfium2
 
 from gateway.document import openwords, package, unprinted
 
@@ -38,24 +36,17 @@ _WORD = re.compile(r"[^\W_]+")
 # what stands in a PDF in the order in which it is written, whatever letters a font lacks: LibreOffice draws these afterwards. And
 # three of them, as less may be a sign of a font of signs
 _SURE = re.compile("[0-9A-Za-z]{3,}|[\u0391-\u03a9\u03b1-\u03c9]{3,}|[\u0400-\u045f]{3,}")
-_MOST = 500  # pages: few faxes are as long
 _COUNTED, _NAMED, _LONGEST = 1000, 3, 24  # words; letters of each that is named
 
 
-def told(document: Path, made: Path) -> Iterator[str]:
-    """Say of a package, or a text of Word 2003, which of its words are not in the PDF that was ``made`` of it. Raises OSError."""
+def told(document: Path, printed: Iterable[str]) -> Iterator[str]:
+    """Say of a package, or a text of Word 2003, which of its words are not on its pages as they are ``printed``. Raises OSError."""
     wanted: list[str] = []
     with contextlib.suppress(*unprinted.DAMAGED):  # LibreOffice has judged it
         wanted += dict.fromkeys(_words(document))
     if not wanted:
         return
-    with pypdfium2.PdfDocument(made) as pages:
-        if len(pages) > _MOST:
-            return
-        text = " ".join(
-            unicodedata.normalize("NFKC", page.get_textpage().get_text_bounded()) for page in pages
-        ).casefold()
-    shown = _WORD.findall(text)
+    shown = _WORD.findall(unicodedata.normalize("NFKC", " ".join(printed)).casefold())
     known, joined = set(shown), "".join(shown)  # a word that is broken at the end of a line is in the second alone
     missing = (
         each for each in wanted

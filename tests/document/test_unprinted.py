@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.document import hidden_binary, officeshapes, sniff, unprinted
+from gateway.document import hidden_binary, office, officeshapes, sniff, unprinted
 from gateway.document.compound import Compound, Damaged
 
 from . import made, made_compound, made_office
@@ -74,13 +74,13 @@ def test_the_notes_of_a_speaker_are_told(tmp_path: Path, words: str, what: list[
 def test_a_diagram_of_which_no_word_is_printed_is_told(tmp_path: Path) -> None:
     document, pages = tmp_path / "document", tmp_path / "pages"
     pages.write_bytes(made.pdf([made.Sheet().text(72, 72, "ALPHA ST").text(72, 90, "EP &")]))
-    assert list(unprinted.undrawn(document_of(document), pages)) == []
+    assert list(unprinted.undrawn(document_of(document), office.words(pages))) == []
     for words, told in (
         (["<a:t>alpha step &amp;</a:t><a:t>beta</a:t>"], []),
         (["<a:t>gamma</a:t>", "<a:t> </a:t>", "<a:t>alpha</a:t>"], ["without the SmartArt drawing"]),
         (["<a:t>gamma</a:t>", "<a:t>delta</a:t>"], ["without the 2 SmartArt drawings"]),
     ):
-        assert list(unprinted.undrawn(document_of(document, *words), pages)) == told
+        assert list(unprinted.undrawn(document_of(document, *words), office.words(pages))) == told
 
 
 def document_of(path: Path, *diagrams: str) -> Path:
@@ -231,7 +231,7 @@ def test_formulas_on_slides_that_are_not_drawn_are_told(tmp_path: Path) -> None:
     ):
         with zipfile.ZipFile(document, "w") as package:
             package.writestr("ppt/slides/slide1.xml", "<a14:m>" + "".join(formula % each for each in words))
-        assert list(unprinted.undrawn(document, pages)) == said
+        assert list(unprinted.undrawn(document, office.words(pages))) == said
 
 
 def test_pictures_placed_in_cells_are_told(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.document import unseen
+from gateway.document import office, unseen
 
 from . import made, made_office
 
@@ -23,7 +23,7 @@ def told(tmp_path: Path, parts: dict[str, str]) -> list[str]:
     for number, line in enumerate(SHOWN):
         sheet.text(72, 72 + 20 * number, line)
     print_.write_bytes(made.pdf([sheet]))
-    return list(unseen.told(document, print_))
+    return list(unseen.told(document, office.words(print_)))
 
 
 def run(words: str, properties: str = "") -> str:
@@ -75,7 +75,7 @@ def test_words_of_a_text_of_word_2003_that_are_on_no_page_are_told(tmp_path: Pat
         (text + head, "2004", []),
     ):
         document.write_text(start % year + words)
-        assert list(unseen.told(document, print_)) == lost
+        assert list(unseen.told(document, office.words(print_))) == lost
 
 
 def test_words_of_a_slide_that_are_on_no_page_are_told(tmp_path: Path) -> None:
