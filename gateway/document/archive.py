@@ -184,8 +184,7 @@ def _check_file(path: Path, name: str) -> None:
 
 def _is_mail(path: Path) -> bool:
     """Whether it is a saved mail: as a text it would be pages of its encoding."""
-    with path.open("rb") as stream:
-        head = _HEAD.match(stream.read(4096))
+    head = _HEAD.match(sniff.start_of(path))
     return bool(head and _OF_MAILS.search(head[0]))
 
 

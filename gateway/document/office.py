@@ -162,7 +162,7 @@ def _called(name: str, kind: str) -> str:
 def _old(path: Path) -> bytes:
     """What an OLE file holds, b"" of any other."""
     data = path.read_bytes()
-    return data if sniff.sniff_bytes(data[:4096]) == sniff.OLE else b""
+    return data if sniff.sniff_bytes(data) == sniff.OLE else b""
 
 
 def words(made: Path) -> list[str]:

@@ -88,7 +88,7 @@ def _wanted(source: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
 def _shown(data: bytes, called: str, document: str) -> bytes:
     """A picture as LibreOffice can read it: the very same, or as PNG. Raises Unfaxable for one of which something is missing."""
     try:
-        kind = sniff.sniff_bytes(data[:4096])
+        kind = sniff.sniff_bytes(data)
         if kind in _AS_PNG:
             out = io.BytesIO()
             picture.inside(data, called, _WIDEST).save(out, format="PNG", compress_level=1)
@@ -109,7 +109,7 @@ def _is_whole(data: bytes, kind: str, called: str) -> bool:
     """What is no picture by its content nor by its name is whole: LibreOffice knows more kinds. Raises what decoders do."""
     if data.startswith(_PACKED):
         data = zlib.decompressobj(wbits=31).decompress(data, package.LONGEST)
-        kind = sniff.sniff_bytes(data[:4096])
+        kind = sniff.sniff_bytes(data)
     if kind == sniff.JPEG:
         with Image.open(io.BytesIO(data), formats=["JPEG"]):
             return not jpeg.breaks_off(data)

@@ -33,7 +33,7 @@ _MAX_INCHES = 200.0
 _LINEARIZED = re.compile(rb"/Linearized\b[^>]*?/L\s+(\d+)")
 _OBJECT = re.compile(rb"[0-9]+ [0-9]+ obj\b")
 # what pikepdf raises for pages and pictures it cannot take apart
-_NO_FAX = (
+_WRONG = (
     pikepdf.PdfError, pikepdf.PasswordError, pikepdf.UnsupportedImageTypeError, ValueError, RuntimeError, OSError, LookupError, TypeError,
     AttributeError, ArithmeticError, Image.DecompressionBombError,
 )  # fmt: skip
@@ -167,7 +167,7 @@ def _is_portfolio(path: Path) -> bool:
     try:
         with pikepdf.open(path) as document:
             return "/Collection" in document.Root
-    except _NO_FAX:
+    except _WRONG:
         return False
 
 
@@ -215,7 +215,7 @@ def _told(path: Path, name: str, count: int) -> tuple[dict[int, _Told], bytes, B
             misled = len(told) != count or losses.is_called_other(complaints) or losses.is_sought(complaints)
             if layers.settle(document) or annotations.changed or misled:
                 mended = _written(document, name)
-    except _NO_FAX as error:
+    except _WRONG as error:
         if "pages tree" in str(error):  # pdfium takes the tree for a page
             raise _damaged(name) from error
         progress.note("it is damaged, or of a rare kind: something may be missing from its pages")
@@ -236,7 +236,7 @@ def _with_letters(
             glyphs.lend(lent, letters=bool(missing))
             document.close()
             document = _opened(_written(lent, name), name)
-    except _NO_FAX as error:
+    except _WRONG as error:
         raise _damaged(name) from error
     missing = glyphs.lacking(document, borrowed, fonts)
     for each in missing:
@@ -260,7 +260,7 @@ def _unit(page: pikepdf.Page) -> float:
 def _is_scan(page: pikepdf.Page) -> bool:
     try:
         picture = _sole_picture(page)
-    except _NO_FAX:
+    except _WRONG:
         return False
     if picture is None or picture.get("/BitsPerComponent") != 8 or any(key in picture for key in _MASKS):
         return False
@@ -426,7 +426,7 @@ def fax_pages(path: Path) -> list[Packed]:
             complaints = document.get_warnings()
             if losses.has_lost(complaints) or losses.is_sought(complaints):
                 return []
-    except _NO_FAX:
+    except _WRONG:
         return []
     return found
 

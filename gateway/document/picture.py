@@ -89,14 +89,14 @@ def reading(name: str) -> Iterator[None]:
         ) from error
 
 
-def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
-    """The pages of an image file: all of a TIFF, else one."""
-    if not HEIC and sniff.sniff(path) == sniff.HEIC:
+def pages(path: Path, kind: str, name: str, target: Grid, room: int) -> Iterator[Page]:
+    """The pages of an image file of a sniffed ``kind``: all of a TIFF, else one."""
+    if kind == sniff.HEIC and not HEIC:
         raise Unfaxable(
             f"{name} is a HEIC photo, which this gateway is not set up to read; send it as JPEG or PDF (on an iPhone: Settings,"
             " Camera, Formats, Most Compatible)"
         )
-    with reading(name), Image.open(_whole(path), formats=FORMATS) as source:
+    with reading(name), Image.open(_whole(path, kind), formats=FORMATS) as source:
         if source.format != "TIFF":
             raster.check_room(name, 1, room)
             if source.format in _ANIMATED and (count := getattr(source, "n_frames", 1)) > 1:
@@ -116,9 +116,9 @@ def pages(path: Path, name: str, target: Grid, room: int) -> Iterator[Page]:
             yield _page(source, name, target)
 
 
-def _whole(path: Path) -> Path | io.BytesIO:
+def _whole(path: Path, kind: str) -> Path | io.BytesIO:
     """What to open: of a JPEG whose program left out its end nothing is missing. Raises ValueError where something is."""
-    if sniff.sniff(path) != sniff.JPEG or path.stat().st_size > facsimile.MOST:
+    if kind != sniff.JPEG or path.stat().st_size > facsimile.MOST:
         return path
     data = path.read_bytes()
     whole = jpeg.whole(data)

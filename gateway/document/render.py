@@ -228,9 +228,8 @@ def _as_it_is(part: MailPart) -> MailPart:
     """A message text that is none, but a document without its label, is an attachment."""
     if part.role != "body-text" or (part.charset or "").startswith(("utf-16", "utf-32")):
         return part
-    with Path(part.path).open("rb") as stream:
-        start = stream.read(4096)
-    return replace(part, role="attachment", disposition="attachment") if sniff.is_binary(start) else part
+    is_binary = sniff.is_binary(sniff.start_of(Path(part.path)))
+    return replace(part, role="attachment", disposition="attachment") if is_binary else part
 
 
 def _kind(part: MailPart) -> str:

@@ -33,7 +33,7 @@ class Pictures:
         from weasyprint.urls import URLFetcherResponse
 
         data = self._data(url)
-        kind = sniff.sniff_bytes(data[:4096])
+        kind = sniff.sniff_bytes(data)
         if kind not in sniff.IMAGES:
             self.damaged.add(url)
             raise ValueError("no picture")

@@ -151,9 +151,13 @@ REFUSED = {
 
 def sniff(path: Path) -> str:
     """The type of a file: one of :data:`PDF`, :data:`IMAGES`, :data:`TEXT`, :data:`HTML`, or a key of :data:`REFUSED`."""
+    return sniff_bytes(start_of(path))
+
+
+def start_of(path: Path) -> bytes:
+    """As much of a file as is looked at."""
     with path.open("rb") as stream:
-        start = stream.read(_START)
-    return sniff_bytes(start)
+        return stream.read(_START)
 
 
 def refusal(kind: str, name: str, *, opened: Container[str] = ()) -> str:
@@ -174,8 +178,9 @@ def refusal(kind: str, name: str, *, opened: Container[str] = ()) -> str:
     )
 
 
-def sniff_bytes(start: bytes) -> str:
-    """As :func:`sniff`, from the first bytes (4096 suffice)."""
+def sniff_bytes(data: bytes) -> str:
+    """As :func:`sniff`, from what is in the file, or its first bytes."""
+    start = data[:_START]
     if start[:4] == b"RIFF":
         return "image/webp" if start[8:12] == b"WEBP" else "video/audio" if start[8:12] in _FILMS else UNKNOWN
     if start[4:8] == b"ftyp":

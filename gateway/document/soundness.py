@@ -176,7 +176,7 @@ def _breaks(stream: pikepdf.Stream) -> bool:
             data = b"".join(pieces)
             if coding in _PICTURES:
                 return _picture_breaks(stream, coding, data)
-            pieces, is_open = _undone(stream, number, data)
+            pieces, is_open = _undone(stream, number, coding, data)
         if is_open and _is_drawn(stream) and not _is_closed(b"".join(pieces)):
             return True
         if not _filters(stream) and _is_drawn(stream) and _is_garbled(data):
@@ -190,12 +190,11 @@ def _breaks(stream: pikepdf.Stream) -> bool:
         return False
 
 
-def _undone(stream: pikepdf.Stream, number: int, data: bytes) -> tuple[Iterator[bytes], bool]:
-    """What the coding with that ``number`` makes of data, and whether its end is not marked there, where it should be.
+def _undone(stream: pikepdf.Stream, number: int, coding: str, data: bytes) -> tuple[Iterator[bytes], bool]:
+    """What the ``coding``, the stream's with that ``number``, makes of data, and whether its end is not marked there, where it should be.
 
     Raises binascii.Error for what is damaged or of a coding that there is not, LookupError for what would take long.
     """
-    coding = _filters(stream)[number]
     if coding in _FLATE:
         return _inflated(data), False
     if coding == _NONE:
@@ -345,10 +344,10 @@ def _content(streams: list[object]) -> bytes:
     for stream in streams:
         assert isinstance(stream, pikepdf.Stream)
         data = stream.read_raw_bytes()
-        for number in range(len(_filters(stream))):
+        for number, coding in enumerate(_filters(stream)):
             held: list[bytes] = []
             with contextlib.suppress(zlib.error, binascii.Error, LookupError):
-                held.extend(_undone(stream, number, data)[0])
+                held.extend(_undone(stream, number, coding, data)[0])
             data = b"".join(held)
         pieces += [data, b"\n"]
     return b"".join(pieces)

@@ -24,7 +24,7 @@ def pages(
     if kind == sniff.PDF:
         return pdf.pages(path, name, target, room)
     if kind in sniff.IMAGES:
-        return picture.pages(path, name, target, room)
+        return picture.pages(path, kind, name, target, room)
     if kind in (sniff.TEXT, sniff.HTML):
         return _text(path, kind, name, target, charset, room)
     raise Unfaxable(sniff.refusal(kind, name) or sniff.refusal(sniff.UNKNOWN, name))
