@@ -101,9 +101,8 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
         path = directory / f"{number:03}.part"
         size = _copy(source, entry, path, room, archive.name)
         room -= size
-        if not size and entry.filename.lower().endswith(
-            sniff.TEXT_NAMES
-        ):  # of another kind it is a document that was lost
+        # empty and of another kind it is a document that was lost
+        if not size and entry.filename.lower().endswith(sniff.TEXT_NAMES):
             left_out.append({"part": name, "type": sniff.TEXT, "reason": "it is empty"})
             continue
         _check_file(path, name)

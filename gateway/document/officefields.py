@@ -48,14 +48,8 @@ _RANGES = re.compile(rb"\stable:print-ranges=\"[^\"]*\"")
 _SHEET_2003_END = re.compile(rb"(</(?:\w+:)?Worksheet\s*>)")
 _ROW_2003 = re.compile(rb"(<(?:\w+:)?Row\b)(?![^<>]*\bHidden=)")
 _HIDDEN = re.compile(rb"\bstate\s*=\s*[\"'](?:veryH|h)idden[\"']")
-_TABLES = (
-    0x11A,
-    0x122,
-    0x12A,
-    0x21A,
-    0x262,
-    0x272,
-)  # of fields: where the head of a text of Word 97 and later (MS-DOC) tells of them
+# where the head of a text of Word 97 and later (MS-DOC) tells of tables of fields
+_TABLES = (0x11A, 0x122, 0x12A, 0x21A, 0x262, 0x272)
 _BEGINS, _CHOICE = 0x13, 7
 _OLD_BOOK = "Workbook"  # the stream of a book of Excel 97 and later
 _KEPT_OLD = {3, 10, 14, *range(15, 26), 27, 28, 29, 30, 39, 60, 61, 62, 72, 80, 85}  # those of above, by their numbers
