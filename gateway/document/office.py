@@ -50,7 +50,10 @@ _LOOKED_AT = 500  # pages, for words on them: there may be thousands, and few fa
 # LibreOfficeKit.h: places in the tables of functions, behind their size
 _DOCUMENT_LOAD, _GET_ERROR, _SAVE_AS, _DOCUMENT_TYPE = 1, 2, 1, 2
 _WITHOUT_COMMENTS = b'{"ExportNotes":{"type":"boolean","value":"false"}}'  # a PDF
-_TABLES = 1  # a type of documents
+_WITHOUT_XML = {sniff.OLE, sniff.RTF}  # what the words of their texts are LibreOffice is asked
+_UNSEEN = re.compile(r"hidden text|tracked changes")  # told of words that it would give too
+_PLAIN = b"UTF8,LF"  # a text
+_TEXTS, _TABLES = 0, 1  # types of documents
 _SETTINGS = (
     ("/org.openoffice.Office.Common/Security/Scripting", "MacroSecurityLevel", "3"),
     ("/org.openoffice.Office.Common/Security/Scripting", "DisableMacrosExecution", "true"),
@@ -91,7 +94,8 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
     made = work / "document.pdf"
     # of comments that we did not find its notes tell, in the PDF
     options = _WITHOUT_COMMENTS if any("comment" in each for each in notes) else None
-    said, is_table = _convert(Path(office), profile, source, made, options)
+    plain = work / "words.txt" if kind in _WITHOUT_XML and not any(_UNSEEN.search(each) for each in notes) else None
+    said, is_table = _convert(Path(office), profile, source, made, options, plain)
     if not made.is_file() or not made.stat().st_size:
         if locks.has_password(old):
             raise locks.protected(name)
@@ -112,7 +116,8 @@ def to_pdf(path: str, kind: str, name: str, directory: str, office: str) -> dict
             " print it to a PDF and send that"
         )
     if len(printed) <= _LOOKED_AT:
-        notes += [*unprinted.undrawn(source, printed), *unseen.told(source, printed)]
+        given = plain if plain and plain.is_file() else None
+        notes += [*unprinted.undrawn(source, printed), *unseen.told(source, printed, given)]
     text.look_for(characters.of(source, kind, made))
     return {"path": str(made), "note": "; ".join([*notes, *progress.notes()])}
 
@@ -174,8 +179,10 @@ def words(made: Path) -> list[str]:
 # --- the kit ----------------------------------------------------------------------------------------------------------
 
 
-def _convert(office: Path, profile: Path, source: Path, made: Path, options: bytes | None) -> tuple[str, bool]:
-    """Have it load and save; returns what it said about a failure, and whether it is a table."""
+def _convert(
+    office: Path, profile: Path, source: Path, made: Path, options: bytes | None, plain: Path | None
+) -> tuple[str, bool]:
+    """Have it load and save, the words of a text as ``plain`` too; returns what it said about a failure, and whether it is a table."""
     library = libreoffice.kit(office)
     if library is None:
         return "LibreOffice is gone", False
@@ -186,7 +193,10 @@ def _convert(office: Path, profile: Path, source: Path, made: Path, options: byt
         return "LibreOffice did not start", False
     document = _function(kit, _DOCUMENT_LOAD, ctypes.c_void_p, 1)(kit, source.as_uri().encode())
     if document and _function(document, _SAVE_AS, ctypes.c_int, 3)(document, made.as_uri().encode(), b"pdf", options):
-        return "", _function(document, _DOCUMENT_TYPE, ctypes.c_int, 0)(document) == _TABLES
+        its = _function(document, _DOCUMENT_TYPE, ctypes.c_int, 0)(document)
+        if plain and its == _TEXTS:
+            _function(document, _SAVE_AS, ctypes.c_int, 3)(document, plain.as_uri().encode(), b"txt", _PLAIN)
+        return "", its == _TABLES
     said = _function(kit, _GET_ERROR, ctypes.c_char_p, 0)(kit)
     return said.decode("utf-8", "replace") if said else "", False
 

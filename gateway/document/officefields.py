@@ -26,6 +26,11 @@ _IN_WORD = re.compile(  # the first words of a field behind its beginning, or of
 )  # fmt: skip
 _IN_RTF = re.compile(rb"(\\fldinst(?![a-z])(?:\s|[{}]|\\\*|\\[a-z]++-?\d*+ ?)*+)(?=" + _KEPT + rb")", re.IGNORECASE)
 _OPEN = re.compile(rb"(<text:file-name\b)(?![^<>]*\btext:fixed=)")
+# what of an OpenDocument is on paper alone, or on screens alone: LibreOffice makes a PDF as for a screen
+_MEDIUM, _ON_PAPER = (
+    re.compile(rb"(\bdraw:display=[\"'])(printer|screen)(?=[\"'])"),
+    {b"printer": b"always", b"screen": b"none"},
+)
 # heads and feet of a sheet, which may name the folder that its file is in
 _SHEETS = re.compile(r"xl/(?:work|chart)sheets/[^/]+\.xml")
 _FOOT = re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;Z[^<]*")
@@ -76,6 +81,7 @@ def _rule(name: str) -> Callable[[bytes], bytes] | None:
 def _of_xml(text: bytes) -> bytes:
     kept = _IN_WORD.sub(rb"\1" + _UNKNOWN, text) if b"fldCharType" in text or b"<w:fldSimple" in text else text
     kept = _OPEN.sub(rb'\1 text:fixed="true"', kept)
+    kept = _MEDIUM.sub(lambda said: said[1] + _ON_PAPER[said[2]], kept)
     if hidden_xml.SHEET_2003.search(kept):
         return _of_book_of_2003(kept)
     if package.WORD_2003 in kept:

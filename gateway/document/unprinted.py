@@ -56,6 +56,7 @@ _HIDDEN_IN_RTF = re.compile(  # words behind what hides them, but not the name o
     rb"\\v(?![a-z0-9])[ \r\n]*+(?:\\(?!v0|v(?![a-z])|plain|u-?\d)[a-z]++-?+\d*+[ \r\n]*+)*+"
     rb"(?:[^\\{}\s]|\\'|\\u-?\d)[^\\{}]*+(?<!;)[\\{}]"
 )
+_HIDDEN_IN_OLD_WORD = b"\x3c\x08\x01"  # says among the properties of letters (sprmCFVanish, MS-DOC 2.6.1) that they are
 _NEW_CHART = re.compile(r"(?:word|ppt|xl)/charts/chartEx\d*\.xml")  # which LibreOffice does not draw
 _DIAGRAM, _RUN = re.compile(r"(?:word|ppt|xl)/diagrams/data[^/]*\.xml"), re.compile(rb"<(?:\w+:)?t>([^<]+)<")
 _DRAWN = re.compile(r"ppt/slides/[^/]+\.xml|xl/drawings/[^/]+\.xml")
@@ -205,7 +206,13 @@ def _in_rtf(document: Path) -> Counter[str]:
 
 def _in_compound(document: Path) -> Counter[str]:
     source = Compound(document.read_bytes())
-    found = Counter({"hidden slide": hidden_binary.slides(source.read(_SHOW), source.read(_EDITED))})
+    text, _ = source.text_of_word()
+    found = Counter(
+        {
+            "hidden slide": hidden_binary.slides(source.read(_SHOW), source.read(_EDITED)),
+            "hidden text": _HIDDEN_IN_OLD_WORD in text,
+        }
+    )
     for name in _BOOKS:
         found += hidden_binary.of_book(source.read(name))
     return found

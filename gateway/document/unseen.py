@@ -19,8 +19,8 @@ _TEXTS = re.compile(
     r"word/(?:document|footnotes|endnotes)\d*\.xml|ppt/slides/[^/]+\.xml|xl/(?:sharedStrings\d*|worksheets/[^/]+)\.xml"
 )
 _OF_TABLE, _SHEETS = "xl/", re.compile(r"xl/(?:workbook\d*|worksheets/[^/]+)\.xml")
-_OPEN = "content.xml"
-_HEAD = 4096  # bytes in which a text of Word 2003 says that it is one
+_OPEN, _OPEN_XML = "content.xml", b"<office:document"
+_HEAD = 4096  # bytes in which one XML says what it is
 _HIDES = re.compile(rb"Print_Area\b|\bstate=\"(?:veryH|h)idden\"|<(?:x:)?(?:row|col)\b[^<>]*\bhidden=\"(?:1|true)\"")
 _UNREADABLE = re.compile(  # slides that are hidden; letters that are drawn as shapes (WordArt)
     rb"<p:sld\b[^<>]*\bshow=\"(?:0|false)\"|\bprst=\"text(?!NoShape)|<v:textpath\b"
@@ -39,11 +39,13 @@ _SURE = re.compile("[0-9A-Za-z]{3,}|[\u0391-\u03a9\u03b1-\u03c9]{3,}|[\u0400-\u0
 _COUNTED, _NAMED, _LONGEST = 1000, 3, 24  # words; letters of each that is named
 
 
-def told(document: Path, printed: Iterable[str]) -> Iterator[str]:
-    """Say of a package, or a text of Word 2003, which of its words are not on its pages as they are ``printed``. Raises OSError."""
+def told(document: Path, printed: Iterable[str], plain: Path | None = None) -> Iterator[str]:
+    """Say which words of a package or of one XML are not on its pages as they are ``printed``; of another document, which of those
+    that LibreOffice has written to ``plain``. Raises OSError.
+    """
     wanted: list[str] = []
     with contextlib.suppress(*unprinted.DAMAGED):  # LibreOffice has judged it
-        wanted += dict.fromkeys(_words(document))
+        wanted += dict.fromkeys(_words(document, plain))
     if not wanted:
         return
     shown = _WORD.findall(unicodedata.normalize("NFKC", " ".join(printed)).casefold())
@@ -58,16 +60,21 @@ def told(document: Path, printed: Iterable[str]) -> Iterator[str]:
         yield f"{count} {'is' if len(lost) == 1 else 'are'} missing from its pages: {named}"
 
 
-def _words(document: Path) -> Iterator[str]:
-    for text in _texts(document):
+def _words(document: Path, plain: Path | None) -> Iterator[str]:
+    for text in _texts(document, plain):
         yield from _WORD.findall(unicodedata.normalize("NFC", text))
 
 
-def _texts(document: Path) -> Iterator[str]:
+def _texts(document: Path, plain: Path | None) -> Iterator[str]:
     if not zipfile.is_zipfile(document):
-        with document.open("rb") as stream:
-            if package.WORD_2003 in (head := stream.read(_HEAD)):
-                yield from _shown(head + stream.read(package.LONGEST))
+        with (plain or document).open("rb") as stream:
+            text = stream.read(package.LONGEST)
+        if plain:
+            yield text.decode("utf-8", "replace")
+        elif package.WORD_2003 in text[:_HEAD]:
+            yield from _shown(text)
+        elif _OPEN_XML in text[:_HEAD]:
+            yield openwords.of(text)
         return
     with zipfile.ZipFile(document) as source:
         if _OPEN in source.namelist():

@@ -94,6 +94,12 @@ def test_the_name_of_a_file_in_an_opendocument_is_left_alone(tmp_path: Path) -> 
     assert settled(tmp_path, fixed, sniff.OFFICE_XML) == fixed
 
 
+def test_what_of_an_opendocument_is_for_paper_is_printed_and_what_is_for_screens_is_not(tmp_path: Path) -> None:
+    shapes = '<draw:layer draw:display="%s"/><draw:frame draw:display="%s"/>'
+    assert settled(tmp_path, shapes % ("printer", "screen"), sniff.OFFICE_XML) == shapes % ("always", "none")
+    assert settled(tmp_path, shapes % ("none", "always"), sniff.OFFICE_XML) == shapes % ("none", "always")
+
+
 def test_fields_that_do_not_end_take_no_time(tmp_path: Path) -> None:
     began = time.process_time()
     assert settled(tmp_path, "<text:file-name " * 10_000, sniff.OFFICE_XML).count("true") == 10_000

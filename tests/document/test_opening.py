@@ -463,6 +463,11 @@ async def test_what_a_table_wider_than_its_paper_lacks_is_told(sender: Sender, f
     letter = made_office.changed(made_office.docx(), "word/document.xml", b"<w:p>", table.encode())
     (said,) = await sender.send(fax.part("letter", letter), place=LIBRE_OFFICE)
     assert said == "letter: page 1; a word is missing from its pages: fourth"
+    cells = (
+        rb"\trowd\cellx5000\cellx10000\cellx15000\cellx20000\intbl first\cell second\cell third\cell fourth\cell\row"
+    )
+    (said,) = await sender.send(fax.part("old letter", rb"{\rtf1\ansi " + cells + rb"\pard}"), place=LIBRE_OFFICE)
+    assert said == "old letter: page 1; a word is missing from its pages: fourth"
 
 
 @pytest.mark.parametrize("document", [made_office.docx, made_office.xlsx, made_office.pptx])

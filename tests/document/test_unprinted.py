@@ -410,6 +410,13 @@ def test_a_broken_part_of_a_book_takes_no_time(tmp_path: Path, name: str, text: 
     assert time.process_time() - began < 1  # some hundredths
 
 
+def test_hidden_words_of_an_old_text_are_told(tmp_path: Path) -> None:
+    text = struct.pack("<HH8xH", 0xA5EC, 0xC1, 0) + bytes(900)
+    assert told(tmp_path, made_compound.compound({"WordDocument": text}), sniff.OLE) == []
+    text += b"\x04\x3c\x08\x01"  # the properties of some letters
+    assert told(tmp_path, made_compound.compound({"WordDocument": text}), sniff.OLE) == ["the hidden text"]
+
+
 # --- shapes -----------------------------------------------------------------------------------------------------------
 
 

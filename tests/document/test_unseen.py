@@ -130,6 +130,19 @@ def test_words_of_an_opendocument_that_are_on_no_page_are_told(tmp_path: Path, t
     styles = "<office:automatic-styles><text:p>1</text:p></office:automatic-styles><office:body>"
     document = (content[:at] + text + content[end:]).replace("<office:body>", styles)
     assert told(tmp_path, {"content.xml": document}) == ([lost] if lost else [])
+    one_xml = tmp_path / "one.xml"
+    one_xml.write_text(document)
+    assert list(unseen.told(one_xml, SHOWN)) == ([lost] if lost else [])
+
+
+def test_of_an_old_text_the_words_are_looked_for_that_libreoffice_gives(tmp_path: Path) -> None:
+    assert told(tmp_path, {}) == []
+    plain = tmp_path / "plain"
+    plain.write_text("\ufeffOffer\nlost", encoding="utf-8")
+    for old in (b"{\\rtf1 Offer}", b"\xd0\xcf\x11\xe0"):
+        (tmp_path / "document").write_bytes(old)
+        assert list(unseen.told(tmp_path / "document", SHOWN, plain)) == ["a word is missing from its pages: lost"]
+        assert list(unseen.told(tmp_path / "document", SHOWN)) == []
 
 
 def test_no_more_than_a_thousand_lost_words_are_looked_for(tmp_path: Path) -> None:
