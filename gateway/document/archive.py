@@ -11,12 +11,12 @@ import unicodedata
 import zipfile
 import zlib
 from dataclasses import asdict, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
 from gateway.document import locks, progress, sniff
-from gateway.document.refusal import TooLong, Unfaxable
+from gateway.document.refusal import TooLong, Unfaxable, file_name
 from gateway.model import MailPart
 
 MAX_FILES = 100
@@ -25,14 +25,12 @@ _ENTRIES = 4 * MAX_FILES  # with what Macs put beside each, and into each folder
 _RATIO = 200  # a document packed tighter is made to hurt, if it is large
 _LARGE = 32 << 20  # bytes
 _WINDOW = 1 << 20
-_NAME = 120  # characters
 
 _JUNK = re.compile(
     r"(^|/)(__MACOSX/.*|\.DS_Store|\._[^/]*|\.localized|Icon\r|(?:eh)?Thumbs\.db|desktop\.ini|\.?Picasa\.ini|\.nomedia|~\$[^/]*|\.~lock\.[^/]*#)$",
     re.IGNORECASE,
 )
 _NUMBER, _DIGITS = re.compile(r"\d+"), 20
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+")
 _OFFICE_FILES = {"[Content_Types].xml", "mimetype"}
 _OFFICE_PARTS = ("word/", "xl/", "ppt/", "visio/", "content.xml")  # of what LibreOffice reads; XPS and EPUB have none
 _OFFICE_PAGES = re.compile(r"(?:word|xl|ppt)/.*\.xml$")  # XML, whatever else they are
@@ -92,7 +90,7 @@ def _unpack(source: zipfile.ZipFile, archive: MailPart, directory: Path, files: 
     parts: list[dict[str, Any]] = []
     left_out: list[dict[str, str]] = []
     for number, entry in enumerate(sorted(entries, key=_place), 1):
-        name = f"{_shown(_named(entry)) or f'file {number}'} in {archive.name}"
+        name = f"{file_name(_named(entry)) or f'file {number}'} in {archive.name}"
         if _JUNK.search(entry.filename):
             left_out.append({"part": name, "type": sniff.UNKNOWN, "reason": "it holds nothing to print"})
             continue
@@ -227,9 +225,3 @@ def _place(entry: zipfile.ZipInfo) -> str:
     stand as programs met them on a disk.
     """
     return _NUMBER.sub(lambda number: number[0].zfill(_DIGITS), _named(entry).casefold())
-
-
-def _shown(claimed: str) -> str:
-    """A claimed name as one to show; on disk it is none."""
-    name = PurePosixPath(_CONTROLS.sub("", claimed).replace("\\", "/")).name.strip()
-    return name if len(name) <= _NAME else name[: _NAME - 1] + "…"

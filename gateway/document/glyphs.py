@@ -27,7 +27,6 @@ _NUMBER = re.compile(r"/(?:[gc]|cid|gid|glyph|index)[0-9]+", re.IGNORECASE)
 _SCALE = 2.0  # pixels to a point, of a look at what was drawn
 _MOST = 3000  # and pixels across or down
 _MARGIN = 0.2  # of the place of a letter, into which its neighbours may reach
-_LONGEST = 60  # characters shown of a name
 _INVISIBLE = pdfium.FPDF_TEXTRENDERMODE_INVISIBLE
 
 
@@ -37,11 +36,6 @@ class Lacking(NamedTuple):
     page: int
     font: str
     letter: str
-
-    @property
-    def called(self) -> str:
-        """Its font, of whose name any is possible."""
-        return "".join(filter(str.isprintable, self.font))[:_LONGEST]
 
 
 class Borrowed:

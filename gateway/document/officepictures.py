@@ -17,7 +17,7 @@ from xml.parsers import expat
 from PIL import Image
 
 from gateway.document import jpeg, oldpictures, package, picture, sniff
-from gateway.document.refusal import Unfaxable
+from gateway.document.refusal import Unfaxable, file_name
 
 _RELATIONS = re.compile(r"(?:(?:word|xl|ppt)(?!/notes|/handout)/.*)_rels/[^/]+\.rels", re.IGNORECASE)
 _PICTURE = "picture"
@@ -99,7 +99,7 @@ def _shown(data: bytes, called: str, document: str) -> bytes:
     except (Unfaxable, zlib.error, expat.ExpatError, struct.error, ValueError, SyntaxError, OSError) as error:
         why = repr(error)
     raise Unfaxable(
-        f"{document} holds a picture ({posixpath.basename(called)}) that is damaged, or of a kind that cannot be shown here;"
+        f"{document} holds a picture ({file_name(called)}) that is damaged, or of a kind that cannot be shown here;"
         " insert it again, or print the document to a PDF and send that",
         why,
     )

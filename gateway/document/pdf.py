@@ -24,7 +24,7 @@ from gateway.document import allocation, glyphs, layers, losses, named, pale, pr
 from gateway.document.annotations import Annotations
 from gateway.document.glyphs import Borrowed
 from gateway.document.raster import Grid, Page
-from gateway.document.refusal import Unfaxable
+from gateway.document.refusal import Unfaxable, short
 from gateway.document.soundness import Soundness
 
 logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it warns of forms it shows well
@@ -243,7 +243,7 @@ def _with_letters(
         if each.letter.isalnum() or not each.letter:
             document.close()
             raise Unfaxable(
-                f"page {each.page + 1} of {name} has letters of a font ({each.called}) that is neither in the PDF nor on this gateway;"
+                f"page {each.page + 1} of {name} has letters of a font ({short(each.font)}) that is neither in the PDF nor on this gateway;"
                 " save the PDF with its fonts embedded, or print it to a new one"
             )
     if missing:

@@ -78,6 +78,12 @@ def test_what_is_not_known_here_is_left_to_libreoffice(tmp_path: Path, called: s
     assert not settled(tmp_path, made_office.with_picture(b"\1\2\3", called))
 
 
+def test_the_name_of_a_picture_is_told_short_and_on_one_line(tmp_path: Path) -> None:
+    with pytest.raises(Unfaxable, match="of a kind that cannot be shown here") as refused:
+        settled(tmp_path, made_office.with_picture(b"", "a\r\n\x1b" + "b" * 3000 + ".png"))
+    assert refused.value.public.isprintable() and len(refused.value.public) < 400
+
+
 def test_a_picture_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert settled(tmp_path, made_office.with_picture(None, "NULL")) == ["without a picture that is missing from it"]
 
