@@ -11,6 +11,8 @@ from gateway.charsets import to_text
 from gateway.mail.markup import images, visible_spans
 
 _ENOUGH, _TELLING = 1 << 18, 1 << 16
+_LONGEST = 8 << 20  # bytes, as of all texts (document.sources)
+_INLINE = re.compile(rb"data:[^\s\"'()<>]*+", re.IGNORECASE)  # pictures within HTML
 _LOGO = 30_000  # CSS pixels, as 300 x 100
 _CID = re.compile(r"cid:([^\s\"'<>()\\]{1,500})", re.IGNORECASE)
 _ELSEWHERE = (
@@ -36,6 +38,11 @@ def substance(data: bytes, charset: str | None, *, markup: bool) -> int:
     if len(data) > _ENOUGH and (found := substance(data[:_ENOUGH], charset, markup=markup)):
         return found
     return len(_INVISIBLE.sub("", _seen(data, charset, markup=markup)))
+
+
+def is_too_long(data: bytes) -> bool:
+    """Whether a message text can become no fax, and would take many seconds to look through while other mails wait."""
+    return len(data) > _LONGEST and len(_INLINE.sub(b"", data)) > _LONGEST
 
 
 def words(data: bytes, charset: str | None, *, markup: bool) -> set[str]:

@@ -355,6 +355,8 @@ class _Walk:
 
     def _text(self, leaf: Leaf, depth: int) -> list[Leaf]:
         leaf.data, leaf.defect = self._decoded(leaf)
+        if bodies.is_too_long(leaf.data):
+            raise Refused("the message text is too long for a fax; send it in parts", status="5.2.3")
         if _SECRET.search(leaf.data):
             raise _encrypted()
         if _YENC.search(leaf.data):

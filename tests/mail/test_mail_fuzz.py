@@ -290,6 +290,7 @@ BOMBS = {
     "blanks in a tag": HTML + b"<img src=" + b" " * 300_000 + b"x>",
     "blanks in a charset": MIXED + (b"--b\r\n" + HTML + b"<meta charset=" + b" " * 4000 + b"!\xe4\r\n") * 190,
     "lines set in": b"To: x\r\n\r\nAgenda:\r\n" + b"  - a point\r\n" * 300 + b"Regards\r\n",
+    "a million tags": HTML + b"<a " * 3 * MB,
     "attached mails": b"Content-Type: message/rfc822\r\n\r\n" * 30 + b"text",
 }
 
@@ -306,11 +307,17 @@ def test_bombs_end_in_time(bomb: bytes) -> None:
     [
         ("nested multiparts", "the mail is nested more than 20 levels deep"),
         ("empty parts", "the mail has more than 200 parts; send fewer attachments"),
+        ("a million tags", "the message text is too long for a fax; send it in parts"),
         ("attached mails", "the mail is nested more than 20 levels deep"),
     ],
 )
 def test_bombs_are_refused_in_words(bomb: str, refusal: str) -> None:
     assert read(BOMBS[bomb])[0]["refusal"] == refusal
+
+
+def test_a_text_is_not_too_long_for_the_pictures_within() -> None:
+    picture = b"<p>Words<img src=data:image/png;base64," + b"A" * 9 * MB + b">"
+    assert not read(HTML + picture)[0]["refusal"]
 
 
 def test_a_header_beyond_all_measure_is_refused() -> None:
