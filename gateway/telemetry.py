@@ -315,6 +315,11 @@ def received(fax: str, *, source: str, did: str, pages: int | None, size: int, m
     _tell("received", id=fax, source=source, did=mask(did), pages=pages, size=size, mailboxes=mailboxes)
 
 
+def announced(fax: str, *, did: str, pages: int | None) -> None:
+    """A callback without the document: the fax is :func:`received` once that was fetched."""
+    _tell("received without its document", id=fax, did=mask(did), pages=pages)
+
+
 def received_again(fax: str, *, source: str) -> None:
     _tell("received again", id=fax, source=source)
 

@@ -154,14 +154,15 @@ class Inbound:
             raise
         if file and stored.file != file:
             self._spool.remove([file])
-        if mailboxes or stored.id == fax.id:
+        if mailboxes:
             telemetry.received(
                 stored.id, source="callback", did=stored.did, pages=arrival.pages, size=size, mailboxes=len(mailboxes)
             )
+            self._on_mail()
+        elif stored.id == fax.id:
+            telemetry.announced(stored.id, did=stored.did, pages=arrival.pages)
         else:
             telemetry.received_again(stored.id, source="callback")
-        if mailboxes:
-            self._on_mail()
         if not file:
             self.nudge()
             self.sweep_soon()

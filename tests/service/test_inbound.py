@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.errors import NoSpace, NotFound, Refused, TryLater
 from gateway.model import FaxArrival, InboundState, MailKind, MailState
@@ -209,6 +210,15 @@ async def test_a_document_that_lies_elsewhere_is_fetched_and_mailed(desk: House)
     (fax,) = await desk.faxes()
     assert (fax.state, fax.file_type) == (InboundState.DISPATCHED, "image/tiff")
     assert await desk.turn("fetch") == 0
+
+
+async def test_a_document_that_comes_later_makes_one_fax_received(desk: House) -> None:
+    desk.provider.documents["https://fax.to/1"] = TIFF
+    with capture_logs() as logs:
+        await arrive(desk, told(file_url="https://fax.to/1"), None)
+        await desk.turn("fetch")
+    said = [(each["event"], each.get("source")) for each in logs if each["event"].startswith("received")]
+    assert said == [("received without its document", None), ("received", "fetch")]
 
 
 async def test_the_same_content_elsewhere_under_two_ids_is_two_faxes(desk: House) -> None:
