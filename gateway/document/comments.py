@@ -16,8 +16,8 @@ from gateway.document.compound import WORD, Compound
 
 _SETTINGS = "settings.xml"
 _COMMENT = re.compile(  # of Word, and of OpenDocument; what marks to which words it belongs
-    rb"<office(?:ooo)?:annotation(?![\w-])(?:[^>]*/>|.*?</office(?:ooo)?:annotation\s*>)"
-    rb"|<(w:comment(?:Reference|RangeStart|RangeEnd)|office:annotation-end)(?![\w-])[^>]*?(?:/>|>\s*</\1\s*>)",
+    rb"<office(?:ooo)?:annotation(?![\w-])(?:[^<>]*/>|(?:(?!</?office(?:ooo)?:annotation(?![\w-])).)*+</office(?:ooo)?:annotation\s*>)"
+    rb"|<(w:comment(?:Reference|RangeStart|RangeEnd)|office:annotation-end)(?![\w-])[^<>]*(?:(?<=/)>|(?<!/)>\s*</\1\s*>)",
     re.DOTALL,
 )
 # of Excel, whose sheets refer to theirs
@@ -27,7 +27,7 @@ _RELATIONS, _OF_SHEET = (
 )
 _BOOK = "Workbook"  # a stream
 _MARKS = (b"w:commentRangeStart", b"w:commentRangeEnd", b"office:annotation-end")  # which come beside a comment
-_KEPT_ALIKE = re.compile(rb'("IsLabelDocument"[^>]*>)true')
+_KEPT_ALIKE = re.compile(rb'("IsLabelDocument"[^<>]*>)true')
 _GROUP = re.compile(rb"\\bin(\d{1,9}) ?|\\[^a-z]|\{\s*\\\*\s*\\(annotation|atrfstart|atrfend)(?![a-z])|[{}]", re.DOTALL)
 # of the head of a Word text (MS-DOC, Fib): how long the tables of comments and of their texts are, and bytes of each place
 _PLACES, _TEXTS_OF_COMMENTS, _PLACE = 0xBE, 0xC6, 34

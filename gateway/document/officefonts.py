@@ -28,7 +28,7 @@ _INSTEAD = {  # the first that is there
     **dict.fromkeys(("Constantia", "Garamond"), _SERIF),
 }
 _STYLES = "xl/styles.xml"
-_MEASURE = re.compile(rb"<fonts\b.*?<name\s+val=\"([^\"]+)\"", re.DOTALL)  # the first of its fonts
+_MEASURE = re.compile(rb"<fonts\b(?:(?!<fonts\b).)*?<name\s+val=\"([^\"]+)\"", re.DOTALL)  # the first of its fonts
 
 
 def settle(document: Path, kind: str) -> None:

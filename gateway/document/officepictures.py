@@ -23,7 +23,7 @@ _RELATIONS = re.compile(r"(?:(?:word|xl|ppt)(?!/notes|/handout)/.*)_rels/[^/]+\.
 _PICTURE = "picture"
 _RELATED = {"image": _PICTURE, "chart": "chart"}  # by the ends of the kinds of relations
 _OPEN_DOCUMENT = {"content.xml", "styles.xml"}
-_HREF = re.compile(rb"<draw:image\b[^>]*\bxlink:href=[\"'](?:\./)?(Pictures/[^\"']+)")
+_HREF = re.compile(rb"<draw:image\b[^<>]*\bxlink:href=[\"'](?:\./)?(Pictures/[^\"']+)")
 _MANIFEST, _ENCRYPTED = "META-INF/manifest.xml", b"encryption-data"
 _AS_PNG = {sniff.TIFF, sniff.HEIC, sniff.AVIF, "image/webp"}  # which LibreOffice reads in part, or by its version
 _WIDEST = 3456  # points of such a one, twice those of a fax

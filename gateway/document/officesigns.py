@@ -13,15 +13,17 @@ from gateway.document import dingbats, package
 
 _SLIDES = re.compile(r"ppt/slides/[^/]+\.xml")
 _NAME = re.compile(rb"wingdings\"|<w:sym\b", re.IGNORECASE)
-_RUN = re.compile(r"<(w|a):r(?:\s[^>]*)?>.*?</\1:r>", re.DOTALL)
+_RUN = re.compile(
+    r"<(w|a):r(?:\s[^<>]*)?>(?:(?!<\1:r[\s>]).)*?</\1:r>", re.DOTALL
+)  # the inner ones, where some hold a box with a text
 _ALL = re.compile(
-    r'<w:rFonts\b[^>]*\bw:(?:ascii|hAnsi)="wingdings"|<a:latin\b[^>]*\btypeface="wingdings"', re.IGNORECASE
+    r'<w:rFonts\b[^<>]*\bw:(?:ascii|hAnsi)="wingdings"|<a:latin\b[^<>]*\btypeface="wingdings"', re.IGNORECASE
 )
 # what stands in Unicode's private area alone
-_PRIVATE = re.compile(r'<a:sym\b[^>]*\btypeface="wingdings"', re.IGNORECASE)
-_START = re.compile(r"<w:r(?:\s[^>]*)?>(?:\s*<w:rPr>.*?</w:rPr>|\s*<w:rPr\s*/>)?", re.DOTALL)
-_SIGN = re.compile(r"<w:sym\b[^>]*>(?:\s*</w:sym>)?")
-_TEXT = re.compile(r"(<(w|a):t(?:\s[^>]*)?>)([^<]*)(?=</\2:t>)")
+_PRIVATE = re.compile(r'<a:sym\b[^<>]*\btypeface="wingdings"', re.IGNORECASE)
+_START = re.compile(r"<w:r(?:\s[^<>]*)?>(?:\s*<w:rPr>.*?</w:rPr>|\s*<w:rPr\s*/>)?", re.DOTALL)
+_SIGN = re.compile(r"<w:sym\b[^<>]*>(?:\s*</w:sym>)?")
+_TEXT = re.compile(r"(<(w|a):t(?:\s[^<>]*)?>)([^<]*)(?=</\2:t>)")
 
 
 def settle(document: Path) -> None:
@@ -51,6 +53,6 @@ def _alone(run: str) -> str:
     """Its signs in runs of their own, of the same properties."""
     if "<w:sym" not in run or "<w:t" not in run:
         return run
-    start = list(_START.finditer(run))[-1]  # of the innermost, where it holds a box with a text
-    words = _SIGN.sub(lambda sign: f"</w:r>{start[0]}{sign[0]}</w:r>{start[0]}", run[start.end() :])
-    return run[: start.end()] + words
+    start = _START.match(run)
+    assert start is not None, "it is a run"
+    return start[0] + _SIGN.sub(lambda sign: f"</w:r>{start[0]}{sign[0]}</w:r>{start[0]}", run[start.end() :])

@@ -29,7 +29,7 @@ _PICTURE = re.compile(rb"(\\nonshppict\s*)?\{\s*\\pict(?![a-z])")  # the first i
 _TOKEN = re.compile(rb"\\bin(\d{1,9}) ?|\\([a-z]+)-?\d* ?|\\[^a-z]|[{}]|[^\\{}]+", re.DOTALL)
 _KINDS = {b"pngblip": "png", b"jpegblip": "jpg", b"emfblip": "emf", b"wmetafile": "wmf", b"dibitmap": "dib"}
 _IN_XML = re.compile(  # of OpenDocument, and of Word 2003 with its name
-    rb"<draw:image\b[^>]*>\s*<office:binary-data>([^<]*)|<w:binData\b[^>]*\bw:name=\"[^\"]*?(\.\w+)\"[^>]*>([^<]*)"
+    rb"<draw:image\b[^<>]*>\s*<office:binary-data>([^<]*)|<w:binData\b[^<>]*\bw:name=\"[^\"]*?(\.\w+)\"[^<>]*>([^<]*)"
 )
 
 

@@ -29,7 +29,8 @@ _SAID = re.compile(rb"\b(Id|Type|Target|TargetMode)\s*=\s*(?:\"([^\"]*)\"|'([^']
 # of one XML ("Flat OPC"), as Word and PowerPoint write it
 _ROOT, _START = re.compile(rb"<pkg:package\b"), 2048
 _PART = re.compile(
-    rb"<pkg:part\b([^>]*)>\s*(?:<pkg:xmlData\b[^>]*>(.*?)</pkg:xmlData>|<pkg:binaryData\b[^>]*>([^<]*)<)", re.DOTALL
+    rb"<pkg:part\b([^<>]*)>\s*(?:<pkg:xmlData\b[^<>]*>((?:(?!</?pkg:xmlData\b).)*+)</pkg:xmlData>|<pkg:binaryData\b[^<>]*>([^<]*)<)",
+    re.DOTALL,
 )
 _NAME, _TYPE = re.compile(rb'pkg:name="/([^"]+)"'), re.compile(rb'pkg:contentType="([^"]+)"')
 # LibreOffice may know the coding, and all of it stands before what is behind its end

@@ -43,7 +43,8 @@ _LINKED = re.compile(  # a picture that lies elsewhere
     rb"|<draw:image(?=[^<>]*\bxlink:href=[\"'](?:https?:|file:|\.\./))[^<>]*>"
 )
 _VANISHED = re.compile(  # words that are hidden: in Word with text behind what says so, in OpenDocument by a style made for them
-    rb"<w:rPr>(?:(?!</?w:rPr>).)*?<w:vanish(?: w:val=\"(?:1|true|on)\")? ?/>(?:(?!</?w:rPr>).)*</w:rPr>(?:<w:[a-z]+/>)*<w:t[ >]"
+    rb"<w:rPr>(?:(?!</?w:rPr>|<w:vanish(?: w:val=\"(?:1|true|on)\")? ?/>).)*+<w:vanish(?: w:val=\"(?:1|true|on)\")? ?/>"
+    rb"(?:(?!</?w:rPr>).)*+</w:rPr>(?:<w:[a-z]+/>)*+<w:t[ >]"
     rb"|<style:text-properties\b[^<>]*\btext:display=\"none\""
     rb"|<text:section\b[^<>]*\btext:display=\"none\"", re.DOTALL,
 )  # fmt: skip

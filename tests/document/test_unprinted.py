@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.document import hidden_binary, office, officeshapes, sniff, unprinted
+from gateway.document import hidden_binary, office, officefonts, officeshapes, officesigns, sniff, unprinted
 from gateway.document.compound import Compound, Damaged
 
 from . import made, made_compound, made_office
@@ -480,3 +480,23 @@ def test_a_comment_of_a_sheet_that_is_shown_is_not_printed(tmp_path: Path) -> No
     document.write_bytes(made_compound.compound({"Workbook": book}))
     assert list(unprinted.left_out(document, sniff.OLE)) == ["without the comment"]
     assert Compound(document.read_bytes()).read("Workbook") == book.replace(b"\x02\x01", b"\x00\x01")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"<office:annotation " * 50_000, b"<office:annotation>" * 50_000, b"<w:commentReference " * 50_000,
+        b"<w:rPr>" + b"<w:vanish/>" * 50_000 + b"</w:rPr>", b'<w:r><w:rPr>wingdings"' * 50_000, b'<w:rFonts wingdings"' * 50_000,
+        b'<w:r>wingdings"<w:sym <w:t ' + b"<w:sym " * 50_000 + b"</w:r>", b"<fonts>" * 50_000,
+    ],
+)  # fmt: skip
+def test_what_never_ends_is_looked_through_in_no_time(tmp_path: Path, text: bytes) -> None:
+    document = tmp_path / "document"
+    with zipfile.ZipFile(document, "w") as package:
+        for name in ("content.xml", "word/document.xml", "xl/styles.xml"):
+            package.writestr(name, text)
+    start = time.process_time()
+    list(unprinted.left_out(document, sniff.OFFICE))
+    officesigns.settle(document)
+    officefonts.settle(document, sniff.OFFICE)
+    assert time.process_time() - start < 5
