@@ -41,7 +41,7 @@ def _facts(found: dict[str, Any]) -> dict[str, Any]:
         "held": found["held"] and f"{found['held']} (faxgateway queue list --held)",
         "divided": f"{found['divided']} wait for parts (faxgateway queue divided)" if found["divided"] else "",
         "received": f"{pending} waiting for the document (faxgateway inbound list)" if pending else "",
-        "mails": f"{found['outbox']} waiting{f', {dead} given up (of faxes: faxgateway inbound list)' if dead else ''}",
+        "mails": f"{found['outbox']} waiting{f', {dead} given up (received faxes: faxgateway inbound list)' if dead else ''}",
     }
 
 
