@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -30,6 +30,7 @@ from gateway.spool import Spool
 from gateway.store import bodies, jobs, outbox, waiting
 from gateway.store.db import Database, Tx
 
+_TOGETHER = 10  # times as long as one conversion may take
 LARGE = 8_000_000  # bytes of a mail, beyond which its conversion may take much memory
 
 
@@ -42,7 +43,7 @@ class PrepareSettings:
 
     tries: int = 3
     large: int = 1
-    timeout: float = 60.0  # of a conversion; a mail takes two
+    timeout: float = 60.0  # of a conversion; a mail takes two, or many if it brings office documents
     retry_after: float = 30.0
     retry_max: float = 900.0
     document: dict[str, Any] = field(default_factory=dict)
@@ -146,11 +147,12 @@ class Prepare:
         try:
             mail, parts, out = await self._mail(submission, work), work / "parts", work / "fax.pdf"
             parts.mkdir(mode=0o700)
-            made = await make(
+            making = make(
                 self._pool, mail, parts, out, self._options(submission, job),
                 trim=self._settings.trim, office=self._settings.office, html=self._settings.html,
                 cover_facts=partial(self._facts, submission, job),
             )  # fmt: skip
+            made = await self._within_time(making)
             file = await self._spool.adopt(out, "document")
         finally:
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
@@ -163,6 +165,19 @@ class Prepare:
             ledger=tuple(LedgerEntry(**entry) for entry in made["ledger"]),
             sheets=tuple(FaxPage.of(page) for page in made["sheets"]),
         )
+
+    async def _within_time(self, making: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+        """What is made of a mail. Raises TryLater where all its conversions together take so long that others would starve."""
+        most = _TOGETHER * self._settings.timeout
+        try:
+            async with asyncio.timeout(most):
+                return await making
+        except TimeoutError as error:
+            raise TryLater(
+                f"the documents of the mail together took longer than {most / 60:g} minutes to convert; send fewer of them, or"
+                " print them to one PDF and send that",
+                status=CONVERSION_FAILED,
+            ) from error
 
     def _options(self, submission: Submission, job: FaxJob) -> dict[str, Any]:
         """Options of document.render for a job: the configuration's, then what its sender said, and what a header says."""

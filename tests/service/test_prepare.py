@@ -282,6 +282,22 @@ async def test_the_last_try_after_ends_of_ours_is_made_alone(house: House, strik
     assert max(seen) == most
 
 
+async def test_a_mail_whose_conversions_take_for_ever_together_is_ended(build: Build) -> None:
+    house = await build(outbound=OutboundSettings(prepare=PrepareSettings(timeout=0.02, retry_max=1.0)))
+    await house.submit()
+
+    async def slow(_function: str, /, **_arguments: Any) -> Any:
+        for _ in range(50):  # documents, none of which takes too long
+            await asyncio.sleep(0.02)
+
+    house.workshop.run = slow  # type: ignore[method-assign]
+    await house.turn("prepare")
+    (job,) = await house.jobs()
+    assert (job.state, job.strikes) == (JobState.ACCEPTED, 1)
+    assert "the documents of the mail together took longer than" in job.last_error
+    assert house.files("tmp") == []
+
+
 async def test_the_number_of_tries_is_a_setting(build: Build) -> None:
     house = await build(outbound=OutboundSettings(prepare=PrepareSettings(tries=1)))
     await house.submit()
