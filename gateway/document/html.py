@@ -23,6 +23,15 @@ _INLINE = re.compile(r"data:[^\s\"'()<>]*", re.IGNORECASE)
 _SMALL = 300 * 300  # CSS pixels: a smaller picture is a logo or a spacer
 _PIXEL = 2.0  # CSS pixels across or down, of what is no picture but counts its readers
 _AWAY = "not in the mail, so left out"
+_EMBEDS = {
+    "iframe": "src",
+    "frame": "src",
+    "embed": "src",
+    "object": "data",
+}  # elements, and where each says what it shows
+_SHOWING = re.compile(r"<(?:img|i?frame|embed|object)\b", re.IGNORECASE)
+_NOTHING = re.compile(r"\Z|cid:|about:|javascript:", re.IGNORECASE)  # shows nothing, or is drawn
+_GONE = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _NO_CELL = (-1, False)  # of a row before its first: words there are in none
 _SMALLER = 0.85  # of its size, to which nobody minds
 
@@ -94,6 +103,8 @@ class _Shape(html.parser.HTMLParser):
         super().__init__(convert_charrefs=True)
         self.table = False  # a row of two cells with words
         self.pictures: list[tuple[str, float, float]] = []  # source, width and height in CSS pixels, 0 where not said
+        self.embedded: set[str] = set()  # pages, films, documents, by their addresses
+        self.inserted = 0  # pages that stand in the HTML
         self.styles: list[str] = []  # sheets, by their addresses
         # the last row of each open table: how many of its cells have words, and whether that is so of where it is now; then it
         # is so of the rows of the tables around it
@@ -111,6 +122,12 @@ class _Shape(html.parser.HTMLParser):
             self._rows[-1] = (max(0, self._rows[-1][0]), False)
         elif tag == "img":
             self.pictures.append((said.get("src", "").strip(), _length(said, "width"), _length(said, "height")))
+        elif tag in _EMBEDS and _is_seen(said):
+            url = said.get(_EMBEDS[tag], "").strip()
+            if tag == "iframe" and ("srcdoc" in said or url.lower().startswith("data:")):
+                self.inserted += 1
+            elif not _NOTHING.match(url) and not url.lower().startswith("data:"):
+                self.embedded.add(url)
         elif tag == "link" and "stylesheet" in said.get("rel", "").lower():
             self.styles.append(said.get("href", "").strip())
 
@@ -134,15 +151,23 @@ class _Shape(html.parser.HTMLParser):
                 self.table |= count > 0
 
 
+def _is_seen(said: dict[str, str]) -> bool:
+    """Whether what an element embeds takes room on the page."""
+    sides = (_length(said, name) or _PIXEL + 1 if said.get(name) != "0" else 0 for name in ("width", "height"))
+    return min(sides) > _PIXEL and not _GONE.search(said.get("style", ""))
+
+
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count > 1)}"
 
 
 def unshown(source: str) -> Iterator[str]:
-    """What HTML that is printed as text is without, for the ledger: pictures that are no parts of the mail."""
-    away, within = _Shape(source).strangers() if "<img" in source.lower() else ((), ())
-    if away:
-        yield f"{_AWAY}: {_counted(len(away), 'picture')}"
+    """What HTML that is printed as text is without, for the ledger: pictures and the like that are no parts of the mail."""
+    if not _SHOWING.search(source):
+        return
+    shape = _Shape(source)
+    away, within = shape.strangers()
+    yield from _left_out(shape, {"picture": len(away)})
     if within:
         yield f"printed as text, so left out: {_counted(len(within), 'picture')}"
 
@@ -174,8 +199,15 @@ def _notes(shape: _Shape, pictures: Pictures, scale: float) -> Iterator[str]:
     away, _ = shape.strangers()
     away |= pictures.missing.difference(shape.styles)
     sheets = [url for url in shape.styles if not url.lower().startswith("cid:")]
-    counted = ((len(away), "picture"), (len(sheets), "style sheet"))
-    if left := [_counted(count, what) for count, what in counted if count]:
-        yield f"{_AWAY}: {' and '.join(left)}"
+    yield from _left_out(shape, {"picture": len(away), "style sheet": len(sheets)})
     if pictures.damaged:
         yield "left out of it: a picture that cannot be read"
+
+
+def _left_out(shape: _Shape, counts: dict[str, int]) -> Iterator[str]:
+    """Say what of it lies elsewhere, and which pages are within the page."""
+    counts |= {"embedded object": len(shape.embedded)}
+    if left := [_counted(count, what) for what, count in counts.items() if count]:
+        yield f"{_AWAY}: {' and '.join([', '.join(left[:-1]), left[-1]] if left[1:] else left)}"
+    if shape.inserted:
+        yield f"left out of it: {_counted(shape.inserted, 'embedded page')}"

@@ -154,7 +154,12 @@ class _Text(html.parser.HTMLParser):
         if tag not in _EMPTY and len(self._open) < _DEEPEST:
             names = [f".{name}" for name in said.get("class", "").split()] + [f"#{said.get('id', '')}"]
             hides = any(self._rules.get(each) for name in names for each in (name, f"{tag}{name}"))
-            gone = "hidden" in said or bool(_GONE.search(style)) or (hides and not _SEEN.search(style))
+            gone = (
+                "hidden" in said
+                or (tag == "dialog" and "open" not in said)
+                or bool(_GONE.search(style))
+                or (hides and not _SEEN.search(style))
+            )
             struck = tag in ("s", "strike", "del") or bool(_STRUCK.search(style))
             marks = (tag, *[_IS_GONE] * gone, *[_IS_STRUCK] * struck)
             self._within.update(marks)

@@ -65,7 +65,7 @@ img, svg {{ max-width: {width}px !important; max-height: {tallest}px !important;
 input, button, select, textarea {{ display: inline-block; max-width: 100% }}
 button, select, textarea, input:not([type=checkbox i], [type=radio i]) {{ height: auto !important; min-height: 1.2em }}
 input::before, option, textarea {{ overflow: visible !important; white-space: pre-wrap !important }}
-input[type=hidden i] {{ display: none !important }}
+input[type=hidden i], dialog:not([open]) {{ display: none !important }}
 input[type=password i]::before, select::before {{ content: "" !important }}
 option[selected] {{ font-weight: bold }}
 blockquote blockquote blockquote blockquote {{ margin: 0 !important; padding: 0 0 0 2px !important }}
@@ -128,6 +128,8 @@ def draw(source: str, pictures: Pictures, directory: Path, paper: float) -> Draw
     room = _room(paper) * width / _WIDTH
     heads = [box for box in boxes if box.until]
     cuts = [(top, bottom, _head(heads, top, room)) for top, bottom in _cuts(boxes, room)]
+    if not cuts:
+        raise Undrawable("nothing of its HTML is seen when it is drawn")
     if len(cuts) > _MOST_PAGES:
         raise Undrawable(f"its HTML takes {len(cuts)} pages, and at most {_MOST_PAGES} are drawn")
     out = directory / "drawn.pdf"

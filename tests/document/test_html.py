@@ -372,7 +372,9 @@ async def test_nothing_is_fetched_and_what_is_missing_is_told(
             f"<base href='{where}'><img src='other.png'></div>"
         )
     said = await sender.send(mail(text))
-    assert said == ["message text: page 1; not in the mail, so left out: 5 pictures and 4 style sheets"]
+    assert said == [
+        "message text: page 1; not in the mail, so left out: 5 pictures, 4 style sheets and 4 embedded objects"
+    ]
     assert "secret" not in sender.words()
     with pytest.raises(BlockingIOError):
         listener.accept()
@@ -632,3 +634,31 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert engine.missing() == f"WeasyPrint is missing: {sys.prefix}/bin/pip install 'faxgateway[html]'"
     assert [engine.find(setting) for setting in ("auto", engine.TEXT, engine.ENGINE)] == [False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<iframe src=a.pdf></iframe><embed src=b.mp4><object data=c.swf></object>", ["not in the mail, so left out: 3 embedded objects"]),
+        ("<img src=a.png><frame src=b.html>", ["not in the mail, so left out: 1 picture and 1 embedded object"]),
+        ("<iframe srcdoc='<p>Within'></iframe><iframe src='data:text/html,a'></iframe>", ["left out of it: 2 embedded pages"]),
+        ("<iframe src=https://x/ width=0 height=0></iframe><iframe src=https://x/ style='display: none'></iframe>", []),
+        ("<iframe></iframe><iframe src=about:blank></iframe><object data=cid:a></object>", []),
+    ],
+)  # fmt: skip
+def test_what_a_page_embeds_is_told(text: str, said: list[str]) -> None:
+    assert list(html.unshown(text)) == said
+
+
+@behind_walls
+async def test_html_that_shows_nothing_when_it_is_drawn_is_printed_as_text(sender: Sender) -> None:
+    text = f"<body style='display: none'><p>Hello</p>{TABLE}</body>"
+    (said,) = await sender.send(mail(text))
+    assert said == "message text: page 1; printed as text: nothing of its HTML is seen when it is drawn"
+
+
+@behind_walls
+async def test_a_dialogue_that_is_closed_is_not_printed(sender: Sender) -> None:
+    await sender.send(mail(f"<p>Hello</p><dialog>Accept?</dialog><dialog open>Sent.</dialog>{TABLE}"))
+    assert "Accept?" not in sender.words()
+    assert "Sent." in sender.words()
