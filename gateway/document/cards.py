@@ -6,7 +6,7 @@ import quopri
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from gateway.document import text
 
@@ -210,14 +210,14 @@ def _moment(at: _Field, start: _Field | None = None) -> str:
     if not match:
         return at.text
     try:
-        day = datetime(int(match[1]), int(match[2]), int(match[3]))  # noqa: DTZ001  # a day of the calendar
+        day = date(int(match[1]), int(match[2]), int(match[3]))
     except ValueError:
         return at.text
     clock = f"{match[4]}:{match[5]}{' UTC' if match[6] else ''}" if match[4] else ""
     if start and clock and start.value[:8] == at.value[:8]:
         return clock
-    date = f"{_DAYS[day.weekday()]} {day.day} {_MONTHS[day.month - 1]} {day.year}"
-    return f"{date}, {clock}" if clock else date
+    said = f"{_DAYS[day.weekday()]} {day.day} {_MONTHS[day.month - 1]} {day.year}"
+    return f"{said}, {clock}" if clock else said
 
 
 def _length(entry: _Entry) -> str:

@@ -333,7 +333,7 @@ _ANYWHERE = "font size bold align leading spacing"
 def _check_attributes(root: ET.Element) -> None:
     for element in root.iter():
         known = f"{_ATTRIBUTES.get(element.tag, '')} {_ANYWHERE}".split()
-        for name in element.keys():  # noqa: SIM118  # an element is no mapping
+        for name in element.attrib:
             if name not in known:
                 raise LayoutError(f"<{element.tag}> has no {name}; it has {', '.join(known)}")
 

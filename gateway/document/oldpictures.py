@@ -23,7 +23,7 @@ _BITMAPS = {0x1D: "jpg", 0x2A: "jpg", 0x1E: "png", 0x1F: "dib", 0x29: "tif"}
 _HEAD = 8  # bytes of a record's head
 _SUM = 16  # bytes of a sum, of which there are one or two
 _ABOUT = 34  # bytes of what is said of a metafile
-_DEFLATED = 0  # says the last but one of these
+_DEFLATED = b"\0"  # says the last but one of these
 _LONGEST = 64 << 20  # bytes of a metafile
 _PICTURE = re.compile(rb"(\\nonshppict\s*)?\{\s*\\pict(?![a-z])")  # the first is for programs that know no others
 _TOKEN = re.compile(rb"\\bin(\d{1,9}) ?|\\([a-z]+)-?\d* ?|\\[^a-z]|[{}]|[^\\{}]+", re.DOTALL)
@@ -72,10 +72,9 @@ def _blips(stream: bytes) -> Iterator[tuple[str, bytes]]:
         data = stream[start + _HEAD + (_SUM * 2 if instance & 0x10 else _SUM) : at]
         if kind in _BITMAPS:
             yield f".{_BITMAPS[kind]}", data[1:]
-        elif data[_ABOUT - 2 : _ABOUT - 1] == bytes([_DEFLATED]):
-            yield f".{_METAFILES[kind]}", _inflated(data[_ABOUT:])
         else:
-            yield f".{_METAFILES[kind]}", data[_ABOUT:]
+            is_packed, metafile = data[_ABOUT - 2 : _ABOUT - 1] == _DEFLATED, data[_ABOUT:]
+            yield f".{_METAFILES[kind]}", _inflated(metafile) if is_packed else metafile
 
 
 def _inflated(data: bytes) -> bytes:

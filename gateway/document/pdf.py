@@ -431,10 +431,10 @@ def fax_pages(path: Path) -> list[Packed]:
     return found
 
 
-def _sole_picture(page: pikepdf.Page) -> pikepdf.Object | None:
+def _sole_picture(page: pikepdf.Page) -> pikepdf.Stream | None:
     """The picture that is all there is on an upright page, from edge to edge."""
     objects = list(named.entries(page.resources, "/XObject").values())
-    if len(objects) != 1 or objects[0].get("/Subtype") != "/Image":
+    if len(objects) != 1 or not isinstance(found := objects[0], pikepdf.Stream) or found.get("/Subtype") != "/Image":
         return None
     if any(name in page for name in ("/Annots", "/Rotate", "/UserUnit")):
         return None
@@ -450,14 +450,14 @@ def _sole_picture(page: pikepdf.Page) -> pikepdf.Object | None:
     whole = [right - left, 0, 0, top - bottom, left, bottom]
     if any(abs(a - b) > 1 for a, b in zip(matrix, whole, strict=True)):
         return None
-    return objects[0]
+    return found
 
 
 def _fax_page(page: pikepdf.Page) -> Packed | None:
     found = _sole_picture(page)
     if found is None:
         return None
-    picture = pikepdf.PdfImage(found)  # type: ignore[arg-type]  # an image is a stream
+    picture = pikepdf.PdfImage(found)
     if picture.width != raster.WIDTH or picture.bits_per_component != 1 or any(key in found for key in _LAID_OVER):
         return None
     if found.get("/ColorSpace", "/DeviceGray") != "/DeviceGray":  # pikepdf knows no palette of two colours

@@ -23,6 +23,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from gateway.document import progress, systemfonts, walls
@@ -139,7 +140,7 @@ def _writable(arguments: dict[str, Any]) -> Iterator[str]:
     if "directory" in arguments:
         yield arguments["directory"]
     if "out" in arguments:
-        yield os.path.dirname(arguments["out"]) or "."  # noqa: PTH120  # a string in, a string out
+        yield str(Path(arguments["out"]).parent)
 
 
 def _die_with(parent: int) -> None:
@@ -150,8 +151,10 @@ def _die_with(parent: int) -> None:
 
 def _go_first() -> None:
     """Where memory runs out, the kernel ends a conversion and not the daemon, with which all that is under way would end."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:  # noqa: PTH123
-        stream.write("1000")  # the most (proc(5)), which children inherit
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(
+            "1000", encoding="ascii"
+        )  # the most (proc(5)), which children inherit
 
 
 def _limit(limits: dict[str, Any]) -> None:
@@ -169,8 +172,7 @@ def _limit(limits: dict[str, Any]) -> None:
 
 def _memory() -> tuple[int, int]:
     """Bytes of this process: mapped, and held in memory."""
-    with open("/proc/self/statm", encoding="ascii") as stream:  # noqa: PTH123  # a kernel file, not a path of ours
-        mapped, held, *_ = stream.read().split()
+    mapped, held, *_ = Path("/proc/self/statm").read_text(encoding="ascii").split()
     return int(mapped) * resource.getpagesize(), int(held) * resource.getpagesize()
 
 
