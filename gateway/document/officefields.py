@@ -24,7 +24,9 @@ _IN_WORD = re.compile(  # the first words of a field behind its beginning, or of
     rb"|<w:fldSimple\b[^<>]*\bw:instr=[\"']\s*)(?=" + _KEPT + rb")",
     re.DOTALL | re.IGNORECASE,
 )  # fmt: skip
-_IN_RTF = re.compile(rb"(\\fldinst(?![a-z])(?:\s|[{}]|\\\*|\\[a-z]++-?\d*+ ?)*+)(?=" + _KEPT + rb")", re.IGNORECASE)
+_IN_RTF = re.compile(
+    rb"(\\fldinst(?![a-z])(?:\s|[{}]|\\\*|\\(?!fldinst(?![a-z]))[a-z]++-?\d*+ ?)*+)(?=" + _KEPT + rb")", re.IGNORECASE
+)
 _OPEN = re.compile(rb"(<text:file-name\b)(?![^<>]*\btext:fixed=)")
 # what of an OpenDocument is on paper alone, or on screens alone: LibreOffice makes a PDF as for a screen
 _MEDIUM, _ON_PAPER = (

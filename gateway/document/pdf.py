@@ -31,7 +31,7 @@ logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it warns of forms it s
 
 _MAX_INCHES = 200.0
 _LINEARIZED = re.compile(rb"/Linearized\b[^>]*?/L\s+(\d+)")
-_OBJECT = re.compile(rb"[0-9]+ [0-9]+ obj\b")
+_OBJECT = re.compile(rb"(?<![0-9])[0-9]++ [0-9]++ obj\b")
 # what pikepdf raises for pages and pictures it cannot take apart
 _WRONG = (
     pikepdf.PdfError, pikepdf.PasswordError, pikepdf.UnsupportedImageTypeError, ValueError, RuntimeError, OSError, LookupError, TypeError,

@@ -201,3 +201,9 @@ def test_the_print_area_of_a_hidden_sheet_of_old_excel_is_none(tmp_path: Path, s
     officefields.settle(document, sniff.OLE)
     shown = made_compound.xls_with_area(area, state=state, flags=0 if state else 0x20)
     assert Compound(document.read_bytes()).read("Workbook") == Compound(shown).read("Workbook")
+
+
+def test_fields_without_an_end_are_looked_through_in_no_time(tmp_path: Path) -> None:
+    start = time.process_time()
+    assert settled(tmp_path, r"\fldinst" * 50_000, sniff.RTF) == r"\fldinst" * 50_000
+    assert time.process_time() - start < 5

@@ -6,6 +6,7 @@ import base64
 import io
 import re
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from decimal import Decimal
@@ -1419,3 +1420,9 @@ def test_a_blank_page_of_what_only_one_reader_opens_is_damaged(
     whole = pdf_of([letter(1), Sheet()])
     monkeypatch.setattr(pikepdf, "open", broken)
     assert "page 2 of x.bin is damaged" in refusal(whole).public
+
+
+def test_digits_behind_the_end_are_looked_through_in_no_time(pages: Pages) -> None:
+    start = time.process_time()
+    assert len(pages(letters(1) + b"0" * 400_000)) == 1
+    assert time.process_time() - start < 5
