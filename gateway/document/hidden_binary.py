@@ -21,7 +21,7 @@ _ROW_IS_HIDDEN = 0x20
 _PAGES = (0, 2)  # kinds of sheets: tables and charts
 _SHEET_OF_2007 = 0x9C  # in binary (MS-XLSB)
 # and of PowerPoint (MS-PPT)
-_SHOW, _SLIDES, _SLIDE, _SHOWING, _PLACES = 0x3E8, 0xFF0, 0x3F3, 0x3F9, 0x1772
+_SLIDES, _SLIDE, _SHOWING = 0xFF0, 0x3F3, 0x3F9
 _SLIDE_IS_HIDDEN = 0x4
 
 
