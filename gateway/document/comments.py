@@ -21,10 +21,8 @@ _COMMENT = re.compile(  # of Word, and of OpenDocument; what marks to which word
     re.DOTALL,
 )
 # of Excel, whose sheets refer to theirs
-_RELATIONS, _OF_SHEET = (
-    re.compile(r"xl/worksheets/_rels/[^/]+\.rels"),
-    re.compile(rb"<(?:\w+:)?Relationship\b[^<>]*/comments[\"'][^<>]*/>"),
-)
+_RELATIONS = re.compile(r"xl/worksheets/_rels/[^/]+\.rels")
+_OF_SHEET = re.compile(rb"<(?:\w+:)?Relationship\b[^<>]*/comments[\"'][^<>]*/>")
 _BOOK = "Workbook"  # a stream
 _MARKS = (b"w:commentRangeStart", b"w:commentRangeEnd", b"office:annotation-end")  # which come beside a comment
 _KEPT_ALIKE = re.compile(rb'("IsLabelDocument"[^<>]*>)true')
@@ -70,8 +68,14 @@ def _unrelated(relations: bytes) -> bytes:
 
 
 def _of_xml(text: bytes) -> tuple[bytes, int]:
-    changed = _KEPT_ALIKE.sub(rb"\1false", _COMMENT.sub(b"", text))
-    return changed, sum(match[1] not in _MARKS for match in _COMMENT.finditer(text))
+    count = 0
+
+    def put(found: re.Match[bytes]) -> bytes:
+        nonlocal count
+        count += found[1] not in _MARKS
+        return b""
+
+    return _KEPT_ALIKE.sub(rb"\1false", _COMMENT.sub(put, text)), count
 
 
 def _of_compound(data: bytes) -> tuple[bytes, int]:

@@ -20,7 +20,7 @@ from gateway.errors import Refused, TryLater
 
 log = structlog.get_logger("worker")
 
-# the last are what Pillow asks for anything
+# what Pillow asks about any file
 _READERS = tuple(f"PIL.{name}ImagePlugin" for name in ("Bmp", "Gif", "Jpeg", "Ppm", "Png"))
 MODULES = ("gateway.mail.parse", "gateway.document.render", *_READERS)  # imported before the first job
 _SLACK = 5.0  # seconds the asyncio side waits longer than the warm process, which should have killed the child
