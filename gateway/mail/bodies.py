@@ -12,7 +12,8 @@ from gateway.mail.markup import images, visible_spans
 
 _ENOUGH, _TELLING = 1 << 18, 1 << 16
 _LONGEST = 8 << 20  # bytes, as of all texts (document.sources)
-_INLINE = re.compile(rb"data:[^\s\"'()<>]*+", re.IGNORECASE)  # pictures within HTML
+# pictures within HTML, and the lines of files within other texts (uuencode)
+_INLINE = re.compile(rb"(?i:data:)[^\"'()<>]*+|^M[ -`]{60}\r?$", re.MULTILINE)
 _LOGO = 30_000  # CSS pixels, as 300 x 100
 _CID = re.compile(r"cid:([^\s\"'<>()\\]{1,500})", re.IGNORECASE)
 _ELSEWHERE = (

@@ -355,14 +355,14 @@ class _Walk:
 
     def _text(self, leaf: Leaf, depth: int) -> list[Leaf]:
         leaf.data, leaf.defect = self._decoded(leaf)
-        if bodies.is_too_long(leaf.data):
-            raise Refused("the message text is too long for a fax; send it in parts", status="5.2.3")
         if _SECRET.search(leaf.data):
             raise _encrypted()
         if _YENC.search(leaf.data):
             raise Refused(
                 "the mail holds a file in its text (yEnc), which cannot be read here; attach the file", status="5.6.1"
             )
+        if bodies.is_too_long(leaf.data):
+            raise Refused("the message text is too long for a fax; send it in parts", status="5.2.3")
         leaf.charset = charsets.meant(leaf.charset, leaf.data)
         self._charset = leaf.charset or self._charset
         forms.simplify(leaf)
