@@ -446,6 +446,22 @@ async def test_a_document_that_the_inbox_gives_out_only_after_it_was_given_up_is
     assert await documents(desk) == sorted([b"", PDF, *others])
 
 
+async def test_a_callback_that_the_list_was_faster_than_is_that_fax_though_the_clock_was_set_between(
+    desk: House,
+) -> None:
+    listed(desk, entry(desk, 7, PDF))
+    desk.now -= 3 * 86400
+    await sweep(desk)
+    desk.now += 3 * 86400 + GRACE
+    desk.clock_believed = False
+    await arrive(desk, told())
+    listed(desk, entry(desk, 7, PDF), entry(desk, 8, OTHER, at=desk.now))
+    for _ in range(3):
+        desk.now += GRACE
+        await sweep(desk)
+    assert await documents(desk) == [PDF, OTHER]
+
+
 async def test_a_listed_fax_that_was_mailed_without_its_document_is_asked_for_again_and_told_once(desk: House) -> None:
     listed(desk, entry(desk, 7, PDF))
     desk.provider.fetch_error = away()
