@@ -9,11 +9,14 @@ from xml.parsers import expat
 
 SHEET_2003 = re.compile(rb"<(?:\w+:)?Visible>\s*Sheet(?:Very)?Hidden\s*<")  # what says so of a sheet of Excel 2003
 _HIDES_OPEN = re.compile(rb":(?:visibility|display|print(?:-ranges)?)\s*=")
-_HIDES_SHEET = re.compile(rb"\bhidden\s*=")
+NO_WIDTH = rb"\bwidth=[\"']0(?:\.0*)?[\"']"  # of a column, which Excel does not show
+_HIDES_SHEET = re.compile(rb"\bhidden\s*=|" + NO_WIDTH)
+_HIDES_2003 = re.compile(rb"\bHidden\s*=\s*[\"']1")
 _OFFICE, _STYLE, _TABLE, _DRAWING, _PRESENTATION = (
     f"urn:oasis:names:tc:opendocument:xmlns:{name}:1.0 "
     for name in ("office", "style", "table", "drawing", "presentation")
 )
+_EXCEL = "urn:schemas-microsoft-com:office:spreadsheet "
 _COLUMNS, _ROWS = 16_384, 1 << 20  # that a table has at most
 _GONE = ("collapse", "filter")
 _TRUE = ("1", "true")
@@ -36,6 +39,11 @@ def of_sheet(text: bytes, printed: str) -> Counter[str]:
     """
     areas = [] if _WORKED_OUT.search(printed) else [_area(each) for each in _AREA.findall(printed)]
     return _Sheet(areas).read(text) if areas or _HIDES_SHEET.search(text) else Counter()
+
+
+def of_book_of_2003(text: bytes) -> Counter[str]:
+    """The hidden rows and columns of a book of Excel 2003 (XML). Raises ExpatError, ValueError."""
+    return _Book2003().read(text) if _HIDES_2003.search(text) else Counter()
 
 
 Area = tuple[range, range]  # columns, rows
@@ -202,7 +210,7 @@ class _Sheet(_Reader):
         self.table = Table(areas)
 
     def on_col(self, said: dict[str, str]) -> None:
-        if said.get("hidden") in _TRUE:
+        if said.get("hidden") in _TRUE or not said.get("width", "1").strip("0."):
             first = int(said["min"])
             self.table.hide(first, int(said["max"]) - first + 1)
 
@@ -218,6 +226,41 @@ class _Sheet(_Reader):
         self.table.filled(self.column)
 
     on_is = on_v
+
+
+class _Book2003(_Reader):
+    def __init__(self) -> None:
+        super().__init__()
+        self._like = 0  # rows that are as the last one
+        self._merged = 0  # cells with the last one
+
+    def on_Worksheet(self, _: dict[str, str]) -> None:
+        self.found += self.table.found
+        self.table, self.row, self.column, self._like = Table(), 0, 0, 0
+
+    def on_Visible(self, _: dict[str, str]) -> None:
+        self.table.closed = True
+
+    def on_Column(self, said: dict[str, str]) -> None:
+        first, count = int(said.get(_EXCEL + "Index", self.column + 1)), int(said.get(_EXCEL + "Span", "0")) + 1
+        if said.get(_EXCEL + "Hidden") == "1":
+            self.table.hide(first, count)
+        self.column = first + count - 1
+
+    def on_Row(self, said: dict[str, str]) -> None:
+        self.row, self.column = int(said.get(_EXCEL + "Index", self.row + self._like + 1)), 0
+        self._like = int(said.get(_EXCEL + "Span", "0"))
+        self.table.row(self.row, hidden=said.get(_EXCEL + "Hidden") == "1")
+
+    def on_Cell(self, said: dict[str, str]) -> None:
+        self.column = int(said.get(_EXCEL + "Index", self.column + 1))
+        self._merged = int(said.get(_EXCEL + "MergeAcross", "0"))
+
+    def on_Data(self, _: dict[str, str]) -> None:
+        self.table.filled(self.column)
+
+    def off_Cell(self) -> None:
+        self.column += self._merged
 
 
 def _area(place: tuple[str, str, str, str], first: int = 1) -> Area:

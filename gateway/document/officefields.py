@@ -36,13 +36,20 @@ _MEDIUM, _ON_PAPER = (
 # heads and feet of a sheet, which may name the folder that its file is in
 _SHEETS = re.compile(r"xl/(?:work|chart)sheets/[^/]+\.xml")
 _FOOT = re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)>[^<]*&amp;Z[^<]*")
+# a column of no width is printed all the same, unless it is hidden too
+_NARROW = re.compile(rb"(<(?:\w+:)?col\b)(?=[^<>]*" + hidden_xml.NO_WIDTH + rb")(?![^<>]*\bhidden=)")
 # a hidden sheet is printed all the same where it is the one that is shown first, as programs write it that hide the first, or has
 # a print area; and any of Excel 2003 (SpreadsheetML), unless each of its rows is hidden
 _SHOWN_FIRST = re.compile(
     rb"(<(?:\w+:)?workbookView\b[^<>]*?\s)activeTab=[\"'](\d{1,5})[\"']|(<(?:\w+:)?workbookView\b)"
 )
 _SHEET = re.compile(rb"<(?:\w+:)?sheet\s[^<>]*>")
-# a run of Word 2003 in one XML with its properties, which may hide its words: LibreOffice prints them all the same
+# a run of Word 2003 in one XML with its properties, which may hide its words: LibreOffice prints them all the same; and what they
+# were before they were changed
+_FORMERLY = re.compile(
+    rb"<aml:annotation\b[^<>]*\bw:type=\"Word\.Formatting\"[^<>]*(?<!/)>(?:(?!</?aml:annotation\b).)*+</aml:annotation\s*>",
+    re.DOTALL,
+)
 _RUN_2003 = re.compile(
     rb"(<w:r\b[^<>]*>\s*<w:rPr>((?:(?!</?w:rPr>).)*+)</w:rPr>)(?:(?!</?w:r\b).)*+(?=</w:r>)", re.DOTALL
 )
@@ -87,6 +94,7 @@ def _of_xml(text: bytes) -> bytes:
     if hidden_xml.SHEET_2003.search(kept):
         return _of_book_of_2003(kept)
     if package.WORD_2003 in kept:
+        kept = _FORMERLY.sub(b"", kept)
         return _RUN_2003.sub(lambda run: run[1] if _VANISHED.search(run[2]) else run[0], kept)
     return _of_open_book(kept) if b"table:print-ranges" in kept else kept
 
@@ -109,6 +117,7 @@ def _of_open_book(text: bytes) -> bytes:
 
 
 def _of_sheet(text: bytes) -> bytes:
+    text = _NARROW.sub(rb'\1 hidden="1"', text)
     return _FOOT.sub(lambda foot: foot[0].replace(b"&amp;Z", b""), text)
 
 

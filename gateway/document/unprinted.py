@@ -44,7 +44,8 @@ _LINKED = re.compile(  # a picture that lies elsewhere
 )
 _VANISHED = re.compile(  # words that are hidden: in Word with text behind what says so, in OpenDocument by a style made for them
     rb"<w:rPr>(?:(?!</?w:rPr>|<w:vanish(?: w:val=\"(?:1|true|on)\")? ?/>).)*+<w:vanish(?: w:val=\"(?:1|true|on)\")? ?/>"
-    rb"(?:(?!</?w:rPr>).)*+</w:rPr>(?:<w:[a-z]+/>)*+<w:t[ >]"
+    rb"(?:(?!</?w:rPr>).)*+(?:<w:rPr>(?:(?!</?w:rPr>).)*+</w:rPr>(?:(?!</?w:rPr>).)*+)?+"  # which they were before
+    rb"</w:rPr>(?:<w:[a-z]+/>)*+<w:t[ >]"
     rb"|<style:text-properties\b[^<>]*\btext:display=\"none\""
     rb"|<text:section\b[^<>]*\btext:display=\"none\"", re.DOTALL,
 )  # fmt: skip
@@ -195,7 +196,7 @@ def _in_xml(document: Path) -> Counter[str]:
             "hidden text": bool(_VANISHED.search(text)),
         }
     )
-    return hidden_xml.of_open_document(text) + found
+    return hidden_xml.of_open_document(text) + hidden_xml.of_book_of_2003(text) + found
 
 
 def _in_rtf(document: Path) -> Counter[str]:

@@ -207,3 +207,25 @@ def test_fields_without_an_end_are_looked_through_in_no_time(tmp_path: Path) -> 
     start = time.process_time()
     assert settled(tmp_path, r"\fldinst" * 50_000, sniff.RTF) == r"\fldinst" * 50_000
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("column", "settled"),
+    [
+        (b'<col min="1" width="0" customWidth="1"/>', b'<col hidden="1" min="1" width="0" customWidth="1"/>'),
+        (b'<x:col width="0.0"/>', b'<x:col hidden="1" width="0.0"/>'),
+        *((same, same) for same in (b'<col width="0" hidden="1"/>', b'<col width="0.5"/>', b'<cols width="0">')),
+    ],
+)
+def test_a_column_of_no_width_is_hidden(column: bytes, settled: bytes) -> None:
+    """LibreOffice would print it."""
+    assert officefields._of_sheet(column) == settled
+
+
+def test_a_hidden_run_of_word_2003_that_was_changed_is_not_printed(tmp_path: Path) -> None:
+    start = '<w:wordDocument xmlns:w="http://schemas.microsoft.com/office/word/2003/wordml">'
+    change = '<aml:annotation w:type="Word.Formatting"><aml:content><w:rPr>%s</w:rPr></aml:content></aml:annotation>'
+    run = "<w:r><w:rPr>%s</w:rPr><w:t>a</w:t></w:r>"
+    hidden, shown = run % ("<w:vanish/>" + change % "<w:b/>"), run % ("<w:b/>" + change % "<w:vanish/>")
+    made = settled(tmp_path, start + hidden + shown, sniff.OFFICE_XML)
+    assert made == start + "<w:r><w:rPr><w:vanish/></w:rPr></w:r>" + run % "<w:b/>"

@@ -35,6 +35,8 @@ def test_what_is_hidden_is_told(tmp_path: Path, kind: str) -> None:
         ("word/document.xml", "<w:r><w:rPr><w:b/><w:vanish/><w:sz w:val=\"20\"/></w:rPr><w:t>a</w:t></w:r>" * 2, ["the hidden text"]),
         ("word/document.xml", "<w:r><w:rPr><w:vanish w:val=\"1\"/></w:rPr><w:tab/><w:t xml:space=\"preserve\"> a</w:t></w:r>", ["the hidden text"]),
         ("word/document.xml", "<w:r><w:rPr><w:vanish w:val=\"0\"/></w:rPr><w:t>a</w:t></w:r>", []),
+        ("word/document.xml", "<w:r><w:rPr><w:vanish/><w:rPrChange><w:rPr><w:b/></w:rPr></w:rPrChange></w:rPr><w:t>a</w:t></w:r>", ["the hidden text"]),
+        ("word/document.xml", "<w:r><w:rPr><w:rPrChange><w:rPr><w:vanish/></w:rPr></w:rPrChange></w:rPr><w:t>a</w:t></w:r>", []),
         ("word/document.xml", "<w:pPr><w:rPr><w:vanish/></w:rPr></w:pPr><w:r><w:t>the mark of a paragraph</w:t></w:r>", []),
         ("word/document.xml", "<w:r><w:rPr><w:vanish/></w:rPr><w:instrText>XE</w:instrText></w:r><w:r><w:t>a</w:t></w:r>", []),
         ("word/document.xml", r"<w:instrText> EQ \f(1,2) </w:instrText><w:instrText>eq \o\ac(O,1)</w:instrText>", ["the 2 equation fields"]),
@@ -408,6 +410,26 @@ def test_a_broken_part_of_a_book_takes_no_time(tmp_path: Path, name: str, text: 
     began = time.process_time()
     assert told(tmp_path, data) == ["the header or footer picture"] * (b"&amp;G" in text)
     assert time.process_time() - began < 1  # some hundredths
+
+
+def test_hidden_rows_and_columns_of_a_book_of_2003_are_told(tmp_path: Path) -> None:
+    cell = '<Cell%s><Data ss:Type="String">a</Data></Cell>'
+    row, hidden = f"<Row%s>{cell % ''}</Row>", ' ss:Hidden="1"'
+    columns = '<Column/><Column ss:Hidden="1" ss:Span="1"/><Column/>'
+    merged = cell % ' ss:MergeAcross="1"' + cell % "" + cell % ""  # A and B, C, D
+    shown = f"<Table>{columns}<Row>{merged}</Row>{row % hidden}<Row ss:Hidden='1' ss:Span='3'/>{row % ''}</Table>"
+    unseen = f"<Table>{row % hidden}</Table><Visible>SheetHidden</Visible>"
+    book = made_office.excel_2003().partition(b"<Worksheet")[0].decode()
+    book += f"<Worksheet>{shown}</Worksheet><Worksheet>{unseen}</Worksheet></Workbook>"
+    assert sorted(told(tmp_path, book.encode())) == ["the hidden column", "the hidden row", "the hidden sheet"]
+
+
+def test_a_column_of_no_width_is_told(tmp_path: Path) -> None:
+    columns = (
+        b'<cols><col min="1" max="1" width="0" customWidth="1"/><col min="2" max="2" width="10.0"/></cols><sheetData>'
+    )
+    book = made_office.changed(made_office.xlsx(), "xl/worksheets/sheet1.xml", b"<sheetData>", columns)
+    assert told(tmp_path, book) == ["the hidden column"]
 
 
 def test_hidden_words_of_an_old_text_are_told(tmp_path: Path) -> None:
