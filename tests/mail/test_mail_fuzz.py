@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import os
 import quopri
 import tempfile
@@ -315,9 +316,13 @@ def test_bombs_are_refused_in_words(bomb: str, refusal: str) -> None:
     assert read(BOMBS[bomb])[0]["refusal"] == refusal
 
 
-def test_a_text_is_not_too_long_for_the_pictures_within() -> None:
+def test_a_text_is_not_too_long_for_the_pictures_and_files_within() -> None:
     picture = b"<p>Words<img src=data:image/png;base64," + b"A" * 9 * MB + b">"
     assert not read(HTML + picture)[0]["refusal"]
+    assert not read(HTML + picture.replace(b"A" * 76, b"A" * 76 + b"\r\n"))[0]["refusal"]
+    lines = binascii.b2a_uu(b"%PDF-".ljust(45)).replace(b"\n", b"\r\n") * (9 * MB // 63)
+    summary = read(b"To: x\r\n\r\nHere:\r\nbegin 644 scan.pdf\r\n" + lines + b"`\r\nend\r\n")[0]
+    assert not summary["refusal"]
 
 
 def test_a_header_beyond_all_measure_is_refused() -> None:
