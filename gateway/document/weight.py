@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 _CALL, _PAGE, _BLOCK, _BITS = 11.6, 1.6, 2.6, 1.053
 _BLOCK_BYTES = 65_536
-RATE = 14_400
+_RATE = 14_400  # bit/s
 
 
-def page_seconds(size: int, rate: int = RATE) -> float:
+def page_seconds(size: int) -> float:
     """Seconds on the line of one page whose G4 data has ``size`` bytes, without the call's set-up."""
-    return _PAGE + _BLOCK * -(-size // _BLOCK_BYTES) + _BITS * size * 8 / rate
+    return _PAGE + _BLOCK * -(-size // _BLOCK_BYTES) + _BITS * size * 8 / _RATE
 
 
-def call_seconds(sizes: Sequence[int], rate: int = RATE) -> float:
+def call_seconds(sizes: Sequence[int]) -> float:
     """Seconds of a whole call with pages of these sizes."""
-    return _CALL + sum(page_seconds(size, rate) for size in sizes)
+    return _CALL + sum(map(page_seconds, sizes))

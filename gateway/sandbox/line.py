@@ -11,10 +11,10 @@ from typing import Protocol
 
 from PIL import Image
 
+from gateway.document import raster
 from gateway.sandbox.scenarios import Scenario
 
 _BLOCK = 65_536  # bytes of an error-correction block, ITU-T T.30 annex A
-_STRIP_BYTES = 279  # TIFF 6.0, StripByteCounts
 _FINE = 150  # dots per inch down: more is fine resolution (196), less is standard (98)
 _WITHOUT_ECM = 1.44  # MR instead of MMR: how many more bits a letter has, measured
 _NOT_AT_THIS_RESOLUTION = 7.1  # seconds until the caller learns it, measured
@@ -75,9 +75,7 @@ def read_pages(document: Path) -> tuple[Page, ...]:
         pages = []
         for frame in range(getattr(image, "n_frames", 1)):
             image.seek(frame)
-            strips = image.tag_v2.get(_STRIP_BYTES, ())  # type: ignore[attr-defined]  # only the TIFF plugin has tags
-            size = sum(strips) if isinstance(strips, Sequence) else int(strips)
-            pages.append(Page(size, float(image.info.get("dpi", (0, 0))[1]) > _FINE))
+            pages.append(Page(raster.strip_bytes(image), float(image.info.get("dpi", (0, 0))[1]) > _FINE))
         return tuple(pages)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from gateway.document import raster, render
 from gateway.document.bilevel import to_bilevel
 from gateway.document.refusal import Unfaxable
-from gateway.document.weight import call_seconds, page_seconds
+from gateway.document.weight import call_seconds
 from gateway.model import LedgerEntry
 
 from .conftest import Fax
@@ -445,10 +445,6 @@ def test_previews_of_a_document_that_is_no_fax(tmp_path: Path) -> None:
 )
 def test_seconds_on_the_line(sizes: list[int], seconds: float) -> None:
     assert call_seconds(sizes) == pytest.approx(seconds)
-
-
-def test_a_slower_modem_takes_longer() -> None:
-    assert page_seconds(60_000, 9600) == pytest.approx(1.6 + 2.6 + 1.053 * 480_000 / 9600)
 
 
 def test_a_photo_weighs_more_than_text(fax: Fax) -> None:
