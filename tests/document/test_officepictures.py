@@ -217,3 +217,18 @@ def test_a_package_as_one_xml_is_one(tmp_path: Path) -> None:
         else:
             with pytest.raises(Unfaxable, match=r"x\.xml holds a picture \(a\.png\) that is damaged"):
                 list(officepictures.settle(made, "x.xml"))
+
+
+def test_what_a_file_refers_to_is_read_however_it_is_written(tmp_path: Path) -> None:
+    name = "word/_rels/document.xml.rels"
+    with zipfile.ZipFile(tmp_path / "document", "w") as made:
+        made.writestr(
+            name,
+            '<Relationship Id="a" Type="x/image" Target="media/a&amp;b%20c.png"/>'
+            "<r:Relationship Target='/word/it\"s.png' Type='x/image' Id='b'/>"
+            '<Relationship Id="c" Target="file:///c" TargetMode="External"/><Relationship Id="d"/>',
+        )
+    with zipfile.ZipFile(tmp_path / "document") as source:
+        assert list(package.relations(source, name)) == [
+            ("a", "x/image", "word/media/a&b c.png"), ("b", "x/image", 'word/it"s.png'), ("c", "", ""), ("d", "", ""),
+        ]  # fmt: skip
