@@ -147,6 +147,8 @@ class _Text(html.parser.HTMLParser):
         elif tag == "textarea":
             self.handle_data(" ")
         elif tag == "select":
+            if self._ended:  # which would move where each of its choices begins
+                self.end_line()
             self._choices = []
         elif tag == "option":
             self._choices.append((len(self._parts), "selected" in said))

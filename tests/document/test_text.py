@@ -666,3 +666,8 @@ def test_sound_without_a_head_is_no_text(fax: Fax) -> None:
     with pytest.raises(Unfaxable, match="a file of an unknown kind"):
         fax.make(fax.part("voice.au", sound, declared_type="audio/basic"))
     assert fax.make(fax.part("words.tif", "Grüße".encode(), declared_type="image/tiff"))["pages"] == 1
+
+
+def test_of_a_list_behind_a_paragraph_what_is_chosen_stays() -> None:
+    text = "<p>Colour:</p><select><option>Red<option selected>Green</select><div>Size:</div><select><option>S<option>L</select>"
+    assert html_text.from_html(text).split() == ["Colour:", "Green", "Size:", "S"]
