@@ -52,6 +52,10 @@ _VANISHED = re.compile(  # words that are hidden: in Word with text behind what 
 _EQUATION = re.compile(  # a field of Word for fractions and circled signs; LibreOffice knows those for ruby and for two lines in one
     rb"<w:instrText\b[^<>]*>\s*EQ\s+\\(?!\*\s*jc|o\s*\(\s*\\s\\up)", re.IGNORECASE
 )
+_OBJECT = re.compile(  # of another program, without the picture that stands for it
+    rb"<w:object\b(?:(?!</?w:object\b|imagedata\b|:blip\b|<w:control\b).)*+</w:object>", re.DOTALL
+)
+_PART_ELSEWHERE = re.compile(rb"<w:subDoc\b")  # a text of its own
 _LINKED_IN_XML = re.compile(rb"<draw:image(?=[^<>]*\bxlink:href=[\"'][^#\"'])[^<>]*/>")
 _LINKED_IN_RTF = re.compile(rb"\bINCLUDEPICTURE\b[^{}]*\\\\d\b")  # and not kept within
 _HIDDEN_IN_RTF = re.compile(  # words behind what hides them, but not the name of such a style
@@ -145,6 +149,8 @@ def _in_package(document: Path) -> Counter[str]:
                 page = package.read(source, name)
                 found["linked picture"] += len(_LINKED.findall(page))
                 found["hidden text"] += bool(_VANISHED.search(page))
+                found["embedded object"] += len(_OBJECT.findall(page))
+                found["linked document"] += len(_PART_ELSEWHERE.findall(page))
                 found["equation field"] += len(_EQUATION.findall(page))
                 found["hidden slide"] += bool(_HIDDEN_SLIDE.search(page))
                 if name == _OPEN_DOCUMENT:

@@ -41,6 +41,9 @@ def test_what_is_hidden_is_told(tmp_path: Path, kind: str) -> None:
         ("word/document.xml", "<w:r><w:rPr><w:vanish/></w:rPr><w:instrText>XE</w:instrText></w:r><w:r><w:t>a</w:t></w:r>", []),
         ("word/document.xml", r"<w:instrText> EQ \f(1,2) </w:instrText><w:instrText>eq \o\ac(O,1)</w:instrText>", ["the 2 equation fields"]),
         ("word/document.xml", r"<w:instrText> EQ \* jc2 \o(a)</w:instrText><w:instrText>eq \o(\s\up 9(a),b)</w:instrText>", []),
+        ("word/document.xml", "<w:object><v:shape/><o:OLEObject/></w:object><w:object><v:imagedata r:id='a'/></w:object>", ["the embedded object"]),
+        ("word/document.xml", "<w:object>" * 300_000, []),
+        ("word/document.xml", "<w:p><w:subDoc r:id='a'/></w:p>", ["the linked document"]),
         ("word/document.xml", "<w:rPr>" * 300_000 + "</w:rPr>" * 300_000, []),  # in no time
         ("content.xml", '<style:text-properties fo:color="#fff" text:display="none"/>', ["the hidden text"]),
     ],
