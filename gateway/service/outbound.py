@@ -121,7 +121,10 @@ class Outbound:
         )
         calls = settings.concurrency
         self._loops = [
-            self._loop("prepare", _in(JobState.ACCEPTED), prepare, settings.workers, key=lambda job: job.submission),
+            self._loop(
+                "prepare", _in(JobState.ACCEPTED), prepare, settings.workers, key=lambda job: job.submission,
+                alone=lambda job: job.strikes > 0,  # what hung or crashed may do so again
+            ),
             self._loop("upload", _in(JobState.PREPARED), self._upload, calls, gate.sends),
             self._loop("submit", _in(JobState.UPLOADED), submit, min(calls, _SENDS), gate.sends),
             self._loop("result", _in(JobState.SUBMITTED), self.settle.result, calls, gate.tells),
@@ -144,6 +147,7 @@ class Outbound:
         gate: Callable[[int], int] = lambda most: most,
         *,
         key: Callable[[FaxJob], str] = lambda job: job.id,
+        alone: Callable[[FaxJob], bool] = lambda _: False,
     ) -> DueLoop[FaxJob]:
         due, next_due = wanted
         return DueLoop(
@@ -155,6 +159,7 @@ class Outbound:
             limit=limit,
             clock=self._clock,
             gate=gate,
+            alone=alone,
         )
 
     # --- life -----------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from gateway.service import prepare
 from gateway.service.outbound import OutboundSettings
 from gateway.service.prepare import PrepareSettings
 from gateway.store import files, jobs, waiting
+from gateway.store.db import Tx
 
 from .conftest import Build
 from .house import LETTER, NUMBER, Crash, House
@@ -296,6 +297,23 @@ async def test_a_mail_whose_conversions_take_for_ever_together_is_ended(build: B
     assert (job.state, job.strikes) == (JobState.ACCEPTED, 1)
     assert "the documents of the mail together took longer than" in job.last_error
     assert house.files("tmp") == []
+
+
+async def test_mails_whose_conversion_hung_before_leave_a_place_to_others(house: House) -> None:
+    for n in range(3):
+        await house.submit(f"+1202555012{n}", mail=LETTER + str(n).encode())
+    hung, hung_too, good = await house.jobs()
+
+    def tried(tx: Tx) -> None:
+        for job in (hung, hung_too):
+            jobs.touch(tx, job, house.now, strikes=1)
+
+    await house.database.write(tried)
+    (loop,) = (loop for loop in house.loops if loop.name == "prepare")
+    assert await loop._begin(2) == 2
+    assert loop._busy.keys() == {hung.submission, good.submission}
+    await asyncio.gather(*loop._busy.values())
+    assert await house.states() == ["prepared", "accepted", "prepared"]
 
 
 async def test_the_number_of_tries_is_a_setting(build: Build) -> None:
