@@ -112,7 +112,7 @@ def change(document: Path, changed: Mapping[str, bytes]) -> None:
     made = document.with_suffix(".new")
     with zipfile.ZipFile(document) as source, zipfile.ZipFile(made, "w") as target:
         for entry in source.infolist():
-            target.writestr(entry, changed.get(entry.filename) or source.read(entry))
+            target.writestr(entry, changed[entry.filename] if entry.filename in changed else source.read(entry))
     made.replace(document)
 
 
