@@ -1,4 +1,6 @@
-"""Shapes of an office document that are hidden, or not to be printed, are taken out: LibreOffice would print them all the same."""
+"""Shapes of an office document that are hidden, or not to be printed, are taken out: LibreOffice would print them all the same. Of ink
+on slides its picture is taken: LibreOffice would leave both out.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +28,9 @@ _DRAWINGS = re.compile(r"xl/drawings/[^/]+\.xml")
 _ANCHOR = re.compile(rb"<((?:\w+:)?(?:twoCell|oneCell|absolute)Anchor)\b(?:(?!</?\1\b).)*+</\1\s*>", re.DOTALL)
 _UNPRINTED = re.compile(rb"<(?:\w+:)?clientData\b[^<>]*\bfPrintsWithSheet=[\"'](?:0|false)[\"']")
 _HIDDEN = re.compile(rb"<(?:\w+:)?cNvPr\b[^<>]*\bhidden=[\"'](?:1|true)[\"']")
+# of PowerPoint: what was drawn with a pen, which programs that do not know what it requires show as a picture
+_SLIDES = re.compile(r"ppt/slides/[^/]+\.xml")
+_INK = re.compile(rb"(<mc:Choice\b[^<>]*\bRequires=[\"'])(?=[^<>]*>\s*<p:contentPart\b)")
 
 
 def take_out(document: Path) -> Counter[str]:
@@ -47,6 +52,8 @@ def take_out(document: Path) -> Counter[str]:
 def _rule(name: str) -> _Rule | None:
     if package.TEXTS.fullmatch(name):
         return _of_text
+    if _SLIDES.fullmatch(name):
+        return _of_slide
     return _of_sheet if _DRAWINGS.fullmatch(name) else None
 
 
@@ -83,3 +90,7 @@ def _of_sheet(text: bytes) -> tuple[bytes, str, int]:
 
     without = _ANCHOR.sub(put, text)
     return without, "non-printing shape", count
+
+
+def _of_slide(text: bytes) -> tuple[bytes, str, int]:
+    return _INK.sub(rb"\1ink-", text), "", 0

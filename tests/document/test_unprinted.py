@@ -525,3 +525,15 @@ def test_what_never_ends_is_looked_through_in_no_time(tmp_path: Path, text: byte
     officesigns.settle(document)
     officefonts.settle(document, sniff.OFFICE)
     assert time.process_time() - start < 5
+
+
+def test_ink_on_a_slide_is_shown_as_its_picture(tmp_path: Path) -> None:
+    """As by a program that does not know what it requires."""
+    choice = '<mc:Choice Requires="%s"><p:%s r:id="a"/></mc:Choice><mc:Fallback><p:pic/></mc:Fallback>'
+    document = tmp_path / "document"
+    with zipfile.ZipFile(document, "w") as package:
+        package.writestr("ppt/slides/slide1.xml", choice % ("p14 aink", "contentPart") + choice % ("p14", "sp"))
+    assert not officeshapes.take_out(document)
+    with zipfile.ZipFile(document) as made:
+        shown = choice % ("ink-p14 aink", "contentPart") + choice % ("p14", "sp")
+        assert made.read("ppt/slides/slide1.xml").decode() == shown
