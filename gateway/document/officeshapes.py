@@ -14,12 +14,13 @@ from gateway.document import package
 
 _Rule: TypeAlias = Callable[[bytes], tuple[bytes, str, int]]  # what is left of a file, what was taken out, and how many
 # of Word: what stood for a shape in old versions, with a style that hides it; a shape, within which may be text with others; its end;
-# and what says of it that it is hidden, as the eye of its Selection Pane does
+# and what says of it that it is hidden, as the eye of its Selection Pane does; a run, whose words may be hidden, and it with them
 _SHAPE = re.compile(
     rb"(?P<gone><w:pict\b[^<>]*>\s*(?:<v:shapetype\b(?:(?!</v:shapetype|<w:pict).)*+</v:shapetype>\s*)?"
     rb"<v:(?!shapetype)\w+\b[^<>]*\bstyle=[\"'][^\"'<>]*\bvisibility:\s*hidden)"
     rb"|(?P<begins><w:(?:drawing|pict)\b(?:[^<>]*[^<>/])?>)|(?P<ends></w:(?:drawing|pict)\s*>)"
-    rb"|(?P<hides><wp:docPr\b[^<>]*\bhidden=[\"'](?:1|true)[\"'])",
+    rb"|(?P<formerly><w:rPrChange\b(?:(?!</?w:rPrChange\b).)*+</w:rPrChange>)|(?P<veils><w:vanish(?: w:val=\"(?:1|true|on)\")? ?/>)"
+    rb"|(?P<run></?w:r[ >]|</w:pPr>)|(?P<hides><wp:docPr\b[^<>]*\bhidden=[\"'](?:1|true)[\"'])",
     re.DOTALL,
 )
 # of Excel: a shape by where on its sheet it is, what says that it is not to be printed, and what hides it, as it does a button that
@@ -62,13 +63,15 @@ def _of_text(text: bytes) -> tuple[bytes, str, int]:
     at = drawn = 0
     opened: list[int] = []  # where each begins
     gone = 0  # how many were open when one was found to be hidden
-    for tag in _SHAPE.finditer(text) if b"hidden" in text else ():
+    veiled = False  # the words of the run are hidden
+    for tag in _SHAPE.finditer(text) if b"hidden" in text or b"<w:vanish" in text else ():
+        veiled = not tag["run"] and (veiled or tag["veils"] is not None)
         if tag["begins"] or tag["gone"]:
             opened.append(tag.start())
-        if (tag["hides"] or tag["gone"]) and opened and not gone:
+        if (tag["hides"] or tag["gone"] or (tag["begins"] and veiled)) and opened and not gone:
             gone = len(opened)
             kept.append(text[at : opened[-1]])
-            drawn += tag["hides"] is not None  # which may stand there for old versions too
+            drawn += tag["gone"] is None  # which may stand there for old versions too
         elif tag["ends"] and opened:
             if gone == len(opened):
                 gone, at = 0, tag.end()

@@ -449,6 +449,7 @@ def _drawing(words: str, said: str = "") -> str:
     return f"<w:r><w:drawing><wp:anchor><wp:docPr id='1'{said}/>{words}</wp:anchor></w:drawing></w:r>"
 
 
+_VEILED = "<w:r><w:rPr><w:vanish/></w:rPr>"
 _EYE = ' name="a" hidden="1"'
 _FIGURE = (
     '<w:pict><v:shapetype id="t"><v:path/></v:shapetype><v:shape style="width:9pt;visibility:%s">%s</v:shape></w:pict>'
@@ -465,6 +466,11 @@ _FIGURE = (
         (_drawing("a", _EYE) + _FIGURE % ("hidden", "a"), "<w:r></w:r>", 1),  # the same, for old versions
         ('<w:pict><v:group><v:shape style="visibility:hidden"/>a</v:group></w:pict>', "", 0),  # one of several
         ("<w:drawing/><w:drawing>" + _EYE, "", 0),
+        (_drawing("a").replace("<w:r>", _VEILED) + _drawing("b"), _VEILED + "</w:r>" + _drawing("b"), 1),
+        ("<w:pPr><w:rPr><w:vanish/></w:rPr></w:pPr><w:drawing>a</w:drawing>", "", 0),  # the mark of a paragraph
+        (_drawing("a").replace("<w:r>", _VEILED.replace("/>", ' w:val="0"/>')), "", 0),
+        (_drawing("a").replace("<w:r>", "<w:r><w:rPr><w:rPrChange><w:rPr><w:vanish/></w:rPr></w:rPrChange></w:rPr>"), "", 0),
+        ("<w:rPrChange>" * 30_000 + "<w:vanish/>" * 30_000, "", 0),  # in no time
         ("<w:pict><v:shapetype>" * 30_000 + _EYE, "", 0),  # in no time
     ],
 )  # fmt: skip
