@@ -20,6 +20,7 @@ _LOOKS = re.compile(  # what only browsers want of a page, and what Word and Out
     r"|image/svg\+xml|image/(?:x-icon|vnd\.microsoft\.icon)|(?:text|application)/xml|application/x-mso|image/x-[ew]mz"
     r"|application/vnd\.ms-officetheme|.*\.(?:mso|emz|wmz|thmx)"
 )
+_MOST = 2000  # addresses on a page that are looked up: each takes as long as a hundred of its letters
 _START = 4096  # bytes of a file that tell whether it is such a page
 _WORD = re.compile(rb"[A-Za-z-]+(?::|\Z)")
 # possessive: a text whose first line looks like a field, with many lines set in below it, would take for ever
@@ -78,7 +79,7 @@ def _show(page: Leaf, beside: dict[str, Leaf]) -> None:
         return f'{match[1]}"cid:{quote(leaf.content_id or "", safe="")}"' if leaf else match[0]
 
     text, charset = page.editable
-    page.rewrite(_SHOWN.sub(by_id, text), charset)
+    page.rewrite(_SHOWN.sub(by_id, text, count=_MOST), charset)
     page.pictures = bodies.shown_ids(page.data or b"", page.charset)
 
 

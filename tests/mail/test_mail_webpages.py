@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from gateway.mail import structure
+from gateway.mail import structure, webpages
 from gateway.mail.leaf import Leaf
 
 PICTURE = b"\x89PNG\r\n\x1a\n, say"
@@ -40,6 +40,19 @@ def test_a_picture_is_shown_by_its_address(source: str, location: str, base: str
     assert page.data is not None
     assert b'"cid:' in page.data
     assert "Ä".encode() in page.data
+
+
+def test_no_more_addresses_of_a_page_are_looked_up_than_a_person_would_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: list[str] = []
+
+    def seen(_: str, address: str) -> str:
+        looked_up.append(address)
+        return ""
+
+    monkeypatch.setattr(webpages, "urljoin", seen)
+    page = b"".join(b"<img src=%d.png>" % n for n in range(100_000))
+    assert len(related(page, ("image/png", "Content-Location: p.png")).leaves) == 2
+    assert len(looked_up) == 2000
 
 
 def test_a_picture_that_has_an_id_keeps_it() -> None:
