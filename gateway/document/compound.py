@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from array import array
+from collections.abc import Iterator
 from functools import cache
 
 _MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -14,6 +15,8 @@ _SHORT = 64  # bytes of a sector in the stream of short streams
 WORD = "WordDocument"  # the stream of a text
 # of its head (MS-DOC, Fib): its version, and which of two streams has its tables
 _VERSION, _WORD_97, _WHICH = 0x02, 0xC1, 0x0B
+# and where the table of the pages is that have the properties of letters; bytes of such a page, and what of its number counts
+_LETTERS, _PAGE, _NUMBER = 0xFA, 512, 0x3FFFFF
 
 
 class Damaged(Exception):
@@ -59,6 +62,19 @@ class Compound:
         if not text or struct.unpack_from("<H", text, _VERSION)[0] < _WORD_97:
             return b"", ""
         return text, "1Table" if struct.unpack_from("<B", text, _WHICH)[0] & 2 else "0Table"
+
+    def letters_of_word(self) -> Iterator[bytes]:
+        """The properties of the letters of a text (MS-DOC, ChpxFkp), as often as they change. Raises as :meth:`text_of_word`."""
+        text, tables = self.text_of_word()
+        if not text:
+            return
+        start, size = struct.unpack_from("<II", text, _LETTERS)
+        count = size // 8  # behind one place in the text more
+        for number in struct.unpack_from(f"<{count}I", self.read(tables), start + 4 * (count + 1)) if count else ():
+            page = text[(number & _NUMBER) * _PAGE :][:_PAGE].ljust(_PAGE, b"\0")
+            runs = page[-1]
+            for at in page[4 * (runs + 1) : 4 * (runs + 1) + runs]:
+                yield page[2 * at + 1 :][: page[2 * at]] if at else b""
 
     def place(self, name: str, byte: int) -> int:
         """Where in the file a byte of a stream stands. Raises Damaged."""

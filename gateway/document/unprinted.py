@@ -214,11 +214,10 @@ def _in_rtf(document: Path) -> Counter[str]:
 
 def _in_compound(document: Path) -> Counter[str]:
     source = Compound(document.read_bytes())
-    text, _ = source.text_of_word()
     found = Counter(
         {
             "hidden slide": hidden_binary.slides(source.read(_SHOW), source.read(_EDITED)),
-            "hidden text": _HIDDEN_IN_OLD_WORD in text,
+            "hidden text": any(_HIDDEN_IN_OLD_WORD in each for each in source.letters_of_word()),
         }
     )
     for name in _BOOKS:

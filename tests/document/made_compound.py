@@ -148,3 +148,13 @@ def doc(comments: int, *, size: int = 600) -> bytes:
     head[:4] = struct.pack("<HH", 0xA5EC, 0xC1)
     struct.pack_into("<IIII", head, 0xBA, 10, length, 99, 77 if comments else 0)
     return compound({"WordDocument": bytes(head)})
+
+
+def doc_of_runs(properties: bytes, *, end: int = 0x800, behind: bytes = b"") -> bytes:
+    """A text of one run of letters with these properties, which ends there; ``behind`` it is something else."""
+    head = bytearray(1024)
+    head[:4] = struct.pack("<HH", 0xA5EC, 0xC1)
+    struct.pack_into("<II", head, 0xFA, 4, 12)
+    page = struct.pack("<IIB", 0x400, end, 200).ljust(400, b"\0") + bytes([len(properties)]) + properties
+    text = bytes(head) + page.ljust(511, b"\0") + b"\1" + behind
+    return compound({"WordDocument": text, "0Table": bytes(4) + struct.pack("<III", 0x400, end, len(head) // 512)})

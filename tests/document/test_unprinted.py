@@ -436,10 +436,14 @@ def test_a_column_of_no_width_is_told(tmp_path: Path) -> None:
 
 
 def test_hidden_words_of_an_old_text_are_told(tmp_path: Path) -> None:
-    text = struct.pack("<HH8xH", 0xA5EC, 0xC1, 0) + bytes(900)
-    assert told(tmp_path, made_compound.compound({"WordDocument": text}), sniff.OLE) == []
-    text += b"\x04\x3c\x08\x01"  # the properties of some letters
-    assert told(tmp_path, made_compound.compound({"WordDocument": text}), sniff.OLE) == ["the hidden text"]
+    assert told(tmp_path, made_compound.doc_of_runs(b"\x35\x08\x01"), sniff.OLE) == []
+    assert told(tmp_path, made_compound.doc_of_runs(b"\x35\x08\x01\x3c\x08\x01"), sniff.OLE) == ["the hidden text"]
+
+
+def test_what_looks_like_it_elsewhere_hides_no_words_of_an_old_text(tmp_path: Path) -> None:
+    """In the places of runs, say, or in a picture."""
+    data = made_compound.doc_of_runs(b"\x35\x08\x01", end=0x1083C, behind=b"\x3c\x08\x01")
+    assert told(tmp_path, data, sniff.OLE) == []
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------
