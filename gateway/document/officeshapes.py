@@ -26,7 +26,10 @@ _SHAPE = re.compile(
 # of Excel: a shape by where on its sheet it is, what says that it is not to be printed, and what hides it, as it does a button that
 # stands there once more
 _DRAWINGS = re.compile(r"xl/drawings/[^/]+\.xml")
-_ANCHOR = re.compile(rb"<((?:\w+:)?(?:twoCell|oneCell|absolute)Anchor)\b(?:(?!</?\1\b).)*+</\1\s*>", re.DOTALL)
+_ANCHOR = re.compile(
+    rb"<((?:\w+:)?(?:twoCell|oneCell|absolute)Anchor)\b(?:(?!</?(?:\w+:)?(?:twoCell|oneCell|absolute)Anchor\b).)*+</\1\s*>",
+    re.DOTALL,
+)
 _UNPRINTED = re.compile(rb"<(?:\w+:)?clientData\b[^<>]*\bfPrintsWithSheet=[\"'](?:0|false)[\"']")
 _HIDDEN = re.compile(rb"<(?:\w+:)?cNvPr\b[^<>]*\bhidden=[\"'](?:1|true)[\"']")
 # of PowerPoint: what was drawn with a pen, which programs that do not know what it requires show as a picture

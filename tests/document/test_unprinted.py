@@ -523,12 +523,13 @@ def test_a_comment_of_a_sheet_that_is_shown_is_not_printed(tmp_path: Path) -> No
         b"<office:annotation " * 50_000, b"<office:annotation>" * 50_000, b"<w:commentReference " * 50_000,
         b"<w:rPr>" + b"<w:vanish/>" * 50_000 + b"</w:rPr>", b'<w:r><w:rPr>wingdings"' * 50_000, b'<w:rFonts wingdings"' * 50_000,
         b'<w:r>wingdings"<w:sym <w:t ' + b"<w:sym " * 50_000 + b"</w:r>", b"<fonts>" * 50_000,
+        b"".join(b"<x%d:oneCellAnchor>" % number for number in range(50_000)),
     ],
 )  # fmt: skip
 def test_what_never_ends_is_looked_through_in_no_time(tmp_path: Path, text: bytes) -> None:
     document = tmp_path / "document"
     with zipfile.ZipFile(document, "w") as package:
-        for name in ("content.xml", "word/document.xml", "xl/styles.xml"):
+        for name in ("content.xml", "word/document.xml", "xl/styles.xml", "xl/drawings/drawing1.xml"):
             package.writestr(name, text)
     start = time.process_time()
     list(unprinted.left_out(document, sniff.OFFICE))
