@@ -48,7 +48,7 @@ _OPEN = re.compile(rf"{_BLANK}*{_BOLD}{_FAX}", re.IGNORECASE)
 _BRACKET = re.compile(
     rf"{_BLANK}*(?P<bold>{_BOLD}){_FAX}(?P<said>[^\[\]]{{0,{_LONGEST}}})\](?:(?P=bold))?", re.IGNORECASE
 )
-_IN_LINE = re.compile(rf"[ \t]*{_FAX}([^\[\]]*)\]", re.IGNORECASE)
+_IN_LINE = re.compile(rf"(?<![ \t])[ \t]*{_FAX}([^\[\]]*)\]", re.IGNORECASE)
 _ANYWHERE = re.compile(r"fax|ｆａｘ", re.IGNORECASE)
 _LATER = re.compile(rf"^[ \t{_MARKS}]*{_BOLD}{_FAX}[^\]\n]*=", re.IGNORECASE | re.MULTILINE)
 # signs of double width, as keyboards of East Asia write them, marks of direction, and a forgotten colon

@@ -7,6 +7,7 @@ import binascii
 import os
 import quopri
 import tempfile
+import time
 import tracemalloc
 from collections.abc import Callable
 from email.message import EmailMessage
@@ -323,6 +324,12 @@ def test_a_text_is_not_too_long_for_the_pictures_and_files_within() -> None:
     lines = binascii.b2a_uu(b"%PDF-".ljust(45)).replace(b"\n", b"\r\n") * (9 * MB // 63)
     summary = read(b"To: x\r\n\r\nHere:\r\nbegin 644 scan.pdf\r\n" + lines + b"`\r\nend\r\n")[0]
     assert not summary["refusal"]
+
+
+def test_a_subject_of_blanks_is_read_in_no_time() -> None:
+    began = time.process_time()
+    read(b"Subject: x" + (b" " * 900 + b"\r\n") * 100 + b" y\r\n\r\ntext")
+    assert time.process_time() - began < 1  # some hundredths
 
 
 def test_a_header_beyond_all_measure_is_refused() -> None:
