@@ -71,7 +71,7 @@ class Document(Section):
     """conversions at once; of mails above 8 MB half as many, for the memory they take"""
     timeout: Duration = 60.0
     """of a conversion"""
-    memory: Size = 1 << 30
+    memory: Size = 512 << 20
     """of a conversion"""
     tries: PositiveInt = 3
     """conversions of a mail that may crash or hang before it is set aside"""

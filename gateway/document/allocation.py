@@ -1,4 +1,4 @@
-"""Memory that was refused to a library which then goes on without: pdfium leaves out what it has no room to draw, and tells nobody."""
+"""Memory that was refused to a library which then goes on without, or blames the file: pdfium leaves out what it has no room to draw."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _last_error.restype = ctypes.POINTER(ctypes.c_int)
 def checked() -> Iterator[None]:
     """Raise MemoryError at the end where malloc(3) or mmap(2) had none for what a library did within."""
     _last_error()[0] = 0
-    yield
-    if _last_error()[0] == errno.ENOMEM:
-        raise MemoryError
+    try:
+        yield
+    finally:
+        if _last_error()[0] == errno.ENOMEM:
+            raise MemoryError

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin
 
-from gateway.document import facsimile, jpeg, progress, raster, sniff
+from gateway.document import allocation, facsimile, jpeg, progress, raster, sniff
 from gateway.document.raster import Grid, Page
 from gateway.document.refusal import TooLong, Unfaxable
 
@@ -27,6 +27,10 @@ _RESOLUTIONS = ("dpi", "resolution", "aspect")  # as Pillow calls it: with a uni
 _OBLONG = 2.5  # times as long as wide, or the other way round: no points of a fax are more so
 _STANDARD_ROWS = 1500  # a fax page with fewer rows has 98 to the inch
 _ORIENTATION, _SUBFILE, _COMPRESSION = 0x0112, 0x00FE, 0x0103
+_TURNS = {  # by the orientation that a picture says
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 _PHOTOMETRIC, _BITS, _WITHIN = 0x0106, 0x0102, 0x014A
 _HEIGHT, _ROWS, _COLOURS = 0x0101, 0x0116, 0x0140
 # tags that say how a fax page is decoded (its width, ..., FillOrder, T4Options, T6Options), and what they are unsaid
@@ -96,7 +100,7 @@ def pages(path: Path, kind: str, name: str, target: Grid, room: int) -> Iterator
             f"{name} is a HEIC photo, which this gateway is not set up to read; send it as JPEG or PDF (on an iPhone: Settings,"
             " Camera, Formats, Most Compatible)"
         )
-    with reading(name), Image.open(_whole(path, kind), formats=FORMATS) as source:
+    with reading(name), _opened(path, kind) as source:
         if source.format != "TIFF":
             raster.check_room(name, 1, room)
             if source.format in _ANIMATED and (count := getattr(source, "n_frames", 1)) > 1:
@@ -116,6 +120,11 @@ def pages(path: Path, kind: str, name: str, target: Grid, room: int) -> Iterator
             yield _page(source, name, target)
 
 
+def _opened(path: Path, kind: str) -> Image.Image:
+    with allocation.checked():  # a WEBP is given all it needs here
+        return Image.open(_whole(path, kind), formats=FORMATS)
+
+
 def _whole(path: Path, kind: str) -> Path | io.BytesIO:
     """What to open: of a JPEG whose program left out its end nothing is missing. Raises ValueError where something is."""
     if kind != sniff.JPEG or path.stat().st_size > facsimile.MOST:
@@ -130,7 +139,7 @@ def inside(data: bytes, name: str, widest: int) -> Image.Image:
     with reading(name), Image.open(io.BytesIO(jpeg.whole(data)), formats=FORMATS) as frame:
         frame.draft("L", (widest, widest))
         frame.load()
-        image = _grey(ImageOps.exif_transpose(frame))
+        image = _upright(_grey(frame), frame)
         return _scaled(image, widest, max(1, image.height * widest // image.width)) if image.width > widest else image
 
 
@@ -214,12 +223,12 @@ def _page(frame: Image.Image, name: str, target: Grid) -> Page:
     is_fax = (frame.mode, frame.width, frame.format) == ("1", raster.WIDTH, "TIFF")
     if rows and is_fax and orientation not in range(2, 9):
         return Page(frame.copy(), rows)
-    image = ImageOps.exif_transpose(frame)
     if orientation in range(5, 9):
         x_dpi, y_dpi = y_dpi, x_dpi
-    if frame.format in ("BMP", "TIFF") and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
-        image = image.convert("RGB")  # screenshots of Windows, and old programs, leave that byte empty
-    grey = ImageOps.invert(_grey(image)) if _is_negative(frame) else _grey(image)
+    image = frame
+    if frame.format in ("BMP", "TIFF") and frame.mode == "RGBA" and frame.getchannel("A").getextrema() == (0, 0):
+        image = frame.convert("RGB")  # screenshots of Windows, and old programs, leave that byte empty
+    grey = _upright(ImageOps.invert(_grey(image)) if _is_negative(frame) else _grey(image), frame)
     width, height = grey.width / x_dpi, grey.height / y_dpi
     # what fills no page at its own size is enlarged only if it has the pixels for it
     enlarge = min(before) >= 1000 and (width > raster.WIDTH / raster.X_DPI or not known)
@@ -232,7 +241,8 @@ def _page(frame: Image.Image, name: str, target: Grid) -> Page:
 def _load(frame: Image.Image, name: str) -> None:
     """Decode, and believe libtiff's complaints: it fills lines of a fax page that it cannot decode with white."""
     if frame.format != "TIFF":
-        frame.load()
+        with allocation.checked():
+            frame.load()
         return
     tags = raster.tags(frame)
     if tags.get(_SUBFILE, 0) & _THUMBNAIL and _WITHIN in tags:
@@ -291,6 +301,12 @@ def _scaled(grey: Image.Image, across: int, down: int) -> Image.Image:
     if factor > 1:  # box-averaging first is fast and loses nothing at this size
         grey = grey.reduce(factor)
     return grey.resize((across, down), Image.Resampling.LANCZOS)
+
+
+def _upright(grey: Image.Image, frame: Image.Image) -> Image.Image:
+    """As ``frame``, which it was made of, says that it is to be turned: grey first, as colours take four times the memory."""
+    turn = _TURNS.get(frame.getexif().get(_ORIENTATION, 1))
+    return grey if turn is None else grey.transpose(turn)
 
 
 def _grey(image: Image.Image) -> Image.Image:

@@ -37,7 +37,7 @@ class WorkerLimits:
     """For one job: wall-clock seconds, bytes of memory beyond the warm process, bytes of a written file, open files."""
 
     timeout: float = 60.0
-    memory: int = 1 << 30
+    memory: int = 512 << 20
     file_size: int = 1 << 29
     open_files: int = 128
 

@@ -158,8 +158,10 @@ def _go_first() -> None:
 
 
 def _limit(limits: dict[str, Any]) -> None:
+    mapped, _, data = _memory()
     for kind, value in (
-        (resource.RLIMIT_AS, _memory()[0] + limits["memory"]),
+        (resource.RLIMIT_DATA, data + limits["memory"] * 4 // 5),  # a fifth is for programs and libraries
+        (resource.RLIMIT_AS, mapped + 2 * limits["memory"]),  # LibreOffice maps far more than it holds
         (resource.RLIMIT_FSIZE, limits["file_size"]),
         (resource.RLIMIT_NOFILE, limits["open_files"]),
         (resource.RLIMIT_CORE, 0),
@@ -170,10 +172,10 @@ def _limit(limits: dict[str, Any]) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def _memory() -> tuple[int, int]:
-    """Bytes of this process: mapped, and held in memory."""
-    mapped, held, *_ = Path("/proc/self/statm").read_text(encoding="ascii").split()
-    return int(mapped) * resource.getpagesize(), int(held) * resource.getpagesize()
+def _memory() -> tuple[int, int, int]:
+    """Bytes of this process: mapped, held in memory, and those mapped that are its own data."""
+    mapped, held, _, _, _, data, _ = Path("/proc/self/statm").read_text(encoding="ascii").split()
+    return int(mapped) * resource.getpagesize(), int(held) * resource.getpagesize(), int(data) * resource.getpagesize()
 
 
 # --- what became of it ------------------------------------------------------------------------------------------------
@@ -231,6 +233,8 @@ def _death(code: int, *, most: bool) -> dict[str, Any]:
         return {"over": "it takes too much computing time"}
     if code == -signal.SIGKILL:
         return {"failed": f"{ENDED_BY_SYSTEM}, most likely for want of memory"}
+    if code == -signal.SIGTRAP:  # as pdfium does, in time
+        return {"over": "its converter gave up, most likely for want of memory"}
     if code and most:  # C libraries do not outlive a refused allocation
         return {"over": _MEMORY}
     if code == 0:

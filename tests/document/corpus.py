@@ -24,7 +24,7 @@ from gateway.errors import Refused, TryLater
 from gateway.mail import trim
 
 FOLDERS = ("mail", "pdf", "tiff")
-LIMITS = WorkerLimits(timeout=60, memory=1 << 30)
+LIMITS = WorkerLimits(timeout=60, memory=512 << 20)
 OFFICE = libreoffice.find(libreoffice.AUTO)
 
 

@@ -120,6 +120,15 @@ def eat(name: str = "huge.tif") -> None:
         held.append(bytearray(64 << 20))
 
 
+def hold() -> int:
+    """As much as is given; returns how many bytes that were."""
+    held = []
+    with contextlib.suppress(MemoryError):
+        while True:
+            held.append(b"x" * (4 << 20))
+    return len(held) * (4 << 20)
+
+
 def eat_in_c(name: str = "huge.pdf") -> None:
     """As a C library does that cannot go on without memory."""
     progress.begin(name)

@@ -584,7 +584,7 @@ async def test_letters_that_no_font_has_are_told(sender: Sender) -> None:
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def poor_pool() -> AsyncIterator[WorkerPool]:
     """Printing text is quick, to load the engine takes longer."""
-    pool = WorkerPool(1, WorkerLimits(timeout=60, memory=45 << 20))
+    pool = WorkerPool(1, WorkerLimits(timeout=60, memory=38 << 20))
     await pool.start()
     yield pool
     await pool.close()
