@@ -160,7 +160,7 @@ def _go_first() -> None:
 def _limit(limits: dict[str, Any]) -> None:
     mapped, _, data = _memory()
     for kind, value in (
-        (resource.RLIMIT_DATA, data + limits["memory"] * 4 // 5),  # a fifth is for programs and libraries
+        (resource.RLIMIT_DATA, data + limits["memory"] * 3 // 4),  # the rest is for programs and libraries
         (resource.RLIMIT_AS, mapped + 2 * limits["memory"]),  # LibreOffice maps far more than it holds
         (resource.RLIMIT_FSIZE, limits["file_size"]),
         (resource.RLIMIT_NOFILE, limits["open_files"]),
