@@ -187,6 +187,11 @@ async def test_a_job_that_says_it_is_done_and_stays_is_ended(monkeypatch: pytest
         assert await serves(pool)
 
 
+async def test_what_a_job_holds_at_most_leaves_room_for_its_libraries() -> None:
+    async with opened(memory=200 * MB) as pool:
+        assert 140 * MB < await pool.run("document.jobs:hold") <= 150 * MB
+
+
 @pytest.mark.parametrize("job", ["eat", "eat_in_c"])
 async def test_too_much_memory_is_refused_by_name(job: str) -> None:
     async with opened(memory=256 * MB) as pool:

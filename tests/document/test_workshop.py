@@ -60,12 +60,6 @@ def test_a_crash_for_want_of_memory_is_told_from_others(monkeypatch: pytest.Monk
     assert trap == {"over": "its converter gave up, most likely for want of memory"}
 
 
-def test_what_a_job_holds_at_most_is_its_memory() -> None:
-    limits = {**LIMITS, "memory": 200 * MB}
-    held = run("hold", limits)["result"]
-    assert 140 * MB < held < 200 * MB
-
-
 def test_what_the_warm_process_holds_is_not_the_jobs() -> None:
     held = bytearray(b"x" * (300 * MB))
     assert run("crash") == {"failed": "the converter crashed (exit -11)", "at": "broken.pdf"}
